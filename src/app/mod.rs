@@ -1,0 +1,1 @@
+//! What the user touches: command line, experiment files, the loop, reports.

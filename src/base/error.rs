@@ -1,0 +1,166 @@
+//! The one error type of the library. Every message names the place and the next step; the command line adds nothing
+//! but the chain of causes.
+
+use std::path::{Path, PathBuf};
+
+/// What the library's functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A cause from another crate (candle, tract, ONNX Runtime, arrow), kept as a chain link without naming its type, so
+/// that the lower rooms need not know those crates.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Everything that can go wrong, sorted by who can mend it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused a file operation.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// A verb: "read", "write", "rename".
+        action: &'static str,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The content of a user's file is wrong: data, schema, experiment, trace, table.
+    #[error("{}{place}: {problem}; {fix}", file.display())]
+    Input {
+        /// The file.
+        file: PathBuf,
+        /// Where in the file.
+        place: Place,
+        /// What is wrong there.
+        problem: String,
+        /// What the user can do.
+        fix: String,
+    },
+    /// An option or a combination of options makes no sense, independent of any file's content.
+    #[error("{problem}; {fix}")]
+    Usage {
+        /// What is wrong.
+        problem: String,
+        /// What the user can do.
+        fix: String,
+    },
+    /// The latency table has no entry for what is asked.
+    #[error("the latency table has no price for {key}; {fix}")]
+    MissingPrice {
+        /// The key in words.
+        key: String,
+        /// The command that measures it.
+        fix: String,
+    },
+    /// A runtime failed to load or run a model.
+    #[error("{engine} failed to {action}")]
+    Engine {
+        /// Name and version of the runtime.
+        engine: String,
+        /// "load model.onnx", "run".
+        action: String,
+        /// The runtime's own words.
+        source: Cause,
+    },
+    /// Training failed.
+    #[error("cannot {action}")]
+    Learn {
+        /// What was being computed.
+        action: String,
+        /// The tensor library's own words.
+        source: Cause,
+    },
+    /// A stated limit was not met: parity, service-level objective, regression gate. The program exits with 3.
+    #[error("{limit} is not met: {found}")]
+    Limit {
+        /// The limit in words.
+        limit: String,
+        /// What was seen instead.
+        found: String,
+    },
+    /// A child process ended without a result.
+    #[error("the measuring process for {engine} ended with {status}: {stderr}")]
+    Child {
+        /// What it was measuring.
+        engine: String,
+        /// Exit status in words.
+        status: String,
+        /// The last lines that it wrote.
+        stderr: String,
+    },
+}
+
+/// Where in a file something is wrong. Prints as a suffix to the file's name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Column, key or field.
+    pub field: Option<String>,
+    /// One-based row or line.
+    pub row: Option<u64>,
+}
+
+impl Place {
+    /// The whole file.
+    pub fn whole() -> Self {
+        Self::default()
+    }
+
+    /// A column or key.
+    pub fn field(name: impl Into<String>) -> Self {
+        Self { field: Some(name.into()), row: None }
+    }
+
+    /// A one-based row or line.
+    pub fn row(row: u64) -> Self {
+        Self { field: None, row: Some(row) }
+    }
+
+    /// A cell: column and one-based row.
+    pub fn cell(name: impl Into<String>, row: u64) -> Self {
+        Self { field: Some(name.into()), row: Some(row) }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(field) = &self.field {
+            write!(f, ", `{field}`")?;
+        }
+        if let Some(row) = self.row {
+            write!(f, ", row {row}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error {
+    /// An [`Error::Io`] for `path`.
+    pub fn io(path: impl AsRef<Path>, action: &'static str, source: std::io::Error) -> Self {
+        Self::Io { path: path.as_ref().to_owned(), action, source }
+    }
+
+    /// An [`Error::Input`] for `file` at `place`.
+    pub fn input(
+        file: impl AsRef<Path>,
+        place: Place,
+        problem: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self::Input { file: file.as_ref().to_owned(), place, problem: problem.into(), fix: fix.into() }
+    }
+
+    /// An [`Error::Usage`].
+    pub fn usage(problem: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::Usage { problem: problem.into(), fix: fix.into() }
+    }
+
+    /// An [`Error::Engine`].
+    pub fn engine(engine: impl Into<String>, action: impl Into<String>, source: impl Into<Cause>) -> Self {
+        Self::Engine { engine: engine.into(), action: action.into(), source: source.into() }
+    }
+
+    /// An [`Error::Learn`].
+    pub fn learn(action: impl Into<String>, source: impl Into<Cause>) -> Self {
+        Self::Learn { action: action.into(), source: source.into() }
+    }
+}

@@ -1,0 +1,11 @@
+//! What every room may use: errors, seeded generators, atomic file writes, progress, and the names of engines,
+//! layouts and precisions. Nothing here knows about data, networks or measurements.
+
+pub mod error;
+pub mod fsio;
+pub mod hash;
+pub mod names;
+pub mod progress;
+pub mod rng;
+
+pub use error::{Error, Result};

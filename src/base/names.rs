@@ -1,0 +1,94 @@
+//! Names that several rooms share: engines, providers, layouts and precisions, as the user writes them.
+
+use serde::{Deserialize, Serialize};
+
+/// Declares a plain enum whose variants have one written form each, used by serde, by `Display` and by `FromStr`.
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),+ }
+
+        impl $name {
+            /// Every value, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The written form.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                Self::ALL.iter().copied().find(|v| v.name() == text).ok_or_else(|| {
+                    let known: Vec<_> = Self::ALL.iter().map(|v| v.name()).collect();
+                    format!("`{text}` is none of {}", known.join(", "))
+                })
+            }
+        }
+    };
+}
+
+named! {
+    /// An inference runtime that runs inside the process.
+    EngineName {
+        /// tract, pure Rust.
+        Tract = "tract",
+        /// ONNX Runtime, loaded at run time.
+        OnnxRuntime = "onnxruntime",
+        /// Answers at once with zeros: what the harness itself costs.
+        Null = "null",
+    }
+}
+
+named! {
+    /// Where ONNX Runtime computes.
+    Provider {
+        /// The default CPU kernels.
+        Cpu = "cpu",
+        /// NVIDIA CUDA.
+        Cuda = "cuda",
+        /// NVIDIA TensorRT.
+        TensorRt = "tensorrt",
+    }
+}
+
+named! {
+    /// How one request (one user, n candidates) becomes the inputs of a graph.
+    Layout {
+        /// User values repeated in every candidate's row.
+        Concat = "concat",
+        /// First layer split: the user part is computed on one row and added to every candidate's.
+        UserOnce = "user-once",
+    }
+}
+
+named! {
+    /// Number format of weights and activations in the exported graph.
+    Precision {
+        /// 32-bit floating point.
+        Fp32 = "fp32",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_forms_read_back() {
+        for &layout in Layout::ALL {
+            assert_eq!(layout.name().parse::<Layout>().unwrap(), layout);
+            assert_eq!(serde_json::to_string(&layout).unwrap(), format!("\"{layout}\""));
+        }
+        assert!("user_once".parse::<Layout>().unwrap_err().contains("user-once"));
+    }
+}

@@ -1,0 +1,20 @@
+//! What a long computation says while it runs. Only the command line knows how to show it.
+
+/// Receives progress. All methods may be called from any thread.
+pub trait Progress: Sync {
+    /// A new stage begins, with `total` steps of work (0 when unknown).
+    fn stage(&self, name: &str, total: u64);
+    /// The stage has advanced to `done` steps; `note` is a short status such as a loss.
+    fn advance(&self, done: u64, note: &str);
+    /// A line worth keeping: the result of a stage.
+    fn say(&self, line: &str);
+}
+
+/// Says nothing.
+pub struct Silent;
+
+impl Progress for Silent {
+    fn stage(&self, _: &str, _: u64) {}
+    fn advance(&self, _: u64, _: &str) {}
+    fn say(&self, _: &str) {}
+}

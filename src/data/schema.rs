@@ -1,0 +1,153 @@
+//! What the columns of a data set mean to a pre-ranking system.
+
+use serde::{Deserialize, Serialize};
+
+/// What a feature describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Constant for the request's user.
+    User,
+    /// Constant for the request: hour, scenario.
+    Context,
+    /// Of the candidate alone.
+    Item,
+    /// Of the pair of user and candidate.
+    Interactive,
+}
+
+/// How often a request carries a feature: once, or once per candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// One row per request.
+    User,
+    /// One row per candidate.
+    Item,
+}
+
+impl Kind {
+    /// User and context features are on the user's side, item and interactive ones on the item's.
+    pub fn side(self) -> Side {
+        match self {
+            Kind::User | Kind::Context => Side::User,
+            Kind::Item | Kind::Interactive => Side::Item,
+        }
+    }
+}
+
+/// Where a serving system gets a feature from: the groups F1 and F2 of the paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Passed along by the matching stage (F1).
+    Matching,
+    /// Fetched from an in-memory store (F2).
+    Store,
+}
+
+/// How long a value stays true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Refresh {
+    /// Never changes.
+    Static,
+    /// Constant within the day.
+    Daily,
+    /// Anew with each request.
+    Request,
+}
+
+/// How raw values become ids or numbers. Id 0 always means "missing" (and padding in sequences).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "encoding", rename_all = "lowercase")]
+pub enum Encoding {
+    /// Id 1 is "unknown", ids from 2 are the values seen at least `min_count` times in training, most frequent first.
+    Vocabulary {
+        /// Rarer values become unknown.
+        min_count: u32,
+    },
+    /// Ids 1..=`buckets` by a fixed hash of the value's text.
+    Hash {
+        /// Number of ids beside 0.
+        buckets: u32,
+    },
+    /// Ids 1..=`buckets` by quantiles of the training rows (fewer where values repeat).
+    Buckets {
+        /// Number of quantile buckets.
+        buckets: u32,
+    },
+    /// (x − mean) / deviation over the training rows, clipped to ±8; missing stays missing (NaN).
+    Standardize,
+}
+
+/// A multi-valued feature: the text holds several values, of which the first `length` are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sequence {
+    /// Slots per row; shorter lists are padded with id 0.
+    pub length: usize,
+    /// What separates the values in a text column. List columns of Parquet need none.
+    pub separator: String,
+}
+
+/// One feature, validated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Feature {
+    /// Unique name.
+    pub name: String,
+    /// Column in the data; several features may read one column.
+    pub column: String,
+    /// User, context, item or interactive.
+    pub kind: Kind,
+    /// F1 or F2.
+    pub source: Source,
+    /// Features of one stored row share a group: the first selected pays the trip.
+    pub fetch_group: Option<String>,
+    /// How long a value stays true.
+    pub refresh: Refresh,
+    /// How values become ids or numbers.
+    pub encoding: Encoding,
+    /// Present for multi-valued features (mean-pooled).
+    pub sequence: Option<Sequence>,
+    /// Width of the embedding.
+    pub width: usize,
+    /// L_i of equation (3): declared fetch time in ms for [`Schema::fetch_candidates`] candidates.
+    pub fetch_ms: f64,
+    /// Always selected.
+    pub must_keep: bool,
+    /// Never selected.
+    pub never: bool,
+}
+
+/// A validated schema file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Schema {
+    /// All features in the order of the file; this order is canonical everywhere.
+    pub features: Vec<Feature>,
+    /// Column of the label that is trained on (0 or 1).
+    pub label: String,
+    /// Further label columns, evaluated only.
+    pub other_labels: Vec<String>,
+    /// Column of the sample weight.
+    pub weight: Option<String>,
+    /// Column of the time, for splits by time.
+    pub time: Option<String>,
+    /// Column whose values group rows for GAUC.
+    pub group: Option<String>,
+    /// Column that routes a row to its partition of the teacher.
+    pub partition: Option<String>,
+    /// Column of a ready teacher score (a probability).
+    pub teacher_score: Option<String>,
+    /// Column that joins the rows of one request.
+    pub request: Option<String>,
+    /// Column that identifies the user, for traces.
+    pub user_key: Option<String>,
+    /// Column that identifies the item, for traces.
+    pub item_key: Option<String>,
+    /// The candidate count at which `fetch_ms` is declared.
+    pub fetch_candidates: u32,
+    /// β of equation (4), ms per selected feature of F1.
+    pub beta_ms: f64,
+    /// γ of equation (4), ms per selected feature of F2.
+    pub gamma_ms: f64,
+}

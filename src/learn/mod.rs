@@ -1,0 +1,3 @@
+//! What is trained: teacher, supernet, derived networks. The only room that uses candle.
+
+pub mod network;

@@ -1,0 +1,173 @@
+//! A trained network as plain data, with a reference forward pass that uses no tensor library: what is exported is
+//! proved against it.
+
+use crate::base::{Error, Result};
+use crate::data::{
+    dataset::{Dataset, Slot},
+    schema::Side,
+};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// How a feature's value becomes a vector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Embedding {
+    /// Row `id` of a table.
+    Table {
+        /// `cardinality × width`, row after row.
+        rows: Vec<f32>,
+    },
+    /// Mean of the rows of all ids that are not 0; zeros when there are none.
+    Pooled {
+        /// `cardinality × width`, row after row.
+        rows: Vec<f32>,
+        /// Ids per row of data.
+        length: usize,
+    },
+    /// x · `scale`, or `missing` when x is NaN.
+    Number {
+        /// `width` values.
+        scale: Vec<f32>,
+        /// `width` values.
+        missing: Vec<f32>,
+    },
+}
+
+/// One feature of a network's input.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NetworkInput {
+    /// The schema's name.
+    pub feature: String,
+    /// Once per request, or once per candidate.
+    pub side: Side,
+    /// Width of the embedding.
+    pub width: usize,
+    /// How values become vectors.
+    pub embedding: Embedding,
+}
+
+/// y = x·W + b.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dense {
+    /// Rows of W.
+    pub inputs: usize,
+    /// Columns of W.
+    pub outputs: usize,
+    /// `inputs × outputs`, row after row.
+    pub weight: Vec<f32>,
+    /// `outputs`.
+    pub bias: Vec<f32>,
+}
+
+/// Embeddings → concatenation in the order of `inputs` → dense layers with ReLU between → sigmoid of the one output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Network {
+    /// Features in schema order.
+    pub inputs: Vec<NetworkInput>,
+    /// At least one; the last has one output and no ReLU.
+    pub layers: Vec<Dense>,
+}
+
+impl Network {
+    /// Width of the concatenated input.
+    pub fn input_width(&self) -> usize {
+        self.inputs.iter().map(|input| input.width).sum()
+    }
+
+    /// Trained numbers: embedding rows, weights and biases.
+    pub fn parameters(&self) -> usize {
+        let embeddings: usize = self
+            .inputs
+            .iter()
+            .map(|input| match &input.embedding {
+                Embedding::Table { rows } | Embedding::Pooled { rows, .. } => rows.len(),
+                Embedding::Number { scale, missing } => scale.len() + missing.len(),
+            })
+            .sum();
+        embeddings + self.layers.iter().map(|l| l.weight.len() + l.bias.len()).sum::<usize>()
+    }
+
+    /// Multiply-adds of the dense layers for one candidate.
+    pub fn multiply_adds(&self) -> usize {
+        self.layers.iter().map(|l| l.weight.len()).sum()
+    }
+
+    /// Scores of the given rows, in their order: the reference that exported graphs are compared with.
+    ///
+    /// Fails when the data set lacks a feature of the network.
+    pub fn score(&self, data: &Dataset, rows: &[u32]) -> Result<Vec<f32>> {
+        let slots = self.slots(data)?;
+        Ok(rows
+            .par_iter()
+            .map(|&row| {
+                let mut x = Vec::with_capacity(self.input_width());
+                for (input, &slot) in self.inputs.iter().zip(&slots) {
+                    input.append(data, row as usize, slot, &mut x);
+                }
+                for (depth, layer) in self.layers.iter().enumerate() {
+                    x = layer.apply(&x);
+                    if depth + 1 < self.layers.len() {
+                        x.iter_mut().for_each(|v| *v = v.max(0.0));
+                    }
+                }
+                1.0 / (1.0 + (-x[0]).exp())
+            })
+            .collect())
+    }
+
+    fn slots(&self, data: &Dataset) -> Result<Vec<Slot>> {
+        self.inputs
+            .iter()
+            .map(|input| {
+                data.features.iter().find(|f| f.name == input.feature).map(|f| f.slot).ok_or_else(|| {
+                    Error::usage(
+                        format!("the data has no feature `{}`, which the network reads", input.feature),
+                        "encode the data with the schema that the network was trained with",
+                    )
+                })
+            })
+            .collect()
+    }
+}
+
+impl NetworkInput {
+    fn append(&self, data: &Dataset, row: usize, slot: Slot, x: &mut Vec<f32>) {
+        match (&self.embedding, slot) {
+            (Embedding::Table { rows }, Slot::Ids { start, .. }) => {
+                let id = data.ids_of(row)[start] as usize;
+                x.extend_from_slice(&rows[id * self.width..(id + 1) * self.width]);
+            }
+            (Embedding::Pooled { rows, .. }, Slot::Ids { start, length }) => {
+                let ids = &data.ids_of(row)[start..start + length];
+                let begin = x.len();
+                x.resize(begin + self.width, 0.0);
+                let present = ids.iter().filter(|&&id| id != 0).count().max(1) as f32;
+                for &id in ids.iter().filter(|&&id| id != 0) {
+                    let embedded = &rows[id as usize * self.width..][..self.width];
+                    x[begin..].iter_mut().zip(embedded).for_each(|(sum, v)| *sum += v / present);
+                }
+            }
+            (Embedding::Number { scale, missing }, Slot::Number { index }) => {
+                let value = data.numbers_of(row)[index];
+                if value.is_nan() {
+                    x.extend_from_slice(missing);
+                } else {
+                    x.extend(scale.iter().map(|s| s * value));
+                }
+            }
+            (embedding, slot) => unreachable!("{}: {embedding:?} cannot read {slot:?}", self.feature),
+        }
+    }
+}
+
+impl Dense {
+    /// x·W + b for one row.
+    pub fn apply(&self, x: &[f32]) -> Vec<f32> {
+        let mut y = self.bias.clone();
+        for (&value, weights) in x.iter().zip(self.weight.chunks_exact(self.outputs)) {
+            y.iter_mut().zip(weights).for_each(|(sum, w)| *sum += value * w);
+        }
+        y
+    }
+}

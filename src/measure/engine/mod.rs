@@ -1,0 +1,64 @@
+//! Inference runtimes behind two small traits; each runtime's crate is used in one file only.
+
+use crate::base::{
+    Result,
+    names::{EngineName, Provider},
+};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The values of one input tensor of one request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TensorData {
+    /// Encoded ids, row after row.
+    I64(Vec<i64>),
+    /// Numbers, row after row.
+    F32(Vec<f32>),
+}
+
+/// One input tensor of one request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InputTensor {
+    /// Name in the graph.
+    pub name: String,
+    /// Rows and columns.
+    pub shape: [usize; 2],
+    /// `rows × columns` values.
+    pub data: TensorData,
+}
+
+/// All inputs of one request, in the order of the graph's signature. Buffers are reused from request to request.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Inputs {
+    /// Number of candidates.
+    pub candidates: usize,
+    /// One per tensor of the signature.
+    pub tensors: Vec<InputTensor>,
+}
+
+/// How a session is to be made. Recorded with every measurement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionOptions {
+    /// Where ONNX Runtime computes; tract has only the CPU.
+    pub provider: Provider,
+    /// Intra-op threads.
+    pub threads: usize,
+    /// Candidate count that is known beforehand: tract optimises for it. Other counts still work.
+    pub candidates_hint: Option<usize>,
+}
+
+/// A runtime that can load models.
+pub trait Engine: Send + Sync {
+    /// Which one.
+    fn name(&self) -> EngineName;
+    /// Version of the runtime, for the table's key.
+    fn version(&self) -> String;
+    /// Loads a model; nothing is computed yet.
+    fn load(&self, model: &Path, options: &SessionOptions) -> Result<Box<dyn Session>>;
+}
+
+/// A loaded model: the system under test. One per worker.
+pub trait Session: Send {
+    /// Scores all candidates of one request into `scores`, whose old content is replaced.
+    fn run(&mut self, inputs: &Inputs, scores: &mut Vec<f32>) -> Result<()>;
+}

@@ -1,0 +1,3 @@
+//! How it really runs: engines, replay, proof, probes, measurements.
+
+pub mod engine;

@@ -1,0 +1,25 @@
+//! What a network costs: the latency table, prediction, and calibration. Pure functions that return a value and its
+//! gradient; no tensors, no clocks. All latencies are in milliseconds.
+
+use crate::{base::Result, space::InputWidths};
+
+/// Price of a first layer and how it changes with the input's widths.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FirstLayerPrice {
+    /// Milliseconds.
+    pub ms: f64,
+    /// ∂ms/∂user width.
+    pub d_user: f64,
+    /// ∂ms/∂item width.
+    pub d_item: f64,
+}
+
+/// Prices of single layers: what the search pays with. `to` = 1 is the output node.
+pub trait LayerPrices: Send + Sync {
+    /// T of the first layer, from the network's input (ids, gathers and concatenation included) to width `to`.
+    fn first_ms(&self, input: InputWidths, to: usize) -> Result<FirstLayerPrice>;
+    /// T of a later layer, from width `from` to width `to`.
+    fn layer_ms(&self, from: usize, to: usize) -> Result<f64>;
+    /// What every network costs once, whatever its layers.
+    fn fixed_ms(&self) -> f64;
+}
