@@ -4,6 +4,7 @@
 pub mod error;
 pub mod fsio;
 pub mod hash;
+pub mod keys;
 pub mod names;
 pub mod progress;
 pub mod rng;
