@@ -7,6 +7,7 @@ pub mod hash;
 pub mod keys;
 pub mod names;
 pub mod progress;
+pub mod rank;
 pub mod rng;
 
 pub use error::{Error, Result};
