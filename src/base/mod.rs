@@ -5,6 +5,7 @@ pub mod check;
 pub mod error;
 pub mod fsio;
 pub mod hash;
+pub mod keys;
 pub mod names;
 pub mod progress;
 pub mod rng;
