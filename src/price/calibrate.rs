@@ -203,8 +203,10 @@ pub fn calibrate(table: &LatencyTable, evidence: &[Evidence]) -> Result<(Latency
         }
         let bucket = next.bucket_or_new(context, *candidates);
         for observation in *fitted {
-            bucket.observations.retain(|known| !known.same_network(observation));
-            bucket.observations.push(observation.clone());
+            match bucket.observations.binary_search_by(|known| known.order(observation)) {
+                Ok(at) => bucket.observations[at] = observation.clone(),
+                Err(at) => bucket.observations.insert(at, observation.clone()),
+            }
         }
         bucket.refit()?;
     }

@@ -1,13 +1,16 @@
 //! Joining tables: several hosts or engines in one file.
 
-use super::table::{Bucket, LatencyTable, TableEntry};
+use super::{
+    observation::Observation,
+    table::{Bucket, LatencyTable, TableEntry},
+};
 use crate::base::Result;
 
 /// Everything in any of `tables` (at least one), as the version after the newest of them.
 ///
 /// Where two hold the same layer under the same circumstances, the value of more samples is kept, then the one of less
 /// noise; of two observations of one network, the less noisy one. Buckets that came together from several tables are
-/// corrected anew. The order of the tables changes nothing but the order of the parents and of the observations.
+/// corrected anew. The order of the tables changes nothing but that of the parents.
 pub fn merge(tables: &[LatencyTable]) -> Result<LatencyTable> {
     let mut joined = LatencyTable::new(format!("merge of {} tables", tables.len()));
     joined.version = tables.iter().map(|table| table.version).max().unwrap_or(0) + 1;
@@ -33,12 +36,15 @@ fn join(known: &mut Bucket, other: &Bucket) {
         }
     }
     for observation in &other.observations {
-        match known.observations.iter_mut().find(|o| o.same_network(observation)) {
-            Some(o) if (observation.noise_pct, observation.measured_ms) < (o.noise_pct, o.measured_ms) => {
-                *o = observation.clone();
+        match known.observations.binary_search_by(|o| o.order(observation)) {
+            Ok(at) => {
+                let kept = &mut known.observations[at];
+                let rank = |o: &Observation| (o.noise_pct, o.measured_ms);
+                if rank(observation) < rank(kept) {
+                    *kept = observation.clone();
+                }
             }
-            Some(_) => {}
-            None => known.observations.push(observation.clone()),
+            Err(at) => known.observations.insert(at, observation.clone()),
         }
     }
 }

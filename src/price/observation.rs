@@ -6,6 +6,7 @@ use crate::{
     space::{InputWidths, SearchSpace, Subnet},
 };
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
 /// Service time of one whole network, under the circumstances of the bucket that holds it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,9 +41,13 @@ impl Observation {
         path_ms(&self.widths, self.input, prices)
     }
 
-    /// Whether both are of the same layers over the same input widths.
-    pub fn same_network(&self, other: &Self) -> bool {
-        self.widths == other.widths && self.input == other.input
+    /// Orders observations by what was measured: equal for the same layers over the same input widths.
+    pub(super) fn order(&self, other: &Self) -> Ordering {
+        let (a, b) = (self.input, other.input);
+        self.widths
+            .cmp(&other.widths)
+            .then_with(|| a.user.total_cmp(&b.user))
+            .then_with(|| a.item.total_cmp(&b.item))
     }
 
     pub(super) fn problem(&self) -> Option<String> {

@@ -113,7 +113,7 @@ pub struct Bucket {
     pub candidates: usize,
     /// Raw probe values in the order of their operations, each operation once.
     pub entries: Vec<TableEntry>,
-    /// Whole networks measured so far, each network once.
+    /// Whole networks measured so far, each once, in the order of their widths.
     pub observations: Vec<Observation>,
     /// What the observations say about the raw values; absent until the first calibration.
     pub correction: Option<Correction>,
@@ -165,36 +165,30 @@ impl LatencyTable {
 
     /// Reads and validates a table file.
     pub fn load(path: &Path) -> Result<Self> {
-        let mut table: Self = fsio::read_json(path)?;
-        let wrong =
-            |field: String, problem: String, fix: &str| Error::input(path, Place::field(field), problem, fix);
-        if table.schema_version != SCHEMA_VERSION {
-            return Err(wrong(
-                "schema_version".into(),
-                format!("is {}, this program reads {SCHEMA_VERSION}", table.schema_version),
-                "probe again with this version of the program",
-            ));
+        let table: Self = fsio::read_json(path)?;
+        match table.problem() {
+            None => Ok(table),
+            Some((place, problem)) => {
+                let fix = "restore the file, or probe again with this version of the program";
+                Err(Error::input(path, Place::field(place), problem, fix))
+            }
         }
-        for bucket in &mut table.buckets {
-            bucket.entries.sort_by_key(|entry| entry.operation);
+    }
+
+    /// Where a table from a file is wrong, and how. Files are written in order, so anything out of order or
+    /// twice was edited.
+    fn problem(&self) -> Option<(String, String)> {
+        if self.schema_version != SCHEMA_VERSION {
+            let problem = format!("is {}, this program reads {SCHEMA_VERSION}", self.schema_version);
+            return Some(("schema_version".into(), problem));
+        }
+        if !self.buckets.is_sorted_by(|a, b| a.key() < b.key()) {
+            return Some(("buckets".into(), "has a bucket twice or out of order".into()));
+        }
+        self.buckets.iter().find_map(|bucket| {
             let place = format!("{} at {} candidates", bucket.context, bucket.candidates);
-            if let Some(pair) = bucket.entries.windows(2).find(|pair| pair[0].operation == pair[1].operation)
-            {
-                let problem = format!("holds {} twice", pair[0].operation);
-                return Err(wrong(place, problem, "remove one of the two"));
-            }
-            let problem = bucket.entries.iter().find_map(TableEntry::problem);
-            let problem = problem.or_else(|| bucket.observations.iter().find_map(Observation::problem));
-            if let Some(problem) = problem.or_else(|| bucket.correction.as_ref()?.problem()) {
-                return Err(wrong(place, problem, "probe again, or restore the file"));
-            }
-        }
-        table.buckets.sort_by(|a, b| a.key().cmp(&b.key()));
-        if let Some(pair) = table.buckets.windows(2).find(|pair| pair[0].key() == pair[1].key()) {
-            let place = format!("{} at {} candidates", pair[0].context, pair[0].candidates);
-            return Err(wrong(place, "has two buckets".into(), "join them in one"));
-        }
-        Ok(table)
+            bucket.problem().map(|problem| (place, problem))
+        })
     }
 
     /// Writes the table as JSON. The same content gives the same bytes.
@@ -258,6 +252,18 @@ impl LatencyTable {
 impl Bucket {
     fn key(&self) -> (&TableContext, usize) {
         (&self.context, self.candidates)
+    }
+
+    fn problem(&self) -> Option<String> {
+        if let Some(pair) = self.entries.windows(2).find(|pair| pair[0].operation >= pair[1].operation) {
+            return Some(format!("holds {} twice or out of order", pair[1].operation));
+        }
+        if !self.observations.is_sorted_by(|a, b| a.order(b).is_lt()) {
+            return Some("holds an observation twice or out of order".into());
+        }
+        let entries = self.entries.iter().filter_map(TableEntry::problem);
+        let observations = self.observations.iter().filter_map(Observation::problem);
+        entries.chain(observations).chain(self.correction.as_ref().and_then(Correction::problem)).next()
     }
 }
 
