@@ -1,0 +1,248 @@
+//! Mean service time of many models on one engine: what probes and whole networks are compared by.
+//!
+//! For each candidate count all models are loaded once and visited in several passes, each in a new seeded order, so
+//! that a drift of the machine meets all of them alike. One visit is a block of runs in a row, after one that warms
+//! the caches. A block's value is the mean of its runs without the slowest quarter (interruptions only ever add), and a
+//! model's mean is the median over its blocks. The noise is the difference of the estimates from the even and from the
+//! odd passes, relative to the mean; models above the stated noise are visited again.
+//!
+//! Only [`Session::run`] is timed. Inputs are random ids below the signature's cardinalities and numbers in [-1, 1)
+//! none of which is denormal, the same for every engine.
+
+use super::{
+    engine::{Engine, InputTensor, Inputs, Session, SessionOptions, TensorData},
+    replay::clock::Clock,
+};
+use crate::{
+    base::{Error, Result, names::EngineName, rng},
+    export::signature::{ElementType, Rows, Signature, TensorSpec},
+};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use std::{path::PathBuf, time::Duration};
+
+/// A model to measure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceModel {
+    /// How its samples are called.
+    pub name: String,
+    /// The ONNX file.
+    pub path: PathBuf,
+    /// Its inputs.
+    pub signature: Signature,
+}
+
+/// How thoroughly to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Effort {
+    /// Visits to every model, at least 2.
+    pub passes: usize,
+    /// Runs of a visit go on for this long …
+    pub block_ms: f64,
+    /// … but are at least this many …
+    pub min_runs: usize,
+    /// … and at most this many.
+    pub max_runs: usize,
+    /// Models noisier than this are visited again …
+    pub max_noise_pct: f64,
+    /// … this many times, with as many passes each.
+    pub repeats: usize,
+}
+
+impl Default for Effort {
+    /// About a minute for 130 probes of 0.05 to 5 ms.
+    fn default() -> Self {
+        Self { passes: 6, block_ms: 25.0, min_runs: 4, max_runs: 40, max_noise_pct: 3.0, repeats: 2 }
+    }
+}
+
+/// What to measure on which engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceJob {
+    /// The runtime.
+    pub engine: EngineName,
+    /// How sessions are made; the hint is set per candidate count.
+    pub options: SessionOptions,
+    /// The models.
+    pub models: Vec<ServiceModel>,
+    /// Candidate counts at which each is measured.
+    pub candidates: Vec<usize>,
+    /// How thoroughly.
+    pub effort: Effort,
+    /// Of inputs and order.
+    pub seed: u64,
+}
+
+/// The service time of one model at one candidate count.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceSample {
+    /// The model's name.
+    pub model: String,
+    /// Number of candidates.
+    pub candidates: usize,
+    /// Estimated mean service time.
+    pub mean_ms: f64,
+    /// Median over all timed runs.
+    pub p50_ms: f64,
+    /// Timed runs.
+    pub runs: usize,
+    /// Estimate of every block, in order of time.
+    pub block_ms: Vec<f64>,
+    /// Difference of the estimates from even and odd passes, relative to the mean.
+    pub noise_pct: f64,
+}
+
+/// Different requests per model, so that a run does not always find its embedding rows in the nearest cache.
+const VARIANTS: u64 = 3;
+
+struct Subject<'a> {
+    model: &'a ServiceModel,
+    session: Box<dyn Session>,
+    inputs: Vec<Inputs>,
+    blocks_ms: Vec<f64>,
+    runs_ms: Vec<f64>,
+}
+
+/// Runs a job in this process. Samples come per candidate count in the order of the models.
+pub fn measure(job: &ServiceJob, engine: &dyn Engine, clock: &dyn Clock) -> Result<Vec<ServiceSample>> {
+    if job.effort.passes < 2 || job.effort.min_runs == 0 || job.effort.max_runs < job.effort.min_runs {
+        return Err(Error::usage(
+            format!("{:?} measures nothing", job.effort),
+            "give at least 2 passes and 1 run, and no fewer runs at most than at least",
+        ));
+    }
+    let mut samples = Vec::with_capacity(job.models.len() * job.candidates.len());
+    for &candidates in &job.candidates {
+        samples.extend(measure_at(job, candidates, engine, clock)?);
+    }
+    Ok(samples)
+}
+
+fn measure_at(
+    job: &ServiceJob,
+    candidates: usize,
+    engine: &dyn Engine,
+    clock: &dyn Clock,
+) -> Result<Vec<ServiceSample>> {
+    let options = SessionOptions { candidates_hint: Some(candidates), ..job.options.clone() };
+    let load = |model: &'_ _| -> Result<Subject<'_>> { subject(model, engine, &options, job.seed, candidates) };
+    let mut subjects = job.models.iter().map(load).collect::<Result<Vec<_>>>()?;
+    let mut order: Vec<usize> = (0..subjects.len()).collect();
+    let mut generator = rng::generator(job.seed, "service order");
+    for round in 0..=job.effort.repeats {
+        if round > 0 {
+            order.retain(|&i| noise_pct(&subjects[i].blocks_ms) > job.effort.max_noise_pct);
+        }
+        for _ in 0..job.effort.passes {
+            rng::shuffle(&mut order, &mut generator);
+            for &i in &order {
+                subjects[i].visit(job.effort, clock)?;
+            }
+        }
+    }
+    Ok(subjects.iter().map(|subject| subject.sample(candidates)).collect())
+}
+
+fn subject<'a>(
+    model: &'a ServiceModel,
+    engine: &dyn Engine,
+    options: &SessionOptions,
+    seed: u64,
+    candidates: usize,
+) -> Result<Subject<'a>> {
+    let ids = model.signature.tensors.iter().any(|tensor| tensor.element == ElementType::I64);
+    Ok(Subject {
+        session: engine.load(&model.path, options)?,
+        inputs: (0..if ids { VARIANTS } else { 1 })
+            .map(|variant| random_inputs(&model.signature, candidates, seed.wrapping_add(variant)))
+            .collect(),
+        model,
+        blocks_ms: Vec::new(),
+        runs_ms: Vec::new(),
+    })
+}
+
+impl Subject<'_> {
+    fn visit(&mut self, effort: Effort, clock: &dyn Clock) -> Result<()> {
+        let mut scores = Vec::new();
+        let mut run = |turn: usize| -> Result<Duration> {
+            let begun = clock.now();
+            self.session.run(&self.inputs[turn % self.inputs.len()], &mut scores)?;
+            Ok(clock.now().saturating_sub(begun))
+        };
+        run(0)?;
+        let budget = Duration::from_secs_f64(effort.block_ms.max(0.0) / 1e3);
+        let (mut block, mut spent) = (Vec::new(), Duration::ZERO);
+        while block.len() < effort.min_runs || (block.len() < effort.max_runs && spent < budget) {
+            let time = run(block.len() + 1)?;
+            spent += time;
+            block.push(time.as_secs_f64() * 1e3);
+        }
+        self.runs_ms.extend_from_slice(&block);
+        self.blocks_ms.push(without_slowest_quarter(block));
+        Ok(())
+    }
+
+    fn sample(&self, candidates: usize) -> ServiceSample {
+        ServiceSample {
+            model: self.model.name.clone(),
+            candidates,
+            mean_ms: median(self.blocks_ms.clone()),
+            p50_ms: median(self.runs_ms.clone()),
+            runs: self.runs_ms.len(),
+            block_ms: self.blocks_ms.clone(),
+            noise_pct: noise_pct(&self.blocks_ms),
+        }
+    }
+}
+
+/// Inputs of one request with random content: ids below the cardinality, numbers in [-1, 1).
+pub fn random_inputs(signature: &Signature, candidates: usize, seed: u64) -> Inputs {
+    let mut generator = rng::generator(seed, "service inputs");
+    let tensors = signature
+        .tensors
+        .iter()
+        .map(|spec| {
+            let rows = match spec.rows {
+                Rows::One => 1,
+                Rows::Candidates => candidates,
+            };
+            let shape = [rows, spec.columns()];
+            InputTensor { name: spec.name.clone(), shape, data: random_data(spec, rows, &mut generator) }
+        })
+        .collect();
+    Inputs { candidates, tensors }
+}
+
+fn random_data(spec: &TensorSpec, rows: usize, generator: &mut rng::Generator) -> TensorData {
+    match spec.element {
+        // `uniforms` draws multiples of 2⁻²³, so the only value below the normal range is 0 itself.
+        ElementType::F32 => TensorData::F32(rng::uniforms(rows * spec.columns(), 1.0, generator)),
+        ElementType::I64 => {
+            let bounds: Vec<i64> = spec
+                .fields
+                .iter()
+                .flat_map(|field| std::iter::repeat_n(i64::from(field.cardinality.max(1)), field.columns))
+                .collect();
+            let draw = |_| bounds.iter().map(|&bound| generator.random_range(0..bound)).collect::<Vec<_>>();
+            TensorData::I64((0..rows).flat_map(draw).collect())
+        }
+    }
+}
+
+fn without_slowest_quarter(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let kept = values.len() - values.len() / 4;
+    values[..kept].iter().sum::<f64>() / kept as f64
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+}
+
+fn noise_pct(blocks_ms: &[f64]) -> f64 {
+    let half = |first| median(blocks_ms.iter().skip(first).step_by(2).copied().collect());
+    100.0 * (half(0) - half(1)).abs() / median(blocks_ms.to_vec())
+}
