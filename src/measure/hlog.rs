@@ -35,9 +35,8 @@ pub fn write(
 /// Reads all histograms of a log with their tags.
 pub fn read(path: &Path) -> Result<Vec<(String, Histogram<u64>)>> {
     let bytes = fsio::read(path)?;
-    let broken = |problem: String| {
-        Error::input(path, Place::whole(), problem, "write it again with `replay --hlog`")
-    };
+    let broken =
+        |problem: String| Error::input(path, Place::whole(), problem, "write it again with `replay --hlog`");
     let mut histograms = Vec::new();
     for entry in IntervalLogIterator::new(&bytes) {
         let entry = entry.map_err(|e| broken(format!("not an HDR interval log ({e:?})")))?;
@@ -51,7 +50,9 @@ pub fn read(path: &Path) -> Result<Vec<(String, Histogram<u64>)>> {
 
 fn decode(text: &str) -> Result<Histogram<u64>, String> {
     let bytes = base64(text).ok_or("a histogram is not base64")?;
-    Deserializer::new().deserialize(&mut &bytes[..]).map_err(|e| format!("a histogram cannot be decoded ({e})"))
+    Deserializer::new()
+        .deserialize(&mut &bytes[..])
+        .map_err(|e| format!("a histogram cannot be decoded ({e})"))
 }
 
 /// Standard base64, with padding.
@@ -82,7 +83,8 @@ mod tests {
         let mut service = response.clone();
         (0..5000u64).for_each(|i| response.record(i * i % 700_001).unwrap());
         service.record_n(17, 3).unwrap();
-        write(&path, "test", Duration::from_secs(3), &[("response", &response), ("service", &service)]).unwrap();
+        write(&path, "test", Duration::from_secs(3), &[("response", &response), ("service", &service)])
+            .unwrap();
         let back = read(&path).unwrap();
         assert_eq!(back, vec![("response".to_owned(), response), ("service".to_owned(), service)]);
     }

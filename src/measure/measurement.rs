@@ -10,7 +10,7 @@
 
 use super::{
     environment::Environment,
-    latency::{LatencySummary, Latencies},
+    latency::{Latencies, LatencySummary},
     replay::{issue::Loop, recorder::Recording, trace::Pacing},
 };
 use crate::base::names::{EngineName, Layout, Provider};
@@ -155,7 +155,9 @@ fn reasons(recording: &Recording, setup: &Setup, cores: usize) -> Vec<String> {
     }
     if recording.response.quantile_us(0.5).is_none() {
         let answered = recording.response.count();
-        reasons.push(format!("only {answered} requests were answered: too few for a median; use a longer trace"));
+        reasons.push(format!(
+            "only {answered} requests were answered: too few for a median; use a longer trace"
+        ));
     }
     reasons.extend(lateness(&recording.response, &recording.dispatch_lag));
     if setup.threads * setup.workers > cores {
@@ -247,7 +249,11 @@ mod tests {
         assert!(measurement(&recording(1000, 1000, 99), 1, 2).valid);
         for (late, percentile) in [(1000, "p50"), (20, "p99")] {
             let measurement = measurement(&recording(1000, late, 120), 1, 2);
-            assert!(!measurement.valid && measurement.reasons[0].contains(percentile), "{:?}", measurement.reasons);
+            assert!(
+                !measurement.valid && measurement.reasons[0].contains(percentile),
+                "{:?}",
+                measurement.reasons
+            );
         }
         assert!(measurement(&recording(1000, 5, 900), 1, 2).valid, "beyond p99 it is not judged");
     }
@@ -259,7 +265,11 @@ mod tests {
         failing.failed(&Error::engine("tract", "run", "another"));
         let failed = measurement(&failing, 1, 2);
         assert_eq!((failed.errors, failed.requests, failed.response_us.count), (2, 1002, 1000));
-        assert!(!failed.valid && failed.reasons[0].contains("2 requests failed") && failed.reasons[0].contains("bad id"));
+        assert!(
+            !failed.valid
+                && failed.reasons[0].contains("2 requests failed")
+                && failed.reasons[0].contains("bad id")
+        );
         assert!(measurement(&recording(6, 0, 0), 1, 2).reasons[0].contains("only 6"));
         assert!(measurement(&recording(100, 0, 0), 3, 2).reasons[0].contains("3 workers"));
     }

@@ -6,3 +6,4 @@ pub mod hlog;
 pub mod latency;
 pub mod measurement;
 pub mod replay;
+pub mod service;

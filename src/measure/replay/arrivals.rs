@@ -75,7 +75,10 @@ impl Arrivals {
 
 impl Schedule {
     fn of(requests: usize, offset_us: impl FnMut(usize) -> f64) -> Self {
-        Self { offsets_us: (0..requests).map(offset_us).map(|us| us.round() as u64).collect(), candidates: None }
+        Self {
+            offsets_us: (0..requests).map(offset_us).map(|us| us.round() as u64).collect(),
+            candidates: None,
+        }
     }
 }
 
@@ -102,11 +105,9 @@ fn positive(value: f64, what: &str) -> Result<f64> {
 fn recorded(file: &Path, time: &str, candidates: Option<&str>, requests: usize) -> Result<Schedule> {
     let broken =
         |place: Place, problem: String, fix: &str| Error::input(file, place, problem, fix.to_owned());
-    let mut reader = csv::Reader::from_path(file).map_err(|e| broken(
-        Place::whole(),
-        format!("cannot be opened ({e})"),
-        "name a readable CSV file with a header",
-    ))?;
+    let mut reader = csv::Reader::from_path(file).map_err(|e| {
+        broken(Place::whole(), format!("cannot be opened ({e})"), "name a readable CSV file with a header")
+    })?;
     let header = reader
         .headers()
         .map_err(|e| broken(Place::whole(), format!("has no readable header ({e})"), "add a header line"))?
@@ -114,30 +115,43 @@ fn recorded(file: &Path, time: &str, candidates: Option<&str>, requests: usize) 
     let column = |name: &str| {
         header.iter().position(|h| h.trim() == name).ok_or_else(|| {
             let known: Vec<_> = header.iter().collect();
-            broken(Place::field(name), format!("no such column; there are {}", known.join(", ")), "name one of them")
+            broken(
+                Place::field(name),
+                format!("no such column; there are {}", known.join(", ")),
+                "name one of them",
+            )
         })
     };
     let (time_index, count_index) = (column(time)?, candidates.map(column).transpose()?);
     let (mut times, mut counts) = (Vec::<i64>::new(), Vec::new());
     for (record, row) in reader.records().take(requests).zip(1..) {
-        let record = record
-            .map_err(|e| broken(Place::row(row), format!("not a row of the header's columns ({e})"), "mend the row"))?;
+        let record = record.map_err(|e| {
+            broken(Place::row(row), format!("not a row of the header's columns ({e})"), "mend the row")
+        })?;
         let text = &record[time_index];
-        let at = timestamp::parse_us(text).ok_or_else(|| broken(
-            Place::cell(time, row),
-            format!("`{text}` is not a time"),
-            "write it as 2023-11-16 18:17:03.97996 or as seconds",
-        ))?;
+        let at = timestamp::parse_us(text).ok_or_else(|| {
+            broken(
+                Place::cell(time, row),
+                format!("`{text}` is not a time"),
+                "write it as 2023-11-16 18:17:03.97996 or as seconds",
+            )
+        })?;
         if times.last().is_some_and(|&last| at < last) {
-            return Err(broken(Place::cell(time, row), "earlier than the row before".into(), "sort the file by time"));
+            return Err(broken(
+                Place::cell(time, row),
+                "earlier than the row before".into(),
+                "sort the file by time",
+            ));
         }
         times.push(at);
         if let (Some(index), Some(name)) = (count_index, candidates) {
-            counts.push(record[index].trim().parse().map_err(|_| broken(
-                Place::cell(name, row),
-                format!("`{}` is not a number of candidates", &record[index]),
-                "write a whole number",
-            ))?);
+            counts.push(record[index].trim().parse().map_err(|_| {
+                broken(
+                    Place::cell(name, row),
+                    format!("`{}` is not a number of candidates", &record[index]),
+                    "write a whole number",
+                )
+            })?);
         }
     }
     let &first = times

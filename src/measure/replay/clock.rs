@@ -55,7 +55,7 @@ pub(crate) mod virtual_time {
     /// Time that passes by `pass` and by waiting; every wait oversleeps by `late`.
     #[derive(Default)]
     pub(crate) struct VirtualClock {
-        now_ns: AtomicU64,
+        pub(crate) now_ns: AtomicU64,
         pub(crate) late: Duration,
     }
 

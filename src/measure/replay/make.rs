@@ -102,7 +102,10 @@ impl RequestLog {
 pub fn make(log: &RequestLog, recipe: &TraceRecipe, data_hash: &str) -> Result<Trace> {
     let schedule = recipe.arrivals.schedule(recipe.requests, recipe.seed)?;
     if log.visits.is_empty() || schedule.offsets_us.is_empty() {
-        return Err(Error::usage("the log or the arrivals are empty", "give at least one row and one request"));
+        return Err(Error::usage(
+            "the log or the arrivals are empty",
+            "give at least one row and one request",
+        ));
     }
     let lengths = lengths(recipe, &schedule.candidates, schedule.offsets_us.len())?;
     let mut users = rng::generator(recipe.seed, "trace users");
@@ -170,7 +173,8 @@ mod tests {
 
     /// Users 100 and 200; items 1 to 6, item 6 by far the most popular.
     fn log(requests: bool) -> RequestLog {
-        let mut rows = vec![(10, 100, 1), (10, 100, 2), (11, 200, 3), (12, 100, 4), (12, 100, 1), (13, 200, 5)];
+        let mut rows =
+            vec![(10, 100, 1), (10, 100, 2), (11, 200, 3), (12, 100, 4), (12, 100, 1), (13, 200, 5)];
         rows.extend((0..50).map(|_| (14, 200, 6)));
         RequestLog::new(rows.into_iter().map(|(r, u, i)| (requests.then_some(r), u, i)))
     }
@@ -183,9 +187,13 @@ mod tests {
     fn requests_of_the_log_keep_their_candidates_and_are_padded_without_repeats() {
         let trace = make(&log(true), &recipe(ListLength::Fixed(4), Order::Log, 1), "h").unwrap();
         assert_eq!(trace.requests.len(), 200);
-        for (request, (user, logged)) in
-            trace.requests.iter().zip([(100, &[1, 2][..]), (200, &[3]), (100, &[4, 1]), (200, &[5]), (200, &[6])])
-        {
+        for (request, (user, logged)) in trace.requests.iter().zip([
+            (100, &[1, 2][..]),
+            (200, &[3]),
+            (100, &[4, 1]),
+            (200, &[5]),
+            (200, &[6]),
+        ]) {
             assert_eq!((request.user, &request.candidates[..logged.len()]), (user, logged));
         }
         assert_eq!(trace.requests[5].user, 100, "the log starts again");

@@ -78,7 +78,12 @@ impl Trace {
         let mut last = 0;
         for (request, row) in self.requests.iter().zip(first_row..) {
             if request.arrival_us < last {
-                return broken("arrival_us", row, "arrives before the request above it", "sort by arrival_us");
+                return broken(
+                    "arrival_us",
+                    row,
+                    "arrives before the request above it",
+                    "sort by arrival_us",
+                );
             }
             if request.candidates.is_empty() {
                 return broken("candidates", row, "no candidates", "give every request at least one");

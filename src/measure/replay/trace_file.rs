@@ -90,19 +90,20 @@ pub fn read(path: &Path) -> Result<Trace> {
         Format::JsonLines => from_json_lines(path)?,
     };
     if header.schema_version != SCHEMA_VERSION {
-        return Err(broken(path, Place::field("schema_version"), format!(
-            "version {} where this program reads {SCHEMA_VERSION}",
-            header.schema_version
-        )));
+        return Err(broken(
+            path,
+            Place::field("schema_version"),
+            format!("version {} where this program reads {SCHEMA_VERSION}", header.schema_version),
+        ));
     }
     let trace = Trace { origin: header.origin, requests };
     trace.check(path, first_row)?;
     if trace.requests.len() != header.requests {
-        return Err(broken(path, Place::row(first_row + trace.requests.len() as u64), format!(
-            "the file ends after {} of {} requests",
-            trace.requests.len(),
-            header.requests
-        )));
+        return Err(broken(
+            path,
+            Place::row(first_row + trace.requests.len() as u64),
+            format!("the file ends after {} of {} requests", trace.requests.len(), header.requests),
+        ));
     }
     Ok(trace)
 }
@@ -147,15 +148,16 @@ fn to_parquet(trace: &Trace) -> parquet::errors::Result<Vec<u8>> {
         Field::new("user", DataType::UInt64, false),
         Field::new("candidates", candidates_type(), false),
     ];
-    let header = serde_json::to_string(&header(trace)).map_err(|e| parquet::errors::ParquetError::General(e.to_string()))?;
-    let schema = Arc::new(Schema::new_with_metadata(fields, [(METADATA_KEY.to_owned(), header)].into()));
+    let header = serde_json::to_string(&header(trace))
+        .map_err(|e| parquet::errors::ParquetError::General(e.to_string()))?;
+    let schema = Arc::new(Schema::new_with_metadata(fields, [(METADATA_KEY.to_owned(), header)]));
     let properties =
         WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?)).build();
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, schema.clone(), Some(properties))?;
     for part in trace.requests.chunks(BATCH) {
-        let mut candidates = ListBuilder::new(UInt64Builder::new())
-            .with_field(Field::new("item", DataType::UInt64, false));
+        let mut candidates =
+            ListBuilder::new(UInt64Builder::new()).with_field(Field::new("item", DataType::UInt64, false));
         for request in part {
             candidates.values().append_slice(&request.candidates);
             candidates.append(true);
