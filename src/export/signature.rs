@@ -7,6 +7,9 @@
 use crate::base::names::Layout;
 use serde::{Deserialize, Serialize};
 
+/// Name of the symbolic axis that counts a request's candidates.
+pub const CANDIDATES: &str = "candidates";
+
 /// Rows of an input tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,3 +1,12 @@
 //! How it really runs: engines, replay, proof, probes, measurements.
 
+pub mod assemble;
 pub mod engine;
+pub mod environment;
+pub mod evaluate;
+pub mod hlog;
+pub mod latency;
+pub mod measurement;
+pub mod prove;
+pub mod replay;
+pub mod service;
