@@ -227,7 +227,8 @@ pub enum DeriveSettings {
     },
     /// The strongest, as many as the predicted latency allows.
     Budget {
-        /// Features and network together, in ms.
+        /// Features and network together, in ms. Has no default that makes sense: 0 is refused.
+        #[serde(default)]
         budget_ms: f64,
     },
 }
