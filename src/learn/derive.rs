@@ -1,10 +1,6 @@
 //! From θ and p to one network: the strongest features, and in every Mixop the strongest operator.
 
-use super::{
-    price_term::Prices,
-    search::SearchOutcome,
-    settings::DeriveSettings,
-};
+use super::{price_term::Prices, search::SearchOutcome, settings::DeriveSettings};
 use crate::{
     base::{Error, Result},
     space::{SearchSpace, Subnet},
@@ -19,8 +15,12 @@ pub fn derive(
     settings: &DeriveSettings,
     prices: &Prices,
 ) -> Result<Subnet> {
-    let operators =
-        space.mixops.iter().zip(&outcome.probabilities).map(|(operators, p)| operators[strongest(p)]).collect();
+    let operators = space
+        .mixops
+        .iter()
+        .zip(&outcome.probabilities)
+        .map(|(operators, p)| operators[strongest(p)])
+        .collect();
     let ranked = ranked_features(space, &outcome.theta);
     let subnet = |count: usize| {
         let mut features = ranked[..count].to_vec();

@@ -130,8 +130,12 @@ impl EmbeddingBank {
 
     /// The concatenated input `[rows, width]`.
     pub fn forward(&self, batch: &Batch) -> Result<Tensor> {
-        let parts: Vec<Tensor> =
-            self.groups.iter().map(|g| g.forward(batch)).collect::<candle_core::Result<_>>().learn("embed a batch")?;
+        let parts: Vec<Tensor> = self
+            .groups
+            .iter()
+            .map(|g| g.forward(batch))
+            .collect::<candle_core::Result<_>>()
+            .learn("embed a batch")?;
         match parts.as_slice() {
             [only] => Ok(only.clone()),
             _ => Tensor::cat(&parts, 1).learn("concatenate embeddings"),
@@ -183,8 +187,7 @@ fn table_group(
         offsets.push(rows);
         rows += feature.cardinality;
     }
-    let table =
-        params.normal(&format!("embedding.ids{width}"), (rows as usize, width), INITIAL_DEVIATION)?;
+    let table = params.normal(&format!("embedding.ids{width}"), (rows as usize, width), INITIAL_DEVIATION)?;
     Ok(Group { width, members, source: Source::Table { starts, offsets, table } })
 }
 
@@ -252,7 +255,8 @@ impl Group {
                 }
                 let shape = (rows, indices.len(), 1);
                 let xs = Tensor::from_vec(xs, shape, scale.device())?.broadcast_mul(&scale.unsqueeze(0)?)?;
-                let gaps = Tensor::from_vec(gaps, shape, scale.device())?.broadcast_mul(&missing.unsqueeze(0)?)?;
+                let gaps =
+                    Tensor::from_vec(gaps, shape, scale.device())?.broadcast_mul(&missing.unsqueeze(0)?)?;
                 (xs + gaps)?.reshape((rows, columns))
             }
         }

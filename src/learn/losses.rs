@@ -18,7 +18,10 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor, weights: &Tensor) -> Resu
 
 /// Mean over the batch of (r − p)²: the distillation term of (7), on probabilities `[rows]`.
 pub fn distillation(teacher: &Tensor, student: &Tensor) -> Result<Tensor> {
-    (teacher - student).and_then(|d| d.sqr()).and_then(|d| d.mean_all()).learn("compute the distillation loss")
+    (teacher - student)
+        .and_then(|d| d.sqr())
+        .and_then(|d| d.mean_all())
+        .learn("compute the distillation loss")
 }
 
 #[cfg(test)]
@@ -36,7 +39,8 @@ mod tests {
         let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
         let want = (-sigmoid(0.5).ln() - 3.0 * (1.0 - sigmoid(-2.0)).ln()) / 4.0;
         assert!((super::super::scalar(&loss).unwrap() - want).abs() < 1e-6);
-        let far = cross_entropy(&tensor(&[200.0, -200.0]), &tensor(&[0.0, 1.0]), &tensor(&[1.0, 1.0])).unwrap();
+        let far =
+            cross_entropy(&tensor(&[200.0, -200.0]), &tensor(&[0.0, 1.0]), &tensor(&[1.0, 1.0])).unwrap();
         assert_eq!(super::super::scalar(&far).unwrap(), 200.0);
     }
 

@@ -118,7 +118,8 @@ impl Mixop {
         }
         for (k, _) in self.operators.iter().enumerate().filter(|(k, o)| **o == Operator::Zero && alive(*k)) {
             for entry in entries {
-                let mass = probabilities.narrow(0, k, 1).and_then(|p| p * &entry.mass).learn("pass a mass on")?;
+                let mass =
+                    probabilities.narrow(0, k, 1).and_then(|p| p * &entry.mass).learn("pass a mass on")?;
                 let passed = Entry { key: entry.key, x: entry.x.clone(), mass };
                 let merged = match after.remove(&entry.key) {
                     Some(present) => merge(present, passed)?,

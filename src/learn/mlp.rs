@@ -1,6 +1,9 @@
 //! Dense layers with ReLU between, seeded dropout, and one output node.
 
-use super::{Learn, params::{DenseParams, Next, Params}};
+use super::{
+    Learn,
+    params::{DenseParams, Next, Params},
+};
 use crate::base::{Result, rng::Generator};
 use candle_core::Tensor;
 use rand::Rng;

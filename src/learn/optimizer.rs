@@ -132,7 +132,8 @@ mod tests {
     #[test]
     fn agrees_with_candles_adamw_over_fifty_steps() {
         let start = Tensor::new(&[0.5f32, -1.0, 2.0], &Device::Cpu).unwrap();
-        let (ours, theirs) = (Var::from_tensor(&start).unwrap(), Var::from_tensor(&start.copy().unwrap()).unwrap());
+        let (ours, theirs) =
+            (Var::from_tensor(&start).unwrap(), Var::from_tensor(&start.copy().unwrap()).unwrap());
         let rates = Rates { learning_rate: 0.03, weight_decay: 0.1 };
         let mut optimizer = AdamW::default();
         optimizer.add(&ours, rates);

@@ -102,7 +102,11 @@ impl Params {
         for (name, var) in self.iter() {
             let tensor = stored.get(name).ok_or_else(|| wrong(format!("tensor `{name}` is missing")))?;
             if tensor.shape() != var.shape() {
-                return Err(wrong(format!("tensor `{name}` has shape {:?}, not {:?}", tensor.shape(), var.shape())));
+                return Err(wrong(format!(
+                    "tensor `{name}` has shape {:?}, not {:?}",
+                    tensor.shape(),
+                    var.shape()
+                )));
             }
             var.set(tensor).learn("load parameters")?;
         }

@@ -111,7 +111,8 @@ impl<'a> Search<'a> {
         let mut done = 0;
         for epoch in 1..=settings.warmup_epochs {
             for index in self.batches("warm-up", epoch) {
-                let (_, loss2) = self.step(&Batch::of(self.scene.rows.data, &index), &Phase::WarmUp, &mut optimizer)?;
+                let (_, loss2) =
+                    self.step(&Batch::of(self.scene.rows.data, &index), &Phase::WarmUp, &mut optimizer)?;
                 finite(loss2, epoch)?;
                 done += 1;
                 progress.advance(done, &format!("loss {loss2:.4}"));
@@ -193,7 +194,8 @@ impl<'a> Search<'a> {
 
     fn batches(&self, purpose: &str, epoch: usize) -> Vec<Vec<u32>> {
         let seed = rng::derive(self.scene.seed, purpose);
-        batches::shuffled(&self.scene.rows.split.train, self.scene.settings.batch_size, seed, epoch).collect()
+        batches::epoch_batches(&self.scene.rows.split.train, self.scene.settings.batch_size, seed, epoch)
+            .collect()
     }
 
     /// One step of (8). Returns Loss1 and Loss2.
@@ -275,7 +277,8 @@ impl<'a> Search<'a> {
         let mut scores = Vec::with_capacity(rows.split.valid.len());
         for index in rows.split.valid.chunks(4096) {
             let embedded = self.scene.teacher.embed(&Batch::of(rows.data, index))?;
-            let logits = self.supernet.forward(&masked(self.scene.teacher, &embedded, &gates)?.detach(), &p)?;
+            let logits =
+                self.supernet.forward(&masked(self.scene.teacher, &embedded, &gates)?.detach(), &p)?;
             scores.extend(values(&sigmoid(&logits).learn("score a batch")?)?);
         }
         Ok(SearchEpoch {

@@ -102,8 +102,9 @@ impl Trainable for Student<'_> {
                 let soft: Vec<f32> = batch.index.iter().map(|&row| teacher[row as usize]).collect();
                 let soft = Tensor::new(soft, &Device::Cpu).learn("read the teacher's scores")?;
                 let distilled = losses::distillation(&soft, &sigmoid(&logits).learn("score a batch")?)?;
-                ((ranking * (1.0 - lambda1)).learn("add losses")? + (distilled * lambda1).learn("add losses")?)
-                    .learn("add losses")
+                ((ranking * (1.0 - lambda1)).learn("add losses")?
+                    + (distilled * lambda1).learn("add losses")?)
+                .learn("add losses")
             }
         }
     }

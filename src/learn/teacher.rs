@@ -60,8 +60,13 @@ impl Teacher {
             .map(|p| {
                 let name = format!("partition{p}");
                 let hidden = Hidden::new(&mut params, &name, shared.width(), &settings.partition)?;
-                let output =
-                    DenseParams::new(&mut params, &format!("{name}.output"), hidden.width(), 1, Next::Output)?;
+                let output = DenseParams::new(
+                    &mut params,
+                    &format!("{name}.output"),
+                    hidden.width(),
+                    1,
+                    Next::Output,
+                )?;
                 Ok(Head { hidden, output })
             })
             .collect::<Result<_>>()?;

@@ -75,7 +75,7 @@ pub fn fit(
     progress.stage("train", steps * settings.max_epochs as u64);
     for epoch in 1..=settings.max_epochs {
         let (mut sum, mut count) = (0.0, 0u64);
-        for index in batches::shuffled(&rows.split.train, settings.batch_size, seed, epoch) {
+        for index in batches::epoch_batches(&rows.split.train, settings.batch_size, seed, epoch) {
             let loss = model.loss(&Batch::of(rows.data, &index))?;
             sum += finite(scalar(&loss)?, epoch)?;
             count += 1;

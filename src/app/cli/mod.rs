@@ -21,14 +21,12 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
-}
+enum Verb {}
 
 /// Runs the verb.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     let format = if cli.json { Format::Json } else { Format::Text };
-    match cli.verb {
-    }
+    match cli.verb {}
 }
 
 /// 2 for wrong usage, 3 for a stated limit that is not met, 1 for the rest.
