@@ -84,7 +84,7 @@ fn block_comment(rest: &str) -> usize {
 
 /// Bytes before a string's content and, for a raw string, what closes it (nothing for a common one).
 fn string_start(rest: &str) -> Option<(usize, String)> {
-    let prefix = rest.find(['"', '#'])?;
+    let prefix = rest.find(|c| !matches!(c, 'b' | 'c' | 'r'))?;
     match &rest[..prefix] {
         "" | "b" | "c" if rest[prefix..].starts_with('"') => Some((prefix + 1, String::new())),
         "r" | "br" | "cr" => {

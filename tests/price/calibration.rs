@@ -152,6 +152,9 @@ fn later_rounds_build_on_all_observations_whatever_their_order() {
     assert_eq!(forward.buckets, at_once.buckets);
     // Measuring a network again replaces its old time instead of counting twice.
     assert_eq!(round(&forward, first).buckets, forward.buckets);
+    let slower = Observation { measured_ms: 2.0 * first[0].measured_ms, ..first[0].clone() };
+    let known = &round(&forward, std::slice::from_ref(&slower)).buckets[0].observations;
+    assert!(known.contains(&slower) && !known.contains(&first[0]) && known.len() == all.len());
 }
 
 #[test]
