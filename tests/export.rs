@@ -75,8 +75,11 @@ fn feature() -> impl Strategy<Value = FeatureSpec> {
         Just(Value::Number),
     ];
     let side = prop_oneof![Just(Side::User), Just(Side::Item)];
-    (side, prop_oneof![Just(1usize), Just(4), Just(8)], value)
-        .prop_map(|(side, width, value)| FeatureSpec { side, width, value })
+    (side, prop_oneof![Just(1usize), Just(4), Just(8)], value).prop_map(|(side, width, value)| FeatureSpec {
+        side,
+        width,
+        value,
+    })
 }
 
 proptest! {
@@ -183,9 +186,8 @@ fn a_model_whose_weights_differ_from_the_network_fails_the_proof() {
 fn the_same_network_gives_the_same_bytes() {
     let features = support::every_kind();
     for &layout in Layout::ALL {
-        let bytes = || {
-            export::onnx(&support::network(&features, &[16], 7), layout, &metadata()).unwrap().bytes
-        };
+        let bytes =
+            || export::onnx(&support::network(&features, &[16], 7), layout, &metadata()).unwrap().bytes;
         assert_eq!(bytes(), bytes());
     }
 }
@@ -249,7 +251,8 @@ fn probes_run_and_give_a_column_per_output() {
     let path = folder.path().join("probe.onnx");
     for engine in engines() {
         for to in [1, 16] {
-            let input = ProbeInput { user_features: 2, item_features: 3, width_per_feature: 8, cardinality: 10 };
+            let input =
+                ProbeInput { user_features: 2, item_features: 3, width_per_feature: 8, cardinality: 10 };
             for &layout in Layout::ALL {
                 let model = probe::first_layer(input, to, layout).unwrap();
                 model.write(&path).unwrap();
@@ -275,7 +278,8 @@ fn probes_run_and_give_a_column_per_output() {
             }
             let model = probe::layer(24, to).unwrap();
             model.write(&path).unwrap();
-            let x = InputTensor { name: "x".to_owned(), shape: [5, 24], data: TensorData::F32(vec![1.0; 120]) };
+            let x =
+                InputTensor { name: "x".to_owned(), shape: [5, 24], data: TensorData::F32(vec![1.0; 120]) };
             let inputs = Inputs { candidates: 5, tensors: vec![x] };
             let mut values = Vec::new();
             engine.load(&path, &options(Some(5))).unwrap().run(&inputs, &mut values).unwrap();
@@ -304,8 +308,7 @@ fn an_exported_model_is_evaluated_as_its_network_would_be() {
     for &layout in Layout::ALL {
         let (_folder, path) = export_to_file(&network, layout);
         for engine in engines() {
-            let found =
-                evaluate::evaluate(engine.as_ref(), &path, &options(None), &data, &rows).unwrap();
+            let found = evaluate::evaluate(engine.as_ref(), &path, &options(None), &data, &rows).unwrap();
             assert_eq!((found.rows, found.engine), (300, engine.name()));
             assert!((found.auc.unwrap() - expected_auc).abs() < 1e-3, "{found:?}");
         }

@@ -384,7 +384,7 @@ mod tests {
         assert!(quiet.iter().all(|s| s.block_ms.len() == 6));
         let drifting = run(&[1, 2], 0.01, Effort { max_noise_pct: 0.1, ..EFFORT }).0;
         assert!(drifting.iter().all(|s| s.block_ms.len() == 18));
-        let log = run(&[1, 2, 3, 4, 5], 0.0, Effort { min_runs: 1, max_runs: 1, ..EFFORT }).1;
+        let log = run(&[1, 2, 3, 4, 5], 0.0, Effort { min_runs: 1, max_runs: 1, repeats: 0, ..EFFORT }).1;
         let passes: Vec<_> = log.chunks(10).collect();
         assert!(passes.windows(2).any(|w| w[0] != w[1]));
         assert!(passes.iter().all(|p| (1..=5).all(|m| p.iter().filter(|&&x| x == m).count() == 2)));

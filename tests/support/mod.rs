@@ -103,10 +103,10 @@ pub fn network(features: &[FeatureSpec], hidden: &[usize], seed: u64) -> Network
 
 /// Features of every kind on both sides, in two widths.
 pub fn every_kind() -> Vec<FeatureSpec> {
-    let values =
-        [Value::Id { cardinality: 7 }, Value::Number, Value::Sequence { cardinality: 5, length: 3 }];
+    let values = [Value::Id { cardinality: 7 }, Value::Number, Value::Sequence { cardinality: 5, length: 3 }];
     let mut features = Vec::new();
-    for (width, side) in [(4, Side::User), (4, Side::Item), (8, Side::Item), (8, Side::User), (4, Side::User)] {
+    for (width, side) in [(4, Side::User), (4, Side::Item), (8, Side::Item), (8, Side::User), (4, Side::User)]
+    {
         features.extend(values.map(|value| FeatureSpec { side, width, value }));
     }
     features

@@ -74,7 +74,7 @@ pub fn issue(
             schedule_us,
             clock,
             next: &next,
-            inputs: Inputs::default(),
+            inputs: workload.inputs(),
             scores: Vec::new(),
             recording: Recording::default(),
         })
@@ -180,6 +180,9 @@ mod tests {
     impl Workload for Numbers {
         fn requests(&self) -> usize {
             self.requests
+        }
+        fn inputs(&self) -> Inputs {
+            Inputs::default()
         }
         fn prepare(&self, request: usize, inputs: &mut Inputs) -> Result<()> {
             self.prepared.lock().unwrap().push(request);

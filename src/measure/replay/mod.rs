@@ -21,6 +21,8 @@ use crate::{base::Result, measure::engine::Inputs};
 pub trait Workload: Sync {
     /// Number of requests.
     fn requests(&self) -> usize;
+    /// Buffers for [`Workload::prepare`].
+    fn inputs(&self) -> Inputs;
     /// Assembles the inputs of a request into `inputs`, whose buffers are reused.
     fn prepare(&self, request: usize, inputs: &mut Inputs) -> Result<()>;
 }
