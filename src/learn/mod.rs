@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod mixop;
 pub mod mlp;
 pub mod network;
+mod network_file;
 pub mod optimizer;
 pub mod params;
 pub mod price_term;

@@ -103,11 +103,14 @@ pub fn run_job(job: &Path, out: &Path) -> Result<()> {
     let clock = RealClock::start();
     match &job {
         Job::Replay(job) => fsio::write_json(out, &replay(job, &*engine, &clock)?),
-        Job::Service(job) => fsio::write_json(out, &ServiceResult {
-            engine_version: engine.version(),
-            samples: service::measure(job, &*engine, &clock)?,
-            environment: Environment::current()?,
-        }),
+        Job::Service(job) => fsio::write_json(
+            out,
+            &ServiceResult {
+                engine_version: engine.version(),
+                samples: service::measure(job, &*engine, &clock)?,
+                environment: Environment::current()?,
+            },
+        ),
     }
 }
 
@@ -118,7 +121,11 @@ fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock) -> Result<Vec
     let encoders = Encoders::load(&job.data.encoders)?;
     let encoder_hash = encoders.hash();
     if trace.origin.data_hash != encoder_hash {
-        return Err(foreign(&job.trace, "the trace was made with other encoders", "make it again with `trace make`"));
+        return Err(foreign(
+            &job.trace,
+            "the trace was made with other encoders",
+            "make it again with `trace make`",
+        ));
     }
     let dataset = data::load_with(&schema, &job.data.rows, &encoders)?;
     let replay = Replay {

@@ -60,6 +60,13 @@ pub struct ParityReport {
     pub between_engines: f64,
 }
 
+impl ParityReport {
+    /// The largest difference from the reference in any engine.
+    pub fn worst(&self) -> f64 {
+        self.engines.iter().fold(0.0, |worst, engine| worst.max(engine.max_abs_difference))
+    }
+}
+
 /// Scores of one engine or of the reference: the logged rows, then the joined request.
 struct Scored {
     name: String,
@@ -172,7 +179,7 @@ fn request_inputs(signature: &Signature, request: &Dataset) -> Result<Inputs> {
 }
 
 /// Rows of `items` with the user side of `user_row`.
-fn joined_request(network: &Network, data: &Dataset, user_row: u32, items: &[u32]) -> Dataset {
+pub fn joined_request(network: &Network, data: &Dataset, user_row: u32, items: &[u32]) -> Dataset {
     let mut request = Dataset {
         features: data.features.clone(),
         id_slots: data.id_slots,
