@@ -14,10 +14,16 @@ mod tree;
 
 pub use resolve::{Origin, Override, Resolved};
 pub use seeds::{SeedSettings, Stage};
-pub use settings::{DataSettings, ProbeSettings, RoundSettings, Settings, TargetSettings, TrafficSettings};
+pub use settings::{DataSettings, RoundSettings, Settings, TargetSettings, TrafficSettings};
 pub use space::SpaceSettings;
 
-use crate::base::{Result, fsio};
+use crate::{
+    base::{Result, fsio},
+    measure::replay::{
+        arrivals::Arrivals,
+        make::{ListLength, Order, TraceRecipe},
+    },
+};
 use std::path::{Path, PathBuf};
 
 /// A validated experiment, with the paths of its file made usable from the working directory.
@@ -53,9 +59,25 @@ impl Experiment {
         self.settings.data.path.as_ref().map(|path| self.located("data.path", path))
     }
 
-    /// The recorded arrivals; absent for a Poisson process.
-    pub fn arrivals_path(&self) -> Option<PathBuf> {
-        self.settings.traffic.arrivals.as_ref().map(|path| self.located("traffic.arrivals", path))
+    /// The trace that `[traffic]` describes.
+    pub fn trace_recipe(&self) -> TraceRecipe {
+        let traffic = &self.settings.traffic;
+        let arrivals = match &traffic.arrivals {
+            None => Arrivals::Poisson { qps: traffic.qps },
+            Some(path) => Arrivals::Recorded {
+                file: self.located("traffic.arrivals", path),
+                time_column: traffic.time_column.clone(),
+                candidates_column: None,
+                speed: 1.0,
+            },
+        };
+        TraceRecipe {
+            arrivals,
+            requests: traffic.requests,
+            order: Order::Sampled,
+            length: ListLength::Fixed(traffic.candidates),
+            seed: self.settings.seeds.of(Stage::Traffic),
+        }
     }
 
     /// Paths in the file count from the file's folder, those of the command line from the working directory.
@@ -70,6 +92,7 @@ impl Experiment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::split::{Moment, SplitSettings};
 
     fn with(text: &str, overrides: &[(&str, &str)]) -> Result<Experiment> {
         let overrides: Vec<_> = overrides.iter().map(|(k, v)| Override::parse(k, v)).collect();
@@ -83,7 +106,13 @@ mod tests {
         assert_eq!(experiment.data_path().unwrap(), Path::new("conf/d.csv"));
         let experiment = with("data.path = \"d.csv\"", &[("data.path", "other/d.csv")]).unwrap();
         assert_eq!(experiment.data_path().unwrap(), Path::new("other/d.csv"));
-        assert_eq!(experiment.arrivals_path(), None);
+        assert_eq!(experiment.trace_recipe().arrivals, Arrivals::Poisson { qps: 50.0 });
+        let Arrivals::Recorded { file, .. } =
+            with("traffic.arrivals = \"a.csv\"", &[]).unwrap().trace_recipe().arrivals
+        else {
+            panic!("the file's arrivals are recorded");
+        };
+        assert_eq!(file, Path::new("conf/a.csv"));
     }
 
     #[test]
@@ -136,6 +165,29 @@ mod tests {
     fn a_value_that_the_chosen_rule_ignores_is_an_error() {
         let text = problem("[derive]\nrule = \"top_k\"\ntheta = 0.4");
         assert!(text.contains("`derive.theta`: has no effect"), "{text}");
+    }
+
+    #[test]
+    fn a_rule_in_the_file_drops_the_defaults_of_the_other_rules() {
+        let bounds = "[split]\nby = \"time\"\ntrain_until = 5\nvalid_from = 6";
+        let SplitSettings::Time { valid_fraction, train_until, .. } =
+            with(bounds, &[]).unwrap().settings.split
+        else {
+            panic!("a split by time");
+        };
+        assert_eq!((valid_fraction, train_until), (None, Some(Moment::Number(5))));
+        let shuffled =
+            with("split = { by = \"shuffle\", valid_fraction = 0.5 }", &[]).unwrap().settings.split;
+        assert_eq!(shuffled, SplitSettings::Shuffle { valid_fraction: 0.5 });
+        assert!(problem("[split]\nby = \"shuffle\"").contains("`split.by`: missing field `valid_fraction`"));
+    }
+
+    #[test]
+    fn of_two_tables_with_faults_the_first_is_named_right() {
+        let text = problem("[split]\nby = \"shuffle\"\nvalid_fraction = 0.5\n[teacher]\npatience = \"x\"");
+        assert!(text.contains("`teacher.patience`"), "{text}");
+        let text = problem("[teacher]\npatience = \"x\"\nbatch_size = \"y\"");
+        assert!(text.contains("`teacher.patience`"), "{text}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Default, file and command line laid over each other, and the search for the key that is wrong.
 
 use super::{Settings, tree};
-use crate::base::{Error, Result, check::Violation, error::Place};
+use crate::base::{Error, Result, check::Violation, error::Place, keys};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -118,7 +118,7 @@ pub fn resolve(file: &Path, text: &str, overrides: &[Override]) -> Result<(Setti
 }
 
 fn syntax_error(file: &Path, text: &str, error: &toml::de::Error) -> Error {
-    let row = error.span().map(|span| 1 + text[..span.start].matches('\n').count() as u64);
+    let row = error.span().map(|span| keys::line_of(text, span.start));
     let problem = format!("not valid TOML ({})", error.message().trim());
     Error::input(file, Place { field: None, row }, problem, "correct it, see the examples in fixtures/")
 }
@@ -152,45 +152,62 @@ fn check_known(path: &str, known: &BTreeSet<String>, source: &Source) -> Result<
             break;
         }
     }
-    let near = nearest(&unknown, known);
+    let depth = unknown.split('.').count();
+    let peers: Vec<String> =
+        known.iter().map(|k| k.split('.').take(depth).collect::<Vec<_>>().join(".")).collect();
+    let peers: Vec<&str> = peers.iter().map(String::as_str).collect();
+    let fix = match keys::nearest(&unknown, peers) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "remove it; --print-config shows every key".to_owned(),
+    };
     // The origin is known for the whole path only.
     let origin = source.origins.get(path).copied().unwrap_or(Origin::File);
     let named = Source { file: source.file, origins: BTreeMap::from([(unknown.clone(), origin)]) };
-    Err(named.error(&unknown, "unknown key", format!("did you mean `{near}`?")))
+    Err(named.error(&unknown, "unknown key", fix))
 }
 
-/// The known key or table at the same depth whose spelling is closest.
-fn nearest(unknown: &str, known: &BTreeSet<String>) -> String {
-    let depth = unknown.split('.').count();
-    known
-        .iter()
-        .map(|path| path.split('.').take(depth).collect::<Vec<_>>().join("."))
-        .min_by_key(|path| strsim::damerau_levenshtein(path, unknown))
-        .unwrap_or_default()
-}
-
-fn overlaid(defaults: &Table, layers: &[tree::Leaf]) -> Table {
+fn overlaid<'a>(defaults: &Table, layers: impl Iterator<Item = &'a tree::Leaf> + Clone) -> Table {
     let mut merged = defaults.clone();
+    for choice in Settings::CHOICES {
+        if let (true, Some((table, _))) =
+            (layers.clone().any(|(path, _)| path == choice), choice.rsplit_once('.'))
+        {
+            tree::set(&mut merged, table, Value::Table(Table::new()));
+        }
+    }
     for (path, value) in layers {
         tree::set(&mut merged, path, value.clone());
     }
     merged
 }
 
-/// Reads the settings; on failure tries the layers' values one at a time over the defaults, which names the key even
-/// where serde has lost it (inside flattened structs and tagged enums).
+/// Reads the settings; on failure looks for the key that is to blame, which serde has lost inside flattened structs and
+/// tagged enums: without it, its table is read.
 fn deserialize(defaults: &Table, layers: &[tree::Leaf], source: &Source) -> Result<Settings> {
-    let whole = match overlaid(defaults, layers).try_into::<Settings>() {
+    let whole = match overlaid(defaults, layers.iter()).try_into::<Settings>() {
         Ok(settings) => return Ok(settings),
         Err(error) => error,
     };
-    for leaf in layers {
-        if let Err(error) = overlaid(defaults, std::slice::from_ref(leaf)).try_into::<Settings>() {
-            let fix = match tree::get(defaults, &leaf.0) {
+    for section in defaults.keys() {
+        let inside: Vec<&tree::Leaf> =
+            layers.iter().filter(|(path, _)| tree::within(path, section)).collect();
+        let read = |skipped: Option<usize>| {
+            let kept =
+                inside.iter().enumerate().filter(move |(i, _)| Some(*i) != skipped).map(|(_, leaf)| *leaf);
+            overlaid(defaults, kept).try_into::<Settings>()
+        };
+        let Err(error) = read(None) else { continue };
+        let alone = |leaf: &tree::Leaf| overlaid(defaults, std::iter::once(leaf)).try_into::<Settings>();
+        let to_blame = (0..inside.len())
+            .find(|&i| read(Some(i)).is_ok())
+            .map(|i| (inside[i], error.clone()))
+            .or_else(|| inside.iter().find_map(|&leaf| alone(leaf).err().map(|error| (leaf, error))));
+        if let Some(((path, _), error)) = to_blame {
+            let fix = match tree::get(defaults, path) {
                 Some(default) => format!("give a value such as `{default}`"),
                 None => "give a value of the expected type".to_owned(),
             };
-            return Err(source.error(&leaf.0, error.message().trim(), fix));
+            return Err(source.error(path, error.message().trim(), fix));
         }
     }
     Err(Error::input(source.file, Place::whole(), whole.message().trim(), "compare with --print-config"))

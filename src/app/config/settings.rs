@@ -6,18 +6,22 @@ use crate::{
         check::{self, Checked, Violation},
         names::{EngineName, Layout, Precision, Provider},
     },
+    data::split::{Moment, SplitSettings},
     learn::settings::{
         BaselineSettings, DeriveSettings, Gate, RetrainSettings, SearchSettings, TeacherSettings,
     },
+    measure::service::Effort,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Every table of the experiment file. Values are as written; [`super::Experiment`] locates the paths.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// What is learned from.
     pub data: DataSettings,
+    /// Which rows are trained on and which are validated on.
+    pub split: SplitSettings,
     /// What may be chosen.
     pub space: SpaceSettings,
     /// The ranking network that teaches.
@@ -34,15 +38,49 @@ pub struct Settings {
     pub target: TargetSettings,
     /// What is replayed.
     pub traffic: TrafficSettings,
-    /// How layers are measured.
-    pub probe: ProbeSettings,
+    /// How thoroughly service times are measured.
+    pub probe: Effort,
     /// How often the loop runs and what it measures.
     pub rounds: RoundSettings,
     /// Where randomness starts.
     pub seeds: SeedSettings,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: DataSettings::default(),
+            split: latest_share(0.2),
+            space: SpaceSettings::default(),
+            teacher: TeacherSettings::default(),
+            search: SearchSettings::default(),
+            derive: DeriveSettings::default(),
+            retrain: RetrainSettings::default(),
+            baseline: BaselineSettings::default(),
+            target: TargetSettings::default(),
+            traffic: TrafficSettings::default(),
+            probe: Effort::default(),
+            rounds: RoundSettings::default(),
+            seeds: SeedSettings::default(),
+        }
+    }
+}
+
+/// The latest rows validate: a random choice would let the model learn from the future.
+fn latest_share(valid_fraction: f64) -> SplitSettings {
+    SplitSettings::Time {
+        column: None,
+        train_until: None,
+        valid_from: None,
+        valid_until: None,
+        valid_fraction: Some(valid_fraction),
+    }
+}
+
 impl Settings {
+    /// Tables whose other keys depend on one: when a layer sets that key, the defaults beside it no longer hold.
+    pub(super) const CHOICES: [&str; 3] = ["split.by", "derive.rule", "search.gate.kind"];
+
     /// The first setting outside its range, with the table it is in.
     pub fn check(&self) -> Result<(), (&'static str, Violation)> {
         let tables = [
@@ -54,7 +92,7 @@ impl Settings {
             ("baseline", self.baseline.check()),
             ("target", self.target.check()),
             ("traffic", self.traffic.check()),
-            ("probe", self.probe.check()),
+            ("probe", check_effort(&self.probe)),
             ("rounds", self.rounds.check()),
         ];
         tables.into_iter().try_for_each(|(table, checked)| checked.map_err(|violation| (table, violation)))
@@ -68,6 +106,8 @@ impl Settings {
             Self::default(),
             Self::with_all_options(),
             Self { search: SearchSettings { gate: relaxed, ..Default::default() }, ..Self::default() },
+            Self { split: SplitSettings::Shuffle { valid_fraction: 0.2 }, ..Self::default() },
+            Self { split: full_split(), ..Self::default() },
             variant(DeriveSettings::TopK { k: 1 }),
             variant(DeriveSettings::Budget { budget_ms: 1.0 }),
         ]
@@ -92,6 +132,25 @@ impl Settings {
         };
         full
     }
+}
+
+fn full_split() -> SplitSettings {
+    let moment = Some(Moment::Number(0));
+    SplitSettings::Time {
+        column: Some(String::new()),
+        train_until: moment.clone(),
+        valid_from: moment.clone(),
+        valid_until: moment,
+        valid_fraction: Some(0.2),
+    }
+}
+
+fn check_effort(effort: &Effort) -> Checked {
+    check::at_least("passes", effort.passes, 2)?;
+    check::positive("block_ms", effort.block_ms)?;
+    check::at_least("min_runs", effort.min_runs, 1)?;
+    check::at_least("max_runs", effort.max_runs, effort.min_runs)?;
+    check::positive("max_noise_pct", effort.max_noise_pct)
 }
 
 /// `[data]`.
@@ -164,11 +223,19 @@ pub struct TrafficSettings {
     pub qps: f64,
     /// CSV of recorded arrivals; without it the arrivals are a Poisson process.
     pub arrivals: Option<PathBuf>,
+    /// Its column of times.
+    pub time_column: String,
 }
 
 impl Default for TrafficSettings {
     fn default() -> Self {
-        Self { requests: 500, candidates: 1000, qps: 50.0, arrivals: None }
+        Self {
+            requests: 500,
+            candidates: 1000,
+            qps: 50.0,
+            arrivals: None,
+            time_column: "TIMESTAMP".to_owned(),
+        }
     }
 }
 
@@ -177,28 +244,6 @@ impl TrafficSettings {
         check::at_least("requests", self.requests, 1)?;
         check::at_least("candidates", self.candidates, 1)?;
         check::positive("qps", self.qps)
-    }
-}
-
-/// `[probe]`: how single layers are measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ProbeSettings {
-    /// Timed runs of a layer in one pass.
-    pub repeats: usize,
-    /// Passes over all layers, interleaved so that slow drifts hit all alike.
-    pub passes: usize,
-}
-
-impl Default for ProbeSettings {
-    fn default() -> Self {
-        Self { repeats: 20, passes: 3 }
-    }
-}
-
-impl ProbeSettings {
-    fn check(&self) -> Checked {
-        check::at_least("repeats", self.repeats, 1)?;
-        check::at_least("passes", self.passes, 1)
     }
 }
 
