@@ -2,8 +2,14 @@
 
 use crate::{
     app::config::{Settings, Stage},
-    base::{Result, names::EngineName, progress::Progress},
-    measure::{job::DataFiles, measurement::Measurement},
+    base::{Result, fsio, names::EngineName, progress::Progress},
+    measure::{
+        child::Launcher,
+        engine::{SessionOptions, engine},
+        environment::{self, Environment},
+        job::{DataFiles, ReplayJob, ReplayModel},
+        measurement::Measurement,
+    },
     price::table::{TableContext, TableEntry},
     space::SearchSpace,
 };
@@ -51,4 +57,37 @@ pub trait Meter {
     fn replay(&self, engine: EngineName, models: &[NamedModel], traffic: &Traffic) -> Result<Vec<Measurement>>;
     /// Writes what machine this is.
     fn describe(&self, path: &Path) -> Result<()>;
+}
+
+/// Times models in child processes, one at a time.
+pub struct ChildMeter<'a> {
+    launcher: Launcher,
+    settings: &'a Settings,
+}
+
+impl<'a> ChildMeter<'a> {
+    /// Children are started by `launcher` and measure as `settings` say.
+    pub fn new(launcher: Launcher, settings: &'a Settings) -> Self {
+        Self { launcher, settings }
+    }
+
+    fn options(&self) -> SessionOptions {
+        let target = &self.settings.target;
+        SessionOptions { provider: target.provider, threads: target.threads, candidates_hint: Some(target.candidates) }
+    }
+}
+
+impl Meter for ChildMeter<'_> {
+    fn context(&self, name: EngineName) -> Result<TableContext> {
+        let target = &self.settings.target;
+        Ok(TableContext {
+            engine: name,
+            engine_version: engine(name)?.version(),
+            provider: target.provider,
+            layout: target.layout,
+            precision: target.precision,
+            threads: target.threads,
+            host: environment::host(),
+        })
+    }
 }
