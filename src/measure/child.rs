@@ -36,8 +36,7 @@ pub struct Launcher {
 impl Launcher {
     /// This very program, with an hour of time.
     pub fn this_program() -> Result<Self> {
-        let program =
-            std::env::current_exe().map_err(|e| Error::io("the running program", "find", e))?;
+        let program = std::env::current_exe().map_err(|e| Error::io("the running program", "find", e))?;
         Ok(Self { program, timeout: Duration::from_secs(3600) })
     }
 
@@ -54,7 +53,8 @@ impl Launcher {
     fn run<T: DeserializeOwned>(&self, job: &Job) -> Result<T> {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
+        let folder =
+            tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
         let file = |name: &str| folder.path().join(name);
         fsio::write_json(&file("job.json"), job)?;
         let messages = File::create(file("stderr")).map_err(|e| Error::io(file("stderr"), "create", e))?;

@@ -213,7 +213,10 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_named() {
-        for (trace, expected) in [(trace(9, &[10]), "request 7 of the trace asks for user 9"), (trace(1, &[10, 12]), "candidate 12")] {
+        for (trace, expected) in [
+            (trace(9, &[10]), "request 7 of the trace asks for user 9"),
+            (trace(1, &[10, 12]), "candidate 12"),
+        ] {
             let error = ResolvedTrace::new(&trace, &data()).unwrap_err().to_string();
             assert!(error.contains(expected) && error.contains("trace make"), "{error}");
         }
