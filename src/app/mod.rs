@@ -1,1 +1,4 @@
 //! What the user touches: command line, experiment files, the loop, reports.
+
+pub mod cli;
+pub mod config;

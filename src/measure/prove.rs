@@ -7,7 +7,7 @@
 
 use super::{
     assemble::{Assembler, Candidate},
-    engine::{Engine, SessionOptions},
+    engine::{Engine, Inputs, SessionOptions, TensorData},
     evaluate::{self, BATCH},
 };
 use crate::{
@@ -19,7 +19,11 @@ use crate::{
         dataset::{Dataset, Slot},
         schema::Side,
     },
-    export,
+    export::{
+        self,
+        companions::{TestTensor, TestValues, TestVectors},
+        signature::Signature,
+    },
     learn::network::Network,
 };
 use serde::{Deserialize, Serialize};
@@ -54,6 +58,13 @@ pub struct ParityReport {
     pub engines: Vec<EngineParity>,
     /// The largest |Δscore| between any two engines.
     pub between_engines: f64,
+}
+
+impl ParityReport {
+    /// The largest difference from the reference in any engine.
+    pub fn worst(&self) -> f64 {
+        self.engines.iter().fold(0.0, |worst, engine| worst.max(engine.max_abs_difference))
+    }
 }
 
 /// Scores of one engine or of the reference: the logged rows, then the joined request.
@@ -118,24 +129,57 @@ fn engine_scores(
     request: &Dataset,
 ) -> Result<Vec<f32>> {
     let (signature, _) = export::read_signature(model)?;
-    let candidates: Vec<_> = (0..request.rows() as u32).map(Candidate::of_row).collect();
     let options =
-        SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: Some(candidates.len()) };
+        SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: Some(request.rows()) };
     let mut session = engine.load(model, &options)?;
     let mut scores =
         evaluate::score_rows(session.as_mut(), &Assembler::by_row(&signature, data)?, data, rows)?;
 
-    let assembler = Assembler::by_row(&signature, request)?;
-    let mut inputs = assembler.inputs();
-    assembler.fill(request, 0, &candidates, &mut inputs);
     let mut request_scores = Vec::new();
-    session.run(&inputs, &mut request_scores)?;
+    session.run(&request_inputs(&signature, request)?, &mut request_scores)?;
     scores.extend(request_scores);
     Ok(scores)
 }
 
+/// A request as a serving system sends it, with the reference's scores: the user of the first row with the items of all
+/// `rows`. What [`export::write_package`] puts beside the model.
+pub fn test_vectors(
+    network: &Network,
+    signature: &Signature,
+    data: &Dataset,
+    rows: &[u32],
+) -> Result<TestVectors> {
+    let Some(&user_row) = rows.first() else {
+        return Err(Error::usage("there are no rows to make test vectors from", "choose rows of the data"));
+    };
+    let request = joined_request(network, data, user_row, rows);
+    let every_row: Vec<u32> = (0..request.rows() as u32).collect();
+    let inputs = request_inputs(signature, &request)?
+        .tensors
+        .into_iter()
+        .map(|tensor| TestTensor {
+            name: tensor.name,
+            shape: tensor.shape,
+            values: match tensor.data {
+                TensorData::I64(ids) => TestValues::Ids(ids),
+                TensorData::F32(numbers) => TestValues::Numbers(numbers),
+            },
+        })
+        .collect();
+    Ok(TestVectors { inputs, scores: network.score(&request, &every_row)? })
+}
+
+/// All rows of `request` as the candidates of one user.
+fn request_inputs(signature: &Signature, request: &Dataset) -> Result<Inputs> {
+    let assembler = Assembler::by_row(signature, request)?;
+    let candidates: Vec<_> = (0..request.rows() as u32).map(Candidate::of_row).collect();
+    let mut inputs = assembler.inputs();
+    assembler.fill(request, 0, &candidates, &mut inputs);
+    Ok(inputs)
+}
+
 /// Rows of `items` with the user side of `user_row`.
-fn joined_request(network: &Network, data: &Dataset, user_row: u32, items: &[u32]) -> Dataset {
+pub fn joined_request(network: &Network, data: &Dataset, user_row: u32, items: &[u32]) -> Dataset {
     let mut request = Dataset {
         features: data.features.clone(),
         id_slots: data.id_slots,
@@ -177,8 +221,7 @@ fn compare(one: &Scored, other: &Scored, rows: &[u32], tolerance: f64) -> Result
     let mut largest = 0.0f64;
     for (position, (&a, &b)) in one.scores.iter().zip(&other.scores).enumerate() {
         let difference = (f64::from(a) - f64::from(b)).abs();
-        // Written so that NaN fails.
-        if !(difference <= tolerance) {
+        if difference.is_nan() || difference > tolerance {
             let place = match rows.get(position) {
                 Some(row) => format!("row {row}"),
                 None => format!("candidate {} of the joined request", position - rows.len()),

@@ -97,20 +97,23 @@ impl Engine for OnnxRuntime {
 /// Where the library is: `ORT_DYLIB_PATH`, else `.runtime/onnxruntime/` under `AUTOFAS_BENCH_HOME`, the current folder or
 /// one of its parents.
 fn library() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
-        let path = PathBuf::from(path);
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    find(set("ORT_DYLIB_PATH"), set("AUTOFAS_BENCH_HOME"), &std::env::current_dir().unwrap_or_default())
+}
+
+fn find(named: Option<PathBuf>, home: Option<PathBuf>, here: &Path) -> Result<PathBuf> {
+    if let Some(path) = named {
         return path.canonicalize().map_err(|e| {
             Error::usage(format!("ORT_DYLIB_PATH names {}, which cannot be read ({e})", path.display()), FIX)
         });
     }
-    let home = std::env::var_os("AUTOFAS_BENCH_HOME").map(PathBuf::from);
-    let here = std::env::current_dir().unwrap_or_default();
-    let folders: Vec<_> = home.iter().map(PathBuf::as_path).chain(here.ancestors()).collect();
-    folders.iter().find_map(|folder| library_in(&folder.join(".runtime/onnxruntime"))).ok_or_else(|| {
-        Error::usage(
-            format!("the ONNX Runtime library is not in .runtime/onnxruntime of {}", here.display()),
-            FIX,
-        )
+    let mut folders = home.iter().map(PathBuf::as_path).chain(here.ancestors());
+    folders.find_map(|folder| library_in(&folder.join(".runtime/onnxruntime"))).ok_or_else(|| {
+        let problem = format!(
+            "the ONNX Runtime library is not in .runtime/onnxruntime of {} or a folder above it",
+            here.display()
+        );
+        Error::usage(problem, FIX)
     })
 }
 
@@ -165,5 +168,39 @@ impl OnnxRuntimeSession {
 impl Session for OnnxRuntimeSession {
     fn run(&mut self, inputs: &Inputs, scores: &mut Vec<f32>) -> Result<()> {
         self.scores(inputs, scores).map_err(|e| Error::engine(&self.engine, "run", e.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_library_names_the_script_that_fetches_it() {
+        let empty = tempfile::tempdir().unwrap();
+        let named = Some(empty.path().join("libnone.so"));
+        for found in [find(None, Some(empty.path().into()), empty.path()), find(named, None, empty.path())] {
+            let text = found.unwrap_err().to_string();
+            assert!(text.contains("./scripts/setup-runtime") && text.contains("pip"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_library_is_found_above_the_current_folder_unless_home_has_one() {
+        let (home, tree) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let place = |folder: &Path| {
+            let folder = folder.join(".runtime/onnxruntime");
+            std::fs::create_dir_all(&folder).unwrap();
+            let name = format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+            let path = folder.join(name + ".1.2.3");
+            std::fs::write(&path, b"").unwrap();
+            path.canonicalize().unwrap()
+        };
+        let below = tree.path().join("a/b");
+        std::fs::create_dir_all(&below).unwrap();
+        let above = place(tree.path());
+        assert_eq!(find(None, Some(home.path().into()), &below).unwrap(), above);
+        let at_home = place(home.path());
+        assert_eq!(find(None, Some(home.path().into()), &below).unwrap(), at_home);
     }
 }

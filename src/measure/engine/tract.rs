@@ -128,3 +128,24 @@ impl Session for TractSession {
         self.scores(inputs, scores).map_err(|e| Tract.error("run".to_owned(), e))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_one_in_the_lock_file() {
+        let lock = "[[package]]\nname = \"tract-onnx\"\nversion = \"1.2.3\"\n[[package]]\nname = \"x\"\nversion = \"9\"\n";
+        assert_eq!(locked_version(lock), "1.2.3");
+        assert!(Tract.version().starts_with("0."), "{}", Tract.version());
+    }
+
+    #[test]
+    fn options_that_tract_does_not_have_are_refused() {
+        let options = |provider, threads| SessionOptions { provider, threads, candidates_hint: None };
+        for options in [options(Provider::Cuda, 1), options(Provider::Cpu, 2)] {
+            let refused = Tract.load(Path::new("any.onnx"), &options).map(|_| ());
+            assert!(matches!(refused, Err(Error::Usage { .. })));
+        }
+    }
+}

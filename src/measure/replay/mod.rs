@@ -10,6 +10,7 @@ pub mod issue;
 pub mod make;
 pub mod popularity;
 pub mod recorder;
+pub mod summary;
 pub mod timestamp;
 pub mod trace;
 pub mod trace_file;

@@ -109,6 +109,13 @@ impl Trace {
         Ok(self.requests.iter().map(|r| (r.arrival_us as f64 / factor).round() as u64).collect())
     }
 
+    /// The same requests at the arrivals of [`Trace::schedule_us`].
+    pub fn paced(mut self, pacing: Pacing) -> Result<Self> {
+        let schedule_us = self.schedule_us(pacing)?;
+        self.requests.iter_mut().zip(schedule_us).for_each(|(request, at)| request.arrival_us = at);
+        Ok(self)
+    }
+
     /// Mean arrivals per second between the first and the last; infinite when all come at once.
     pub fn mean_qps(&self) -> f64 {
         let (first, last) = match (self.requests.first(), self.requests.last()) {
@@ -162,6 +169,7 @@ mod tests {
         assert_eq!(trace.schedule_us(Pacing::Speed { factor: 2.0 }).unwrap(), [0, 5, 5, 2_000_000]);
         assert_eq!(trace.mean_qps(), 0.75);
         assert_eq!(trace.schedule_us(Pacing::Rate { qps: 3.0 }).unwrap()[3], 1_000_000);
+        assert_eq!(trace.clone().paced(Pacing::Rate { qps: 3.0 }).unwrap().mean_qps(), 3.0);
         assert!(trace.schedule_us(Pacing::Speed { factor: 0.0 }).is_err());
     }
 

@@ -1,0 +1,236 @@
+//! The encoder of one feature.
+
+use super::{
+    distinct::{Distinct, DistinctLists, MISSING},
+    hashing, numeric,
+    text::canonical,
+    vocabulary::Vocabulary,
+};
+use crate::base::Result;
+use crate::data::{
+    schema::{Encoding, Feature, Sequence},
+    table::RawTable,
+};
+use serde::{Deserialize, Serialize};
+
+/// Id of a value that a vocabulary does not know.
+const UNKNOWN: u32 = 1;
+/// Id of a vocabulary's first value.
+const FIRST_KNOWN: u32 = 2;
+
+/// What an encoder learned from the training rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fitted {
+    /// Ids from 2 in this order.
+    Vocabulary(Vocabulary),
+    /// Ids from 1 by [`hashing::bucket`].
+    Hash {
+        /// Number of ids beside 0.
+        buckets: u32,
+    },
+    /// Ids from 1 by [`numeric::bucket`].
+    Buckets {
+        /// Inner edges, ascending.
+        edges: Vec<f32>,
+    },
+    /// A number by [`numeric::standardize`].
+    Standardize {
+        /// Mean of the training rows.
+        mean: f64,
+        /// Deviation of the training rows.
+        deviation: f64,
+    },
+}
+
+/// The encoder of one feature: what it was asked for, and what it learned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureEncoder {
+    /// The schema's name.
+    pub name: String,
+    /// Column that it reads.
+    pub column: String,
+    /// What the schema asked for.
+    pub encoding: Encoding,
+    /// Present for multi-valued features.
+    pub sequence: Option<Sequence>,
+    /// What the training rows gave.
+    pub fitted: Fitted,
+}
+
+/// One value, encoded.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EncodedValue {
+    /// One id, or as many as a sequence has slots.
+    Ids(Vec<u32>),
+    /// A standardised number, NaN when missing.
+    Number(f32),
+}
+
+/// A whole column, encoded.
+pub(super) enum EncodedColumn {
+    /// `rows × length` ids, row after row.
+    Ids(Vec<u32>),
+    /// One number per row.
+    Numbers(Vec<f32>),
+}
+
+impl FeatureEncoder {
+    /// Fits the encoder of `feature` on `train_rows`.
+    pub(super) fn fit(feature: &Feature, table: &RawTable, train_rows: &[u32]) -> Result<Self> {
+        let numbers = || {
+            let all = numeric::numbers(table, &feature.column)?;
+            Ok(train_rows.iter().map(|&row| all[row as usize]).collect::<Vec<f32>>())
+        };
+        let fitted = match feature.encoding {
+            Encoding::Vocabulary { min_count } => {
+                Fitted::Vocabulary(fit_vocabulary(feature, table, train_rows, min_count)?)
+            }
+            Encoding::Hash { buckets } => Fitted::Hash { buckets },
+            Encoding::Buckets { buckets } => {
+                Fitted::Buckets { edges: numeric::quantile_edges(numbers()?, buckets) }
+            }
+            Encoding::Standardize => {
+                let (mean, deviation) = numeric::mean_and_deviation(&numbers()?);
+                Fitted::Standardize { mean, deviation }
+            }
+        };
+        Ok(Self {
+            name: feature.name.clone(),
+            column: feature.column.clone(),
+            encoding: feature.encoding,
+            sequence: feature.sequence.clone(),
+            fitted,
+        })
+    }
+
+    /// Whether this encoder does what the schema now asks for.
+    pub(super) fn serves(&self, feature: &Feature) -> bool {
+        self.name == feature.name
+            && self.column == feature.column
+            && self.encoding == feature.encoding
+            && self.sequence == feature.sequence
+    }
+
+    /// Ids are below this; 0 for numbers.
+    pub fn cardinality(&self) -> u32 {
+        match &self.fitted {
+            Fitted::Vocabulary(vocabulary) => vocabulary.values().len() as u32 + FIRST_KNOWN,
+            Fitted::Hash { buckets } => buckets + 1,
+            Fitted::Buckets { edges } => edges.len() as u32 + 2,
+            Fitted::Standardize { .. } => 0,
+        }
+    }
+
+    /// Ids per row; 0 for a number.
+    pub fn length(&self) -> usize {
+        match (&self.fitted, &self.sequence) {
+            (Fitted::Standardize { .. }, _) => 0,
+            (_, Some(sequence)) => sequence.length,
+            (_, None) => 1,
+        }
+    }
+
+    /// Encodes the column of every row.
+    pub(super) fn column(&self, table: &RawTable) -> Result<EncodedColumn> {
+        Ok(match &self.fitted {
+            Fitted::Buckets { edges } => {
+                let numbers = numeric::numbers(table, &self.column)?;
+                EncodedColumn::Ids(numbers.into_iter().map(|v| numeric::bucket(v, edges)).collect())
+            }
+            Fitted::Standardize { mean, deviation } => {
+                let mut numbers = numeric::numbers(table, &self.column)?;
+                numbers.iter_mut().for_each(|v| *v = numeric::standardize(*v, *mean, *deviation));
+                EncodedColumn::Numbers(numbers)
+            }
+            Fitted::Vocabulary(_) | Fitted::Hash { .. } => EncodedColumn::Ids(match &self.sequence {
+                None => {
+                    let Distinct { mut codes, texts } = categories(table, &self.column)?;
+                    let ids: Vec<u32> = texts.iter().map(|text| self.category(text)).collect();
+                    codes.iter_mut().for_each(|c| *c = if *c == MISSING { 0 } else { ids[*c as usize] });
+                    codes
+                }
+                Some(sequence) => self.lists(table, sequence)?,
+            }),
+        })
+    }
+
+    fn lists(&self, table: &RawTable, sequence: &Sequence) -> Result<Vec<u32>> {
+        let lists = DistinctLists::of(table.column(&self.column)?, &sequence.separator);
+        let ids: Vec<u32> = lists.items.texts.iter().map(|text| self.category(text)).collect();
+        let mut slots = vec![0; table.rows() * sequence.length];
+        for (slots, bounds) in slots.chunks_exact_mut(sequence.length).zip(lists.starts.windows(2)) {
+            let items = &lists.items.codes[bounds[0]..bounds[1]];
+            slots.iter_mut().zip(items).for_each(|(slot, &code)| *slot = ids[code as usize]);
+        }
+        Ok(slots)
+    }
+
+    /// Encodes one value as it would stand in a CSV cell; none and empty text are missing. None is returned for text
+    /// where a number is needed.
+    pub fn value(&self, text: Option<&str>) -> Option<EncodedValue> {
+        let text = text.unwrap_or("");
+        Some(match (&self.fitted, &self.sequence) {
+            (Fitted::Buckets { edges }, _) => EncodedValue::Ids(vec![numeric::bucket(finite(text)?, edges)]),
+            (Fitted::Standardize { mean, deviation }, _) => {
+                EncodedValue::Number(numeric::standardize(finite(text)?, *mean, *deviation))
+            }
+            (_, None) => EncodedValue::Ids(vec![canonical(text).map_or(0, |text| self.category(&text))]),
+            (_, Some(sequence)) => {
+                let items = text.split(&sequence.separator).filter_map(canonical);
+                let mut ids: Vec<u32> =
+                    items.take(sequence.length).map(|item| self.category(&item)).collect();
+                ids.resize(sequence.length, 0);
+                EncodedValue::Ids(ids)
+            }
+        })
+    }
+
+    /// Id of a value that is present, in its canonical text.
+    fn category(&self, text: &str) -> u32 {
+        match &self.fitted {
+            Fitted::Vocabulary(vocabulary) => {
+                vocabulary.position(text).map_or(UNKNOWN, |place| place + FIRST_KNOWN)
+            }
+            Fitted::Hash { buckets } => hashing::bucket(text, *buckets),
+            Fitted::Buckets { .. } | Fitted::Standardize { .. } => {
+                unreachable!("numbers have no categories; their columns are encoded before this is asked")
+            }
+        }
+    }
+}
+
+fn finite(text: &str) -> Option<f32> {
+    numeric::parse(text).filter(|number| !number.is_infinite())
+}
+
+fn fit_vocabulary(
+    feature: &Feature,
+    table: &RawTable,
+    train_rows: &[u32],
+    min_count: u32,
+) -> Result<Vocabulary> {
+    let rows = train_rows.iter().map(|&row| row as usize);
+    Ok(match &feature.sequence {
+        None => {
+            let distinct = categories(table, &feature.column)?;
+            Vocabulary::fit(&distinct, rows.map(|row| distinct.codes[row]), min_count)
+        }
+        Some(sequence) => {
+            let lists = DistinctLists::of(table.column(&feature.column)?, &sequence.separator);
+            let kept = |row: usize| {
+                let end = lists.starts[row + 1].min(lists.starts[row] + sequence.length);
+                lists.items.codes[lists.starts[row]..end].iter().copied()
+            };
+            Vocabulary::fit(&lists.items, rows.flat_map(kept), min_count)
+        }
+    })
+}
+
+/// The distinct values of a column that is not made of lists.
+pub(crate) fn categories(table: &RawTable, column: &str) -> Result<Distinct> {
+    Distinct::of(table.column(column)?).ok_or_else(|| {
+        table.column_error(column, "lists where single values are needed", "declare it as a sequence")
+    })
+}

@@ -1,0 +1,254 @@
+//! Raw columns become ids and numbers. Encoders are fitted on training rows only and saved with the run as JSON.
+//!
+//! Meanings (also see [`Encoding`](super::schema::Encoding)): id 0 is missing, and padding in sequences. In a vocabulary 1
+//! is unknown and known values count from 2. Hashed values and quantile buckets count from 1. A standardised number is NaN
+//! when missing. Values are compared in their canonical text (see [`text`]), so the file's format does not matter. Of a
+//! longer sequence the first values are kept.
+//!
+//! The partition of a row is the place of its value among the training rows' values, the most frequent first; a missing
+//! value or one that training never saw goes to the most frequent partition, 0.
+
+pub mod distinct;
+pub mod feature;
+pub mod hashing;
+pub mod numeric;
+pub(crate) mod roles;
+pub mod text;
+pub mod vocabulary;
+
+pub use feature::{EncodedValue, FeatureEncoder, Fitted};
+
+use super::{
+    dataset::{Dataset, EncodedFeature, Slot},
+    schema::Schema,
+    table::RawTable,
+    time,
+};
+use crate::base::{Error, Result, error::Place, fsio, hash};
+use distinct::MISSING;
+use feature::{EncodedColumn, categories};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use vocabulary::Vocabulary;
+
+/// Version of the JSON file.
+const SCHEMA_VERSION: u32 = 1;
+/// Rows that one thread assembles at a time: their slots fit the cache.
+const BLOCK_ROWS: usize = 512;
+
+/// All encoders of a data set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Encoders {
+    schema_version: u32,
+    features: Vec<FeatureEncoder>,
+    partitions: Option<Vocabulary>,
+}
+
+/// Where every feature stands in an encoded row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowLayout {
+    /// In schema order.
+    pub features: Vec<EncodedFeature>,
+    /// Ids per row.
+    pub id_slots: usize,
+    /// Numbers per row.
+    pub number_slots: usize,
+}
+
+impl Encoders {
+    /// Fits the encoders of all features of `schema` on `train_rows` of `table`.
+    pub fn fit(schema: &Schema, table: &RawTable, train_rows: &[u32]) -> Result<Self> {
+        let fit = |feature| FeatureEncoder::fit(feature, table, train_rows);
+        let features = schema.features.par_iter().map(fit).collect::<Result<_>>()?;
+        let partitions = match &schema.partition {
+            None => None,
+            Some(column) => {
+                let distinct = categories(table, column)?;
+                Some(Vocabulary::fit(
+                    &distinct,
+                    train_rows.iter().map(|&row| distinct.codes[row as usize]),
+                    1,
+                ))
+            }
+        };
+        Ok(Self { schema_version: SCHEMA_VERSION, features, partitions })
+    }
+
+    /// The encoder of every feature, in schema order.
+    pub fn features(&self) -> &[FeatureEncoder] {
+        &self.features
+    }
+
+    /// Where every feature stands in an encoded row: ids and numbers each in schema order.
+    pub fn layout(&self) -> RowLayout {
+        let (mut id_slots, mut number_slots) = (0, 0);
+        let features = self
+            .features
+            .iter()
+            .map(|encoder| {
+                let slot = match encoder.length() {
+                    0 => Slot::Number { index: number_slots },
+                    length => Slot::Ids { start: id_slots, length },
+                };
+                match slot {
+                    Slot::Number { .. } => number_slots += 1,
+                    Slot::Ids { length, .. } => id_slots += length,
+                }
+                EncodedFeature { name: encoder.name.clone(), slot, cardinality: encoder.cardinality() }
+            })
+            .collect();
+        RowLayout { features, id_slots, number_slots }
+    }
+
+    /// Values of the partition column by partition; empty without such a column.
+    pub fn partition_values(&self) -> &[String] {
+        self.partitions.as_ref().map_or(&[], Vocabulary::values)
+    }
+
+    /// Encodes one value as it would stand in a CSV cell.
+    pub fn encode_value(&self, feature: &str, text: Option<&str>) -> Result<EncodedValue> {
+        let names = || self.features.iter().map(|f| f.name.as_str()).collect::<Vec<_>>();
+        let encoder = self.features.iter().find(|f| f.name == feature).ok_or_else(|| {
+            Error::usage(
+                format!("unknown feature `{feature}`"),
+                crate::base::keys::suggestion(feature, &names()),
+            )
+        })?;
+        encoder.value(text).ok_or_else(|| {
+            let problem = format!("`{}` is no number for feature `{feature}`", text.unwrap_or(""));
+            Error::usage(problem, "give a finite number, or nothing when it is missing")
+        })
+    }
+
+    /// Encodes all rows of `table`. Fails when the encoders were fitted for other features than the schema's.
+    pub fn encode(&self, schema: &Schema, table: &RawTable) -> Result<Dataset> {
+        self.check_serves(schema)?;
+        let columns: Vec<EncodedColumn> =
+            self.features.par_iter().map(|encoder| encoder.column(table)).collect::<Result<_>>()?;
+        let RowLayout { features, id_slots, number_slots } = self.layout();
+        let (ids, numbers) = assemble(table.rows(), &features, &columns, [id_slots, number_slots]);
+        let role = |column: &Option<String>| column.clone();
+        let keys = |column: Option<String>| column.map(|c| roles::keys(table, &c)).transpose();
+        Ok(Dataset {
+            features,
+            id_slots,
+            number_slots,
+            ids,
+            numbers,
+            labels: roles::labels(table, &schema.label)?,
+            other_labels: (schema.other_labels.iter())
+                .map(|column| Ok((column.clone(), roles::labels(table, column)?)))
+                .collect::<Result<_>>()?,
+            weights: match &schema.weight {
+                Some(column) => roles::weights(table, column)?,
+                None => vec![1.0; table.rows()],
+            },
+            times: schema.time.as_ref().map(|column| time::times(table, column)).transpose()?,
+            groups: keys(role(&schema.group))?.map(|keys| roles::dense(&keys)),
+            partitions: self.route(schema, table)?,
+            partition_count: self.partition_values().len().max(1) as u32,
+            teacher_scores: (schema.teacher_score.as_ref())
+                .map(|column| roles::probabilities(table, column))
+                .transpose()?,
+            requests: keys(role(&schema.request))?,
+            user_keys: keys(role(&schema.user_key))?,
+            item_keys: keys(role(&schema.item_key))?,
+        })
+    }
+
+    fn route(&self, schema: &Schema, table: &RawTable) -> Result<Vec<u32>> {
+        let (Some(column), Some(known)) = (&schema.partition, &self.partitions) else {
+            return Ok(vec![0; table.rows()]);
+        };
+        let distinct = categories(table, column)?;
+        let places: Vec<u32> = distinct.texts.iter().map(|text| known.position(text).unwrap_or(0)).collect();
+        Ok(distinct
+            .codes
+            .iter()
+            .map(|&code| if code == MISSING { 0 } else { places[code as usize] })
+            .collect())
+    }
+
+    fn check_serves(&self, schema: &Schema) -> Result<()> {
+        let odd =
+            schema.features.iter().zip(&self.features).find(|(feature, encoder)| !encoder.serves(feature));
+        let problem = match odd {
+            Some((feature, _)) => {
+                format!("the encoders were fitted for another `{}` than the schema's", feature.name)
+            }
+            None if schema.features.len() != self.features.len() => {
+                format!("{} encoders for {} features", self.features.len(), schema.features.len())
+            }
+            None if schema.partition.is_some() != self.partitions.is_some() => {
+                "schema and encoders disagree on the partition column".to_owned()
+            }
+            None => return Ok(()),
+        };
+        Err(Error::usage(
+            problem,
+            "use the encoders and the schema of the same run, or fit the encoders again",
+        ))
+    }
+
+    /// SHA-256 of the encoders as compact JSON.
+    pub fn hash(&self) -> String {
+        hash::sha256(&serde_json::to_vec(self).expect("encoders are plain data"))
+    }
+
+    /// Writes the JSON file.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        fsio::write_json(path, self)
+    }
+
+    /// Reads the JSON file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let encoders: Self = fsio::read_json(path)?;
+        if encoders.schema_version != SCHEMA_VERSION {
+            return Err(Error::input(
+                path,
+                Place::field("schema_version"),
+                format!("version {} where this program writes {SCHEMA_VERSION}", encoders.schema_version),
+                "fit the encoders again",
+            ));
+        }
+        Ok(encoders)
+    }
+}
+
+/// From columns to rows: every block of rows gathers its part of each column.
+fn assemble(
+    rows: usize,
+    features: &[EncodedFeature],
+    columns: &[EncodedColumn],
+    [id_slots, number_slots]: [usize; 2],
+) -> (Vec<u32>, Vec<f32>) {
+    let mut ids = vec![0; rows * id_slots];
+    let mut numbers = vec![0.0; rows * number_slots];
+    ids.par_chunks_mut((BLOCK_ROWS * id_slots).max(1)).enumerate().for_each(|(block, ids)| {
+        for (feature, column) in features.iter().zip(columns) {
+            if let (Slot::Ids { start, length }, EncodedColumn::Ids(values)) = (feature.slot, column) {
+                let values = values[block * BLOCK_ROWS * length..].chunks_exact(length);
+                for (row, value) in ids.chunks_exact_mut(id_slots).zip(values) {
+                    row[start..start + length].copy_from_slice(value);
+                }
+            }
+        }
+    });
+    numbers.par_chunks_mut((BLOCK_ROWS * number_slots).max(1)).enumerate().for_each(|(block, numbers)| {
+        for (feature, column) in features.iter().zip(columns) {
+            if let (Slot::Number { index }, EncodedColumn::Numbers(values)) = (feature.slot, column) {
+                let values = &values[block * BLOCK_ROWS..];
+                numbers
+                    .chunks_exact_mut(number_slots)
+                    .zip(values)
+                    .for_each(|(row, &value)| row[index] = value);
+            }
+        }
+    });
+    (ids, numbers)
+}
+
+#[cfg(test)]
+mod tests;

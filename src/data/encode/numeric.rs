@@ -1,0 +1,147 @@
+//! Numbers: reading them from any column, quantile buckets, and standardised values.
+//!
+//! A number is computed with in single precision, rounded once from the double that the cell holds; so a CSV file and a
+//! Parquet file of either precision give the same result.
+
+use super::text::canonical;
+use crate::base::Result;
+use crate::data::table::{RawColumn, RawTable};
+use arrow::array::Array;
+
+/// Standardised values end here: a value that far out is an outlier, and a network should not follow it further.
+const CLIP: f32 = 8.0;
+
+/// One number per row, NaN where missing. Text that is no number, and infinity, are errors.
+pub fn numbers(table: &RawTable, column: &str) -> Result<Vec<f32>> {
+    let raw = table.column(column)?;
+    let numbers: Vec<f32> = match raw {
+        RawColumn::Ints(a) => a.iter().map(|v| v.map_or(f32::NAN, |v| v as f64 as f32)).collect(),
+        RawColumn::Singles(a) => a.iter().map(|v| v.unwrap_or(f32::NAN)).collect(),
+        RawColumn::Doubles(a) => a.iter().map(|v| v.map_or(f32::NAN, |v| v as f32)).collect(),
+        RawColumn::Text(a) => (0..a.len())
+            .map(|row| if a.is_null(row) { Some(f32::NAN) } else { parse(a.value(row)) })
+            .enumerate()
+            .map(|(row, number)| {
+                number.ok_or_else(|| {
+                    let problem = format!("`{}` is not a number", a.value(row));
+                    table.cell_error(
+                        column,
+                        row,
+                        problem,
+                        "correct the value, or declare the feature categorical",
+                    )
+                })
+            })
+            .collect::<Result<_>>()?,
+        RawColumn::Lists(_) => {
+            return Err(table.column_error(
+                column,
+                "lists where numbers are needed",
+                "declare it as a sequence",
+            ));
+        }
+    };
+    match numbers.iter().position(|v| v.is_infinite()) {
+        Some(row) => {
+            let fix = "leave the cell empty or write a number of single precision";
+            Err(table.cell_error(column, row, "the number is infinite", fix))
+        }
+        None => Ok(numbers),
+    }
+}
+
+/// The number that a text stands for: NaN where it means "missing", none where it is no number.
+pub fn parse(text: &str) -> Option<f32> {
+    // The short way first: nearly every cell is a plain number.
+    match text.trim().parse::<f64>() {
+        Ok(value) => Some(value as f32),
+        Err(_) => canonical(text).map_or(Some(f32::NAN), |text| text.parse::<f64>().ok().map(|v| v as f32)),
+    }
+}
+
+/// Inner edges of at most `buckets` quantile buckets, ascending. Bucket k holds the values in (edge k−1, edge k], so a
+/// value that repeats often gets one bucket, and fewer than `buckets` are left.
+pub fn quantile_edges(mut values: Vec<f32>, buckets: u32) -> Vec<f32> {
+    values.retain(|v| !v.is_nan());
+    values.sort_unstable_by(f32::total_cmp);
+    let Some(&largest) = values.last() else { return Vec::new() };
+    let mut edges: Vec<f32> = (1..buckets as usize)
+        .map(|k| values[(k * values.len()).div_ceil(buckets as usize) - 1])
+        // Nothing lies above the largest value.
+        .filter(|&edge| edge < largest)
+        .collect();
+    edges.dedup_by(|a, b| a == b);
+    edges
+}
+
+/// Id of a number: 0 when missing, else 1 + the number of edges below it.
+pub fn bucket(value: f32, edges: &[f32]) -> u32 {
+    if value.is_nan() { 0 } else { 1 + edges.partition_point(|&edge| edge < value) as u32 }
+}
+
+/// Mean and deviation (of the population) of the values that are present; 0 and 1 where there is no spread to divide by.
+pub fn mean_and_deviation(values: &[f32]) -> (f64, f64) {
+    let present = || values.iter().filter(|v| !v.is_nan()).map(|&v| f64::from(v));
+    let count = present().count().max(1) as f64;
+    let mean = present().sum::<f64>() / count;
+    let variance = present().map(|v| (v - mean).powi(2)).sum::<f64>() / count;
+    (mean, if variance > 0.0 { variance.sqrt() } else { 1.0 })
+}
+
+/// (x − mean) / deviation, clipped to ±8. NaN stays NaN.
+pub fn standardize(value: f32, mean: f64, deviation: f64) -> f32 {
+    (((f64::from(value) - mean) / deviation) as f32).clamp(-CLIP, CLIP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantile_buckets_hold_equal_shares() {
+        let values: Vec<f32> = (1..=100).rev().map(|v| v as f32).collect();
+        let edges = quantile_edges(values.clone(), 4);
+        assert_eq!(edges, [25.0, 50.0, 75.0]);
+        for (value, id) in [(1.0, 1), (25.0, 1), (25.5, 2), (50.0, 2), (75.1, 4), (1e9, 4), (-1e9, 1)] {
+            assert_eq!(bucket(value, &edges), id, "{value}");
+        }
+        assert_eq!(bucket(f32::NAN, &edges), 0);
+    }
+
+    #[test]
+    fn a_frequent_value_has_a_bucket_of_its_own() {
+        let mut values = vec![0.0; 70];
+        values.extend((1..=30).map(|v| v as f32));
+        values.push(f32::NAN);
+        let edges = quantile_edges(values, 10);
+        assert_eq!(edges, [0.0, 10.0, 20.0]);
+        assert_ne!(bucket(0.0, &edges), bucket(1.0, &edges));
+    }
+
+    #[test]
+    fn a_constant_or_absent_column_has_one_bucket() {
+        assert!(quantile_edges(vec![5.0; 9], 4).is_empty());
+        assert!(quantile_edges(vec![f32::NAN; 9], 4).is_empty());
+        assert_eq!(bucket(5.0, &[]), 1);
+    }
+
+    #[test]
+    fn standardised_values_have_mean_0_and_deviation_1_and_ends() {
+        let (mean, deviation) = mean_and_deviation(&[2.0, 4.0, f32::NAN, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]);
+        assert_eq!((mean, deviation), (5.0, 2.0));
+        assert_eq!(standardize(9.0, mean, deviation), 2.0);
+        assert_eq!(standardize(1e6, mean, deviation), 8.0);
+        assert_eq!(standardize(-1e6, mean, deviation), -8.0);
+        assert!(standardize(f32::NAN, mean, deviation).is_nan());
+        assert_eq!(mean_and_deviation(&[3.0, 3.0]), (3.0, 1.0));
+        assert_eq!(mean_and_deviation(&[f32::NAN]), (0.0, 1.0));
+    }
+
+    #[test]
+    fn text_is_read_as_a_number_or_refused() {
+        assert_eq!(parse(" 1e3 "), Some(1000.0));
+        assert_eq!(parse("true"), Some(1.0));
+        assert!(parse("null").unwrap().is_nan() && parse("").unwrap().is_nan());
+        assert_eq!(parse("12 km"), None);
+    }
+}

@@ -1,0 +1,350 @@
+use super::*;
+use crate::data::table::RawColumn;
+use ::parquet::arrow::ArrowWriter;
+use arrow::{
+    array::{
+        Array, ArrayRef, Float32Array, Float64Array, Int64Array, LargeListBuilder, LargeStringArray,
+        LargeStringBuilder,
+    },
+    record_batch::RecordBatch,
+};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+const SCHEMA: &str = r#"
+[data]
+label = "y"
+weight = "w"
+time = "t"
+group = "user"
+partition = "tab"
+teacher_score = "score"
+user_key = "user"
+
+[defaults]
+item = { fetch_ms = 1 }
+
+[[feature]]
+name = "price"
+kind = "item"
+type = "numeric"
+encoding = "standardize"
+
+[[feature]]
+name = "brand"
+kind = "item"
+type = "categorical"
+
+[[feature]]
+name = "tags"
+kind = "item"
+type = "sequence"
+length = 3
+separator = "|"
+min_count = 1
+
+[[feature]]
+name = "price_bucket"
+column = "price"
+kind = "item"
+type = "numeric"
+buckets = 2
+
+[[feature]]
+name = "brand_hash"
+column = "brand"
+kind = "item"
+type = "categorical"
+encoding = "hash"
+buckets = 50
+"#;
+
+const CSV: &str = "y,w,t,user,tab,score,price,brand,tags\n\
+    1,1,10,ann,7,0.5,1,a,x|y|x|z\n\
+    0,2,11,bob,9,0.1,3.0,a,\n\
+    0,1,12,ann,7.0,0.2,,b,y||u\n\
+    1,0.5,13,eve,8,0.9,5,b,x\n\
+    1,1,14,bob,5,1,9,c,y\n";
+
+fn schema() -> Schema {
+    Schema::parse(SCHEMA, Path::new("s.toml")).unwrap()
+}
+
+fn table(csv: &str) -> Result<RawTable> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("d.csv");
+    std::fs::write(&path, csv).unwrap();
+    RawTable::read(&path, &schema().columns())
+}
+
+/// Fitted on the first four rows.
+fn encoders() -> Encoders {
+    Encoders::fit(&schema(), &table(CSV).unwrap(), &[0, 1, 2, 3]).unwrap()
+}
+
+#[test]
+fn every_encoding_gives_the_ids_that_were_worked_out_by_hand() {
+    let data = encoders().encode(&schema(), &table(CSV).unwrap()).unwrap();
+    assert_eq!((data.id_slots, data.number_slots), (6, 1));
+    let slots: Vec<Slot> = data.features.iter().map(|f| f.slot).collect();
+    let one = |start| Slot::Ids { start, length: 1 };
+    assert_eq!(slots, [Slot::Number { index: 0 }, one(0), Slot::Ids { start: 1, length: 3 }, one(4), one(5)]);
+    // Brands a and b occur twice and are ordered by text; c is unseen. Of the tags' kept items x has three, y two, u one.
+    let brand_and_tags: Vec<&[u32]> = (0..5).map(|row| &data.ids_of(row)[..4]).collect();
+    assert_eq!(brand_and_tags, [[2, 2, 3, 2], [2, 0, 0, 0], [3, 3, 4, 0], [3, 2, 0, 0], [1, 3, 0, 0]]);
+    // The training prices 1, 3, 5 have mean 3 and variance 8/3; their lower half ends at 3.
+    let deviation = (8.0f64 / 3.0).sqrt();
+    assert_eq!(data.numbers[0], (-2.0 / deviation) as f32);
+    assert_eq!(data.numbers[1], 0.0);
+    assert!(data.numbers[2].is_nan());
+    assert_eq!((0..5).map(|row| data.ids_of(row)[4]).collect::<Vec<_>>(), [1, 1, 0, 2, 2]);
+    assert_eq!(data.ids_of(4)[5], hashing::bucket("c", 50));
+    let cardinalities: Vec<u32> = data.features.iter().map(|f| f.cardinality).collect();
+    assert_eq!(cardinalities, [0, 4, 5, 3, 51]);
+}
+
+#[test]
+fn columns_with_roles_are_read_beside_the_features() {
+    let data = encoders().encode(&schema(), &table(CSV).unwrap()).unwrap();
+    assert_eq!(data.labels, [1.0, 0.0, 0.0, 1.0, 1.0]);
+    assert_eq!(data.weights, [1.0, 2.0, 1.0, 0.5, 1.0]);
+    assert_eq!(data.times.unwrap(), [10, 11, 12, 13, 14]);
+    assert_eq!(data.groups.unwrap(), [0, 1, 0, 2, 1]);
+    assert_eq!(data.teacher_scores.unwrap(), [0.5, 0.1, 0.2, 0.9, 1.0]);
+    let keys = data.user_keys.unwrap();
+    assert_eq!((keys[0], keys[1]), (keys[2], hashing::fnv1a(b"bob")));
+    // 7 is the most frequent of the training rows, then 8 and 9 by text; 5 is unseen.
+    assert_eq!(data.partitions, [0, 2, 0, 1, 0]);
+    assert_eq!(data.partition_count, 3);
+    assert_eq!(data.requests, None);
+}
+
+#[test]
+fn nothing_is_learned_from_rows_outside_the_training_part() {
+    let changed = CSV.replace("1,1,14,bob,5,1,9,c,y", "0,3,15,zoe,99,0,-500,zzz,q|q|q");
+    let again = Encoders::fit(&schema(), &table(&changed).unwrap(), &[0, 1, 2, 3]).unwrap();
+    assert_eq!(again, encoders());
+    assert_eq!(again.hash(), encoders().hash());
+    let wider = Encoders::fit(&schema(), &table(&changed).unwrap(), &[0, 1, 2, 3, 4]).unwrap();
+    assert_ne!(wider.hash(), again.hash());
+}
+
+#[test]
+fn saved_encoders_encode_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("encoders.json");
+    encoders().save(&path).unwrap();
+    let loaded = Encoders::load(&path).unwrap();
+    assert_eq!(loaded, encoders());
+    assert_eq!(loaded.hash(), encoders().hash());
+    std::fs::write(&path, std::fs::read_to_string(&path).unwrap().replace("_version\": 1", "_version\": 99"))
+        .unwrap();
+    assert!(Encoders::load(&path).unwrap_err().to_string().contains("fit the encoders again"));
+}
+
+#[test]
+fn single_values_encode_like_columns() {
+    let (encoders, table) = (encoders(), table(CSV).unwrap());
+    let data = encoders.encode(&schema(), &table).unwrap();
+    for feature in &data.features {
+        let column = &encoders.features().iter().find(|f| f.name == feature.name).unwrap().column;
+        let RawColumn::Text(cells) = table.column(column).unwrap() else { panic!("CSV is text") };
+        for row in 0..data.rows() {
+            let text = cells.is_valid(row).then(|| cells.value(row));
+            match (encoders.encode_value(&feature.name, text).unwrap(), feature.slot) {
+                (EncodedValue::Ids(ids), Slot::Ids { start, length }) => {
+                    assert_eq!(ids, data.ids_of(row)[start..start + length], "{} {row}", feature.name);
+                }
+                (EncodedValue::Number(number), Slot::Number { index }) => {
+                    assert_eq!(number.to_bits(), data.numbers_of(row)[index].to_bits());
+                }
+                (value, slot) => panic!("{value:?} in {slot:?}"),
+            }
+        }
+    }
+    assert!(encoders.encode_value("brnd", None).unwrap_err().to_string().contains("did you mean `brand`?"));
+    assert!(encoders.encode_value("price", Some("much")).unwrap_err().to_string().contains("no number"));
+}
+
+#[test]
+fn cells_that_cannot_be_used_are_named_with_row_and_fix() {
+    for (from, to, expected) in [
+        ("0,2,11", "2,2,11", "d.csv, `y`, row 3: a label that is neither 0 nor 1 (2); a label is 0 or 1"),
+        ("0,2,11", ",2,11", "d.csv, `y`, row 3: the value is missing; a label is 0 or 1"),
+        ("0,2,11", "NaN,2,11", "d.csv, `y`, row 3: the value is missing"),
+        ("0,2,11", "0,-2,11", "d.csv, `w`, row 3: a negative weight (-2)"),
+        ("0,2,11", "0,nan,11", "d.csv, `w`, row 3: the value is missing"),
+        ("0,2,11", "0,2,soon", "d.csv, `t`, row 3: no time can be read here"),
+        ("11,bob", "11,", "d.csv, `user`, row 3: the key is missing"),
+        ("0.1,3.0", "1.1,3.0", "d.csv, `score`, row 3: a score outside 0 to 1 (1.1)"),
+        ("0.1,3.0", "0.1,cheap", "d.csv, `price`, row 3: `cheap` is not a number; correct the value"),
+        ("0.1,3.0", "0.1,1e60", "d.csv, `price`, row 3: the number is infinite"),
+    ] {
+        assert!(CSV.contains(from));
+        let table = table(&CSV.replacen(from, to, 1)).unwrap();
+        let encoded = Encoders::fit(&schema(), &table, &[0, 1, 2]).and_then(|e| e.encode(&schema(), &table));
+        let text = encoded.unwrap_err().to_string();
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn encoders_of_another_schema_are_refused() {
+    let other = |from: &str, to: &str| {
+        let schema = Schema::parse(&SCHEMA.replacen(from, to, 1), Path::new("s.toml")).unwrap();
+        encoders().encode(&schema, &table(CSV).unwrap())
+    };
+    assert!(other("buckets = 50", "buckets = 51").unwrap_err().to_string().contains("another `brand_hash`"));
+    assert!(other("partition = \"tab\"", "").unwrap_err().to_string().contains("partition"));
+    // A price changes nothing about the encoding.
+    other("fetch_ms = 1", "fetch_ms = 2").unwrap();
+}
+
+#[test]
+fn lists_where_single_values_are_needed_are_refused() {
+    let mut lists = LargeListBuilder::new(LargeStringBuilder::new());
+    lists.append_value([Some("a")]);
+    let mut columns = table(CSV).unwrap().columns().to_vec();
+    columns.iter_mut().for_each(|(_, column)| {
+        let RawColumn::Text(text) = &*column else { panic!("CSV is text") };
+        *column = RawColumn::Text(text.slice(0, 1));
+    });
+    for name in ["brand", "price"] {
+        let mut columns = columns.clone();
+        columns.iter_mut().find(|(n, _)| n == name).unwrap().1 = RawColumn::Lists(lists.finish_cloned());
+        let table = RawTable::from_columns(Path::new("d.parquet"), columns);
+        let text = Encoders::fit(&schema(), &table, &[0]).unwrap_err().to_string();
+        assert!(
+            text.contains(&format!("`{name}`: lists where")) && text.contains("declare it as a sequence"),
+            "{text}"
+        );
+    }
+}
+
+const MIXED: &str = r#"
+[data]
+label = "y"
+[defaults]
+item = { fetch_ms = 1 }
+categorical = { min_count = 1 }
+[[feature]]
+columns = ["int", "single", "double", "text"]
+kind = "item"
+type = "categorical"
+[[feature]]
+name = "list"
+kind = "item"
+type = "sequence"
+encoding = "hash"
+separator = ";"
+length = 3
+[[feature]]
+name = "int_number"
+column = "int"
+kind = "item"
+type = "numeric"
+encoding = "standardize"
+[[feature]]
+name = "single_number"
+column = "single"
+kind = "item"
+type = "numeric"
+buckets = 3
+[[feature]]
+name = "double_number"
+column = "double"
+kind = "item"
+type = "numeric"
+encoding = "standardize"
+"#;
+
+/// One row: a value of each type, each possibly missing.
+type Row = (bool, Option<i64>, Option<f32>, Option<f64>, Option<String>, Option<Vec<i64>>);
+
+fn rows() -> impl Strategy<Value = Vec<Row>> {
+    let integer = prop_oneof![-3i64..4, any::<i64>()];
+    let single = prop_oneof![(-3i8..4).prop_map(f32::from), -1e6f32..1e6];
+    let double = prop_oneof![(-3i8..4).prop_map(f64::from), -1e6f64..1e6];
+    let text = prop_oneof!["[ab]", "-?[0-9]{1,2}(\\.[0-9])?", "(true|False|NaN|null| x )", "\"?,[\n\"]é"];
+    let list = prop::collection::vec(-2i64..3, 1..5);
+    let row = (
+        any::<bool>(),
+        prop::option::of(integer),
+        prop::option::of(single),
+        prop::option::of(double),
+        prop::option::of(text),
+        prop::option::of(list),
+    );
+    prop::collection::vec(row, 1..40)
+}
+
+fn write_both(rows: &[Row], csv: &Path, parquet: &Path) {
+    let mut writer = csv::Writer::from_path(csv).unwrap();
+    writer.write_record(["y", "int", "single", "double", "text", "list"]).unwrap();
+    fn show<T: std::fmt::Debug>(value: &Option<T>) -> String {
+        value.as_ref().map_or(String::new(), |v| format!("{v:?}"))
+    }
+    let joined = |l: &Vec<i64>| l.iter().map(i64::to_string).collect::<Vec<_>>().join(";");
+    for (y, int, single, double, text, list) in rows {
+        let list = list.as_ref().map(joined).unwrap_or_default();
+        let text = text.clone().unwrap_or_default();
+        let cells = [u8::from(*y).to_string(), show(int), show(single), show(double), text, list];
+        writer.write_record(cells).unwrap();
+    }
+    writer.flush().unwrap();
+    let mut lists = LargeListBuilder::new(arrow::array::Int64Builder::new());
+    rows.iter().for_each(|r| lists.append_option(r.5.as_ref().map(|l| l.iter().copied().map(Some))));
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("y", Arc::new(arrow::array::BooleanArray::from_iter(rows.iter().map(|r| Some(r.0))))),
+        ("int", Arc::new(Int64Array::from_iter(rows.iter().map(|r| r.1)))),
+        ("single", Arc::new(Float32Array::from_iter(rows.iter().map(|r| r.2)))),
+        ("double", Arc::new(Float64Array::from_iter(rows.iter().map(|r| r.3)))),
+        ("text", Arc::new(LargeStringArray::from_iter(rows.iter().map(|r| r.4.as_deref())))),
+        ("list", Arc::new(lists.finish())),
+    ];
+    let batch =
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(std::fs::File::create(parquet).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_same_values_encode_the_same_from_csv_and_from_parquet(rows in rows()) {
+        let folder = tempfile::tempdir().unwrap();
+        let (csv, parquet) = (folder.path().join("d.csv"), folder.path().join("d.parquet"));
+        write_both(&rows, &csv, &parquet);
+        let schema = Schema::parse(MIXED, Path::new("s.toml")).unwrap();
+        let train: Vec<u32> = (0..rows.len().div_ceil(2) as u32).collect();
+        let encoded = [csv, parquet].map(|path| {
+            let table = RawTable::read(&path, &schema.columns()).unwrap();
+            let encoders = Encoders::fit(&schema, &table, &train).unwrap();
+            let data = encoders.encode(&schema, &table).unwrap();
+            let bits: Vec<u32> = data.numbers.iter().map(|v| v.to_bits()).collect();
+            (encoders.hash(), data.ids, bits, data.labels)
+        });
+        prop_assert_eq!(&encoded[0], &encoded[1]);
+    }
+
+    #[test]
+    fn ids_stay_below_the_cardinality(rows in rows(), training_rows in 1usize..5) {
+        let folder = tempfile::tempdir().unwrap();
+        let (csv, parquet) = (folder.path().join("d.csv"), folder.path().join("d.parquet"));
+        write_both(&rows, &csv, &parquet);
+        let schema = Schema::parse(MIXED, Path::new("s.toml")).unwrap();
+        let table = RawTable::read(&parquet, &schema.columns()).unwrap();
+        let train: Vec<u32> = (0..training_rows.min(rows.len()) as u32).collect();
+        let data = Encoders::fit(&schema, &table, &train).unwrap().encode(&schema, &table).unwrap();
+        for feature in &data.features {
+            if let Slot::Ids { start, length } = feature.slot {
+                for row in 0..data.rows() {
+                    prop_assert!(data.ids_of(row)[start..start + length].iter().all(|&id| id < feature.cardinality));
+                }
+            }
+        }
+    }
+}

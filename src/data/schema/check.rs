@@ -1,0 +1,173 @@
+//! Rules that a schema must keep, whatever file it came from.
+
+use super::{Encoding, Feature, Schema, Source};
+use crate::base::{Error, Result, error::Place};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
+
+/// Embedding tables beyond this many rows are a mistake in the schema rather than a wish.
+const MAX_BUCKETS: u32 = 1 << 26;
+
+/// Checks all rules; the first broken one is the error.
+pub(super) fn check(schema: &Schema, path: &Path) -> Result<()> {
+    let checker = Checker { path };
+    checker.data(schema)?;
+    checker.roles(schema)?;
+    let mut names = HashSet::new();
+    for feature in &schema.features {
+        checker.feature(feature)?;
+        checker.leak(feature, schema)?;
+        if !names.insert(feature.name.as_str()) {
+            return Err(checker.error(
+                format!("{}.name", feature.name),
+                "two features have this name",
+                "give one of them another `name`; both may read the same `column`",
+            ));
+        }
+    }
+    checker.groups(&schema.features)
+}
+
+struct Checker<'a> {
+    path: &'a Path,
+}
+
+impl Checker<'_> {
+    fn error(&self, field: String, problem: impl Into<String>, fix: impl Into<String>) -> Error {
+        Error::input(self.path, Place::field(field), problem, fix)
+    }
+
+    fn ensure(&self, holds: bool, field: impl Fn() -> String, problem: &str, fix: &str) -> Result<()> {
+        if holds { Ok(()) } else { Err(self.error(field(), problem, fix)) }
+    }
+
+    fn data(&self, schema: &Schema) -> Result<()> {
+        let usable = schema.features.iter().any(|f| !f.never);
+        self.ensure(
+            usable,
+            || "feature".into(),
+            "no feature can be selected",
+            "declare at least one without `never`",
+        )?;
+        let candidates = schema.fetch_candidates > 0;
+        self.ensure(
+            candidates,
+            || "data.fetch_candidates".into(),
+            "prices for 0 candidates",
+            "write at least 1",
+        )?;
+        for (key, value) in [("data.beta_ms", schema.beta_ms), ("data.gamma_ms", schema.gamma_ms)] {
+            self.price(value, || key.into())?;
+        }
+        Ok(())
+    }
+
+    fn price(&self, value: f64, field: impl Fn() -> String) -> Result<()> {
+        let sound = value.is_finite() && value >= 0.0;
+        self.ensure(sound, field, "a price is negative or not a number", "write milliseconds, 0 or more")
+    }
+
+    /// Columns that hold outcomes have one role each.
+    fn roles(&self, schema: &Schema) -> Result<()> {
+        let mut seen: HashMap<&str, &str> = HashMap::new();
+        for (role, column) in outcomes(schema) {
+            self.ensure(
+                !column.is_empty(),
+                || format!("data.{role}"),
+                "an empty name",
+                "write a column's name",
+            )?;
+            if let Some(other) = seen.insert(column, role) {
+                return Err(self.error(
+                    format!("data.{role}"),
+                    format!("column `{column}` is already the {other}"),
+                    "a column has one role; remove one of the two",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn feature(&self, feature: &Feature) -> Result<()> {
+        let at = |key: &'static str| move || format!("{}.{key}", feature.name);
+        self.ensure(!feature.name.is_empty(), at("name"), "an empty name", "write a name")?;
+        self.ensure(!feature.column.is_empty(), at("column"), "an empty name", "write the column's name")?;
+        self.ensure(feature.width > 0, at("width"), "an embedding without width", "write at least 1")?;
+        self.price(feature.fetch_ms, at("fetch_ms"))?;
+        let one = !(feature.must_keep && feature.never);
+        self.ensure(one, at("must_keep"), "contradicts `never`", "keep one of the two")?;
+        match feature.encoding {
+            Encoding::Vocabulary { min_count } => {
+                self.ensure(min_count > 0, at("min_count"), "a count of 0", "write at least 1")?;
+            }
+            Encoding::Hash { buckets } | Encoding::Buckets { buckets } => {
+                let sound = (2..=MAX_BUCKETS).contains(&buckets);
+                self.ensure(sound, at("buckets"), "fewer than 2 or too many buckets", "write 2 to 67108864")?;
+            }
+            Encoding::Standardize => {}
+        }
+        if let Some(sequence) = &feature.sequence {
+            self.ensure(sequence.length > 0, at("length"), "a sequence of length 0", "write at least 1")?;
+            let separated = !sequence.separator.is_empty();
+            self.ensure(
+                separated,
+                at("separator"),
+                "an empty separator",
+                "write the text between two values",
+            )?;
+        }
+        Ok(())
+    }
+
+    /// A feature that reads an outcome would know the answer.
+    fn leak(&self, feature: &Feature, schema: &Schema) -> Result<()> {
+        match outcomes(schema).find(|(_, column)| *column == feature.column) {
+            None => Ok(()),
+            Some((role, column)) => Err(self.error(
+                format!("{}.column", feature.name),
+                format!("column `{column}` is the {role} and cannot be a feature too"),
+                "remove the feature, or change the role under [data]",
+            )),
+        }
+    }
+
+    /// A fetch group is one stored row: it belongs to the store and to one kind of key.
+    fn groups(&self, features: &[Feature]) -> Result<()> {
+        let mut kinds = HashMap::new();
+        for feature in features {
+            let Some(group) = &feature.fetch_group else { continue };
+            let at = || format!("{}.fetch_group", feature.name);
+            let stored = feature.source == Source::Store;
+            self.ensure(
+                stored,
+                at,
+                "the matching stage passes this feature along",
+                "remove the group or use the store",
+            )?;
+            let first = kinds.entry(group.as_str()).or_insert(feature);
+            if first.kind != feature.kind {
+                return Err(self.error(
+                    at(),
+                    format!("group `{group}` already holds `{}` of another kind", first.name),
+                    "a group is one stored row; use one group per kind",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Columns that are known only after the request, or that say which rows to use, with their keys in the file.
+fn outcomes(schema: &Schema) -> impl Iterator<Item = (&'static str, &str)> {
+    fn single<'a>(role: &'static str, column: &'a Option<String>) -> Option<(&'static str, &'a str)> {
+        column.as_deref().map(|column| (role, column))
+    }
+    std::iter::once(("label", schema.label.as_str()))
+        .chain(schema.other_labels.iter().map(|c| ("other_labels", c.as_str())))
+        .chain(single("weight", &schema.weight))
+        .chain(single("time", &schema.time))
+        .chain(single("teacher_score", &schema.teacher_score))
+        .chain(single("request", &schema.request))
+}

@@ -1,0 +1,66 @@
+//! CSV and TSV, plain or gzip. Every column is text; empty cells are missing.
+
+use super::{RawColumn, missing_column};
+use crate::base::{Error, Result, error::Place};
+use arrow::array::LargeStringBuilder;
+use std::{fs::File, io::Read, path::Path};
+
+/// Reads `columns` in the order asked for.
+pub(super) fn read(file: &Path, delimiter: u8, columns: &[&str]) -> Result<Vec<RawColumn>> {
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(open(file)?);
+    let headers = reader.headers().map_err(|e| error(file, &e))?.clone();
+    if headers.is_empty() {
+        return Err(Error::input(
+            file,
+            Place::whole(),
+            "the file is empty",
+            "give a file with a header and rows",
+        ));
+    }
+    let wanted = columns.iter().map(|name| find(file, &headers, name)).collect::<Result<Vec<_>>>()?;
+    let mut builders: Vec<LargeStringBuilder> = wanted.iter().map(|_| LargeStringBuilder::new()).collect();
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record).map_err(|e| error(file, &e))? {
+        for (builder, &index) in builders.iter_mut().zip(&wanted) {
+            match &record[index] {
+                "" => builder.append_null(),
+                text => builder.append_value(text),
+            }
+        }
+    }
+    Ok(builders.iter_mut().map(|builder| RawColumn::Text(builder.finish())).collect())
+}
+
+fn open(file: &Path) -> Result<Box<dyn Read>> {
+    let plain = File::open(file).map_err(|e| Error::io(file, "read", e))?;
+    let zipped = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
+    Ok(if zipped { Box::new(flate2::read::MultiGzDecoder::new(plain)) } else { Box::new(plain) })
+}
+
+fn find(file: &Path, headers: &csv::StringRecord, name: &str) -> Result<usize> {
+    let mut places = headers.iter().enumerate().filter(|(_, header)| *header == name);
+    match (places.next(), places.next()) {
+        (Some((index, _)), None) => Ok(index),
+        (Some(_), Some(_)) => {
+            let fix = "give each column its own name";
+            Err(Error::input(file, Place::field(name), "the header names this column twice", fix))
+        }
+        (None, _) => Err(missing_column(file, name, &headers.iter().collect::<Vec<_>>())),
+    }
+}
+
+fn error(file: &Path, error: &csv::Error) -> Error {
+    let place = error.position().map_or(Place::whole(), |position| Place::row(position.line()));
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => Error::input(
+            file,
+            place,
+            format!("{len} values where the header has {expected_len}"),
+            "quote values that contain the separator or a line break, or complete the row",
+        ),
+        csv::ErrorKind::Utf8 { .. } => {
+            Error::input(file, place, "the row is not UTF-8 text", "convert the file to UTF-8")
+        }
+        _ => Error::input(file, place, format!("cannot be read ({error})"), "check that the file is whole"),
+    }
+}

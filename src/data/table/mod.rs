@@ -1,0 +1,286 @@
+//! Columns as they stand in the user's files, before anything is encoded.
+//!
+//! A data set is a Parquet file, a CSV or TSV file (plain or `.gz`), or a folder of files of one of these formats, which
+//! are read in the order of their names as one. Only the columns that are asked for are read. CSV knows text only, so
+//! what a cell means is decided later, by the feature that reads it; that gives the same result for both formats.
+
+mod csv;
+mod parquet;
+
+use crate::base::{Error, Result, error::Place, keys};
+use arrow::{
+    array::{
+        Array, ArrayRef, AsArray, Float32Array, Float64Array, Int64Array, LargeListArray, LargeStringArray,
+    },
+    compute::{cast, concat},
+    datatypes::DataType,
+};
+use std::path::{Path, PathBuf};
+
+/// One column. Missing values are nulls; a NaN counts as missing too.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RawColumn {
+    /// Integers and booleans; dates and timestamps in ms since 1970.
+    Ints(Int64Array),
+    /// Single precision: kept apart, because its shortest decimal text differs from the double's.
+    Singles(Float32Array),
+    /// Double precision and decimals.
+    Doubles(Float64Array),
+    /// Text; all columns of a CSV file.
+    Text(LargeStringArray),
+    /// Lists, each value as text.
+    Lists(LargeListArray),
+}
+
+/// One file of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    file: PathBuf,
+    rows: usize,
+    /// What the file's first row is called: 1, or 2 below a header.
+    first_row: u64,
+}
+
+/// Some columns of a data set.
+#[derive(Debug, Clone)]
+pub struct RawTable {
+    parts: Vec<Part>,
+    columns: Vec<(String, RawColumn)>,
+}
+
+impl RawTable {
+    /// Reads `columns` of the file or folder at `path`.
+    pub fn read(path: &Path, columns: &[&str]) -> Result<Self> {
+        let files = Format::files(path)?;
+        let mut parts = Vec::new();
+        let mut pieces: Vec<Vec<RawColumn>> = vec![Vec::new(); columns.len()];
+        for (file, format) in &files {
+            let read = match format {
+                Format::Parquet => parquet::read(file, columns)?,
+                Format::Separated { delimiter } => csv::read(file, *delimiter, columns)?,
+            };
+            let rows = read.first().map_or(0, RawColumn::len);
+            let first_row = if *format == Format::Parquet { 1 } else { 2 };
+            parts.push(Part { file: file.clone(), rows, first_row });
+            for (pieces, column) in pieces.iter_mut().zip(read) {
+                pieces.push(column);
+            }
+        }
+        if parts.iter().all(|part| part.rows == 0) {
+            return Err(Error::input(
+                path,
+                Place::whole(),
+                "there are no rows",
+                "give a file with at least one row",
+            ));
+        }
+        let columns = columns
+            .iter()
+            .zip(pieces)
+            .map(|(&name, pieces)| Ok((name.to_owned(), RawColumn::join(pieces, name, &parts)?)))
+            .collect::<Result<_>>()?;
+        Ok(Self { parts, columns })
+    }
+
+    /// A table made in memory; `file` stands in messages. All columns have the same length.
+    pub fn from_columns(file: &Path, columns: Vec<(String, RawColumn)>) -> Self {
+        let rows = columns.first().map_or(0, |(_, column)| column.len());
+        debug_assert!(columns.iter().all(|(_, column)| column.len() == rows));
+        Self { parts: vec![Part { file: file.to_owned(), rows, first_row: 1 }], columns }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.parts.iter().map(|part| part.rows).sum()
+    }
+
+    /// All columns with their names.
+    pub fn columns(&self) -> &[(String, RawColumn)] {
+        &self.columns
+    }
+
+    /// The column of a name.
+    pub fn column(&self, name: &str) -> Result<&RawColumn> {
+        self.columns.iter().find(|(n, _)| n == name).map(|(_, column)| column).ok_or_else(|| {
+            let known: Vec<&str> = self.columns.iter().map(|(n, _)| n.as_str()).collect();
+            missing_column(&self.parts[0].file, name, &known)
+        })
+    }
+
+    /// An error about a cell, in the words of the file that it came from: rows are counted from 1, and in CSV the header
+    /// counts, so that the number is the line's.
+    pub fn cell_error(
+        &self,
+        column: &str,
+        row: usize,
+        problem: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Error {
+        let mut row_in_file = row;
+        for part in &self.parts {
+            if row_in_file < part.rows {
+                let place = Place::cell(column, row_in_file as u64 + part.first_row);
+                return Error::input(&part.file, place, problem, fix);
+            }
+            row_in_file -= part.rows;
+        }
+        self.column_error(column, problem, fix)
+    }
+
+    /// An error about a whole column.
+    pub fn column_error(&self, column: &str, problem: impl Into<String>, fix: impl Into<String>) -> Error {
+        Error::input(&self.parts[0].file, Place::field(column), problem, fix)
+    }
+}
+
+impl RawColumn {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.as_array().len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What it holds, for messages.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Ints(_) => "integers",
+            Self::Singles(_) | Self::Doubles(_) => "numbers",
+            Self::Text(_) => "text",
+            Self::Lists(_) => "lists",
+        }
+    }
+
+    /// The arrow array.
+    pub fn as_array(&self) -> &dyn Array {
+        match self {
+            Self::Ints(a) => a,
+            Self::Singles(a) => a,
+            Self::Doubles(a) => a,
+            Self::Text(a) => a,
+            Self::Lists(a) => a,
+        }
+    }
+
+    /// Wraps an array that has one of the five types already.
+    fn from_array(array: &ArrayRef) -> Option<Self> {
+        Some(match array.data_type() {
+            DataType::Int64 => Self::Ints(array.as_primitive().clone()),
+            DataType::Float32 => Self::Singles(array.as_primitive().clone()),
+            DataType::Float64 => Self::Doubles(array.as_primitive().clone()),
+            DataType::LargeUtf8 => Self::Text(array.as_string().clone()),
+            DataType::LargeList(_) => Self::Lists(array.as_list().clone()),
+            _ => return None,
+        })
+    }
+
+    /// One column out of the pieces of several files. Integers in one file and floats in another become doubles, since
+    /// writers turn integers into floats where a value is missing.
+    fn join(mut pieces: Vec<Self>, name: &str, parts: &[Part]) -> Result<Self> {
+        if pieces.len() == 1 {
+            return Ok(pieces.remove(0));
+        }
+        let wanted = pieces[0].as_array().data_type().clone();
+        let same = |piece: &Self| *piece.as_array().data_type() == wanted;
+        let numeric = |piece: &Self| matches!(piece, Self::Ints(_) | Self::Singles(_) | Self::Doubles(_));
+        let target = if pieces.iter().all(same) { wanted.clone() } else { DataType::Float64 };
+        if let Some(odd) =
+            pieces.iter().position(|piece| !same(piece) && !(numeric(piece) && numeric(&pieces[0])))
+        {
+            return Err(Error::input(
+                &parts[odd].file,
+                Place::field(name),
+                format!(
+                    "{} here, but {} in {}",
+                    pieces[odd].type_name(),
+                    pieces[0].type_name(),
+                    parts[0].file.display()
+                ),
+                "write the column with one type in all files",
+            ));
+        }
+        let arrow = |e: arrow::error::ArrowError| {
+            Error::input(
+                &parts[0].file,
+                Place::field(name),
+                e.to_string(),
+                "write the column with one type in all files",
+            )
+        };
+        let arrays = pieces
+            .iter()
+            .map(|p| cast(p.as_array(), &target))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(arrow)?;
+        let views: Vec<&dyn Array> = arrays.iter().map(|a| &**a).collect();
+        let joined = concat(&views).map_err(arrow)?;
+        Ok(Self::from_array(&joined).expect("the pieces had one of the five types"))
+    }
+}
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Parquet,
+    Separated { delimiter: u8 },
+}
+
+impl Format {
+    const NAMES: &str = ".parquet, .csv, .tsv, .csv.gz or .tsv.gz";
+
+    fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.to_lowercase();
+        let name = name.strip_suffix(".gz").filter(|n| !n.ends_with(".parquet")).unwrap_or(&name);
+        match name.rsplit_once('.')?.1 {
+            "parquet" => Some(Self::Parquet),
+            "csv" => Some(Self::Separated { delimiter: b',' }),
+            "tsv" => Some(Self::Separated { delimiter: b'\t' }),
+            _ => None,
+        }
+    }
+
+    /// The file at `path`, or the files of the folder sorted by name.
+    fn files(path: &Path) -> Result<Vec<(PathBuf, Self)>> {
+        let io = |e| Error::io(path, "read", e);
+        if !std::fs::metadata(path).map_err(io)?.is_dir() {
+            let unknown = || {
+                let problem = "this is no kind of data file that can be read";
+                Error::input(path, Place::whole(), problem, format!("give a file named {}", Self::NAMES))
+            };
+            return Ok(vec![(path.to_owned(), Self::of(path).ok_or_else(unknown)?)]);
+        }
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(io)? {
+            let file = entry.map_err(io)?.path();
+            if let Some(format) = Self::of(&file).filter(|_| file.is_file()) {
+                files.push((file, format));
+            }
+        }
+        files.sort_by(|a, b| a.0.cmp(&b.0));
+        let Some((_, first)) = files.first() else {
+            let fix = format!("put files named {} into it", Self::NAMES);
+            return Err(Error::input(path, Place::whole(), "the folder holds no data files", fix));
+        };
+        if let Some((odd, _)) = files.iter().find(|(_, format)| format != first) {
+            let fix = "keep one format in a folder";
+            return Err(Error::input(
+                odd,
+                Place::whole(),
+                "of another format than the folder's first file",
+                fix,
+            ));
+        }
+        Ok(files)
+    }
+}
+
+/// The error for a column that a file lacks.
+fn missing_column(file: &Path, name: &str, known: &[&str]) -> Error {
+    Error::input(file, Place::field(name), "there is no such column", keys::suggestion(name, known))
+}
+
+#[cfg(test)]
+mod tests;

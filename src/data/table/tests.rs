@@ -1,0 +1,143 @@
+use super::*;
+use ::parquet::arrow::ArrowWriter;
+use arrow::{
+    array::*,
+    datatypes::{Int32Type, UInt64Type},
+    record_batch::RecordBatch,
+};
+use std::{io::Write, sync::Arc};
+
+fn write_parquet(path: &Path, columns: Vec<(&str, ArrayRef)>) {
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+fn message(result: Result<RawTable>) -> String {
+    result.unwrap_err().to_string()
+}
+
+#[test]
+fn every_parquet_type_becomes_integers_floats_text_or_lists() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.parquet");
+    let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(7), None]), None]);
+    let categories: DictionaryArray<Int32Type> = ["b", "a"].into_iter().collect();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("int8", Arc::new(Int8Array::from(vec![Some(-1), None]))),
+        ("bool", Arc::new(BooleanArray::from(vec![true, false]))),
+        ("small", Arc::new(UInt64Array::from(vec![5, 6]))),
+        ("large", Arc::new(PrimitiveArray::<UInt64Type>::from(vec![5, u64::MAX]))),
+        ("single", Arc::new(Float32Array::from(vec![0.1, f32::NAN]))),
+        ("decimal", Arc::new(Decimal128Array::from(vec![125, 250]).with_precision_and_scale(5, 2).unwrap())),
+        ("date", Arc::new(Date32Array::from(vec![0, 2]))),
+        ("stamp", Arc::new(TimestampMicrosecondArray::from(vec![1_000, 2_999]))),
+        ("text", Arc::new(LargeStringArray::from(vec!["x", "y"]))),
+        ("view", Arc::new(StringViewArray::from(vec!["x", "y"]))),
+        ("category", Arc::new(categories)),
+        ("list", Arc::new(lists)),
+    ];
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    write_parquet(&path, columns.clone());
+    let table = RawTable::read(&path, &names).unwrap();
+    let column = |name| table.column(name).unwrap();
+    let ints = |values: [Option<i64>; 2]| RawColumn::Ints(Int64Array::from(values.to_vec()));
+    let text = |values: [&str; 2]| RawColumn::Text(LargeStringArray::from(values.to_vec()));
+    assert_eq!(column("int8"), &ints([Some(-1), None]));
+    assert_eq!(column("bool"), &ints([Some(1), Some(0)]));
+    assert_eq!(column("small"), &ints([Some(5), Some(6)]));
+    assert_eq!(column("large"), &text(["5", "18446744073709551615"]));
+    assert!(matches!(column("single"), RawColumn::Singles(a) if a.value(0) == 0.1 && a.value(1).is_nan()));
+    assert_eq!(column("decimal"), &RawColumn::Doubles(Float64Array::from(vec![1.25, 2.5])));
+    assert_eq!(column("date"), &ints([Some(0), Some(2 * 86_400_000)]));
+    assert_eq!(column("stamp"), &ints([Some(1), Some(2)]));
+    assert_eq!(column("text"), &text(["x", "y"]));
+    assert_eq!(column("view"), &text(["x", "y"]));
+    assert_eq!(column("category"), &text(["b", "a"]));
+    let RawColumn::Lists(list) = column("list") else { panic!("a list") };
+    assert!(list.is_null(1));
+    assert_eq!(list.value(0).as_string::<i64>().iter().collect::<Vec<_>>(), [Some("7"), None]);
+}
+
+#[test]
+fn csv_tsv_and_gzip_give_the_same_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("t.csv");
+    let tsv = folder.path().join("t.tsv");
+    let zipped = folder.path().join("t.csv.gz");
+    let text = "\u{feff}a,unused,b\n1,x,\"2,5\"\n,y,z\n";
+    std::fs::write(&csv, text).unwrap();
+    std::fs::write(&tsv, "a\tunused\tb\n1\tx\t2,5\n\ty\tz\n").unwrap();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    std::fs::write(&zipped, encoder.finish().unwrap()).unwrap();
+    for file in [&csv, &tsv, &zipped] {
+        let table = RawTable::read(file, &["b", "a"]).unwrap();
+        let expected = RawColumn::Text(LargeStringArray::from(vec![Some("2,5"), Some("z")]));
+        assert_eq!(table.columns()[0], ("b".to_owned(), expected));
+        assert_eq!(
+            table.column("a").unwrap(),
+            &RawColumn::Text(LargeStringArray::from(vec![Some("1"), None]))
+        );
+    }
+}
+
+#[test]
+fn a_folder_is_read_in_the_order_of_names_and_errors_name_file_and_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |name: &str| folder.path().join(name);
+    write_parquet(&part("b.parquet"), vec![("x", Arc::new(Float64Array::from(vec![0.5])))]);
+    write_parquet(&part("a.parquet"), vec![("x", Arc::new(Int64Array::from(vec![1, 2])))]);
+    std::fs::write(part("_SUCCESS"), "").unwrap();
+    let table = RawTable::read(folder.path(), &["x"]).unwrap();
+    assert_eq!(table.rows(), 3);
+    assert_eq!(table.column("x").unwrap(), &RawColumn::Doubles(Float64Array::from(vec![1.0, 2.0, 0.5])));
+    let text = table.cell_error("x", 2, "odd", "fix it").to_string();
+    assert!(text.ends_with("b.parquet, `x`, row 1: odd; fix it"), "{text}");
+
+    write_parquet(&part("c.parquet"), vec![("x", Arc::new(StringArray::from(vec!["t"])))]);
+    let text = message(RawTable::read(folder.path(), &["x"]));
+    assert!(text.contains("c.parquet, `x`: text here, but integers in"), "{text}");
+    std::fs::write(part("d.csv"), "x\n1\n").unwrap();
+    assert!(message(RawTable::read(folder.path(), &["x"])).contains("d.csv: of another format"));
+}
+
+#[test]
+fn a_misspelt_column_is_answered_with_the_nearest_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("t.csv");
+    let parquet = folder.path().join("t.parquet");
+    std::fs::write(&csv, "user_id,price\n1,2\n").unwrap();
+    write_parquet(&parquet, vec![("user_id", Arc::new(Int64Array::from(vec![1])))]);
+    for file in [&csv, &parquet] {
+        let text = message(RawTable::read(file, &["userid"]));
+        assert!(text.ends_with("`userid`: there is no such column; did you mean `user_id`?"), "{text}");
+    }
+}
+
+#[test]
+fn ragged_empty_and_foreign_files_are_refused_with_place_and_fix() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content, expected) in [
+        ("ragged.csv", "a,b\n1,2\n3\n", "ragged.csv, row 3: 1 values where the header has 2; quote"),
+        ("twice.csv", "a,a\n1,2\n", "`a`: the header names this column twice"),
+        ("rows.csv", "a,b\n", "rows.csv: there are no rows; give a file"),
+        ("empty.csv", "", "empty.csv: the file is empty; give a file"),
+        ("bytes.csv", "a\n1\n\u{fffd}\n", "bytes.csv, row 3: the row is not UTF-8"),
+        ("t.parquet", "PAR1", "t.parquet: not a readable Parquet file"),
+        ("t.xlsx", "", "t.xlsx: this is no kind of data file"),
+    ] {
+        let path = folder.path().join(name);
+        let bytes = content.replace('\u{fffd}', "@").into_bytes();
+        let broken = |b: u8| if b == b'@' { 0xff } else { b };
+        std::fs::write(&path, bytes.into_iter().map(broken).collect::<Vec<_>>()).unwrap();
+        let text = message(RawTable::read(&path, &["a"]));
+        assert!(text.contains(expected), "{text}");
+    }
+    assert!(message(RawTable::read(&folder.path().join("none.csv"), &["a"])).contains("cannot read"));
+    let parquet = folder.path().join("zero.parquet");
+    write_parquet(&parquet, vec![("a", Arc::new(Int32Array::from(Vec::<i32>::new())))]);
+    assert!(message(RawTable::read(&parquet, &["a"])).contains("there are no rows"));
+}
