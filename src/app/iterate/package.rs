@@ -63,7 +63,11 @@ impl Run<'_> {
             write_package(&folder, &model, &self.schema, &self.loaded.encoders, &vectors)?;
             self.prove(&network, &onnx)
         })?;
-        self.progress.say(&format!("  {} rows agree in every engine within {:.1e}", report.rows, report.worst()));
+        self.progress.say(&format!(
+            "  {} rows agree in every engine within {:.1e}",
+            report.rows,
+            report.worst()
+        ));
         Ok(Finished {
             subnet: subnet.clone(),
             id,
@@ -74,13 +78,17 @@ impl Run<'_> {
     }
 
     fn metadata(&self, id: &str, fit: &FitReport, table_version: Option<u32>) -> Metadata {
-        let metrics = [("auc", fit.metrics.auc), ("gauc", fit.metrics.gauc), ("logloss", Some(fit.metrics.logloss))];
+        let metrics =
+            [("auc", fit.metrics.auc), ("gauc", fit.metrics.gauc), ("logloss", Some(fit.metrics.logloss))];
         Metadata {
             schema_hash: self.schema.hash(),
             encoder_hash: self.loaded.encoders.hash(),
             subnet: id.to_owned(),
             table_version,
-            metrics: metrics.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
+            metrics: metrics
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+                .collect(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -35,7 +35,10 @@ impl Run<'_> {
         let traffic = Traffic {
             trace: self.trace()?,
             data: DataFiles {
-                rows: self.experiment.data_path().ok_or_else(|| Error::usage("no data is named", "give --data"))?,
+                rows: self
+                    .experiment
+                    .data_path()
+                    .ok_or_else(|| Error::usage("no data is named", "give --data"))?,
                 schema: self.experiment.schema_path(),
                 encoders: self.journal.path("encoders.json"),
             },
@@ -43,7 +46,8 @@ impl Run<'_> {
         };
         let mut replays = Replays::new();
         for &engine in &self.settings.target.engines {
-            self.progress.stage(&format!("replay {} requests on {engine}", self.settings.traffic.requests), 0);
+            self.progress
+                .stage(&format!("replay {} requests on {engine}", self.settings.traffic.requests), 0);
             let measured = self.journal.remember(&format!("replay/{engine}.json"), || {
                 self.meter.replay(engine, &models, &traffic)
             })?;
