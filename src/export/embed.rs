@@ -1,10 +1,10 @@
 //! From input tensors to one embedded matrix per part of the input.
 //!
 //! A *part* is a set of features that have the same rows: the user's, the candidates', or everything. Within a part,
-//! features of equal width (and equal length, for sequences) form a *group* that costs one `Gather` from one combined
-//! table, because thirty small gathers and a concatenation cost engines several times the products that follow.
-//! Features therefore stand in another order than in the network; [`Part::order`] says which, and the rows of the first
-//! layer's weight follow it.
+//! ids of equal width (and equal length, for sequences) form a *group* that costs one `Gather` from one combined
+//! table, because thirty small gathers and a concatenation cost engines several times the products that follow; all
+//! numbers form a group that costs one small product. Features therefore stand in another order than in the network;
+//! [`Part::order`] says which, and the rows of the first layer's weight follow it.
 
 use super::{
     graph::{Edge, Graph},
@@ -13,13 +13,16 @@ use super::{
 use crate::learn::network::{Embedding, NetworkInput};
 use std::collections::BTreeMap;
 
+/// The attribute of a `Cast` to f32.
+const AS_FLOAT: (&str, i64) = ("to", tract_onnx::pb::tensor_proto::DataType::Float as i64);
+
 /// Features that are embedded by the same few nodes. Fields are ordered as groups appear in the graph: single ids,
 /// then sequences, then numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum GroupKey {
     Ids { width: usize },
     Sequences { length: usize, width: usize },
-    Numbers { width: usize },
+    Numbers,
 }
 
 impl GroupKey {
@@ -28,14 +31,14 @@ impl GroupKey {
         match &input.embedding {
             Embedding::Table { .. } => Self::Ids { width },
             Embedding::Pooled { length, .. } => Self::Sequences { length: *length, width },
-            Embedding::Number { .. } => Self::Numbers { width },
+            Embedding::Number { .. } => Self::Numbers,
         }
     }
 
     fn element(self) -> ElementType {
         match self {
             Self::Ids { .. } | Self::Sequences { .. } => ElementType::I64,
-            Self::Numbers { .. } => ElementType::F32,
+            Self::Numbers => ElementType::F32,
         }
     }
 
@@ -44,7 +47,7 @@ impl GroupKey {
         match self {
             Self::Ids { width } => format!("ids_w{width}"),
             Self::Sequences { length, width } => format!("seq_l{length}_w{width}"),
-            Self::Numbers { width } => format!("num_w{width}"),
+            Self::Numbers => "numbers".to_owned(),
         }
     }
 }
@@ -94,7 +97,7 @@ impl<'a> Part<'a> {
 
     /// Adds inputs and embeddings to the graph; the result is [rows, Σ width].
     pub(super) fn emit(&self, graph: &mut Graph) -> Edge {
-        let mut embedded = Vec::new();
+        let mut embedded: Vec<(Group<'_>, Edge)> = Vec::new();
         for tensor in self.tensors() {
             let source = graph.input(&tensor);
             let groups: Vec<_> =
@@ -109,21 +112,41 @@ impl<'a> Part<'a> {
                 };
                 start += columns;
                 let group = Group { name, members, source: own };
-                embedded.push(match *key {
-                    GroupKey::Ids { width } => group.emit_ids(graph, width),
+                let vectors = match *key {
+                    GroupKey::Ids { width } => group.gather(graph, width, 1, |_, _| ()),
                     GroupKey::Sequences { length, width } => group.emit_sequences(graph, length, width),
-                    GroupKey::Numbers { width } => group.emit_numbers(graph, width),
-                });
+                    GroupKey::Numbers => group.emit_numbers(graph),
+                };
+                embedded.push((group, vectors));
             }
         }
         match &embedded[..] {
-            [only] => only.clone(),
-            several => {
-                let inputs: Vec<_> = several.iter().collect();
-                graph.node_with("Concat", format!("{}embedded", self.prefix), &inputs, ("axis", 1))
-            }
+            [(group, vectors)] => reshape(graph, &group.name, "flat", vectors, &[0, group.width()]),
+            several => join(graph, self.prefix, several),
         }
     }
+}
+
+/// Concatenation of all groups: [rows, Σ width].
+///
+/// The `Max` with the lowest float changes nothing. It keeps tract from splitting the product behind a concatenation
+/// into one product per group whose results it adds up, which costs it up to twice the time of the whole product.
+fn join(graph: &mut Graph, prefix: &str, groups: &[(Group<'_>, Edge)]) -> Edge {
+    let flat: Vec<_> = groups
+        .iter()
+        .map(|(group, vectors)| reshape(graph, &group.name, "flat", vectors, &[0, group.width()]))
+        .collect();
+    let inputs: Vec<_> = flat.iter().collect();
+    let joined = graph.node_with("Concat", format!("{prefix}joined"), &inputs, ("axis", 1));
+    let lowest = graph.floats(format!("{prefix}lowest"), &[1, 1], &[f32::MIN]);
+    graph.node("Max", format!("{prefix}whole"), &[&joined, &lowest])
+}
+
+/// A `Reshape` to a constant shape, in which 0 means the size that is there.
+fn reshape(graph: &mut Graph, name: &str, what: &str, value: &Edge, shape: &[usize]) -> Edge {
+    let sizes: Vec<_> = shape.iter().map(|&size| size as i64).collect();
+    let sizes = graph.integers(format!("{name}/{what}_shape"), &[sizes.len()], &sizes);
+    graph.node("Reshape", format!("{name}/{what}"), &[value, &sizes])
 }
 
 fn field(input: &NetworkInput) -> Field {
@@ -150,8 +173,9 @@ struct Group<'a> {
 }
 
 impl Group<'_> {
-    fn constant_shape(&self, graph: &mut Graph, what: &str, shape: &[i64]) -> Edge {
-        graph.integers(format!("{}/{what}_shape", self.name), &[shape.len()], shape)
+    /// Columns of the group once embedded.
+    fn width(&self) -> usize {
+        self.members.iter().map(|(_, input)| input.width).sum()
     }
 
     /// Rows of the combined table for every id column: [rows, columns, width]. `prepare` may change each feature's table.
@@ -185,57 +209,45 @@ impl Group<'_> {
         graph.node_with("Gather", format!("{name}/gather"), &[&table, &ids], ("axis", 0))
     }
 
-    fn emit_ids(&self, graph: &mut Graph, width: usize) -> Edge {
-        let gathered = self.gather(graph, width, 1, |_, _| ());
-        let shape = self.constant_shape(graph, "flat", &[0, (self.members.len() * width) as i64]);
-        graph.node("Reshape", format!("{}/flat", self.name), &[&gathered, &shape])
-    }
-
     /// Mean over the ids that are not 0. Row 0 of each table is zeroed, so that padding adds nothing to the sum.
     fn emit_sequences(&self, graph: &mut Graph, length: usize, width: usize) -> Edge {
-        let (name, count) = (&self.name, self.members.len() as i64);
+        let (name, count) = (&self.name, self.members.len());
         let gathered = self.gather(graph, width, length, |table, width| table[..width].fill(0.0));
-        let split = [0, count, length as i64, width as i64];
-        let shape = self.constant_shape(graph, "lists", &split);
-        let lists = graph.node("Reshape", format!("{name}/lists"), &[&gathered, &shape]);
+        let lists = reshape(graph, name, "lists", &gathered, &[0, count, length, width]);
         let list_axis = graph.integers(format!("{name}/list_axis"), &[1], &[2]);
         let sum = graph.node_with("ReduceSum", format!("{name}/sum"), &[&lists, &list_axis], ("keepdims", 0));
 
         // present = min(id, 1), since ids are not negative; its sum over a list is the divisor.
-        let as_float = ("to", tract_onnx::pb::tensor_proto::DataType::Float as i64);
-        let ids = graph.node_with("Cast", format!("{name}/ids_f32"), &[&self.source], as_float);
+        let ids = graph.node_with("Cast", format!("{name}/ids_f32"), &[&self.source], AS_FLOAT);
         let one = graph.floats(format!("{name}/one"), &[1, 1], &[1.0]);
         let present = graph.node("Min", format!("{name}/present"), &[&ids, &one]);
-        let shape = self.constant_shape(graph, "present_lists", &split[..3]);
-        let present = graph.node("Reshape", format!("{name}/present_lists"), &[&present, &shape]);
+        let present = reshape(graph, name, "present_lists", &present, &[0, count, length]);
         let held =
             graph.node_with("ReduceSum", format!("{name}/held"), &[&present, &list_axis], ("keepdims", 1));
         let one = graph.floats(format!("{name}/at_least"), &[1, 1, 1], &[1.0]);
         let divisor = graph.node("Max", format!("{name}/divisor"), &[&held, &one]);
-        let mean = graph.node("Div", format!("{name}/mean"), &[&sum, &divisor]);
-        let shape = self.constant_shape(graph, "flat", &[0, count * width as i64]);
-        graph.node("Reshape", format!("{name}/flat"), &[&mean, &shape])
+        graph.node("Div", format!("{name}/mean"), &[&sum, &divisor])
     }
 
-    /// x·scale, or the vector for missing values where x is NaN. `Where` chooses, so a NaN never enters a product.
-    fn emit_numbers(&self, graph: &mut Graph, width: usize) -> Edge {
+    /// x·scale, or the vector for missing values where x is NaN, for all numbers at once: \[x, is missing\] times a block
+    /// matrix that holds a scale and a missing vector per number. NaN is replaced by 0 before it enters the product.
+    fn emit_numbers(&self, graph: &mut Graph) -> Edge {
         let (name, count) = (&self.name, self.members.len());
-        let mut scales = Vec::new();
-        let mut missings = Vec::new();
-        for (_, input) in self.members {
-            if let Embedding::Number { scale, missing } = &input.embedding {
-                scales.extend_from_slice(scale);
-                missings.extend_from_slice(missing);
-            }
+        let columns = self.width();
+        let mut blocks = vec![0.0; 2 * count * columns];
+        let mut column = 0;
+        for (row, (_, input)) in self.members.iter().enumerate() {
+            let Embedding::Number { scale, missing } = &input.embedding else { continue };
+            blocks[row * columns + column..][..input.width].copy_from_slice(scale);
+            blocks[(count + row) * columns + column..][..input.width].copy_from_slice(missing);
+            column += input.width;
         }
-        let shape = self.constant_shape(graph, "column", &[0, count as i64, 1]);
-        let column = graph.node("Reshape", format!("{name}/column"), &[&self.source, &shape]);
-        let scale = graph.floats(format!("{name}/scale"), &[1, count, width], &scales);
-        let missing = graph.floats(format!("{name}/missing"), &[1, count, width], &missings);
-        let scaled = graph.node("Mul", format!("{name}/scaled"), &[&column, &scale]);
-        let absent = graph.node("IsNaN", format!("{name}/absent"), &[&column]);
-        let chosen = graph.node("Where", format!("{name}/chosen"), &[&absent, &missing, &scaled]);
-        let shape = self.constant_shape(graph, "flat", &[0, (count * width) as i64]);
-        graph.node("Reshape", format!("{name}/flat"), &[&chosen, &shape])
+        let zero = graph.floats(format!("{name}/zero"), &[1, 1], &[0.0]);
+        let blocks = graph.floats(format!("{name}/blocks"), &[2 * count, columns], &blocks);
+        let absent = graph.node("IsNaN", format!("{name}/absent"), &[&self.source]);
+        let known = graph.node("Where", format!("{name}/known"), &[&absent, &zero, &self.source]);
+        let absent = graph.node_with("Cast", format!("{name}/absent_f32"), &[&absent], AS_FLOAT);
+        let both = graph.node_with("Concat", format!("{name}/both"), &[&known, &absent], ("axis", 1));
+        graph.node("MatMul", format!("{name}/embedded"), &[&both, &blocks])
     }
 }

@@ -61,7 +61,7 @@ impl TensorSpec {
     }
 }
 
-/// All inputs of a graph. The output is always `scores` f32[candidates].
+/// All inputs of a graph. The output is always `scores` f32\[candidates\].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
     /// The layout it belongs to.

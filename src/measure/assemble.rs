@@ -133,11 +133,6 @@ impl Assembler {
         Inputs { candidates: 0, tensors: self.tensors.iter().map(tensor).collect() }
     }
 
-    /// Whether some tensor has one row per request, so that only rows with equal values there can share a batch.
-    pub fn has_user_tensor(&self) -> bool {
-        self.tensors.iter().any(|plan| plan.rows == Rows::One)
-    }
-
     /// Assembles one request into `inputs`, which came from [`Assembler::inputs`]. `data` is the data set of the plan.
     pub fn fill(&self, data: &Dataset, user_row: u32, candidates: &[Candidate], inputs: &mut Inputs) {
         inputs.candidates = candidates.len();
@@ -358,7 +353,6 @@ mod tests {
         let mut inputs = assembler.inputs();
         assembler.fill(&data, 1, &[0, 2].map(Candidate::of_row), &mut inputs);
         assert_eq!(ids(&inputs, 0), [2, 11, 2, 13]);
-        assert!(!assembler.has_user_tensor());
         assert_eq!(assembler.batches(&data, &[2, 0, 1]), [[0, 1, 2]]);
     }
 
@@ -366,7 +360,6 @@ mod tests {
     fn logged_rows_share_a_batch_when_their_user_side_is_equal() {
         let data = data();
         let assembler = Assembler::by_row(&signature(), &data).unwrap();
-        assert!(assembler.has_user_tensor());
         assert_eq!(assembler.batches(&data, &[0, 1, 2]), [vec![0, 2], vec![1]]);
     }
 

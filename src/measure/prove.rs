@@ -179,7 +179,7 @@ fn request_inputs(signature: &Signature, request: &Dataset) -> Result<Inputs> {
 }
 
 /// Rows of `items` with the user side of `user_row`.
-pub fn joined_request(network: &Network, data: &Dataset, user_row: u32, items: &[u32]) -> Dataset {
+fn joined_request(network: &Network, data: &Dataset, user_row: u32, items: &[u32]) -> Dataset {
     let mut request = Dataset {
         features: data.features.clone(),
         id_slots: data.id_slots,

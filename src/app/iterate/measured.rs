@@ -1,10 +1,6 @@
 //! The steps that time: probes for the first table; whole networks, residuals and the corrected table of each round.
 
-use super::{
-    Run,
-    meter::NamedModel,
-    training::Trained,
-};
+use super::{Run, meter::NamedModel, training::Trained};
 use crate::{
     app::config::Stage,
     base::{
@@ -68,12 +64,20 @@ impl Run<'_> {
             let mut table = LatencyTable::new("isolated layer probes");
             for &engine in &self.settings.target.engines {
                 let context = self.meter.context(engine)?;
-                for entry in self.meter.probe(engine, &self.space, self.progress)? {
+                self.progress.stage(&format!("probe every layer on {engine}"), 0);
+                for entry in self.meter.probe(engine, &self.space, self.mean_cardinality())? {
                     table.insert(&context, candidates, entry)?;
                 }
             }
             Ok(table)
         })
+    }
+
+    /// Rows of the average embedding table, for probes that gather from tables of realistic size.
+    fn mean_cardinality(&self) -> usize {
+        let features = &self.loaded.dataset.features;
+        let rows: usize = features.iter().map(|f| f.cardinality as usize).sum();
+        (rows / features.len()).max(2)
     }
 
     /// Measures the round's winner, the plain DNN and random subnets, and corrects the table.
@@ -136,8 +140,12 @@ impl Run<'_> {
             for subnet in diverse.iter().chain(held_out) {
                 models.push(self.shape_of(subnet)?);
             }
-            let times = self.meter.service(engine, &models, self.progress)?;
-            let subnets = [&winner.finished.subnet, &baseline.finished.subnet].into_iter().chain(diverse).chain(held_out);
+            self.progress.stage(&format!("time {} networks on {engine}", models.len()), 0);
+            let times = self.meter.service(engine, &models)?;
+            let subnets = [&winner.finished.subnet, &baseline.finished.subnet]
+                .into_iter()
+                .chain(diverse)
+                .chain(held_out);
             let mut observed = subnets
                 .zip(times)
                 .map(|(subnet, time)| Observation::of(&self.space, subnet, time.mean_ms, time.noise_pct));

@@ -19,8 +19,8 @@ mod measured;
 mod meter;
 mod package;
 mod summary;
-mod training;
 mod traffic;
+mod training;
 
 pub use journal::Existing;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime};

@@ -1,22 +1,18 @@
 //! From a trained network to a proved ONNX package.
 
-use super::Run;
+use super::{Run, meter::NamedModel};
 use crate::{
     app::config::Stage,
     base::{Result, names::EngineName, rng},
-    export::{
-        self, Metadata, OnnxModel,
-        companions::{TestTensor, TestValues, TestVectors, write_package},
-    },
+    export::{self, Metadata, write_package},
     learn::{network::Network, train::FitReport},
     measure::{
-        assemble::{Assembler, Candidate},
-        engine::{Engine, TensorData, engine},
-        prove::{FP32_TOLERANCE, ParityReport, prove},
+        engine::{Engine, engine},
+        prove::{FP32_TOLERANCE, ParityReport, prove, test_vectors},
     },
     space::Subnet,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Rows on which an export is compared with its reference.
 const PARITY_ROWS: usize = 10_000;
@@ -38,6 +34,13 @@ pub(super) struct Finished {
     pub(super) multiply_adds: usize,
 }
 
+impl Finished {
+    /// The model as it is handed to a meter.
+    pub(super) fn model(&self) -> NamedModel {
+        NamedModel { name: self.id.clone(), path: self.onnx.clone() }
+    }
+}
+
 impl Run<'_> {
     /// Exports a trained network in the target's layout and proves it on real rows in every engine. A network that does
     /// not agree fails the run before anything is timed.
@@ -55,11 +58,16 @@ impl Run<'_> {
             self.progress.stage(&format!("export and prove {id}"), 0);
             let metadata = self.metadata(&id, fit, table_version);
             let model = export::onnx(&network, self.settings.target.layout, &metadata)?;
-            let vectors = self.test_vectors(&model, &network)?;
+            let rows = &self.loaded.split.valid[..self.loaded.split.valid.len().min(TEST_CANDIDATES)];
+            let vectors = test_vectors(&network, &model.signature, &self.loaded.dataset, rows)?;
             write_package(&folder, &model, &self.schema, &self.loaded.encoders, &vectors)?;
             self.prove(&network, &onnx)
         })?;
-        self.progress.say(&format!("  {} rows agree in every engine within {:.1e}", report.rows, report.worst()));
+        self.progress.say(&format!(
+            "  {} rows agree in every engine within {:.1e}",
+            report.rows,
+            report.worst()
+        ));
         Ok(Finished {
             subnet: subnet.clone(),
             id,
@@ -70,18 +78,22 @@ impl Run<'_> {
     }
 
     fn metadata(&self, id: &str, fit: &FitReport, table_version: Option<u32>) -> Metadata {
-        let metrics = [("auc", fit.metrics.auc), ("gauc", fit.metrics.gauc), ("logloss", Some(fit.metrics.logloss))];
+        let metrics =
+            [("auc", fit.metrics.auc), ("gauc", fit.metrics.gauc), ("logloss", Some(fit.metrics.logloss))];
         Metadata {
             schema_hash: self.schema.hash(),
             encoder_hash: self.loaded.encoders.hash(),
             subnet: id.to_owned(),
             table_version,
-            metrics: metrics.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
+            metrics: metrics
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+                .collect(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
 
-    fn prove(&self, network: &Network, onnx: &std::path::Path) -> Result<ParityReport> {
+    fn prove(&self, network: &Network, onnx: &Path) -> Result<ParityReport> {
         let mut rows = self.loaded.split.valid.clone();
         rng::shuffle(&mut rows, &mut rng::generator(self.seed(Stage::Rounds), "parity rows"));
         rows.truncate(PARITY_ROWS);
@@ -89,27 +101,5 @@ impl Run<'_> {
         let engines = engines.map(|&name| engine(name)).collect::<Result<Vec<_>>>()?;
         let engines: Vec<&dyn Engine> = engines.iter().map(AsRef::as_ref).collect();
         prove(network, onnx, &self.loaded.dataset, &rows, &engines, FP32_TOLERANCE)
-    }
-
-    /// One request of the validation rows with the reference's scores.
-    fn test_vectors(&self, model: &OnnxModel, network: &Network) -> Result<TestVectors> {
-        let data = &self.loaded.dataset;
-        let rows: Vec<u32> = self.loaded.split.valid.iter().copied().take(TEST_CANDIDATES).collect();
-        let assembler = Assembler::new(&model.signature, data, &self.schema)?;
-        let mut inputs = assembler.inputs();
-        let candidates: Vec<Candidate> = rows.iter().map(|&row| Candidate::of_row(row)).collect();
-        let Some(&user) = rows.first() else { return Ok(TestVectors { inputs: Vec::new(), scores: Vec::new() }) };
-        assembler.fill(data, user, &candidates, &mut inputs);
-        let request = crate::measure::prove::joined_request(network, data, user, &rows);
-        let all: Vec<u32> = (0..request.rows() as u32).collect();
-        let inputs = inputs.tensors.into_iter().map(|tensor| TestTensor {
-            name: tensor.name,
-            shape: tensor.shape,
-            values: match tensor.data {
-                TensorData::I64(ids) => TestValues::Ids(ids),
-                TensorData::F32(numbers) => TestValues::Numbers(numbers),
-            },
-        });
-        Ok(TestVectors { inputs: inputs.collect(), scores: network.score(&request, &all)? })
     }
 }

@@ -122,7 +122,10 @@ impl RoundSummary {
     /// The round of the highest validation AUC; the earliest of equal ones.
     pub fn best(rounds: &[Self]) -> &Self {
         let auc = |round: &Self| round.network.metrics.auc.unwrap_or(0.0);
-        rounds.iter().reduce(|best, round| if auc(round) > auc(best) { round } else { best }).expect("one round")
+        rounds
+            .iter()
+            .reduce(|best, round| if auc(round) > auc(best) { round } else { best })
+            .expect("one round")
     }
 }
 
@@ -140,7 +143,12 @@ impl Run<'_> {
         }
     }
 
-    pub(super) fn round_summary(&self, round: usize, winner: &Trained, calibrated: &Calibrated) -> RoundSummary {
+    pub(super) fn round_summary(
+        &self,
+        round: usize,
+        winner: &Trained,
+        calibrated: &Calibrated,
+    ) -> RoundSummary {
         let engines = calibrated.engines.iter().map(|(&engine, part)| {
             let prediction = EnginePrediction {
                 predicted_ms: part.winner.predicted_ms,
@@ -172,7 +180,8 @@ impl Run<'_> {
             let of = |m: &Vec<Measurement>| m.get(position).map(|m| m.response_us.clone());
             replays.iter().filter_map(|(&engine, m)| Some((engine, of(m)?))).collect()
         };
-        let service = |of: fn(&EnginePrediction) -> f64| best.engines.iter().map(|(&e, p)| (e, of(p))).collect();
+        let service =
+            |of: fn(&EnginePrediction) -> f64| best.engines.iter().map(|(&e, p)| (e, of(p))).collect();
         Summary {
             schema_version: SCHEMA_VERSION,
             teacher: TeacherSummary { metrics: guide.metrics.clone() },
@@ -195,20 +204,40 @@ impl Run<'_> {
 impl fmt::Display for RoundSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let network = &self.network;
-        writeln!(f, "round {}: {} features, layers {:?}, AUC {}", self.round, network.features.len(), network.layers,
-            Auc(network.metrics.auc))?;
-        writeln!(f, "  predicted against measured, service time in ms (table v{} → v{}):", self.table_version,
-            self.table_version + 1)?;
+        writeln!(
+            f,
+            "round {}: {} features, layers {:?}, AUC {}",
+            self.round,
+            network.features.len(),
+            network.layers,
+            Auc(network.metrics.auc)
+        )?;
+        writeln!(
+            f,
+            "  predicted against measured, service time in ms (table v{} → v{}):",
+            self.table_version,
+            self.table_version + 1
+        )?;
         for (engine, p) in &self.engines {
-            writeln!(f, "  {engine:<12} winner {:.3} predicted, {:.3} measured: {:+.1} % (noise {:.1} %)",
-                p.predicted_ms, p.measured_ms, p.residual_pct, p.noise_pct)?;
+            writeln!(
+                f,
+                "  {engine:<12} winner {:.3} predicted, {:.3} measured: {:+.1} % (noise {:.1} %)",
+                p.predicted_ms, p.measured_ms, p.residual_pct, p.noise_pct
+            )?;
             let c = &p.calibration;
             for (set, before, after) in [
                 ("fitted on", &c.before.fitted, &c.after.fitted),
                 ("never seen", &c.before.held_out, &c.after.held_out),
             ] {
                 if let (Some(before), Some(after)) = (before, after) {
-                    writeln!(f, "  {:<12} {} networks {set}: {} → {}", "", before.networks, Off(before), Off(after))?;
+                    writeln!(
+                        f,
+                        "  {:<12} {} networks {set}: {} → {}",
+                        "",
+                        before.networks,
+                        Off(before),
+                        Off(after)
+                    )?;
                 }
             }
         }
@@ -260,7 +289,10 @@ impl Summary {
         }
         for (name, replays) in [("winner", &self.winner.replay_us), ("plain DNN", &self.baseline.replay_us)] {
             for (engine, response) in replays {
-                text += &format!("response of the {name} under replayed traffic, {engine}: {}\n", Response(response));
+                text += &format!(
+                    "response of the {name} under replayed traffic, {engine}: {}\n",
+                    Response(response)
+                );
             }
         }
         text += &format!("\nfeatures of the winner: {}\n", self.winner.network.features.join(", "));
@@ -275,7 +307,9 @@ struct Response<'a>(&'a LatencySummary);
 impl fmt::Display for Response<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "mean {:.2} ms", self.0.mean / 1e3)?;
-        for (name, value) in [("p50", self.0.p50), ("p90", self.0.p90), ("p99", self.0.p99), ("p99.9", self.0.p999)] {
+        for (name, value) in
+            [("p50", self.0.p50), ("p90", self.0.p90), ("p99", self.0.p99), ("p99.9", self.0.p999)]
+        {
             if let Some(us) = value {
                 write!(f, ", {name} {:.2} ms", us as f64 / 1e3)?;
             }

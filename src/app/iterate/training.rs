@@ -170,9 +170,9 @@ impl<'a> Searcher<'a> {
         let target = &run.settings.target;
         let layers = table.prices(&run.meter.context(target.engine)?, target.candidates)?;
         let prices = Prices { schema: &run.schema, layers: &layers };
-        let outcome = run
-            .journal
-            .remember(&format!("rounds/{round}/search.json"), || self.warmed_up()?.run(&prices, run.progress))?;
+        let outcome = run.journal.remember(&format!("rounds/{round}/search.json"), || {
+            self.warmed_up()?.run(&prices, run.progress)
+        })?;
         run.journal.remember(&format!("rounds/{round}/subnet.json"), || {
             derive(&run.space, &outcome, &run.settings.derive, &prices)
         })
