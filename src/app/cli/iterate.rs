@@ -7,6 +7,7 @@ use crate::{
         iterate::{ChildMeter, Existing, iterate},
     },
     base::{Error, Result, progress::Progress},
+    measure::child::Launcher,
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -49,9 +50,9 @@ impl IterateArgs {
             return Err(Error::usage("no run directory is named", "give --out RUN").into());
         };
         let existing = if self.resume { Existing::Resume } else { Existing::Refuse };
-        let meter = ChildMeter::new(&experiment.settings)?;
+        let meter = ChildMeter::new(Launcher::this_program()?, &experiment.settings);
         let summary = iterate(&experiment, out, existing, &meter, progress)?;
-        output::print(format, &summary, |summary| format!("{summary}\n\nfiles lie in {}", out.display()))
+        output::print(format, &summary, |summary| summary.to_text(out))
     }
 
     fn overrides(&self) -> Result<Vec<Override>> {

@@ -5,7 +5,9 @@ mod data;
 mod doctor;
 mod engine_child;
 mod evaluate;
+mod export;
 mod files;
+mod iterate;
 mod output;
 mod progress;
 mod recipe;
@@ -36,12 +38,16 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Search, derive, retrain, export, prove, measure and calibrate, round after round
+    Iterate(iterate::IterateArgs),
+    /// Write a network of a run as an ONNX package, proved against its reference in every engine
+    Export(export::ExportArgs),
     /// Replay recorded traffic into an exported model: real latency on each engine
     Replay(replay::ReplayArgs),
     /// Make or describe a trace of requests
     #[command(subcommand)]
     Trace(trace::TraceVerb),
-    /// Look at a latency table
+    /// Measure layers into a latency table, or look at one
     #[command(subcommand)]
     Table(table::TableVerb),
     /// Score labelled rows with an exported model: AUC, GAUC, logloss
@@ -61,9 +67,11 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let format = if cli.json { Format::Json } else { Format::Text };
     let progress = progress::for_stderr();
     match cli.verb {
+        Verb::Iterate(args) => args.run(format, &*progress),
+        Verb::Export(args) => args.run(format, &*progress),
         Verb::Replay(args) => args.run(format, &*progress),
         Verb::Trace(verb) => verb.run(format),
-        Verb::Table(verb) => verb.run(format),
+        Verb::Table(verb) => verb.run(format, &*progress),
         Verb::Evaluate(args) => args.run(format),
         Verb::Data(verb) => verb.run(format),
         Verb::Doctor(args) => args.run(format),
