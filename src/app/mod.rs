@@ -2,4 +2,6 @@
 
 pub mod cli;
 pub mod config;
+pub mod export;
 pub mod iterate;
+pub mod package;

@@ -52,8 +52,8 @@ impl TableContext {
     pub fn probe_command(&self, candidates: usize) -> String {
         let Self { engine, provider, layout, precision, threads, host, .. } = self;
         format!(
-            "measure it on host {host} with `autofas-bench table probe --engine {engine} --provider {provider} \
-             --layout {layout} --precision {precision} --threads {threads} --candidates {candidates}`"
+            "measure it on host {host} with `autofas-bench table probe --config E.toml --out TABLE.json \
+             --engine {engine} --provider {provider} --layout {layout} --precision {precision} --threads {threads} --candidates {candidates}`"
         )
     }
 }

@@ -109,8 +109,8 @@ fn probed_points_are_priced_exactly_and_points_between_on_the_plane() {
 fn what_was_not_probed_is_refused_with_the_command_that_probes_it() {
     let table = probed();
     let prices = table.prices(&context(), CANDIDATES).unwrap();
-    let command = "autofas-bench table probe --engine tract --provider cpu --layout user-once --precision fp32 \
-                   --threads 2 --candidates 1000";
+    let command = "autofas-bench table probe --config E.toml --out TABLE.json --engine tract --provider cpu \
+                   --layout user-once --precision fp32 --threads 2 --candidates 1000";
     let refused = |error: Error, words: &[&str]| {
         let text = error.to_string();
         assert!(matches!(error, Error::MissingPrice { .. }), "{text}");

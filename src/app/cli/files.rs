@@ -35,7 +35,9 @@ impl DataArgs {
             )),
             (None, None) => Err(Error::usage(
                 format!("neither {option} nor --model is given"),
-                format!("name the file with {option}, or the exported model that it lies beside with --model"),
+                format!(
+                    "name the file with {option}, or the exported model that it lies beside with --model"
+                ),
             )),
         };
         Ok(DataFiles {

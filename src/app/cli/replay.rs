@@ -132,7 +132,10 @@ impl ReplayArgs {
 
     fn pacing(&self) -> Result<Pacing> {
         if self.workers == 0 || self.threads == 0 {
-            return Err(Error::usage("nobody would serve the requests", "give at least 1 worker and 1 thread"));
+            return Err(Error::usage(
+                "nobody would serve the requests",
+                "give at least 1 worker and 1 thread",
+            ));
         }
         let recorded = self.trace.is_some() || self.recipe.arrivals.is_some();
         Ok(match (self.closed, self.qps, self.speed) {
@@ -169,7 +172,9 @@ fn describe(results: &[Measurement]) -> String {
     for result in results {
         let engine = result.setup.engine;
         let load = match result.load.offered_qps {
-            Some(offered) => format!("offered {offered:.1}, answered {:.1} requests per second", result.load.answered_qps),
+            Some(offered) => {
+                format!("offered {offered:.1}, answered {:.1} requests per second", result.load.answered_qps)
+            }
             None => format!("answered {:.1} requests per second in closed loop", result.load.answered_qps),
         };
         text += &format!("\n{engine}: {load}, {:.0} candidates on average", result.load.mean_candidates);

@@ -5,11 +5,7 @@ use super::{
     output::{self, Format},
     recipe::RecipeArgs,
 };
-use crate::measure::replay::{
-    summary::TraceSummary,
-    trace::Pacing,
-    trace_file,
-};
+use crate::measure::replay::{summary::TraceSummary, trace::Pacing, trace_file};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -22,7 +18,9 @@ pub enum TraceVerb {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  autofas-bench trace make --model out/model.onnx --data D.parquet --qps 50 --out t.parquet")]
+#[command(
+    after_help = "Example:\n  autofas-bench trace make --model out/model.onnx --data D.parquet --qps 50 --out t.parquet"
+)]
 pub struct MakeArgs {
     #[command(flatten)]
     data: DataArgs,
@@ -67,12 +65,17 @@ fn describe(summary: &TraceSummary) -> String {
     let mut lines = vec![
         format!("requests    {} of {} users", summary.requests, summary.users),
         format!("arrivals    {}", summary.arrivals),
-        format!("duration    {:.1} s, {:.1} requests per second", summary.duration_ms / 1e3, summary.mean_qps),
+        format!(
+            "duration    {:.1} s, {:.1} requests per second",
+            summary.duration_ms / 1e3,
+            summary.mean_qps
+        ),
         format!("candidates  {:.0} on average, {} at most", summary.mean_candidates, summary.max_candidates),
         format!("data        {}", summary.data_hash),
     ];
     if let Some(variation) = summary.gap_variation {
-        lines.insert(3, format!("burstiness  {variation:.2} (variation of the gaps; 1 is a Poisson process)"));
+        lines
+            .insert(3, format!("burstiness  {variation:.2} (variation of the gaps; 1 is a Poisson process)"));
     }
     lines.extend(summary.notes.iter().map(|note| format!("note        {note}")));
     lines.join("\n")

@@ -5,7 +5,7 @@
 //! directory by the [`journal`], so a run that was killed goes on where it stopped.
 //!
 //! ```text
-//! RUN/  config.toml  data.json  schema.json  encoders.json  environment.json
+//! RUN/  config.toml  data.json  schema.json  encoders.json  environment.json  paths.json
 //!       teacher/     weights and metrics of every teacher
 //!       networks/ID/ network.safetensors  fit.json  parity.json  model.onnx and its companions
 //!       tables/      v1.json, v2.json, …: probes, then one correction per round
@@ -30,14 +30,14 @@ pub use summary::{
 
 use crate::{
     app::config::{Experiment, Settings, Stage},
-    base::{Error, Result, progress::Progress},
+    base::{Error, Result, fsio, progress::Progress},
     data::{self, Loaded, schema::Schema},
     learn::train::Rows,
     space::SearchSpace,
 };
 use journal::Journal;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What every step reads.
 struct Run<'a> {
@@ -59,6 +59,18 @@ struct DataIdentity {
     valid_rows: usize,
     schema_hash: String,
     encoder_hash: String,
+}
+
+/// Where the run's input lay on the machine that ran it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunPaths {
+    /// The data: a file or a folder.
+    pub data: PathBuf,
+}
+
+impl RunPaths {
+    /// Name of the file in the run directory.
+    pub const FILE: &str = "paths.json";
 }
 
 /// Runs the loop into `out` and returns what it found; a finished run gives its summary at once.
@@ -130,6 +142,8 @@ impl<'a> Run<'a> {
         self.journal.remember("schema.json", || Ok(self.schema.clone()))?;
         self.loaded.encoders.save(&self.journal.path("encoders.json"))?;
         self.meter.describe(&self.journal.path("environment.json"))?;
+        let data = std::path::absolute(path).map_err(|e| Error::io(path, "resolve", e))?;
+        fsio::write_json(&self.journal.path(RunPaths::FILE), &RunPaths { data })?;
         self.progress.say(&format!(
             "{} rows to train on, {} to validate on, {} features",
             now.train_rows,

@@ -2,23 +2,13 @@
 
 use super::{Run, meter::NamedModel};
 use crate::{
-    app::config::Stage,
-    base::{Result, names::EngineName, rng},
-    export::{self, Metadata, write_package},
+    app::{config::Stage, package::Package},
+    base::Result,
+    export::Metadata,
     learn::{network::Network, train::FitReport},
-    measure::{
-        engine::{Engine, engine},
-        prove::{FP32_TOLERANCE, ParityReport, prove, test_vectors},
-    },
     space::Subnet,
 };
-use std::path::{Path, PathBuf};
-
-/// Rows on which an export is compared with its reference.
-const PARITY_ROWS: usize = 10_000;
-
-/// Candidates of the request that travels with a package as its test.
-const TEST_CANDIDATES: usize = 16;
+use std::path::PathBuf;
 
 /// A network that was exported and proved.
 pub(super) struct Finished {
@@ -56,12 +46,15 @@ impl Run<'_> {
         let onnx = folder.join("model.onnx");
         let report = self.journal.remember(&format!("networks/{id}/parity.json"), || {
             self.progress.stage(&format!("export and prove {id}"), 0);
-            let metadata = self.metadata(&id, fit, table_version);
-            let model = export::onnx(&network, self.settings.target.layout, &metadata)?;
-            let rows = &self.loaded.split.valid[..self.loaded.split.valid.len().min(TEST_CANDIDATES)];
-            let vectors = test_vectors(&network, &model.signature, &self.loaded.dataset, rows)?;
-            write_package(&folder, &model, &self.schema, &self.loaded.encoders, &vectors)?;
-            self.prove(&network, &onnx)
+            let package = Package {
+                network: &network,
+                metadata: &self.metadata(&id, fit, table_version),
+                schema: &self.schema,
+                encoders: &self.loaded.encoders,
+                data: &self.loaded.dataset,
+            };
+            let (target, seed) = (&self.settings.target, self.seed(Stage::Rounds));
+            package.write(target.layout, &folder, &self.loaded.split.valid, seed, &target.engines)
         })?;
         self.progress.say(&format!(
             "  {} rows agree in every engine within {:.1e}",
@@ -91,15 +84,5 @@ impl Run<'_> {
                 .collect(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
-    }
-
-    fn prove(&self, network: &Network, onnx: &Path) -> Result<ParityReport> {
-        let mut rows = self.loaded.split.valid.clone();
-        rng::shuffle(&mut rows, &mut rng::generator(self.seed(Stage::Rounds), "parity rows"));
-        rows.truncate(PARITY_ROWS);
-        let engines = self.settings.target.engines.iter().filter(|&&name| name != EngineName::Null);
-        let engines = engines.map(|&name| engine(name)).collect::<Result<Vec<_>>>()?;
-        let engines: Vec<&dyn Engine> = engines.iter().map(AsRef::as_ref).collect();
-        prove(network, onnx, &self.loaded.dataset, &rows, &engines, FP32_TOLERANCE)
     }
 }

@@ -60,6 +60,10 @@ pub trait Engine: Send + Sync {
     fn name(&self) -> EngineName;
     /// Version of the runtime, for the table's key.
     fn version(&self) -> String;
+    /// Where the runtime says that it can compute. Whether a device is there shows only when a model is loaded.
+    fn providers(&self) -> Vec<Provider> {
+        vec![Provider::Cpu]
+    }
     /// Loads a model; nothing is computed yet.
     fn load(&self, model: &Path, options: &SessionOptions) -> Result<Box<dyn Session>>;
 }

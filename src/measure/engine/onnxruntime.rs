@@ -11,7 +11,7 @@ use crate::base::{
 };
 use ort::{
     environment::Environment,
-    ep,
+    ep::{self, ExecutionProvider},
     session::{SessionInputValue, SessionInputs, builder::GraphOptimizationLevel},
     value::TensorRef,
 };
@@ -83,6 +83,15 @@ impl Engine for OnnxRuntime {
 
     fn version(&self) -> String {
         self.version.clone()
+    }
+
+    fn providers(&self) -> Vec<Provider> {
+        let built_in = |provider: &Provider| match provider {
+            Provider::Cpu => true,
+            Provider::Cuda => ep::CUDA::is_available().unwrap_or(false),
+            Provider::TensorRt => ep::TensorRT::is_available().unwrap_or(false),
+        };
+        Provider::ALL.iter().copied().filter(built_in).collect()
     }
 
     fn load(&self, model: &Path, options: &SessionOptions) -> Result<Box<dyn Session>> {
