@@ -8,8 +8,10 @@
 pub mod batches;
 pub mod dataset;
 pub mod encode;
+pub mod inspect;
 pub mod schema;
 pub mod split;
+pub mod synth;
 pub mod table;
 mod time;
 

@@ -38,7 +38,7 @@ fn checked(
 }
 
 /// Keys: a whole number as it is, everything else hashed ([`hashing::key`]). Missing keys are errors.
-pub(super) fn keys(table: &RawTable, column: &str) -> Result<Vec<u64>> {
+pub(crate) fn keys(table: &RawTable, column: &str) -> Result<Vec<u64>> {
     let distinct = categories(table, column)?;
     if let Some(row) = distinct.codes.iter().position(|&code| code == MISSING) {
         return Err(table.cell_error(
@@ -53,7 +53,7 @@ pub(super) fn keys(table: &RawTable, column: &str) -> Result<Vec<u64>> {
 }
 
 /// Numbers from 0 for equal keys, in the order in which they first appear.
-pub(super) fn dense(keys: &[u64]) -> Vec<u32> {
+pub(crate) fn dense(keys: &[u64]) -> Vec<u32> {
     let mut numbers = HashMap::new();
     keys.iter()
         .map(|&key| {
