@@ -1,1 +1,7 @@
 //! What the user touches: command line, experiment files, the loop, reports.
+
+pub mod cli;
+pub mod config;
+pub mod export;
+pub mod iterate;
+pub mod package;

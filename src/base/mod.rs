@@ -1,6 +1,7 @@
-//! What every room may use: errors, seeded generators, atomic file writes, progress, and the names of engines,
+//! What every room may use: errors, seeded generators, atomic file writes, progress, ranks, and the names of engines,
 //! layouts and precisions. Nothing here knows about data, networks or measurements.
 
+pub mod check;
 pub mod error;
 pub mod fsio;
 pub mod hash;

@@ -18,6 +18,11 @@ pub fn generator(seed: u64, purpose: &str) -> Generator {
     Generator::from_seed(hasher.finalize().into())
 }
 
+/// A seed for `purpose` under the experiment's `seed`, to hand on to a part with purposes of its own.
+pub fn derive(seed: u64, purpose: &str) -> u64 {
+    generator(seed, purpose).random()
+}
+
 /// Shuffles in place (Fisher–Yates).
 pub fn shuffle<T>(items: &mut [T], rng: &mut Generator) {
     for i in (1..items.len()).rev() {

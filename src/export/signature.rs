@@ -7,6 +7,9 @@
 use crate::base::names::Layout;
 use serde::{Deserialize, Serialize};
 
+/// Name of the symbolic axis that counts a request's candidates.
+pub const CANDIDATES: &str = "candidates";
+
 /// Rows of an input tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -58,7 +61,7 @@ impl TensorSpec {
     }
 }
 
-/// All inputs of a graph. The output is always `scores` f32[candidates].
+/// All inputs of a graph. The output is always `scores` f32\[candidates\].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
     /// The layout it belongs to.

@@ -1,3 +1,62 @@
-//! What is trained: teacher, supernet, derived networks. The only room that uses candle.
+//! What is trained: the teacher, the supernet, and the networks derived from it. The only room that uses candle.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | [`params`], [`optimizer`] | named seeded tensors; AdamW |
+//! | [`embedding`], [`mask`], [`mlp`], [`mixop`] | the pieces of both networks |
+//! | [`teacher`], [`supernet`], [`student`] | the three networks |
+//! | [`losses`], [`price_term`] | equations (1)–(8) as terms of a loss |
+//! | [`train`], [`search`], [`derive`](mod@derive) | how they are trained, and the choice that comes out |
+//! | [`network`], [`metrics`] | a trained network as plain data; what it is worth |
 
+pub mod derive;
+pub mod embedding;
+#[cfg(test)]
+mod fixtures;
+pub mod losses;
+pub mod mask;
+pub mod metrics;
+pub mod mixop;
+pub mod mlp;
 pub mod network;
+mod network_file;
+pub mod optimizer;
+pub mod params;
+pub mod price_term;
+#[cfg(test)]
+mod reference;
+pub mod search;
+pub mod settings;
+pub mod student;
+pub mod supernet;
+pub mod teacher;
+pub mod train;
+
+use crate::base::{Error, Result};
+use candle_core::Tensor;
+
+/// Turns candle's errors into ours, with what was being computed.
+trait Learn<T> {
+    fn learn(self, action: &str) -> Result<T>;
+}
+
+impl<T> Learn<T> for candle_core::Result<T> {
+    fn learn(self, action: &str) -> Result<T> {
+        self.map_err(|e| Error::learn(action, e))
+    }
+}
+
+/// All values of a tensor, row after row.
+fn values(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor.flatten_all().and_then(|t| t.to_vec1()).learn("read values")
+}
+
+/// The only value of a tensor.
+fn scalar(tensor: &Tensor) -> Result<f64> {
+    Ok(f64::from(values(tensor)?[0]))
+}
+
+/// Rows and columns of a matrix.
+fn dimensions(tensor: &Tensor) -> Result<(usize, usize)> {
+    tensor.dims2().learn("read a shape")
+}

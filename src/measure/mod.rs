@@ -1,3 +1,16 @@
 //! How it really runs: engines, replay, proof, probes, measurements.
 
+pub mod assemble;
+pub mod child;
 pub mod engine;
+pub mod environment;
+pub mod evaluate;
+pub mod hlog;
+pub mod job;
+pub mod latency;
+pub mod measurement;
+pub mod probe;
+pub mod prove;
+pub mod replay;
+pub mod service;
+pub mod workload;

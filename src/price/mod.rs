@@ -1,6 +1,23 @@
 //! What a network costs: the latency table, prediction, and calibration. Pure functions that return a value and its
 //! gradient; no tensors, no clocks. All latencies are in milliseconds.
 
+pub mod agreement;
+pub mod calibrate;
+mod cholesky;
+pub mod expected;
+pub mod feature;
+#[cfg(test)]
+pub(crate) mod fixtures;
+mod grid;
+mod matrix;
+pub mod merge;
+pub mod observation;
+pub mod path;
+pub mod resolved;
+#[cfg(test)]
+pub(crate) mod scripted;
+pub mod table;
+
 use crate::{base::Result, space::InputWidths};
 
 /// Price of a first layer and how it changes with the input's widths.

@@ -200,8 +200,13 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// Reads and checks a schema file.
+    /// Reads and checks a schema: the TOML file that a user writes, or the `.json` that travels with an exported model.
     pub fn load(path: &Path) -> Result<Self> {
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let schema = fsio::read_json(path)?;
+            check::check(&schema, path)?;
+            return Ok(schema);
+        }
         Self::parse(&fsio::read_text(path)?, path)
     }
 
@@ -277,6 +282,17 @@ min_count = 5
     fn error_of(from: &str, to: &str) -> String {
         assert!(SMALL.contains(from));
         parse(&SMALL.replacen(from, to, 1)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_json_beside_a_model_reads_as_the_schema_it_was_written_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("schema.json");
+        let schema = Schema::parse(SMALL, Path::new("s.toml")).unwrap();
+        fsio::write_json(&path, &schema).unwrap();
+        assert_eq!(Schema::load(&path).unwrap(), schema);
+        fsio::write_json(&path, &Schema { label: schema.features[0].column.clone(), ..schema }).unwrap();
+        assert!(Schema::load(&path).unwrap_err().to_string().contains("schema.json"));
     }
 
     #[test]

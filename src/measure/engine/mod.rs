@@ -1,8 +1,15 @@
 //! Inference runtimes behind two small traits; each runtime's crate is used in one file only.
 
-use crate::base::{
-    Result,
-    names::{EngineName, Provider},
+mod null;
+mod onnxruntime;
+mod tract;
+
+use crate::{
+    base::{
+        Error, Result,
+        names::{EngineName, Provider},
+    },
+    export::signature::{ElementType, Rows, Signature, TensorSpec},
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -53,12 +60,87 @@ pub trait Engine: Send + Sync {
     fn name(&self) -> EngineName;
     /// Version of the runtime, for the table's key.
     fn version(&self) -> String;
+    /// Where the runtime says that it can compute. Whether a device is there shows only when a model is loaded.
+    fn providers(&self) -> Vec<Provider> {
+        vec![Provider::Cpu]
+    }
     /// Loads a model; nothing is computed yet.
     fn load(&self, model: &Path, options: &SessionOptions) -> Result<Box<dyn Session>>;
 }
 
 /// A loaded model: the system under test. One per worker.
 pub trait Session: Send {
-    /// Scores all candidates of one request into `scores`, whose old content is replaced.
+    /// Scores all candidates of one request into `scores`, whose old content is replaced. A graph whose output has
+    /// more than one column (a probe) gives all its values, row after row.
+    ///
+    /// Ids must lie within the signature's cardinalities: a runtime may panic on others. What
+    /// [`crate::measure::assemble`] fills does; check anything else with [`validate`].
     fn run(&mut self, inputs: &Inputs, scores: &mut Vec<f32>) -> Result<()>;
+}
+
+/// The engine of that name.
+///
+/// Fails when ONNX Runtime's library is not found or cannot be loaded; the message says how to get it.
+pub fn engine(name: EngineName) -> Result<Box<dyn Engine>> {
+    Ok(match name {
+        EngineName::Tract => Box::new(tract::Tract),
+        EngineName::OnnxRuntime => Box::new(onnxruntime::OnnxRuntime::load()?),
+        EngineName::Null => Box::new(null::Null),
+    })
+}
+
+/// Checks inputs from elsewhere against a signature: names, shapes, types, and every id against its cardinality.
+pub fn validate(signature: &Signature, inputs: &Inputs) -> Result<()> {
+    let wrong = |problem: String| Err(Error::usage(problem, "assemble the inputs by the model's signature"));
+    if inputs.tensors.len() != signature.tensors.len() {
+        return wrong(format!(
+            "the model takes {} input tensors, not {}",
+            signature.tensors.len(),
+            inputs.tensors.len()
+        ));
+    }
+    for (spec, tensor) in signature.tensors.iter().zip(&inputs.tensors) {
+        let rows = match spec.rows {
+            Rows::One => 1,
+            Rows::Candidates => inputs.candidates,
+        };
+        let expected = [rows, spec.columns()];
+        if tensor.name != spec.name || tensor.shape != expected {
+            return wrong(format!(
+                "the model takes `{}` {expected:?}, not `{}` {:?}",
+                spec.name, tensor.name, tensor.shape
+            ));
+        }
+        let values = match (&tensor.data, spec.element) {
+            (TensorData::I64(ids), ElementType::I64) => {
+                validate_ids(spec, ids)?;
+                ids.len()
+            }
+            (TensorData::F32(numbers), ElementType::F32) => numbers.len(),
+            _ => return wrong(format!("`{}` has the wrong element type", spec.name)),
+        };
+        if values != expected[0] * expected[1] {
+            return wrong(format!("`{}` has {values} values in a shape of {expected:?}", spec.name));
+        }
+    }
+    Ok(())
+}
+
+fn validate_ids(spec: &TensorSpec, ids: &[i64]) -> Result<()> {
+    let limits: Vec<_> = spec
+        .fields
+        .iter()
+        .flat_map(|field| std::iter::repeat_n((&field.feature, i64::from(field.cardinality)), field.columns))
+        .collect();
+    for (row, values) in ids.chunks(limits.len().max(1)).enumerate() {
+        for (&id, &(feature, cardinality)) in values.iter().zip(&limits) {
+            if !(0..cardinality).contains(&id) {
+                return Err(Error::usage(
+                    format!("id {id} of `{feature}` in row {row} is not in 0..{cardinality}"),
+                    "encode the values with the encoders that the model was exported with",
+                ));
+            }
+        }
+    }
+    Ok(())
 }

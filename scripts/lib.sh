@@ -1,0 +1,116 @@
+# Shared by the scripts in this folder, which source it after `set -euo pipefail`. Moves to the repository's root.
+# shellcheck shell=bash
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+# fail PROBLEM FIX...: what is wrong on one line, how to mend it on the next ones.
+fail() {
+    printf '\nerror: %s\n' "$1" >&2
+    printf '  fix: %s\n' "$2" >&2
+    shift 2
+    if [ $# -gt 0 ]; then printf '       %s\n' "$@" >&2; fi
+    exit 1
+}
+
+say() { printf '\n== %s\n' "$*"; }
+
+# install_hint DEBIAN_PACKAGES: the command of this machine's package manager, with Debian's names where unknown.
+install_hint() {
+    if command -v apt-get >/dev/null; then
+        printf 'apt-get update && apt-get install -y %s' "$1"
+    elif command -v dnf >/dev/null; then
+        printf 'dnf install -y %s' "$1"
+    elif command -v pacman >/dev/null; then
+        printf 'pacman -S --needed %s' "$1"
+    else
+        printf "install these with your system's package manager (Debian's names): %s" "$1"
+    fi
+}
+
+# Sets PYTHON to an interpreter that is new enough. A caller's PYTHON is respected.
+need_python() {
+    PYTHON=${PYTHON:-python3}
+    command -v "$PYTHON" >/dev/null ||
+        fail "there is no Python ($PYTHON is not on the PATH)" \
+            "$(install_hint 'python3 python3-pip python3-venv')" \
+            "or name an interpreter: PYTHON=/path/to/python3 $0"
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "$("$PYTHON" --version) is too old: numpy and onnxruntime of this project need 3.11 or newer" \
+            "install a newer one and name it: PYTHON=python3.12 $0"
+}
+
+need_pip() {
+    need_python
+    "$PYTHON" -m pip --version >/dev/null 2>&1 ||
+        fail "$PYTHON has no pip" \
+            "$(install_hint 'python3-pip python3-venv')" \
+            "or: $PYTHON -m ensurepip --user"
+}
+
+need_cargo() {
+    command -v cargo >/dev/null ||
+        fail "there is no Rust toolchain (cargo is not on the PATH)" \
+            "install it from https://rustup.rs, then open a new shell" \
+            "the oldest Rust that works is in Cargo.toml under rust-version"
+}
+
+# Some crates compile C: a compiler is installed where that needs nobody's leave, and asked for elsewhere.
+need_c_compiler() {
+    command -v cc >/dev/null && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "installing a C compiler"
+        apt-get update -qq </dev/null
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq build-essential </dev/null
+        command -v cc >/dev/null && return
+    fi
+    fail "there is no C compiler (cc is not on the PATH)" "$(install_hint build-essential)"
+}
+
+# need_disk GIGABYTES PURPOSE
+need_disk() {
+    local free_kb
+    free_kb=$(df -Pk . | awk 'NR == 2 { print $4 }')
+    [ "$free_kb" -ge $(($1 * 1000 * 1000)) ] ||
+        fail "$PWD has $((free_kb / 1000000)) GB free; $2 takes about $1 GB" "make room, or set CARGO_TARGET_DIR to a larger disk"
+}
+
+# no_index_help: what to do when packages cannot be fetched.
+no_index_help() {
+    printf '%s\n' \
+        "connect this machine to the network (behind a proxy: set HTTPS_PROXY), then run it again" \
+        "with a mirror: PIP_INDEX_URL=<mirror> $0" \
+        "without a network: put the wheels into a folder, then PIP_NO_INDEX=1 PIP_FIND_LINKS=<folder> $0"
+}
+
+# fetch_wheel NAME VERSION SHA256 FOLDER "MEMBERS" [PIP_OPTION...]
+#
+# Makes FOLDER hold the named members of a wheel (files by their base names), from a wheel with exactly that hash. Does
+# nothing when they are there already; otherwise FOLDER appears whole or not at all.
+fetch_wheel() {
+    local name=$1 version=$2 sha256=$3 folder=$4 members=$5
+    shift 5
+    if [ "$(cat "$folder/wheel.sha256" 2>/dev/null)" = "$sha256" ]; then
+        return
+    fi
+    need_pip
+    mkdir -p "$(dirname "$folder")"
+    local work
+    work=$(mktemp -d "$folder.XXXXXX")
+    # shellcheck disable=SC2064 # the folder of now, not of then
+    trap "rm -rf '$work'" EXIT
+    echo "fetching $name $version with pip"
+    local help
+    mapfile -t help < <(no_index_help)
+    "$PYTHON" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --no-input \
+        --dest "$work/wheel" "$@" "$name==$version" </dev/null ||
+        fail "pip could not download $name $version (its own words stand above)" "${help[@]}"
+    # shellcheck disable=SC2086 # members are words
+    "$PYTHON" scripts/unpack_wheel.py "$work"/wheel/*.whl "$sha256" "$work/content" $members ||
+        fail "$name $version was not unpacked" \
+            "remove pip's copy ($PYTHON -m pip cache purge) and run it again" \
+            "if it happens again, the package index serves another file than the one this project was tested with: do not use it"
+    rm -rf "$folder"
+    mv "$work/content" "$folder"
+    rm -rf "$work"
+    trap - EXIT
+}

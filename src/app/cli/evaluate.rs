@@ -1,0 +1,87 @@
+//! `evaluate`: quality of an exported model, scored by an engine.
+
+use super::{
+    files::DataArgs,
+    output::{self, Format},
+};
+use crate::{
+    app::config::{Experiment, Override, Stage},
+    base::{
+        Result,
+        names::{EngineName, Provider},
+    },
+    data::{dataset::Dataset, encode::Encoders, schema::Schema, table::RawTable},
+    measure::{
+        engine::{SessionOptions, engine},
+        evaluate::{Evaluation, evaluate},
+        job::DataFiles,
+    },
+};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  autofas-bench evaluate --model out/model.onnx --data new_day.parquet
+  autofas-bench evaluate --model out/model.onnx --data D.parquet --config E.toml   # its validation rows only")]
+pub struct EvaluateArgs {
+    /// The exported model
+    #[arg(long, value_name = "M.onnx")]
+    model: PathBuf,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Take only the rows that this experiment validates on
+    #[arg(long, value_name = "E.toml")]
+    config: Option<PathBuf>,
+    /// tract or onnxruntime
+    #[arg(long, value_name = "NAME", default_value_t = EngineName::OnnxRuntime)]
+    engine: EngineName,
+    /// Where ONNX Runtime computes: cpu, cuda or tensorrt
+    #[arg(long, value_name = "NAME", default_value_t = Provider::Cpu)]
+    provider: Provider,
+    /// Threads inside one request
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threads: usize,
+}
+
+impl EvaluateArgs {
+    pub fn run(self, format: Format) -> anyhow::Result<()> {
+        let files = self.data.files(Some(&self.model))?;
+        let (dataset, rows) = match &self.config {
+            Some(config) => validation_rows(config, &files)?,
+            None => {
+                let (dataset, _) = super::files::load(&files)?;
+                let rows = (0..dataset.rows() as u32).collect();
+                (dataset, rows)
+            }
+        };
+        let options =
+            SessionOptions { provider: self.provider, threads: self.threads, candidates_hint: None };
+        let evaluation = evaluate(&*engine(self.engine)?, &self.model, &options, &dataset, &rows)?;
+        output::print(format, &evaluation, describe)
+    }
+}
+
+fn validation_rows(config: &Path, files: &DataFiles) -> Result<(Dataset, Vec<u32>)> {
+    let path = files.rows.to_string_lossy();
+    let settings = Experiment::load(config, &[Override::text("data.path", path)])?.settings;
+    let schema = Schema::load(&files.schema)?;
+    let mut columns = schema.columns();
+    columns.extend(settings.split.column(&schema).filter(|column| !schema.columns().contains(column)));
+    let table = RawTable::read(&files.rows, &columns)?;
+    let split = settings.split.split(&schema, &table, settings.seeds.of(Stage::Split))?;
+    Ok((Encoders::load(&files.encoders)?.encode(&schema, &table)?, split.valid))
+}
+
+fn describe(evaluation: &Evaluation) -> String {
+    let metric = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    let row = vec![
+        evaluation.engine.to_string(),
+        evaluation.engine_version.clone(),
+        evaluation.rows.to_string(),
+        metric(evaluation.auc),
+        metric(evaluation.gauc),
+        format!("{:.4}", evaluation.logloss),
+    ];
+    output::table(&["engine", "version", "rows", "auc", "gauc", "logloss"], &[row])
+}

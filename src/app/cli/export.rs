@@ -1,0 +1,57 @@
+//! `export`: a network of a run as an ONNX package.
+
+use super::output::{self, Format};
+use crate::{
+    app::export::{ExportRequest, Exported, export_from_run},
+    base::{
+        names::{Layout, Precision},
+        progress::Progress,
+    },
+};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  autofas-bench export --run runs/first --layout concat --out serving/concat")]
+pub struct ExportArgs {
+    /// Run directory
+    #[arg(long, value_name = "RUN")]
+    run: PathBuf,
+    /// Canonical id, a folder of RUN/networks [default: the run's winner]
+    #[arg(long, value_name = "ID")]
+    candidate: Option<String>,
+    /// concat or user-once
+    #[arg(long, value_name = "NAME", default_value_t = Layout::UserOnce)]
+    layout: Layout,
+    /// fp32
+    #[arg(long, value_name = "NAME", default_value_t = Precision::Fp32)]
+    precision: Precision,
+    /// Rows on which every engine must agree with the reference [default: the run's data]
+    #[arg(long, value_name = "D.parquet")]
+    data: Option<PathBuf>,
+    /// Folder of the package
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+impl ExportArgs {
+    pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
+        progress.stage("export and prove", 0);
+        let Self { run, candidate, layout, precision, data, out } = self;
+        let exported = export_from_run(&ExportRequest { run, candidate, layout, precision, data, out })?;
+        output::print(format, &exported, describe)
+    }
+}
+
+fn describe(exported: &Exported) -> String {
+    let Exported { subnet, layout, precision, onnx, parity, .. } = exported;
+    let mut text = format!("{subnet} as {layout}, {precision}: {}", onnx.display());
+    for engine in &parity.engines {
+        text += &format!(
+            "\n{} {}: at most {:.1e} from the reference on {} rows",
+            engine.engine, engine.version, engine.max_abs_difference, parity.rows
+        );
+    }
+    text
+}

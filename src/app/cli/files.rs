@@ -1,0 +1,56 @@
+//! Where a verb finds data and what belongs to it.
+
+use crate::{
+    base::{Error, Result},
+    data::{self, dataset::Dataset, encode::Encoders, schema::Schema},
+    measure::job::DataFiles,
+};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// Data, and what makes rows of numbers out of it.
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    /// CSV or Parquet file, or a folder of either
+    #[arg(long, value_name = "D.parquet")]
+    data: PathBuf,
+    /// Schema of the data [default: schema.json beside the model]
+    #[arg(long, value_name = "S.toml")]
+    schema: Option<PathBuf>,
+    /// Encoders of the run that trained the model [default: encoders.json beside the model]
+    #[arg(long, value_name = "E.json")]
+    encoders: Option<PathBuf>,
+}
+
+impl DataArgs {
+    /// The files, those that were not named beside `model`.
+    pub fn files(&self, model: Option<&Path>) -> Result<DataFiles> {
+        let folder = model.map(|model| model.parent().unwrap_or(Path::new("")));
+        let beside = |named: &Option<PathBuf>, option: &str, file: &str| match (named, folder) {
+            (Some(path), _) => Ok(path.clone()),
+            (None, Some(folder)) if folder.join(file).exists() => Ok(folder.join(file)),
+            (None, Some(folder)) => Err(Error::usage(
+                format!("there is no {file} in {}, beside the model", Path::new(".").join(folder).display()),
+                format!("name the file with {option}"),
+            )),
+            (None, None) => Err(Error::usage(
+                format!("neither {option} nor --model is given"),
+                format!(
+                    "name the file with {option}, or the exported model that it lies beside with --model"
+                ),
+            )),
+        };
+        Ok(DataFiles {
+            rows: self.data.clone(),
+            schema: beside(&self.schema, "--schema", "schema.json")?,
+            encoders: beside(&self.encoders, "--encoders", "encoders.json")?,
+        })
+    }
+}
+
+/// Reads and encodes the rows.
+pub fn load(files: &DataFiles) -> Result<(Dataset, Encoders)> {
+    let encoders = Encoders::load(&files.encoders)?;
+    let dataset = data::load_with(&Schema::load(&files.schema)?, &files.rows, &encoders)?;
+    Ok((dataset, encoders))
+}

@@ -1,0 +1,89 @@
+//! The command line: one file per verb. clap's types end here; verbs hand plain values to the rooms below and print
+//! what comes back. The only part of the crate that writes to the standard output.
+
+mod data;
+mod doctor;
+mod engine_child;
+mod evaluate;
+mod export;
+mod files;
+mod iterate;
+mod output;
+mod progress;
+mod recipe;
+mod replay;
+mod table;
+mod trace;
+
+use crate::base::Error;
+use clap::{Parser, Subcommand};
+use output::Format;
+use std::process::ExitCode;
+
+/// Joint feature and architecture search for pre-ranking, with measured latency in the loop.
+#[derive(Debug, Parser)]
+#[command(
+    name = "autofas-bench",
+    version,
+    max_term_width = 110,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a stated limit was not met."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Print the result as JSON on the standard output
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Search, derive, retrain, export, prove, measure and calibrate, round after round
+    Iterate(iterate::IterateArgs),
+    /// Write a network of a run as an ONNX package, proved against its reference in every engine
+    Export(export::ExportArgs),
+    /// Replay recorded traffic into an exported model: real latency on each engine
+    Replay(replay::ReplayArgs),
+    /// Make or describe a trace of requests
+    #[command(subcommand)]
+    Trace(trace::TraceVerb),
+    /// Measure layers into a latency table, or look at one
+    #[command(subcommand)]
+    Table(table::TableVerb),
+    /// Score labelled rows with an exported model: AUC, GAUC, logloss
+    Evaluate(evaluate::EvaluateArgs),
+    /// Draw or inspect data sets
+    #[command(subcommand)]
+    Data(data::DataVerb),
+    /// Show which engines, providers and threads this machine has, with the fix for what is missing
+    Doctor(doctor::DoctorArgs),
+    /// Measure one engine in a process of its own
+    #[command(hide = true)]
+    EngineChild(engine_child::EngineChildArgs),
+}
+
+/// Runs the verb.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    let format = if cli.json { Format::Json } else { Format::Text };
+    let progress = progress::for_stderr();
+    match cli.verb {
+        Verb::Iterate(args) => args.run(format, &*progress),
+        Verb::Export(args) => args.run(format, &*progress),
+        Verb::Replay(args) => args.run(format, &*progress),
+        Verb::Trace(verb) => verb.run(format),
+        Verb::Table(verb) => verb.run(format, &*progress),
+        Verb::Evaluate(args) => args.run(format),
+        Verb::Data(verb) => verb.run(format),
+        Verb::Doctor(args) => args.run(format),
+        Verb::EngineChild(args) => args.run(),
+    }
+}
+
+/// 2 for wrong usage, 3 for a stated limit that is not met, 1 for the rest.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(match error.downcast_ref::<Error>() {
+        Some(Error::Usage { .. }) => 2,
+        Some(Error::Limit { .. }) => 3,
+        _ => 1,
+    })
+}

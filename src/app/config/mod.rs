@@ -1,0 +1,224 @@
+//! The experiment file: one TOML file that holds everything a run depends on.
+//!
+//! Three layers lie over each other, value by value: the defaults (the settings structs of the rooms that use them),
+//! the file, and the command line. [`tree`] knows nothing but nested keys; [`resolve`] lays the layers over each other
+//! and finds the one key that is wrong; [`print`] shows the result with the origin of every value; [`settings`] holds
+//! the tables that no lower room owns. What comes out is an [`Experiment`], checked once, so that no later stage has to.
+
+mod print;
+mod resolve;
+mod seeds;
+mod settings;
+mod space;
+mod tree;
+
+pub use resolve::{Origin, Override, Resolved};
+pub use seeds::{SeedSettings, Stage};
+pub use settings::{DataSettings, RoundSettings, Settings, TargetSettings, TrafficSettings};
+pub use space::SpaceSettings;
+
+use crate::{
+    base::{Result, fsio},
+    measure::replay::{
+        arrivals::Arrivals,
+        make::{ListLength, Order, TraceRecipe},
+    },
+};
+use std::path::{Path, PathBuf};
+
+/// A validated experiment, with the paths of its file made usable from the working directory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Experiment {
+    /// Every table of the file.
+    pub settings: Settings,
+    /// What the user wrote, with origins: for printing and for the run directory.
+    pub resolved: Resolved,
+    folder: PathBuf,
+}
+
+impl Experiment {
+    /// Reads and checks an experiment file; `overrides` from the command line win.
+    pub fn load(path: &Path, overrides: &[Override]) -> Result<Self> {
+        Self::parse(path, &fsio::read_text(path)?, overrides)
+    }
+
+    /// Like [`Experiment::load`], for a text that is already there; `path` names it in errors.
+    pub fn parse(path: &Path, text: &str, overrides: &[Override]) -> Result<Self> {
+        let (settings, resolved) = resolve::resolve(path, text, overrides)?;
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(Self { settings, resolved, folder })
+    }
+
+    /// The schema file.
+    pub fn schema_path(&self) -> PathBuf {
+        self.located("data.schema", &self.settings.data.schema)
+    }
+
+    /// The data, unless neither file nor command line names it.
+    pub fn data_path(&self) -> Option<PathBuf> {
+        self.settings.data.path.as_ref().map(|path| self.located("data.path", path))
+    }
+
+    /// The trace that `[traffic]` describes.
+    pub fn trace_recipe(&self) -> TraceRecipe {
+        let traffic = &self.settings.traffic;
+        let arrivals = match &traffic.arrivals {
+            None => Arrivals::Poisson { qps: traffic.qps },
+            Some(path) => Arrivals::Recorded {
+                file: self.located("traffic.arrivals", path),
+                time_column: traffic.time_column.clone(),
+                candidates_column: None,
+                speed: 1.0,
+            },
+        };
+        TraceRecipe {
+            arrivals,
+            requests: traffic.requests,
+            order: Order::Sampled,
+            length: ListLength::Fixed(traffic.candidates),
+            seed: self.settings.seeds.of(Stage::Traffic),
+        }
+    }
+
+    /// Paths in the file count from the file's folder, those of the command line from the working directory.
+    fn located(&self, key: &str, path: &Path) -> PathBuf {
+        match self.resolved.origin(key) {
+            Origin::CommandLine => path.to_owned(),
+            Origin::File | Origin::Default => self.folder.join(path),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::split::{Moment, SplitSettings};
+
+    fn with(text: &str, overrides: &[(&str, &str)]) -> Result<Experiment> {
+        let overrides: Vec<_> = overrides.iter().map(|(k, v)| Override::parse(k, v)).collect();
+        Experiment::parse(Path::new("conf/e.toml"), &format!("data.schema = \"s.toml\"\n{text}"), &overrides)
+    }
+
+    #[test]
+    fn paths_count_from_the_file_and_from_the_working_directory() {
+        let experiment = with("data.path = \"d.csv\"", &[]).unwrap();
+        assert_eq!(experiment.schema_path(), Path::new("conf/s.toml"));
+        assert_eq!(experiment.data_path().unwrap(), Path::new("conf/d.csv"));
+        let experiment = with("data.path = \"d.csv\"", &[("data.path", "other/d.csv")]).unwrap();
+        assert_eq!(experiment.data_path().unwrap(), Path::new("other/d.csv"));
+        assert_eq!(experiment.trace_recipe().arrivals, Arrivals::Poisson { qps: 50.0 });
+        let Arrivals::Recorded { file, .. } =
+            with("traffic.arrivals = \"a.csv\"", &[]).unwrap().trace_recipe().arrivals
+        else {
+            panic!("the file's arrivals are recorded");
+        };
+        assert_eq!(file, Path::new("conf/a.csv"));
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file_and_the_file_over_the_default() {
+        let experiment =
+            with("[teacher]\ndropout = 0.1\nbatch_size = 64", &[("teacher.dropout", "0.3")]).unwrap();
+        assert_eq!(experiment.settings.teacher.train.dropout, 0.3);
+        assert_eq!(experiment.settings.teacher.train.batch_size, 64);
+        assert_eq!(experiment.settings.teacher.train.max_epochs, 6);
+        assert_eq!(experiment.resolved.origin("teacher.dropout"), Origin::CommandLine);
+        assert_eq!(experiment.resolved.origin("teacher.batch_size"), Origin::File);
+        assert_eq!(experiment.resolved.origin("teacher.max_epochs"), Origin::Default);
+    }
+
+    fn problem(text: &str) -> String {
+        with(text, &[]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_unknown_key_names_file_key_and_nearest_known_key() {
+        let text = problem("[teacher]\nlearn_rate = 0.1");
+        assert!(text.starts_with("conf/e.toml, `teacher.learn_rate`: "), "{text}");
+        assert!(text.contains("`teacher.learning_rate`"), "{text}");
+        assert!(problem("[serch]\nepochs = 1").contains("`serch`: unknown key; did you mean `search`?"));
+        assert!(problem("[search]\nmax_epochs = 1").contains("`search.max_epochs`: unknown key"));
+        assert!(problem("[search]\ngate = { kid = \"relaxed\" }").contains("`search.gate.kind`"));
+    }
+
+    #[test]
+    fn a_bad_type_names_its_key_even_inside_shared_settings() {
+        let text = problem("[teacher]\nbatch_size = \"big\"");
+        assert!(text.contains("`teacher.batch_size`") && text.contains("such as `2048`"), "{text}");
+        assert!(problem("[search]\ngradient_block = \"of\"").contains("`search.gradient_block`"));
+        assert!(problem("[retrain]\npatience = -1").contains("`retrain.patience`"));
+        assert!(problem("[space]\nmixops = [[64, \"zeros\"]]").contains("`space.mixops`"));
+        assert!(problem("teacher = 3").contains("`teacher`"));
+        assert!(problem("[teacher]\ndropout = { a = 1 }").contains("`teacher.dropout`"));
+        assert!(problem("[traffic]\narrivals = 3").contains("`traffic.arrivals`"));
+    }
+
+    #[test]
+    fn a_value_out_of_range_names_its_key() {
+        assert!(problem("[baseline]\ndropout = 1.5").contains("`baseline.dropout`: 1.5 is outside"));
+        let cold = "[search.gate]\nkind = \"relaxed\"\nend_temperature = 0";
+        assert!(problem(cold).contains("`search.gate.end_temperature`"));
+        assert!(problem("[derive]\nrule = \"budget\"").contains("`derive.budget_ms`"));
+    }
+
+    #[test]
+    fn a_value_that_the_chosen_rule_ignores_is_an_error() {
+        let text = problem("[derive]\nrule = \"top_k\"\ntheta = 0.4");
+        assert!(text.contains("`derive.theta`: has no effect"), "{text}");
+    }
+
+    #[test]
+    fn a_rule_in_the_file_drops_the_defaults_of_the_other_rules() {
+        let bounds = "[split]\nby = \"time\"\ntrain_until = 5\nvalid_from = 6";
+        let SplitSettings::Time { valid_fraction, train_until, .. } =
+            with(bounds, &[]).unwrap().settings.split
+        else {
+            panic!("a split by time");
+        };
+        assert_eq!((valid_fraction, train_until), (None, Some(Moment::Number(5))));
+        let shuffled =
+            with("split = { by = \"shuffle\", valid_fraction = 0.5 }", &[]).unwrap().settings.split;
+        assert_eq!(shuffled, SplitSettings::Shuffle { valid_fraction: 0.5 });
+        assert!(problem("[split]\nby = \"shuffle\"").contains("`split.by`: missing field `valid_fraction`"));
+    }
+
+    #[test]
+    fn of_two_tables_with_faults_the_first_is_named_right() {
+        let text = problem("[split]\nby = \"shuffle\"\nvalid_fraction = 0.5\n[teacher]\npatience = \"x\"");
+        assert!(text.contains("`teacher.patience`"), "{text}");
+        let text = problem("[teacher]\npatience = \"x\"\nbatch_size = \"y\"");
+        assert!(text.contains("`teacher.patience`"), "{text}");
+    }
+
+    #[test]
+    fn the_missing_schema_is_named() {
+        let text = Experiment::parse(Path::new("e.toml"), "", &[]).unwrap_err().to_string();
+        assert!(text.starts_with("e.toml, `data.schema`: "), "{text}");
+    }
+
+    #[test]
+    fn a_syntax_error_names_the_row() {
+        assert!(problem("[teacher]\ndropout = = 1").starts_with("conf/e.toml, row 3: "));
+    }
+
+    #[test]
+    fn what_is_printed_reads_back_as_the_same_settings() {
+        let first = with(
+            "[derive]\nrule = \"top_k\"\nk = 7\n[seeds]\nteacher = 3\n[search.gate]\nkind = \"relaxed\"",
+            &[("space.mixops", "[[32, \"zero\"]]"), ("search.price_first_layer", "paper")],
+        )
+        .unwrap();
+        let printed = first.resolved.to_string();
+        let second = Experiment::parse(Path::new("conf/e.toml"), &printed, &[]).unwrap();
+        assert_eq!(first.settings, second.settings);
+        assert!(printed.lines().any(|l| l.starts_with("k = 7 ") && l.ends_with("# file")), "{printed}");
+        assert!(
+            printed.lines().any(|l| l.starts_with("dropout = 0.2 ") && l.ends_with("# default")),
+            "{printed}"
+        );
+        assert!(
+            printed.lines().any(|l| l.starts_with("mixops") && l.ends_with("# command line")),
+            "{printed}"
+        );
+    }
+}

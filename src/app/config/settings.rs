@@ -1,0 +1,271 @@
+//! The tables of the experiment file.
+
+use super::{SeedSettings, SpaceSettings};
+use crate::{
+    base::{
+        check::{self, Checked, Violation},
+        names::{EngineName, Layout, Precision, Provider},
+    },
+    data::split::{Moment, SplitSettings},
+    learn::settings::{
+        BaselineSettings, DeriveSettings, Gate, RetrainSettings, SearchSettings, TeacherSettings,
+    },
+    measure::service::Effort,
+};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Every table of the experiment file. Values are as written; [`super::Experiment`] locates the paths.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// What is learned from.
+    pub data: DataSettings,
+    /// Which rows are trained on and which are validated on.
+    pub split: SplitSettings,
+    /// What may be chosen.
+    pub space: SpaceSettings,
+    /// The ranking network that teaches.
+    pub teacher: TeacherSettings,
+    /// The search of features and operators.
+    pub search: SearchSettings,
+    /// How a choice is read off the search's end.
+    pub derive: DeriveSettings,
+    /// Training of the choice from scratch.
+    pub retrain: RetrainSettings,
+    /// The plain DNN that the winner is set beside.
+    pub baseline: BaselineSettings,
+    /// What is paid for.
+    pub target: TargetSettings,
+    /// What is replayed.
+    pub traffic: TrafficSettings,
+    /// How thoroughly service times are measured.
+    pub probe: Effort,
+    /// How often the loop runs and what it measures.
+    pub rounds: RoundSettings,
+    /// Where randomness starts.
+    pub seeds: SeedSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: DataSettings::default(),
+            split: latest_share(0.2),
+            space: SpaceSettings::default(),
+            teacher: TeacherSettings::default(),
+            search: SearchSettings::default(),
+            derive: DeriveSettings::default(),
+            retrain: RetrainSettings::default(),
+            baseline: BaselineSettings::default(),
+            target: TargetSettings::default(),
+            traffic: TrafficSettings::default(),
+            probe: Effort::default(),
+            rounds: RoundSettings::default(),
+            seeds: SeedSettings::default(),
+        }
+    }
+}
+
+/// The latest rows validate: a random choice would let the model learn from the future.
+fn latest_share(valid_fraction: f64) -> SplitSettings {
+    SplitSettings::Time {
+        column: None,
+        train_until: None,
+        valid_from: None,
+        valid_until: None,
+        valid_fraction: Some(valid_fraction),
+    }
+}
+
+impl Settings {
+    /// Tables whose other keys depend on one: when a layer sets that key, the defaults beside it no longer hold.
+    pub(super) const CHOICES: [&str; 3] = ["split.by", "derive.rule", "search.gate.kind"];
+
+    /// The first setting outside its range, with the table it is in.
+    pub fn check(&self) -> Result<(), (&'static str, Violation)> {
+        let tables = [
+            ("data", self.data.check()),
+            ("teacher", self.teacher.check()),
+            ("search", self.search.check()),
+            ("derive", self.derive.check()),
+            ("retrain", self.retrain.check()),
+            ("baseline", self.baseline.check()),
+            ("target", self.target.check()),
+            ("traffic", self.traffic.check()),
+            ("probe", check_effort(&self.probe)),
+            ("rounds", self.rounds.check()),
+        ];
+        tables.into_iter().try_for_each(|(table, checked)| checked.map_err(|violation| (table, violation)))
+    }
+
+    /// Settings that together hold every key there is: the defaults, all optional values, all variants.
+    pub(super) fn examples() -> Vec<Self> {
+        let relaxed = Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1 };
+        let variant = |derive| Self { derive, ..Self::default() };
+        vec![
+            Self::default(),
+            Self::with_all_options(),
+            Self { search: SearchSettings { gate: relaxed, ..Default::default() }, ..Self::default() },
+            Self { split: SplitSettings::Shuffle { valid_fraction: 0.2 }, ..Self::default() },
+            Self { split: full_split(), ..Self::default() },
+            variant(DeriveSettings::TopK { k: 1 }),
+            variant(DeriveSettings::Budget { budget_ms: 1.0 }),
+        ]
+    }
+
+    /// The defaults with a value for every optional key.
+    pub(super) fn with_all_options() -> Self {
+        let mut full = Self::default();
+        full.data.path = Some(PathBuf::new());
+        full.traffic.arrivals = Some(PathBuf::new());
+        let seed = Some(0);
+        full.seeds = SeedSettings {
+            base: 0,
+            split: seed,
+            teacher: seed,
+            search: seed,
+            retrain: seed,
+            baseline: seed,
+            traffic: seed,
+            probe: seed,
+            rounds: seed,
+        };
+        full
+    }
+}
+
+fn full_split() -> SplitSettings {
+    let moment = Some(Moment::Number(0));
+    SplitSettings::Time {
+        column: Some(String::new()),
+        train_until: moment.clone(),
+        valid_from: moment.clone(),
+        valid_until: moment,
+        valid_fraction: Some(0.2),
+    }
+}
+
+fn check_effort(effort: &Effort) -> Checked {
+    check::at_least("passes", effort.passes, 2)?;
+    check::positive("block_ms", effort.block_ms)?;
+    check::at_least("min_runs", effort.min_runs, 1)?;
+    check::at_least("max_runs", effort.max_runs, effort.min_runs)?;
+    check::positive("max_noise_pct", effort.max_noise_pct)
+}
+
+/// `[data]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DataSettings {
+    /// Schema file, from the experiment file's folder.
+    pub schema: PathBuf,
+    /// CSV, Parquet, or a folder of either; `--data` wins.
+    pub path: Option<PathBuf>,
+}
+
+impl DataSettings {
+    fn check(&self) -> Checked {
+        let named = !self.schema.as_os_str().is_empty();
+        check::ensure(named, "schema", "no schema file is named", "give its path, such as \"my.schema.toml\"")
+    }
+}
+
+/// `[target]`: the one way of serving that the search pays for, and the engines that are measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetSettings {
+    /// Whose latencies the search pays.
+    pub engine: EngineName,
+    /// Where it computes.
+    pub provider: Provider,
+    /// How a request becomes inputs.
+    pub layout: Layout,
+    /// Number format of the graph.
+    pub precision: Precision,
+    /// Threads inside one request.
+    pub threads: usize,
+    /// Candidates of the request that is priced.
+    pub candidates: usize,
+    /// Engines that every network is replayed on; `engine` is one of them.
+    pub engines: Vec<EngineName>,
+}
+
+impl Default for TargetSettings {
+    fn default() -> Self {
+        Self {
+            engine: EngineName::OnnxRuntime,
+            provider: Provider::Cpu,
+            layout: Layout::UserOnce,
+            precision: Precision::Fp32,
+            threads: 1,
+            candidates: 1000,
+            engines: vec![EngineName::Tract, EngineName::OnnxRuntime],
+        }
+    }
+}
+
+impl TargetSettings {
+    fn check(&self) -> Checked {
+        check::at_least("threads", self.threads, 1)?;
+        check::at_least("candidates", self.candidates, 1)?;
+        let listed = self.engines.contains(&self.engine);
+        let problem = format!("{} is not among the engines that are measured", self.engine);
+        check::ensure(listed, "engines", problem, "add it, or price another engine")
+    }
+}
+
+/// `[traffic]`: what is replayed into whole networks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrafficSettings {
+    /// Requests of a replay.
+    pub requests: usize,
+    /// Candidates of a request; shorter lists are padded by popularity.
+    pub candidates: usize,
+    /// Mean arrivals per second. Recorded arrivals are stretched to it.
+    pub qps: f64,
+    /// CSV of recorded arrivals; without it the arrivals are a Poisson process.
+    pub arrivals: Option<PathBuf>,
+    /// Its column of times.
+    pub time_column: String,
+}
+
+impl Default for TrafficSettings {
+    fn default() -> Self {
+        Self {
+            requests: 500,
+            candidates: 1000,
+            qps: 50.0,
+            arrivals: None,
+            time_column: "TIMESTAMP".to_owned(),
+        }
+    }
+}
+
+impl TrafficSettings {
+    fn check(&self) -> Checked {
+        check::at_least("requests", self.requests, 1)?;
+        check::at_least("candidates", self.candidates, 1)?;
+        check::positive("qps", self.qps)
+    }
+}
+
+/// `[rounds]`: the loop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RoundSettings {
+    /// Searches; each pays with the table that the one before it corrected.
+    pub count: usize,
+    /// Subnets beside the winner whose replays correct the table.
+    pub diverse: usize,
+    /// Subnets that are replayed to judge predictions and never correct anything.
+    pub held_out: usize,
+}
+
+impl Default for RoundSettings {
+    fn default() -> Self {
+        Self { count: 2, diverse: 8, held_out: 4 }
+    }
+}
+
+impl RoundSettings {
+    fn check(&self) -> Checked {
+        check::at_least("count", self.count, 1)
+    }
+}

@@ -1,0 +1,104 @@
+//! A network of a finished run as a package for a serving system, in any layout: the run itself exports in its target's.
+
+use super::{
+    iterate::{RunPaths, Summary},
+    package::Package,
+};
+use crate::{
+    base::{
+        Error, Result, fsio, keys,
+        names::{EngineName, Layout, Precision},
+    },
+    data::{self, encode::Encoders, schema::Schema},
+    export,
+    learn::network::Network,
+    measure::prove::ParityReport,
+};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Draws the rows of the data on which the package is proved.
+const PARITY_SEED: u64 = 0;
+
+/// What is to be exported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportRequest {
+    /// Run directory.
+    pub run: PathBuf,
+    /// Canonical id; the run's winner when absent.
+    pub candidate: Option<String>,
+    /// How requests become inputs.
+    pub layout: Layout,
+    /// Number format of the graph.
+    pub precision: Precision,
+    /// Rows to prove the package on; the run's own data when absent.
+    pub data: Option<PathBuf>,
+    /// Folder of the package.
+    pub out: PathBuf,
+}
+
+/// What was exported.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Exported {
+    /// Version of this format.
+    pub schema_version: u32,
+    /// Canonical id.
+    pub subnet: String,
+    /// Layout of the graph.
+    pub layout: Layout,
+    /// Number format of the graph.
+    pub precision: Precision,
+    /// The ONNX file, with its companions beside it.
+    pub onnx: PathBuf,
+    /// Every engine against the reference.
+    pub parity: ParityReport,
+}
+
+/// Writes the package, then proves it: a package that an engine scores otherwise is an [`Error::Limit`].
+pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
+    // The only format there is; another one has to be told to the exporter here.
+    let Precision::Fp32 = request.precision;
+    let id = candidate(request)?;
+    let folder = request.run.join("networks").join(&id);
+    let network = Network::load(&folder.join("network.safetensors"))?;
+    let (_, metadata) = export::read_signature(&folder.join("model.onnx"))?;
+    let schema = Schema::load(&request.run.join("schema.json"))?;
+    let encoders = Encoders::load(&request.run.join("encoders.json"))?;
+    let path = match &request.data {
+        Some(path) => path.clone(),
+        None => fsio::read_json::<RunPaths>(&request.run.join(RunPaths::FILE))?.data,
+    };
+    let data = data::load_with(&schema, &path, &encoders)?;
+    let rows: Vec<u32> = (0..data.rows() as u32).collect();
+    let package =
+        Package { network: &network, metadata: &metadata, schema: &schema, encoders: &encoders, data: &data };
+    let engines = [EngineName::Tract, EngineName::OnnxRuntime];
+    let parity = package.write(request.layout, &request.out, &rows, PARITY_SEED, &engines)?;
+    fsio::write_json(&request.out.join("parity.json"), &parity)?;
+    Ok(Exported {
+        schema_version: 1,
+        subnet: id,
+        layout: request.layout,
+        precision: request.precision,
+        onnx: request.out.join("model.onnx"),
+        parity,
+    })
+}
+
+/// The id of the network, which the run must have.
+fn candidate(request: &ExportRequest) -> Result<String> {
+    let Some(id) = &request.candidate else {
+        let summary: Summary = fsio::read_json(&request.run.join("summary.json"))?;
+        return Ok(summary.winner.network.subnet);
+    };
+    let folder = request.run.join("networks");
+    let listed = std::fs::read_dir(&folder).map_err(|e| Error::io(&folder, "list", e))?;
+    let mut known: Vec<String> =
+        listed.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    known.sort();
+    if known.contains(id) {
+        return Ok(id.clone());
+    }
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    Err(Error::usage(format!("the run has no network `{id}`"), keys::suggestion(id, &known)))
+}

@@ -1,0 +1,157 @@
+//! Where the loop's measurements come from: child processes in earnest, scripts in tests.
+
+use crate::{
+    app::config::{Settings, Stage},
+    base::{Result, fsio, names::EngineName},
+    measure::{
+        child::Launcher,
+        engine::{SessionOptions, engine},
+        environment::{self, Environment},
+        job::{DataFiles, ReplayJob, ReplayModel},
+        measurement::Measurement,
+        probe::{ProbePlan, ServiceSettings, measure_networks},
+        replay::trace::Pacing,
+        service::ServiceSample,
+    },
+    price::table::{TableContext, TableEntry},
+    space::SearchSpace,
+};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Requests that a replay runs before its clock starts.
+const WARM_UP_REQUESTS: usize = 20;
+
+/// A model to be timed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedModel {
+    /// Name for reports.
+    pub name: String,
+    /// The ONNX file.
+    pub path: PathBuf,
+}
+
+/// Mean service time of one model.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ServiceTime {
+    /// Mean, in ms.
+    pub mean_ms: f64,
+    /// Spread between two interleaved halves of the measurement, in percent.
+    pub noise_pct: f64,
+}
+
+/// What a replay needs beside the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traffic {
+    /// The trace's file.
+    pub trace: PathBuf,
+    /// The rows that users and items are looked up in.
+    pub data: DataFiles,
+    /// Where each network's histograms go, named after network and engine.
+    pub hlogs: PathBuf,
+}
+
+/// Times models.
+pub trait Meter {
+    /// The circumstances that an engine's measurements belong to.
+    fn context(&self, engine: EngineName) -> Result<TableContext>;
+    /// Every layer of the space alone, at the target's candidate count, with embedding tables of `cardinality` rows.
+    fn probe(&self, engine: EngineName, space: &SearchSpace, cardinality: usize) -> Result<Vec<TableEntry>>;
+    /// Whole networks, interleaved, in their order.
+    fn service(&self, engine: EngineName, models: &[NamedModel]) -> Result<Vec<ServiceTime>>;
+    /// Networks under replayed traffic, in their order.
+    fn replay(
+        &self,
+        engine: EngineName,
+        models: &[NamedModel],
+        traffic: &Traffic,
+    ) -> Result<Vec<Measurement>>;
+    /// Writes what machine this is.
+    fn describe(&self, path: &Path) -> Result<()>;
+}
+
+/// Times models in child processes, one at a time.
+pub struct ChildMeter<'a> {
+    launcher: Launcher,
+    settings: &'a Settings,
+}
+
+impl<'a> ChildMeter<'a> {
+    /// Children are started by `launcher` and measure as `settings` say.
+    pub fn new(launcher: Launcher, settings: &'a Settings) -> Self {
+        Self { launcher, settings }
+    }
+
+    fn service_settings(&self, engine: EngineName) -> ServiceSettings {
+        ServiceSettings {
+            engine,
+            options: self.options(),
+            effort: self.settings.probe,
+            seed: self.settings.seeds.of(Stage::Probe),
+        }
+    }
+
+    fn options(&self) -> SessionOptions {
+        let target = &self.settings.target;
+        SessionOptions {
+            provider: target.provider,
+            threads: target.threads,
+            candidates_hint: Some(target.candidates),
+        }
+    }
+}
+
+impl Meter for ChildMeter<'_> {
+    fn context(&self, name: EngineName) -> Result<TableContext> {
+        let target = &self.settings.target;
+        Ok(TableContext {
+            engine: name,
+            engine_version: engine(name)?.version(),
+            provider: target.provider,
+            layout: target.layout,
+            precision: target.precision,
+            threads: target.threads,
+            host: environment::host(),
+        })
+    }
+
+    fn probe(&self, engine: EngineName, space: &SearchSpace, cardinality: usize) -> Result<Vec<TableEntry>> {
+        let target = &self.settings.target;
+        let plan = ProbePlan::for_space(space, cardinality, target.layout, &[target.candidates])?;
+        let probed = plan.run(&self.launcher, &self.service_settings(engine))?;
+        Ok(probed.entries.into_iter().map(|(_, entry)| entry).collect())
+    }
+
+    fn service(&self, engine: EngineName, models: &[NamedModel]) -> Result<Vec<ServiceTime>> {
+        let networks: Vec<_> = models.iter().map(|m| (m.name.clone(), m.path.clone())).collect();
+        let candidates = [self.settings.target.candidates];
+        let result =
+            measure_networks(&self.launcher, &self.service_settings(engine), &networks, &candidates)?;
+        let time =
+            |sample: ServiceSample| ServiceTime { mean_ms: sample.mean_ms, noise_pct: sample.noise_pct };
+        Ok(result.samples.into_iter().map(time).collect())
+    }
+
+    fn replay(
+        &self,
+        engine: EngineName,
+        models: &[NamedModel],
+        traffic: &Traffic,
+    ) -> Result<Vec<Measurement>> {
+        let hlog = |model: &NamedModel| Some(traffic.hlogs.join(format!("{}-{engine}.hlog", model.name)));
+        self.launcher.replay(ReplayJob {
+            engine,
+            options: self.options(),
+            workers: 1,
+            models: models.iter().map(|m| ReplayModel { path: m.path.clone(), hlog: hlog(m) }).collect(),
+            trace: traffic.trace.clone(),
+            pacing: Pacing::Rate { qps: self.settings.traffic.qps },
+            warmup: WARM_UP_REQUESTS,
+            data: traffic.data.clone(),
+        })
+    }
+
+    fn describe(&self, path: &Path) -> Result<()> {
+        fsio::write_json(path, &Environment::current()?)
+    }
+}

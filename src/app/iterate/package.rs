@@ -1,0 +1,88 @@
+//! From a trained network to a proved ONNX package.
+
+use super::{Run, meter::NamedModel};
+use crate::{
+    app::{config::Stage, package::Package},
+    base::Result,
+    export::Metadata,
+    learn::{network::Network, train::FitReport},
+    space::Subnet,
+};
+use std::path::PathBuf;
+
+/// A network that was exported and proved.
+pub(super) struct Finished {
+    /// The choice it stands for.
+    pub(super) subnet: Subnet,
+    /// Its canonical id.
+    pub(super) id: String,
+    /// The ONNX file.
+    pub(super) onnx: PathBuf,
+    /// Trained numbers.
+    pub(super) parameters: usize,
+    /// Multiply-adds of the dense layers for one candidate.
+    pub(super) multiply_adds: usize,
+}
+
+impl Finished {
+    /// The model as it is handed to a meter.
+    pub(super) fn model(&self) -> NamedModel {
+        NamedModel { name: self.id.clone(), path: self.onnx.clone() }
+    }
+}
+
+impl Run<'_> {
+    /// Exports a trained network in the target's layout and proves it on real rows in every engine. A network that does
+    /// not agree fails the run before anything is timed.
+    pub(super) fn finish(
+        &self,
+        subnet: &Subnet,
+        network: Network,
+        fit: &FitReport,
+        table_version: Option<u32>,
+    ) -> Result<Finished> {
+        let id = subnet.id(&self.space);
+        let folder = self.journal.path(&format!("networks/{id}"));
+        let onnx = folder.join("model.onnx");
+        let report = self.journal.remember(&format!("networks/{id}/parity.json"), || {
+            self.progress.stage(&format!("export and prove {id}"), 0);
+            let package = Package {
+                network: &network,
+                metadata: &self.metadata(&id, fit, table_version),
+                schema: &self.schema,
+                encoders: &self.loaded.encoders,
+                data: &self.loaded.dataset,
+            };
+            let (target, seed) = (&self.settings.target, self.seed(Stage::Rounds));
+            package.write(target.layout, &folder, &self.loaded.split.valid, seed, &target.engines)
+        })?;
+        self.progress.say(&format!(
+            "  {} rows agree in every engine within {:.1e}",
+            report.rows,
+            report.worst()
+        ));
+        Ok(Finished {
+            subnet: subnet.clone(),
+            id,
+            onnx,
+            parameters: network.parameters(),
+            multiply_adds: network.multiply_adds(),
+        })
+    }
+
+    fn metadata(&self, id: &str, fit: &FitReport, table_version: Option<u32>) -> Metadata {
+        let metrics =
+            [("auc", fit.metrics.auc), ("gauc", fit.metrics.gauc), ("logloss", Some(fit.metrics.logloss))];
+        Metadata {
+            schema_hash: self.schema.hash(),
+            encoder_hash: self.loaded.encoders.hash(),
+            subnet: id.to_owned(),
+            table_version,
+            metrics: metrics
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+                .collect(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The steps that train: teacher, plain DNN, search, and the derived network.
+
+use super::{Run, package::Finished};
+use crate::{
+    app::config::Stage,
+    base::{Result, rng},
+    learn::{
+        derive::derive,
+        embedding::input_features,
+        metrics::Metrics,
+        network::Network,
+        params::Snapshot,
+        price_term::Prices,
+        search::{Scene, Search},
+        settings::TrainSettings,
+        student::{Lesson, Student},
+        teacher::Teacher,
+        train::{FitReport, Trainable, fit, metrics_of, score_rows},
+    },
+    price::table::LatencyTable,
+    space::{Operator, Subnet},
+};
+
+/// The trained teachers: the first one guides the masks, all of them give the soft targets.
+pub(super) struct Guide {
+    /// Whose embeddings the supernet reads and whose loss moves θ.
+    pub(super) teacher: Teacher,
+    /// r(x) of every row: the mean over the ensemble.
+    pub(super) soft: Vec<f32>,
+    /// Of r(x) on the validation rows.
+    pub(super) metrics: Metrics,
+}
+
+/// A network that was trained in this run.
+pub(super) struct Trained {
+    /// What it is.
+    pub(super) finished: Finished,
+    /// How its training went.
+    pub(super) fit: FitReport,
+}
+
+/// The search and its warmed-up start, built when a round first needs them.
+pub(super) struct Searcher<'a> {
+    run: &'a Run<'a>,
+    guide: &'a Guide,
+    warm: Option<(Search<'a>, Snapshot)>,
+}
+
+impl Run<'_> {
+    /// Trains the teachers, or reads those of an earlier start.
+    pub(super) fn guide(&self) -> Result<Guide> {
+        let settings = &self.settings.teacher;
+        let data = &self.loaded.dataset;
+        let every: Vec<usize> = (0..self.space.features.len()).collect();
+        let rows: Vec<u32> = (0..data.rows() as u32).collect();
+        let mut guiding = None;
+        let mut soft = vec![0f32; data.rows()];
+        for member in 0..settings.ensemble {
+            let seed = rng::derive(self.seed(Stage::Teacher), &format!("teacher {member}"));
+            let features = input_features(&self.space.features, &every, data)?;
+            let mut teacher = Teacher::new(features, data.partition_count, settings, seed)?;
+            let weights = self.journal.path(&format!("teacher/{member}.safetensors"));
+            let report = self.journal.remember(&format!("teacher/{member}.json"), || {
+                self.progress.stage(&format!("teacher {} of {}", member + 1, settings.ensemble), 0);
+                let report = fit(&mut teacher, self.rows(), &settings.train, seed, self.progress)?;
+                teacher.params().save(&weights)?;
+                Ok(report)
+            })?;
+            teacher.params().load(&weights)?;
+            self.say_fit("teacher", &report);
+            let share = 1.0 / settings.ensemble as f32;
+            let scores = score_rows(&teacher, data, &rows)?;
+            soft.iter_mut().zip(scores).for_each(|(sum, score)| *sum += share * score);
+            guiding.get_or_insert(teacher);
+        }
+        let soft = data.teacher_scores.clone().unwrap_or(soft);
+        let valid = &self.loaded.split.valid;
+        let scores: Vec<f32> = valid.iter().map(|&row| soft[row as usize]).collect();
+        let metrics = metrics_of(&scores, data, valid);
+        self.progress.say(&format!("r(x): validation AUC {}", auc(&metrics)));
+        Ok(Guide { teacher: guiding.expect("at least one teacher"), soft, metrics })
+    }
+
+    /// The plain DNN on all features that the winner is set beside.
+    pub(super) fn baseline(&self) -> Result<Trained> {
+        let settings = &self.settings.baseline;
+        let subnet = Subnet {
+            features: (0..self.space.features.len()).collect(),
+            operators: settings.widths.iter().map(|&width| Operator::Mlp(width)).collect(),
+        };
+        let seed = self.seed(Stage::Baseline);
+        self.trained("plain DNN", &subnet, &settings.train, Lesson::Labels, seed, None)
+    }
+
+    /// Trains the derived network from scratch and exports it. Rounds that derive the same network share it.
+    pub(super) fn retrain(&self, guide: &Guide, subnet: &Subnet, table_version: u32) -> Result<Trained> {
+        let settings = &self.settings.retrain;
+        let lesson = match settings.distillation {
+            0.0 => Lesson::Labels,
+            lambda1 => Lesson::Distilled { teacher: &guide.soft, lambda1 },
+        };
+        let seed = self.seed(Stage::Retrain);
+        self.trained("derived network", subnet, &settings.train, lesson, seed, Some(table_version))
+    }
+
+    fn trained(
+        &self,
+        what: &str,
+        subnet: &Subnet,
+        settings: &TrainSettings,
+        lesson: Lesson,
+        seed: u64,
+        table_version: Option<u32>,
+    ) -> Result<Trained> {
+        let id = subnet.id(&self.space);
+        let weights = self.journal.path(&format!("networks/{id}/network.safetensors"));
+        let fit = self.journal.remember(&format!("networks/{id}/fit.json"), || {
+            self.progress.stage(&format!("{what} {id}"), 0);
+            let mut student = self.student(subnet, settings, lesson, seed)?;
+            let report = fit(&mut student, self.rows(), settings, seed, self.progress)?;
+            student.to_network()?.save(&weights)?;
+            Ok(report)
+        })?;
+        self.say_fit(&format!("{what} {id}"), &fit);
+        let finished = self.finish(subnet, Network::load(&weights)?, &fit, table_version)?;
+        Ok(Trained { finished, fit })
+    }
+
+    fn student<'s>(
+        &self,
+        subnet: &Subnet,
+        settings: &TrainSettings,
+        lesson: Lesson<'s>,
+        seed: u64,
+    ) -> Result<Student<'s>> {
+        let features = input_features(&self.space.features, &subnet.features, &self.loaded.dataset)?;
+        Student::new(features, &subnet.layer_widths(), settings, lesson, seed)
+    }
+
+    /// A network of the subnet's shape with seeded weights: latency does not depend on training.
+    pub(super) fn untrained(&self, subnet: &Subnet) -> Result<Network> {
+        let seed = self.seed(Stage::Rounds);
+        self.student(subnet, &self.settings.retrain.train, Lesson::Labels, seed)?.to_network()
+    }
+
+    fn say_fit(&self, what: &str, report: &FitReport) {
+        self.progress.say(&format!(
+            "{what}: validation AUC {}, logloss {:.4}, best of {} epochs was {}",
+            auc(&report.metrics),
+            report.metrics.logloss,
+            report.epochs.len(),
+            report.best_epoch
+        ));
+    }
+}
+
+/// AUC as text; absent when the validation rows have one class.
+pub(super) fn auc(metrics: &Metrics) -> String {
+    metrics.auc.map_or("undefined".to_owned(), |auc| format!("{auc:.4}"))
+}
+
+impl<'a> Searcher<'a> {
+    pub(super) fn new(run: &'a Run<'a>, guide: &'a Guide) -> Self {
+        Self { run, guide, warm: None }
+    }
+
+    /// Searches with the prices of `table` and derives one network.
+    pub(super) fn search(&mut self, round: usize, table: &LatencyTable) -> Result<Subnet> {
+        let run = self.run;
+        let target = &run.settings.target;
+        let layers = table.prices(&run.meter.context(target.engine)?, target.candidates)?;
+        let prices = Prices { schema: &run.schema, layers: &layers };
+        let outcome = run.journal.remember(&format!("rounds/{round}/search.json"), || {
+            self.warmed_up()?.run(&prices, run.progress)
+        })?;
+        run.journal.remember(&format!("rounds/{round}/subnet.json"), || {
+            derive(&run.space, &outcome, &run.settings.derive, &prices)
+        })
+    }
+
+    /// The search at the end of its warm-up, which no price influences.
+    fn warmed_up(&mut self) -> Result<&mut Search<'a>> {
+        let run = self.run;
+        if self.warm.is_none() {
+            let scene = Scene {
+                rows: run.rows(),
+                teacher: &self.guide.teacher,
+                soft: &self.guide.soft,
+                settings: &run.settings.search,
+                seed: run.seed(Stage::Search),
+            };
+            let mut search = Search::new(&run.space, scene)?;
+            let path = run.journal.path("warmup.safetensors");
+            if path.exists() {
+                search.load(&path)?;
+            } else {
+                search.warm_up(run.progress)?;
+                search.save(&path)?;
+            }
+            let snapshot = search.snapshot()?;
+            self.warm = Some((search, snapshot));
+        }
+        let (search, snapshot) = self.warm.as_mut().expect("set above");
+        search.restore(snapshot)?;
+        Ok(search)
+    }
+}

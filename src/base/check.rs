@@ -1,0 +1,79 @@
+//! Ranges of settings. The struct that owns a setting knows its range but not the file it came from; so a check gives a
+//! [`Violation`] with the key alone, and the reader of the file adds file and table.
+
+/// A setting outside its range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Key within the settings' own table.
+    pub key: &'static str,
+    /// What is wrong.
+    pub problem: String,
+    /// What the user can do.
+    pub fix: String,
+}
+
+/// Nothing, or the first violation.
+pub type Checked = Result<(), Violation>;
+
+/// Fails with a violation of `key` unless `holds`.
+pub fn ensure(holds: bool, key: &'static str, problem: impl Into<String>, fix: impl Into<String>) -> Checked {
+    if holds { Ok(()) } else { Err(Violation { key, problem: problem.into(), fix: fix.into() }) }
+}
+
+/// A count of at least `least`.
+pub fn at_least(key: &'static str, value: usize, least: usize) -> Checked {
+    ensure(value >= least, key, format!("{value} is too small"), format!("give at least {least}"))
+}
+
+/// A finite number above 0.
+pub fn positive(key: &'static str, value: f64) -> Checked {
+    let holds = value.is_finite() && value > 0.0;
+    ensure(holds, key, format!("{value} is not positive"), "give a number above 0")
+}
+
+/// A finite number of at least 0.
+pub fn not_negative(key: &'static str, value: f64) -> Checked {
+    let holds = value.is_finite() && value >= 0.0;
+    ensure(holds, key, format!("{value} is negative or not finite"), "give a number of at least 0")
+}
+
+/// A share: from 0 to 1, both included.
+pub fn share(key: &'static str, value: f64) -> Checked {
+    let holds = (0.0..=1.0).contains(&value);
+    ensure(holds, key, format!("{value} is outside 0 to 1"), "give a number from 0 to 1")
+}
+
+/// A share below 1.
+pub fn share_below_one(key: &'static str, value: f64) -> Checked {
+    let holds = (0.0..1.0).contains(&value);
+    ensure(holds, key, format!("{value} is outside 0 to 1"), "give a number from 0 to below 1")
+}
+
+/// Widths of layers: each at least 1.
+pub fn widths(key: &'static str, value: &[usize]) -> Checked {
+    ensure(value.iter().all(|&w| w > 0), key, "a layer of width 0", "list widths of at least 1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_check_accepts_nan() {
+        for check in [positive, not_negative, share, share_below_one] {
+            assert_eq!(check("x", f64::NAN).unwrap_err().key, "x");
+            assert!(check("x", 0.5).is_ok());
+            assert!(check("x", -0.5).is_err());
+        }
+    }
+
+    #[test]
+    fn the_ends_of_ranges_are_as_stated() {
+        assert!(share("x", 1.0).is_ok());
+        assert!(share_below_one("x", 1.0).is_err());
+        assert!(not_negative("x", 0.0).is_ok());
+        assert!(positive("x", 0.0).is_err());
+        assert!(at_least("x", 0, 1).is_err());
+        assert!(widths("x", &[8, 0]).is_err());
+    }
+}

@@ -1,0 +1,100 @@
+//! The folder that a serving system takes: the model and what one must know to feed it.
+
+use super::{
+    model::OnnxModel,
+    signature::{ElementType, Rows, Signature},
+};
+use crate::base::{Result, fsio};
+use serde::Serialize;
+use std::{fmt::Write as _, path::Path};
+
+/// One request with the scores that a faithful engine gives for it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TestVectors {
+    /// Input tensors in the signature's order.
+    pub inputs: Vec<TestTensor>,
+    /// One per candidate.
+    pub scores: Vec<f32>,
+}
+
+/// One input tensor of a test vector.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TestTensor {
+    /// Name in the graph.
+    pub name: String,
+    /// Rows and columns.
+    pub shape: [usize; 2],
+    /// Values, row after row.
+    pub values: TestValues,
+}
+
+/// Values of a test tensor.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum TestValues {
+    /// Encoded ids.
+    Ids(Vec<i64>),
+    /// Numbers; a missing one (NaN) is written as null.
+    Numbers(Vec<f32>),
+}
+
+/// Writes `model.onnx`, `signature.json`, `schema.json`, `encoders.json`, `test_vectors.json` and `README.md` into `folder`.
+pub fn write_package(
+    folder: &Path,
+    model: &OnnxModel,
+    schema: &impl Serialize,
+    encoders: &impl Serialize,
+    vectors: &TestVectors,
+) -> Result<()> {
+    model.write(&folder.join("model.onnx"))?;
+    fsio::write_json(
+        &folder.join("signature.json"),
+        &Versioned { schema_version: 1, content: &model.signature },
+    )?;
+    fsio::write_json(&folder.join("schema.json"), schema)?;
+    fsio::write_json(&folder.join("encoders.json"), encoders)?;
+    fsio::write_json(&folder.join("test_vectors.json"), &Versioned { schema_version: 1, content: vectors })?;
+    fsio::write(&folder.join("README.md"), readme(&model.signature).as_bytes())
+}
+
+#[derive(Serialize)]
+struct Versioned<'a, T> {
+    schema_version: u32,
+    #[serde(flatten)]
+    content: &'a T,
+}
+
+fn readme(signature: &Signature) -> String {
+    let mut text = format!(
+        "# Pre-ranking model, layout `{}`\n\n\
+         `model.onnx` scores all candidates of one request: output `scores` f32[candidates], between 0 and 1.\n\n\
+         | input | type | shape | columns |\n| --- | --- | --- | --- |\n",
+        signature.layout
+    );
+    for tensor in &signature.tensors {
+        let element = match tensor.element {
+            ElementType::I64 => "int64",
+            ElementType::F32 => "float32",
+        };
+        let rows = match tensor.rows {
+            Rows::One => "1",
+            Rows::Candidates => "candidates",
+        };
+        let columns: Vec<_> = tensor
+            .fields
+            .iter()
+            .map(|field| match field.columns {
+                1 => field.feature.clone(),
+                n => format!("{} ({n})", field.feature),
+            })
+            .collect();
+        let shape = format!("[{rows}, {}]", tensor.columns());
+        let _ = writeln!(text, "| `{}` | {element} | {shape} | {} |", tensor.name, columns.join(", "));
+    }
+    text.push_str(
+        "\nIds are local to their feature: 0 is missing (and padding in sequences), and each is below the feature's\n\
+         `cardinality` in `signature.json`. Missing numbers are NaN. `encoders.json` turns raw values into ids and numbers,\n\
+         `schema.json` describes the columns, and `test_vectors.json` holds a request with the scores to expect within 1e-5.\n",
+    );
+    text
+}

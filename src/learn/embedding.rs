@@ -1,0 +1,300 @@
+//! From encoded rows to the concatenated input `[rows, width]`.
+//!
+//! Categorical features of one width share one table and one gather: thirty gathers and a concatenation cost several
+//! times as much. So the columns of the input stand group by group; [`EmbeddingBank::columns`] tells where a feature's
+//! columns are, and nothing outside this file may assume schema order.
+
+use super::{Learn, network, params::Params, values};
+use crate::{
+    base::{Error, Result},
+    data::{
+        dataset::{Batch, Dataset, Slot},
+        schema::{Feature, Side},
+    },
+};
+use candle_core::{D, Device, Tensor};
+use std::{collections::BTreeMap, ops::Range};
+
+/// A feature as a network reads it: its encoding in the data set and its embedding's width.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputFeature {
+    /// The schema's name.
+    pub name: String,
+    /// Once per request, or once per candidate.
+    pub side: Side,
+    /// Width of the embedding.
+    pub width: usize,
+    /// Where the encoded value stands.
+    pub slot: Slot,
+    /// Ids are below this; 0 for numbers.
+    pub cardinality: u32,
+}
+
+/// The chosen features (indices into `features`, ascending) as `data` encodes them.
+pub fn input_features(features: &[Feature], chosen: &[usize], data: &Dataset) -> Result<Vec<InputFeature>> {
+    chosen
+        .iter()
+        .map(|&i| {
+            let feature = &features[i];
+            let encoded = data.features.iter().find(|e| e.name == feature.name).ok_or_else(|| {
+                Error::usage(
+                    format!("the encoded data lack the feature `{}`", feature.name),
+                    "encode the data with the schema of this experiment",
+                )
+            })?;
+            Ok(InputFeature {
+                name: feature.name.clone(),
+                side: feature.kind.side(),
+                width: feature.width,
+                slot: encoded.slot,
+                cardinality: encoded.cardinality,
+            })
+        })
+        .collect()
+}
+
+/// How the features of one group become vectors.
+#[derive(Debug, Clone)]
+enum Source {
+    /// One gather from a joint table; feature f's ids are shifted by `offsets[f]`.
+    Table { starts: Vec<usize>, offsets: Vec<u32>, table: Tensor },
+    /// A single sequence: mean of the embeddings of the ids that are not 0.
+    Pooled { start: usize, length: usize, table: Tensor },
+    /// x·scale, or `missing`; both `[features, width]`.
+    Numbers { indices: Vec<usize>, scale: Tensor, missing: Tensor },
+}
+
+#[derive(Debug, Clone)]
+struct Group {
+    width: usize,
+    /// Indices into the bank's features.
+    members: Vec<usize>,
+    source: Source,
+}
+
+/// The embeddings of all features of a network.
+#[derive(Debug, Clone)]
+pub struct EmbeddingBank {
+    features: Vec<InputFeature>,
+    groups: Vec<Group>,
+    columns: Vec<Range<usize>>,
+}
+
+/// Deviation of the first embedding values: small against the first layer's fan-in, so that rare ids start harmless.
+const INITIAL_DEVIATION: f32 = 0.05;
+
+impl EmbeddingBank {
+    /// Creates the tables in `params`, under names that begin with `embedding.`.
+    pub fn new(features: Vec<InputFeature>, params: &mut Params) -> Result<Self> {
+        let mut tables = BTreeMap::<usize, Vec<usize>>::new();
+        let mut numbers = BTreeMap::<usize, Vec<usize>>::new();
+        let mut groups = Vec::new();
+        for (i, feature) in features.iter().enumerate() {
+            match feature.slot {
+                Slot::Ids { length: 1, .. } => tables.entry(feature.width).or_default().push(i),
+                Slot::Number { .. } => numbers.entry(feature.width).or_default().push(i),
+                Slot::Ids { .. } => groups.push(pooled_group(&features, i, params)?),
+            }
+        }
+        for (width, members) in tables {
+            groups.push(table_group(&features, width, members, params)?);
+        }
+        for (width, members) in numbers {
+            groups.push(number_group(&features, width, members, params)?);
+        }
+        let mut columns = vec![0..0; features.len()];
+        let mut next = 0;
+        for group in &groups {
+            for &member in &group.members {
+                columns[member] = next..next + group.width;
+                next += group.width;
+            }
+        }
+        Ok(Self { features, groups, columns })
+    }
+
+    /// The features in schema order.
+    pub fn features(&self) -> &[InputFeature] {
+        &self.features
+    }
+
+    /// The columns of the input that feature `index` fills.
+    pub fn columns(&self, index: usize) -> Range<usize> {
+        self.columns[index].clone()
+    }
+
+    /// Width of the concatenated input.
+    pub fn width(&self) -> usize {
+        self.features.iter().map(|f| f.width).sum()
+    }
+
+    /// The concatenated input `[rows, width]`.
+    pub fn forward(&self, batch: &Batch) -> Result<Tensor> {
+        let parts: Vec<Tensor> = self
+            .groups
+            .iter()
+            .map(|g| g.forward(batch))
+            .collect::<candle_core::Result<_>>()
+            .learn("embed a batch")?;
+        match parts.as_slice() {
+            [only] => Ok(only.clone()),
+            _ => Tensor::cat(&parts, 1).learn("concatenate embeddings"),
+        }
+    }
+
+    /// `[features, width]` of zeros and ones: a row of gates times this is a row of column factors.
+    pub fn expansion(&self) -> Result<Tensor> {
+        let width = self.width();
+        let mut ones = vec![0f32; self.features.len() * width];
+        for (i, columns) in self.columns.iter().enumerate() {
+            ones[i * width + columns.start..i * width + columns.end].fill(1.0);
+        }
+        Tensor::from_vec(ones, (self.features.len(), width), &Device::Cpu).learn("build the mask's expansion")
+    }
+
+    /// The inputs of a plain network: feature `i`'s embedding as data.
+    pub fn to_plain(&self) -> Result<Vec<network::NetworkInput>> {
+        let mut plain: Vec<Option<network::Embedding>> = vec![None; self.features.len()];
+        for group in &self.groups {
+            group.to_plain(&self.features, &mut plain)?;
+        }
+        Ok(self
+            .features
+            .iter()
+            .zip(plain)
+            .map(|(feature, embedding)| network::NetworkInput {
+                feature: feature.name.clone(),
+                side: feature.side,
+                width: feature.width,
+                embedding: embedding.expect("every feature is in one group"),
+            })
+            .collect())
+    }
+}
+
+fn table_group(
+    features: &[InputFeature],
+    width: usize,
+    members: Vec<usize>,
+    params: &mut Params,
+) -> Result<Group> {
+    let (mut starts, mut offsets, mut rows) = (Vec::new(), Vec::new(), 0u32);
+    for &member in &members {
+        let feature = &features[member];
+        if let Slot::Ids { start, .. } = feature.slot {
+            starts.push(start);
+        }
+        offsets.push(rows);
+        rows += feature.cardinality;
+    }
+    let table = params.normal(&format!("embedding.ids{width}"), (rows as usize, width), INITIAL_DEVIATION)?;
+    Ok(Group { width, members, source: Source::Table { starts, offsets, table } })
+}
+
+fn pooled_group(features: &[InputFeature], member: usize, params: &mut Params) -> Result<Group> {
+    let feature = &features[member];
+    let Slot::Ids { start, length } = feature.slot else { unreachable!("only sequences are pooled") };
+    let name = format!("embedding.pooled.{}", feature.name);
+    let table = params.normal(&name, (feature.cardinality as usize, feature.width), INITIAL_DEVIATION)?;
+    Ok(Group { width: feature.width, members: vec![member], source: Source::Pooled { start, length, table } })
+}
+
+fn number_group(
+    features: &[InputFeature],
+    width: usize,
+    members: Vec<usize>,
+    params: &mut Params,
+) -> Result<Group> {
+    let indices = members
+        .iter()
+        .filter_map(|&m| match features[m].slot {
+            Slot::Number { index } => Some(index),
+            Slot::Ids { .. } => None,
+        })
+        .collect();
+    let shape = (members.len(), width);
+    let scale = params.normal(&format!("embedding.numbers{width}.scale"), shape, INITIAL_DEVIATION)?;
+    let missing = params.normal(&format!("embedding.numbers{width}.missing"), shape, INITIAL_DEVIATION)?;
+    Ok(Group { width, members, source: Source::Numbers { indices, scale, missing } })
+}
+
+impl Group {
+    fn forward(&self, batch: &Batch) -> candle_core::Result<Tensor> {
+        let rows = batch.rows();
+        let id_slots = batch.ids.len() / rows;
+        let columns = self.members.len() * self.width;
+        match &self.source {
+            Source::Table { starts, offsets, table } => {
+                let mut ids = Vec::with_capacity(rows * starts.len());
+                for row in batch.ids.chunks_exact(id_slots) {
+                    ids.extend(starts.iter().zip(offsets).map(|(&start, offset)| row[start] + offset));
+                }
+                let ids = Tensor::from_vec(ids, rows * starts.len(), table.device())?;
+                table.index_select(&ids, 0)?.reshape((rows, columns))
+            }
+            Source::Pooled { start, length, table } => {
+                let mut ids = Vec::with_capacity(rows * length);
+                let mut shares = Vec::with_capacity(rows * length);
+                for row in batch.ids.chunks_exact(id_slots) {
+                    let list = &row[*start..start + length];
+                    let present = list.iter().filter(|&&id| id != 0).count().max(1) as f32;
+                    ids.extend_from_slice(list);
+                    shares.extend(list.iter().map(|&id| if id == 0 { 0.0 } else { 1.0 / present }));
+                }
+                let ids = Tensor::from_vec(ids, rows * length, table.device())?;
+                let shares = Tensor::from_vec(shares, (rows, *length, 1), table.device())?;
+                let embedded = table.index_select(&ids, 0)?.reshape((rows, *length, self.width))?;
+                embedded.broadcast_mul(&shares)?.sum(1)
+            }
+            Source::Numbers { indices, scale, missing } => {
+                let number_slots = batch.numbers.len() / rows;
+                let (mut xs, mut gaps) = (Vec::new(), Vec::new());
+                for row in batch.numbers.chunks_exact(number_slots) {
+                    xs.extend(indices.iter().map(|&i| if row[i].is_nan() { 0.0 } else { row[i] }));
+                    gaps.extend(indices.iter().map(|&i| f32::from(u8::from(row[i].is_nan()))));
+                }
+                let shape = (rows, indices.len(), 1);
+                let xs = Tensor::from_vec(xs, shape, scale.device())?.broadcast_mul(&scale.unsqueeze(0)?)?;
+                let gaps =
+                    Tensor::from_vec(gaps, shape, scale.device())?.broadcast_mul(&missing.unsqueeze(0)?)?;
+                (xs + gaps)?.reshape((rows, columns))
+            }
+        }
+    }
+
+    fn to_plain(&self, features: &[InputFeature], plain: &mut [Option<network::Embedding>]) -> Result<()> {
+        match &self.source {
+            Source::Table { offsets, table, .. } => {
+                for (&member, &offset) in self.members.iter().zip(offsets) {
+                    let part = table.narrow(0, offset as usize, features[member].cardinality as usize);
+                    let rows = values(&part.learn("slice an embedding table")?)?;
+                    plain[member] = Some(network::Embedding::Table { rows });
+                }
+            }
+            Source::Pooled { length, table, .. } => {
+                plain[self.members[0]] =
+                    Some(network::Embedding::Pooled { rows: values(table)?, length: *length });
+            }
+            Source::Numbers { scale, missing, .. } => {
+                for (k, &member) in self.members.iter().enumerate() {
+                    let row = |t: &Tensor| values(&t.narrow(0, k, 1).learn("slice an embedding")?);
+                    plain[member] =
+                        Some(network::Embedding::Number { scale: row(scale)?, missing: row(missing)? });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Selects rows of a first layer's weight `[columns of the bank, outputs]` in schema order of `features` (indices
+/// into the bank), as a plain network has them.
+pub fn rows_in_schema_order(bank: &EmbeddingBank, features: &[usize], weight: &Tensor) -> Result<Tensor> {
+    let rows: Vec<u32> = features.iter().flat_map(|&i| bank.columns(i)).map(|column| column as u32).collect();
+    let rows = Tensor::new(rows, weight.device()).learn("order rows")?;
+    // A pair's weights are a slice of a wider matrix.
+    weight.contiguous().and_then(|w| w.index_select(&rows, D::Minus2)).learn("order rows")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! How well scores rank and how well they are calibrated. Pure functions of slices.
+//!
+//! Labels are 0 or 1 (anything above 0.5 counts as positive), scores are probabilities.
+
+use crate::base::rank::mid_ranks;
+use serde::{Deserialize, Serialize};
+
+/// The metrics that every trained model is reported with.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Area under the ROC curve; absent when only one class is there.
+    pub auc: Option<f64>,
+    /// Mean AUC of the groups, weighted by their rows; absent without groups that hold both classes.
+    pub gauc: Option<f64>,
+    /// Mean negative log likelihood, in nats.
+    pub logloss: f64,
+}
+
+impl Metrics {
+    /// All metrics of `scores`; `groups` holds the GAUC group of each row.
+    pub fn of(scores: &[f32], labels: &[f32], groups: Option<&[u32]>) -> Self {
+        Self {
+            auc: auc(scores, labels),
+            gauc: groups.and_then(|groups| gauc(scores, labels, groups)),
+            logloss: logloss(scores, labels),
+        }
+    }
+}
+
+fn positive(label: f32) -> bool {
+    label > 0.5
+}
+
+/// Probability that a random positive scores above a random negative; ties count half.
+///
+/// AUC = (Σ ranks of the positives − P(P+1)/2) / (P·N), with mid-ranks. None when a class is missing or a score is
+/// NaN: a network that diverged has no AUC.
+pub fn auc(scores: &[f32], labels: &[f32]) -> Option<f64> {
+    if scores.iter().any(|s| s.is_nan()) {
+        return None;
+    }
+    let positives = labels.iter().filter(|&&y| positive(y)).count() as f64;
+    let negatives = labels.len() as f64 - positives;
+    if positives == 0.0 || negatives == 0.0 {
+        return None;
+    }
+    let scores: Vec<f64> = scores.iter().map(|&s| f64::from(s)).collect();
+    let ranks = mid_ranks(&scores);
+    let sum: f64 = ranks.iter().zip(labels).filter(|&(_, &y)| positive(y)).map(|(rank, _)| rank).sum();
+    Some((sum - positives * (positives + 1.0) / 2.0) / (positives * negatives))
+}
+
+/// Mean of the groups' AUC, each weighted by its number of rows; groups with one class only are left out.
+///
+/// None when no group has both classes.
+pub fn gauc(scores: &[f32], labels: &[f32], groups: &[u32]) -> Option<f64> {
+    let mut order: Vec<usize> = (0..groups.len()).collect();
+    order.sort_by_key(|&row| groups[row]);
+    let (mut sum, mut weight) = (0.0, 0.0);
+    for run in order.chunk_by(|&i, &j| groups[i] == groups[j]) {
+        let of = |values: &[f32]| run.iter().map(|&row| values[row]).collect::<Vec<_>>();
+        if let Some(auc) = auc(&of(scores), &of(labels)) {
+            sum += auc * run.len() as f64;
+            weight += run.len() as f64;
+        }
+    }
+    (weight > 0.0).then(|| sum / weight)
+}
+
+/// Mean of −y·ln p − (1−y)·ln(1−p), with p clipped to [1e-7, 1 − 1e-7]. NaN for no rows.
+pub fn logloss(scores: &[f32], labels: &[f32]) -> f64 {
+    const CLIP: f64 = 1e-7;
+    let total: f64 = scores
+        .iter()
+        .zip(labels)
+        .map(|(&p, &y)| {
+            let p = f64::from(p).clamp(CLIP, 1.0 - CLIP);
+            if positive(y) { -p.ln() } else { -(1.0 - p).ln() }
+        })
+        .sum();
+    total / scores.len() as f64
+}
+
+/// Positions of the `k` highest scores, best first; of equal scores the earlier position wins.
+pub fn top_k(scores: &[f32], k: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&i, &j| scores[j].total_cmp(&scores[i]));
+    order.truncate(k);
+    order
+}
+
+/// Share of one list's relevant candidates (relevance above 0.5) that the `k` highest scores hold.
+///
+/// None when nothing is relevant.
+pub fn recall_at_k(scores: &[f32], relevance: &[f32], k: usize) -> Option<f64> {
+    let relevant = relevance.iter().filter(|&&r| positive(r)).count();
+    let found = top_k(scores, k).into_iter().filter(|&i| positive(relevance[i])).count();
+    (relevant > 0).then(|| found as f64 / relevant as f64)
+}
+
+/// Share of the teacher's top `k` of one list that is in the scores' top `k` as well. Lists shorter than `k` count
+/// whole. None for an empty list or `k` = 0.
+pub fn overlap_at_k(scores: &[f32], teacher: &[f32], k: usize) -> Option<f64> {
+    let mut wanted = vec![0.0; teacher.len()];
+    top_k(teacher, k).into_iter().for_each(|i| wanted[i] = 1.0);
+    recall_at_k(scores, &wanted, k)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auc_counts_ordered_pairs_and_halves_ties() {
+        // Positives 0.8, 0.4 against negatives 0.6, 0.4, 0.1: 3 + (0 + ½ + 1) of 6 pairs.
+        let auc = auc(&[0.8, 0.6, 0.4, 0.4, 0.1], &[1.0, 0.0, 1.0, 0.0, 0.0]).unwrap();
+        assert!((auc - 4.5 / 6.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn auc_of_constant_scores_is_one_half() {
+        assert_eq!(auc(&[0.3; 5], &[1.0, 0.0, 0.0, 1.0, 0.0]), Some(0.5));
+    }
+
+    #[test]
+    fn auc_is_absent_with_one_class_or_a_nan() {
+        assert_eq!(auc(&[0.1, 0.2], &[1.0, 1.0]), None);
+        assert_eq!(auc(&[0.1, 0.2], &[0.0, 0.0]), None);
+        assert_eq!(auc(&[0.1, f32::NAN], &[0.0, 1.0]), None);
+        assert_eq!(auc(&[], &[]), None);
+    }
+
+    #[test]
+    fn gauc_weighs_groups_by_their_rows_and_skips_those_of_one_class() {
+        // Group 7 (interleaved): AUC 1 of 2 rows; group 3: AUC ½ of 3 rows (0.9 ✓, 0.1 ✗ for the negative 0.5);
+        // group 5 has one class.
+        let scores = [0.2, 0.9, 0.8, 0.5, 0.1, 0.4];
+        let labels = [0.0, 1.0, 1.0, 0.0, 1.0, 1.0];
+        let groups = [7, 3, 7, 3, 3, 5];
+        let gauc = gauc(&scores, &labels, &groups).unwrap();
+        assert!((gauc - (1.0 * 2.0 + 0.5 * 3.0) / 5.0).abs() < 1e-12);
+        assert_eq!(super::gauc(&[0.4], &[1.0], &[0]), None);
+    }
+
+    #[test]
+    fn logloss_of_known_probabilities() {
+        let expected = (-(0.8f64.ln()) - 0.75f64.ln()) / 2.0;
+        assert!((logloss(&[0.8, 0.25], &[1.0, 0.0]) - expected).abs() < 1e-7);
+        assert!((logloss(&[0.0], &[1.0]) - -(1e-7f64.ln())).abs() < 1e-9, "a certain error is clipped");
+    }
+
+    #[test]
+    fn the_top_k_is_in_order_and_stable() {
+        assert_eq!(top_k(&[0.1, 0.9, 0.5, 0.9], 3), [1, 3, 2]);
+        assert_eq!(top_k(&[0.1, 0.9], 5), [1, 0]);
+    }
+
+    #[test]
+    fn recall_counts_the_relevant_that_were_kept() {
+        let scores = [0.9, 0.8, 0.7, 0.6, 0.5];
+        let relevance = [0.0, 1.0, 0.0, 1.0, 1.0];
+        assert_eq!(recall_at_k(&scores, &relevance, 2), Some(1.0 / 3.0));
+        assert_eq!(recall_at_k(&scores, &relevance, 4), Some(2.0 / 3.0));
+        assert_eq!(recall_at_k(&scores, &relevance, 9), Some(1.0));
+        assert_eq!(recall_at_k(&scores, &[0.0; 5], 2), None);
+    }
+
+    #[test]
+    fn overlap_compares_two_top_lists() {
+        let scores = [0.9, 0.8, 0.1, 0.2];
+        let teacher = [0.7, 0.1, 0.2, 0.6];
+        assert_eq!(overlap_at_k(&scores, &teacher, 2), Some(0.5));
+        assert_eq!(overlap_at_k(&scores, &teacher, 3), Some(2.0 / 3.0));
+        assert_eq!(overlap_at_k(&scores, &teacher, 4), Some(1.0));
+        assert_eq!(overlap_at_k(&scores, &teacher, 0), None);
+    }
+
+    #[test]
+    fn metrics_without_groups_have_no_gauc() {
+        let metrics = Metrics::of(&[0.2, 0.8], &[0.0, 1.0], None);
+        assert_eq!((metrics.auc, metrics.gauc), (Some(1.0), None));
+        let json = serde_json::to_string(&metrics).unwrap();
+        assert_eq!(serde_json::from_str::<Metrics>(&json).unwrap(), metrics);
+    }
+}

@@ -1,0 +1,151 @@
+//! AdamW (Loshchilov and Hutter, 2019) in one pass over each parameter.
+//!
+//! candle-nn's version makes about ten temporary tensors per parameter and step; on a supernet of 13 million weights
+//! that costs more than some of the matrix products. This one updates weight and both moments in place.
+
+use super::Learn;
+use crate::base::{Error, Result};
+use candle_core::{CpuStorage, InplaceOp2, Layout, Var, backprop::GradStore};
+use rayon::prelude::*;
+use std::sync::Mutex;
+
+/// First and second moment decay, and the term that keeps the quotient finite: the values of the Adam paper.
+const BETA1: f32 = 0.9;
+const BETA2: f32 = 0.999;
+const EPSILON: f32 = 1e-8;
+
+/// Step size and decay of one group of parameters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rates {
+    /// Step size.
+    pub learning_rate: f64,
+    /// Decoupled weight decay, as a share of the step size.
+    pub weight_decay: f64,
+}
+
+struct Moments {
+    first: Vec<f32>,
+    second: Vec<f32>,
+}
+
+struct Entry {
+    var: Var,
+    rates: Rates,
+    moments: Mutex<Moments>,
+    steps: i32,
+}
+
+/// AdamW over groups of parameters with their own rates.
+#[derive(Default)]
+pub struct AdamW {
+    entries: Vec<Entry>,
+}
+
+impl AdamW {
+    /// Adds a parameter.
+    pub fn add(&mut self, var: &Var, rates: Rates) {
+        let count = var.elem_count();
+        let moments = Mutex::new(Moments { first: vec![0.0; count], second: vec![0.0; count] });
+        self.entries.push(Entry { var: var.clone(), rates, moments, steps: 0 });
+    }
+
+    /// One step for every parameter that has a gradient, with all step sizes multiplied by `scale`.
+    pub fn step(&mut self, gradients: &GradStore, scale: f64) -> Result<()> {
+        for entry in &mut self.entries {
+            let Some(gradient) = gradients.get(&entry.var) else { continue };
+            entry.steps += 1;
+            let rate = entry.rates.learning_rate * scale;
+            let update = Update {
+                moments: &entry.moments,
+                step_size: (rate / (1.0 - f64::from(BETA1).powi(entry.steps))) as f32,
+                correction: (1.0 / (1.0 - f64::from(BETA2).powi(entry.steps))).sqrt() as f32,
+                decay: (1.0 - rate * entry.rates.weight_decay) as f32,
+            };
+            let gradient = gradient.contiguous().learn("read a gradient")?;
+            entry.var.inplace_op2(&gradient, &update).learn("update parameters")?;
+        }
+        Ok(())
+    }
+}
+
+struct Update<'a> {
+    moments: &'a Mutex<Moments>,
+    /// η / (1 − β₁ᵗ).
+    step_size: f32,
+    /// 1 / √(1 − β₂ᵗ).
+    correction: f32,
+    /// 1 − η·decay.
+    decay: f32,
+}
+
+impl InplaceOp2 for Update<'_> {
+    fn name(&self) -> &'static str {
+        "adamw"
+    }
+
+    fn cpu_fwd(
+        &self,
+        weights: &mut CpuStorage,
+        _: &Layout,
+        gradient: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let (CpuStorage::F32(weights), CpuStorage::F32(gradient)) = (weights, gradient) else {
+            candle_core::bail!("parameters are 32-bit floats")
+        };
+        let start = layout.start_offset();
+        let gradient = &gradient[start..start + weights.len()];
+        let mut moments = self.moments.lock().expect("no other step is running");
+        let Moments { first, second } = &mut *moments;
+        // Large enough that a chunk outweighs the cost of handing it to a thread.
+        const CHUNK: usize = 1 << 15;
+        weights
+            .par_chunks_mut(CHUNK)
+            .zip(gradient.par_chunks(CHUNK))
+            .zip(first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK)))
+            .for_each(|((w, g), (m, v))| self.apply(w, g, m, v));
+        Ok(())
+    }
+}
+
+impl Update<'_> {
+    fn apply(&self, weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
+        for (((w, &g), m), v) in weights.iter_mut().zip(gradient).zip(first).zip(second) {
+            *m = BETA1 * *m + (1.0 - BETA1) * g;
+            *v = BETA2 * *v + (1.0 - BETA2) * g * g;
+            *w = *w * self.decay - self.step_size * *m / (v.sqrt() * self.correction + EPSILON);
+        }
+    }
+}
+
+/// A gradient that must exist, for callers that read it themselves.
+pub fn gradient_of<'a>(gradients: &'a GradStore, var: &Var, name: &str) -> Result<&'a candle_core::Tensor> {
+    gradients.get(var).ok_or_else(|| Error::learn(format!("differentiate by {name}"), "it has no gradient"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Tensor};
+    use candle_nn::Optimizer;
+
+    #[test]
+    fn agrees_with_candles_adamw_over_fifty_steps() {
+        let start = Tensor::new(&[0.5f32, -1.0, 2.0], &Device::Cpu).unwrap();
+        let (ours, theirs) =
+            (Var::from_tensor(&start).unwrap(), Var::from_tensor(&start.copy().unwrap()).unwrap());
+        let rates = Rates { learning_rate: 0.03, weight_decay: 0.1 };
+        let mut optimizer = AdamW::default();
+        optimizer.add(&ours, rates);
+        let params = candle_nn::ParamsAdamW { lr: 0.03, weight_decay: 0.1, ..Default::default() };
+        let mut reference = candle_nn::AdamW::new(vec![theirs.clone()], params).unwrap();
+        let loss = |w: &Var| w.sqr().unwrap().mul(&Tensor::new(&[1f32, 30.0, 0.1], &Device::Cpu).unwrap());
+        for _ in 0..50 {
+            optimizer.step(&loss(&ours).unwrap().sum_all().unwrap().backward().unwrap(), 1.0).unwrap();
+            reference.backward_step(&loss(&theirs).unwrap().sum_all().unwrap()).unwrap();
+        }
+        let (a, b) = (ours.to_vec1::<f32>().unwrap(), theirs.to_vec1::<f32>().unwrap());
+        assert!(a.iter().zip(&b).all(|(x, y)| (x - y).abs() < 1e-5), "{a:?} {b:?}");
+        assert!(a[0] < 0.4);
+    }
+}

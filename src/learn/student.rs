@@ -1,0 +1,148 @@
+//! A derived network trained from scratch, with or without a teacher; also the hand-made plain DNN it is compared with.
+
+use super::{
+    Learn,
+    embedding::{EmbeddingBank, InputFeature},
+    losses,
+    mlp::{Hidden, Mode, dropout},
+    network::Network,
+    params::{DenseParams, Next, Params},
+    settings::TrainSettings,
+    train::{Trainable, labels_and_weights},
+};
+use crate::{
+    base::{
+        Result,
+        rng::{self, Generator},
+    },
+    data::dataset::Batch,
+};
+use candle_core::{Device, Tensor};
+use candle_nn::ops::sigmoid;
+
+/// What a student learns beside the labels.
+#[derive(Debug, Clone, Copy)]
+pub enum Lesson<'a> {
+    /// Nothing.
+    Labels,
+    /// Equation (7) without latency: (1 − λ1)·cross entropy + λ1·mean (r − p)².
+    Distilled {
+        /// r(x) for every row of the data set.
+        teacher: &'a [f32],
+        /// λ1.
+        lambda1: f64,
+    },
+}
+
+/// Embeddings of the chosen features, hidden layers, one output node.
+#[derive(Debug)]
+pub struct Student<'a> {
+    params: Params,
+    bank: EmbeddingBank,
+    hidden: Hidden,
+    output: DenseParams,
+    settings: TrainSettings,
+    lesson: Lesson<'a>,
+    dropout_rng: Generator,
+}
+
+impl<'a> Student<'a> {
+    /// An untrained network over `features` with hidden layers of `widths`.
+    pub fn new(
+        features: Vec<InputFeature>,
+        widths: &[usize],
+        settings: &TrainSettings,
+        lesson: Lesson<'a>,
+        seed: u64,
+    ) -> Result<Self> {
+        let mut params = Params::new(seed);
+        let bank = EmbeddingBank::new(features, &mut params)?;
+        let hidden = Hidden::new(&mut params, "hidden", bank.width(), widths)?;
+        let output = DenseParams::new(&mut params, "output", hidden.width(), 1, Next::Output)?;
+        let dropout_rng = rng::generator(seed, "dropout");
+        Ok(Self { params, bank, hidden, output, settings: settings.clone(), lesson, dropout_rng })
+    }
+
+    /// The present weights as plain data.
+    pub fn to_network(&self) -> Result<Network> {
+        let mut layers = Vec::new();
+        for layer in self.hidden.layers().iter().chain([&self.output]) {
+            layers.push(layer.to_plain()?);
+        }
+        let all: Vec<usize> = (0..self.bank.features().len()).collect();
+        let weight = &self.hidden.layers().first().unwrap_or(&self.output).weight;
+        layers[0].weight = super::values(&super::embedding::rows_in_schema_order(&self.bank, &all, weight)?)?;
+        Ok(Network { inputs: self.bank.to_plain()?, layers })
+    }
+
+    fn logits(&self, embedded: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        let x = self.hidden.forward(embedded, mode)?;
+        self.output.forward(&x).and_then(|y| y.squeeze(1)).learn("run the output node")
+    }
+}
+
+impl Trainable for Student<'_> {
+    fn params(&self) -> &Params {
+        &self.params
+    }
+
+    fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
+        let embedded = self.bank.forward(batch)?;
+        let mut rng = self.dropout_rng.clone();
+        let mut mode = Mode::Train { dropout: self.settings.embedding_dropout, rng: &mut rng };
+        let embedded = dropout(embedded, &mut mode)?;
+        let mut mode = Mode::Train { dropout: self.settings.dropout, rng: &mut rng };
+        let logits = self.logits(&embedded, &mut mode)?;
+        self.dropout_rng = rng;
+        let (labels, weights) = labels_and_weights(batch)?;
+        let ranking = losses::cross_entropy(&logits, &labels, &weights)?;
+        match self.lesson {
+            Lesson::Labels => Ok(ranking),
+            Lesson::Distilled { teacher, lambda1 } => {
+                let soft: Vec<f32> = batch.index.iter().map(|&row| teacher[row as usize]).collect();
+                let soft = Tensor::new(soft, &Device::Cpu).learn("read the teacher's scores")?;
+                let distilled = losses::distillation(&soft, &sigmoid(&logits).learn("score a batch")?)?;
+                ((ranking * (1.0 - lambda1)).learn("add losses")?
+                    + (distilled * lambda1).learn("add losses")?)
+                .learn("add losses")
+            }
+        }
+    }
+
+    fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {
+        let logits = self.logits(&self.bank.forward(batch)?, &mut Mode::Evaluate)?;
+        super::values(&sigmoid(&logits).learn("score a batch")?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::{
+        embedding::input_features,
+        fixtures::{every_row, mixed, scramble},
+    };
+
+    #[test]
+    fn the_plain_network_scores_as_the_student_does() {
+        let (schema, loaded) = mixed();
+        let data = &loaded.dataset;
+        let rows = every_row(data);
+        for (chosen, widths) in [(vec![0, 1, 2, 3, 4, 5, 6, 7], vec![6, 5]), (vec![1, 2, 5, 7], vec![])] {
+            let features = input_features(&schema.features, &chosen, data).unwrap();
+            let settings = TrainSettings::default();
+            let student = Student::new(features, &widths, &settings, Lesson::Labels, 1).unwrap();
+            scramble(student.params());
+            let network = student.to_network().unwrap();
+            let names: Vec<&str> = network.inputs.iter().map(|input| input.feature.as_str()).collect();
+            let wanted: Vec<&str> = chosen.iter().map(|&i| schema.features[i].name.as_str()).collect();
+            assert_eq!(names, wanted);
+            let scores = student.scores(&Batch::of(data, &rows)).unwrap();
+            let plain = network.score(data, &rows).unwrap();
+            assert!(scores.iter().any(|s| (s - scores[0]).abs() > 0.1), "scores that are all alike");
+            for (a, b) in scores.iter().zip(plain) {
+                assert!((a - b).abs() < 1e-5, "{a} {b}");
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The ranking network: masked embeddings → shared MLP → one MLP per partition → r(x).
+//!
+//! A partition is a business line or scenario; each row goes through the MLP of its own.
+
+use super::{
+    Learn,
+    embedding::{EmbeddingBank, InputFeature},
+    losses, mask,
+    mlp::{Hidden, Mode, dropout},
+    params::{DenseParams, Next, Params},
+    settings::TeacherSettings,
+    train::{Trainable, labels_and_weights},
+};
+use crate::{
+    base::{
+        Result,
+        rng::{self, Generator},
+    },
+    data::dataset::Batch,
+};
+use candle_core::{Device, Tensor};
+use candle_nn::ops::sigmoid;
+
+/// Embeddings, shared layers and one head per partition.
+#[derive(Debug)]
+pub struct Teacher {
+    params: Params,
+    bank: EmbeddingBank,
+    expansion: Tensor,
+    shared: Hidden,
+    heads: Vec<Head>,
+    settings: TeacherSettings,
+    dropout_rng: Generator,
+}
+
+#[derive(Debug, Clone)]
+struct Head {
+    hidden: Hidden,
+    output: DenseParams,
+}
+
+impl Head {
+    fn detached(&self) -> Self {
+        Self { hidden: self.hidden.detached(), output: self.output.detached() }
+    }
+}
+
+impl Teacher {
+    /// An untrained teacher over all features.
+    pub fn new(
+        features: Vec<InputFeature>,
+        partitions: u32,
+        settings: &TeacherSettings,
+        seed: u64,
+    ) -> Result<Self> {
+        let mut params = Params::new(seed);
+        let bank = EmbeddingBank::new(features, &mut params)?;
+        let shared = Hidden::new(&mut params, "shared", bank.width(), &settings.shared)?;
+        let heads = (0..partitions)
+            .map(|p| {
+                let name = format!("partition{p}");
+                let hidden = Hidden::new(&mut params, &name, shared.width(), &settings.partition)?;
+                let output = DenseParams::new(
+                    &mut params,
+                    &format!("{name}.output"),
+                    hidden.width(),
+                    1,
+                    Next::Output,
+                )?;
+                Ok(Head { hidden, output })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            expansion: bank.expansion()?,
+            params,
+            bank,
+            shared,
+            heads,
+            settings: settings.clone(),
+            dropout_rng: rng::generator(seed, "dropout"),
+        })
+    }
+
+    /// The embeddings, which the supernet shares.
+    pub fn bank(&self) -> &EmbeddingBank {
+        &self.bank
+    }
+
+    /// `[features, width]` of zeros and ones, for masks over this teacher's embeddings.
+    pub fn expansion(&self) -> &Tensor {
+        &self.expansion
+    }
+
+    /// The embeddings of a batch without gradient: `[rows, width]`.
+    pub fn embed(&self, batch: &Batch) -> Result<Tensor> {
+        Ok(self.bank.forward(batch)?.detach())
+    }
+
+    /// This teacher with its weights held constant, to judge masked inputs.
+    pub fn frozen(&self) -> FrozenTeacher {
+        FrozenTeacher {
+            shared: self.shared.detached(),
+            heads: self.heads.iter().map(Head::detached).collect(),
+        }
+    }
+}
+
+/// The layers above the embeddings as constants: Loss1's gradient goes through them to the masks alone.
+#[derive(Debug)]
+pub struct FrozenTeacher {
+    shared: Hidden,
+    heads: Vec<Head>,
+}
+
+impl FrozenTeacher {
+    /// Logits `[rows]` from masked embeddings `[rows, width]`.
+    pub fn forward(&self, masked: &Tensor, partitions: &[u32]) -> Result<Tensor> {
+        run(&self.shared, &self.heads, masked, partitions, &mut Mode::Evaluate)
+    }
+}
+
+impl Trainable for Teacher {
+    fn params(&self) -> &Params {
+        &self.params
+    }
+
+    fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
+        let mut embedded = self.bank.forward(batch)?;
+        if self.settings.feature_dropout > 0.0 {
+            let shape = (batch.rows(), self.bank.features().len());
+            let gates = mask::missing(shape, self.settings.feature_dropout, &mut self.dropout_rng)?;
+            embedded = mask::apply(&embedded, &gates, &self.expansion)?;
+        }
+        let train = &self.settings.train;
+        let mut mode = Mode::Train { dropout: train.embedding_dropout, rng: &mut self.dropout_rng };
+        let embedded = dropout(embedded, &mut mode)?;
+        let mut mode = Mode::Train { dropout: train.dropout, rng: &mut self.dropout_rng };
+        let logits = run(&self.shared, &self.heads, &embedded, &batch.partitions, &mut mode)?;
+        let (labels, weights) = labels_and_weights(batch)?;
+        losses::cross_entropy(&logits, &labels, &weights)
+    }
+
+    fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {
+        let logits =
+            run(&self.shared, &self.heads, &self.embed(batch)?, &batch.partitions, &mut Mode::Evaluate)?;
+        super::values(&sigmoid(&logits).learn("score a batch")?)
+    }
+}
+
+/// Logits `[rows]`; each row through the head of its partition.
+fn run(
+    shared: &Hidden,
+    heads: &[Head],
+    embedded: &Tensor,
+    partitions: &[u32],
+    mode: &mut Mode,
+) -> Result<Tensor> {
+    let x = shared.forward(embedded, mode)?;
+    let mut rows_of = vec![Vec::<u32>::new(); heads.len()];
+    for (row, &partition) in partitions.iter().enumerate() {
+        rows_of[partition as usize].push(row as u32);
+    }
+    let mut logits = Vec::new();
+    let mut place = vec![0u32; partitions.len()];
+    let mut next = 0;
+    for (head, rows) in heads.iter().zip(rows_of).filter(|(_, rows)| !rows.is_empty()) {
+        for &row in &rows {
+            place[row as usize] = next;
+            next += 1;
+        }
+        let part = if rows.len() == partitions.len() {
+            x.clone()
+        } else {
+            let rows = Tensor::new(rows, &Device::Cpu).learn("route rows")?;
+            x.index_select(&rows, 0).learn("route rows")?
+        };
+        let hidden = head.hidden.forward(&part, mode)?;
+        logits.push(head.output.forward(&hidden).and_then(|y| y.squeeze(1)).learn("run a partition")?);
+    }
+    let gather = || Tensor::cat(&logits, 0)?.index_select(&Tensor::new(place, &Device::Cpu)?, 0);
+    gather().learn("collect partitions")
+}
+
+/// Multiplies embeddings by a row of gates `[1, features]`.
+pub fn masked(teacher: &Teacher, embedded: &Tensor, gates: &Tensor) -> Result<Tensor> {
+    mask::apply(embedded, gates, &teacher.expansion)
+}

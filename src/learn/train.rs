@@ -1,0 +1,152 @@
+//! Fitting a network: seeded batches, AdamW, metrics after every epoch, early stopping on the validation AUC.
+
+use super::{
+    Learn,
+    metrics::Metrics,
+    optimizer::{AdamW, Rates},
+    params::Params,
+    scalar,
+    settings::TrainSettings,
+};
+use crate::{
+    base::{Error, Result, progress::Progress},
+    data::{
+        batches,
+        dataset::{Batch, Dataset, Split},
+    },
+};
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// A network that [`fit`] can train.
+pub trait Trainable {
+    /// Everything that is trained.
+    fn params(&self) -> &Params;
+    /// The loss of a batch, with gradient and dropout.
+    fn loss(&mut self, batch: &Batch) -> Result<Tensor>;
+    /// Click probabilities of a batch, without dropout.
+    fn scores(&self, batch: &Batch) -> Result<Vec<f32>>;
+}
+
+/// What one epoch gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochReport {
+    /// From 1.
+    pub epoch: usize,
+    /// Mean training loss.
+    pub loss: f64,
+    /// On the validation rows.
+    pub metrics: Metrics,
+}
+
+/// What a training gave. The network holds the values of the best epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FitReport {
+    /// The epoch that was kept, from 1.
+    pub best_epoch: usize,
+    /// Its metrics.
+    pub metrics: Metrics,
+    /// All epochs.
+    pub epochs: Vec<EpochReport>,
+}
+
+/// The rows that a training sees.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// All encoded rows.
+    pub data: &'a Dataset,
+    /// Which are trained on and validated on.
+    pub split: &'a Split,
+}
+
+/// Trains until the validation AUC has not risen for `patience` epochs, then goes back to the best epoch.
+pub fn fit(
+    model: &mut dyn Trainable,
+    rows: Rows,
+    settings: &TrainSettings,
+    seed: u64,
+    progress: &dyn Progress,
+) -> Result<FitReport> {
+    let mut optimizer = optimizer(model.params(), settings);
+    let mut epochs: Vec<EpochReport> = Vec::new();
+    let mut best = None;
+    let mut best_epoch = 0;
+    let steps = rows.split.train.len().div_ceil(settings.batch_size) as u64;
+    progress.stage("train", steps * settings.max_epochs as u64);
+    for epoch in 1..=settings.max_epochs {
+        let (mut sum, mut count) = (0.0, 0u64);
+        for index in batches::epoch_batches(&rows.split.train, settings.batch_size, seed, epoch) {
+            let loss = model.loss(&Batch::of(rows.data, &index))?;
+            sum += finite(scalar(&loss)?, epoch)?;
+            count += 1;
+            optimizer.step(&loss.backward().learn("differentiate the loss")?, 1.0)?;
+            progress.advance((epoch as u64 - 1) * steps + count, &format!("loss {:.4}", sum / count as f64));
+        }
+        let scores = score_rows(model, rows.data, &rows.split.valid)?;
+        let metrics = metrics_of(&scores, rows.data, &rows.split.valid);
+        let better = epochs.iter().all(|e| e.metrics.auc < metrics.auc);
+        epochs.push(EpochReport { epoch, loss: sum / count.max(1) as f64, metrics });
+        if better {
+            best = Some(model.params().snapshot()?);
+            best_epoch = epoch;
+        } else if epoch - best_epoch >= settings.patience {
+            break;
+        }
+    }
+    if let Some(best) = best {
+        model.params().restore(&best)?;
+    }
+    let metrics = epochs[best_epoch.max(1) - 1].metrics.clone();
+    Ok(FitReport { best_epoch, metrics, epochs })
+}
+
+/// AdamW over all parameters, with the decay that embeddings and dense layers have.
+pub(super) fn optimizer(params: &Params, settings: &TrainSettings) -> AdamW {
+    let mut optimizer = AdamW::default();
+    for (name, var) in params.iter() {
+        let weight_decay = if name.starts_with("embedding.") {
+            settings.embedding_weight_decay
+        } else {
+            settings.weight_decay
+        };
+        optimizer.add(var, Rates { learning_rate: settings.learning_rate, weight_decay });
+    }
+    optimizer
+}
+
+/// `loss`, or an error when training has diverged.
+pub(super) fn finite(loss: f64, epoch: usize) -> Result<f64> {
+    if loss.is_finite() {
+        return Ok(loss);
+    }
+    Err(Error::usage(
+        format!("the loss became {loss} in epoch {epoch}"),
+        "lower the learning rate, or look for absurd values with `autofas-bench data inspect`",
+    ))
+}
+
+/// Scores of the given rows, in their order.
+pub fn score_rows(model: &dyn Trainable, data: &Dataset, rows: &[u32]) -> Result<Vec<f32>> {
+    let mut scores = Vec::with_capacity(rows.len());
+    for index in rows.chunks(4096) {
+        scores.extend(model.scores(&Batch::of(data, index))?);
+    }
+    Ok(scores)
+}
+
+/// AUC, GAUC and logloss of scores for the given rows.
+pub fn metrics_of(scores: &[f32], data: &Dataset, rows: &[u32]) -> Metrics {
+    let labels: Vec<f32> = rows.iter().map(|&row| data.labels[row as usize]).collect();
+    let groups: Option<Vec<u32>> =
+        data.groups.as_ref().map(|groups| rows.iter().map(|&row| groups[row as usize]).collect());
+    Metrics::of(scores, &labels, groups.as_deref())
+}
+
+/// Labels and sample weights of a batch, `[rows]` each.
+pub(super) fn labels_and_weights(batch: &Batch) -> Result<(Tensor, Tensor)> {
+    let tensor = |values: &[f32]| Tensor::new(values, &Device::Cpu).learn("read labels");
+    Ok((tensor(&batch.labels)?, tensor(&batch.weights)?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,381 @@
+//! From encoded rows to the input tensors of a graph.
+//!
+//! A request has one user and n candidates. User and context values come from one row of the data, item values from one
+//! row per candidate, and interactive values from the row of that very pair, when the log has one; otherwise they take
+//! the declared default, "missing" (id 0, NaN). A plan of copies is made once; filling reuses the buffers.
+
+use super::engine::{InputTensor, Inputs, TensorData};
+use crate::{
+    base::{Error, Result},
+    data::{
+        dataset::{Dataset, EncodedFeature, Slot},
+        schema::{Kind, Schema},
+    },
+    export::signature::{ElementType, Field, Rows, Signature, TensorSpec},
+};
+use std::collections::HashMap;
+
+/// Where the values of one candidate come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// Row with the item's values.
+    pub item: u32,
+    /// Row with the values of the pair of user and item; `None` when the log never saw it.
+    pub interactive: Option<u32>,
+}
+
+impl Candidate {
+    /// An impression of the log: all values are in its row.
+    pub fn of_row(row: u32) -> Self {
+        Self { item: row, interactive: Some(row) }
+    }
+}
+
+/// Which row of a request a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    User,
+    Item,
+    Interactive,
+}
+
+impl From<Kind> for Origin {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::User | Kind::Context => Origin::User,
+            Kind::Item => Origin::Item,
+            Kind::Interactive => Origin::Interactive,
+        }
+    }
+}
+
+/// Neighbouring columns that are neighbours in the data as well.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    origin: Origin,
+    from: usize,
+    length: usize,
+}
+
+#[derive(Debug, Clone)]
+struct TensorPlan {
+    name: String,
+    rows: Rows,
+    element: ElementType,
+    columns: usize,
+    runs: Vec<Run>,
+}
+
+/// The plan of copies from one data set's rows to one graph's inputs.
+#[derive(Debug, Clone)]
+pub struct Assembler {
+    tensors: Vec<TensorPlan>,
+}
+
+impl Assembler {
+    /// Plans requests: the schema tells which values belong to the user, the item and the pair.
+    ///
+    /// Fails when the data lacks a feature of the signature, or holds ids beyond the graph's tables.
+    pub fn new(signature: &Signature, data: &Dataset, schema: &Schema) -> Result<Self> {
+        let kinds: HashMap<_, _> = schema.features.iter().map(|f| (f.name.as_str(), f.kind)).collect();
+        Self::plan(signature, data, |field| match kinds.get(field.feature.as_str()) {
+            Some(&kind) => Ok(kind.into()),
+            None => Err(Error::usage(
+                format!("the schema has no feature `{}`, which the model reads", field.feature),
+                "use the schema that the model was exported with",
+            )),
+        })
+    }
+
+    /// Plans batches of logged rows that are scored as they are: [`Assembler::fill`] then takes a tensor with one row
+    /// from the user's row, and everything else from the candidates' own rows.
+    pub fn by_row(signature: &Signature, data: &Dataset) -> Result<Self> {
+        Self::plan(signature, data, |_| Ok(Origin::Item))
+    }
+
+    fn plan(
+        signature: &Signature,
+        data: &Dataset,
+        origin: impl Fn(&Field) -> Result<Origin>,
+    ) -> Result<Self> {
+        let features: HashMap<_, _> = data.features.iter().map(|f| (f.name.as_str(), f)).collect();
+        let plan_tensor = |spec: &TensorSpec| {
+            let mut runs: Vec<Run> = Vec::new();
+            for field in &spec.fields {
+                let from = start(field, spec.element, features.get(field.feature.as_str()).copied())?;
+                let origin = match spec.rows {
+                    Rows::One => Origin::User,
+                    Rows::Candidates => origin(field)?,
+                };
+                match runs.last_mut() {
+                    Some(last) if last.origin == origin && last.from + last.length == from => {
+                        last.length += field.columns;
+                    }
+                    _ => runs.push(Run { origin, from, length: field.columns }),
+                }
+            }
+            let (name, columns) = (spec.name.clone(), spec.columns());
+            Ok(TensorPlan { name, rows: spec.rows, element: spec.element, columns, runs })
+        };
+        Ok(Self { tensors: signature.tensors.iter().map(plan_tensor).collect::<Result<_>>()? })
+    }
+
+    /// Empty buffers for [`Assembler::fill`].
+    pub fn inputs(&self) -> Inputs {
+        let tensor = |plan: &TensorPlan| InputTensor {
+            name: plan.name.clone(),
+            shape: [0, plan.columns],
+            data: match plan.element {
+                ElementType::I64 => TensorData::I64(Vec::new()),
+                ElementType::F32 => TensorData::F32(Vec::new()),
+            },
+        };
+        Inputs { candidates: 0, tensors: self.tensors.iter().map(tensor).collect() }
+    }
+
+    /// Assembles one request into `inputs`, which came from [`Assembler::inputs`]. `data` is the data set of the plan.
+    pub fn fill(&self, data: &Dataset, user_row: u32, candidates: &[Candidate], inputs: &mut Inputs) {
+        inputs.candidates = candidates.len();
+        for (plan, tensor) in self.tensors.iter().zip(&mut inputs.tensors) {
+            tensor.shape[0] = match plan.rows {
+                Rows::One => 1,
+                Rows::Candidates => candidates.len(),
+            };
+            match &mut tensor.data {
+                TensorData::I64(ids) => {
+                    plan.copy(user_row, candidates, |row| data.ids_of(row), i64::from, 0, ids);
+                }
+                TensorData::F32(numbers) => {
+                    plan.copy(user_row, candidates, |row| data.numbers_of(row), |x| x, f32::NAN, numbers);
+                }
+            }
+        }
+    }
+
+    /// Positions in `rows`, in batches that [`Assembler::fill`] can take with any of their rows as the user's: rows with
+    /// equal values in the tensors that have one row, in the order of their first appearance.
+    pub fn batches(&self, data: &Dataset, rows: &[u32]) -> Vec<Vec<usize>> {
+        let mut batches: Vec<Vec<usize>> = Vec::new();
+        let mut known: HashMap<Vec<u32>, usize> = HashMap::new();
+        for (position, &row) in rows.iter().enumerate() {
+            let batch = *known.entry(self.user_values(data, row as usize)).or_insert_with(|| {
+                batches.push(Vec::new());
+                batches.len() - 1
+            });
+            batches[batch].push(position);
+        }
+        batches
+    }
+
+    fn user_values(&self, data: &Dataset, row: usize) -> Vec<u32> {
+        let mut values = Vec::new();
+        for plan in self.tensors.iter().filter(|plan| plan.rows == Rows::One) {
+            for run in &plan.runs {
+                let range = run.from..run.from + run.length;
+                match plan.element {
+                    ElementType::I64 => values.extend_from_slice(&data.ids_of(row)[range]),
+                    ElementType::F32 => {
+                        values.extend(data.numbers_of(row)[range].iter().map(|x| x.to_bits()))
+                    }
+                }
+            }
+        }
+        values
+    }
+}
+
+impl TensorPlan {
+    fn copy<'d, T: Copy + 'd, U: Clone>(
+        &self,
+        user_row: u32,
+        candidates: &[Candidate],
+        values: impl Fn(usize) -> &'d [T],
+        convert: impl Fn(T) -> U,
+        missing: U,
+        out: &mut Vec<U>,
+    ) {
+        out.clear();
+        let user = values(user_row as usize);
+        let mut append = |source: Option<&[T]>, run: &Run| match source {
+            Some(source) => out.extend(source[run.from..run.from + run.length].iter().map(|&v| convert(v))),
+            None => out.extend(std::iter::repeat_n(missing.clone(), run.length)),
+        };
+        match self.rows {
+            Rows::One => self.runs.iter().for_each(|run| append(Some(user), run)),
+            Rows::Candidates => {
+                for candidate in candidates {
+                    let item = values(candidate.item as usize);
+                    let pair = candidate.interactive.map(|row| values(row as usize));
+                    for run in &self.runs {
+                        let source = match run.origin {
+                            Origin::User => Some(user),
+                            Origin::Item => Some(item),
+                            Origin::Interactive => pair,
+                        };
+                        append(source, run);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// First column of a field in the data's rows, once type, length and cardinality are found to fit.
+fn start(field: &Field, element: ElementType, feature: Option<&EncodedFeature>) -> Result<usize> {
+    let wrong = |problem: String| {
+        Err(Error::usage(
+            problem,
+            "encode the data with the schema and encoders that the model was exported with",
+        ))
+    };
+    let name = &field.feature;
+    let Some(feature) = feature else {
+        return wrong(format!("the data has no feature `{name}`, which the model reads"));
+    };
+    match (feature.slot, element) {
+        (Slot::Ids { length, .. }, ElementType::I64) if length != field.columns => {
+            wrong(format!("`{name}` has {length} ids per row, and the model takes {}", field.columns))
+        }
+        (Slot::Ids { .. }, ElementType::I64) if feature.cardinality > field.cardinality => wrong(format!(
+            "`{name}` has ids up to {}, and the model's table ends at {}",
+            feature.cardinality, field.cardinality
+        )),
+        (Slot::Ids { start, .. }, ElementType::I64) => Ok(start),
+        (Slot::Number { index }, ElementType::F32) => Ok(index),
+        _ => wrong(format!("`{name}` is encoded in another way than the model expects")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::names::Layout;
+
+    /// Three rows of: `u` (user), `i` (item), `list` (item, two ids), `pair` (interactive), and a number of the pair.
+    fn data() -> Dataset {
+        let id = |name: &str, start, length| EncodedFeature {
+            name: name.to_owned(),
+            slot: Slot::Ids { start, length },
+            cardinality: 100,
+        };
+        Dataset {
+            features: vec![
+                id("u", 0, 1),
+                id("i", 1, 1),
+                id("list", 2, 2),
+                id("pair", 4, 1),
+                EncodedFeature { name: "x".to_owned(), slot: Slot::Number { index: 0 }, cardinality: 0 },
+            ],
+            id_slots: 5,
+            number_slots: 1,
+            ids: vec![1, 11, 21, 31, 41, 2, 12, 22, 32, 42, 1, 13, 23, 33, 43],
+            numbers: vec![0.5, 1.5, 2.5],
+            labels: vec![0.0; 3],
+            ..Dataset::default()
+        }
+    }
+
+    fn field(feature: &str, columns: usize, cardinality: u32) -> Field {
+        Field { feature: feature.to_owned(), columns, cardinality }
+    }
+
+    fn tensor(name: &str, rows: Rows, element: ElementType, fields: Vec<Field>) -> TensorSpec {
+        TensorSpec { name: name.to_owned(), rows, element, fields }
+    }
+
+    fn signature() -> Signature {
+        let items = vec![field("i", 1, 100), field("list", 2, 100), field("pair", 1, 100)];
+        Signature {
+            layout: Layout::UserOnce,
+            tensors: vec![
+                tensor("user_ids", Rows::One, ElementType::I64, vec![field("u", 1, 100)]),
+                tensor("item_ids", Rows::Candidates, ElementType::I64, items),
+                tensor("item_num", Rows::Candidates, ElementType::F32, vec![field("x", 1, 0)]),
+            ],
+        }
+    }
+
+    fn schema() -> Schema {
+        let feature = |name: &str, kind: &str| {
+            serde_json::json!({"name": name, "column": name, "kind": kind, "source": "store", "fetch_group": null,
+                "refresh": "static", "encoding": {"encoding": "standardize"}, "sequence": null, "width": 8,
+                "fetch_ms": 0.0, "must_keep": false, "never": false})
+        };
+        let kinds = [
+            ("u", "context"),
+            ("i", "item"),
+            ("list", "item"),
+            ("pair", "interactive"),
+            ("x", "interactive"),
+        ];
+        serde_json::from_value(serde_json::json!({
+            "features": kinds.map(|(name, kind)| feature(name, kind)),
+            "label": "y", "other_labels": [], "fetch_candidates": 1, "beta_ms": 0.0, "gamma_ms": 0.0
+        }))
+        .unwrap()
+    }
+
+    fn ids(inputs: &Inputs, tensor: usize) -> &[i64] {
+        match &inputs.tensors[tensor].data {
+            TensorData::I64(ids) => ids,
+            TensorData::F32(_) => panic!("not ids"),
+        }
+    }
+
+    #[test]
+    fn a_request_takes_each_value_from_the_row_of_its_kind() {
+        let data = data();
+        let assembler = Assembler::new(&signature(), &data, &schema()).unwrap();
+        let mut inputs = assembler.inputs();
+        let candidates =
+            [Candidate { item: 0, interactive: Some(2) }, Candidate { item: 2, interactive: None }];
+        // Twice, so that left-overs of the first filling would show.
+        for _ in 0..2 {
+            assembler.fill(&data, 1, &candidates, &mut inputs);
+            assert_eq!(inputs.candidates, 2);
+            assert_eq!(ids(&inputs, 0), [2]);
+            assert_eq!(ids(&inputs, 1), [11, 21, 31, 43, 13, 23, 33, 0]);
+            assert_eq!(inputs.tensors[1].shape, [2, 4]);
+            let TensorData::F32(numbers) = &inputs.tensors[2].data else { panic!("not numbers") };
+            assert!(numbers[0] == 2.5 && numbers[1].is_nan(), "{numbers:?}");
+        }
+    }
+
+    #[test]
+    fn the_user_is_repeated_where_the_layout_has_one_tensor() {
+        let data = data();
+        let fields = vec![field("u", 1, 100), field("i", 1, 100)];
+        let signature = Signature {
+            layout: Layout::Concat,
+            tensors: vec![tensor("ids", Rows::Candidates, ElementType::I64, fields)],
+        };
+        let assembler = Assembler::new(&signature, &data, &schema()).unwrap();
+        let mut inputs = assembler.inputs();
+        assembler.fill(&data, 1, &[0, 2].map(Candidate::of_row), &mut inputs);
+        assert_eq!(ids(&inputs, 0), [2, 11, 2, 13]);
+        assert_eq!(assembler.batches(&data, &[2, 0, 1]), [[0, 1, 2]]);
+    }
+
+    #[test]
+    fn logged_rows_share_a_batch_when_their_user_side_is_equal() {
+        let data = data();
+        let assembler = Assembler::by_row(&signature(), &data).unwrap();
+        assert_eq!(assembler.batches(&data, &[0, 1, 2]), [vec![0, 2], vec![1]]);
+    }
+
+    #[test]
+    fn data_that_does_not_fit_the_graph_is_refused() {
+        let mut cases = Vec::new();
+        for (feature, columns, cardinality) in
+            [("gone", 1, 100), ("list", 3, 100), ("i", 1, 99), ("x", 1, 100)]
+        {
+            let mut signature = signature();
+            signature.tensors[1].fields[0] = field(feature, columns, cardinality);
+            cases.push((feature, signature));
+        }
+        for (feature, signature) in cases {
+            let text = Assembler::by_row(&signature, &data()).unwrap_err().to_string();
+            assert!(text.contains(&format!("`{feature}`")), "{text}");
+        }
+    }
+}

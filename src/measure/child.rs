@@ -1,0 +1,180 @@
+//! One child process per measurement, so that threads, arenas and caches of one engine do not touch another's. Only one
+//! child of this process runs at a time.
+
+use super::{
+    job::{Job, ReplayJob, ServiceResult},
+    measurement::Measurement,
+    service::ServiceJob,
+};
+use crate::base::{Error, Result, fsio};
+use serde::de::DeserializeOwned;
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// The hidden verb of the command line that runs [`run_job`](super::job::run_job).
+pub const VERB: &str = "engine-child";
+
+/// Lines of a failed child's messages that are passed on.
+const LAST_LINES: usize = 12;
+/// How often the parent looks whether the child is done: seldom, because it shares the cores.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Which program measures, and how long it may take.
+#[derive(Debug, Clone)]
+pub struct Launcher {
+    /// The program: it must know the verb [`VERB`] with `--job` and `--out`.
+    pub program: PathBuf,
+    /// A child that runs longer is ended.
+    pub timeout: Duration,
+}
+
+impl Launcher {
+    /// This very program, with an hour of time.
+    pub fn this_program() -> Result<Self> {
+        let program = std::env::current_exe().map_err(|e| Error::io("the running program", "find", e))?;
+        Ok(Self { program, timeout: Duration::from_secs(3600) })
+    }
+
+    /// Replays a trace in a child process: one measurement per model.
+    pub fn replay(&self, job: ReplayJob) -> Result<Vec<Measurement>> {
+        self.run(&Job::Replay(job))
+    }
+
+    /// Measures service times in a child process.
+    pub fn service(&self, job: ServiceJob) -> Result<ServiceResult> {
+        self.run(&Job::Service(job))
+    }
+
+    fn run<T: DeserializeOwned>(&self, job: &Job) -> Result<T> {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder =
+            tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
+        let file = |name: &str| folder.path().join(name);
+        fsio::write_json(&file("job.json"), job)?;
+        let messages = File::create(file("stderr")).map_err(|e| Error::io(file("stderr"), "create", e))?;
+        let mut child = Command::new(&self.program)
+            .arg(VERB)
+            .arg("--job")
+            .arg(file("job.json"))
+            .arg("--out")
+            .arg(file("result.json"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(messages)
+            .spawn()
+            .map_err(|e| Error::io(&self.program, "start", e))?;
+        let failed = |status: String| {
+            Err(Error::Child {
+                engine: job.engine().to_string(),
+                status,
+                stderr: last_lines(&file("stderr")),
+            })
+        };
+        match self.wait(&mut child)? {
+            None => failed(format!("no result within {} s", self.timeout.as_secs_f64())),
+            Some(status) if !status.success() => failed(status.to_string()),
+            Some(_) if !file("result.json").exists() => failed("success, but without a result".to_owned()),
+            Some(_) => fsio::read_json(&file("result.json")),
+        }
+    }
+
+    /// Waits for the child; ends it when its time is over.
+    fn wait(&self, child: &mut Child) -> Result<Option<ExitStatus>> {
+        let lost = |e| Error::io(&self.program, "wait for", e);
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().map_err(lost)? {
+                return Ok(Some(status));
+            }
+            if begun.elapsed() > self.timeout {
+                // It may have ended by itself meanwhile, which is as good.
+                let _ = child.kill();
+                child.wait().map_err(lost)?;
+                return Ok(None);
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+}
+
+fn last_lines(path: &Path) -> String {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    match lines.len() {
+        0 => "it wrote nothing".to_owned(),
+        count => lines[count.saturating_sub(LAST_LINES)..].join("\n"),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::{
+        base::names::{EngineName, Provider},
+        measure::{engine::SessionOptions, service::Effort},
+    };
+    use std::os::unix::fs::PermissionsExt;
+
+    fn job() -> ServiceJob {
+        ServiceJob {
+            engine: EngineName::Tract,
+            options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
+            models: Vec::new(),
+            candidates: vec![10],
+            effort: Effort::default(),
+            seed: 1,
+        }
+    }
+
+    /// Runs a shell script in place of the program: `$3` is the job, `$5` the result.
+    fn run(script: &str, timeout: Duration) -> Result<ServiceResult> {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("program");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Launcher { program, timeout }.service(job())
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_failing_child_is_an_error_with_engine_status_and_last_words() {
+        let error = run("for i in $(seq 100); do echo \"line $i\" >&2; done; exit 3", LONG).unwrap_err();
+        let Error::Child { engine, status, stderr } = error else { panic!("{error}") };
+        assert_eq!(engine, "tract");
+        assert!(status.contains('3'), "{status}");
+        assert!(stderr.ends_with("line 100") && !stderr.contains("line 88\n"), "{stderr}");
+    }
+
+    #[test]
+    fn a_crash_a_missing_result_and_a_child_without_end_are_errors() {
+        for (script, timeout, expected) in [
+            ("kill -9 $$", LONG, "signal"),
+            ("exit 0", LONG, "without a result"),
+            ("exec sleep 60", Duration::from_millis(100), "within 0.1 s"),
+        ] {
+            let error = run(script, timeout).unwrap_err();
+            assert!(matches!(&error, Error::Child { .. }) && error.to_string().contains(expected), "{error}");
+        }
+        let nowhere = Launcher { program: "/nowhere/at-all".into(), timeout: LONG }.service(job());
+        assert!(nowhere.unwrap_err().to_string().contains("/nowhere/at-all"));
+    }
+
+    #[test]
+    fn the_child_gets_the_verb_and_the_job_and_its_result_comes_back() {
+        let result = r#"{"engine_version": "9", "samples": [], "environment": {"host": "h", "cores": 1, "os": "o",
+            "program_version": "0", "program_sha256": "0"}}"#;
+        let script = format!(
+            "[ \"$1\" = engine-child ] && [ \"$2\" = --job ] && [ \"$4\" = --out ] || exit 1\n\
+             grep -q '\"job\": \"service\"' \"$3\" && grep -q tract \"$3\" || exit 2\ncat > \"$5\" <<'END'\n{result}\nEND"
+        );
+        assert_eq!(run(&script, LONG).unwrap().engine_version, "9");
+    }
+}

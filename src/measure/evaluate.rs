@@ -1,0 +1,103 @@
+//! A model on labelled rows, through an engine: what a serving system would have scored.
+
+use super::{
+    assemble::{Assembler, Candidate},
+    engine::{Engine, Session, SessionOptions},
+};
+use crate::{
+    base::{Error, Result, names::EngineName},
+    data::dataset::Dataset,
+    export,
+    learn::metrics::{auc, gauc, logloss},
+};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Metrics of a model on labelled rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Version of this format.
+    pub schema_version: u32,
+    /// Which runtime computed the scores.
+    pub engine: EngineName,
+    /// Its version.
+    pub engine_version: String,
+    /// Rows that were scored.
+    pub rows: usize,
+    /// Area under the ROC curve; absent when all labels are equal.
+    pub auc: Option<f64>,
+    /// AUC within groups; absent without groups that hold both labels.
+    pub gauc: Option<f64>,
+    /// Mean binary cross-entropy.
+    pub logloss: f64,
+}
+
+/// Scores `rows` of `data` with the model and compares them with the labels.
+pub fn evaluate(
+    engine: &dyn Engine,
+    model: &Path,
+    options: &SessionOptions,
+    data: &Dataset,
+    rows: &[u32],
+) -> Result<Evaluation> {
+    if rows.is_empty() {
+        return Err(Error::usage(
+            "there are no rows to evaluate on",
+            "choose days or a share that hold rows",
+        ));
+    }
+    let (signature, _) = export::read_signature(model)?;
+    let assembler = Assembler::by_row(&signature, data)?;
+    let mut session = engine.load(model, options)?;
+    let scores = score_rows(session.as_mut(), &assembler, data, rows)?;
+    let labels: Vec<_> = rows.iter().map(|&row| data.labels[row as usize]).collect();
+    let by_group = data.groups.as_ref().and_then(|groups| {
+        let groups: Vec<_> = rows.iter().map(|&row| groups[row as usize]).collect();
+        gauc(&scores, &labels, &groups)
+    });
+    Ok(Evaluation {
+        schema_version: 1,
+        engine: engine.name(),
+        engine_version: engine.version(),
+        rows: rows.len(),
+        auc: auc(&scores, &labels),
+        gauc: by_group,
+        logloss: logloss(&scores, &labels),
+    })
+}
+
+/// Candidates per run at most: enough to keep an engine busy, few enough to stay in the cache.
+pub(super) const BATCH: usize = 1024;
+
+/// Scores logged rows, each with its own user, in the order of `rows`. `assembler` is an [`Assembler::by_row`].
+pub(super) fn score_rows(
+    session: &mut dyn Session,
+    assembler: &Assembler,
+    data: &Dataset,
+    rows: &[u32],
+) -> Result<Vec<f32>> {
+    let mut scores = vec![f32::NAN; rows.len()];
+    let mut inputs = assembler.inputs();
+    let mut candidates = Vec::new();
+    let mut batch_scores = Vec::new();
+    for batch in assembler.batches(data, rows) {
+        for positions in batch.chunks(BATCH) {
+            candidates.clear();
+            candidates.extend(positions.iter().map(|&position| Candidate::of_row(rows[position])));
+            assembler.fill(data, candidates[0].item, &candidates, &mut inputs);
+            session.run(&inputs, &mut batch_scores)?;
+            if batch_scores.len() != positions.len() {
+                return Err(Error::usage(
+                    format!(
+                        "the model gave {} scores for {} candidates",
+                        batch_scores.len(),
+                        positions.len()
+                    ),
+                    "evaluate a model with one score per candidate, not a probe",
+                ));
+            }
+            positions.iter().zip(&batch_scores).for_each(|(&position, &score)| scores[position] = score);
+        }
+    }
+    Ok(scores)
+}

@@ -1,0 +1,370 @@
+//! Fills the latency table: which layers a search space can be built of, as single-layer models, measured in one child
+//! process per engine; and the service time of whole networks, measured the same way.
+
+use super::{
+    child::Launcher,
+    engine::SessionOptions,
+    job::ServiceResult,
+    service::{Effort, ServiceJob, ServiceModel},
+};
+use crate::{
+    base::{
+        Error, Result,
+        names::{EngineName, Layout, Precision},
+    },
+    data::schema::Side,
+    export::{
+        self, OnnxModel,
+        probe::{self, ProbeInput},
+    },
+    price::table::{LatencyTable, Operation, TableContext, TableEntry},
+    space::{Operator, SearchSpace},
+};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+/// Layers to be probed, and at which candidate counts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProbePlan {
+    /// Every layer that a network of the space can have, first layers on a grid of input widths.
+    pub operations: Vec<Operation>,
+    /// Candidates per request.
+    pub candidates: Vec<usize>,
+    /// Layout of the first layers.
+    pub layout: Layout,
+    /// Width of every embedding of a first-layer probe.
+    pub embedding_width: usize,
+    /// Rows of every embedding table of a first-layer probe.
+    pub cardinality: usize,
+}
+
+/// Which engine measures, how, and how thoroughly.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceSettings {
+    /// The runtime.
+    pub engine: EngineName,
+    /// How its sessions are made.
+    pub options: SessionOptions,
+    /// How thoroughly.
+    pub effort: Effort,
+    /// Of inputs and order.
+    pub seed: u64,
+}
+
+/// Probed layers under one set of circumstances.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Probed {
+    /// The circumstances.
+    pub context: TableContext,
+    /// Candidate count and value, by candidate count in the plan's order.
+    pub entries: Vec<(usize, TableEntry)>,
+}
+
+impl ProbePlan {
+    /// The plan for a space whose features have tables of about `cardinality` rows.
+    ///
+    /// First layers are probed at a quarter, half and all of each side's features, and at the fewest that a network
+    /// can have: none on the user's side, one on the item's. All embeddings of a probe have the space's mean width.
+    pub fn for_space(
+        space: &SearchSpace,
+        cardinality: usize,
+        layout: Layout,
+        candidates: &[usize],
+    ) -> Result<Self> {
+        let total = space.input_widths(|_| 1.0);
+        if total.item == 0.0 || candidates.is_empty() {
+            return Err(Error::usage(
+                "a request without item features or without candidate counts cannot be probed",
+                "declare at least one item feature in the schema, and name a candidate count",
+            ));
+        }
+        let embedding_width = ((total.total() / space.features.len() as f64).round() as usize).max(1);
+        let side = |side| space.features.iter().filter(|f| f.kind.side() == side).count();
+        let columns = |width: f64, count: usize, least: usize| -> BTreeSet<usize> {
+            let all = (width / embedding_width as f64).ceil() as usize;
+            let counts = [least, count.div_ceil(4), count.div_ceil(2), all];
+            counts.into_iter().map(|count| count.clamp(least, all.max(least)) * embedding_width).collect()
+        };
+        let users = columns(total.user, side(Side::User), 0);
+        let items = columns(total.item, side(Side::Item), 1);
+        let mut operations = Vec::new();
+        for to in first_widths(space) {
+            for &user in &users {
+                operations.extend(items.iter().map(|&item| Operation::First { user, item, to }));
+            }
+        }
+        operations.extend(later_layers(space));
+        Ok(Self { operations, candidates: candidates.to_vec(), layout, embedding_width, cardinality })
+    }
+
+    /// Measures the plan in a child process.
+    pub fn run(&self, launcher: &Launcher, settings: &ServiceSettings) -> Result<Probed> {
+        let folder =
+            tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
+        let mut models = Vec::with_capacity(self.operations.len());
+        for (i, &operation) in self.operations.iter().enumerate() {
+            let model = self.model(operation)?;
+            let path = folder.path().join(format!("{i}.onnx"));
+            model.write(&path)?;
+            models.push(ServiceModel { name: operation.to_string(), path, signature: model.signature });
+        }
+        let result = launcher.service(settings.job(models, &self.candidates))?;
+        self.probed(settings, result)
+    }
+
+    fn model(&self, operation: Operation) -> Result<OnnxModel> {
+        match operation {
+            Operation::Layer { from, to } => probe::layer(from, to),
+            Operation::First { user, item, to } => {
+                let input = ProbeInput {
+                    user_features: user / self.embedding_width,
+                    item_features: item / self.embedding_width,
+                    width_per_feature: self.embedding_width,
+                    cardinality: self.cardinality,
+                };
+                probe::first_layer(input, to, self.layout)
+            }
+        }
+    }
+
+    /// Joins the samples, which come per candidate count in the order of the models, with their operations.
+    fn probed(&self, settings: &ServiceSettings, result: ServiceResult) -> Result<Probed> {
+        let expected = self.candidates.len() * self.operations.len();
+        if result.samples.len() != expected {
+            return Err(Error::usage(
+                format!("the measuring process gave {} samples instead of {expected}", result.samples.len()),
+                "run the same version of the program as parent and child",
+            ));
+        }
+        let operations = self.operations.iter().cycle();
+        let entries = operations.zip(&result.samples).map(|(&operation, sample)| {
+            let (samples, mean_ms, noise_pct) = (sample.runs as u64, sample.mean_ms, sample.noise_pct);
+            (sample.candidates, TableEntry { operation, samples, mean_ms, noise_pct })
+        });
+        Ok(Probed { entries: entries.collect(), context: context(settings, self.layout, &result) })
+    }
+}
+
+impl Probed {
+    /// Writes every value into `table`, over older ones of the same operation.
+    pub fn insert_into(&self, table: &mut LatencyTable) -> Result<()> {
+        self.entries
+            .iter()
+            .try_for_each(|&(candidates, entry)| table.insert(&self.context, candidates, entry))
+    }
+}
+
+impl ServiceSettings {
+    fn job(&self, models: Vec<ServiceModel>, candidates: &[usize]) -> ServiceJob {
+        ServiceJob {
+            engine: self.engine,
+            options: self.options.clone(),
+            models,
+            candidates: candidates.to_vec(),
+            effort: self.effort,
+            seed: self.seed,
+        }
+    }
+}
+
+/// The circumstances of a result: what its values are filed under in a latency table.
+pub fn context(settings: &ServiceSettings, layout: Layout, result: &ServiceResult) -> TableContext {
+    TableContext {
+        engine: settings.engine,
+        engine_version: result.engine_version.clone(),
+        provider: settings.options.provider,
+        layout,
+        precision: Precision::Fp32,
+        threads: settings.options.threads,
+        host: result.environment.host.clone(),
+    }
+}
+
+/// Service times of whole exported networks, (name, ONNX file) each, measured as the probes are.
+pub fn measure_networks(
+    launcher: &Launcher,
+    settings: &ServiceSettings,
+    networks: &[(String, PathBuf)],
+    candidates: &[usize],
+) -> Result<ServiceResult> {
+    let model = |(name, path): &(String, PathBuf)| -> Result<ServiceModel> {
+        let (signature, _) = export::read_signature(path)?;
+        Ok(ServiceModel { name: name.clone(), path: absolute(path)?, signature })
+    };
+    let models = networks.iter().map(model).collect::<Result<_>>()?;
+    launcher.service(settings.job(models, candidates))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|e| Error::io(path, "resolve", e))
+}
+
+/// Whether a path through the space may skip all Mixops of `range`.
+fn skippable(space: &SearchSpace, mut range: std::ops::Range<usize>) -> bool {
+    range.all(|i| space.mixops[i].contains(&Operator::Zero))
+}
+
+fn widths(operators: &[Operator]) -> impl Iterator<Item = usize> {
+    operators.iter().filter_map(|operator| match operator {
+        Operator::Mlp(width) => Some(*width),
+        Operator::Zero => None,
+    })
+}
+
+/// Output widths that a first layer can have; 1 when no layer need be between input and output.
+fn first_widths(space: &SearchSpace) -> BTreeSet<usize> {
+    let depth = space.mixops.len();
+    let mut found: BTreeSet<usize> =
+        (0..depth).filter(|&i| skippable(space, 0..i)).flat_map(|i| widths(&space.mixops[i])).collect();
+    if skippable(space, 0..depth) {
+        found.insert(1);
+    }
+    found
+}
+
+/// Later layers that a path through the space can have, the output node included.
+fn later_layers(space: &SearchSpace) -> Vec<Operation> {
+    let depth = space.mixops.len();
+    let mut found = BTreeSet::new();
+    for i in 0..depth {
+        for from in widths(&space.mixops[i]) {
+            for j in i + 1..depth {
+                if skippable(space, i + 1..j) {
+                    found.extend(widths(&space.mixops[j]).map(|to| Operation::Layer { from, to }));
+                }
+            }
+            if skippable(space, i + 1..depth) {
+                found.insert(Operation::Layer { from, to: 1 });
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::names::Provider,
+        data::schema::{Encoding, Feature, Kind, Refresh, Source},
+        measure::{environment::Environment, service::ServiceSample},
+    };
+    use Operator::{Mlp, Zero};
+
+    fn space(users: usize, items: usize, mixops: Vec<Vec<Operator>>) -> SearchSpace {
+        let feature = |i: usize, kind| Feature {
+            name: format!("{kind:?}{i}"),
+            column: "c".into(),
+            kind,
+            source: Source::Matching,
+            fetch_group: None,
+            refresh: Refresh::Daily,
+            encoding: Encoding::Hash { buckets: 10 },
+            sequence: None,
+            width: 8,
+            fetch_ms: 0.1,
+            must_keep: false,
+            never: false,
+        };
+        let user = (0..users).map(|i| feature(i, Kind::User));
+        let item = (0..items).map(|i| feature(i, Kind::Item));
+        SearchSpace::new(user.chain(item).collect(), mixops).unwrap()
+    }
+
+    fn later(operations: &[Operation]) -> Vec<(usize, usize)> {
+        let pair = |operation: &Operation| match *operation {
+            Operation::Layer { from, to } => Some((from, to)),
+            Operation::First { .. } => None,
+        };
+        operations.iter().filter_map(pair).collect()
+    }
+
+    #[test]
+    fn without_zero_operators_only_neighbouring_mixops_are_joined() {
+        let space = space(2, 2, vec![vec![Mlp(64), Mlp(32)], vec![Mlp(16)], vec![Mlp(4)]]);
+        let plan = ProbePlan::for_space(&space, 10, Layout::UserOnce, &[100]).unwrap();
+        assert_eq!(later(&plan.operations), [(4, 1), (16, 4), (32, 16), (64, 16)]);
+        assert_eq!(first_widths(&space), [32, 64].into());
+    }
+
+    #[test]
+    fn zero_operators_open_every_path_around_them() {
+        let space = space(2, 2, vec![vec![Mlp(64), Zero], vec![Mlp(16), Zero], vec![Mlp(4), Zero]]);
+        let plan = ProbePlan::for_space(&space, 10, Layout::UserOnce, &[100]).unwrap();
+        assert_eq!(later(&plan.operations), [(4, 1), (16, 1), (16, 4), (64, 1), (64, 4), (64, 16)]);
+        assert_eq!(first_widths(&space), [1, 4, 16, 64].into());
+    }
+
+    #[test]
+    fn the_grid_of_inputs_reaches_from_the_fewest_features_to_all() {
+        let space = space(9, 20, vec![vec![Mlp(64)]]);
+        let plan = ProbePlan::for_space(&space, 10, Layout::UserOnce, &[100]).unwrap();
+        let first: Vec<_> = plan.operations.iter().filter(|o| matches!(o, Operation::First { .. })).collect();
+        assert_eq!(first.len(), 16);
+        let corner = |user, item| Operation::First { user, item, to: 64 };
+        for expected in
+            [corner(0, 8), corner(0, 160), corner(72, 8), corner(72, 160), corner(24, 40), corner(40, 80)]
+        {
+            assert!(plan.operations.contains(&expected), "{expected}");
+        }
+        let unused = ProbePlan::for_space(&self::space(3, 0, vec![]), 10, Layout::Concat, &[100]);
+        assert!(unused.unwrap_err().to_string().contains("item feature"));
+    }
+
+    #[test]
+    fn every_probe_of_a_plan_is_a_model_with_the_inputs_of_its_operation() {
+        let space = space(2, 3, vec![vec![Mlp(16), Zero]]);
+        for layout in [Layout::UserOnce, Layout::Concat] {
+            let plan = ProbePlan::for_space(&space, 10, layout, &[100]).unwrap();
+            for &operation in &plan.operations {
+                let signature = plan.model(operation).unwrap().signature;
+                let columns: usize = signature.tensors.iter().map(|t| t.columns()).sum();
+                match operation {
+                    Operation::First { user, item, .. } => {
+                        assert_eq!(columns, (user + item) / 8, "{operation}")
+                    }
+                    Operation::Layer { from, .. } => assert_eq!(columns, from, "{operation}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn samples_go_to_the_table_under_their_operation_and_candidate_count() {
+        let space = space(0, 1, vec![vec![Mlp(16)]]);
+        let plan = ProbePlan::for_space(&space, 10, Layout::UserOnce, &[100, 200]).unwrap();
+        assert_eq!(plan.operations.len(), 2);
+        let sample = |candidates, mean_ms| ServiceSample {
+            model: String::new(),
+            candidates,
+            mean_ms,
+            p50_ms: mean_ms,
+            runs: 7,
+            block_ms: vec![],
+            noise_pct: 0.5,
+        };
+        let settings = ServiceSettings {
+            engine: EngineName::Tract,
+            options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
+            effort: Effort::default(),
+            seed: 1,
+        };
+        let mut result = ServiceResult {
+            engine_version: "9".into(),
+            environment: Environment::current().unwrap(),
+            samples: vec![sample(100, 1.0), sample(100, 2.0), sample(200, 3.0), sample(200, 4.0)],
+        };
+        let probed = plan.probed(&settings, result.clone()).unwrap();
+        let mut table = LatencyTable::new("test");
+        probed.insert_into(&mut table).unwrap();
+        let bucket = table.bucket(&probed.context, 200).unwrap();
+        let entry =
+            bucket.entries.iter().find(|e| e.operation == Operation::Layer { from: 16, to: 1 }).unwrap();
+        assert_eq!((entry.mean_ms, entry.samples), (4.0, 7));
+        assert_eq!(table.bucket(&probed.context, 100).unwrap().entries.len(), 2);
+        result.samples.pop();
+        assert!(plan.probed(&settings, result).unwrap_err().to_string().contains("3 samples instead of 4"));
+    }
+}

@@ -1,0 +1,30 @@
+//! Recorded traffic, issued against a system under test in open loop. Knows no model and no data set: a [`Workload`]
+//! turns request numbers into inputs, and [`Session`](crate::measure::engine::Session)s answer them.
+//!
+//! [`arrivals`] draws when requests come, [`make`] joins that with the users and items of a log into a [`trace`],
+//! [`issue`] runs it against a [`clock`], and the [`recorder`] keeps what happened.
+
+pub mod arrivals;
+pub mod clock;
+pub mod issue;
+pub mod make;
+pub mod popularity;
+mod recorded;
+pub mod recorder;
+pub mod summary;
+pub mod timestamp;
+pub mod trace;
+pub mod trace_file;
+
+use crate::{base::Result, measure::engine::Inputs};
+
+/// What each request asks. Called from several threads while the clock runs, so everything that is not part of
+/// serving a request is done beforehand.
+pub trait Workload: Sync {
+    /// Number of requests.
+    fn requests(&self) -> usize;
+    /// Buffers for [`Workload::prepare`].
+    fn inputs(&self) -> Inputs;
+    /// Assembles the inputs of a request into `inputs`, whose buffers are reused.
+    fn prepare(&self, request: usize, inputs: &mut Inputs) -> Result<()>;
+}

@@ -1,0 +1,232 @@
+//! Joins a trace with the data that its keys belong to.
+//!
+//! A user's values (context included) stand in the last row of that user, an item's in the last row of that item, and
+//! those of a pair in the last row that has both; a pair that the log never saw takes the declared default, "missing".
+//! All keys are resolved to rows before the clock starts, so that serving a request is copying values.
+
+use super::{
+    assemble::{Assembler, Candidate},
+    engine::Inputs,
+    replay::{
+        Workload,
+        make::RequestLog,
+        trace::{Request, Trace},
+    },
+};
+use crate::{
+    base::{Error, Result},
+    data::{dataset::Dataset, schema::Schema},
+    export::signature::Signature,
+};
+use std::{collections::HashMap, ops::Range};
+
+/// The rows that a trace asks for, independent of any model.
+#[derive(Debug, Clone)]
+pub struct ResolvedTrace {
+    users: Vec<u32>,
+    /// Candidates of all requests, one request after the other.
+    candidates: Vec<Candidate>,
+    /// Part of each request.
+    parts: Vec<Range<usize>>,
+}
+
+/// Users and items of the given rows of a data set, for making traces. All rows when `rows` is absent.
+pub fn request_log(data: &Dataset, rows: Option<&[u32]>) -> Result<RequestLog> {
+    let (users, items) = keys(data)?;
+    let row = |row: usize| (data.requests.as_ref().map(|requests| requests[row]), users[row], items[row]);
+    Ok(match rows {
+        Some(rows) => RequestLog::new(rows.iter().map(|&r| row(r as usize))),
+        None => RequestLog::new((0..data.rows()).map(row)),
+    })
+}
+
+impl ResolvedTrace {
+    /// Finds the rows of every user, item and pair. A user or an item that the data does not have is an error.
+    pub fn new(trace: &Trace, data: &Dataset) -> Result<Self> {
+        let (users, items) = keys(data)?;
+        let last = |keys: &[u64]| -> HashMap<u64, u32> { keys.iter().copied().zip(0u32..).collect() };
+        let (user_rows, item_rows) = (last(users), last(items));
+        let pair_rows: HashMap<(u64, u64), u32> =
+            users.iter().copied().zip(items.iter().copied()).zip(0u32..).collect();
+        let total = trace.requests.iter().map(|r| r.candidates.len()).sum();
+        let mut resolved = Self {
+            users: Vec::with_capacity(trace.requests.len()),
+            candidates: Vec::with_capacity(total),
+            parts: Vec::with_capacity(trace.requests.len()),
+        };
+        for request in &trace.requests {
+            let user = user_rows.get(&request.user).ok_or_else(|| unknown("user", request.user, request))?;
+            resolved.users.push(*user);
+            let begin = resolved.candidates.len();
+            for &key in &request.candidates {
+                let &item = item_rows.get(&key).ok_or_else(|| unknown("candidate", key, request))?;
+                let interactive = pair_rows.get(&(request.user, key)).copied();
+                resolved.candidates.push(Candidate { item, interactive });
+            }
+            resolved.parts.push(begin..resolved.candidates.len());
+        }
+        Ok(resolved)
+    }
+}
+
+/// A trace as requests to one model.
+#[derive(Debug)]
+pub struct TraceWorkload<'a> {
+    data: &'a Dataset,
+    resolved: &'a ResolvedTrace,
+    assembler: Assembler,
+}
+
+impl<'a> TraceWorkload<'a> {
+    /// Plans the assembly of the inputs that `signature` names.
+    pub fn new(
+        resolved: &'a ResolvedTrace,
+        data: &'a Dataset,
+        schema: &Schema,
+        signature: &Signature,
+    ) -> Result<Self> {
+        Ok(Self { data, resolved, assembler: Assembler::new(signature, data, schema)? })
+    }
+}
+
+impl Workload for TraceWorkload<'_> {
+    fn requests(&self) -> usize {
+        self.resolved.users.len()
+    }
+
+    fn inputs(&self) -> Inputs {
+        self.assembler.inputs()
+    }
+
+    fn prepare(&self, request: usize, inputs: &mut Inputs) -> Result<()> {
+        let candidates = &self.resolved.candidates[self.resolved.parts[request].clone()];
+        self.assembler.fill(self.data, self.resolved.users[request], candidates, inputs);
+        Ok(())
+    }
+}
+
+fn keys(data: &Dataset) -> Result<(&[u64], &[u64])> {
+    match (&data.user_keys, &data.item_keys) {
+        (Some(users), Some(items)) => Ok((users, items)),
+        _ => Err(Error::usage(
+            "the data does not say which rows belong to which user and item",
+            "name `user_key` and `item_key` under [data] in the schema",
+        )),
+    }
+}
+
+fn unknown(what: &str, key: u64, request: &Request) -> Error {
+    Error::usage(
+        format!("request {} of the trace asks for {what} {key}, which the data does not have", request.id),
+        "replay it with the data that it was made from, or make the trace again with `trace make`",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::names::Layout,
+        data::dataset::{EncodedFeature, Slot},
+        export::signature::{ElementType, Field, Rows, TensorSpec},
+        measure::{engine::TensorData, replay::trace::Origin},
+    };
+
+    /// Rows (user, item): (1, 10), (1, 11), (2, 10), (1, 10). Ids of row r: user 1 + r, item 10 + r, pair 20 + r.
+    fn data() -> Dataset {
+        let feature = |name: &str, start| EncodedFeature {
+            name: name.into(),
+            slot: Slot::Ids { start, length: 1 },
+            cardinality: 100,
+        };
+        Dataset {
+            features: vec![feature("u", 0), feature("i", 1), feature("x", 2)],
+            id_slots: 3,
+            ids: (0..4).flat_map(|r| [1 + r, 10 + r, 20 + r]).collect(),
+            labels: vec![0.0; 4],
+            user_keys: Some(vec![1, 1, 2, 1]),
+            item_keys: Some(vec![10, 11, 10, 10]),
+            ..Dataset::default()
+        }
+    }
+
+    fn schema() -> Schema {
+        let feature = |name: &str, kind: &str| {
+            format!(
+                "[[feature]]\nname = \"{name}\"\nkind = \"{kind}\"\nsource = \"matching\"\ntype = \"categorical\"\n\
+                 encoding = \"hash\"\nbuckets = 99\nwidth = 4\nfetch_ms = 0.1\n"
+            )
+        };
+        let text = [("u", "user"), ("i", "item"), ("x", "interactive")].map(|(n, k)| feature(n, k)).concat();
+        Schema::parse(&format!("[data]\nlabel = \"y\"\n{text}"), "s.toml".as_ref()).unwrap()
+    }
+
+    fn signature() -> Signature {
+        let tensor = |name: &str, rows, features: &[&str]| TensorSpec {
+            name: name.into(),
+            rows,
+            element: ElementType::I64,
+            fields: features
+                .iter()
+                .map(|f| Field { feature: (*f).into(), columns: 1, cardinality: 100 })
+                .collect(),
+        };
+        Signature {
+            layout: Layout::UserOnce,
+            tensors: vec![
+                tensor("user_ids", Rows::One, &["u"]),
+                tensor("item_ids", Rows::Candidates, &["i", "x"]),
+            ],
+        }
+    }
+
+    fn trace(user: u64, candidates: &[u64]) -> Trace {
+        let request = Request { arrival_us: 0, id: 7, user, candidates: candidates.to_vec() };
+        Trace { origin: Origin::default(), requests: vec![request] }
+    }
+
+    fn ids(trace: &Trace) -> Vec<Vec<i64>> {
+        let (data, schema) = (data(), schema());
+        let resolved = ResolvedTrace::new(trace, &data).unwrap();
+        let workload = TraceWorkload::new(&resolved, &data, &schema, &signature()).unwrap();
+        let mut inputs = workload.inputs();
+        workload.prepare(0, &mut inputs).unwrap();
+        assert_eq!(inputs.candidates, trace.requests[0].candidates.len());
+        let ids = |tensor: &crate::measure::engine::InputTensor| match &tensor.data {
+            TensorData::I64(ids) => ids.clone(),
+            TensorData::F32(_) => panic!("ids expected"),
+        };
+        inputs.tensors.iter().map(ids).collect()
+    }
+
+    #[test]
+    fn values_come_from_the_last_row_of_user_item_and_pair() {
+        // User 1 was last in row 3, item 10 in row 3, item 11 in row 1; the pairs were last seen there as well.
+        assert_eq!(ids(&trace(1, &[11, 10])), [vec![4], vec![11, 21, 13, 23]]);
+    }
+
+    #[test]
+    fn a_pair_that_the_log_never_saw_is_missing_and_an_older_pair_keeps_its_own_row() {
+        // User 2 saw item 10 in row 2, which is not the item's last row, and never saw item 11.
+        assert_eq!(ids(&trace(2, &[10, 11])), [vec![3], vec![13, 22, 11, 0]]);
+    }
+
+    #[test]
+    fn unknown_keys_are_named() {
+        for (trace, expected) in [
+            (trace(9, &[10]), "request 7 of the trace asks for user 9"),
+            (trace(1, &[10, 12]), "candidate 12"),
+        ] {
+            let error = ResolvedTrace::new(&trace, &data()).unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("trace make"), "{error}");
+        }
+        let keyless = Dataset { item_keys: None, ..data() };
+        assert!(request_log(&keyless, None).unwrap_err().to_string().contains("item_key"));
+    }
+
+    #[test]
+    fn the_log_holds_the_items_of_the_chosen_rows() {
+        assert_eq!(request_log(&data(), None).unwrap().items(), 2);
+        assert_eq!(request_log(&data(), Some(&[0, 2])).unwrap().items(), 1);
+    }
+}

@@ -1,0 +1,258 @@
+//! Whole networks correct the prices of isolated layers.
+//!
+//! A layer inside a network is not what it is alone: caches are warm or not, the runtime fuses, a call has a fixed part.
+//! The model of a network's service time y over the raw values T_e of its layers is
+//!
+//! ```text
+//! y = c₀ + Σ_e φ_e·T_e,    φ_e = f_class(e) + δ_e,    classes: first, inner, output
+//! ```
+//!
+//! and the fit minimises Σ ((y − ŷ) / (σ·y))² plus the priors ((f − 1) / 0.5)², (δ / 0.1)² and (c₀ / 0.1·ȳ)²: the
+//! isolated values hold until networks say otherwise, a whole class moves more easily than one layer, and a
+//! layer that no network held takes the factor of its class. Factors stay above [`MIN_FACTOR`] and c₀ above 0, so no price
+//! can turn negative. Each fit starts from the raw values with all observations of the bucket, so the result does not
+//! depend on the order in which they came.
+
+use super::{
+    agreement::{Agreement, Residual},
+    cholesky::{Square, minimise_above},
+    observation::Observation,
+    path::{Step, step_ms, steps},
+    resolved::TablePrices,
+    table::{Bucket, LatencyTable, TableContext},
+};
+use crate::base::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// No layer gets cheaper than this share of its isolated price.
+pub const MIN_FACTOR: f64 = 0.05;
+/// Prior deviation of a class's factor from 1.
+const CLASS_DEVIATION: f64 = 0.5;
+/// Prior deviation of a layer's factor from its class's.
+const STEP_DEVIATION: f64 = 0.1;
+/// Prior deviation of the fixed part, as a share of the mean measured latency.
+const FIXED_DEVIATION: f64 = 0.1;
+/// Measurements are never trusted more than this, in percent.
+const LEAST_NOISE_PCT: f64 = 1.0;
+
+/// What whole networks say about the raw values of a bucket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Correction {
+    /// Paid once per network.
+    pub fixed_ms: f64,
+    /// Factor on first layers.
+    pub first: f64,
+    /// Factor on layers between hidden ones.
+    pub inner: f64,
+    /// Factor on output nodes.
+    pub output: f64,
+    /// Factors of the layers that observed networks held, in ascending order; they replace that of their class.
+    pub steps: Vec<StepFactor>,
+}
+
+/// Factor of one layer.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepFactor {
+    /// The layer; all input widths of a first layer share their factor.
+    pub step: Step,
+    /// What its raw value is multiplied by.
+    pub factor: f64,
+}
+
+/// Positions of the unknowns: the fixed part, the three classes, then one per step.
+const FIXED: usize = 0;
+const CLASSES: usize = 1;
+const STEPS: usize = 4;
+
+fn class(step: Step) -> usize {
+    match step {
+        Step::First { .. } => CLASSES,
+        Step::Layer { to: 2.., .. } | Step::Layer { to: 0, .. } => CLASSES + 1,
+        Step::Layer { to: 1, .. } => CLASSES + 2,
+    }
+}
+
+impl Correction {
+    /// Prices as probed.
+    pub const NONE: Self = Self { fixed_ms: 0.0, first: 1.0, inner: 1.0, output: 1.0, steps: Vec::new() };
+
+    /// The factor of a layer.
+    pub fn factor(&self, step: Step) -> f64 {
+        match self.steps.binary_search_by_key(&step, |known| known.step) {
+            Ok(at) => self.steps[at].factor,
+            Err(_) => [self.first, self.inner, self.output][class(step) - CLASSES],
+        }
+    }
+
+    /// The most probable correction of the raw values of `bucket` under its observations.
+    pub(super) fn fit(bucket: &Bucket) -> Result<Self> {
+        let raw = TablePrices::new(bucket, &Self::NONE);
+        let mut held: Vec<Step> = bucket.observations.iter().flat_map(|o| steps(&o.widths)).collect();
+        held.sort_unstable();
+        held.dedup();
+
+        let unknowns = STEPS + held.len();
+        let (mut a, mut b) = (Square::zeros(unknowns), vec![0.0; unknowns]);
+        // Adds the square of (Σ v·x − target), times `weight`.
+        let mut add = |v: &[(usize, f64)], target: f64, weight: f64| {
+            a.add_outer(v, weight);
+            v.iter().for_each(|&(at, value)| b[at] += weight * value * target);
+        };
+        let mut mean_ms = 0.0;
+        for observation in &bucket.observations {
+            let mut row = vec![(FIXED, 1.0)];
+            for step in steps(&observation.widths) {
+                let ms = step_ms(step, observation.input, &raw)?;
+                let at = STEPS + held.partition_point(|&known| known < step);
+                // A width that repeats gives the same step twice in one network.
+                match row.iter_mut().find(|(known, _)| *known == at) {
+                    Some((_, sum)) => *sum += ms,
+                    None => row.push((at, ms)),
+                }
+            }
+            let sigma_ms = observation.measured_ms * observation.noise_pct.max(LEAST_NOISE_PCT) / 100.0;
+            add(&row, observation.measured_ms, sigma_ms.powi(-2));
+            mean_ms += observation.measured_ms / bucket.observations.len() as f64;
+        }
+        add(&[(FIXED, 1.0)], 0.0, (FIXED_DEVIATION * mean_ms).powi(-2));
+        (CLASSES..STEPS).for_each(|class| add(&[(class, 1.0)], 1.0, CLASS_DEVIATION.powi(-2)));
+        for (at, &step) in held.iter().enumerate() {
+            add(&[(STEPS + at, 1.0), (class(step), -1.0)], 0.0, STEP_DEVIATION.powi(-2));
+        }
+
+        let mut lower = vec![MIN_FACTOR; unknowns];
+        lower[FIXED] = 0.0;
+        let x = minimise_above(&a, &b, &lower).ok_or_else(|| {
+            Error::usage(
+                format!("the calibration of {} has no solution", bucket.context),
+                "look for measured latencies near zero or beyond reason",
+            )
+        })?;
+        let steps =
+            held.iter().zip(&x[STEPS..]).map(|(&step, &factor)| StepFactor { step, factor }).collect();
+        let [first, inner, output] = [x[CLASSES], x[CLASSES + 1], x[CLASSES + 2]];
+        Ok(Self { fixed_ms: x[FIXED], first, inner, output, steps })
+    }
+
+    pub(super) fn problem(&self) -> Option<String> {
+        let factors = [self.first, self.inner, self.output];
+        let mut factors = factors.into_iter().chain(self.steps.iter().map(|known| known.factor));
+        let sound = factors.all(|f| f.is_finite() && f > 0.0)
+            && self.fixed_ms.is_finite()
+            && self.fixed_ms >= 0.0
+            && self.steps.is_sorted_by(|a, b| a.step < b.step);
+        (!sound).then(|| "the correction has factors that are no positive numbers, or unsorted steps".into())
+    }
+}
+
+/// Measured networks of one round under the same circumstances.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    /// The circumstances.
+    pub context: &'a TableContext,
+    /// Candidates per request.
+    pub candidates: usize,
+    /// The table learns from these.
+    pub fitted: &'a [Observation],
+    /// The table never sees these; they judge it.
+    pub held_out: &'a [Observation],
+}
+
+/// How one version of the table agrees with measured networks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fit {
+    /// [`LatencyTable::id`].
+    pub table: String,
+    /// Every network that the newer table was fitted on, those of earlier rounds included.
+    pub fitted: Option<Agreement>,
+    /// Networks that no version was fitted on.
+    pub held_out: Option<Agreement>,
+    /// One per fitted network.
+    pub fitted_networks: Vec<Residual>,
+    /// One per held-out network.
+    pub held_out_networks: Vec<Residual>,
+}
+
+/// What a calibration changed under one set of circumstances.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// The circumstances.
+    pub context: TableContext,
+    /// Candidates per request.
+    pub candidates: usize,
+    /// The table as it was.
+    pub before: Fit,
+    /// The table as it is now.
+    pub after: Fit,
+}
+
+/// The next version of `table`, corrected by all observations so far and the fitted ones of `evidence`, and what that
+/// changed, in the order of `evidence`.
+///
+/// A network that was observed before is replaced by its newer measurement. Fails when a network has a layer without a
+/// raw price, or a measurement is no latency.
+pub fn calibrate(table: &LatencyTable, evidence: &[Evidence]) -> Result<(LatencyTable, Vec<Calibration>)> {
+    let networks: usize = evidence.iter().map(|e| e.fitted.len()).sum();
+    let mut next = table.successor(format!("calibration with {networks} measured networks"));
+    for Evidence { context, candidates, fitted, held_out } in evidence {
+        table.bucket(context, *candidates)?;
+        if let Some(problem) = fitted.iter().chain(*held_out).find_map(Observation::problem) {
+            return Err(Error::usage(problem, "replay the network again"));
+        }
+        let bucket = next.bucket_or_new(context, *candidates);
+        for observation in *fitted {
+            match bucket.observations.binary_search_by(|known| known.order(observation)) {
+                Ok(at) => bucket.observations[at] = observation.clone(),
+                Err(at) => bucket.observations.insert(at, observation.clone()),
+            }
+        }
+        bucket.refit()?;
+    }
+    let calibrations = evidence
+        .iter()
+        .map(|Evidence { context, candidates, held_out, .. }| {
+            let fitted = &next.bucket(context, *candidates)?.observations;
+            Ok(Calibration {
+                context: (*context).clone(),
+                candidates: *candidates,
+                before: Fit::of(table, context, *candidates, fitted, held_out)?,
+                after: Fit::of(&next, context, *candidates, fitted, held_out)?,
+            })
+        })
+        .collect::<Result<_>>()?;
+    Ok((next, calibrations))
+}
+
+impl Bucket {
+    /// Derives the correction anew from raw values and observations.
+    pub(super) fn refit(&mut self) -> Result<()> {
+        self.correction = if self.observations.is_empty() { None } else { Some(Correction::fit(self)?) };
+        Ok(())
+    }
+}
+
+impl Fit {
+    /// Judges the prices of `table` by measured networks.
+    pub fn of(
+        table: &LatencyTable,
+        context: &TableContext,
+        candidates: usize,
+        fitted: &[Observation],
+        held_out: &[Observation],
+    ) -> Result<Self> {
+        let prices = table.prices(context, candidates)?;
+        let judge = |observations: &[Observation]| {
+            observations.iter().map(|o| Residual::of(o, &prices)).collect::<Result<Vec<_>>>()
+        };
+        let (fitted_networks, held_out_networks) = (judge(fitted)?, judge(held_out)?);
+        Ok(Self {
+            table: table.id(),
+            fitted: Agreement::of(&fitted_networks),
+            held_out: Agreement::of(&held_out_networks),
+            fitted_networks,
+            held_out_networks,
+        })
+    }
+}

@@ -1,0 +1,43 @@
+//! Small spaces for the tests of this room.
+
+use crate::{
+    data::schema::{Encoding, Feature, Kind, Refresh, Source},
+    space::{Operator, SearchSpace},
+};
+
+/// An item feature of the store that costs 1 ms.
+pub(crate) fn feature(name: &str, width: usize) -> Feature {
+    Feature {
+        name: name.into(),
+        column: name.into(),
+        kind: Kind::Item,
+        source: Source::Store,
+        fetch_group: None,
+        refresh: Refresh::Daily,
+        encoding: Encoding::Hash { buckets: 10 },
+        sequence: None,
+        width,
+        fetch_ms: 1.0,
+        must_keep: false,
+        never: false,
+    }
+}
+
+/// One user and one item feature of widths 8 and 24, and the given Mixops, where width 0 stands for the zero operator.
+pub(crate) fn space(mixops: &[&[usize]]) -> SearchSpace {
+    let user = Feature { kind: Kind::User, ..feature("user", 8) };
+    let operator = |&width: &usize| if width == 0 { Operator::Zero } else { Operator::Mlp(width) };
+    let mixops = mixops.iter().map(|widths| widths.iter().map(operator).collect()).collect();
+    SearchSpace::new(vec![user, feature("item", 24)], mixops).expect("a sound space")
+}
+
+/// Every choice of one operator per Mixop.
+pub(crate) fn every_choice(space: &SearchSpace) -> Vec<Vec<Operator>> {
+    space.mixops.iter().fold(vec![vec![]], |choices, operators| {
+        let extend = |choice: &Vec<Operator>| {
+            let choice = choice.clone();
+            operators.iter().map(move |&operator| [choice.as_slice(), &[operator]].concat())
+        };
+        choices.iter().flat_map(extend).collect()
+    })
+}

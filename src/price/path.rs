@@ -1,0 +1,78 @@
+//! One concrete network as the sum of its layers.
+
+use super::LayerPrices;
+use crate::{
+    base::Result,
+    space::{InputWidths, SearchSpace, Subnet},
+};
+use serde::{Deserialize, Serialize};
+
+/// One layer of a concrete network: the unit in which prices are looked up and corrected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// From the network's input, whatever its widths, to width `to`.
+    First {
+        /// Outputs.
+        to: usize,
+    },
+    /// From width `from` to width `to`.
+    Layer {
+        /// Inputs.
+        from: usize,
+        /// Outputs; 1 is the output node.
+        to: usize,
+    },
+}
+
+/// The layers of a network with the given hidden widths, the output node last.
+pub fn steps(widths: &[usize]) -> impl Iterator<Item = Step> + '_ {
+    let from = std::iter::once(None).chain(widths.iter().copied().map(Some));
+    let to = widths.iter().copied().chain(std::iter::once(1));
+    from.zip(to).map(|(from, to)| match from {
+        None => Step::First { to },
+        Some(from) => Step::Layer { from, to },
+    })
+}
+
+/// T of one step.
+pub fn step_ms(step: Step, input: InputWidths, prices: &dyn LayerPrices) -> Result<f64> {
+    match step {
+        Step::First { to } => Ok(prices.first_ms(input, to)?.ms),
+        Step::Layer { from, to } => prices.layer_ms(from, to),
+    }
+}
+
+/// Price of a network with the given hidden widths: the fixed part and every layer's T.
+pub fn path_ms(widths: &[usize], input: InputWidths, prices: &dyn LayerPrices) -> Result<f64> {
+    steps(widths).try_fold(prices.fixed_ms(), |sum, step| Ok(sum + step_ms(step, input, prices)?))
+}
+
+/// Price of one network of the space. Equals equation (6) with all mass on its operators.
+pub fn subnet_ms(space: &SearchSpace, subnet: &Subnet, prices: &dyn LayerPrices) -> Result<f64> {
+    path_ms(&subnet.layer_widths(), subnet.input_widths(space), prices)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::price::scripted::ScriptedPrices;
+
+    #[test]
+    fn a_path_costs_its_fixed_part_and_each_layer_once() {
+        let prices = ScriptedPrices { slope_ms: 0.001, layer_ms: 0.01, user_share: 0.5, fixed_ms: 0.3 };
+        let input = InputWidths { user: 10.0, item: 20.0 };
+        // First (5 + 20)·4, then 4·2, then the output 2·1; three layers.
+        let expected = 0.3 + 0.001 * (25.0 * 4.0 + 8.0 + 2.0) + 3.0 * 0.01;
+        assert!((path_ms(&[4, 2], input, &prices).unwrap() - expected).abs() < 1e-12);
+    }
+
+    #[test]
+    fn without_hidden_layers_the_input_meets_the_output_node() {
+        assert_eq!(steps(&[]).collect::<Vec<_>>(), [Step::First { to: 1 }]);
+        assert_eq!(
+            steps(&[8, 4]).collect::<Vec<_>>(),
+            [Step::First { to: 8 }, Step::Layer { from: 8, to: 4 }, Step::Layer { from: 4, to: 1 }]
+        );
+    }
+}

@@ -1,0 +1,281 @@
+//! The latency table: what was measured, under which circumstances, and what whole networks taught about it.
+//!
+//! A [`Bucket`] joins the circumstances of a measurement (engine, version, provider, layout, precision, threads, host,
+//! candidates) with the mean service time of every probed layer. The raw values are never changed: whole-network
+//! observations and the correction fitted to them stand beside, so that each version can be derived anew.
+
+use super::{calibrate::Correction, observation::Observation};
+use crate::base::{
+    Error, Result,
+    error::Place,
+    fsio, hash,
+    names::{EngineName, Layout, Precision, Provider},
+};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Version of the file format that this program reads and writes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The circumstances that prices belong to; none carries over to another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableContext {
+    /// The runtime.
+    pub engine: EngineName,
+    /// Its version.
+    pub engine_version: String,
+    /// Where it computes.
+    pub provider: Provider,
+    /// How requests become inputs.
+    pub layout: Layout,
+    /// Number format of the graph.
+    pub precision: Precision,
+    /// Intra-op threads.
+    pub threads: usize,
+    /// Fingerprint of the host.
+    pub host: String,
+}
+
+impl std::fmt::Display for TableContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { engine, engine_version, provider, layout, precision, threads, host } = self;
+        write!(
+            f,
+            "{engine} {engine_version} ({provider}, {layout}, {precision}, threads {threads}, host {host})"
+        )
+    }
+}
+
+impl TableContext {
+    /// The command that measures prices for these circumstances.
+    pub fn probe_command(&self, candidates: usize) -> String {
+        let Self { engine, provider, layout, precision, threads, host, .. } = self;
+        format!(
+            "measure it on host {host} with `autofas-bench table probe --config E.toml --out TABLE.json \
+             --engine {engine} --provider {provider} --layout {layout} --precision {precision} --threads {threads} --candidates {candidates}`"
+        )
+    }
+}
+
+/// A layer as it is probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Operation {
+    /// From encoded ids (gathers and concatenation included) to width `to`.
+    First {
+        /// Embedded columns of the user's side.
+        user: usize,
+        /// Embedded columns of the item's side.
+        item: usize,
+        /// Outputs.
+        to: usize,
+    },
+    /// From `from` values to `to`; `to` = 1 is the output node.
+    Layer {
+        /// Inputs.
+        from: usize,
+        /// Outputs.
+        to: usize,
+    },
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::First { user, item, to } => write!(f, "first layer (user {user}, item {item}) → {to}"),
+            Self::Layer { from, to } => write!(f, "layer {from} → {to}"),
+        }
+    }
+}
+
+/// One probed layer.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableEntry {
+    /// The layer.
+    pub operation: Operation,
+    /// Number of timed runs.
+    pub samples: u64,
+    /// Mean service time.
+    pub mean_ms: f64,
+    /// Spread between repeats of the whole measurement, in percent of the mean.
+    pub noise_pct: f64,
+}
+
+/// Everything known under the same circumstances at one candidate count.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bucket {
+    /// The circumstances.
+    pub context: TableContext,
+    /// Candidates per request.
+    pub candidates: usize,
+    /// Raw probe values in the order of their operations, each operation once.
+    pub entries: Vec<TableEntry>,
+    /// Whole networks measured so far, each once, in the order of their widths.
+    pub observations: Vec<Observation>,
+    /// What the observations say about the raw values; absent until the first calibration.
+    pub correction: Option<Correction>,
+}
+
+/// A versioned latency table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyTable {
+    /// Format of the file.
+    pub schema_version: u32,
+    /// 1 for fresh probes; each calibration or merge adds one.
+    pub version: u32,
+    /// [`LatencyTable::id`] of the tables that this one was derived from.
+    pub parents: Vec<String>,
+    /// What made it, in words.
+    pub created_from: String,
+    /// One per circumstances and candidate count, sorted by both.
+    pub buckets: Vec<Bucket>,
+}
+
+impl LatencyTable {
+    /// An empty table of version 1.
+    pub fn new(created_from: impl Into<String>) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            version: 1,
+            parents: Vec::new(),
+            created_from: created_from.into(),
+            buckets: Vec::new(),
+        }
+    }
+
+    /// The next version with the same content, which names this one as its parent.
+    pub fn successor(&self, created_from: impl Into<String>) -> Self {
+        Self {
+            version: self.version + 1,
+            parents: vec![self.id()],
+            created_from: created_from.into(),
+            ..self.clone()
+        }
+    }
+
+    /// Version and content hash, such as `v2-1a2b3c4d`.
+    pub fn id(&self) -> String {
+        let json = serde_json::to_vec(self).expect("plain data");
+        format!("v{}-{}", self.version, &hash::sha256(&json)[..8])
+    }
+
+    /// Reads and validates a table file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let table: Self = fsio::read_json(path)?;
+        match table.problem() {
+            None => Ok(table),
+            Some((place, problem)) => {
+                let fix = "restore the file, or probe again with this version of the program";
+                Err(Error::input(path, Place::field(place), problem, fix))
+            }
+        }
+    }
+
+    /// Where a table from a file is wrong, and how. Files are written in order, so anything out of order or
+    /// twice was edited.
+    fn problem(&self) -> Option<(String, String)> {
+        if self.schema_version != SCHEMA_VERSION {
+            let problem = format!("is {}, this program reads {SCHEMA_VERSION}", self.schema_version);
+            return Some(("schema_version".into(), problem));
+        }
+        if !self.buckets.is_sorted_by(|a, b| a.key() < b.key()) {
+            return Some(("buckets".into(), "has a bucket twice or out of order".into()));
+        }
+        self.buckets.iter().find_map(|bucket| {
+            let place = format!("{} at {} candidates", bucket.context, bucket.candidates);
+            bucket.problem().map(|problem| (place, problem))
+        })
+    }
+
+    /// Writes the table as JSON. The same content gives the same bytes.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        fsio::write_json(path, self)
+    }
+
+    /// Adds a raw value; one that is there for the same operation is replaced.
+    ///
+    /// Refuses values that are no latencies. A correction stays as it is until the next calibration.
+    pub fn insert(&mut self, context: &TableContext, candidates: usize, entry: TableEntry) -> Result<()> {
+        if let Some(problem) = entry.problem() {
+            return Err(Error::usage(problem, context.probe_command(candidates)));
+        }
+        let entries = &mut self.bucket_or_new(context, candidates).entries;
+        match entries.binary_search_by_key(&entry.operation, |known| known.operation) {
+            Ok(at) => entries[at] = entry,
+            Err(at) => entries.insert(at, entry),
+        }
+        Ok(())
+    }
+
+    /// The bucket of these circumstances and this candidate count.
+    ///
+    /// Fails with the command that would fill it, and says so when only host or engine version differ.
+    pub fn bucket(&self, context: &TableContext, candidates: usize) -> Result<&Bucket> {
+        if let Ok(at) = self.position(context, candidates) {
+            return Ok(&self.buckets[at]);
+        }
+        let moved = self.buckets.iter().map(|bucket| &bucket.context).find(|known| {
+            let same = TableContext {
+                engine_version: context.engine_version.clone(),
+                host: context.host.clone(),
+                ..(*known).clone()
+            };
+            same == *context && *known != context
+        });
+        let hint = moved
+            .map_or(String::new(), |known| format!(" (it has those of {known}, which do not carry over)"));
+        Err(Error::MissingPrice {
+            key: format!("{context} at {candidates} candidates{hint}"),
+            fix: context.probe_command(candidates),
+        })
+    }
+
+    pub(super) fn bucket_or_new(&mut self, context: &TableContext, candidates: usize) -> &mut Bucket {
+        let at = self.position(context, candidates).unwrap_or_else(|at| {
+            let (entries, observations) = (Vec::new(), Vec::new());
+            let context = context.clone();
+            self.buckets.insert(at, Bucket { context, candidates, entries, observations, correction: None });
+            at
+        });
+        &mut self.buckets[at]
+    }
+
+    fn position(&self, context: &TableContext, candidates: usize) -> Result<usize, usize> {
+        self.buckets.binary_search_by(|bucket| bucket.key().cmp(&(context, candidates)))
+    }
+}
+
+impl Bucket {
+    fn key(&self) -> (&TableContext, usize) {
+        (&self.context, self.candidates)
+    }
+
+    fn problem(&self) -> Option<String> {
+        if let Some(pair) = self.entries.windows(2).find(|pair| pair[0].operation >= pair[1].operation) {
+            return Some(format!("holds {} twice or out of order", pair[1].operation));
+        }
+        if !self.observations.is_sorted_by(|a, b| a.order(b).is_lt()) {
+            return Some("holds an observation twice or out of order".into());
+        }
+        let entries = self.entries.iter().filter_map(TableEntry::problem);
+        let observations = self.observations.iter().filter_map(Observation::problem);
+        entries.chain(observations).chain(self.correction.as_ref().and_then(Correction::problem)).next()
+    }
+}
+
+impl TableEntry {
+    fn problem(&self) -> Option<String> {
+        let sound =
+            self.mean_ms.is_finite() && self.mean_ms >= 0.0 && self.noise_pct >= 0.0 && self.samples > 0;
+        (!sound).then(|| {
+            format!(
+                "{}: {} ms ± {} % of {} samples is no latency",
+                self.operation, self.mean_ms, self.noise_pct, self.samples
+            )
+        })
+    }
+}

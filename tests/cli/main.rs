@@ -1,0 +1,8 @@
+//! The program from outside: exit codes, files and output of every verb, each test in a directory of its own.
+
+mod config;
+mod data;
+mod doctor;
+mod serving;
+mod usage;
+mod world;

@@ -1,0 +1,114 @@
+//! The program, and an exported model with the data that it belongs to.
+
+use assert_cmd::Command;
+use autofas_bench::{
+    base::{names::Layout, rng},
+    data::{
+        dataset::{Dataset, Slot},
+        encode::Encoders,
+        synth::{self, SynthLog, SynthSettings},
+    },
+    export::{self, Metadata, companions::TestVectors},
+    learn::network::{Dense, Embedding, Network, NetworkInput},
+};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// The program, run in `folder`.
+pub fn program(folder: &Path) -> Command {
+    let mut command = Command::cargo_bin("autofas-bench").unwrap();
+    command.current_dir(folder).env("AUTOFAS_BENCH_HOME", env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+/// The standard output of a run that succeeds.
+pub fn output(folder: &Path, args: &[&str]) -> String {
+    String::from_utf8(program(folder).args(args).assert().success().get_output().stdout.clone()).unwrap()
+}
+
+/// The standard output of a run with `--json` that succeeds.
+pub fn json(folder: &Path, args: &[&str]) -> Value {
+    serde_json::from_str(&output(folder, &[args, &["--json"]].concat())).unwrap()
+}
+
+/// The messages of a run that fails with `code`.
+pub fn failure(folder: &Path, code: i32, args: &[&str]) -> String {
+    String::from_utf8(program(folder).args(args).assert().code(code).get_output().stderr.clone()).unwrap()
+}
+
+/// `log/` with a synthetic log and `model/` with a package for it, of a network that was never trained.
+pub struct World {
+    folder: tempfile::TempDir,
+    pub network: Network,
+    pub data: Dataset,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings =
+            SynthSettings { requests: 60, candidates: 10, users: 30, items: 40, ..Default::default() };
+        let log = synth::write(&settings, &folder.path().join("log")).unwrap();
+        let rows: Vec<u32> = (0..log.table.rows() as u32).collect();
+        let encoders = Encoders::fit(&log.schema, &log.table, &rows).unwrap();
+        let data = encoders.encode(&log.schema, &log.table).unwrap();
+        let network = network(&log, &data);
+        let metadata = Metadata {
+            schema_hash: log.schema.hash(),
+            encoder_hash: encoders.hash(),
+            subnet: "by-hand".to_owned(),
+            ..Metadata::default()
+        };
+        let model = export::onnx(&network, Layout::UserOnce, &metadata).unwrap();
+        let vectors = TestVectors { inputs: Vec::new(), scores: Vec::new() };
+        export::write_package(&folder.path().join("model"), &model, &log.schema, &encoders, &vectors)
+            .unwrap();
+        Self { folder, network, data }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn read_json(&self, name: &str) -> Value {
+        serde_json::from_slice(&std::fs::read(self.file(name)).unwrap()).unwrap()
+    }
+}
+
+fn network(log: &SynthLog, data: &Dataset) -> Network {
+    let mut rng = rng::generator(1, "test/network");
+    let inputs: Vec<_> = log
+        .schema
+        .features
+        .iter()
+        .zip(&data.features)
+        .map(|(feature, encoded)| {
+            let mut table = |rows: usize| rng::uniforms(rows * feature.width, 1.0, &mut rng);
+            let embedding = match (encoded.slot, &feature.sequence) {
+                (Slot::Number { .. }, _) => Embedding::Number { scale: table(1), missing: table(1) },
+                (Slot::Ids { length, .. }, Some(_)) => {
+                    Embedding::Pooled { rows: table(encoded.cardinality as usize), length }
+                }
+                (Slot::Ids { .. }, None) => Embedding::Table { rows: table(encoded.cardinality as usize) },
+            };
+            NetworkInput {
+                feature: feature.name.clone(),
+                side: feature.kind.side(),
+                width: feature.width,
+                embedding,
+            }
+        })
+        .collect();
+    let from: usize = inputs.iter().map(|input| input.width).sum();
+    let mut dense = |inputs: usize, outputs: usize| Dense {
+        inputs,
+        outputs,
+        weight: rng::uniforms(inputs * outputs, (1.0 / inputs as f32).sqrt(), &mut rng),
+        bias: vec![0.0; outputs],
+    };
+    Network { inputs, layers: vec![dense(from, 8), dense(8, 1)] }
+}

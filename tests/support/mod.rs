@@ -1,0 +1,113 @@
+//! Small random data sets and networks over them.
+
+use autofas_bench::{
+    base::rng,
+    data::{
+        dataset::{Dataset, EncodedFeature, Slot},
+        schema::Side,
+    },
+    learn::network::{Dense, Embedding, Network, NetworkInput},
+};
+use rand::RngExt;
+
+/// What a feature of a sample is.
+#[derive(Debug, Clone, Copy)]
+pub enum Value {
+    /// One id below the cardinality.
+    Id { cardinality: u32 },
+    /// This many ids, some of them padding.
+    Sequence { cardinality: u32, length: usize },
+    /// A number that is sometimes missing.
+    Number,
+}
+
+/// One feature of a sample.
+#[derive(Debug, Clone, Copy)]
+pub struct FeatureSpec {
+    pub side: Side,
+    pub width: usize,
+    pub value: Value,
+}
+
+/// A data set of `rows` random rows with one column set per feature. Ids and numbers are laid out in feature order.
+pub fn dataset(features: &[FeatureSpec], rows: usize, seed: u64) -> Dataset {
+    let mut data = Dataset { labels: vec![0.0; rows], ..Dataset::default() };
+    for (index, feature) in features.iter().enumerate() {
+        let (slot, cardinality) = match feature.value {
+            Value::Number => (Slot::Number { index: data.number_slots }, 0),
+            Value::Id { cardinality } => (Slot::Ids { start: data.id_slots, length: 1 }, cardinality),
+            Value::Sequence { cardinality, length } => {
+                (Slot::Ids { start: data.id_slots, length }, cardinality)
+            }
+        };
+        match slot {
+            Slot::Number { .. } => data.number_slots += 1,
+            Slot::Ids { length, .. } => data.id_slots += length,
+        }
+        data.features.push(EncodedFeature { name: format!("f{index}"), slot, cardinality });
+    }
+    let mut rng = rng::generator(seed, "test/data");
+    for row in 0..rows {
+        for feature in &data.features {
+            match feature.slot {
+                Slot::Number { .. } => data.numbers.push(match rng.random_range(0..4) {
+                    0 => f32::NAN,
+                    _ => rng.random::<f32>() * 16.0 - 8.0,
+                }),
+                Slot::Ids { length, .. } => {
+                    let present = if length == 1 { 1 } else { rng.random_range(0..=length) };
+                    data.ids.extend((0..length).map(|position| {
+                        if position < present { rng.random_range(0..feature.cardinality) } else { 0 }
+                    }));
+                }
+            }
+        }
+        data.labels[row] = f32::from(rng.random::<bool>());
+    }
+    data
+}
+
+/// A random network with these hidden widths that reads the features of [`dataset`].
+pub fn network(features: &[FeatureSpec], hidden: &[usize], seed: u64) -> Network {
+    let mut rng = rng::generator(seed, "test/network");
+    let inputs: Vec<_> = features
+        .iter()
+        .enumerate()
+        .map(|(index, feature)| {
+            let width = feature.width;
+            let mut table = |rows: usize| rng::uniforms(rows * width, 1.0, &mut rng);
+            let embedding = match feature.value {
+                Value::Id { cardinality } => Embedding::Table { rows: table(cardinality as usize) },
+                Value::Sequence { cardinality, length } => {
+                    Embedding::Pooled { rows: table(cardinality as usize), length }
+                }
+                Value::Number => Embedding::Number { scale: table(1), missing: table(1) },
+            };
+            NetworkInput { feature: format!("f{index}"), side: feature.side, width, embedding }
+        })
+        .collect();
+    let mut from = inputs.iter().map(|input| input.width).sum();
+    let layers = hidden
+        .iter()
+        .chain([&1])
+        .map(|&to| {
+            let bound = (1.0 / from as f32).sqrt();
+            let weight = rng::uniforms(from * to, bound, &mut rng);
+            let layer = Dense { inputs: from, outputs: to, weight, bias: rng::uniforms(to, bound, &mut rng) };
+            from = to;
+            layer
+        })
+        .collect();
+    Network { inputs, layers }
+}
+
+/// Features of every kind on both sides, in two widths.
+pub fn every_kind() -> Vec<FeatureSpec> {
+    let values = [Value::Id { cardinality: 7 }, Value::Number, Value::Sequence { cardinality: 5, length: 3 }];
+    let mut features = Vec::new();
+    for (width, side) in [(4, Side::User), (4, Side::Item), (8, Side::Item), (8, Side::User), (4, Side::User)]
+    {
+        features.extend(values.map(|value| FeatureSpec { side, width, value }));
+    }
+    features
+}
