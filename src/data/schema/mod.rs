@@ -217,6 +217,13 @@ impl Schema {
         Ok(schema)
     }
 
+    /// Index of the feature that reads the partition column, if there is one: it tells a network what the teacher's
+    /// routing knows.
+    pub fn partition_feature(&self) -> Option<usize> {
+        let column = self.partition.as_deref()?;
+        self.features.iter().position(|feature| feature.column == column)
+    }
+
     /// SHA-256 of the schema as compact JSON with every default filled in: two files that mean the same have the same
     /// hash.
     pub fn hash(&self) -> String {
