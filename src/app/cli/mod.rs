@@ -25,7 +25,8 @@ use std::process::ExitCode;
 #[command(
     name = "autofas-bench",
     version,
-    max_term_width = 110,
+    // Fixed, so that the help is the same text everywhere.
+    term_width = 100,
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a stated limit was not met."
 )]
 pub struct Cli {
