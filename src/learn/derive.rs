@@ -87,3 +87,98 @@ fn over_budget(budget_ms: f64, space: &SearchSpace, cheapest: &Subnet, prices: &
         found: format!("the smallest derived network {} costs {price}", cheapest.id(space)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        data::schema::{Feature, Schema},
+        learn::fixtures::{schema, space},
+        price::{fixtures::feature, scripted::ScriptedPrices},
+        space::Operator,
+    };
+
+    const LAYERS: ScriptedPrices =
+        ScriptedPrices { slope_ms: 0.01, layer_ms: 0.5, user_share: 1.0, fixed_ms: 1.0 };
+
+    /// Five features of the store, of width 2, whose fetch times are 1 to 5 ms.
+    fn features() -> Vec<Feature> {
+        (1..=5).map(|i| Feature { fetch_ms: f64::from(i), ..feature(&format!("f{i}"), 2) }).collect()
+    }
+
+    fn outcome(theta: [f64; 5]) -> SearchOutcome {
+        let probabilities = vec![vec![0.2, 0.5, 0.3], vec![0.4, 0.4, 0.2]];
+        SearchOutcome { theta: theta.to_vec(), probabilities, epochs: vec![] }
+    }
+
+    fn choose(features: Vec<Feature>, theta: [f64; 5], settings: DeriveSettings) -> Result<Subnet> {
+        let schema = Schema { gamma_ms: 0.1, ..schema(features) };
+        let space = space(&schema, &[&[8, 4, 0], &[0, 4, 8]]);
+        derive(&space, &outcome(theta), &settings, &Prices { schema: &schema, layers: &LAYERS })
+    }
+
+    const THETA: [f64; 5] = [0.3, 0.9, 0.5, 0.6, 0.8];
+
+    #[test]
+    fn a_threshold_keeps_what_lies_above_it_and_top_k_the_strongest() {
+        let of = |settings| choose(features(), THETA, settings).unwrap().features;
+        // 0.5 does not lie above 0.5.
+        assert_eq!(of(DeriveSettings::Threshold { theta: 0.5 }), [1, 3, 4]);
+        assert_eq!(of(DeriveSettings::Threshold { theta: 0.25 }), [0, 1, 2, 3, 4]);
+        assert_eq!(of(DeriveSettings::TopK { k: 2 }), [1, 4]);
+        assert_eq!(of(DeriveSettings::TopK { k: 9 }), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn every_mixop_keeps_its_strongest_operator_and_ties_go_to_the_first() {
+        let subnet = choose(features(), THETA, DeriveSettings::TopK { k: 1 }).unwrap();
+        assert_eq!(subnet.operators, [Operator::Mlp(4), Operator::Zero]);
+        let tied = [0.4, 0.7, 0.7, 0.7, 0.1];
+        assert_eq!(choose(features(), tied, DeriveSettings::TopK { k: 2 }).unwrap().features, [1, 2]);
+    }
+
+    #[test]
+    fn a_budget_takes_as_many_of_the_strongest_as_it_pays_for() {
+        // Layers 4 and 1 on n features: 1 + 0.5 + 0.01·(2n·4) + 0.5 + 0.01·(4·1) ms.
+        let network = |n: f64| 2.04 + 0.08 * n;
+        // By falling θ the fetch times are 2, 5, 4, 3, 1: from the second feature on, the slowest takes 5 ms.
+        let three = 5.0 + 3.0 * 0.1 + network(3.0);
+        let of = |budget_ms| choose(features(), THETA, DeriveSettings::Budget { budget_ms });
+        assert_eq!(of(three + 1e-9).unwrap().features, [1, 3, 4]);
+        assert_eq!(of(three - 1e-9).unwrap().features, [1, 4]);
+        let one = 2.0 + 0.1 + network(1.0);
+        assert_eq!(of(one + 1e-9).unwrap().features, [1]);
+        let refused = of(one - 1e-9).unwrap_err();
+        assert!(matches!(refused, Error::Limit { .. }), "{refused}");
+    }
+
+    #[test]
+    fn must_keep_and_never_overrule_every_rule() {
+        let mut features = features();
+        features[0].must_keep = true;
+        features[1].never = true;
+        let of = |settings| choose(features.clone(), THETA, settings).unwrap().features;
+        assert_eq!(of(DeriveSettings::Threshold { theta: 0.7 }), [0, 4]);
+        assert_eq!(of(DeriveSettings::Threshold { theta: 0.95 }), [0]);
+        assert_eq!(of(DeriveSettings::TopK { k: 2 }), [0, 4]);
+        assert_eq!(of(DeriveSettings::TopK { k: 9 }), [0, 2, 3, 4]);
+        assert_eq!(of(DeriveSettings::Budget { budget_ms: 4.0 }), [0]);
+    }
+
+    #[test]
+    fn a_threshold_above_every_theta_says_what_to_do() {
+        let text =
+            choose(features(), THETA, DeriveSettings::Threshold { theta: 0.9 }).unwrap_err().to_string();
+        assert!(text.contains("[search] lambda"), "{text}");
+    }
+
+    #[test]
+    fn the_price_of_a_subnet_is_its_slowest_fetch_plus_counts_plus_layers() {
+        let schema = Schema { gamma_ms: 0.1, ..schema(features()) };
+        let space = space(&schema, &[&[8, 4, 0], &[0, 4, 8]]);
+        let prices = Prices { schema: &schema, layers: &LAYERS };
+        let subnet = Subnet { features: vec![0, 2], operators: vec![Operator::Zero, Operator::Mlp(8)] };
+        let wanted = 3.0 + 0.2 + 1.0 + (0.5 + 0.01 * 4.0 * 8.0) + (0.5 + 0.01 * 8.0);
+        assert!((price_ms(&space, &subnet, &prices).unwrap() - wanted).abs() < 1e-12);
+    }
+}

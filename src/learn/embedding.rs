@@ -292,5 +292,9 @@ impl Group {
 pub fn rows_in_schema_order(bank: &EmbeddingBank, features: &[usize], weight: &Tensor) -> Result<Tensor> {
     let rows: Vec<u32> = features.iter().flat_map(|&i| bank.columns(i)).map(|column| column as u32).collect();
     let rows = Tensor::new(rows, weight.device()).learn("order rows")?;
-    weight.index_select(&rows, D::Minus2).learn("order rows")
+    // A pair's weights are a slice of a wider matrix.
+    weight.contiguous().and_then(|w| w.index_select(&rows, D::Minus2)).learn("order rows")
 }
+
+#[cfg(test)]
+mod tests;

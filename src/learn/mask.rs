@@ -81,8 +81,16 @@ impl Mask {
     }
 }
 
+/// Gates without gradient of `shape` `[rows, features]`: each is 0 with probability `share`, drawn row by row.
+pub fn missing(shape: (usize, usize), share: f32, rng: &mut Generator) -> Result<Tensor> {
+    let gates = (0..shape.0 * shape.1).map(|_| f32::from(u8::from(rng.random::<f32>() >= share)));
+    Tensor::from_iter(gates, &Device::Cpu)
+        .and_then(|gates| gates.reshape(shape))
+        .learn("draw missing features")
+}
+
 /// Multiplies each feature's columns by its gate: `[rows, width]` from embeddings `[rows, width]`, gates
-/// `[1, features]` and the bank's expansion `[features, width]`.
+/// `[1, features]` (or `[rows, features]`) and the bank's expansion `[features, width]`.
 pub fn apply(embedded: &Tensor, gates: &Tensor, expansion: &Tensor) -> Result<Tensor> {
     gates.matmul(expansion).and_then(|row| embedded.broadcast_mul(&row)).learn("mask embeddings")
 }

@@ -11,6 +11,8 @@
 
 pub mod derive;
 pub mod embedding;
+#[cfg(test)]
+mod fixtures;
 pub mod losses;
 pub mod mask;
 pub mod metrics;
@@ -21,6 +23,8 @@ mod network_file;
 pub mod optimizer;
 pub mod params;
 pub mod price_term;
+#[cfg(test)]
+mod reference;
 pub mod search;
 pub mod settings;
 pub mod student;

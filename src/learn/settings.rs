@@ -62,6 +62,9 @@ pub struct TeacherSettings {
     pub shared: Vec<usize>,
     /// Widths of the layers that each partition has for itself, before its output node.
     pub partition: Vec<usize>,
+    /// Share of whole features that each row of a training step misses. A teacher that never misses one spreads what
+    /// twins say over both, so that its frozen layers cannot do without either.
+    pub feature_dropout: f32,
     /// Teachers with different seeds whose mean score is r(x).
     pub ensemble: usize,
     /// How it is fitted.
@@ -71,7 +74,13 @@ pub struct TeacherSettings {
 
 impl Default for TeacherSettings {
     fn default() -> Self {
-        Self { shared: vec![256, 128], partition: vec![64], ensemble: 1, train: TrainSettings::default() }
+        Self {
+            shared: vec![256, 128],
+            partition: vec![64],
+            feature_dropout: 0.0,
+            ensemble: 1,
+            train: TrainSettings::default(),
+        }
     }
 }
 
@@ -80,6 +89,7 @@ impl TeacherSettings {
     pub fn check(&self) -> Checked {
         check::widths("shared", &self.shared)?;
         check::widths("partition", &self.partition)?;
+        check::share_below_one("feature_dropout", f64::from(self.feature_dropout))?;
         check::at_least("ensemble", self.ensemble, 1)?;
         self.train.check()
     }

@@ -114,3 +114,35 @@ impl Trainable for Student<'_> {
         super::values(&sigmoid(&logits).learn("score a batch")?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::{
+        embedding::input_features,
+        fixtures::{every_row, mixed, scramble},
+    };
+
+    #[test]
+    fn the_plain_network_scores_as_the_student_does() {
+        let (schema, loaded) = mixed();
+        let data = &loaded.dataset;
+        let rows = every_row(data);
+        for (chosen, widths) in [(vec![0, 1, 2, 3, 4, 5, 6, 7], vec![6, 5]), (vec![1, 2, 5, 7], vec![])] {
+            let features = input_features(&schema.features, &chosen, data).unwrap();
+            let settings = TrainSettings::default();
+            let student = Student::new(features, &widths, &settings, Lesson::Labels, 1).unwrap();
+            scramble(student.params());
+            let network = student.to_network().unwrap();
+            let names: Vec<&str> = network.inputs.iter().map(|input| input.feature.as_str()).collect();
+            let wanted: Vec<&str> = chosen.iter().map(|&i| schema.features[i].name.as_str()).collect();
+            assert_eq!(names, wanted);
+            let scores = student.scores(&Batch::of(data, &rows)).unwrap();
+            let plain = network.score(data, &rows).unwrap();
+            assert!(scores.iter().any(|s| (s - scores[0]).abs() > 0.1), "scores that are all alike");
+            for (a, b) in scores.iter().zip(plain) {
+                assert!((a - b).abs() < 1e-5, "{a} {b}");
+            }
+        }
+    }
+}

@@ -112,3 +112,73 @@ pub fn one_hot(space: &SearchSpace, subnet: &Subnet) -> Result<Vec<Tensor>> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        data::dataset::Batch,
+        learn::{
+            embedding::input_features,
+            fixtures::{every_row, mixed, scramble, space},
+            network::Network,
+            settings::TeacherSettings,
+            teacher::{Teacher, masked},
+            train::Trainable,
+            values,
+        },
+    };
+    use candle_nn::ops::sigmoid;
+
+    fn mlp(width: usize) -> Operator {
+        Operator::Mlp(width)
+    }
+
+    #[test]
+    fn a_derived_networks_output_equals_the_supernets_when_all_mass_lies_on_its_path() {
+        let (schema, loaded) = mixed();
+        let data = &loaded.dataset;
+        // A width of 37 is that of the input, with which it must not be confused.
+        let space = space(&schema, &[&[5, 0, 37], &[37, 5, 0], &[0, 7, 5]]);
+        let every: Vec<usize> = (0..space.features.len()).collect();
+        let features = input_features(&space.features, &every, data).unwrap();
+        let settings = TeacherSettings::default();
+        let teacher = Teacher::new(features, data.partition_count, &settings, 1).unwrap();
+        assert_eq!(teacher.bank().width(), 37);
+        let mut params = Params::new(1);
+        let supernet = Supernet::new(&space, teacher.bank().width(), &mut params).unwrap();
+        scramble(teacher.params());
+        scramble(&params);
+        let zero = Operator::Zero;
+        for (features, operators) in [
+            (every.clone(), [mlp(5), mlp(37), mlp(7)]),
+            (vec![0, 2, 3, 7], [zero, mlp(5), mlp(5)]),
+            (vec![1, 4, 6], [mlp(37), zero, mlp(7)]),
+            (vec![0, 1, 2, 5], [mlp(5), mlp(5), zero]),
+            (vec![2, 5], [zero, zero, mlp(7)]),
+            (vec![7], [mlp(37), zero, zero]),
+            (vec![0, 3, 4, 6], [zero, zero, zero]),
+        ] {
+            let subnet = Subnet { features, operators: operators.to_vec() };
+            let kept = |i: usize| subnet.features.contains(&i);
+            let inputs = teacher.bank().to_plain().unwrap().into_iter().enumerate();
+            let network = Network {
+                inputs: inputs.filter(|(i, _)| kept(*i)).map(|(_, input)| input).collect(),
+                layers: supernet.inherit(&subnet, teacher.bank()).unwrap(),
+            };
+            let rows = every_row(data);
+            let gates: Vec<f32> = every.iter().map(|&i| f32::from(u8::from(kept(i)))).collect();
+            let gates = Tensor::from_vec(gates, (1, every.len()), &Device::Cpu).unwrap();
+            let embedded = teacher.embed(&Batch::of(data, &rows)).unwrap();
+            let input = masked(&teacher, &embedded, &gates).unwrap();
+            let logits = supernet.forward(&input, &one_hot(&space, &subnet).unwrap()).unwrap();
+            let wanted = values(&sigmoid(&logits).unwrap()).unwrap();
+            let found = network.score(data, &rows).unwrap();
+            let spread = found.iter().fold(0f32, |most, x| most.max((x - found[0]).abs()));
+            assert!(spread > 0.1, "{subnet:?}: scores that are all alike compare nothing");
+            for (found, wanted) in found.iter().zip(wanted) {
+                assert!((found - wanted).abs() < 1e-5, "{subnet:?}: {found} {wanted}");
+            }
+        }
+    }
+}

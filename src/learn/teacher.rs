@@ -125,7 +125,12 @@ impl Trainable for Teacher {
     }
 
     fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
-        let embedded = self.bank.forward(batch)?;
+        let mut embedded = self.bank.forward(batch)?;
+        if self.settings.feature_dropout > 0.0 {
+            let shape = (batch.rows(), self.bank.features().len());
+            let gates = mask::missing(shape, self.settings.feature_dropout, &mut self.dropout_rng)?;
+            embedded = mask::apply(&embedded, &gates, &self.expansion)?;
+        }
         let train = &self.settings.train;
         let mut mode = Mode::Train { dropout: train.embedding_dropout, rng: &mut self.dropout_rng };
         let embedded = dropout(embedded, &mut mode)?;

@@ -100,7 +100,8 @@ pub fn fit(
     Ok(FitReport { best_epoch, metrics, epochs })
 }
 
-fn optimizer(params: &Params, settings: &TrainSettings) -> AdamW {
+/// AdamW over all parameters, with the decay that embeddings and dense layers have.
+pub(super) fn optimizer(params: &Params, settings: &TrainSettings) -> AdamW {
     let mut optimizer = AdamW::default();
     for (name, var) in params.iter() {
         let weight_decay = if name.starts_with("embedding.") {
@@ -146,3 +147,6 @@ pub(super) fn labels_and_weights(batch: &Batch) -> Result<(Tensor, Tensor)> {
     let tensor = |values: &[f32]| Tensor::new(values, &Device::Cpu).learn("read labels");
     Ok((tensor(&batch.labels)?, tensor(&batch.weights)?))
 }
+
+#[cfg(test)]
+mod tests;

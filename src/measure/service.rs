@@ -323,7 +323,7 @@ mod tests {
             let mut log = self.script.log.lock().unwrap();
             log.push(self.ms);
             let slower = 1.0 + self.script.drift * log.len() as f64;
-            let interrupted = if log.len() % 9 == 0 { 50.0 } else { 0.0 };
+            let interrupted = if log.len().is_multiple_of(9) { 50.0 } else { 0.0 };
             let ms = self.ms as f64 * slower * inputs.candidates as f64 / 100.0 + interrupted;
             self.script.clock.pass(Duration::from_secs_f64(ms / 1e3));
             Ok(())

@@ -1,10 +1,10 @@
 //! When requests come: as recorded, at random (Poisson) or at constant distance. Drawn before any clock starts.
 
-use super::timestamp;
-use crate::base::{Error, Result, error::Place, rng};
+use super::recorded;
+use crate::base::{Error, Result, rng};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Where arrival times come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ impl Arrivals {
         match self {
             Self::Recorded { file, time_column, candidates_column, speed } => {
                 let speed = positive(*speed, "the speed factor")?;
-                let mut schedule = recorded(file, time_column, candidates_column.as_deref(), requests)?;
+                let mut schedule = recorded::read(file, time_column, candidates_column.as_deref(), requests)?;
                 for offset in &mut schedule.offsets_us {
                     *offset = (*offset as f64 / speed).round() as u64;
                 }
@@ -100,67 +100,6 @@ fn positive(value: f64, what: &str) -> Result<f64> {
         return Ok(value);
     }
     Err(Error::usage(format!("{what} is {value}"), "give a number above 0"))
-}
-
-fn recorded(file: &Path, time: &str, candidates: Option<&str>, requests: usize) -> Result<Schedule> {
-    let broken =
-        |place: Place, problem: String, fix: &str| Error::input(file, place, problem, fix.to_owned());
-    let mut reader = csv::Reader::from_path(file).map_err(|e| {
-        broken(Place::whole(), format!("cannot be opened ({e})"), "name a readable CSV file with a header")
-    })?;
-    let header = reader
-        .headers()
-        .map_err(|e| broken(Place::whole(), format!("has no readable header ({e})"), "add a header line"))?
-        .clone();
-    let column = |name: &str| {
-        header.iter().position(|h| h.trim() == name).ok_or_else(|| {
-            let known: Vec<_> = header.iter().collect();
-            broken(
-                Place::field(name),
-                format!("no such column; there are {}", known.join(", ")),
-                "name one of them",
-            )
-        })
-    };
-    let (time_index, count_index) = (column(time)?, candidates.map(column).transpose()?);
-    let (mut times, mut counts) = (Vec::<i64>::new(), Vec::new());
-    for (record, row) in reader.records().take(requests).zip(1..) {
-        let record = record.map_err(|e| {
-            broken(Place::row(row), format!("not a row of the header's columns ({e})"), "mend the row")
-        })?;
-        let text = &record[time_index];
-        let at = timestamp::parse_us(text).ok_or_else(|| {
-            broken(
-                Place::cell(time, row),
-                format!("`{text}` is not a time"),
-                "write it as 2023-11-16 18:17:03.97996 or as seconds",
-            )
-        })?;
-        if times.last().is_some_and(|&last| at < last) {
-            return Err(broken(
-                Place::cell(time, row),
-                "earlier than the row before".into(),
-                "sort the file by time",
-            ));
-        }
-        times.push(at);
-        if let (Some(index), Some(name)) = (count_index, candidates) {
-            counts.push(record[index].trim().parse().map_err(|_| {
-                broken(
-                    Place::cell(name, row),
-                    format!("`{}` is not a number of candidates", &record[index]),
-                    "write a whole number",
-                )
-            })?);
-        }
-    }
-    let &first = times
-        .first()
-        .ok_or_else(|| broken(Place::whole(), "no arrivals".into(), "record at least one request"))?;
-    Ok(Schedule {
-        offsets_us: times.into_iter().map(|at| at.abs_diff(first)).collect(),
-        candidates: count_index.map(|_| counts),
-    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod issue;
 pub mod make;
 pub mod popularity;
+mod recorded;
 pub mod recorder;
 pub mod summary;
 pub mod timestamp;

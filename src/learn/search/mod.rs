@@ -4,18 +4,20 @@
 //! block the supernet sees the same masked embeddings as constants. A warm-up trains the supernet's weights first,
 //! with α and θ at rest and no latency, because a zero operator is free and would win while the others know nothing.
 
+mod step;
+
+pub(in crate::learn) use step::Phase;
+
 use super::{
-    Learn, losses,
-    mask::{Mask, THETA},
+    Learn,
+    mask::Mask,
     metrics::Metrics,
-    optimizer::{AdamW, Rates},
     params::{Params, Snapshot},
     price_term::{Prices, probability_values},
-    scalar,
-    settings::{GradientBlock, PriceFirstLayer, SearchSettings},
-    supernet::{ALPHA, Supernet},
+    settings::SearchSettings,
+    supernet::Supernet,
     teacher::{FrozenTeacher, Teacher, masked},
-    train::{Rows, finite, labels_and_weights, metrics_of},
+    train::{Rows, finite, metrics_of},
     values,
 };
 use crate::{
@@ -86,12 +88,6 @@ pub struct Search<'a> {
     masks_rng: Generator,
 }
 
-/// Which parameters a step moves, and what it pays.
-enum Phase<'a> {
-    WarmUp,
-    Search { prices: &'a Prices<'a>, ramp: f64, progress: f64 },
-}
-
 impl<'a> Search<'a> {
     /// θ = 0.5, α = 0 and seeded weights.
     pub fn new(space: &SearchSpace, scene: Scene<'a>) -> Result<Self> {
@@ -101,6 +97,24 @@ impl<'a> Search<'a> {
         let frozen = scene.teacher.frozen();
         let masks_rng = rng::generator(scene.seed, "masks");
         Ok(Self { scene, frozen, params, supernet, mask, masks_rng })
+    }
+
+    /// θ, α and the supernet's weights.
+    #[cfg(test)]
+    pub(super) fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The gates.
+    #[cfg(test)]
+    pub(super) fn mask(&self) -> &Mask {
+        &self.mask
+    }
+
+    /// The network that is searched in.
+    #[cfg(test)]
+    pub(super) fn supernet(&self) -> &Supernet {
+        &self.supernet
     }
 
     /// Trains the weights alone. It does not depend on prices, so rounds with other prices can share it.
@@ -198,75 +212,6 @@ impl<'a> Search<'a> {
             .collect()
     }
 
-    /// One step of (8). Returns Loss1 and Loss2.
-    fn step(&mut self, batch: &Batch, phase: &Phase, optimizer: &mut AdamW) -> Result<(f64, f64)> {
-        let settings = self.scene.settings;
-        let progress = match phase {
-            Phase::WarmUp => 0.0,
-            Phase::Search { progress, .. } => *progress,
-        };
-        let gates = self.mask.draw(&settings.gate, progress, &mut self.masks_rng)?;
-        let terms = self.terms(batch, &gates, phase)?;
-        let loss = match &terms.loss1 {
-            Some(loss1) => (loss1 + &terms.loss2).learn("add Loss1 and Loss2")?,
-            None => terms.loss2.clone(),
-        };
-        optimizer.step(&loss.backward().learn("differentiate the loss")?, 1.0)?;
-        let loss1 = terms.loss1.as_ref().map_or(Ok(0.0), scalar)?;
-        Ok((loss1, scalar(&terms.loss2)?))
-    }
-
-    /// Loss1 and Loss2 of a batch under the drawn gates `[1, features]`.
-    fn terms(&self, batch: &Batch, gates: &Tensor, phase: &Phase) -> Result<Terms> {
-        let settings = self.scene.settings;
-        let embedded = self.scene.teacher.embed(batch)?;
-        let gated = masked(self.scene.teacher, &embedded, gates)?;
-        let input = match settings.gradient_block {
-            GradientBlock::On => gated.detach(),
-            GradientBlock::Off => gated.clone(),
-        };
-        let (labels, weights) = labels_and_weights(batch)?;
-        let p = self.supernet.probabilities()?;
-        let logits = self.supernet.forward(&input, &p)?;
-        let soft: Vec<f32> = batch.index.iter().map(|&row| self.scene.soft[row as usize]).collect();
-        let soft = Tensor::new(soft, &Device::Cpu).learn("read the teacher's scores")?;
-        let ranking = losses::cross_entropy(&logits, &labels, &weights)?;
-        let distilled = losses::distillation(&soft, &sigmoid(&logits).learn("score a batch")?)?;
-        let mut loss2 = weigh(&ranking, 1.0 - settings.lambda1)?;
-        loss2 = (loss2 + weigh(&distilled, settings.lambda1)?).learn("add losses")?;
-        let Phase::Search { prices, ramp, .. } = phase else { return Ok(Terms { loss1: None, loss2 }) };
-
-        let theta = self.mask.theta()?;
-        let theta_values: Vec<f64> = values(&theta)?.into_iter().map(f64::from).collect();
-        let expected = prices.expected(self.supernet.space(), &theta_values, &probability_values(&p)?)?;
-        let latency2 = prices.loss2_term(&expected, &p)?;
-        loss2 = (loss2 + weigh(&latency2, settings.lambda2 * ramp)?).learn("add losses")?;
-        let ranking1 =
-            losses::cross_entropy(&self.frozen.forward(&gated, &batch.partitions)?, &labels, &weights)?;
-        let joint = settings.price_first_layer == PriceFirstLayer::Joint;
-        let latency1 = prices.loss1_term(self.supernet.space(), &expected, &theta, joint)?;
-        let loss1 = (ranking1 + weigh(&latency1, settings.lambda * ramp)?).learn("add losses")?;
-        Ok(Terms { loss1: Some(loss1), loss2 })
-    }
-
-    fn optimizer(&self, theta_rate: f64, alpha_rate: f64) -> AdamW {
-        let settings = self.scene.settings;
-        let mut optimizer = AdamW::default();
-        for (name, var) in self.params.iter() {
-            let rates = if name == THETA {
-                Rates { learning_rate: theta_rate, weight_decay: 0.0 }
-            } else if name.starts_with(ALPHA) {
-                Rates { learning_rate: alpha_rate, weight_decay: 0.0 }
-            } else {
-                Rates { learning_rate: settings.learning_rate, weight_decay: settings.weight_decay }
-            };
-            if rates.learning_rate > 0.0 {
-                optimizer.add(var, rates);
-            }
-        }
-        optimizer
-    }
-
     fn epoch_report(&self, epoch: usize, loss1: f64, loss2: f64, prices: &Prices) -> Result<SearchEpoch> {
         let p = self.supernet.probabilities()?;
         let theta = self.mask.theta_values()?;
@@ -291,13 +236,4 @@ impl<'a> Search<'a> {
             expected_features: theta.iter().sum(),
         })
     }
-}
-
-struct Terms {
-    loss1: Option<Tensor>,
-    loss2: Tensor,
-}
-
-fn weigh(term: &Tensor, weight: f64) -> Result<Tensor> {
-    (term * weight).learn("weigh a loss")
 }

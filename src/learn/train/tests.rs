@@ -1,0 +1,178 @@
+use super::*;
+use crate::{
+    base::{progress::Silent, rng},
+    data::{
+        dataset::{EncodedFeature, Slot},
+        schema::Side,
+    },
+    learn::{
+        embedding::InputFeature,
+        fixtures::every_row,
+        student::{Lesson, Student},
+        values,
+    },
+};
+use std::cell::Cell;
+
+/// Two ids of 0 to 3; the label is 1 where just one of them is odd.
+fn toy() -> (Dataset, Split) {
+    let mut data = Dataset { id_slots: 2, partition_count: 1, ..Dataset::default() };
+    for index in 0..2 {
+        let slot = Slot::Ids { start: index, length: 1 };
+        data.features.push(EncodedFeature { name: format!("f{index}"), slot, cardinality: 4 });
+    }
+    for row in 0..640u32 {
+        let (a, b) = (row % 4, row / 4 % 4);
+        data.ids.extend([a, b]);
+        data.labels.push(((a ^ b) % 2) as f32);
+    }
+    data.weights = vec![1.0; data.rows()];
+    data.partitions = vec![0; data.rows()];
+    let mut rows = every_row(&data);
+    rng::shuffle(&mut rows, &mut rng::generator(1, "toy"));
+    let train = rows.split_off(128);
+    (data, Split { train, valid: rows })
+}
+
+fn student(data: &Dataset, settings: &TrainSettings, seed: u64) -> Student<'static> {
+    let feature = |f: &EncodedFeature| InputFeature {
+        name: f.name.clone(),
+        side: Side::Item,
+        width: 4,
+        slot: f.slot,
+        cardinality: f.cardinality,
+    };
+    let features = data.features.iter().map(feature).collect();
+    Student::new(features, &[16, 8], settings, Lesson::Labels, seed).unwrap()
+}
+
+fn settings() -> TrainSettings {
+    TrainSettings {
+        learning_rate: 0.02,
+        batch_size: 64,
+        max_epochs: 30,
+        patience: 8,
+        ..TrainSettings::default()
+    }
+}
+
+#[test]
+fn features_that_act_only_together_are_learned() {
+    let (data, split) = toy();
+    let rows = Rows { data: &data, split: &split };
+    let mut student = student(&data, &settings(), 1);
+    let report = fit(&mut student, rows, &settings(), 1, &Silent).unwrap();
+    assert!(report.metrics.auc.unwrap() > 0.95, "{report:?}");
+    assert!(report.epochs[0].metrics.auc.unwrap() < 0.95);
+    // What is reported is what the network that was kept does.
+    let scores = score_rows(&student, &data, &split.valid).unwrap();
+    assert_eq!(metrics_of(&scores, &data, &split.valid), report.metrics);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
+    let (data, split) = toy();
+    let rows = Rows { data: &data, split: &split };
+    let settings = TrainSettings { max_epochs: 2, ..settings() };
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = |weights_seed, order_seed| {
+        let mut student = student(&data, &settings, weights_seed);
+        fit(&mut student, rows, &settings, order_seed, &Silent).unwrap();
+        let path = folder.path().join("w.safetensors");
+        student.params().save(&path).unwrap();
+        crate::base::fsio::read(&path).unwrap()
+    };
+    assert_eq!(bytes(1, 1), bytes(1, 1));
+    assert_ne!(bytes(1, 1), bytes(2, 1));
+    assert_ne!(bytes(1, 1), bytes(1, 2));
+}
+
+/// A network whose validation AUC follows a script, and whose weight counts the steps.
+struct Scripted {
+    params: Params,
+    steps: f32,
+    aucs: Vec<f64>,
+    epoch: Cell<usize>,
+}
+
+impl Scripted {
+    fn new(aucs: &[f64]) -> Self {
+        let mut params = Params::new(1);
+        params.constant("w", 1, 0.0).unwrap();
+        Self { params, steps: 0.0, aucs: aucs.to_vec(), epoch: Cell::new(0) }
+    }
+
+    fn weight(&self) -> f32 {
+        values(self.params.iter().next().unwrap().1).unwrap()[0]
+    }
+}
+
+impl Trainable for Scripted {
+    fn params(&self) -> &Params {
+        &self.params
+    }
+
+    fn loss(&mut self, _: &Batch) -> Result<Tensor> {
+        self.steps += 1.0;
+        self.params.set("w", vec![self.steps])?;
+        let (_, w) = self.params.iter().next().unwrap();
+        (w.as_tensor() * 0.0).and_then(|w| w.sum_all()).learn("pretend")
+    }
+
+    /// Scores of one positive and ten negatives, of which the wanted share lies below the positive.
+    fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {
+        let auc = self.aucs[self.epoch.replace(self.epoch.get() + 1)];
+        let below = (auc * 10.0).round() as usize;
+        let negative = |i: usize| if i < below { 0.1 } else { 0.9 };
+        let mut negatives = 0;
+        let score = |&label: &f32| {
+            if label > 0.5 {
+                return 0.5;
+            }
+            negatives += 1;
+            negative(negatives - 1)
+        };
+        Ok(batch.labels.iter().map(score).collect())
+    }
+}
+
+/// Ten rows in two batches of five to train on; one positive and ten negatives to validate on.
+fn scripted(aucs: &[f64], settings: TrainSettings) -> (Scripted, FitReport) {
+    let rows = 21;
+    let mut labels = vec![0.0; rows];
+    labels[15] = 1.0;
+    let (weights, partitions) = (vec![1.0; rows], vec![0; rows]);
+    let data = Dataset { labels, weights, partitions, partition_count: 1, ..Dataset::default() };
+    let split = Split { train: (0..10).collect(), valid: (10..21).collect() };
+    let mut model = Scripted::new(aucs);
+    let settings = TrainSettings { batch_size: 5, ..settings };
+    let report = fit(&mut model, Rows { data: &data, split: &split }, &settings, 1, &Silent).unwrap();
+    (model, report)
+}
+
+#[test]
+fn training_stops_without_progress_and_goes_back_to_the_best_epoch() {
+    let settings = TrainSettings { patience: 2, max_epochs: 9, ..TrainSettings::default() };
+    let (model, report) = scripted(&[0.6, 0.5, 0.8, 0.8, 0.7, 0.9], settings);
+    assert_eq!((report.best_epoch, report.epochs.len()), (3, 5));
+    assert_eq!(report.metrics.auc, Some(0.8));
+    // Two steps an epoch: the weight is that after the sixth.
+    assert_eq!(model.weight(), 6.0);
+}
+
+#[test]
+fn training_ends_with_the_last_epoch_when_auc_still_rises() {
+    let settings = TrainSettings { patience: 1, max_epochs: 3, ..TrainSettings::default() };
+    let (model, report) = scripted(&[0.6, 0.7, 0.8, 0.9], settings);
+    assert_eq!((report.best_epoch, report.epochs.len(), model.weight()), (3, 3, 6.0));
+}
+
+#[test]
+fn a_loss_that_is_no_number_is_an_error_with_its_epoch() {
+    let (mut data, split) = toy();
+    data.weights[split.train[0] as usize] = f32::NAN;
+    let mut student = student(&data, &settings(), 1);
+    let failed = fit(&mut student, Rows { data: &data, split: &split }, &settings(), 1, &Silent);
+    let text = failed.unwrap_err().to_string();
+    assert!(text.contains("NaN in epoch 1") && text.contains("learning rate"), "{text}");
+}
