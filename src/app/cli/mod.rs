@@ -44,7 +44,7 @@ enum Verb {
     /// Write a network of a run as an ONNX package, proved against its reference in every engine
     Export(export::ExportArgs),
     /// Replay recorded traffic into an exported model: real latency on each engine
-    Replay(replay::ReplayArgs),
+    Replay(Box<replay::ReplayArgs>),
     /// Make or describe a trace of requests
     #[command(subcommand)]
     Trace(trace::TraceVerb),
