@@ -3,6 +3,7 @@
 mod config;
 mod data;
 mod doctor;
+mod run;
 mod serving;
 mod usage;
 mod world;

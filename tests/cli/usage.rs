@@ -3,8 +3,11 @@
 use crate::world::{failure, output, program};
 use std::{path::Path, process::Stdio};
 
-const VERBS: [&[&str]; 10] = [
+const VERBS: [&[&str]; 13] = [
     &["iterate"],
+    &["export"],
+    &["table", "probe"],
+    &["table", "merge"],
     &["replay"],
     &["trace", "make"],
     &["trace", "show"],

@@ -25,7 +25,8 @@ use std::process::ExitCode;
 #[command(
     name = "autofas-bench",
     version,
-    max_term_width = 110,
+    // Fixed, so that the help is the same text everywhere.
+    term_width = 100,
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a stated limit was not met."
 )]
 pub struct Cli {
@@ -43,7 +44,7 @@ enum Verb {
     /// Write a network of a run as an ONNX package, proved against its reference in every engine
     Export(export::ExportArgs),
     /// Replay recorded traffic into an exported model: real latency on each engine
-    Replay(replay::ReplayArgs),
+    Replay(Box<replay::ReplayArgs>),
     /// Make or describe a trace of requests
     #[command(subcommand)]
     Trace(trace::TraceVerb),

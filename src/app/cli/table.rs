@@ -25,7 +25,7 @@ use std::path::PathBuf;
 #[derive(Debug, Subcommand)]
 pub enum TableVerb {
     /// Measure every layer that the networks of an experiment can have
-    Probe(ProbeArgs),
+    Probe(Box<ProbeArgs>),
     /// Join tables of several hosts or engines
     Merge(MergeArgs),
     /// Print a table: what was probed, and what whole networks taught about it

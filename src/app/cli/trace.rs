@@ -12,7 +12,7 @@ use std::path::PathBuf;
 #[derive(Debug, Subcommand)]
 pub enum TraceVerb {
     /// Make a trace from a data set and recorded or random arrivals
-    Make(MakeArgs),
+    Make(Box<MakeArgs>),
     /// Describe a trace
     Show(ShowArgs),
 }
