@@ -102,7 +102,9 @@ impl Stage {
     fn search(&self) -> Search<'_> {
         let rows = Rows { data: &self.data, split: &self.split };
         let (teacher, soft, settings) = (&self.teacher, &self.soft[..], &self.settings);
-        let search = Search::new(&self.space, Scene { rows, held_out: None, teacher, soft, settings, seed: 1 }).unwrap();
+        let search =
+            Search::new(&self.space, Scene { rows, held_out: None, teacher, soft, settings, seed: 1 })
+                .unwrap();
         set_all(search.params(), |name| parameter(&self.reference, "weights", name));
         search
     }
