@@ -98,10 +98,10 @@ fn embeddings_and_dense_layers_decay_each_at_its_own_rate() {
         ..TrainSettings::default()
     };
     let all: Vec<&Tensor> = params.iter().map(|(_, var)| var.as_tensor()).collect();
-    let loss = (Tensor::cat(&all, 0).unwrap() * 0.0).unwrap().sum_all().unwrap();
+    let loss = Tensor::cat(&all, 0).unwrap().neg().unwrap().relu().unwrap().sum_all().unwrap();
     optimizer(&params, &settings).step(&loss.backward().unwrap(), 1.0).unwrap();
     let after: Vec<f32> = params.iter().map(|(_, var)| values(var).unwrap()[0]).collect();
-    // w·(1 − rate·decay), without a gradient.
+    // w·(1 − rate·decay): the gradient of relu(−1) is 0.
     assert!((after[0] - 0.8).abs() < 1e-6 && (after[1] - 0.95).abs() < 1e-6, "{after:?}");
 }
 
