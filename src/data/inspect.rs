@@ -8,7 +8,7 @@ use super::{
     schema::{Encoding, Feature, Kind, Schema, Source},
     table::RawTable,
 };
-use crate::base::{Result, rank::mid_ranks};
+use crate::base::{Result, rank::auc};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -203,17 +203,6 @@ impl FeatureCodes {
     }
 }
 
-/// Probability that a random positive scores above a random negative, ties counting half; none when a class is missing.
-pub(crate) fn auc(scores: &[f32], labels: &[f32]) -> Option<f64> {
-    let positives = labels.iter().filter(|&&y| y > 0.5).count() as f64;
-    let negatives = labels.len() as f64 - positives;
-    let scores: Vec<f64> = scores.iter().map(|&s| f64::from(s)).collect();
-    let ranks = mid_ranks(&scores);
-    let sum: f64 = ranks.iter().zip(labels).filter(|(_, y)| **y > 0.5).map(|(rank, _)| rank).sum();
-    (positives * negatives > 0.0)
-        .then(|| (sum - positives * (positives + 1.0) / 2.0) / (positives * negatives))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,12 +246,5 @@ mod tests {
         assert_eq!((price.distinct, price.missing_share), (2, 0.5));
         assert!((price.auc.unwrap() - 0.875).abs() < 1e-12);
         assert_eq!((tags.distinct, tags.auc), (2, Some(0.5)));
-    }
-
-    #[test]
-    fn auc_of_hand_made_scores() {
-        assert_eq!(auc(&[0.1, 0.4, 0.35, 0.8], &[0.0, 0.0, 1.0, 1.0]), Some(0.75));
-        assert_eq!(auc(&[0.5, 0.5], &[0.0, 1.0]), Some(0.5));
-        assert_eq!(auc(&[0.5, 0.6], &[1.0, 1.0]), None);
     }
 }

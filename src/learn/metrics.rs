@@ -2,7 +2,7 @@
 //!
 //! Labels are 0 or 1 (anything above 0.5 counts as positive), scores are probabilities.
 
-use crate::base::rank::mid_ranks;
+pub use crate::base::rank::auc;
 use serde::{Deserialize, Serialize};
 
 /// The metrics that every trained model is reported with.
@@ -29,25 +29,6 @@ impl Metrics {
 
 fn positive(label: f32) -> bool {
     label > 0.5
-}
-
-/// Probability that a random positive scores above a random negative; ties count half.
-///
-/// AUC = (Σ ranks of the positives − P(P+1)/2) / (P·N), with mid-ranks. None when a class is missing or a score is
-/// NaN: a network that diverged has no AUC.
-pub fn auc(scores: &[f32], labels: &[f32]) -> Option<f64> {
-    if scores.iter().any(|s| s.is_nan()) {
-        return None;
-    }
-    let positives = labels.iter().filter(|&&y| positive(y)).count() as f64;
-    let negatives = labels.len() as f64 - positives;
-    if positives == 0.0 || negatives == 0.0 {
-        return None;
-    }
-    let scores: Vec<f64> = scores.iter().map(|&s| f64::from(s)).collect();
-    let ranks = mid_ranks(&scores);
-    let sum: f64 = ranks.iter().zip(labels).filter(|&(_, &y)| positive(y)).map(|(rank, _)| rank).sum();
-    Some((sum - positives * (positives + 1.0) / 2.0) / (positives * negatives))
 }
 
 /// Mean of the groups' AUC, each weighted by its number of rows; groups with one class only are left out.

@@ -151,6 +151,9 @@ pub struct SearchSettings {
     pub warmup_epochs: usize,
     /// Rows per step; one mask is drawn per step.
     pub batch_size: usize,
+    /// Share of the training rows that the teacher never sees and Loss1 judges the masks on; 0 judges them on the rows
+    /// that the teacher was trained on, as in the paper.
+    pub held_out: f64,
     /// Step size of Adam for the supernet's weights.
     pub learning_rate: f64,
     /// Decoupled weight decay of the supernet's weights.
@@ -181,6 +184,7 @@ impl Default for SearchSettings {
             epochs: 2,
             warmup_epochs: 1,
             batch_size: 2048,
+            held_out: 0.1,
             learning_rate: 1e-3,
             weight_decay: 0.0,
             theta_learning_rate: 0.02,
@@ -201,6 +205,7 @@ impl SearchSettings {
     pub fn check(&self) -> Checked {
         check::at_least("epochs", self.epochs, 1)?;
         check::at_least("batch_size", self.batch_size, 1)?;
+        check::share_below_one("held_out", self.held_out)?;
         check::positive("learning_rate", self.learning_rate)?;
         check::not_negative("weight_decay", self.weight_decay)?;
         check::positive("theta_learning_rate", self.theta_learning_rate)?;

@@ -117,6 +117,35 @@ impl FrozenTeacher {
     pub fn forward(&self, masked: &Tensor, partitions: &[u32]) -> Result<Tensor> {
         run(&self.shared, &self.heads, masked, partitions, &mut Mode::Evaluate)
     }
+
+    /// Logits `[rows]` when a feature tells the partition and `gate` `[1, 1]` says whether it is there:
+    /// gate·own + (1 − gate)·Σ_p share_p·logit_p.
+    ///
+    /// Routing knows the partition whatever the mask, a derived network does not: without this, the feature would
+    /// seem worthless.
+    pub fn forward_where_known(
+        &self,
+        masked: &Tensor,
+        partitions: &[u32],
+        gate: &Tensor,
+        shares: &[f32],
+    ) -> Result<Tensor> {
+        let x = self.shared.forward(masked, &mut Mode::Evaluate)?;
+        let mut all = Vec::with_capacity(self.heads.len());
+        for head in &self.heads {
+            let hidden = head.hidden.forward(&x, &mut Mode::Evaluate)?;
+            all.push(head.output.forward(&hidden).learn("run a partition")?);
+        }
+        let mut own = vec![0f32; partitions.len() * shares.len()];
+        own.chunks_mut(shares.len()).zip(partitions).for_each(|(row, &p)| row[p as usize] = 1.0);
+        let compute = || {
+            let own = Tensor::from_vec(own, (partitions.len(), shares.len()), &Device::Cpu)?;
+            let shares = Tensor::new(shares, &Device::Cpu)?.unsqueeze(0)?;
+            let weights = own.broadcast_sub(&shares)?.broadcast_mul(gate)?.broadcast_add(&shares)?;
+            (Tensor::cat(&all, 1)? * weights)?.sum(1)
+        };
+        compute().learn("mix the partitions")
+    }
 }
 
 impl Trainable for Teacher {

@@ -1,4 +1,7 @@
 //! Bilinear interpolation over probed (user width, item width) points, with its exact gradient.
+//!
+//! Widths above the probed range have no price. Widths below it take the price at its lower end, which is no less than
+//! theirs: a search's expected width may be smaller than any real network's.
 
 use super::{FirstLayerPrice, matrix::WidthMatrix};
 use crate::space::InputWidths;
@@ -71,10 +74,10 @@ struct Between {
 fn locate(axis: &[usize], width: f64) -> Option<Between> {
     let (first, last) = (*axis.first()? as f64, *axis.last()? as f64);
     let slack = SLACK * last.max(1.0);
-    if !(width >= first - slack && width <= last + slack) {
+    if !(width <= last + slack) {
         return None;
     }
-    if axis.len() == 1 {
+    if axis.len() == 1 || width < first {
         return Some(Between { low: 0, high: 0, share: 0.0, slope: 0.0 });
     }
     let width = width.clamp(first, last);
@@ -114,14 +117,21 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_guessed_outside_the_probed_widths() {
+    fn nothing_is_guessed_above_the_probed_widths() {
         let grid = grid();
         let gap = Gap::Outside { user: (0, 40), item: (4, 100) };
-        for (user, item) in [(41.0, 50.0), (-1.0, 50.0), (8.0, 3.9), (8.0, 100.1), (f64::NAN, 50.0)] {
+        for (user, item) in [(41.0, 50.0), (8.0, 100.1), (f64::NAN, 50.0)] {
             assert_eq!(grid.price(InputWidths { user, item }), Err(gap), "{user} {item}");
         }
         // Rounding of a sum of θ·width is forgiven.
         assert_eq!(at(&grid, 40.0 + 1e-9, 100.0 - 1e-9).ms.round(), 4.0);
+    }
+
+    #[test]
+    fn below_the_probed_widths_the_lowest_price_stands() {
+        let grid = grid();
+        assert_eq!(at(&grid, 8.0, 1.0).ms, at(&grid, 8.0, 4.0).ms);
+        assert_eq!(at(&grid, 8.0, 1.0).d_item, 0.0);
     }
 
     #[test]

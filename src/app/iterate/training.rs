@@ -4,6 +4,7 @@ use super::{Run, package::Finished};
 use crate::{
     app::config::Stage,
     base::{Result, rng},
+    data::dataset::Split,
     learn::{
         derive::derive,
         embedding::input_features,
@@ -15,7 +16,7 @@ use crate::{
         settings::TrainSettings,
         student::{Lesson, Student},
         teacher::Teacher,
-        train::{FitReport, Trainable, fit, metrics_of, score_rows},
+        train::{FitReport, Rows, Trainable, fit, metrics_of, score_rows},
     },
     price::table::LatencyTable,
     space::{Operator, Subnet},
@@ -29,6 +30,8 @@ pub(super) struct Guide {
     pub(super) soft: Vec<f32>,
     /// Of r(x) on the validation rows.
     pub(super) metrics: Metrics,
+    /// Training rows that the teachers never saw, to judge masks on.
+    judge: Vec<u32>,
 }
 
 /// A network that was trained in this run.
@@ -53,6 +56,8 @@ impl Run<'_> {
         let data = &self.loaded.dataset;
         let every: Vec<usize> = (0..self.space.features.len()).collect();
         let rows: Vec<u32> = (0..data.rows() as u32).collect();
+        let (seen, judge) = self.teachers_rows();
+        let split = Split { train: seen, valid: self.loaded.split.valid.clone() };
         let mut guiding = None;
         let mut soft = vec![0f32; data.rows()];
         for member in 0..settings.ensemble {
@@ -62,7 +67,8 @@ impl Run<'_> {
             let weights = self.journal.path(&format!("teacher/{member}.safetensors"));
             let report = self.journal.remember(&format!("teacher/{member}.json"), || {
                 self.progress.stage(&format!("teacher {} of {}", member + 1, settings.ensemble), 0);
-                let report = fit(&mut teacher, self.rows(), &settings.train, seed, self.progress)?;
+                let rows = Rows { data, split: &split };
+                let report = fit(&mut teacher, rows, &settings.train, seed, self.progress)?;
                 teacher.params().save(&weights)?;
                 Ok(report)
             })?;
@@ -78,7 +84,16 @@ impl Run<'_> {
         let scores: Vec<f32> = valid.iter().map(|&row| soft[row as usize]).collect();
         let metrics = metrics_of(&scores, data, valid);
         self.progress.say(&format!("r(x): validation AUC {}", auc(&metrics)));
-        Ok(Guide { teacher: guiding.expect("at least one teacher"), soft, metrics })
+        Ok(Guide { teacher: guiding.expect("at least one teacher"), soft, metrics, judge })
+    }
+
+    /// Training rows that the teachers see, and those that are held out from them.
+    fn teachers_rows(&self) -> (Vec<u32>, Vec<u32>) {
+        let mut seen = self.loaded.split.train.clone();
+        rng::shuffle(&mut seen, &mut rng::generator(self.seed(Stage::Teacher), "held-out rows"));
+        let held_out = (seen.len() as f64 * self.settings.search.held_out) as usize;
+        let judge = seen.split_off(seen.len() - held_out);
+        (seen, judge)
     }
 
     /// The plain DNN on all features that the winner is set beside.
@@ -184,6 +199,7 @@ impl<'a> Searcher<'a> {
         if self.warm.is_none() {
             let scene = Scene {
                 rows: run.rows(),
+                held_out: (!self.guide.judge.is_empty()).then_some(self.guide.judge.as_slice()),
                 teacher: &self.guide.teacher,
                 soft: &self.guide.soft,
                 settings: &run.settings.search,

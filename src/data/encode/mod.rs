@@ -251,4 +251,6 @@ fn assemble(
 }
 
 #[cfg(test)]
+mod format_tests;
+#[cfg(test)]
 mod tests;

@@ -64,7 +64,7 @@ impl Encoded {
     fn toml(self) -> &'static str {
         match self {
             Self::Vocabulary => "type = \"categorical\"",
-            Self::Hash => "type = \"categorical\"\nencoding = \"hash\"\nbuckets = 4096",
+            Self::Hash => "type = \"categorical\"\nencoding = \"hash\"\nbuckets = 256",
             Self::Buckets => "type = \"numeric\"\nencoding = \"buckets\"\nbuckets = 16",
             Self::Standardize => "type = \"numeric\"\nencoding = \"standardize\"",
             Self::Tags => "type = \"sequence\"\nlength = 4\nseparator = \"|\"",

@@ -3,14 +3,14 @@
 //! logit = BIAS + Σ_pairs PAIR·(2·(relu(a − b) + relu(b − a)) − 1) + Σ_hinges (up·relu(x) + down·relu(−x) − mean)
 //!       + relu(l) − relu(−l),
 //!
-//! where a, b ∈ {0, 1} say whether the two values of a pair are odd, so that a pair adds +PAIR when they differ and −PAIR when
+//! where a, b ∈ {0, 1} are the two values of a pair, so that a pair adds +PAIR when they differ and −PAIR when
 //! not (exclusive or); x is a standard normal number; and l, which comes through whole, is
 //! what scenario and tags add. Every term has two units.
 
 use super::world::{Impression, TAGS};
 
 /// Strength of a pair.
-const PAIR: f64 = 0.8;
+const PAIR: f64 = 1.2;
 /// Sets the share of clicks to about 0.4.
 const BIAS: f64 = -0.5;
 /// What each scenario adds.
@@ -60,7 +60,7 @@ fn relu(x: f64) -> f64 {
 /// What each term adds to the logit.
 pub(super) fn effects(impression: &Impression) -> [f64; EFFECTS] {
     let pairs = PAIRS.iter().map(|pair| {
-        let [a, b] = (pair.values)(impression).map(|value| f64::from(value % 2));
+        let [a, b] = (pair.values)(impression).map(f64::from);
         PAIR * (2.0 * (relu(a - b) + relu(b - a)) - 1.0)
     });
     // A missing number adds nothing.

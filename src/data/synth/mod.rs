@@ -11,11 +11,10 @@ mod label;
 mod world;
 
 use super::{
-    inspect::auc,
     schema::Schema,
     table::{RawColumn, RawTable},
 };
-use crate::base::{Error, Result, error::Place, fsio, rng};
+use crate::base::{Error, Result, error::Place, fsio, rank::auc, rng};
 use arrow::{
     array::{ArrayRef, Float32Array, Int64Array, LargeStringArray, make_array},
     record_batch::RecordBatch,

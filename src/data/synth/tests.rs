@@ -50,7 +50,7 @@ fn members_of_a_pair_say_nothing_alone_and_much_together() {
         let RawColumn::Ints(values) = log.table.column(name).unwrap() else {
             panic!("{name} holds integers")
         };
-        values.values().iter().map(|v| v % 2).collect()
+        values.values().to_vec()
     };
     for [a, b] in &log.truth.interactions {
         let (a, b) = (codes(a), codes(b));
@@ -59,7 +59,7 @@ fn members_of_a_pair_say_nothing_alone_and_much_together() {
         };
         assert!((score(&|row| a[row]) - 0.5).abs() < 0.02);
         assert!((score(&|row| b[row]) - 0.5).abs() < 0.02);
-        assert!(score(&|row| a[row] ^ b[row]) > 0.58);
+        assert!(score(&|row| a[row] ^ b[row]) > 0.6);
     }
 }
 

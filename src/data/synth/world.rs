@@ -5,8 +5,8 @@ use super::SynthSettings;
 use crate::base::rng::{self, Generator};
 use rand::RngExt;
 
-/// Values of a category that takes part in a pair; what counts is whether the value is odd.
-const CATEGORIES: u32 = 4;
+/// Values of a category that takes part in a pair.
+const CATEGORIES: u32 = 2;
 /// Different tags.
 pub(super) const TAGS: u32 = 12;
 /// Most tags of an item.

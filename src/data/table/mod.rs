@@ -188,7 +188,7 @@ impl RawColumn {
         let numeric = |piece: &Self| matches!(piece, Self::Ints(_) | Self::Singles(_) | Self::Doubles(_));
         let target = if pieces.iter().all(same) { wanted.clone() } else { DataType::Float64 };
         if let Some(odd) =
-            pieces.iter().position(|piece| !same(piece) && !(numeric(piece) && numeric(&pieces[0])))
+            pieces.iter().position(|piece| !(same(piece) || numeric(piece) && numeric(&pieces[0])))
         {
             return Err(Error::input(
                 &parts[odd].file,

@@ -4,12 +4,12 @@ use super::{Reference, assert_all, assert_gradients, assert_near, assert_scalar,
 use crate::{
     base::Result,
     data::{
-        dataset::{Batch, Dataset, Split},
+        dataset::{Dataset, Split},
         schema::{Feature, Kind, Schema, Source},
     },
     learn::{
         price_term::Prices,
-        search::{Phase, Scene, Search},
+        search::{Batches, Phase, Scene, Search},
         settings::{GradientBlock, SearchSettings},
         teacher::Teacher,
         train::{Rows, Trainable},
@@ -102,13 +102,15 @@ impl Stage {
     fn search(&self) -> Search<'_> {
         let rows = Rows { data: &self.data, split: &self.split };
         let (teacher, soft, settings) = (&self.teacher, &self.soft[..], &self.settings);
-        let search = Search::new(&self.space, Scene { rows, teacher, soft, settings, seed: 1 }).unwrap();
+        let search =
+            Search::new(&self.space, Scene { rows, held_out: None, teacher, soft, settings, seed: 1 })
+                .unwrap();
         set_all(search.params(), |name| parameter(&self.reference, "weights", name));
         search
     }
 
-    fn batch(&self) -> Batch {
-        whole(&self.data)
+    fn batch(&self) -> Batches {
+        Batches { train: whole(&self.data), held_out: None }
     }
 
     fn mask(&self) -> Vec<f32> {
@@ -176,7 +178,7 @@ fn logits_of_both_networks_and_both_latencies_equal_pytorchs() {
     let reference = &stage.reference;
     let search = stage.search();
     let gates = search.mask().straight_through(stage.mask()).unwrap();
-    let batch = stage.batch();
+    let batch = stage.batch().train;
     let input =
         crate::learn::teacher::masked(&stage.teacher, &stage.teacher.embed(&batch).unwrap(), &gates).unwrap();
     let masked = stage.teacher.frozen().forward(&input, &batch.partitions).unwrap();

@@ -6,7 +6,7 @@
 
 mod step;
 
-pub(in crate::learn) use step::Phase;
+pub(in crate::learn) use step::{Batches, Phase};
 
 use super::{
     Learn,
@@ -65,9 +65,13 @@ pub struct SearchOutcome {
 }
 
 /// What the search reads and never changes.
+#[derive(Clone, Copy)]
 pub struct Scene<'a> {
     /// Encoded rows.
     pub rows: Rows<'a>,
+    /// Rows that Loss1 judges the masks on; those of Loss2 when absent. A teacher knows by heart which ids of high
+    /// cardinality were clicked in its training rows, so on them such ids seem useful.
+    pub held_out: Option<&'a [u32]>,
     /// Trained on all features.
     pub teacher: &'a Teacher,
     /// r(x) for every row of the data set.
@@ -86,6 +90,8 @@ pub struct Search<'a> {
     supernet: Supernet,
     mask: Mask,
     masks_rng: Generator,
+    /// Of each partition among the training rows.
+    shares: Vec<f32>,
 }
 
 impl<'a> Search<'a> {
@@ -96,7 +102,8 @@ impl<'a> Search<'a> {
         let mask = Mask::new(space.features.len(), 0.5, &mut params)?;
         let frozen = scene.teacher.frozen();
         let masks_rng = rng::generator(scene.seed, "masks");
-        Ok(Self { scene, frozen, params, supernet, mask, masks_rng })
+        let shares = partition_shares(scene.rows);
+        Ok(Self { scene, frozen, params, supernet, mask, masks_rng, shares })
     }
 
     /// θ, α and the supernet's weights.
@@ -124,9 +131,8 @@ impl<'a> Search<'a> {
         progress.stage("warm up the supernet", self.steps() * settings.warmup_epochs as u64);
         let mut done = 0;
         for epoch in 1..=settings.warmup_epochs {
-            for index in self.batches("warm-up", epoch) {
-                let (_, loss2) =
-                    self.step(&Batch::of(self.scene.rows.data, &index), &Phase::WarmUp, &mut optimizer)?;
+            for batches in self.batches("warm-up", epoch) {
+                let (_, loss2) = self.step(&batches, &Phase::WarmUp, &mut optimizer)?;
                 finite(loss2, epoch)?;
                 done += 1;
                 progress.advance(done, &format!("loss {loss2:.4}"));
@@ -168,7 +174,7 @@ impl<'a> Search<'a> {
         let mut done = 0;
         for epoch in 1..=settings.epochs {
             let (mut sum1, mut sum2) = (0.0, 0.0);
-            for index in self.batches("search", epoch) {
+            for batches in self.batches("search", epoch) {
                 let passed = done as f64 / steps as f64;
                 let ramp = if settings.lambda_ramp_epochs > 0.0 {
                     (passed / settings.lambda_ramp_epochs).min(1.0)
@@ -176,8 +182,7 @@ impl<'a> Search<'a> {
                     1.0
                 };
                 let phase = Phase::Search { prices, ramp, progress: done as f64 / total as f64 };
-                let batch = Batch::of(self.scene.rows.data, &index);
-                let (loss1, loss2) = self.step(&batch, &phase, &mut optimizer)?;
+                let (loss1, loss2) = self.step(&batches, &phase, &mut optimizer)?;
                 sum1 += finite(loss1, epoch)?;
                 sum2 += finite(loss2, epoch)?;
                 done += 1;
@@ -206,10 +211,21 @@ impl<'a> Search<'a> {
         self.scene.rows.split.train.len().div_ceil(self.scene.settings.batch_size) as u64
     }
 
-    fn batches(&self, purpose: &str, epoch: usize) -> Vec<Vec<u32>> {
-        let seed = rng::derive(self.scene.seed, purpose);
-        batches::epoch_batches(&self.scene.rows.split.train, self.scene.settings.batch_size, seed, epoch)
-            .collect()
+    /// The batches of an epoch. Held-out rows are fewer and come round several times.
+    fn batches(&self, purpose: &str, epoch: usize) -> impl Iterator<Item = Batches> + use<'a> {
+        let Scene { rows, held_out, settings, seed, .. } = self.scene;
+        let order = move |rows: &[u32], purpose: &str, epoch| {
+            batches::epoch_batches(rows, settings.batch_size, rng::derive(seed, purpose), epoch)
+        };
+        let held_out = held_out.map(move |held_out| {
+            let purpose = format!("held out in the {purpose}, epoch {epoch}");
+            (1..).flat_map(move |round| order(held_out, &purpose, round))
+        });
+        let judges = held_out.into_iter().flatten().map(Some).chain(std::iter::repeat(None));
+        let batch = move |index: Vec<u32>| Batch::of(rows.data, &index);
+        order(&rows.split.train, purpose, epoch)
+            .zip(judges)
+            .map(move |(train, judge)| Batches { train: batch(train), held_out: judge.map(batch) })
     }
 
     fn epoch_report(&self, epoch: usize, loss1: f64, loss2: f64, prices: &Prices) -> Result<SearchEpoch> {
@@ -236,4 +252,12 @@ impl<'a> Search<'a> {
             expected_features: theta.iter().sum(),
         })
     }
+}
+
+fn partition_shares(rows: Rows) -> Vec<f32> {
+    let mut shares = vec![0.0; rows.data.partition_count as usize];
+    for &row in &rows.split.train {
+        shares[rows.data.partitions[row as usize] as usize] += 1.0 / rows.split.train.len() as f32;
+    }
+    shares
 }

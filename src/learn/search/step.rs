@@ -3,7 +3,7 @@
 use super::Search;
 use crate::{
     base::Result,
-    data::dataset::Batch,
+    data::{dataset::Batch, schema::Schema},
     learn::{
         Learn, losses,
         mask::THETA,
@@ -28,7 +28,15 @@ pub(in crate::learn) enum Phase<'a> {
     Search { prices: &'a Prices<'a>, ramp: f64, progress: f64 },
 }
 
-/// The two losses of a batch.
+/// The rows of one step.
+pub(in crate::learn) struct Batches {
+    /// Loss2 sees these.
+    pub(in crate::learn) train: Batch,
+    /// Loss1 sees these, or those of Loss2.
+    pub(in crate::learn) held_out: Option<Batch>,
+}
+
+/// The two losses of a step.
 pub(in crate::learn) struct Terms {
     /// Absent in the warm-up.
     pub(in crate::learn) loss1: Option<Tensor>,
@@ -38,25 +46,30 @@ pub(in crate::learn) struct Terms {
 
 impl Search<'_> {
     /// One step of (8). Returns Loss1 and Loss2.
-    pub(super) fn step(&mut self, batch: &Batch, phase: &Phase, optimizer: &mut AdamW) -> Result<(f64, f64)> {
+    pub(super) fn step(
+        &mut self,
+        batches: &Batches,
+        phase: &Phase,
+        optimizer: &mut AdamW,
+    ) -> Result<(f64, f64)> {
         let settings = self.scene.settings;
         let progress = match phase {
             Phase::WarmUp => 0.0,
             Phase::Search { progress, .. } => *progress,
         };
         let gates = self.mask.draw(&settings.gate, progress, &mut self.masks_rng)?;
-        self.step_with(batch, &gates, phase, optimizer)
+        self.step_with(batches, &gates, phase, optimizer)
     }
 
     /// One step under the drawn gates `[1, features]`. Returns Loss1 and Loss2.
     pub(in crate::learn) fn step_with(
         &self,
-        batch: &Batch,
+        batches: &Batches,
         gates: &Tensor,
         phase: &Phase,
         optimizer: &mut AdamW,
     ) -> Result<(f64, f64)> {
-        let terms = self.terms(batch, gates, phase)?;
+        let terms = self.terms(batches, gates, phase)?;
         let loss = match &terms.loss1 {
             Some(loss1) => (loss1 + &terms.loss2).learn("add Loss1 and Loss2")?,
             None => terms.loss2.clone(),
@@ -66,24 +79,13 @@ impl Search<'_> {
         Ok((loss1, scalar(&terms.loss2)?))
     }
 
-    /// Loss1 and Loss2 of a batch under the drawn gates `[1, features]`.
-    pub(in crate::learn) fn terms(&self, batch: &Batch, gates: &Tensor, phase: &Phase) -> Result<Terms> {
+    /// Loss1 and Loss2 under the drawn gates `[1, features]`.
+    pub(in crate::learn) fn terms(&self, batches: &Batches, gates: &Tensor, phase: &Phase) -> Result<Terms> {
         let settings = self.scene.settings;
-        let embedded = self.scene.teacher.embed(batch)?;
-        let gated = masked(self.scene.teacher, &embedded, gates)?;
-        let input = match settings.gradient_block {
-            GradientBlock::On => gated.detach(),
-            GradientBlock::Off => gated.clone(),
-        };
-        let (labels, weights) = labels_and_weights(batch)?;
+        let batch = &batches.train;
+        let gated = self.gated(batch, gates)?;
         let p = self.supernet.probabilities()?;
-        let logits = self.supernet.forward(&input, &p)?;
-        let soft: Vec<f32> = batch.index.iter().map(|&row| self.scene.soft[row as usize]).collect();
-        let soft = Tensor::new(soft, &Device::Cpu).learn("read the teacher's scores")?;
-        let ranking = losses::cross_entropy(&logits, &labels, &weights)?;
-        let distilled = losses::distillation(&soft, &sigmoid(&logits).learn("score a batch")?)?;
-        let mut loss2 = weigh(&ranking, 1.0 - settings.lambda1)?;
-        loss2 = (loss2 + weigh(&distilled, settings.lambda1)?).learn("add losses")?;
+        let mut loss2 = self.taught(batch, &gated, &p)?;
         let Phase::Search { prices, ramp, .. } = phase else { return Ok(Terms { loss1: None, loss2 }) };
 
         let theta = self.mask.theta()?;
@@ -91,14 +93,51 @@ impl Search<'_> {
         let expected = prices.expected(self.supernet.space(), &theta_values, &probability_values(&p)?)?;
         let latency2 = prices.loss2_term(&expected, &p)?;
         loss2 = (loss2 + weigh(&latency2, settings.lambda2 * ramp)?).learn("add losses")?;
-        let ranking1 =
-            losses::cross_entropy(&self.frozen.forward(&gated, &batch.partitions)?, &labels, &weights)?;
+        let ranking1 = match &batches.held_out {
+            Some(judge) => self.judged(judge, &self.gated(judge, gates)?, gates, prices.schema)?,
+            None => self.judged(batch, &gated, gates, prices.schema)?,
+        };
         let latency1 =
             prices.loss1_term(self.supernet.space(), &expected, &theta, settings.price_first_layer)?;
         let loss1 = (ranking1 + weigh(&latency1, settings.lambda * ramp)?).learn("add losses")?;
         Ok(Terms { loss1: Some(loss1), loss2 })
     }
 
+    /// The masked embeddings of a batch.
+    fn gated(&self, batch: &Batch, gates: &Tensor) -> Result<Tensor> {
+        masked(self.scene.teacher, &self.scene.teacher.embed(batch)?, gates)
+    }
+
+    /// Loss1's first term: the frozen teacher on masked embeddings.
+    fn judged(&self, batch: &Batch, gated: &Tensor, gates: &Tensor, schema: &Schema) -> Result<Tensor> {
+        let (labels, weights) = labels_and_weights(batch)?;
+        let logits = match schema.partition_feature() {
+            Some(feature) => {
+                let gate = gates.narrow(1, feature, 1).learn("read the partition's gate")?;
+                self.frozen.forward_where_known(gated, &batch.partitions, &gate, &self.shares)?
+            }
+            None => self.frozen.forward(gated, &batch.partitions)?,
+        };
+        losses::cross_entropy(&logits, &labels, &weights)
+    }
+
+    /// Loss2 without latency: the supernet on masked embeddings, against the labels and r(x).
+    fn taught(&self, batch: &Batch, gated: &Tensor, p: &[Tensor]) -> Result<Tensor> {
+        let settings = self.scene.settings;
+        let (labels, weights) = labels_and_weights(batch)?;
+        let logits = match settings.gradient_block {
+            GradientBlock::On => self.supernet.forward(&gated.detach(), p)?,
+            GradientBlock::Off => self.supernet.forward(gated, p)?,
+        };
+        let soft: Vec<f32> = batch.index.iter().map(|&row| self.scene.soft[row as usize]).collect();
+        let soft = Tensor::new(soft, &Device::Cpu).learn("read the teacher's scores")?;
+        let ranking = losses::cross_entropy(&logits, &labels, &weights)?;
+        let distilled = losses::distillation(&soft, &sigmoid(&logits).learn("score a batch")?)?;
+        let ranking = weigh(&ranking, 1.0 - settings.lambda1)?;
+        (ranking + weigh(&distilled, settings.lambda1)?).learn("add losses")
+    }
+
+    /// AdamW over θ, α and the weights, each group at its own rate; a rate of 0 leaves its group at rest.
     pub(in crate::learn) fn optimizer(&self, theta_rate: f64, alpha_rate: f64) -> AdamW {
         let settings = self.scene.settings;
         let mut optimizer = AdamW::default();
