@@ -96,7 +96,7 @@ pub fn fit(
     if let Some(best) = best {
         model.params().restore(&best)?;
     }
-    let metrics = epochs[best_epoch.max(1) - 1].metrics.clone();
+    let metrics = epochs[best_epoch.max(1) - 1].metrics;
     Ok(FitReport { best_epoch, metrics, epochs })
 }
 

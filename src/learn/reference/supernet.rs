@@ -157,7 +157,7 @@ fn a_search_step_equals_pytorchs() {
     let layers = ReferencePrices(reference);
     let prices = Prices { schema: &stage.schema, layers: &layers };
     let phase = Phase::Search { prices: &prices, ramp: 1.0, progress: 0.0 };
-    let mut search = stage.search();
+    let search = stage.search();
     let gates = search.mask().straight_through(stage.mask()).unwrap();
 
     let terms = search.terms(&stage.batch(), &gates, &phase).unwrap();
