@@ -8,7 +8,10 @@
 //!   search; its gradient is that of the relaxed value.
 
 use super::{Learn, params::Params, settings::Gate};
-use crate::base::{Result, rng::Generator};
+use crate::{
+    base::{Result, rng::Generator},
+    data::schema::Feature,
+};
 use candle_core::{Device, Tensor};
 use candle_nn::ops::sigmoid;
 use rand::RngExt;
@@ -20,17 +23,34 @@ pub const THETA: &str = "theta";
 #[derive(Debug, Clone)]
 pub struct Mask {
     free: Tensor,
+    /// 1 where θ is learned, 0 where the schema has decided.
+    open: Tensor,
+    /// 1 where the schema has decided to keep.
+    kept: Tensor,
 }
 
 impl Mask {
-    /// θ = `start` for every one of `features`.
-    pub fn new(features: usize, start: f32, params: &mut Params) -> Result<Self> {
-        Ok(Self { free: params.constant(THETA, features, (start / (1.0 - start)).ln())? })
+    /// θ = `start` for all `features` but those that the schema decides: 1 where it says `must_keep`, 0 where `never`.
+    pub fn new(features: &[Feature], start: f32, params: &mut Params) -> Result<Self> {
+        let flags = |flag: fn(&Feature) -> bool| {
+            let flags: Vec<f32> = features.iter().map(|f| f32::from(u8::from(flag(f)))).collect();
+            Tensor::new(flags, &Device::Cpu).learn("create masks")
+        };
+        Ok(Self {
+            free: params.constant(THETA, features.len(), (start / (1.0 - start)).ln())?,
+            open: flags(|f| !f.must_keep && !f.never)?,
+            kept: flags(|f| f.must_keep)?,
+        })
     }
 
     /// θ, with gradient: `[features]`.
     pub fn theta(&self) -> Result<Tensor> {
-        sigmoid(&self.free).learn("compute θ")
+        self.decided(sigmoid(&self.free)).learn("compute θ")
+    }
+
+    /// Puts in what the schema has decided.
+    fn decided(&self, learned: candle_core::Result<Tensor>) -> candle_core::Result<Tensor> {
+        (learned? * &self.open)? + &self.kept
     }
 
     /// θ as numbers.
@@ -75,7 +95,7 @@ impl Mask {
             .collect();
         let compute = || {
             let noise = Tensor::from_vec(noise, self.free.shape(), &Device::Cpu)?;
-            sigmoid(&((&self.free + noise)? / temperature)?)?.unsqueeze(0)
+            self.decided(sigmoid(&((&self.free + noise)? / temperature)?))?.unsqueeze(0)
         };
         compute().learn("draw relaxed masks")
     }
@@ -98,12 +118,16 @@ pub fn apply(embedded: &Tensor, gates: &Tensor, expansion: &Tensor) -> Result<Te
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::rng;
+    use crate::{base::rng, price::fixtures::feature};
+
+    fn features(count: usize) -> Vec<Feature> {
+        (0..count).map(|i| feature(&format!("f{i}"), 1)).collect()
+    }
 
     #[test]
     fn draws_hit_theta_on_average_and_repeat_by_seed() {
         let mut params = Params::new(1);
-        let mask = Mask::new(2000, 0.3, &mut params).unwrap();
+        let mask = Mask::new(&features(2000), 0.3, &mut params).unwrap();
         let draw = |seed| {
             let gates = mask.draw(&Gate::StraightThrough, 0.0, &mut rng::generator(seed, "masks")).unwrap();
             super::super::values(&gates).unwrap()
@@ -119,7 +143,7 @@ mod tests {
     fn the_straight_through_gradient_is_the_formula() {
         // L = Σ (c ⊙ g e)², so ∂L/∂(g e) = 2c² g e and ∂L/∂θ_i = Σ_batch Σ_columns 2 c² g e · e.
         let mut params = Params::new(1);
-        let mask = Mask::new(2, 0.4, &mut params).unwrap();
+        let mask = Mask::new(&features(2), 0.4, &mut params).unwrap();
         let expansion = Tensor::new(&[[1f32, 1.0, 0.0], [0.0, 0.0, 1.0]], &Device::Cpu).unwrap();
         let embedded = Tensor::new(&[[1f32, -2.0, 3.0], [0.5, 1.5, -1.0]], &Device::Cpu).unwrap();
         let drawn = [1f32, 0.0];
@@ -134,5 +158,37 @@ mod tests {
         let second = |g: f32| [3.0, -1.0].map(|e| slope(g, e)).iter().sum::<f32>();
         let want = [2.0 * first(drawn[0]) * 0.24, 2.0 * second(drawn[1]) * 0.24];
         assert!((got[0] - want[0]).abs() < 1e-4 && (got[1] - want[1]).abs() < 1e-4, "{got:?} {want:?}");
+    }
+
+    #[test]
+    fn what_the_schema_decides_is_not_drawn() {
+        let mut features = features(3);
+        features[0].must_keep = true;
+        features[1].never = true;
+        let mut params = Params::new(1);
+        let mask = Mask::new(&features, 0.5, &mut params).unwrap();
+        assert_eq!(mask.theta_values().unwrap(), [1.0, 0.0, 0.5]);
+        let relaxed = Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1 };
+        for gate in [Gate::StraightThrough, relaxed] {
+            for seed in 0..20 {
+                let gates = mask.draw(&gate, 0.5, &mut rng::generator(seed, "masks")).unwrap();
+                assert_eq!(super::super::values(&gates).unwrap()[..2], [1.0, 0.0]);
+                let gradients = gates.sum_all().unwrap().backward().unwrap();
+                let (_, free) = params.iter().next().unwrap();
+                let by_theta = super::super::values(gradients.get(free).unwrap()).unwrap();
+                assert!(by_theta[..2] == [0.0, 0.0] && by_theta[2] > 0.0, "{by_theta:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn missing_features_differ_from_row_to_row_at_the_stated_share() {
+        let gates = missing((500, 20), 0.3, &mut rng::generator(1, "missing")).unwrap();
+        let rows = gates.to_vec2::<f32>().unwrap();
+        let zeros = rows.iter().flatten().filter(|&&g| g == 0.0).count() as f64 / 1e4;
+        // Five standard deviations of a share over 10,000 draws.
+        assert!((zeros - 0.3).abs() < 0.023, "{zeros}");
+        assert!(rows.iter().flatten().all(|&g| g == 0.0 || g == 1.0));
+        assert_ne!(rows[0], rows[1]);
     }
 }

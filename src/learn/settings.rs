@@ -135,9 +135,9 @@ fn end_temperature() -> f64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GradientBlock {
-    /// It stops: θ and the embeddings learn from Loss1 alone.
+    /// It stops: θ learns from Loss1 alone.
     On,
-    /// It flows into them.
+    /// It flows into θ. The embeddings are the frozen teacher's either way.
     Off,
 }
 

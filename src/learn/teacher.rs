@@ -214,3 +214,64 @@ fn run(
 pub fn masked(teacher: &Teacher, embedded: &Tensor, gates: &Tensor) -> Result<Tensor> {
     mask::apply(embedded, gates, &teacher.expansion)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::{
+        embedding::input_features,
+        fixtures::{every_row, mixed, scramble},
+        settings::TrainSettings,
+        values,
+    };
+
+    fn teacher(feature_dropout: f32) -> (Teacher, Batch) {
+        let (schema, loaded) = mixed();
+        let data = loaded.dataset;
+        let every: Vec<usize> = (0..schema.features.len()).collect();
+        let features = input_features(&schema.features, &every, &data).unwrap();
+        let train = TrainSettings { dropout: 0.0, ..TrainSettings::default() };
+        let settings = TeacherSettings {
+            shared: vec![6],
+            partition: vec![5],
+            feature_dropout,
+            train,
+            ..TeacherSettings::default()
+        };
+        let teacher = Teacher::new(features, data.partition_count, &settings, 1).unwrap();
+        scramble(teacher.params());
+        (teacher, Batch::of(&data, &every_row(&data)))
+    }
+
+    #[test]
+    fn without_its_partition_a_row_gets_the_mean_of_all_weighted_by_their_shares() {
+        let (teacher, batch) = teacher(0.0);
+        let frozen = teacher.frozen();
+        let input = teacher.embed(&batch).unwrap();
+        let logits = |partitions: &[u32]| values(&frozen.forward(&input, partitions).unwrap()).unwrap();
+        let own = logits(&batch.partitions);
+        let of_each: Vec<Vec<f32>> = (0..3).map(|p| logits(&vec![p; batch.rows()])).collect();
+        let shares = [0.5f32, 0.3, 0.2];
+        for gate in [1.0f32, 0.0, 0.25] {
+            let known = Tensor::new(&[[gate]], &Device::Cpu).unwrap();
+            let found = frozen.forward_where_known(&input, &batch.partitions, &known, &shares).unwrap();
+            for (row, found) in values(&found).unwrap().into_iter().enumerate() {
+                let mean: f32 = of_each.iter().zip(shares).map(|(logits, share)| share * logits[row]).sum();
+                let wanted = gate * own[row] + (1.0 - gate) * mean;
+                assert!((found - wanted).abs() < 1e-4, "{found} {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn features_are_missing_while_it_trains_and_never_while_it_scores() {
+        let (mut dropping, batch) = teacher(0.5);
+        let (mut whole, _) = teacher(0.0);
+        let loss = |teacher: &mut Teacher| super::super::scalar(&teacher.loss(&batch).unwrap()).unwrap();
+        assert_eq!(loss(&mut whole), loss(&mut whole));
+        let first = loss(&mut dropping);
+        assert_ne!(first, loss(&mut whole));
+        assert_ne!(first, loss(&mut dropping), "every step misses others");
+        assert_eq!(dropping.scores(&batch).unwrap(), whole.scores(&batch).unwrap());
+    }
+}

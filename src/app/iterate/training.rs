@@ -4,7 +4,7 @@ use super::{Run, package::Finished};
 use crate::{
     app::config::Stage,
     base::{Result, rng},
-    data::dataset::Split,
+    data::{dataset::Split, split::hold_out},
     learn::{
         derive::derive,
         embedding::input_features,
@@ -31,7 +31,7 @@ pub(super) struct Guide {
     /// Of r(x) on the validation rows.
     pub(super) metrics: Metrics,
     /// Training rows that the teachers never saw, to judge masks on.
-    judge: Vec<u32>,
+    held_out: Option<Vec<u32>>,
 }
 
 /// A network that was trained in this run.
@@ -56,8 +56,7 @@ impl Run<'_> {
         let data = &self.loaded.dataset;
         let every: Vec<usize> = (0..self.space.features.len()).collect();
         let rows: Vec<u32> = (0..data.rows() as u32).collect();
-        let (seen, judge) = self.teachers_rows();
-        let split = Split { train: seen, valid: self.loaded.split.valid.clone() };
+        let (split, held_out) = self.teachers_rows()?;
         let mut guiding = None;
         let mut soft = vec![0f32; data.rows()];
         for member in 0..settings.ensemble {
@@ -84,16 +83,20 @@ impl Run<'_> {
         let scores: Vec<f32> = valid.iter().map(|&row| soft[row as usize]).collect();
         let metrics = metrics_of(&scores, data, valid);
         self.progress.say(&format!("r(x): validation AUC {}", auc(&metrics)));
-        Ok(Guide { teacher: guiding.expect("at least one teacher"), soft, metrics, judge })
+        Ok(Guide { teacher: guiding.expect("at least one teacher"), soft, metrics, held_out })
     }
 
-    /// Training rows that the teachers see, and those that are held out from them.
-    fn teachers_rows(&self) -> (Vec<u32>, Vec<u32>) {
-        let mut seen = self.loaded.split.train.clone();
-        rng::shuffle(&mut seen, &mut rng::generator(self.seed(Stage::Teacher), "held-out rows"));
-        let held_out = (seen.len() as f64 * self.settings.search.held_out) as usize;
-        let judge = seen.split_off(seen.len() - held_out);
-        (seen, judge)
+    /// What the teachers are trained and validated on, and the training rows that are held out from them.
+    fn teachers_rows(&self) -> Result<(Split, Option<Vec<u32>>)> {
+        let split = &self.loaded.split;
+        match self.settings.search.held_out {
+            0.0 => Ok((split.clone(), None)),
+            share => {
+                let (rest, held_out) =
+                    hold_out(&self.loaded.dataset, split, share, self.seed(Stage::Teacher))?;
+                Ok((rest, Some(held_out)))
+            }
+        }
     }
 
     /// The plain DNN on all features that the winner is set beside.
@@ -199,7 +202,7 @@ impl<'a> Searcher<'a> {
         if self.warm.is_none() {
             let scene = Scene {
                 rows: run.rows(),
-                held_out: (!self.guide.judge.is_empty()).then_some(self.guide.judge.as_slice()),
+                held_out: self.guide.held_out.as_deref(),
                 teacher: &self.guide.teacher,
                 soft: &self.guide.soft,
                 settings: &run.settings.search,

@@ -99,7 +99,7 @@ impl<'a> Search<'a> {
     pub fn new(space: &SearchSpace, scene: Scene<'a>) -> Result<Self> {
         let mut params = Params::new(scene.seed);
         let supernet = Supernet::new(space, scene.teacher.bank().width(), &mut params)?;
-        let mask = Mask::new(space.features.len(), 0.5, &mut params)?;
+        let mask = Mask::new(&space.features, 0.5, &mut params)?;
         let frozen = scene.teacher.frozen();
         let masks_rng = rng::generator(scene.seed, "masks");
         let shares = partition_shares(scene.rows);

@@ -63,7 +63,6 @@ fn features_that_act_only_together_are_learned() {
     let mut student = student(&data, &settings(), 1);
     let report = fit(&mut student, rows, &settings(), 1, &Silent).unwrap();
     assert!(report.metrics.auc.unwrap() > 0.95, "{report:?}");
-    assert!(report.epochs[0].metrics.auc.unwrap() < 0.95);
     // What is reported is what the network that was kept does.
     let scores = score_rows(&student, &data, &split.valid).unwrap();
     assert_eq!(metrics_of(&scores, &data, &split.valid), report.metrics);

@@ -1,0 +1,251 @@
+//! The search on the planted log, where the right choice is known: see `autofas_bench::data::synth`.
+
+use autofas_bench::{
+    base::{Result, progress::Silent},
+    data::{
+        dataset::{Dataset, Split},
+        load_table,
+        schema::Schema,
+        split::{SplitSettings, hold_out},
+        synth::{self, SynthLog, SynthSettings},
+    },
+    learn::{
+        derive::derive,
+        embedding::input_features,
+        price_term::Prices,
+        search::{Scene, Search, SearchOutcome},
+        settings::{DeriveSettings, SearchSettings, TeacherSettings, TrainSettings},
+        teacher::Teacher,
+        train::{Rows, fit, score_rows},
+    },
+    price::{FirstLayerPrice, LayerPrices, path::Step},
+    space::{InputWidths, Operator, SearchSpace, Subnet},
+};
+
+/// Training allocates large tensors at every step; the system's allocator returns and asks for their pages each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// T in closed form: so much per gathered column, per multiply-add and per layer; a column of the user counts half.
+#[derive(Clone, Copy, Default)]
+struct ScriptedPrices {
+    /// A table entry that costs fifty times as much.
+    dear: Option<Step>,
+}
+
+const GATHER_MS: f64 = 0.02;
+const MULTIPLY_ADD_MS: f64 = 0.0001;
+const LAYER_MS: f64 = 0.02;
+const USER_SHARE: f64 = 0.5;
+
+impl ScriptedPrices {
+    fn factor(self, step: Step) -> f64 {
+        if self.dear == Some(step) { 50.0 } else { 1.0 }
+    }
+}
+
+impl LayerPrices for ScriptedPrices {
+    fn first_ms(&self, input: InputWidths, to: usize) -> Result<FirstLayerPrice> {
+        let factor = self.factor(Step::First { to });
+        let d_item = (GATHER_MS + MULTIPLY_ADD_MS * to as f64) * factor;
+        let d_user = USER_SHARE * d_item;
+        let ms = d_user * input.user + d_item * input.item + LAYER_MS * factor;
+        Ok(FirstLayerPrice { ms, d_user, d_item })
+    }
+
+    fn layer_ms(&self, from: usize, to: usize) -> Result<f64> {
+        let ms = MULTIPLY_ADD_MS * (from * to) as f64 + LAYER_MS;
+        Ok(ms * self.factor(Step::Layer { from, to }))
+    }
+
+    fn fixed_ms(&self) -> f64 {
+        0.0
+    }
+}
+
+/// A log, and a teacher that was trained on it.
+struct Planted {
+    log: SynthLog,
+    schema: Schema,
+    space: SearchSpace,
+    data: Dataset,
+    split: Split,
+    held_out: Vec<u32>,
+    teacher: Teacher,
+    soft: Vec<f32>,
+    settings: SearchSettings,
+    seed: u64,
+}
+
+fn teacher_settings() -> TeacherSettings {
+    TeacherSettings {
+        shared: vec![64, 32],
+        partition: vec![16],
+        feature_dropout: 0.15,
+        ensemble: 1,
+        train: TrainSettings {
+            dropout: 0.0,
+            learning_rate: 0.01,
+            embedding_weight_decay: 4.0,
+            batch_size: 256,
+            max_epochs: 8,
+            patience: 3,
+            ..TrainSettings::default()
+        },
+    }
+}
+
+impl Planted {
+    /// `change` may edit the schema before anything reads it.
+    fn new(seed: u64, change: impl FnOnce(&mut Schema, &SynthLog)) -> Self {
+        let log = synth::generate(&SynthSettings { seed, ..SynthSettings::default() }).unwrap();
+        let mut schema = log.schema.clone();
+        change(&mut schema, &log);
+        let by_time = SplitSettings::Time {
+            column: None,
+            train_until: None,
+            valid_from: None,
+            valid_until: None,
+            valid_fraction: Some(0.2),
+        };
+        let loaded = load_table(&schema, &log.table, &by_time, seed).unwrap();
+        let (data, split) = (loaded.dataset, loaded.split);
+        let operators = [Operator::Mlp(64), Operator::Mlp(32), Operator::Mlp(16), Operator::Zero];
+        let space = SearchSpace::new(schema.features.clone(), vec![operators.to_vec(); 2]).unwrap();
+        let settings = SearchSettings {
+            epochs: 5,
+            batch_size: 128,
+            held_out: 0.25,
+            theta_learning_rate: 0.03,
+            lambda: 0.1,
+            lambda2: 0.1,
+            lambda_ramp_epochs: 1.0,
+            ..SearchSettings::default()
+        };
+        let every: Vec<usize> = (0..space.features.len()).collect();
+        let features = input_features(&space.features, &every, &data).unwrap();
+        let mut teacher = Teacher::new(features, data.partition_count, &teacher_settings(), seed).unwrap();
+        let (seen, held_out) = hold_out(&data, &split, settings.held_out, seed).unwrap();
+        let rows = Rows { data: &data, split: &seen };
+        fit(&mut teacher, rows, &teacher_settings().train, seed, &Silent).unwrap();
+        let soft = score_rows(&teacher, &data, &(0..data.rows() as u32).collect::<Vec<_>>()).unwrap();
+        Self { log, schema, space, data, split, held_out, teacher, soft, settings, seed }
+    }
+
+    /// A search whose weights are warmed up.
+    fn warm_search(&self) -> Search<'_> {
+        let scene = Scene {
+            rows: Rows { data: &self.data, split: &self.split },
+            held_out: Some(&self.held_out),
+            teacher: &self.teacher,
+            soft: &self.soft,
+            settings: &self.settings,
+            seed: self.seed,
+        };
+        let mut search = Search::new(&self.space, scene).unwrap();
+        search.warm_up(&Silent).unwrap();
+        search
+    }
+
+    fn run(&self, search: &mut Search, layers: ScriptedPrices) -> SearchOutcome {
+        search.run(&Prices { schema: &self.schema, layers: &layers }, &Silent).unwrap()
+    }
+
+    fn derive(&self, outcome: &SearchOutcome, settings: &DeriveSettings) -> Subnet {
+        let prices = Prices { schema: &self.schema, layers: &ScriptedPrices::default() };
+        derive(&self.space, outcome, settings, &prices).unwrap()
+    }
+
+    /// Searches and derives with a threshold of ½.
+    fn chosen(&self, layers: ScriptedPrices) -> (SearchOutcome, Subnet) {
+        let outcome = self.run(&mut self.warm_search(), layers);
+        let subnet = self.derive(&outcome, &DeriveSettings::Threshold { theta: 0.5 });
+        (outcome, subnet)
+    }
+}
+
+/// Names with their θ, for messages.
+fn strengths(planted: &Planted, outcome: &SearchOutcome) -> Vec<String> {
+    let named = planted.space.features.iter().zip(&outcome.theta);
+    named.map(|(feature, theta)| format!("{} {theta:.2}", feature.name)).collect()
+}
+
+fn assert_exactly_the_useful(seed: u64) {
+    let planted = Planted::new(seed, |_, _| ());
+    let (outcome, subnet) = planted.chosen(ScriptedPrices::default());
+    let names = subnet.feature_names(&planted.space);
+    assert_eq!(names, planted.log.truth.useful, "seed {seed}: {:?}", strengths(&planted, &outcome));
+    let auc = outcome.epochs.last().unwrap().metrics.auc.unwrap();
+    assert!(
+        auc > 0.85,
+        "seed {seed}: the supernet reaches {auc}, {} is possible",
+        planted.log.truth.best_auc
+    );
+}
+
+// Useful features stay though many of them say nothing alone; useless ones go, among them ids that the teacher has
+// learned by heart; of every twin pair the dear one goes.
+
+#[test]
+fn the_search_keeps_the_useful_features_and_no_other_with_seed_1() {
+    assert_exactly_the_useful(1);
+}
+
+#[test]
+fn the_search_keeps_the_useful_features_and_no_other_with_seed_2() {
+    assert_exactly_the_useful(2);
+}
+
+#[test]
+fn the_search_keeps_the_useful_features_and_no_other_with_seed_3() {
+    assert_exactly_the_useful(3);
+}
+
+#[test]
+fn a_layer_that_becomes_fifty_times_dearer_is_avoided_by_the_next_search() {
+    let planted = Planted::new(1, |_, _| ());
+    let mut search = planted.warm_search();
+    let warm = search.snapshot().unwrap();
+    let widths = |search: &mut Search, layers| {
+        let outcome = planted.run(search, layers);
+        planted.derive(&outcome, &DeriveSettings::Threshold { theta: 0.5 }).layer_widths()
+    };
+    let before = widths(&mut search, ScriptedPrices::default());
+    let &[from, to] = before.as_slice() else { panic!("two layers were expected, not {before:?}") };
+    search.restore(&warm).unwrap();
+    let dear = ScriptedPrices { dear: Some(Step::Layer { from, to }) };
+    let after = widths(&mut search, dear);
+    assert_ne!(after, before);
+    search.restore(&warm).unwrap();
+    assert_eq!(widths(&mut search, ScriptedPrices::default()), before, "only the price made the difference");
+}
+
+#[test]
+fn doubling_the_price_of_a_chosen_feature_changes_the_choice_to_its_twin() {
+    let chosen = |style_ms: f64| {
+        let planted = Planted::new(1, |schema, log| {
+            let copies = &log.truth.redundant;
+            schema
+                .features
+                .retain(|f| f.name == "i_style_copy" || copies.iter().all(|r| r.feature != f.name));
+            for (name, ms) in [("i_style", style_ms), ("i_style_copy", 0.8)] {
+                schema.features.iter_mut().find(|f| f.name == name).unwrap().fetch_ms = ms;
+            }
+        });
+        let outcome = planted.run(&mut planted.warm_search(), ScriptedPrices::default());
+        let k = planted.log.truth.useful.len();
+        let subnet = planted.derive(&outcome, &DeriveSettings::TopK { k });
+        let names = subnet.feature_names(&planted.space);
+        let owned: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        (owned, planted)
+    };
+    let (before, planted) = chosen(0.5);
+    assert_eq!(before, planted.log.truth.useful);
+    let (after, _) = chosen(1.0);
+    let swapped = |name: &String| if name == "i_style" { "i_style_copy".to_owned() } else { name.clone() };
+    let mut wanted: Vec<String> = before.iter().map(swapped).collect();
+    let mut found = after;
+    wanted.sort();
+    found.sort();
+    assert_eq!(found, wanted);
+}
