@@ -1,12 +1,7 @@
 //! Which rows are trained on and which are validated on. Decided on raw columns, because encoders are fitted on the
 //! training rows only.
 
-use super::{
-    dataset::{Dataset, Split},
-    schema::Schema,
-    table::RawTable,
-    time,
-};
+use super::{dataset::Split, schema::Schema, table::RawTable, time};
 use crate::base::{Error, Result, rng};
 use serde::{Deserialize, Serialize};
 
