@@ -59,7 +59,7 @@ pub(super) fn every_row(data: &Dataset) -> Vec<u32> {
 pub(super) fn scramble(params: &super::params::Params) {
     for (name, var) in params.iter() {
         let draw = &mut crate::base::rng::generator(7, name);
-        params.set(name, crate::base::rng::normals(var.elem_count(), 0.5, draw)).unwrap();
+        params.set(name, crate::base::rng::normals(var.elem_count(), 0.3, draw)).unwrap();
     }
 }
 

@@ -86,6 +86,25 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
     assert_ne!(bytes(1, 1), bytes(1, 2));
 }
 
+#[test]
+fn embeddings_and_dense_layers_decay_each_at_its_own_rate() {
+    let mut params = Params::new(1);
+    params.constant("embedding.ids4", 1, 1.0).unwrap();
+    params.constant("hidden.0.weight", 1, 1.0).unwrap();
+    let settings = TrainSettings {
+        learning_rate: 0.1,
+        weight_decay: 0.5,
+        embedding_weight_decay: 2.0,
+        ..TrainSettings::default()
+    };
+    let all: Vec<&Tensor> = params.iter().map(|(_, var)| var.as_tensor()).collect();
+    let loss = (Tensor::cat(&all, 0).unwrap() * 0.0).unwrap().sum_all().unwrap();
+    optimizer(&params, &settings).step(&loss.backward().unwrap(), 1.0).unwrap();
+    let after: Vec<f32> = params.iter().map(|(_, var)| values(var).unwrap()[0]).collect();
+    // w·(1 − rate·decay), without a gradient.
+    assert!((after[0] - 0.8).abs() < 1e-6 && (after[1] - 0.95).abs() < 1e-6, "{after:?}");
+}
+
 /// A network whose validation AUC follows a script, and whose weight counts the steps.
 struct Scripted {
     params: Params,
