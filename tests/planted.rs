@@ -129,7 +129,7 @@ impl Planted {
         let every: Vec<usize> = (0..space.features.len()).collect();
         let features = input_features(&space.features, &every, &data).unwrap();
         let mut teacher = Teacher::new(features, data.partition_count, &teacher_settings(), seed).unwrap();
-        let (seen, held_out) = hold_out(&data, &split, settings.held_out, seed).unwrap();
+        let (seen, held_out) = hold_out(&split, settings.held_out, seed).unwrap();
         let rows = Rows { data: &data, split: &seen };
         fit(&mut teacher, rows, &teacher_settings().train, seed, &Silent).unwrap();
         let soft = score_rows(&teacher, &data, &(0..data.rows() as u32).collect::<Vec<_>>()).unwrap();

@@ -218,9 +218,9 @@ mod tests {
     /// 400 rows: `tab` is the label in three of four rows, `price` is the label where it is present, `tags` says nothing.
     fn table() -> RawTable {
         let rows = || 0..400usize;
-        let y = |row: usize| i64::from(row / 2 % 2 == 0);
-        let tab = |row: usize| if row / 4 % 4 == 0 { 1 - y(row) } else { y(row) };
-        let price = |row: usize| (row / 4 % 2 == 0).then_some(y(row) as f32);
+        let y = |row: usize| i64::from((row / 2).is_multiple_of(2));
+        let tab = |row: usize| if (row / 4).is_multiple_of(4) { 1 - y(row) } else { y(row) };
+        let price = |row: usize| (row / 4).is_multiple_of(2).then_some(y(row) as f32);
         let ints = |f: &dyn Fn(usize) -> i64| RawColumn::Ints(Int64Array::from_iter_values(rows().map(f)));
         let columns = vec![
             ("y".to_owned(), ints(&y)),

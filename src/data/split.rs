@@ -1,12 +1,7 @@
 //! Which rows are trained on and which are validated on. Decided on raw columns, because encoders are fitted on the
 //! training rows only.
 
-use super::{
-    dataset::{Dataset, Split},
-    schema::Schema,
-    table::RawTable,
-    time,
-};
+use super::{dataset::Split, schema::Schema, table::RawTable, time};
 use crate::base::{Error, Result, rng};
 use serde::{Deserialize, Serialize};
 
@@ -100,15 +95,13 @@ impl SplitSettings {
     }
 }
 
-/// Takes a `share` of the training rows out of `split`: the latest where the rows have times, seeded random ones
-/// where not. Returns the smaller split and the rows taken, in ascending order; both hold at least one row.
-pub fn hold_out(data: &Dataset, split: &Split, share: f64, seed: u64) -> Result<(Split, Vec<u32>)> {
+/// Takes a `share` of the training rows out of `split`, drawn by seed: the latest rows are the ones that a network
+/// which must score tomorrow can least do without. Returns the smaller split and the rows taken, in ascending order;
+/// both hold at least one row.
+pub fn hold_out(split: &Split, share: f64, seed: u64) -> Result<(Split, Vec<u32>)> {
     let rows = &split.train;
     let share = self::share(share)?;
-    let parts = match &data.times {
-        Some(times) => latest(&rows.iter().map(|&row| times[row as usize]).collect::<Vec<_>>(), share),
-        None => shuffled(rows.len(), share, seed),
-    };
+    let parts = shuffled(rows.len(), share, seed);
     let of = |places: Vec<u32>| places.into_iter().map(|place| rows[place as usize]).collect::<Vec<_>>();
     let (train, held_out) = (of(parts.train), of(parts.valid));
     if train.is_empty() || held_out.is_empty() {
@@ -285,19 +278,17 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_training_rows_are_held_out_and_validation_rows_stay() {
-        let split = Split { train: vec![0, 2, 3, 5], valid: vec![1, 4] };
-        let timed = Dataset { times: Some(vec![5, 99, 3, 9, 99, 7]), ..Dataset::default() };
-        let (rest, held_out) = hold_out(&timed, &split, 0.5, 1).unwrap();
-        assert_eq!((rest.train, rest.valid, held_out), (vec![0, 2], vec![1, 4], vec![3, 5]));
-        let (rest, held_out) = hold_out(&Dataset::default(), &split, 0.25, 1).unwrap();
-        assert_eq!((rest.train.len(), held_out.len()), (3, 1));
-        let mut all = [rest.train, held_out].concat();
+    fn rows_are_held_out_by_seed_and_none_is_lost() {
+        let split = Split { train: (0..8).map(|i| 2 * i).collect(), valid: vec![1, 3] };
+        let (rest, held_out) = hold_out(&split, 0.25, 1).unwrap();
+        assert_eq!((rest.train.len(), rest.valid.as_slice(), held_out.len()), (6, &[1, 3][..], 2));
+        let mut all = [rest.train, held_out.clone()].concat();
         all.sort_unstable();
         assert_eq!(all, split.train);
-        // All rows of one time stay together.
-        let tied = Dataset { times: Some(vec![1; 6]), ..Dataset::default() };
-        assert!(hold_out(&tied, &split, 0.5, 1).unwrap_err().to_string().contains("hold none out"));
+        assert_eq!(hold_out(&split, 0.25, 1).unwrap().1, held_out);
+        assert!((2..20).any(|seed| hold_out(&split, 0.25, seed).unwrap().1 != held_out));
+        let one = Split { train: vec![0], valid: vec![1] };
+        assert!(hold_out(&one, 0.5, 1).unwrap_err().to_string().contains("hold none out"));
     }
 
     #[test]

@@ -153,13 +153,9 @@ mod tests {
         let (_, free) = params.iter().next().unwrap();
         let got = gradients.get(free).unwrap().to_vec1::<f32>().unwrap();
         // Chain through the sigmoid: θ(1 − θ) = 0.24.
-        let first = |g: f32| {
-            (g * 1.0 + 0.25) * 1.0
-                + (g * -2.0 + 0.25) * -2.0
-                + (g * 0.5 + 0.25) * 0.5
-                + (g * 1.5 + 0.25) * 1.5
-        };
-        let second = |g: f32| (g * 3.0 + 0.25) * 3.0 + (g * -1.0 + 0.25) * -1.0;
+        let slope = |g: f32, e: f32| (g * e + 0.25) * e;
+        let first = |g: f32| [1.0, -2.0, 0.5, 1.5].map(|e| slope(g, e)).iter().sum::<f32>();
+        let second = |g: f32| [3.0, -1.0].map(|e| slope(g, e)).iter().sum::<f32>();
         let want = [2.0 * first(drawn[0]) * 0.24, 2.0 * second(drawn[1]) * 0.24];
         assert!((got[0] - want[0]).abs() < 1e-4 && (got[1] - want[1]).abs() < 1e-4, "{got:?} {want:?}");
     }

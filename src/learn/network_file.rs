@@ -60,7 +60,7 @@ impl Network {
         }
         let json = serde_json::to_string(&self.description()).expect("plain data");
         let metadata = HashMap::from([(DESCRIPTION.to_owned(), json)]);
-        let bytes = safetensors::serialize(tensors.iter().map(|(name, t)| (name, t)), Some(metadata))
+        let bytes = safetensors::serialize(&tensors, Some(metadata))
             .map_err(|e| Error::learn(format!("serialise {}", path.display()), e))?;
         fsio::write(path, &bytes)
     }
@@ -106,7 +106,7 @@ fn parse(bytes: &[u8]) -> Result<Network, String> {
     let description: Description = serde_json::from_str(json).map_err(|e| text(&e))?;
     let file = SafeTensors::deserialize(bytes).map_err(|e| text(&e))?;
     let values = |name: String| -> Result<(Vec<f32>, usize), String> {
-        let tensor = file.tensor(&name).and_then(|view| Ok(view.load(&Device::Cpu))).map_err(|e| text(&e))?;
+        let tensor = file.tensor(&name).map(|view| view.load(&Device::Cpu)).map_err(|e| text(&e))?;
         let tensor = tensor.and_then(|t| t.to_dtype(DType::F32)).map_err(|e| text(&e))?;
         let (rows, _) = tensor.dims2().map_err(|e| text(&e))?;
         Ok((tensor.flatten_all().and_then(|t| t.to_vec1()).map_err(|e| text(&e))?, rows))

@@ -4,9 +4,10 @@
 //! that costs more than some of the matrix products. This one updates weight and both moments in place.
 
 use super::Learn;
-use crate::base::{Error, Result};
+use crate::base::Result;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Var, backprop::GradStore};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
 
 /// First and second moment decay, and the term that keeps the quotient finite: the values of the Adam paper.
@@ -21,6 +22,19 @@ pub struct Rates {
     pub learning_rate: f64,
     /// Decoupled weight decay, as a share of the step size.
     pub weight_decay: f64,
+    /// What a gradient is measured by.
+    pub scaling: Scaling,
+}
+
+/// What the second moment is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scaling {
+    /// Every number by its own history, as in Adam: all move at one speed, whether their gradients are large or small.
+    Each,
+    /// All numbers of the tensor by their mean square: a gradient twice as large moves twice as far, so that the
+    /// distance moved ranks them.
+    Joint,
 }
 
 struct Moments {
@@ -57,6 +71,7 @@ impl AdamW {
             let rate = entry.rates.learning_rate * scale;
             let update = Update {
                 moments: &entry.moments,
+                scaling: entry.rates.scaling,
                 step_size: (rate / (1.0 - f64::from(BETA1).powi(entry.steps))) as f32,
                 correction: (1.0 / (1.0 - f64::from(BETA2).powi(entry.steps))).sqrt() as f32,
                 decay: (1.0 - rate * entry.rates.weight_decay) as f32,
@@ -70,6 +85,7 @@ impl AdamW {
 
 struct Update<'a> {
     moments: &'a Mutex<Moments>,
+    scaling: Scaling,
     /// η / (1 − β₁ᵗ).
     step_size: f32,
     /// 1 / √(1 − β₂ᵗ).
@@ -97,30 +113,37 @@ impl InplaceOp2 for Update<'_> {
         let gradient = &gradient[start..start + weights.len()];
         let mut moments = self.moments.lock().expect("no other step is running");
         let Moments { first, second } = &mut *moments;
+        let joint = match self.scaling {
+            Scaling::Each => None,
+            Scaling::Joint => Some(gradient.iter().map(|g| g * g).sum::<f32>() / gradient.len() as f32),
+        };
         // Large enough that a chunk outweighs the cost of handing it to a thread.
         const CHUNK: usize = 1 << 15;
         weights
             .par_chunks_mut(CHUNK)
             .zip(gradient.par_chunks(CHUNK))
             .zip(first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK)))
-            .for_each(|((w, g), (m, v))| self.apply(w, g, m, v));
+            .for_each(|((w, g), (m, v))| self.apply(w, g, m, v, joint));
         Ok(())
     }
 }
 
 impl Update<'_> {
-    fn apply(&self, weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
+    /// `joint` is the mean square of the whole gradient, when all numbers are measured by it.
+    fn apply(
+        &self,
+        weights: &mut [f32],
+        gradient: &[f32],
+        first: &mut [f32],
+        second: &mut [f32],
+        joint: Option<f32>,
+    ) {
         for (((w, &g), m), v) in weights.iter_mut().zip(gradient).zip(first).zip(second) {
             *m = BETA1 * *m + (1.0 - BETA1) * g;
-            *v = BETA2 * *v + (1.0 - BETA2) * g * g;
+            *v = BETA2 * *v + (1.0 - BETA2) * joint.unwrap_or(g * g);
             *w = *w * self.decay - self.step_size * *m / (v.sqrt() * self.correction + EPSILON);
         }
     }
-}
-
-/// A gradient that must exist, for callers that read it themselves.
-pub fn gradient_of<'a>(gradients: &'a GradStore, var: &Var, name: &str) -> Result<&'a candle_core::Tensor> {
-    gradients.get(var).ok_or_else(|| Error::learn(format!("differentiate by {name}"), "it has no gradient"))
 }
 
 #[cfg(test)]
@@ -134,7 +157,7 @@ mod tests {
         let start = Tensor::new(&[0.5f32, -1.0, 2.0], &Device::Cpu).unwrap();
         let (ours, theirs) =
             (Var::from_tensor(&start).unwrap(), Var::from_tensor(&start.copy().unwrap()).unwrap());
-        let rates = Rates { learning_rate: 0.03, weight_decay: 0.1 };
+        let rates = Rates { learning_rate: 0.03, weight_decay: 0.1, scaling: Scaling::Each };
         let mut optimizer = AdamW::default();
         optimizer.add(&ours, rates);
         let params = candle_nn::ParamsAdamW { lr: 0.03, weight_decay: 0.1, ..Default::default() };
@@ -147,5 +170,22 @@ mod tests {
         let (a, b) = (ours.to_vec1::<f32>().unwrap(), theirs.to_vec1::<f32>().unwrap());
         assert!(a.iter().zip(&b).all(|(x, y)| (x - y).abs() < 1e-5), "{a:?} {b:?}");
         assert!(a[0] < 0.4);
+    }
+
+    #[test]
+    fn joint_scaling_moves_in_proportion_to_the_gradient() {
+        let var =
+            Var::from_tensor(&Tensor::zeros(3, candle_core::DType::F32, &Device::Cpu).unwrap()).unwrap();
+        let mut optimizer = AdamW::default();
+        optimizer.add(&var, Rates { learning_rate: 0.1, weight_decay: 0.0, scaling: Scaling::Joint });
+        let slopes = Tensor::new(&[1f32, -2.0, 4.0], &Device::Cpu).unwrap();
+        for _ in 0..5 {
+            let loss = var.mul(&slopes).unwrap().sum_all().unwrap();
+            optimizer.step(&loss.backward().unwrap(), 1.0).unwrap();
+        }
+        // Root mean square of the gradient: √7.
+        let want = [1f32, -2.0, 4.0].map(|g| -0.5 * g / 7f32.sqrt());
+        let got = var.to_vec1::<f32>().unwrap();
+        assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-4), "{got:?} {want:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! Settings of everything that is trained, with the defaults of the experiment file. Equation numbers are those of
 //! the AutoFAS paper.
 
+use super::optimizer::Scaling;
 use crate::base::check::{self, Checked};
 use serde::{Deserialize, Serialize};
 
@@ -160,6 +161,9 @@ pub struct SearchSettings {
     pub weight_decay: f64,
     /// Step size of Adam for the logits of θ.
     pub theta_learning_rate: f64,
+    /// Whether every θ moves at one speed or in proportion to its gradient. In proportion, noise moves little, and the
+    /// strongest features stand first; at one speed, whatever is consistent moves as far as whatever is large.
+    pub theta_scaling: Scaling,
     /// Step size of Adam for α.
     pub alpha_learning_rate: f64,
     /// λ of Loss1 (5): loss per ms of feature latency.
@@ -188,6 +192,7 @@ impl Default for SearchSettings {
             learning_rate: 1e-3,
             weight_decay: 0.0,
             theta_learning_rate: 0.02,
+            theta_scaling: Scaling::Each,
             alpha_learning_rate: 0.01,
             lambda: 0.01,
             lambda1: 0.3,

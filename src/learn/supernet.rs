@@ -153,7 +153,7 @@ mod tests {
         for (features, operators) in [
             (every.clone(), [mlp(5), mlp(37), mlp(7)]),
             (vec![0, 2, 3, 7], [zero, mlp(5), mlp(5)]),
-            (vec![1, 4, 6], [mlp(37), zero, mlp(7)]),
+            (vec![1, 2, 4, 6], [mlp(37), zero, mlp(7)]),
             (vec![0, 1, 2, 5], [mlp(5), mlp(5), zero]),
             (vec![2, 5], [zero, zero, mlp(7)]),
             (vec![7], [mlp(37), zero, zero]),

@@ -3,7 +3,7 @@
 use super::{
     Learn,
     metrics::Metrics,
-    optimizer::{AdamW, Rates},
+    optimizer::{AdamW, Rates, Scaling},
     params::Params,
     scalar,
     settings::TrainSettings,
@@ -96,7 +96,7 @@ pub fn fit(
     if let Some(best) = best {
         model.params().restore(&best)?;
     }
-    let metrics = epochs[best_epoch.max(1) - 1].metrics.clone();
+    let metrics = epochs[best_epoch.max(1) - 1].metrics;
     Ok(FitReport { best_epoch, metrics, epochs })
 }
 
@@ -109,7 +109,8 @@ pub(super) fn optimizer(params: &Params, settings: &TrainSettings) -> AdamW {
         } else {
             settings.weight_decay
         };
-        optimizer.add(var, Rates { learning_rate: settings.learning_rate, weight_decay });
+        let learning_rate = settings.learning_rate;
+        optimizer.add(var, Rates { learning_rate, weight_decay, scaling: Scaling::Each });
     }
     optimizer
 }

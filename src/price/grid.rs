@@ -74,7 +74,7 @@ struct Between {
 fn locate(axis: &[usize], width: f64) -> Option<Between> {
     let (first, last) = (*axis.first()? as f64, *axis.last()? as f64);
     let slack = SLACK * last.max(1.0);
-    if !(width <= last + slack) {
+    if width.is_nan() || width > last + slack {
         return None;
     }
     if axis.len() == 1 || width < first {

@@ -1,8 +1,8 @@
 //! The experiment file: one TOML file that holds everything a run depends on.
 //!
 //! Three layers lie over each other, value by value: the defaults (the settings structs of the rooms that use them),
-//! the file, and the command line. [`tree`] knows nothing but nested keys; [`resolve`] lays the layers over each other
-//! and finds the one key that is wrong; [`print`] shows the result with the origin of every value; [`settings`] holds
+//! the file, and the command line. `tree` knows nothing but nested keys; `resolve` lays the layers over each other
+//! and finds the one key that is wrong; `print` shows the result with the origin of every value; `settings` holds
 //! the tables that no lower room owns. What comes out is an [`Experiment`], checked once, so that no later stage has to.
 
 mod print;

@@ -2,7 +2,7 @@
 //! with the latency table that the one before it corrected.
 //!
 //! [`iterate`] reads as the pipeline. Every step is a file of its own, and every step's result is kept in the run
-//! directory by the [`journal`], so a run that was killed goes on where it stopped.
+//! directory by the `journal`, so a run that was killed goes on where it stopped.
 //!
 //! ```text
 //! RUN/  config.toml  data.json  schema.json  encoders.json  environment.json  paths.json

@@ -136,7 +136,7 @@ impl Run<'_> {
             subnet: finished.id.clone(),
             features: finished.subnet.feature_names(&self.space).into_iter().map(str::to_owned).collect(),
             layers: finished.subnet.layer_widths(),
-            metrics: trained.fit.metrics.clone(),
+            metrics: trained.fit.metrics,
             parameters: finished.parameters,
             multiply_adds: finished.multiply_adds,
             onnx: format!("networks/{}/model.onnx", finished.id),
@@ -184,7 +184,7 @@ impl Run<'_> {
             |of: fn(&EnginePrediction) -> f64| best.engines.iter().map(|(&e, p)| (e, of(p))).collect();
         Summary {
             schema_version: SCHEMA_VERSION,
-            teacher: TeacherSummary { metrics: guide.metrics.clone() },
+            teacher: TeacherSummary { metrics: guide.metrics },
             winner: WinnerSummary {
                 round: best.round,
                 network: best.network.clone(),

@@ -92,8 +92,7 @@ impl Run<'_> {
         match self.settings.search.held_out {
             0.0 => Ok((split.clone(), None)),
             share => {
-                let (rest, held_out) =
-                    hold_out(&self.loaded.dataset, split, share, self.seed(Stage::Teacher))?;
+                let (rest, held_out) = hold_out(split, share, self.seed(Stage::Teacher))?;
                 Ok((rest, Some(held_out)))
             }
         }

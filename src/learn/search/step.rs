@@ -7,7 +7,7 @@ use crate::{
     learn::{
         Learn, losses,
         mask::THETA,
-        optimizer::{AdamW, Rates},
+        optimizer::{AdamW, Rates, Scaling},
         price_term::{Prices, probability_values},
         scalar,
         settings::GradientBlock,
@@ -143,11 +143,15 @@ impl Search<'_> {
         let mut optimizer = AdamW::default();
         for (name, var) in self.params.iter() {
             let rates = if name == THETA {
-                Rates { learning_rate: theta_rate, weight_decay: 0.0 }
+                Rates { learning_rate: theta_rate, weight_decay: 0.0, scaling: settings.theta_scaling }
             } else if name.starts_with(ALPHA) {
-                Rates { learning_rate: alpha_rate, weight_decay: 0.0 }
+                Rates { learning_rate: alpha_rate, weight_decay: 0.0, scaling: Scaling::Each }
             } else {
-                Rates { learning_rate: settings.learning_rate, weight_decay: settings.weight_decay }
+                Rates {
+                    learning_rate: settings.learning_rate,
+                    weight_decay: settings.weight_decay,
+                    scaling: Scaling::Each,
+                }
             };
             if rates.learning_rate > 0.0 {
                 optimizer.add(var, rates);
