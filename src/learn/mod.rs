@@ -2,7 +2,8 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | [`params`], [`optimizer`] | named seeded tensors; AdamW |
+//! | [`params`], [`optimizer`], [`row_adam`] | named seeded tensors; AdamW; Adam over the touched rows of a table |
+//! | [`ops`] | custom operations: where the time of training goes |
 //! | [`embedding`], [`mask`], [`mlp`], [`mixop`] | the pieces of both networks |
 //! | [`teacher`], [`supernet`], [`student`] | the three networks |
 //! | [`losses`], [`price_term`] | equations (1)–(8) as terms of a loss |
@@ -20,11 +21,13 @@ pub mod mixop;
 pub mod mlp;
 pub mod network;
 mod network_file;
+pub mod ops;
 pub mod optimizer;
 pub mod params;
 pub mod price_term;
 #[cfg(test)]
 mod reference;
+pub mod row_adam;
 pub mod search;
 pub mod settings;
 pub mod student;

@@ -45,15 +45,18 @@ fn parameter(reference: &Reference, group: &str, ours: &str) -> Vec<f64> {
     if ours == "theta" {
         return reference.numbers(&format!("{gates}/free"));
     }
-    let (first, rest) = ours.split_once('.').unwrap_or((ours, ""));
-    let place = |prefix: &str| first.strip_prefix(prefix).map(|i| i.parse::<usize>().unwrap() - 1);
+    let place = |prefix: &str| ours.strip_prefix(prefix).map(|i| i.parse::<usize>().unwrap() - 1);
     if let Some(mixop) = place("alpha") {
         let all = reference.numbers(&format!("{gates}/alpha"));
         return all[mixop * 3..][..3].to_vec();
     }
     let Some(mixop) = place("mixop") else { return reference.numbers(&format!("/{group}/{ours}")) };
-    let (key, part) = rest.split_once('.').unwrap();
-    beside(reference, [6, 4].map(|to| format!("/{group}/mixop.{mixop}.{key}.{to}.{part}")))
+    // Ours holds all pairs in one matrix: for every incoming key, in the order of our keys, its weights and then its biases.
+    let keys: &[&str] = if mixop == 0 { &["input"] } else { &["input", "4", "6"] };
+    let part = |key: &&str, part: &str| {
+        beside(reference, [6, 4].map(|to| format!("/{group}/mixop.{mixop}.{key}.{to}.{part}")))
+    };
+    keys.iter().flat_map(|key| [part(key, "weight"), part(key, "bias")]).flatten().collect()
 }
 
 /// Matrices of equal height side by side.

@@ -17,7 +17,7 @@ use super::{
     settings::SearchSettings,
     supernet::Supernet,
     teacher::{FrozenTeacher, Teacher, masked},
-    train::{Rows, finite, metrics_of},
+    train::{Rows, Trainable, finite, metrics_of},
     values,
 };
 use crate::{
