@@ -12,8 +12,11 @@ pub struct TrainSettings {
     pub dropout: f32,
     /// Share of the concatenated embeddings that a training step drops.
     pub embedding_dropout: f32,
-    /// Step size of Adam.
+    /// Step size of Adam for dense layers.
     pub learning_rate: f64,
+    /// Step size of Adam for rows of embeddings. A row moves only when a batch touches it, where a dense Adam goes on for
+    /// 1/(1 − β₁) = 10 steps: at ten times the step size of dense layers a rare id moves as far as there.
+    pub embedding_learning_rate: f64,
     /// Decoupled weight decay of dense layers.
     pub weight_decay: f64,
     /// Decoupled weight decay of embeddings.
@@ -32,6 +35,7 @@ impl Default for TrainSettings {
             dropout: 0.2,
             embedding_dropout: 0.0,
             learning_rate: 1e-3,
+            embedding_learning_rate: 1e-2,
             weight_decay: 0.0,
             embedding_weight_decay: 0.0,
             batch_size: 2048,
@@ -47,6 +51,7 @@ impl TrainSettings {
         check::share_below_one("dropout", f64::from(self.dropout))?;
         check::share_below_one("embedding_dropout", f64::from(self.embedding_dropout))?;
         check::positive("learning_rate", self.learning_rate)?;
+        check::positive("embedding_learning_rate", self.embedding_learning_rate)?;
         check::not_negative("weight_decay", self.weight_decay)?;
         check::not_negative("embedding_weight_decay", self.embedding_weight_decay)?;
         check::at_least("batch_size", self.batch_size, 1)?;

@@ -111,13 +111,15 @@ pub(super) struct Optimizer {
 impl Optimizer {
     /// Zero moments, with the decay that embeddings and dense layers have.
     pub(super) fn new(model: &dyn Trainable, settings: &TrainSettings) -> Result<Self> {
-        let TrainSettings { learning_rate, weight_decay, embedding_weight_decay, .. } = *settings;
+        let TrainSettings { learning_rate, weight_decay, .. } = *settings;
         let mut dense = AdamW::default();
         for (_, var) in model.params().iter().filter(|(name, _)| !name.starts_with(EMBEDDING)) {
             dense.add(var, Rates { learning_rate, weight_decay, scaling: Scaling::Each });
         }
         let tables = model.bank().tables().into_iter();
-        let tables = tables.map(|table| RowAdam::new(table, learning_rate, embedding_weight_decay));
+        let tables = tables.map(|table| {
+            RowAdam::new(table, settings.embedding_learning_rate, settings.embedding_weight_decay)
+        });
         Ok(Self { dense, tables: tables.collect::<Result<_>>()? })
     }
 

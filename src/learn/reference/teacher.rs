@@ -39,9 +39,11 @@ pub(super) fn features(data: &Dataset, width: usize) -> Vec<InputFeature> {
 /// No dropout, and the fixture's optimizer.
 pub(super) fn settings(reference: &Reference, optimizer: &str) -> TrainSettings {
     let weight_decay = reference.number(&format!("{optimizer}/weight_decay"));
+    let learning_rate = reference.number(&format!("{optimizer}/learning_rate"));
     TrainSettings {
         dropout: 0.0,
-        learning_rate: reference.number(&format!("{optimizer}/learning_rate")),
+        learning_rate,
+        embedding_learning_rate: learning_rate,
         weight_decay,
         embedding_weight_decay: weight_decay,
         ..TrainSettings::default()

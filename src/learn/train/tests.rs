@@ -52,6 +52,7 @@ fn student(data: &Dataset, settings: &TrainSettings, seed: u64) -> Student<'stat
 fn settings() -> TrainSettings {
     TrainSettings {
         learning_rate: 0.02,
+        embedding_learning_rate: 0.02,
         batch_size: 64,
         max_epochs: 30,
         patience: 8,
@@ -125,6 +126,7 @@ fn touched_embeddings_and_dense_layers_decay_each_at_its_own_rate() {
     params.set("embedding.ids1", vec![1.0; 8]).unwrap();
     let settings = TrainSettings {
         learning_rate: 0.1,
+        embedding_learning_rate: 0.1,
         weight_decay: 0.5,
         embedding_weight_decay: 2.0,
         ..TrainSettings::default()
