@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`params`], [`optimizer`], [`row_adam`] | named seeded tensors; AdamW; Adam over the touched rows of a table |
 //! | [`ops`] | custom operations: where the time of training goes |
-//! | [`embedding`], [`mask`], [`mlp`], [`mixop`] | the pieces of both networks |
+//! | [`embedding`], [`mask`], [`mlp`], [`mixop`], [`paths`] | the pieces of both networks, and what a step draws |
 //! | [`teacher`], [`supernet`], [`student`] | the three networks |
 //! | [`losses`], [`price_term`] | equations (1)–(8) as terms of a loss |
 //! | [`train`], [`search`], [`derive`](mod@derive) | how they are trained, and the choice that comes out |
@@ -24,6 +24,7 @@ mod network_file;
 pub mod ops;
 pub mod optimizer;
 pub mod params;
+pub mod paths;
 pub mod price_term;
 #[cfg(test)]
 mod reference;

@@ -137,6 +137,24 @@ fn end_temperature() -> f64 {
     0.1
 }
 
+/// Which operators of every Mixop a step of the search trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Paths {
+    /// The full mixture, equation (2).
+    All,
+    /// Some, drawn from p for every batch: cheaper steps, noisier gradients.
+    Sampled {
+        /// How many per Mixop.
+        #[serde(default = "two")]
+        count: usize,
+    },
+}
+
+fn two() -> usize {
+    2
+}
+
 /// Whether Loss2's gradient stops between the masked embeddings and Mixop 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -181,6 +199,8 @@ pub struct SearchSettings {
     pub lambda_ramp_epochs: f64,
     /// What Loss1 pays beside (4).
     pub price_first_layer: PriceFirstLayer,
+    /// Operators that a step trains.
+    pub paths: Paths,
     /// How θ learns through the draw.
     pub gate: Gate,
     /// Between the masked embeddings and Mixop 1.
@@ -204,6 +224,7 @@ impl Default for SearchSettings {
             lambda2: 0.01,
             lambda_ramp_epochs: 0.5,
             price_first_layer: PriceFirstLayer::Joint,
+            paths: Paths::All,
             gate: Gate::StraightThrough,
             gradient_block: GradientBlock::On,
         }
@@ -224,6 +245,9 @@ impl SearchSettings {
         check::share("lambda1", self.lambda1)?;
         check::not_negative("lambda2", self.lambda2)?;
         check::not_negative("lambda_ramp_epochs", self.lambda_ramp_epochs)?;
+        if let Paths::Sampled { count } = self.paths {
+            check::at_least("paths.count", count, 1)?;
+        }
         match self.gate {
             Gate::StraightThrough => Ok(()),
             Gate::Relaxed { start_temperature, end_temperature } => {
