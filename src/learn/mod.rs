@@ -3,12 +3,14 @@
 //! | file | holds |
 //! | --- | --- |
 //! | [`params`], [`optimizer`] | named seeded tensors; AdamW |
+//! | [`checkpoint`] | the state in the middle of a training, saved and gone on from |
 //! | [`embedding`], [`mask`], [`mlp`], [`mixop`] | the pieces of both networks |
 //! | [`teacher`], [`supernet`], [`student`] | the three networks |
 //! | [`losses`], [`price_term`] | equations (1)–(8) as terms of a loss |
 //! | [`train`], [`search`], [`derive`](mod@derive) | how they are trained, and the choice that comes out |
 //! | [`network`], [`metrics`] | a trained network as plain data; what it is worth |
 
+pub mod checkpoint;
 pub mod derive;
 pub mod embedding;
 #[cfg(test)]

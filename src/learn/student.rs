@@ -86,6 +86,10 @@ impl Trainable for Student<'_> {
         &self.params
     }
 
+    fn generator(&mut self) -> &mut Generator {
+        &mut self.dropout_rng
+    }
+
     fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
         let embedded = self.bank.forward(batch)?;
         let mut rng = self.dropout_rng.clone();

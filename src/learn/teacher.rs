@@ -153,6 +153,10 @@ impl Trainable for Teacher {
         &self.params
     }
 
+    fn generator(&mut self) -> &mut Generator {
+        &mut self.dropout_rng
+    }
+
     fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
         let mut embedded = self.bank.forward(batch)?;
         if self.settings.feature_dropout > 0.0 {

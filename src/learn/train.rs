@@ -2,14 +2,15 @@
 
 use super::{
     Learn,
+    checkpoint::{Contents, Keeper, Moment, Stored},
     metrics::Metrics,
     optimizer::{AdamW, Rates, Scaling},
-    params::Params,
+    params::{Params, Snapshot},
     scalar,
     settings::TrainSettings,
 };
 use crate::{
-    base::{Error, Result, progress::Progress},
+    base::{Error, Result, progress::Progress, rng::Generator},
     data::{
         batches,
         dataset::{Batch, Dataset, Split},
@@ -22,6 +23,8 @@ use serde::{Deserialize, Serialize};
 pub trait Trainable {
     /// Everything that is trained.
     fn params(&self) -> &Params;
+    /// Where the random draws of [`Trainable::loss`] come from.
+    fn generator(&mut self) -> &mut Generator;
     /// The loss of a batch, with gradient and dropout.
     fn loss(&mut self, batch: &Batch) -> Result<Tensor>;
     /// Click probabilities of a batch, without dropout.
@@ -59,45 +62,109 @@ pub struct Rows<'a> {
     pub split: &'a Split,
 }
 
-/// Trains until the validation AUC has not risen for `patience` epochs, then goes back to the best epoch.
+/// Where a training stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Position {
+    /// The present epoch, from 1.
+    epoch: usize,
+    /// Batches of it that have been trained on.
+    batch: usize,
+    /// Sum of their losses.
+    sum: f64,
+    /// The epochs before it.
+    epochs: Vec<EpochReport>,
+    /// The best of them; 0 while there is none.
+    best_epoch: usize,
+}
+
+impl Position {
+    fn start() -> Self {
+        Self { epoch: 1, batch: 0, sum: 0.0, epochs: Vec::new(), best_epoch: 0 }
+    }
+}
+
+/// Trains until the validation AUC has not risen for `patience` epochs, then goes back to the best epoch. Goes on from
+/// what `keeper` has saved, and ends as if it had never been disturbed.
 pub fn fit(
     model: &mut dyn Trainable,
     rows: Rows,
     settings: &TrainSettings,
     seed: u64,
     progress: &dyn Progress,
+    keeper: &mut Keeper,
 ) -> Result<FitReport> {
     let mut optimizer = optimizer(model.params(), settings);
-    let mut epochs: Vec<EpochReport> = Vec::new();
-    let mut best = None;
-    let mut best_epoch = 0;
     let steps = rows.split.train.len().div_ceil(settings.batch_size) as u64;
     progress.stage("train", steps * settings.max_epochs as u64);
-    for epoch in 1..=settings.max_epochs {
-        let (mut sum, mut count) = (0.0, 0u64);
-        for index in batches::epoch_batches(&rows.split.train, settings.batch_size, seed, epoch) {
+    let training = ("fit", settings, seed, rows.data.rows(), rows.split.train.len(), model.params().shapes());
+    let (mut at, mut best) = match keeper.begin(&training, progress)? {
+        Some(stored) => resume(&stored, model, &mut optimizer)?,
+        None => (Position::start(), None),
+    };
+    while at.epoch <= settings.max_epochs {
+        let batches = batches::epoch_batches(&rows.split.train, settings.batch_size, seed, at.epoch);
+        for index in batches.skip(at.batch) {
             let loss = model.loss(&Batch::of(rows.data, &index))?;
-            sum += finite(scalar(&loss)?, epoch)?;
-            count += 1;
+            at.sum += finite(scalar(&loss)?, at.epoch)?;
+            at.batch += 1;
             optimizer.step(&loss.backward().learn("differentiate the loss")?, 1.0)?;
-            progress.advance((epoch as u64 - 1) * steps + count, &format!("loss {:.4}", sum / count as f64));
+            let done = (at.epoch as u64 - 1) * steps + at.batch as u64;
+            progress.advance(done, &format!("loss {:.4}", at.sum / at.batch as f64));
+            keeper.keep(Moment::Step, || contents(done, &at, model, &mut optimizer, best.as_ref()))?;
         }
         let scores = score_rows(model, rows.data, &rows.split.valid)?;
         let metrics = metrics_of(&scores, rows.data, &rows.split.valid);
-        let better = epochs.iter().all(|e| e.metrics.auc < metrics.auc);
-        epochs.push(EpochReport { epoch, loss: sum / count.max(1) as f64, metrics });
+        let better = at.epochs.iter().all(|e| e.metrics.auc < metrics.auc);
+        at.epochs.push(EpochReport { epoch: at.epoch, loss: at.sum / at.batch.max(1) as f64, metrics });
         if better {
             best = Some(model.params().snapshot()?);
-            best_epoch = epoch;
-        } else if epoch - best_epoch >= settings.patience {
+            at.best_epoch = at.epoch;
+        } else if at.epoch - at.best_epoch >= settings.patience {
             break;
         }
+        at = Position { epoch: at.epoch + 1, batch: 0, sum: 0.0, ..at };
+        let done = (at.epoch as u64 - 1) * steps;
+        keeper.keep(Moment::EpochEnd, || contents(done, &at, model, &mut optimizer, best.as_ref()))?;
     }
     if let Some(best) = best {
         model.params().restore(&best)?;
     }
-    let metrics = epochs[best_epoch.max(1) - 1].metrics;
-    Ok(FitReport { best_epoch, metrics, epochs })
+    let metrics = at.epochs[at.best_epoch.max(1) - 1].metrics;
+    Ok(FitReport { best_epoch: at.best_epoch, metrics, epochs: at.epochs })
+}
+
+/// Everything that the rest of a training depends on.
+fn contents<'s>(
+    steps: u64,
+    at: &Position,
+    model: &'s mut dyn Trainable,
+    optimizer: &'s mut AdamW,
+    best: Option<&Snapshot>,
+) -> Contents<'s> {
+    let contents = Contents::at(steps, &(at, model.generator()))
+        .with("parameters", model.params().state())
+        .with("optimizer", optimizer.state());
+    match best {
+        Some(best) => contents.with("best", best.state()),
+        None => contents,
+    }
+}
+
+/// Goes back to what [`contents`] gave.
+fn resume(
+    stored: &Stored,
+    model: &mut dyn Trainable,
+    optimizer: &mut AdamW,
+) -> Result<(Position, Option<Snapshot>)> {
+    let (at, generator): (Position, Generator) = stored.position()?;
+    *model.generator() = generator;
+    model.params().resume(&stored.part("parameters"))?;
+    optimizer.resume(&stored.part("optimizer"))?;
+    let best = match at.best_epoch {
+        0 => None,
+        _ => Some(model.params().snapshot_of(&stored.part("best"))?),
+    };
+    Ok((at, best))
 }
 
 /// AdamW over all parameters, with the decay that embeddings and dense layers have.
