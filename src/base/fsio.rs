@@ -60,6 +60,11 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Res
         fs::set_permissions(temporary.path(), fs::Permissions::from_mode(0o644)).map_err(io)?;
     }
     temporary.persist(path).map_err(|e| Error::io(path, "rename into", e.error))?;
+    #[cfg(unix)]
+    {
+        // The new name too must survive a power cut; file systems that cannot promise that for a folder say so.
+        let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
+    }
     at(Moment::Renamed, path);
     Ok(())
 }

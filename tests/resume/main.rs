@@ -4,6 +4,8 @@
 //! scripted latencies and ends itself with SIGKILL where `kills` says. The product holds no switch for it but a place in
 //! `base::fsio` from which writes are seen.
 
+#![cfg(unix)]
+
 mod kills;
 mod scripted;
 

@@ -137,7 +137,8 @@ impl Keeper {
         if self.folder.is_none() {
             return false;
         }
-        let every = Duration::from_secs_f64(self.settings.every_seconds);
+        // What is longer than any duration is never.
+        let every = Duration::try_from_secs_f64(self.settings.every_seconds).unwrap_or(Duration::MAX);
         let least = if every.is_zero() { every } else { self.cost * COST_SHARE };
         self.saved_at.elapsed()
             >= match moment {
