@@ -10,6 +10,7 @@ use autofas_bench::{
         synth::{self, SynthLog, SynthSettings},
     },
     learn::{
+        checkpoint::Keeper,
         derive::derive,
         embedding::input_features,
         price_term::Prices,
@@ -131,7 +132,7 @@ impl Planted {
         let mut teacher = Teacher::new(features, data.partition_count, &teacher_settings(), seed).unwrap();
         let (seen, held_out) = hold_out(&split, settings.held_out, seed).unwrap();
         let rows = Rows { data: &data, split: &seen };
-        fit(&mut teacher, rows, &teacher_settings().train, seed, &Silent).unwrap();
+        fit(&mut teacher, rows, &teacher_settings().train, seed, &Silent, &mut Keeper::none()).unwrap();
         let soft = score_rows(&teacher, &data, &(0..data.rows() as u32).collect::<Vec<_>>()).unwrap();
         Self { log, schema, space, data, split, held_out, teacher, soft, settings, seed }
     }
@@ -147,12 +148,12 @@ impl Planted {
             seed: self.seed,
         };
         let mut search = Search::new(&self.space, scene).unwrap();
-        search.warm_up(&Silent).unwrap();
+        search.warm_up(&Silent, &mut Keeper::none()).unwrap();
         search
     }
 
     fn run(&self, search: &mut Search, layers: ScriptedPrices) -> SearchOutcome {
-        search.run(&Prices { schema: &self.schema, layers: &layers }, &Silent).unwrap()
+        search.run(&Prices { schema: &self.schema, layers: &layers }, &Silent, &mut Keeper::none()).unwrap()
     }
 
     fn derive(&self, outcome: &SearchOutcome, settings: &DeriveSettings) -> Subnet {

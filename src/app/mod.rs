@@ -5,3 +5,4 @@ pub mod config;
 pub mod export;
 pub mod iterate;
 pub mod package;
+pub mod probe;

@@ -91,6 +91,10 @@ impl Trainable for Student<'_> {
         &self.bank
     }
 
+    fn generator(&mut self) -> &mut Generator {
+        &mut self.dropout_rng
+    }
+
     fn loss(&mut self, embedded: &Tensor, batch: &Batch) -> Result<Tensor> {
         let mut rng = self.dropout_rng.clone();
         let mut mode = Mode::Train { dropout: self.settings.embedding_dropout, rng: &mut rng };

@@ -3,7 +3,8 @@
 
 use super::{
     child::Launcher,
-    engine::SessionOptions,
+    engine::{self, SessionOptions},
+    environment,
     job::ServiceResult,
     service::{Effort, ServiceJob, ServiceModel},
 };
@@ -167,6 +168,19 @@ impl ServiceSettings {
             seed: self.seed,
         }
     }
+}
+
+/// The circumstances that this program's measurements on this machine will have.
+pub fn context_here(settings: &ServiceSettings, layout: Layout) -> Result<TableContext> {
+    Ok(TableContext {
+        engine: settings.engine,
+        engine_version: engine::engine(settings.engine)?.version(),
+        provider: settings.options.provider,
+        layout,
+        precision: Precision::Fp32,
+        threads: settings.options.threads,
+        host: environment::host(),
+    })
 }
 
 /// The circumstances of a result: what its values are filed under in a latency table.

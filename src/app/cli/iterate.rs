@@ -1,6 +1,9 @@
 //! `iterate`: the main job.
 
-use super::output::{self, Format};
+use super::{
+    output::{self, Format},
+    signals,
+};
 use crate::{
     app::{
         config::{Experiment, Override},
@@ -15,6 +18,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   autofas-bench iterate --config E.toml --data D.parquet --out runs/first --rounds 3
+  autofas-bench iterate --config E.toml --data D.parquet --out runs/first --rounds 3 --resume
   autofas-bench iterate --config E.toml --print-config --set teacher.ensemble=2")]
 pub struct IterateArgs {
     /// The experiment file
@@ -50,8 +54,9 @@ impl IterateArgs {
             return Err(Error::usage("no run directory is named", "give --out RUN").into());
         };
         let existing = if self.resume { Existing::Resume } else { Existing::Refuse };
-        let meter = ChildMeter::new(Launcher::this_program()?, &experiment.settings);
-        let summary = iterate(&experiment, out, existing, &meter, progress)?;
+        let stop = signals::stop_on_signals()?;
+        let meter = ChildMeter::new(Launcher::this_program(&stop)?, &experiment.settings);
+        let summary = iterate(&experiment, out, existing, &meter, progress, &stop)?;
         output::print(format, &summary, |summary| summary.to_text(out))
     }
 

@@ -12,6 +12,7 @@ mod output;
 mod progress;
 mod recipe;
 mod replay;
+mod signals;
 mod table;
 mod trace;
 
@@ -27,7 +28,8 @@ use std::process::ExitCode;
     version,
     // Fixed, so that the help is the same text everywhere.
     term_width = 100,
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a stated limit was not met."
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a stated limit was not met, 130 or 143 stopped by \
+                  SIGINT or SIGTERM."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -80,11 +82,13 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// 2 for wrong usage, 3 for a stated limit that is not met, 1 for the rest.
+/// 2 for wrong usage, 3 for a stated limit that is not met, 128 + the signal's number for a request to stop, 1 for the
+/// rest.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(match error.downcast_ref::<Error>() {
         Some(Error::Usage { .. }) => 2,
         Some(Error::Limit { .. }) => 3,
+        Some(Error::Interrupted { signal, .. }) => 128 + *signal as u8,
         _ => 1,
     })
 }

@@ -10,6 +10,7 @@ use crate::{
         Error, Result, fsio,
         names::{EngineName, Provider},
         progress::Progress,
+        stop::Stop,
     },
     measure::{
         child::Launcher,
@@ -91,7 +92,7 @@ impl ReplayArgs {
             [] => &[EngineName::Tract, EngineName::OnnxRuntime],
             chosen => chosen,
         };
-        let launcher = Launcher::this_program()?;
+        let launcher = Launcher::this_program(&Stop::never())?;
         let mut results = Vec::new();
         for &engine in engines {
             progress.stage(&format!("replay on {engine}"), 0);

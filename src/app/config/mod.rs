@@ -159,6 +159,8 @@ mod tests {
         let cold = "[search.gate]\nkind = \"relaxed\"\nend_temperature = 0";
         assert!(problem(cold).contains("`search.gate.end_temperature`"));
         assert!(problem("[derive]\nrule = \"budget\"").contains("`derive.budget_ms`"));
+        assert!(problem("[checkpoints]\nkeep = 0").contains("`checkpoints.keep`: 0 is too small"));
+        assert!(problem("[checkpoints]\nevery_seconds = -1").contains("`checkpoints.every_seconds`"));
     }
 
     #[test]

@@ -7,8 +7,11 @@ use crate::{
         names::{EngineName, Layout, Precision, Provider},
     },
     data::split::{Moment, SplitSettings},
-    learn::settings::{
-        BaselineSettings, DeriveSettings, Gate, Paths, RetrainSettings, SearchSettings, TeacherSettings,
+    learn::{
+        checkpoint::CheckpointSettings,
+        settings::{
+            BaselineSettings, DeriveSettings, Gate, Paths, RetrainSettings, SearchSettings, TeacherSettings,
+        },
     },
     measure::service::Effort,
 };
@@ -42,6 +45,8 @@ pub struct Settings {
     pub probe: Effort,
     /// How often the loop runs and what it measures.
     pub rounds: RoundSettings,
+    /// How often a training is saved on the way.
+    pub checkpoints: CheckpointSettings,
     /// Where randomness starts.
     pub seeds: SeedSettings,
 }
@@ -61,6 +66,7 @@ impl Default for Settings {
             traffic: TrafficSettings::default(),
             probe: Effort::default(),
             rounds: RoundSettings::default(),
+            checkpoints: CheckpointSettings::default(),
             seeds: SeedSettings::default(),
         }
     }
@@ -95,6 +101,7 @@ impl Settings {
             ("traffic", self.traffic.check()),
             ("probe", check_effort(&self.probe)),
             ("rounds", self.rounds.check()),
+            ("checkpoints", self.checkpoints.check()),
         ];
         tables.into_iter().try_for_each(|(table, checked)| checked.map_err(|violation| (table, violation)))
     }

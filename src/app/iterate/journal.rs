@@ -1,14 +1,24 @@
 //! The run directory: every finished step leaves a file, and a step whose file is there is not run again.
 //!
 //! That makes resuming the same as running: [`Journal::remember`] returns the stored result or computes and stores it.
-//! Files are renamed into place, so a killed run has whole files or none.
+//! Files are renamed into place, so a killed run has whole files or none. Inside a training, checkpoints take over
+//! ([`Journal::remember_training`]). Between two steps the journal looks whether somebody has asked to stop.
 
-use crate::base::{Error, Result, error::Place, fsio};
+use crate::{
+    base::{Error, Result, error::Place, fsio, stop::Stop},
+    learn::checkpoint::{CheckpointSettings, Keeper},
+};
 use serde::{Serialize, de::DeserializeOwned};
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The resolved experiment, by which a run is recognised.
 const CONFIG: &str = "config.toml";
+/// The folder of all checkpoints; gone at the end of a run.
+const CHECKPOINTS: &str = "checkpoints";
 
 /// Whether an existing run directory may be continued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,13 +33,24 @@ pub enum Existing {
 #[derive(Debug, Clone)]
 pub struct Journal {
     folder: PathBuf,
+    checkpoints: CheckpointSettings,
+    stop: Stop,
+    /// Locked as long as somebody works here; the system unlocks what a killed process held.
+    _lock: Arc<File>,
 }
 
 impl Journal {
     /// Opens `folder` for an experiment whose resolved text is `config`.
     ///
-    /// Fails when the folder holds another experiment, or any run at all under [`Existing::Refuse`].
-    pub fn open(folder: &Path, config: &str, existing: Existing) -> Result<Self> {
+    /// Fails when the folder holds another experiment, or any run at all under [`Existing::Refuse`], or a run that
+    /// another process is working on.
+    pub fn open(
+        folder: &Path,
+        config: &str,
+        existing: Existing,
+        checkpoints: CheckpointSettings,
+        stop: &Stop,
+    ) -> Result<Self> {
         let path = folder.join(CONFIG);
         if path.exists() {
             if existing == Existing::Refuse {
@@ -49,7 +70,9 @@ impl Journal {
         } else {
             fsio::write(&path, config.as_bytes())?;
         }
-        Ok(Self { folder: folder.to_owned() })
+        let lock = Arc::new(lock(&path)?);
+        fsio::sweep(folder)?;
+        Ok(Self { folder: folder.to_owned(), checkpoints, stop: stop.clone(), _lock: lock })
     }
 
     /// A path inside the run.
@@ -67,25 +90,64 @@ impl Journal {
         if path.exists() {
             return fsio::read_json(&path);
         }
+        self.stop.check()?;
         let value = compute()?;
         fsio::write_json(&path, &value)?;
         Ok(value)
     }
+
+    /// [`Journal::remember`] for a training: the keeper saves its state on the way, until its result is stored.
+    pub fn remember_training<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        train: impl FnOnce(&mut Keeper) -> Result<T>,
+    ) -> Result<T> {
+        let mut keeper = self.keeper(name);
+        let value = self.remember(name, || train(&mut keeper))?;
+        keeper.clear()?;
+        Ok(value)
+    }
+
+    /// Where the training whose result is called `name` is saved on the way.
+    pub fn keeper(&self, name: &str) -> Keeper {
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem).replace('/', "-");
+        Keeper::new(self.path(CHECKPOINTS).join(stem), self.checkpoints, self.stop.clone())
+    }
 }
 
-/// Settings without the comments that tell where each came from.
+/// Keeps other processes out of the run.
+fn lock(config: &Path) -> Result<File> {
+    let file = File::open(config).map_err(|e| Error::io(config, "open", e))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Error::usage(
+            format!("another process is working on the run of {}", config.display()),
+            "wait for it to end, or name another folder with --out",
+        )),
+        // Some file systems know no locks.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+/// Settings that decide results, without the comments that tell where each came from.
 fn settings(config: &str) -> Option<toml::Table> {
-    config.parse().ok()
+    let mut table: toml::Table = config.parse().ok()?;
+    // How often a state is saved changes no result.
+    table.remove("checkpoints");
+    Some(table)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn open(folder: &Path, config: &str, existing: Existing) -> Result<Journal> {
+        Journal::open(folder, config, existing, CheckpointSettings::default(), &Stop::never())
+    }
+
     #[test]
     fn a_step_runs_once() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(folder.path(), "a = 1", Existing::Refuse).unwrap();
+        let journal = open(folder.path(), "a = 1", Existing::Refuse).unwrap();
         assert_eq!(journal.remember("x/y.json", || Ok(5)).unwrap(), 5);
         assert_eq!(journal.remember("x/y.json", || Ok(6)).unwrap(), 5);
     }
@@ -93,7 +155,7 @@ mod tests {
     #[test]
     fn a_failed_step_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(folder.path(), "a = 1", Existing::Refuse).unwrap();
+        let journal = open(folder.path(), "a = 1", Existing::Refuse).unwrap();
         let failed: Result<u32> = journal.remember("y.json", || Err(Error::usage("broken", "mend it")));
         assert!(failed.is_err());
         assert_eq!(journal.remember("y.json", || Ok(6)).unwrap(), 6);
@@ -102,10 +164,39 @@ mod tests {
     #[test]
     fn an_existing_run_is_refused_unless_resumed_with_the_same_settings() {
         let folder = tempfile::tempdir().unwrap();
-        Journal::open(folder.path(), "a = 1 # default", Existing::Refuse).unwrap();
-        let again = |config, existing| Journal::open(folder.path(), config, existing);
+        open(folder.path(), "a = 1 # default", Existing::Refuse).unwrap();
+        let again = |config, existing| open(folder.path(), config, existing);
         assert!(again("a = 1", Existing::Refuse).unwrap_err().to_string().contains("--resume"));
         assert!(again("a = 2", Existing::Resume).unwrap_err().to_string().contains("config.toml"));
         again("a = 1 # file", Existing::Resume).unwrap();
+    }
+    #[test]
+    fn a_run_may_go_on_with_another_cadence_of_checkpoints() {
+        let folder = tempfile::tempdir().unwrap();
+        open(folder.path(), "a = 1\n[checkpoints]\nkeep = 2", Existing::Refuse).unwrap();
+        open(folder.path(), "a = 1\n[checkpoints]\nkeep = 3", Existing::Resume).unwrap();
+    }
+
+    #[test]
+    fn two_processes_do_not_work_on_one_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = open(folder.path(), "a = 1", Existing::Refuse).unwrap();
+        let second = open(folder.path(), "a = 1", Existing::Resume).unwrap_err().to_string();
+        assert!(second.contains("another process") && second.contains("--out"), "{second}");
+        drop(first);
+        open(folder.path(), "a = 1", Existing::Resume).unwrap();
+    }
+
+    #[test]
+    fn a_request_to_stop_ends_the_run_before_its_next_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let stop = Stop::new("go on");
+        let checkpoints = CheckpointSettings::default();
+        let journal = Journal::open(folder.path(), "a = 1", Existing::Refuse, checkpoints, &stop).unwrap();
+        journal.remember("x.json", || Ok(5)).unwrap();
+        stop.request(2);
+        assert_eq!(journal.remember("x.json", || Ok(6)).unwrap(), 5);
+        let stopped = journal.remember("y.json", || Ok(7)).unwrap_err();
+        assert!(matches!(stopped, Error::Interrupted { signal: 2, .. }), "{stopped}");
     }
 }

@@ -64,8 +64,11 @@ impl Run<'_> {
             let mut table = LatencyTable::new("isolated layer probes");
             for &engine in &self.settings.target.engines {
                 let context = self.meter.context(engine)?;
-                self.progress.stage(&format!("probe every layer on {engine}"), 0);
-                for entry in self.meter.probe(engine, &self.space, self.mean_cardinality())? {
+                let probed = self.journal.remember(&format!("tables/probed/{engine}.json"), || {
+                    self.progress.stage(&format!("probe every layer on {engine}"), 0);
+                    self.meter.probe(engine, &self.space, self.mean_cardinality())
+                })?;
+                for entry in probed {
                     table.insert(&context, candidates, entry)?;
                 }
             }

@@ -5,11 +5,11 @@ use crate::{
     base::{Result, fsio, names::EngineName},
     measure::{
         child::Launcher,
-        engine::{SessionOptions, engine},
-        environment::{self, Environment},
+        engine::SessionOptions,
+        environment::Environment,
         job::{DataFiles, ReplayJob, ReplayModel},
         measurement::Measurement,
-        probe::{ProbePlan, ServiceSettings, measure_networks},
+        probe::{ProbePlan, ServiceSettings, context_here, measure_networks},
         replay::trace::Pacing,
         service::ServiceSample,
     },
@@ -102,17 +102,8 @@ impl<'a> ChildMeter<'a> {
 }
 
 impl Meter for ChildMeter<'_> {
-    fn context(&self, name: EngineName) -> Result<TableContext> {
-        let target = &self.settings.target;
-        Ok(TableContext {
-            engine: name,
-            engine_version: engine(name)?.version(),
-            provider: target.provider,
-            layout: target.layout,
-            precision: target.precision,
-            threads: target.threads,
-            host: environment::host(),
-        })
+    fn context(&self, engine: EngineName) -> Result<TableContext> {
+        context_here(&self.service_settings(engine), self.settings.target.layout)
     }
 
     fn probe(&self, engine: EngineName, space: &SearchSpace, cardinality: usize) -> Result<Vec<TableEntry>> {

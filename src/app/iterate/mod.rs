@@ -2,15 +2,17 @@
 //! with the latency table that the one before it corrected.
 //!
 //! [`iterate`] reads as the pipeline. Every step is a file of its own, and every step's result is kept in the run
-//! directory by the `journal`, so a run that was killed goes on where it stopped.
+//! directory by the `journal`, so a run that was killed goes on where it stopped: at the step, and inside a training at
+//! its last checkpoint.
 //!
 //! ```text
 //! RUN/  config.toml  data.json  schema.json  encoders.json  environment.json  paths.json
 //!       teacher/     weights and metrics of every teacher
 //!       networks/ID/ network.safetensors  fit.json  parity.json  model.onnx and its companions
-//!       tables/      v1.json, v2.json, …: probes, then one correction per round
+//!       tables/      probed/ENGINE.json; v1.json, v2.json, …: the probes, then one correction per round
 //!       rounds/N/    search.json  subnet.json  measured/ENGINE.json  residuals.json
 //!       replay/      one result and one .hlog per network and engine
+//!       checkpoints/ the training in progress; gone at the end
 //!       summary.json
 //! ```
 
@@ -23,14 +25,14 @@ mod traffic;
 mod training;
 
 pub use journal::Existing;
-pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime};
+pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
 pub use summary::{
     BaselineSummary, EnginePrediction, NetworkSummary, RoundSummary, Summary, TeacherSummary, WinnerSummary,
 };
 
 use crate::{
     app::config::{Experiment, Settings, Stage},
-    base::{Error, Result, fsio, progress::Progress},
+    base::{Error, Result, fsio, progress::Progress, stop::Stop},
     data::{self, Loaded, schema::Schema},
     learn::train::Rows,
     space::SearchSpace,
@@ -73,15 +75,18 @@ impl RunPaths {
     pub const FILE: &str = "paths.json";
 }
 
-/// Runs the loop into `out` and returns what it found; a finished run gives its summary at once.
+/// Runs the loop into `out` and returns what it found; a finished run gives its summary at once. A request to `stop` ends
+/// it after the present step with [`Error::Interrupted`].
 pub fn iterate(
     experiment: &Experiment,
     out: &Path,
     existing: Existing,
     meter: &dyn Meter,
     progress: &dyn Progress,
+    stop: &Stop,
 ) -> Result<Summary> {
-    let journal = Journal::open(out, &experiment.resolved.to_string(), existing)?;
+    let config = experiment.resolved.to_string();
+    let journal = Journal::open(out, &config, existing, experiment.settings.checkpoints, stop)?;
     journal.remember("summary.json", || {
         let run = Run::prepare(experiment, journal.clone(), meter, progress)?;
         let guide = run.guide()?;

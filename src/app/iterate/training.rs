@@ -22,6 +22,9 @@ use crate::{
     space::{Operator, Subnet},
 };
 
+/// The supernet at the end of its warm-up.
+const WARM_UP: &str = "warmup.safetensors";
+
 /// The trained teachers: the first one guides the masks, all of them give the soft targets.
 pub(super) struct Guide {
     /// Whose embeddings the supernet reads and whose loss moves θ.
@@ -64,10 +67,10 @@ impl Run<'_> {
             let features = input_features(&self.space.features, &every, data)?;
             let mut teacher = Teacher::new(features, data.partition_count, settings, seed)?;
             let weights = self.journal.path(&format!("teacher/{member}.safetensors"));
-            let report = self.journal.remember(&format!("teacher/{member}.json"), || {
+            let report = self.journal.remember_training(&format!("teacher/{member}.json"), |keeper| {
                 self.progress.stage(&format!("teacher {} of {}", member + 1, settings.ensemble), 0);
                 let rows = Rows { data, split: &split };
-                let report = fit(&mut teacher, rows, &settings.train, seed, self.progress)?;
+                let report = fit(&mut teacher, rows, &settings.train, seed, self.progress, keeper)?;
                 teacher.params().save(&weights)?;
                 Ok(report)
             })?;
@@ -131,10 +134,10 @@ impl Run<'_> {
     ) -> Result<Trained> {
         let id = subnet.id(&self.space);
         let weights = self.journal.path(&format!("networks/{id}/network.safetensors"));
-        let fit = self.journal.remember(&format!("networks/{id}/fit.json"), || {
+        let fit = self.journal.remember_training(&format!("networks/{id}/fit.json"), |keeper| {
             self.progress.stage(&format!("{what} {id}"), 0);
             let mut student = self.student(subnet, settings, lesson, seed)?;
-            let report = fit(&mut student, self.rows(), settings, seed, self.progress)?;
+            let report = fit(&mut student, self.rows(), settings, seed, self.progress, keeper)?;
             student.to_network()?.save(&weights)?;
             Ok(report)
         })?;
@@ -187,8 +190,8 @@ impl<'a> Searcher<'a> {
         let target = &run.settings.target;
         let layers = table.prices(&run.meter.context(target.engine)?, target.candidates)?;
         let prices = Prices { schema: &run.schema, layers: &layers };
-        let outcome = run.journal.remember(&format!("rounds/{round}/search.json"), || {
-            self.warmed_up()?.run(&prices, run.progress)
+        let outcome = run.journal.remember_training(&format!("rounds/{round}/search.json"), |keeper| {
+            self.warmed_up()?.run(&prices, run.progress, keeper)
         })?;
         run.journal.remember(&format!("rounds/{round}/subnet.json"), || {
             derive(&run.space, &outcome, &run.settings.derive, &prices)
@@ -208,13 +211,15 @@ impl<'a> Searcher<'a> {
                 seed: run.seed(Stage::Search),
             };
             let mut search = Search::new(&run.space, scene)?;
-            let path = run.journal.path("warmup.safetensors");
+            let path = run.journal.path(WARM_UP);
+            let mut keeper = run.journal.keeper(WARM_UP);
             if path.exists() {
                 search.load(&path)?;
             } else {
-                search.warm_up(run.progress)?;
+                search.warm_up(run.progress, &mut keeper)?;
                 search.save(&path)?;
             }
+            keeper.clear()?;
             let snapshot = search.snapshot()?;
             self.warm = Some((search, snapshot));
         }

@@ -1,6 +1,9 @@
 use super::*;
 use crate::{
-    base::{progress::Silent, rng},
+    base::{
+        progress::Silent,
+        rng::{self, Generator},
+    },
     data::{
         dataset::{EncodedFeature, Slot},
         schema::Side,
@@ -65,7 +68,7 @@ fn features_that_act_only_together_are_learned() {
     let (data, split) = toy();
     let rows = Rows { data: &data, split: &split };
     let mut student = student(&data, &settings(), 1);
-    let report = fit(&mut student, rows, &settings(), 1, &Silent).unwrap();
+    let report = fit(&mut student, rows, &settings(), 1, &Silent, &mut Keeper::none()).unwrap();
     assert!(report.metrics.auc.unwrap() > 0.95, "{report:?}");
     // What is reported is what the network that was kept does.
     let scores = score_rows(&student, &data, &split.valid).unwrap();
@@ -80,7 +83,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = |weights_seed, order_seed| {
         let mut student = student(&data, &settings, weights_seed);
-        fit(&mut student, rows, &settings, order_seed, &Silent).unwrap();
+        fit(&mut student, rows, &settings, order_seed, &Silent, &mut Keeper::none()).unwrap();
         let path = folder.path().join("w.safetensors");
         student.params().save(&path).unwrap();
         crate::base::fsio::read(&path).unwrap()
@@ -94,6 +97,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
 struct Resting {
     params: Params,
     bank: EmbeddingBank,
+    generator: Generator,
 }
 
 impl Trainable for Resting {
@@ -103,6 +107,10 @@ impl Trainable for Resting {
 
     fn bank(&self) -> &EmbeddingBank {
         &self.bank
+    }
+
+    fn generator(&mut self) -> &mut Generator {
+        &mut self.generator
     }
 
     fn loss(&mut self, embedded: &Tensor, _: &Batch) -> Result<Tensor> {
@@ -131,7 +139,7 @@ fn touched_embeddings_and_dense_layers_decay_each_at_its_own_rate() {
         embedding_weight_decay: 2.0,
         ..TrainSettings::default()
     };
-    let mut model = Resting { params, bank };
+    let mut model = Resting { params, bank, generator: rng::generator(1, "unused") };
     let mut optimizer = Optimizer::new(&model, &settings).unwrap();
     // Rows 2 and 6 have the ids (2, 0) and (2, 1).
     optimizer.step(&mut model, &Batch::of(&data, &[2, 6])).unwrap();
@@ -147,6 +155,7 @@ fn touched_embeddings_and_dense_layers_decay_each_at_its_own_rate() {
 struct Scripted {
     params: Params,
     bank: EmbeddingBank,
+    generator: Generator,
     steps: f32,
     aucs: Vec<f64>,
     epoch: Cell<usize>,
@@ -157,7 +166,14 @@ impl Scripted {
         let mut params = Params::new(1);
         params.constant("w", 1, 0.0).unwrap();
         let bank = EmbeddingBank::new(Vec::new(), &mut params).unwrap();
-        Self { params, bank, steps: 0.0, aucs: aucs.to_vec(), epoch: Cell::new(0) }
+        Self {
+            params,
+            bank,
+            generator: rng::generator(1, "unused"),
+            steps: 0.0,
+            aucs: aucs.to_vec(),
+            epoch: Cell::new(0),
+        }
     }
 
     fn weight(&self) -> f32 {
@@ -172,6 +188,10 @@ impl Trainable for Scripted {
 
     fn bank(&self) -> &EmbeddingBank {
         &self.bank
+    }
+
+    fn generator(&mut self) -> &mut Generator {
+        &mut self.generator
     }
 
     fn loss(&mut self, _: &Tensor, _: &Batch) -> Result<Tensor> {
@@ -208,7 +228,9 @@ fn scripted(aucs: &[f64], settings: TrainSettings) -> (Scripted, FitReport) {
     let split = Split { train: (0..10).collect(), valid: (10..21).collect() };
     let mut model = Scripted::new(aucs);
     let settings = TrainSettings { batch_size: 5, ..settings };
-    let report = fit(&mut model, Rows { data: &data, split: &split }, &settings, 1, &Silent).unwrap();
+    let report =
+        fit(&mut model, Rows { data: &data, split: &split }, &settings, 1, &Silent, &mut Keeper::none())
+            .unwrap();
     (model, report)
 }
 
@@ -234,7 +256,8 @@ fn a_loss_that_is_no_number_is_an_error_with_its_epoch() {
     let (mut data, split) = toy();
     data.weights[split.train[0] as usize] = f32::NAN;
     let mut student = student(&data, &settings(), 1);
-    let failed = fit(&mut student, Rows { data: &data, split: &split }, &settings(), 1, &Silent);
+    let failed =
+        fit(&mut student, Rows { data: &data, split: &split }, &settings(), 1, &Silent, &mut Keeper::none());
     let text = failed.unwrap_err().to_string();
     assert!(text.contains("NaN in epoch 1") && text.contains("learning rate"), "{text}");
 }
