@@ -147,6 +147,7 @@ fn a_run_that_is_killed_at_many_moments_ends_with_the_same_bytes() {
             }
         }
     }
+    println!("{killed} kills, {} of them at random", kills::struck(folder, Place::Anywhere));
     assert!(killed >= 25, "only {killed} kills:\n{words}");
     for place in [Place::Checkpoint, Place::Export, Place::Replay, Place::Table, Place::Anywhere] {
         let struck = kills::struck(folder, place);

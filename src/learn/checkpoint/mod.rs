@@ -93,11 +93,7 @@ impl Keeper {
     ///
     /// An unreadable file gives way to an older one, with a word about it. No readable file, or one of another
     /// training, is an error that names it.
-    pub(super) fn begin(
-        &mut self,
-        training: &impl Serialize,
-        progress: &dyn Progress,
-    ) -> Result<Option<Stored>> {
+    pub fn begin(&mut self, training: &impl Serialize, progress: &dyn Progress) -> Result<Option<Stored>> {
         self.saved_at = Instant::now();
         let Some(folder) = self.folder.clone() else { return Ok(None) };
         self.training = hash::sha256(&serde_json::to_vec(training).expect("plain data"))[..16].to_owned();
@@ -126,7 +122,7 @@ impl Keeper {
     }
 
     /// Saves `contents` when it is time to, or when somebody has asked to stop; then fails in the latter case.
-    pub(super) fn keep<'c>(&mut self, moment: Moment, contents: impl FnOnce() -> Contents<'c>) -> Result<()> {
+    pub fn keep<'c>(&mut self, moment: Moment, contents: impl FnOnce() -> Contents<'c>) -> Result<()> {
         if self.is_due(moment) || self.stop.requested() {
             self.save(&contents())?;
         }
