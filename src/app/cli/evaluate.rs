@@ -66,9 +66,7 @@ fn validation_rows(config: &Path, files: &DataFiles) -> Result<(Dataset, Vec<u32
     let path = files.rows.to_string_lossy();
     let settings = Experiment::load(config, &[Override::text("data.path", path)])?.settings;
     let schema = Schema::load(&files.schema)?;
-    let mut columns = schema.columns();
-    columns.extend(settings.split.column(&schema).filter(|column| !schema.columns().contains(column)));
-    let table = RawTable::read(&files.rows, &columns)?;
+    let table = RawTable::read(&files.rows, &settings.split.columns(&schema))?;
     let split = settings.split.split(&schema, &table, settings.seeds.of(Stage::Split))?;
     Ok((Encoders::load(&files.encoders)?.encode(&schema, &table)?, split.valid))
 }
