@@ -310,7 +310,7 @@ fn an_exported_model_is_evaluated_as_its_network_would_be() {
         for engine in engines() {
             let found = evaluate::evaluate(engine.as_ref(), &path, &options(None), &data, &rows).unwrap();
             assert_eq!((found.rows, found.engine), (300, engine.name()));
-            assert!((found.auc.unwrap() - expected_auc).abs() < 1e-3, "{found:?}");
+            assert!((found.metrics.auc.unwrap() - expected_auc).abs() < 1e-3, "{found:?}");
         }
     }
 }

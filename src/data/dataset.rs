@@ -50,8 +50,6 @@ pub struct Dataset {
     pub other_labels: Vec<(String, Vec<f32>)>,
     /// Sample weights; all 1 without a weight column.
     pub weights: Vec<f32>,
-    /// Time as in the column (any unit), when there is one.
-    pub times: Option<Vec<i64>>,
     /// Dense index of the GAUC group, when there is a group column.
     pub groups: Option<Vec<u32>>,
     /// Dense index of the partition per row; all 0 without a partition column.

@@ -1,17 +1,19 @@
 //! The terms of equations (5) and (7).
 
-use super::Learn;
-use crate::base::Result;
-use candle_core::Tensor;
+use super::{Learn, train::labels_and_weights};
+use crate::{base::Result, data::dataset::Batch};
+use candle_core::{Device, Tensor};
+use candle_nn::ops::sigmoid;
 
-/// Weighted mean of −y·ln σ(z) − (1−y)·ln(1−σ(z)) over logits `[rows]`: Σ w·loss / Σ w.
+/// Weighted mean of −y·ln σ(z) − (1−y)·ln(1−σ(z)) over logits `[rows]`: Σ w·loss / Σ w; 0 when all weights are 0.
 ///
 /// Computed as relu(z) − z·y + ln(1 + e^−|z|), which neither overflows nor loses digits.
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor, weights: &Tensor) -> Result<Tensor> {
     let compute = || {
         let softplus = (logits.relu()? + (logits.abs()?.neg()?.exp()? + 1.0)?.log()?)?;
         let each = (softplus - (logits * labels)?)?;
-        (each * weights)?.sum_all()?.div(&weights.sum_all()?)
+        let total = weights.sum_all()?.maximum(f64::from(f32::MIN_POSITIVE))?;
+        (each * weights)?.sum_all()?.div(&total)
     };
     compute().learn("compute the cross entropy")
 }
@@ -24,10 +26,21 @@ pub fn distillation(teacher: &Tensor, student: &Tensor) -> Result<Tensor> {
         .learn("compute the distillation loss")
 }
 
+/// Equation (7) without latency: (1 − λ1)·cross entropy + λ1·distillation of the logits `[rows]` of a batch. `teacher`
+/// holds r(x) for every row of the data set.
+pub fn taught(logits: &Tensor, batch: &Batch, teacher: &[f32], lambda1: f64) -> Result<Tensor> {
+    let (labels, weights) = labels_and_weights(batch)?;
+    let soft: Vec<f32> = batch.index.iter().map(|&row| teacher[row as usize]).collect();
+    let soft = Tensor::new(soft, &Device::Cpu).learn("read the teacher's scores")?;
+    let ranking = cross_entropy(logits, &labels, &weights)?;
+    let distilled = distillation(&soft, &sigmoid(logits).learn("score a batch")?)?;
+    let sum = || (ranking * (1.0 - lambda1))? + (distilled * lambda1)?;
+    sum().learn("add losses")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
 
     fn tensor(values: &[f32]) -> Tensor {
         Tensor::new(values, &Device::Cpu).unwrap()
@@ -48,5 +61,24 @@ mod tests {
     fn distillation_is_the_mean_squared_difference() {
         let loss = distillation(&tensor(&[0.2, 0.9]), &tensor(&[0.5, 0.5])).unwrap();
         assert!((super::super::scalar(&loss).unwrap() - (0.09 + 0.16) / 2.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_batch_without_weight_has_no_loss_and_no_gradient() {
+        let logits = candle_core::Var::from_tensor(&tensor(&[0.5, -2.0])).unwrap();
+        let loss = cross_entropy(&logits, &tensor(&[1.0, 0.0]), &tensor(&[0.0, 0.0])).unwrap();
+        assert_eq!(super::super::scalar(&loss).unwrap(), 0.0);
+        let gradients = loss.backward().unwrap();
+        assert_eq!(super::super::values(gradients.get(&logits).unwrap()).unwrap(), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn what_is_taught_weighs_labels_and_teacher() {
+        let batch =
+            Batch { index: vec![2, 0], labels: vec![1.0, 0.0], weights: vec![1.0, 1.0], ..Batch::default() };
+        // ln 2 each for the labels; 0.3² and 0.1² for r(x) of rows 2 and 0.
+        let loss = taught(&tensor(&[0.0, 0.0]), &batch, &[0.4, 9.0, 0.8], 0.25).unwrap();
+        let want = 0.75 * 2f64.ln() + 0.25 * (0.09 + 0.01) / 2.0;
+        assert!((super::super::scalar(&loss).unwrap() - want).abs() < 1e-6);
     }
 }

@@ -93,9 +93,10 @@ mod tests {
     fn as_many_as_there_are_is_the_mixture() {
         let all = p(&[0.5, 0.1, 0.4]);
         let drawn =
-            draw(Paths::Sampled { count: 3 }, &[all.clone()], &mut rng::generator(1, "paths")).unwrap();
+            draw(Paths::Sampled { count: 3 }, std::slice::from_ref(&all), &mut rng::generator(1, "paths"))
+                .unwrap();
         assert_eq!(values(&drawn[0]).unwrap(), values(&all).unwrap());
-        let drawn = draw(Paths::All, &[all.clone()], &mut rng::generator(1, "paths")).unwrap();
+        let drawn = draw(Paths::All, std::slice::from_ref(&all), &mut rng::generator(1, "paths")).unwrap();
         assert_eq!(values(&drawn[0]).unwrap(), values(&all).unwrap());
     }
 
@@ -103,7 +104,9 @@ mod tests {
     fn a_single_one_has_weight_1_and_the_gradient_of_ln_p() {
         let alpha = Var::new(&[0.3f32, -0.2, 0.9], &Device::Cpu).unwrap();
         let p = softmax(&alpha, 0).unwrap();
-        let drawn = draw(Paths::Sampled { count: 1 }, &[p.clone()], &mut rng::generator(1, "paths")).unwrap();
+        let drawn =
+            draw(Paths::Sampled { count: 1 }, std::slice::from_ref(&p), &mut rng::generator(1, "paths"))
+                .unwrap();
         let weights = values(&drawn[0]).unwrap();
         let chosen = weights.iter().position(|&w| w == 1.0).expect("one of weight 1");
         assert_eq!(weights.iter().sum::<f32>(), 1.0);

@@ -18,7 +18,7 @@ use crate::{
     },
     data::dataset::Batch,
 };
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
 
 /// What a student learns beside the labels.
@@ -102,18 +102,12 @@ impl Trainable for Student<'_> {
         let mut mode = Mode::Train { dropout: self.settings.dropout, rng: &mut rng };
         let logits = self.logits(&embedded, &mut mode)?;
         self.dropout_rng = rng;
-        let (labels, weights) = labels_and_weights(batch)?;
-        let ranking = losses::cross_entropy(&logits, &labels, &weights)?;
         match self.lesson {
-            Lesson::Labels => Ok(ranking),
-            Lesson::Distilled { teacher, lambda1 } => {
-                let soft: Vec<f32> = batch.index.iter().map(|&row| teacher[row as usize]).collect();
-                let soft = Tensor::new(soft, &Device::Cpu).learn("read the teacher's scores")?;
-                let distilled = losses::distillation(&soft, &sigmoid(&logits).learn("score a batch")?)?;
-                ((ranking * (1.0 - lambda1)).learn("add losses")?
-                    + (distilled * lambda1).learn("add losses")?)
-                .learn("add losses")
+            Lesson::Labels => {
+                let (labels, weights) = labels_and_weights(batch)?;
+                losses::cross_entropy(&logits, &labels, &weights)
             }
+            Lesson::Distilled { teacher, lambda1 } => losses::taught(&logits, batch, teacher, lambda1),
         }
     }
 

@@ -116,6 +116,7 @@ pub fn fit(
         }
         let scores = score_rows(model, rows.data, &rows.split.valid)?;
         let metrics = metrics_of(&scores, rows.data, &rows.split.valid);
+        defined(&metrics, &scores, at.epoch)?;
         let better = at.epochs.iter().all(|e| e.metrics.auc < metrics.auc);
         at.epochs.push(EpochReport { epoch: at.epoch, loss: at.sum / at.batch.max(1) as f64, metrics });
         if better {
@@ -131,7 +132,7 @@ pub fn fit(
     if let Some(best) = best {
         model.params().restore(&best)?;
     }
-    let metrics = at.epochs[at.best_epoch.max(1) - 1].metrics;
+    let metrics = at.epochs[at.best_epoch.max(1) - 1].metrics.clone();
     Ok(FitReport { best_epoch: at.best_epoch, metrics, epochs: at.epochs })
 }
 
@@ -238,21 +239,43 @@ pub(super) fn finite(loss: f64, epoch: usize) -> Result<f64> {
     ))
 }
 
+/// An error when there is no AUC to steer by.
+fn defined(metrics: &Metrics, scores: &[f32], epoch: usize) -> Result<()> {
+    if metrics.auc.is_some() {
+        return Ok(());
+    }
+    Err(if scores.iter().any(|score| score.is_nan()) {
+        Error::usage(
+            format!("scores are not numbers in epoch {epoch}"),
+            "lower the learning rate, or look for absurd values with `autofas-bench data inspect`",
+        )
+    } else {
+        Error::usage(
+            "all validation rows have the same label, so no AUC can tell which epoch is best",
+            "let the split leave rows of both labels for validation",
+        )
+    })
+}
+
 /// Scores of the given rows, in their order.
 pub fn score_rows(model: &dyn Trainable, data: &Dataset, rows: &[u32]) -> Result<Vec<f32>> {
     let mut scores = Vec::with_capacity(rows.len());
-    for index in rows.chunks(4096) {
+    for index in batches::chunks(rows) {
         scores.extend(model.scores(&Batch::of(data, index))?);
     }
     Ok(scores)
 }
 
-/// AUC, GAUC and logloss of scores for the given rows.
+/// Metrics of scores for the given rows, of the label that is trained on and of the other ones.
 pub fn metrics_of(scores: &[f32], data: &Dataset, rows: &[u32]) -> Metrics {
-    let labels: Vec<f32> = rows.iter().map(|&row| data.labels[row as usize]).collect();
     let groups: Option<Vec<u32>> =
         data.groups.as_ref().map(|groups| rows.iter().map(|&row| groups[row as usize]).collect());
-    Metrics::of(scores, &labels, groups.as_deref())
+    let of = |labels: &[f32]| {
+        let labels: Vec<f32> = rows.iter().map(|&row| labels[row as usize]).collect();
+        Metrics::of(scores, &labels, groups.as_deref())
+    };
+    let other_labels = data.other_labels.iter().map(|(name, labels)| (name.clone(), of(labels))).collect();
+    Metrics { other_labels, ..of(&data.labels) }
 }
 
 /// Labels and sample weights of a batch, `[rows]` each.

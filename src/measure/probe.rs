@@ -221,10 +221,7 @@ fn skippable(space: &SearchSpace, mut range: std::ops::Range<usize>) -> bool {
 }
 
 fn widths(operators: &[Operator]) -> impl Iterator<Item = usize> {
-    operators.iter().filter_map(|operator| match operator {
-        Operator::Mlp(width) => Some(*width),
-        Operator::Zero => None,
-    })
+    operators.iter().filter_map(|operator| operator.width())
 }
 
 /// Output widths that a first layer can have; 1 when no layer need be between input and output.

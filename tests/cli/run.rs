@@ -87,6 +87,11 @@ fn two_rounds_end_with_a_winner_that_every_verb_can_use() {
     let auc = |evaluation: &Value| evaluation["auc"].as_f64().unwrap();
     assert!((auc(&own) - summary["winner"]["auc"].as_f64().unwrap()).abs() < 1e-4, "{own}");
     assert!((auc(&own) - auc(&other)).abs() < 1e-4, "{own} {other}");
+    let purchase = |of: &Value| of["other_labels"]["purchase"]["auc"].as_f64().unwrap();
+    assert!((purchase(&own) - purchase(&summary["winner"])).abs() < 1e-4, "{own}");
+    assert!(purchase(&summary["teacher"]) > 0.0 && purchase(&summary["baseline"]) > 0.0);
+    let text = output(here, &[&iterate[..], &["--resume"]].concat());
+    assert!(text.contains("AUC for the label purchase: teacher 0."), "{text}");
 }
 
 #[test]

@@ -136,7 +136,7 @@ impl Run<'_> {
             subnet: finished.id.clone(),
             features: finished.subnet.feature_names(&self.space).into_iter().map(str::to_owned).collect(),
             layers: finished.subnet.layer_widths(),
-            metrics: trained.fit.metrics,
+            metrics: trained.fit.metrics.clone(),
             parameters: finished.parameters,
             multiply_adds: finished.multiply_adds,
             onnx: format!("networks/{}/model.onnx", finished.id),
@@ -184,7 +184,7 @@ impl Run<'_> {
             |of: fn(&EnginePrediction) -> f64| best.engines.iter().map(|(&e, p)| (e, of(p))).collect();
         Summary {
             schema_version: SCHEMA_VERSION,
-            teacher: TeacherSummary { metrics: guide.metrics },
+            teacher: TeacherSummary { metrics: guide.metrics.clone() },
             winner: WinnerSummary {
                 round: best.round,
                 network: best.network.clone(),
@@ -285,6 +285,15 @@ impl Summary {
                 Auc(network.metrics.auc).to_string(),
                 network.features.len(),
                 network.parameters
+            );
+        }
+        for label in self.teacher.metrics.other_labels.keys() {
+            let auc = |metrics: &Metrics| Auc(metrics.other_labels.get(label).and_then(|m| m.auc));
+            text += &format!(
+                "AUC for the label {label}: teacher {}, winner {}, plain DNN {}\n",
+                auc(&self.teacher.metrics),
+                auc(&self.winner.network.metrics),
+                auc(&self.baseline.network.metrics)
             );
         }
         for (name, replays) in [("winner", &self.winner.replay_us), ("plain DNN", &self.baseline.replay_us)] {

@@ -118,9 +118,7 @@ impl Stage {
 
     /// The fixture's mask, and every operator.
     fn drawn(&self, search: &Search) -> Drawn {
-        let gates = search.mask().straight_through(self.mask()).unwrap();
-        let p = search.supernet().probabilities().unwrap();
-        Drawn { gates, paths: p.clone(), p }
+        search.every_path(search.mask().straight_through(self.mask()).unwrap())
     }
 
     fn mask(&self) -> Vec<f32> {

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     base::{
-        Result,
+        Error, Result,
         progress::Progress,
         rng::{self, Generator},
     },
@@ -134,11 +134,14 @@ pub struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// θ = 0.5, α = 0 and seeded weights.
+    /// θ at its start, α = 0 and seeded weights.
     pub fn new(space: &SearchSpace, scene: Scene<'a>) -> Result<Self> {
+        if scene.held_out.is_some_and(<[u32]>::is_empty) {
+            return Err(Error::usage("no rows are held out to judge the masks on", "hold out more, or none"));
+        }
         let mut params = Params::new(scene.seed);
         let supernet = Supernet::new(space, scene.teacher.bank().width(), &mut params)?;
-        let mask = Mask::new(&space.features, 0.5, &mut params)?;
+        let mask = Mask::new(&space.features, scene.settings.theta_start as f32, &mut params)?;
         let frozen = scene.teacher.frozen();
         let masks_rng = rng::generator(scene.seed, "masks");
         let paths_rng = rng::generator(scene.seed, "paths");
@@ -223,12 +226,7 @@ impl<'a> Search<'a> {
         let mut at = self.begin(("search", price), &mut optimizer, progress, keeper)?;
         while at.epoch <= settings.epochs {
             for batches in self.batches("search", at.epoch, at.batch) {
-                let passed = at.done as f64 / steps as f64;
-                let ramp = if settings.lambda_ramp_epochs > 0.0 {
-                    (passed / settings.lambda_ramp_epochs).min(1.0)
-                } else {
-                    1.0
-                };
+                let ramp = settings.lambda_share(at.done as f64 / steps as f64);
                 let phase = Phase::Search { prices, ramp, progress: at.done as f64 / total as f64 };
                 let (loss1, loss2) = self.step(&batches, &phase, &mut optimizer)?;
                 at.passed(finite(loss1, at.epoch)?, finite(loss2, at.epoch)?);
@@ -326,7 +324,7 @@ impl<'a> Search<'a> {
         let gates = Tensor::new(open, &Device::Cpu).and_then(|t| t.unsqueeze(0)).learn("open gates")?;
         let rows = self.scene.rows;
         let mut scores = Vec::with_capacity(rows.split.valid.len());
-        for index in rows.split.valid.chunks(4096) {
+        for index in batches::chunks(&rows.split.valid) {
             let embedded = self.scene.teacher.embed(&Batch::of(rows.data, index))?;
             let logits =
                 self.supernet.forward(&masked(self.scene.teacher, &embedded, &gates)?.detach(), &p)?;
@@ -344,10 +342,13 @@ impl<'a> Search<'a> {
     }
 }
 
+/// Counted in whole numbers: singles stop counting at 2^24 rows, and adding up shares loses digits long before.
 fn partition_shares(rows: Rows) -> Vec<f32> {
-    let mut shares = vec![0.0; rows.data.partition_count as usize];
-    for &row in &rows.split.train {
-        shares[rows.data.partitions[row as usize] as usize] += 1.0 / rows.split.train.len() as f32;
-    }
-    shares
+    let mut counts = vec![0u64; rows.data.partition_count as usize];
+    rows.split.train.iter().for_each(|&row| counts[rows.data.partitions[row as usize] as usize] += 1);
+    let total = rows.split.train.len() as f64;
+    counts.into_iter().map(|count| (count as f64 / total) as f32).collect()
 }
+
+#[cfg(test)]
+mod tests;

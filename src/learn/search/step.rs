@@ -18,8 +18,7 @@ use crate::{
         values,
     },
 };
-use candle_core::{Device, Tensor};
-use candle_nn::ops::sigmoid;
+use candle_core::Tensor;
 
 /// Which parameters a step moves, and what it pays.
 pub(in crate::learn) enum Phase<'a> {
@@ -56,6 +55,13 @@ pub(in crate::learn) struct Terms {
 }
 
 impl Search<'_> {
+    /// These gates, and every operator.
+    #[cfg(test)]
+    pub(in crate::learn) fn every_path(&self, gates: Tensor) -> Drawn {
+        let p = self.supernet.probabilities().unwrap();
+        Drawn { gates, paths: p.clone(), p }
+    }
+
     /// One step of (8). Returns Loss1 and Loss2.
     pub(super) fn step(
         &mut self,
@@ -137,17 +143,11 @@ impl Search<'_> {
     /// Loss2 without latency: the supernet on masked embeddings, against the labels and r(x).
     fn taught(&self, batch: &Batch, gated: &Tensor, p: &[Tensor]) -> Result<Tensor> {
         let settings = self.scene.settings;
-        let (labels, weights) = labels_and_weights(batch)?;
         let logits = match settings.gradient_block {
             GradientBlock::On => self.supernet.forward(&gated.detach(), p)?,
             GradientBlock::Off => self.supernet.forward(gated, p)?,
         };
-        let soft: Vec<f32> = batch.index.iter().map(|&row| self.scene.soft[row as usize]).collect();
-        let soft = Tensor::new(soft, &Device::Cpu).learn("read the teacher's scores")?;
-        let ranking = losses::cross_entropy(&logits, &labels, &weights)?;
-        let distilled = losses::distillation(&soft, &sigmoid(&logits).learn("score a batch")?)?;
-        let ranking = weigh(&ranking, 1.0 - settings.lambda1)?;
-        (ranking + weigh(&distilled, settings.lambda1)?).learn("add losses")
+        losses::taught(&logits, batch, self.scene.soft, settings.lambda1)
     }
 
     /// AdamW over θ, α and the weights, each group at its own rate; a rate of 0 leaves its group at rest.

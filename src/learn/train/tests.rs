@@ -201,9 +201,12 @@ impl Trainable for Scripted {
         (w.as_tensor() * 0.0).and_then(|w| w.sum_all()).learn("pretend")
     }
 
-    /// Scores of one positive and ten negatives, of which the wanted share lies below the positive.
+    /// Scores of one positive and ten negatives, of which the wanted share lies below the positive; none where NaN is wanted.
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {
         let auc = self.aucs[self.epoch.replace(self.epoch.get() + 1)];
+        if auc.is_nan() {
+            return Ok(vec![f32::NAN; batch.rows()]);
+        }
         let below = (auc * 10.0).round() as usize;
         let negative = |i: usize| if i < below { 0.1 } else { 0.9 };
         let mut negatives = 0;
@@ -218,19 +221,22 @@ impl Trainable for Scripted {
     }
 }
 
-/// Ten rows in two batches of five to train on; one positive and ten negatives to validate on.
-fn scripted(aucs: &[f64], settings: TrainSettings) -> (Scripted, FitReport) {
+/// Ten rows in two batches of five to train on, eleven to validate on; the label is 1 in the `positive` rows.
+fn fit_scripted(model: &mut Scripted, positive: &[usize], settings: TrainSettings) -> Result<FitReport> {
     let rows = 21;
     let mut labels = vec![0.0; rows];
-    labels[15] = 1.0;
+    positive.iter().for_each(|&row| labels[row] = 1.0);
     let (weights, partitions) = (vec![1.0; rows], vec![0; rows]);
     let data = Dataset { labels, weights, partitions, partition_count: 1, ..Dataset::default() };
     let split = Split { train: (0..10).collect(), valid: (10..21).collect() };
-    let mut model = Scripted::new(aucs);
     let settings = TrainSettings { batch_size: 5, ..settings };
-    let report =
-        fit(&mut model, Rows { data: &data, split: &split }, &settings, 1, &Silent, &mut Keeper::none())
-            .unwrap();
+    fit(model, Rows { data: &data, split: &split }, &settings, 1, &Silent, &mut Keeper::none())
+}
+
+/// With one positive among the rows to validate on.
+fn scripted(aucs: &[f64], settings: TrainSettings) -> (Scripted, FitReport) {
+    let mut model = Scripted::new(aucs);
+    let report = fit_scripted(&mut model, &[15], settings).unwrap();
     (model, report)
 }
 
@@ -260,4 +266,27 @@ fn a_loss_that_is_no_number_is_an_error_with_its_epoch() {
         fit(&mut student, Rows { data: &data, split: &split }, &settings(), 1, &Silent, &mut Keeper::none());
     let text = failed.unwrap_err().to_string();
     assert!(text.contains("NaN in epoch 1") && text.contains("learning rate"), "{text}");
+}
+
+#[test]
+fn without_an_auc_to_steer_by_training_fails_with_the_reason() {
+    let text = fit_scripted(&mut Scripted::new(&[0.6, f64::NAN]), &[15], settings()).unwrap_err().to_string();
+    assert!(text.contains("scores are not numbers in epoch 2") && text.contains("learning rate"), "{text}");
+    let text = fit_scripted(&mut Scripted::new(&[0.6]), &[], settings()).unwrap_err().to_string();
+    assert!(text.contains("same label") && text.contains("let the split"), "{text}");
+}
+
+#[test]
+fn other_labels_are_evaluated_under_their_names() {
+    let data = Dataset {
+        labels: vec![0.0, 1.0, 1.0],
+        other_labels: vec![("buy".into(), vec![1.0, 0.0, 1.0]), ("share".into(), vec![0.0; 3])],
+        ..Dataset::default()
+    };
+    // In the order of rows 2, 0, 1 the scores are 0.9, 0.2, 0.5.
+    let metrics = metrics_of(&[0.9, 0.2, 0.5], &data, &[2, 0, 1]);
+    assert_eq!(metrics.auc, Some(1.0));
+    assert_eq!(metrics.other_labels["buy"].auc, Some(0.5));
+    assert_eq!(metrics.other_labels["share"].auc, None);
+    assert_eq!(metrics.other_labels.len(), 2);
 }
