@@ -2,6 +2,7 @@
 //! child of this process runs at a time.
 
 use super::{
+    environment,
     job::{Job, ReplayJob, ServiceResult},
     measurement::Measurement,
     service::ServiceJob,
@@ -36,8 +37,7 @@ pub struct Launcher {
 impl Launcher {
     /// This very program, with an hour of time.
     pub fn this_program() -> Result<Self> {
-        let program = std::env::current_exe().map_err(|e| Error::io("the running program", "find", e))?;
-        Ok(Self { program, timeout: Duration::from_secs(3600) })
+        Ok(Self { program: environment::program()?, timeout: Duration::from_secs(3600) })
     }
 
     /// Replays a trace in a child process: one measurement per model.
@@ -69,17 +69,20 @@ impl Launcher {
             .stderr(messages)
             .spawn()
             .map_err(|e| Error::io(&self.program, "start", e))?;
-        let failed = |status: String| {
+        let failed = |status: String, code| {
             Err(Error::Child {
                 engine: job.engine().to_string(),
                 status,
+                code,
                 stderr: last_lines(&file("stderr")),
             })
         };
         match self.wait(&mut child)? {
-            None => failed(format!("no result within {} s", self.timeout.as_secs_f64())),
-            Some(status) if !status.success() => failed(status.to_string()),
-            Some(_) if !file("result.json").exists() => failed("success, but without a result".to_owned()),
+            None => failed(format!("no result within {} s", self.timeout.as_secs_f64()), None),
+            Some(status) if !status.success() => failed(status.to_string(), status.code()),
+            Some(_) if !file("result.json").exists() => {
+                failed("success, but without a result".to_owned(), None)
+            }
             Some(_) => fsio::read_json(&file("result.json")),
         }
     }
@@ -118,7 +121,10 @@ mod tests {
     use super::*;
     use crate::{
         base::names::{EngineName, Provider},
-        measure::{engine::SessionOptions, service::Effort},
+        measure::{
+            engine::SessionOptions,
+            service::{Effort, Requests},
+        },
     };
     use std::os::unix::fs::PermissionsExt;
 
@@ -128,6 +134,7 @@ mod tests {
             options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
             models: Vec::new(),
             candidates: vec![10],
+            requests: Requests::Random,
             effort: Effort::default(),
             seed: 1,
         }
@@ -147,8 +154,8 @@ mod tests {
     #[test]
     fn a_failing_child_is_an_error_with_engine_status_and_last_words() {
         let error = run("for i in $(seq 100); do echo \"line $i\" >&2; done; exit 3", LONG).unwrap_err();
-        let Error::Child { engine, status, stderr } = error else { panic!("{error}") };
-        assert_eq!(engine, "tract");
+        let Error::Child { engine, status, code, stderr } = error else { panic!("{error}") };
+        assert_eq!((engine.as_str(), code), ("tract", Some(3)));
         assert!(status.contains('3'), "{status}");
         assert!(stderr.ends_with("line 100") && !stderr.contains("line 88\n"), "{stderr}");
     }

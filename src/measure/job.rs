@@ -10,15 +10,13 @@ use super::{
         clock::{Clock, RealClock},
         issue::{self, IssueOptions, Loop},
         recorder::Recording,
-        trace::{Pacing, Trace},
-        trace_file,
+        trace::{self, Pacing},
     },
     service::{self, ServiceJob, ServiceSample},
-    workload::{ResolvedTrace, TraceWorkload},
+    traced::{DataFiles, TracedData},
 };
 use crate::{
     base::{Error, Result, error::Place, fsio, hash, names::EngineName},
-    data::{self, dataset::Dataset, encode::Encoders, schema::Schema},
     export,
 };
 use serde::{Deserialize, Serialize};
@@ -39,7 +37,7 @@ pub enum Job {
 pub struct ReplayJob {
     /// The runtime.
     pub engine: EngineName,
-    /// How sessions are made.
+    /// How sessions are made; the hint is the trace's, when all its requests have as many candidates.
     pub options: SessionOptions,
     /// Sessions that serve at once.
     pub workers: usize,
@@ -62,17 +60,6 @@ pub struct ReplayModel {
     pub path: PathBuf,
     /// Where the histograms go.
     pub hlog: Option<PathBuf>,
-}
-
-/// The files that an encoded data set is made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DataFiles {
-    /// Rows: a file or a folder.
-    pub rows: PathBuf,
-    /// The schema.
-    pub schema: PathBuf,
-    /// Encoders of the run that trained the model.
-    pub encoders: PathBuf,
 }
 
 /// Result of a [`ServiceJob`], with the circumstances that a latency table keys by.
@@ -116,36 +103,20 @@ pub fn run_job(job: &Path, out: &Path) -> Result<()> {
 
 /// Runs a replay job in this process: one measurement per model.
 fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock) -> Result<Vec<Measurement>> {
-    let trace = trace_file::read(&job.trace)?;
-    let schema = Schema::load(&job.data.schema)?;
-    let encoders = Encoders::load(&job.data.encoders)?;
-    let encoder_hash = encoders.hash();
-    if trace.origin.data_hash != encoder_hash {
-        return Err(foreign(
-            &job.trace,
-            "the trace was made with other encoders",
-            "make it again with `trace make`",
-        ));
-    }
-    let dataset = data::load_with(&schema, &job.data.rows, &encoders)?;
+    let traced = TracedData::load(&job.trace, &job.data)?;
     let replay = Replay {
         job,
         engine,
         clock,
-        schedule_us: trace.schedule_us(job.pacing)?,
-        resolved: ResolvedTrace::new(&trace, &dataset)?,
+        // A request of another length would run on another plan than the one that was made for the hint.
+        options: SessionOptions { candidates_hint: traced.trace.fixed_candidates(), ..job.options.clone() },
+        schedule_us: traced.trace.schedule_us(job.pacing)?,
         environment: Environment::current()?,
         trace_sha256: hash::sha256_file(&job.trace)?,
-        trace,
-        dataset,
-        schema,
-        encoder_hash,
+        rows_hash: traced.dataset.rows_hash(),
+        traced,
     };
     job.models.iter().map(|model| replay.run(model)).collect()
-}
-
-fn foreign(file: &Path, problem: &str, fix: &str) -> Error {
-    Error::input(file, Place::whole(), problem, fix)
 }
 
 /// All that the models of a job share.
@@ -153,27 +124,29 @@ struct Replay<'a> {
     job: &'a ReplayJob,
     engine: &'a dyn Engine,
     clock: &'a dyn Clock,
-    trace: Trace,
+    options: SessionOptions,
     schedule_us: Vec<u64>,
-    resolved: ResolvedTrace,
-    dataset: Dataset,
-    schema: Schema,
-    encoder_hash: String,
     environment: Environment,
     trace_sha256: String,
+    rows_hash: String,
+    traced: TracedData,
 }
 
 impl Replay<'_> {
     fn run(&self, model: &ReplayModel) -> Result<Measurement> {
         let job = self.job;
         let (signature, metadata) = export::read_signature(&model.path)?;
-        if metadata.encoder_hash != self.encoder_hash {
-            let problem = "the model was trained with other encoders than the trace's";
-            return Err(foreign(&model.path, problem, "give the encoders of the model's run"));
+        if metadata.encoder_hash != self.traced.encoder_hash {
+            return Err(Error::input(
+                &model.path,
+                Place::whole(),
+                "the model was trained with other encoders than the trace's",
+                "give the encoders of the model's run",
+            ));
         }
-        let workload = TraceWorkload::new(&self.resolved, &self.dataset, &self.schema, &signature)?;
+        let workload = self.traced.workload(&signature)?;
         let sessions: Vec<Box<dyn Session>> =
-            (0..job.workers).map(|_| self.engine.load(&model.path, &job.options)).collect::<Result<_>>()?;
+            (0..job.workers).map(|_| self.engine.load(&model.path, &self.options)).collect::<Result<_>>()?;
         let mode = match job.pacing {
             Pacing::Closed => Loop::Closed,
             Pacing::Speed { .. } | Pacing::Rate { .. } => Loop::Open,
@@ -186,9 +159,10 @@ impl Replay<'_> {
         let setup = Setup {
             engine: job.engine,
             engine_version: self.engine.version(),
-            provider: job.options.provider,
+            provider: self.options.provider,
             layout: signature.layout,
-            threads: job.options.threads,
+            threads: self.options.threads,
+            candidates_hint: self.options.candidates_hint,
             workers: job.workers,
             mode,
             pacing: job.pacing,
@@ -198,13 +172,12 @@ impl Replay<'_> {
     }
 
     fn load(&self, recording: &Recording, mode: Loop) -> Load {
-        let last_us = self.schedule_us.last().copied().unwrap_or(0);
-        let gaps = self.schedule_us.len() as f64 - 1.0;
+        let open = mode == Loop::Open;
         Load {
-            offered_qps: (mode == Loop::Open && last_us > 0).then(|| gaps * 1e6 / last_us as f64),
+            offered_qps: open.then(|| trace::mean_qps(&self.schedule_us)).flatten(),
             answered_qps: recording.response.count() as f64 / recording.span.as_secs_f64().max(1e-9),
-            mean_candidates: self.trace.mean_candidates(),
-            max_candidates: self.trace.max_candidates(),
+            mean_candidates: self.traced.trace.mean_candidates(),
+            max_candidates: self.traced.trace.max_candidates(),
         }
     }
 
@@ -214,9 +187,10 @@ impl Replay<'_> {
             model_sha256: hash::sha256_file(model)?,
             trace: self.job.trace.display().to_string(),
             trace_sha256: self.trace_sha256.clone(),
-            data_hash: self.encoder_hash.clone(),
-            arrivals: self.trace.origin.arrivals.clone(),
-            notes: self.trace.origin.notes.clone(),
+            encoder_hash: self.traced.encoder_hash.clone(),
+            rows_hash: self.rows_hash.clone(),
+            arrivals: self.traced.trace.origin.arrivals.clone(),
+            notes: self.traced.trace.origin.notes.clone(),
         })
     }
 }

@@ -5,7 +5,7 @@ use super::{
     child::Launcher,
     engine::SessionOptions,
     job::ServiceResult,
-    service::{Effort, ServiceJob, ServiceModel},
+    service::{Effort, Requests, ServiceJob, ServiceModel},
 };
 use crate::{
     base::{
@@ -58,9 +58,12 @@ pub struct ServiceSettings {
 pub struct Probed {
     /// The circumstances.
     pub context: TableContext,
-    /// Candidate count and value, by candidate count in the plan's order.
+    /// Candidate count and value.
     pub entries: Vec<(usize, TableEntry)>,
 }
+
+/// Weights of probes that lie on the disk, and in the memory of a measuring process, at once.
+const GROUP_BYTES: usize = 512 << 20;
 
 impl ProbePlan {
     /// The plan for a space whose features have tables of about `cardinality` rows.
@@ -99,19 +102,57 @@ impl ProbePlan {
         Ok(Self { operations, candidates: candidates.to_vec(), layout, embedding_width, cardinality })
     }
 
-    /// Measures the plan in a child process.
+    /// Measures the plan in child processes: as many layers at a time as the disk and the memory of a small machine hold.
     pub fn run(&self, launcher: &Launcher, settings: &ServiceSettings) -> Result<Probed> {
+        let mut groups = self.groups().into_iter();
+        let mut probed = self.run_group(groups.next().unwrap_or_default(), launcher, settings)?;
+        for group in groups {
+            probed.entries.extend(self.run_group(group, launcher, settings)?.entries);
+        }
+        Ok(probed)
+    }
+
+    /// The operations in their order, cut so that the models of a group stay below [`GROUP_BYTES`] together.
+    fn groups(&self) -> Vec<&[Operation]> {
+        let (mut groups, mut begin, mut bytes) = (Vec::new(), 0, 0);
+        for (at, &operation) in self.operations.iter().enumerate() {
+            let size = self.model_bytes(operation);
+            if at > begin && bytes + size > GROUP_BYTES {
+                groups.push(&self.operations[begin..at]);
+                (begin, bytes) = (at, 0);
+            }
+            bytes += size;
+        }
+        groups.push(&self.operations[begin..]);
+        groups
+    }
+
+    /// Size of a probe's weights.
+    fn model_bytes(&self, operation: Operation) -> usize {
+        let numbers = match operation {
+            Operation::Layer { from, to } => from * to,
+            Operation::First { user, item, to } => (user + item) * (self.cardinality + to),
+        };
+        numbers * size_of::<f32>()
+    }
+
+    fn run_group(
+        &self,
+        operations: &[Operation],
+        launcher: &Launcher,
+        settings: &ServiceSettings,
+    ) -> Result<Probed> {
         let folder =
             tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
-        let mut models = Vec::with_capacity(self.operations.len());
-        for (i, &operation) in self.operations.iter().enumerate() {
+        let mut models = Vec::with_capacity(operations.len());
+        for (i, &operation) in operations.iter().enumerate() {
             let model = self.model(operation)?;
             let path = folder.path().join(format!("{i}.onnx"));
             model.write(&path)?;
             models.push(ServiceModel { name: operation.to_string(), path, signature: model.signature });
         }
-        let result = launcher.service(settings.job(models, &self.candidates))?;
-        self.probed(settings, result)
+        let result = launcher.service(settings.job(models, &self.candidates, Requests::Random))?;
+        self.probed(operations, settings, result)
     }
 
     fn model(&self, operation: Operation) -> Result<OnnxModel> {
@@ -130,16 +171,20 @@ impl ProbePlan {
     }
 
     /// Joins the samples, which come per candidate count in the order of the models, with their operations.
-    fn probed(&self, settings: &ServiceSettings, result: ServiceResult) -> Result<Probed> {
-        let expected = self.candidates.len() * self.operations.len();
+    fn probed(
+        &self,
+        operations: &[Operation],
+        settings: &ServiceSettings,
+        result: ServiceResult,
+    ) -> Result<Probed> {
+        let expected = self.candidates.len() * operations.len();
         if result.samples.len() != expected {
             return Err(Error::usage(
                 format!("the measuring process gave {} samples instead of {expected}", result.samples.len()),
                 "run the same version of the program as parent and child",
             ));
         }
-        let operations = self.operations.iter().cycle();
-        let entries = operations.zip(&result.samples).map(|(&operation, sample)| {
+        let entries = operations.iter().cycle().zip(&result.samples).map(|(&operation, sample)| {
             let (samples, mean_ms, noise_pct) = (sample.runs as u64, sample.mean_ms, sample.noise_pct);
             (sample.candidates, TableEntry { operation, samples, mean_ms, noise_pct })
         });
@@ -148,6 +193,11 @@ impl ProbePlan {
 }
 
 impl Probed {
+    /// Layers that stayed noisier than `max_noise_pct`: their values stand in the table with their noise.
+    pub fn noisy(&self, max_noise_pct: f64) -> usize {
+        self.entries.iter().filter(|(_, entry)| entry.noise_pct > max_noise_pct).count()
+    }
+
     /// Writes every value into `table`, over older ones of the same operation.
     pub fn insert_into(&self, table: &mut LatencyTable) -> Result<()> {
         self.entries
@@ -157,12 +207,13 @@ impl Probed {
 }
 
 impl ServiceSettings {
-    fn job(&self, models: Vec<ServiceModel>, candidates: &[usize]) -> ServiceJob {
+    fn job(&self, models: Vec<ServiceModel>, candidates: &[usize], requests: Requests) -> ServiceJob {
         ServiceJob {
             engine: self.engine,
             options: self.options.clone(),
             models,
             candidates: candidates.to_vec(),
+            requests,
             effort: self.effort,
             seed: self.seed,
         }
@@ -182,19 +233,34 @@ pub fn context(settings: &ServiceSettings, layout: Layout, result: &ServiceResul
     }
 }
 
-/// Service times of whole exported networks, (name, ONNX file) each, measured as the probes are.
+/// Runs the smallest layer in a measuring process, so that an engine, a provider or a number of threads that this
+/// machine does not have shows at once and not after hours of work.
+pub fn trial(launcher: &Launcher, engine: EngineName, options: &SessionOptions) -> Result<()> {
+    let folder = tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
+    let path = folder.path().join("trial.onnx");
+    let model = probe::layer(1, 1)?;
+    model.write(&path)?;
+    let models = vec![ServiceModel { name: "trial".to_owned(), path, signature: model.signature }];
+    let effort =
+        Effort { passes: 2, block_ms: 0.0, min_runs: 1, max_runs: 1, repeats: 0, ..Effort::default() };
+    let settings = ServiceSettings { engine, options: options.clone(), effort, seed: 0 };
+    launcher.service(settings.job(models, &[1], Requests::Random)).map(|_| ())
+}
+
+/// Service times of whole exported networks, (name, ONNX file) each, measured as the probes are but asked `requests`.
 pub fn measure_networks(
     launcher: &Launcher,
     settings: &ServiceSettings,
     networks: &[(String, PathBuf)],
     candidates: &[usize],
+    requests: Requests,
 ) -> Result<ServiceResult> {
     let model = |(name, path): &(String, PathBuf)| -> Result<ServiceModel> {
         let (signature, _) = export::read_signature(path)?;
         Ok(ServiceModel { name: name.clone(), path: absolute(path)?, signature })
     };
     let models = networks.iter().map(model).collect::<Result<_>>()?;
-    launcher.service(settings.job(models, candidates))
+    launcher.service(settings.job(models, candidates, requests))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

@@ -2,22 +2,27 @@
 //!
 //! For each candidate count all models are loaded once and visited in several passes, each in a new seeded order, so
 //! that a drift of the machine meets all of them alike. One visit is a block of runs in a row, after one that warms
-//! the caches. A block's value is the mean of its runs without the slowest quarter (interruptions only ever add), and a
-//! model's mean is the median over its blocks. The noise is the difference of the estimates from the even and from the
-//! odd passes, relative to the mean; models above the stated noise are visited again.
+//! the caches. How blocks become an estimate is said in `estimate`. The noise is the difference of the estimates from the
+//! even and from the odd passes, relative to the estimate; models above the stated noise are visited again, and those
+//! that stay above it are marked void.
 //!
-//! Only [`Session::run`] is timed. Inputs are random ids below the signature's cardinalities and numbers in [-1, 1)
-//! none of which is denormal, the same for every engine.
+//! Only [`Session::run`] is timed. What is asked is said in `inputs`; it is the same for every engine.
+
+mod estimate;
+mod inputs;
+
+pub use inputs::{Requests, random_inputs};
 
 use super::{
-    engine::{Engine, InputTensor, Inputs, Session, SessionOptions, TensorData},
+    engine::{Engine, Inputs, Session, SessionOptions},
     replay::clock::Clock,
 };
 use crate::{
     base::{Error, Result, names::EngineName, rng},
-    export::signature::{ElementType, Rows, Signature, TensorSpec},
+    export::signature::Signature,
 };
-use rand::RngExt;
+use estimate::{median, noise_pct, without_slowest_quarter};
+use inputs::Source;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
 
@@ -80,9 +85,11 @@ pub struct ServiceJob {
     pub models: Vec<ServiceModel>,
     /// Candidate counts at which each is measured.
     pub candidates: Vec<usize>,
+    /// What they are asked.
+    pub requests: Requests,
     /// How thoroughly.
     pub effort: Effort,
-    /// Of inputs and order.
+    /// Of random inputs and order.
     pub seed: u64,
 }
 
@@ -93,7 +100,8 @@ pub struct ServiceSample {
     pub model: String,
     /// Number of candidates.
     pub candidates: usize,
-    /// Estimated mean service time.
+    /// Estimated mean service time without interruptions: the median over blocks of the mean of a block's runs without
+    /// their slowest quarter.
     pub mean_ms: f64,
     /// Median over all timed runs.
     pub p50_ms: f64,
@@ -103,10 +111,9 @@ pub struct ServiceSample {
     pub block_ms: Vec<f64>,
     /// Difference of the estimates from even and odd passes, relative to the mean.
     pub noise_pct: f64,
+    /// The noise is above what was asked for, even after all repeats.
+    pub void: bool,
 }
-
-/// Different requests per model, so that a run does not always find its embedding rows in the nearest cache.
-const VARIANTS: u64 = 3;
 
 struct Subject<'a> {
     model: &'a ServiceModel,
@@ -119,24 +126,32 @@ struct Subject<'a> {
 /// Runs a job in this process. Samples come per candidate count in the order of the models.
 pub fn measure(job: &ServiceJob, engine: &dyn Engine, clock: &dyn Clock) -> Result<Vec<ServiceSample>> {
     job.effort.check()?;
+    let source = Source::open(&job.requests, job.seed)?;
     let mut samples = Vec::with_capacity(job.models.len() * job.candidates.len());
     for &candidates in &job.candidates {
-        samples.extend(measure_at(job, candidates, engine, clock)?);
+        samples.extend(measure_at(job, &source, candidates, engine, clock)?);
     }
     Ok(samples)
 }
 
 fn measure_at(
     job: &ServiceJob,
+    source: &Source,
     candidates: usize,
     engine: &dyn Engine,
     clock: &dyn Clock,
 ) -> Result<Vec<ServiceSample>> {
     let options = SessionOptions { candidates_hint: Some(candidates), ..job.options.clone() };
-    let mut subjects = Vec::with_capacity(job.models.len());
-    for model in &job.models {
-        subjects.push(subject(model, engine, &options, job.seed, candidates)?);
-    }
+    let subject = |model| -> Result<Subject> {
+        Ok(Subject {
+            model,
+            session: engine.load(&model.path, &options)?,
+            inputs: source.inputs(&model.signature, candidates)?,
+            blocks_ms: Vec::new(),
+            runs_ms: Vec::new(),
+        })
+    };
+    let mut subjects: Vec<Subject> = job.models.iter().map(subject).collect::<Result<_>>()?;
     let mut order: Vec<usize> = (0..subjects.len()).collect();
     let mut generator = rng::generator(job.seed, "service order");
     for round in 0..=job.effort.repeats {
@@ -150,26 +165,7 @@ fn measure_at(
             }
         }
     }
-    Ok(subjects.iter().map(|subject| subject.sample(candidates)).collect())
-}
-
-fn subject<'a>(
-    model: &'a ServiceModel,
-    engine: &dyn Engine,
-    options: &SessionOptions,
-    seed: u64,
-    candidates: usize,
-) -> Result<Subject<'a>> {
-    let ids = model.signature.tensors.iter().any(|tensor| tensor.element == ElementType::I64);
-    Ok(Subject {
-        session: engine.load(&model.path, options)?,
-        inputs: (0..if ids { VARIANTS } else { 1 })
-            .map(|variant| random_inputs(&model.signature, candidates, seed.wrapping_add(variant)))
-            .collect(),
-        model,
-        blocks_ms: Vec::new(),
-        runs_ms: Vec::new(),
-    })
+    Ok(subjects.iter().map(|subject| subject.sample(candidates, job.effort)).collect())
 }
 
 impl Subject<'_> {
@@ -193,7 +189,8 @@ impl Subject<'_> {
         Ok(())
     }
 
-    fn sample(&self, candidates: usize) -> ServiceSample {
+    fn sample(&self, candidates: usize, effort: Effort) -> ServiceSample {
+        let noise_pct = noise_pct(&self.blocks_ms);
         ServiceSample {
             model: self.model.name.clone(),
             candidates,
@@ -201,61 +198,10 @@ impl Subject<'_> {
             p50_ms: median(self.runs_ms.clone()),
             runs: self.runs_ms.len(),
             block_ms: self.blocks_ms.clone(),
-            noise_pct: noise_pct(&self.blocks_ms),
+            noise_pct,
+            void: noise_pct > effort.max_noise_pct,
         }
     }
-}
-
-/// Inputs of one request with random content: ids below the cardinality, numbers in [-1, 1).
-pub fn random_inputs(signature: &Signature, candidates: usize, seed: u64) -> Inputs {
-    let mut generator = rng::generator(seed, "service inputs");
-    let tensors = signature
-        .tensors
-        .iter()
-        .map(|spec| {
-            let rows = match spec.rows {
-                Rows::One => 1,
-                Rows::Candidates => candidates,
-            };
-            let shape = [rows, spec.columns()];
-            InputTensor { name: spec.name.clone(), shape, data: random_data(spec, rows, &mut generator) }
-        })
-        .collect();
-    Inputs { candidates, tensors }
-}
-
-fn random_data(spec: &TensorSpec, rows: usize, generator: &mut rng::Generator) -> TensorData {
-    match spec.element {
-        // `uniforms` draws multiples of 2⁻²³, so the only value below the normal range is 0 itself.
-        ElementType::F32 => TensorData::F32(rng::uniforms(rows * spec.columns(), 1.0, generator)),
-        ElementType::I64 => {
-            let bounds: Vec<i64> = spec
-                .fields
-                .iter()
-                .flat_map(|field| std::iter::repeat_n(i64::from(field.cardinality.max(1)), field.columns))
-                .collect();
-            let draw = |_| bounds.iter().map(|&bound| generator.random_range(0..bound)).collect::<Vec<_>>();
-            TensorData::I64((0..rows).flat_map(draw).collect())
-        }
-    }
-}
-
-fn without_slowest_quarter(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let kept = values.len() - values.len() / 4;
-    values[..kept].iter().sum::<f64>() / kept as f64
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
-}
-
-fn noise_pct(blocks_ms: &[f64]) -> f64 {
-    let half = |first| median(blocks_ms.iter().skip(first).step_by(2).copied().collect());
-    // An engine that computes nothing may take no measurable time at all.
-    100.0 * (half(0) - half(1)).abs() / median(blocks_ms.to_vec()).max(f64::MIN_POSITIVE)
 }
 
 #[cfg(test)]

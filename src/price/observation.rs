@@ -1,4 +1,4 @@
-//! A whole network that was replayed: what isolated layers are held against.
+//! A whole network that was timed: what isolated layers are held against.
 
 use super::{LayerPrices, path::path_ms};
 use crate::{
@@ -18,7 +18,7 @@ pub struct Observation {
     pub widths: Vec<usize>,
     /// Embedded columns of the input.
     pub input: InputWidths,
-    /// Mean service time.
+    /// Service time: the median over blocks of the mean of a block's runs without their slowest quarter.
     pub measured_ms: f64,
     /// Spread between repeats, in percent of the mean.
     pub noise_pct: f64,

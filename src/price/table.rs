@@ -53,7 +53,8 @@ impl TableContext {
         let Self { engine, provider, layout, precision, threads, host, .. } = self;
         format!(
             "measure it on host {host} with `autofas-bench table probe --config E.toml --out TABLE.json \
-             --engine {engine} --provider {provider} --layout {layout} --precision {precision} --threads {threads} --candidates {candidates}`"
+             --engine {engine} --provider {provider} --layout {layout} --precision {precision} --threads {threads} --candidates {candidates}` \
+             and start a run that pays with it: `autofas-bench iterate --config E.toml --table TABLE.json --out RUN`"
         )
     }
 }
@@ -97,7 +98,7 @@ pub struct TableEntry {
     pub operation: Operation,
     /// Number of timed runs.
     pub samples: u64,
-    /// Mean service time.
+    /// Service time: the median over blocks of the mean of a block's runs without their slowest quarter.
     pub mean_ms: f64,
     /// Spread between repeats of the whole measurement, in percent of the mean.
     pub noise_pct: f64,

@@ -83,8 +83,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
 /// 2 for wrong usage, 3 for a stated limit that is not met, 1 for the rest.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(match error.downcast_ref::<Error>() {
-        Some(Error::Usage { .. }) => 2,
-        Some(Error::Limit { .. }) => 3,
+        // A measuring process is this program too, so its codes mean the same.
+        Some(Error::Usage { .. } | Error::Child { code: Some(2), .. }) => 2,
+        Some(Error::Limit { .. } | Error::Child { code: Some(3), .. }) => 3,
         _ => 1,
     })
 }

@@ -114,13 +114,20 @@ impl ProbeArgs {
         let plan = ProbePlan::for_space(&space, self.cardinality, target.layout, candidates)?;
         let launcher = Launcher::this_program()?;
         let mut table = LatencyTable::new("isolated layer probes");
-        for &engine in if self.engine.is_empty() { &target.engines } else { &self.engine } {
+        for &engine in &target.engines {
             progress.stage(&format!("probe {} layers on {engine}", plan.operations.len()), 0);
             let options =
                 SessionOptions { provider: target.provider, threads: target.threads, candidates_hint: None };
             let (effort, seed) = (settings.probe, settings.seeds.of(Stage::Probe));
-            plan.run(&launcher, &ServiceSettings { engine, options, effort, seed })?
-                .insert_into(&mut table)?;
+            let probed = plan.run(&launcher, &ServiceSettings { engine, options, effort, seed })?;
+            let (noisy, max_noise_pct) = (probed.noisy(effort.max_noise_pct), effort.max_noise_pct);
+            if noisy > 0 {
+                let of = probed.entries.len();
+                progress.say(&format!(
+                    "{noisy} of {of} values on {engine} stayed noisier than {max_noise_pct} %"
+                ));
+            }
+            probed.insert_into(&mut table)?;
         }
         table.save(&self.out)?;
         Ok(table)
@@ -133,6 +140,12 @@ impl ProbeArgs {
             ("target.precision", self.precision.map(Precision::name)),
         ];
         let texts = texts.into_iter().filter_map(|(key, name)| Some(Override::text(key, name?)));
+        let names: Vec<_> = self.engine.iter().map(|engine| format!("\"{engine}\"")).collect();
+        let engines = self.engine.first().map(|first| {
+            let all = Override::parse("target.engines", &format!("[{}]", names.join(", ")));
+            [Override::text("target.engine", first.name()), all]
+        });
+        let texts = texts.chain(engines.into_iter().flatten());
         texts.chain(self.threads.map(|threads| Override::count("target.threads", threads))).collect()
     }
 }

@@ -1,13 +1,18 @@
 use super::*;
 use crate::{
     base::names::{Layout, Provider},
-    data::schema::Side,
+    data::{
+        self,
+        schema::{Schema, Side},
+    },
     learn::network::{Dense, Embedding, Network, NetworkInput},
     measure::{
         replay::{
             arrivals::Arrivals,
             make::{self, ListLength, Order, TraceRecipe},
+            trace_file,
         },
+        service::Requests,
         workload,
     },
 };
@@ -71,7 +76,7 @@ fn prepare(folder: &Path, encoder_hash: Option<&str>) -> ReplayJob {
     export::onnx(&network, Layout::UserOnce, &metadata).unwrap().write(&file("model.onnx")).unwrap();
     ReplayJob {
         engine: EngineName::Null,
-        options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: Some(6) },
+        options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
         workers: 1,
         models: vec![ReplayModel { path: file("model.onnx"), hlog: Some(file("r.hlog")) }],
         trace: file("trace.parquet"),
@@ -100,7 +105,9 @@ fn a_replay_job_runs_from_files_to_files_on_every_engine_of_this_crate() {
         assert!(measurement.response_us.mean >= measurement.service_us.mean);
         assert_eq!((measurement.load.mean_candidates, measurement.load.max_candidates), (6.0, 6));
         assert_eq!(measurement.setup.layout, Layout::UserOnce);
-        let histograms = hlog::read(&folder.path().join("r.hlog")).unwrap();
+        assert_eq!(measurement.setup.candidates_hint, Some(6), "all requests of the trace have six");
+        assert_eq!(measurement.provenance.rows_hash.len(), 64);
+        let histograms = hlog::reading::read(&folder.path().join("r.hlog")).unwrap();
         let counts: Vec<_> = histograms.iter().map(|(tag, h)| (tag.as_str(), h.len())).collect();
         assert_eq!(counts, [("response", 700), ("service", 700), ("lag", 700), ("assembly", 700)]);
     }
@@ -117,6 +124,7 @@ fn a_service_job_runs_from_files_to_files() {
         options: replay.options,
         models: vec![service::ServiceModel { name: "m".into(), path, signature }],
         candidates: vec![3, 50],
+        requests: Requests::Trace { trace: replay.trace, data: replay.data },
         effort: service::Effort { passes: 2, block_ms: 0.0, min_runs: 2, repeats: 0, ..Default::default() },
         seed: 1,
     });

@@ -97,6 +97,7 @@ fn samples_go_to_the_table_under_their_operation_and_candidate_count() {
         runs: 7,
         block_ms: vec![],
         noise_pct: 0.5,
+        void: false,
     };
     let settings = ServiceSettings {
         engine: EngineName::Tract,
@@ -109,7 +110,8 @@ fn samples_go_to_the_table_under_their_operation_and_candidate_count() {
         environment: Environment::current().unwrap(),
         samples: vec![sample(100, 1.0), sample(100, 2.0), sample(200, 3.0), sample(200, 4.0)],
     };
-    let probed = plan.probed(&settings, result.clone()).unwrap();
+    let probed = plan.probed(&plan.operations, &settings, result.clone()).unwrap();
+    assert_eq!((probed.noisy(0.5), probed.noisy(0.4)), (0, 4));
     let mut table = LatencyTable::new("test");
     probed.insert_into(&mut table).unwrap();
     let bucket = table.bucket(&probed.context, 200).unwrap();
@@ -117,5 +119,27 @@ fn samples_go_to_the_table_under_their_operation_and_candidate_count() {
     assert_eq!((entry.mean_ms, entry.samples), (4.0, 7));
     assert_eq!(table.bucket(&probed.context, 100).unwrap().entries.len(), 2);
     result.samples.pop();
-    assert!(plan.probed(&settings, result).unwrap_err().to_string().contains("3 samples instead of 4"));
+    assert!(
+        plan.probed(&plan.operations, &settings, result)
+            .unwrap_err()
+            .to_string()
+            .contains("3 samples instead of 4")
+    );
+}
+
+#[test]
+fn probes_with_large_tables_are_measured_in_groups_and_small_ones_together() {
+    let space = space(20, 80, vec![vec![Mlp(64)]]);
+    let plan = |rows| ProbePlan::for_space(&space, rows, Layout::UserOnce, &[100]).unwrap();
+    assert_eq!(plan(1000).groups().len(), 1);
+    let large = plan(100_000);
+    let groups = large.groups();
+    assert!(groups.len() > 1);
+    assert_eq!(groups.concat(), large.operations, "every operation once, in its order");
+    for group in groups.iter().filter(|group| group.len() > 1) {
+        assert!(group.iter().map(|&operation| large.model_bytes(operation)).sum::<usize>() <= GROUP_BYTES);
+    }
+    // 20 features of width 8 on the user's side and 80 on the item's, with tables of 100,000 rows and 64 outputs.
+    let whole = Operation::First { user: 160, item: 640, to: 64 };
+    assert_eq!(large.model_bytes(whole), 4 * 800 * 100_064);
 }
