@@ -80,7 +80,15 @@ pub fn probe_table(
             let layers = plan.operations.len();
             progress.stage(&format!("probe {layers} layers on {engine} at {candidates} candidates"), 0);
             let one = ProbePlan { candidates: vec![candidates], ..plan.clone() };
-            one.run(launcher, settings)?.insert_into(&mut table)?;
+            let probed = one.run(launcher, settings)?;
+            let (noisy, max_noise_pct) =
+                (probed.noisy(settings.effort.max_noise_pct), settings.effort.max_noise_pct);
+            if noisy > 0 {
+                progress.say(&format!(
+                    "{noisy} of {layers} values on {engine} stayed noisier than {max_noise_pct} %"
+                ));
+            }
+            probed.insert_into(&mut table)?;
             let how = How::of(plan, settings);
             fsio::write_json(&kept, &Partial { schema_version: SCHEMA_VERSION, how, table: table.clone() })?;
         }

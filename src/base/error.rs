@@ -85,6 +85,8 @@ pub enum Error {
         engine: String,
         /// Exit status in words.
         status: String,
+        /// Exit code, when it ended by itself.
+        code: Option<i32>,
         /// The last lines that it wrote.
         stderr: String,
     },

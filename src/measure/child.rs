@@ -5,6 +5,7 @@
 //! however it ends, and with [`TIED`] the child ends then too.
 
 use super::{
+    environment,
     job::{Job, ReplayJob, ServiceResult},
     measurement::Measurement,
     service::ServiceJob,
@@ -49,8 +50,7 @@ enum End {
 impl Launcher {
     /// This very program, with an hour of time.
     pub fn this_program(stop: &Stop) -> Result<Self> {
-        let program = std::env::current_exe().map_err(|e| Error::io("the running program", "find", e))?;
-        Ok(Self { program, timeout: Duration::from_secs(3600), stop: stop.clone() })
+        Ok(Self { program: environment::program()?, timeout: Duration::from_secs(3600), stop: stop.clone() })
     }
 
     /// Replays a trace in a child process: one measurement per model.
@@ -83,21 +83,22 @@ impl Launcher {
             .stderr(messages)
             .spawn()
             .map_err(|e| Error::io(&self.program, "start", e))?;
-        let failed = |status: String| {
+        let failed = |status: String, code| {
             Err(Error::Child {
                 engine: job.engine().to_string(),
                 status,
+                code,
                 stderr: last_lines(&file("stderr")),
             })
         };
         match self.wait(&mut child)? {
-            End::OutOfTime => failed(format!("no result within {} s", self.timeout.as_secs_f64())),
+            End::OutOfTime => failed(format!("no result within {} s", self.timeout.as_secs_f64()), None),
             End::Exited(status) if !status.success() => {
                 self.check_stop(status)?;
-                failed(status.to_string())
+                failed(status.to_string(), status.code())
             }
             End::Exited(_) if !file("result.json").exists() => {
-                failed("success, but without a result".to_owned())
+                failed("success, but without a result".to_owned(), None)
             }
             End::Exited(_) => fsio::read_json(&file("result.json")),
         }
@@ -149,7 +150,10 @@ mod tests {
     use super::*;
     use crate::{
         base::names::{EngineName, Provider},
-        measure::{engine::SessionOptions, service::Effort},
+        measure::{
+            engine::SessionOptions,
+            service::{Effort, Requests},
+        },
     };
     use std::os::unix::fs::PermissionsExt;
 
@@ -159,6 +163,7 @@ mod tests {
             options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
             models: Vec::new(),
             candidates: vec![10],
+            requests: Requests::Random,
             effort: Effort::default(),
             seed: 1,
         }
@@ -178,8 +183,8 @@ mod tests {
     #[test]
     fn a_failing_child_is_an_error_with_engine_status_and_last_words() {
         let error = run("for i in $(seq 100); do echo \"line $i\" >&2; done; exit 3", LONG).unwrap_err();
-        let Error::Child { engine, status, stderr } = error else { panic!("{error}") };
-        assert_eq!(engine, "tract");
+        let Error::Child { engine, status, code, stderr } = error else { panic!("{error}") };
+        assert_eq!((engine.as_str(), code), ("tract", Some(3)));
         assert!(status.contains('3'), "{status}");
         assert!(stderr.ends_with("line 100") && !stderr.contains("line 88\n"), "{stderr}");
     }

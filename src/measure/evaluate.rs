@@ -5,7 +5,7 @@ use super::{
     engine::{Engine, Session, SessionOptions},
 };
 use crate::{
-    base::{Error, Result, names::EngineName},
+    base::{Error, Result, error::Place, names::EngineName},
     data::dataset::Dataset,
     export,
     learn::{metrics::Metrics, train::metrics_of},
@@ -29,12 +29,14 @@ pub struct Evaluation {
     pub metrics: Metrics,
 }
 
-/// Scores `rows` of `data` with the model and compares them with the labels.
+/// Scores `rows` of `data` with the model and compares them with the labels. `encoder_hash` is that of the encoders that
+/// `data` was encoded with: a model that was trained with others would read its ids as other values.
 pub fn evaluate(
     engine: &dyn Engine,
     model: &Path,
     options: &SessionOptions,
     data: &Dataset,
+    encoder_hash: &str,
     rows: &[u32],
 ) -> Result<Evaluation> {
     if rows.is_empty() {
@@ -43,7 +45,15 @@ pub fn evaluate(
             "choose days or a share that hold rows",
         ));
     }
-    let (signature, _) = export::read_signature(model)?;
+    let (signature, metadata) = export::read_signature(model)?;
+    if metadata.encoder_hash != encoder_hash {
+        return Err(Error::input(
+            model,
+            Place::whole(),
+            "the model was trained with other encoders than those of the data",
+            "give the encoders of the model's run with --encoders",
+        ));
+    }
     let assembler = Assembler::by_row(&signature, data)?;
     let mut session = engine.load(model, options)?;
     let scores = score_rows(session.as_mut(), &assembler, data, rows)?;

@@ -1,4 +1,4 @@
-//! A whole network that was replayed: what isolated layers are held against.
+//! A whole network that was timed: what isolated layers are held against.
 
 use super::{LayerPrices, path::path_ms};
 use crate::{

@@ -53,7 +53,8 @@ impl TableContext {
         let Self { engine, provider, layout, precision, threads, host, .. } = self;
         format!(
             "measure it on host {host} with `autofas-bench table probe --config E.toml --out TABLE.json \
-             --engine {engine} --provider {provider} --layout {layout} --precision {precision} --threads {threads} --candidates {candidates}`"
+             --engine {engine} --provider {provider} --layout {layout} --precision {precision} --threads {threads} --candidates {candidates}` \
+             and start a run that pays with it: `autofas-bench iterate --config E.toml --table TABLE.json --out RUN`"
         )
     }
 }

@@ -57,7 +57,12 @@ impl Meter for ScriptedMeter<'_> {
         Ok(plan.operations.iter().map(entry).collect())
     }
 
-    fn service(&self, engine: EngineName, models: &[NamedModel]) -> Result<Vec<ServiceTime>> {
+    fn service(
+        &self,
+        engine: EngineName,
+        models: &[NamedModel],
+        _: Option<&Traffic>,
+    ) -> Result<Vec<ServiceTime>> {
         let time = |model| Ok(ServiceTime { mean_ms: latency_ms(engine, model)?, noise_pct: 0.5 });
         models.iter().map(time).collect()
     }
@@ -110,6 +115,7 @@ fn measurement(engine: EngineName, ms: f64) -> Measurement {
             provider: Provider::Cpu,
             layout: Layout::UserOnce,
             threads: 1,
+            candidates_hint: None,
             workers: 1,
             mode: Loop::Open,
             pacing: Pacing::Rate { qps: 50.0 },

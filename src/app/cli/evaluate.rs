@@ -7,15 +7,15 @@ use super::{
 use crate::{
     app::config::{Experiment, Override, Stage},
     base::{
-        Result,
+        Error, Result,
         names::{EngineName, Provider},
     },
-    data::{dataset::Dataset, encode::Encoders, schema::Schema, table::RawTable},
+    data::{self, dataset::Dataset, encode::Encoders, schema::Schema, table::RawTable},
     learn::metrics::Metrics,
     measure::{
         engine::{SessionOptions, engine},
         evaluate::{Evaluation, evaluate},
-        job::DataFiles,
+        traced::DataFiles,
     },
 };
 use clap::Args;
@@ -47,29 +47,34 @@ pub struct EvaluateArgs {
 
 impl EvaluateArgs {
     pub fn run(self, format: Format) -> anyhow::Result<()> {
+        if self.threads == 0 {
+            return Err(Error::usage("nobody would score the rows", "give at least 1 thread").into());
+        }
         let files = self.data.files(Some(&self.model))?;
+        let encoders = Encoders::load(&files.encoders)?;
         let (dataset, rows) = match &self.config {
-            Some(config) => validation_rows(config, &files)?,
+            Some(config) => validation_rows(config, &files, &encoders)?,
             None => {
-                let (dataset, _) = super::files::load(&files)?;
+                let dataset = data::load_with(&Schema::load(&files.schema)?, &files.rows, &encoders)?;
                 let rows = (0..dataset.rows() as u32).collect();
                 (dataset, rows)
             }
         };
         let options =
             SessionOptions { provider: self.provider, threads: self.threads, candidates_hint: None };
-        let evaluation = evaluate(&*engine(self.engine)?, &self.model, &options, &dataset, &rows)?;
+        let engine = engine(self.engine)?;
+        let evaluation = evaluate(&*engine, &self.model, &options, &dataset, &encoders.hash(), &rows)?;
         output::print(format, &evaluation, describe)
     }
 }
 
-fn validation_rows(config: &Path, files: &DataFiles) -> Result<(Dataset, Vec<u32>)> {
+fn validation_rows(config: &Path, files: &DataFiles, encoders: &Encoders) -> Result<(Dataset, Vec<u32>)> {
     let path = files.rows.to_string_lossy();
     let settings = Experiment::load(config, &[Override::text("data.path", path)])?.settings;
     let schema = Schema::load(&files.schema)?;
     let table = RawTable::read(&files.rows, &settings.split.columns(&schema))?;
     let split = settings.split.split(&schema, &table, settings.seeds.of(Stage::Split))?;
-    Ok((Encoders::load(&files.encoders)?.encode(&schema, &table)?, split.valid))
+    Ok((encoders.encode(&schema, &table)?, split.valid))
 }
 
 fn describe(evaluation: &Evaluation) -> String {

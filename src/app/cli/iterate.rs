@@ -33,6 +33,9 @@ pub struct IterateArgs {
     /// Number of rounds: `rounds.count` of the experiment
     #[arg(long, value_name = "N")]
     rounds: Option<u32>,
+    /// A latency table of `table probe` that the first round pays with, instead of probes: `target.table`
+    #[arg(long, value_name = "TABLE.json")]
+    table: Option<PathBuf>,
     /// Any other setting
     #[arg(long, value_name = "KEY.PATH=VALUE")]
     set: Vec<String>,
@@ -68,7 +71,9 @@ impl IterateArgs {
             })?;
             overrides.push(Override::parse(path.trim(), value.trim()));
         }
-        overrides.extend(self.data.iter().map(|path| Override::text("data.path", path.to_string_lossy())));
+        let path = |key, path: &PathBuf| Override::text(key, path.to_string_lossy());
+        overrides.extend(self.data.iter().map(|data| path("data.path", data)));
+        overrides.extend(self.table.iter().map(|table| path("target.table", table)));
         overrides.extend(self.rounds.map(|rounds| Override::count("rounds.count", rounds)));
         Ok(overrides)
     }

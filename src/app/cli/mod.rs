@@ -86,8 +86,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
 /// rest.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(match error.downcast_ref::<Error>() {
-        Some(Error::Usage { .. }) => 2,
-        Some(Error::Limit { .. }) => 3,
+        // A measuring process is this program too, so its codes mean the same.
+        Some(Error::Usage { .. } | Error::Child { code: Some(2), .. }) => 2,
+        Some(Error::Limit { .. } | Error::Child { code: Some(3), .. }) => 3,
         Some(Error::Interrupted { signal, .. }) => 128 + *signal as u8,
         _ => 1,
     })

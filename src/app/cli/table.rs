@@ -143,6 +143,12 @@ impl ProbeArgs {
             ("target.precision", self.precision.map(Precision::name)),
         ];
         let texts = texts.into_iter().filter_map(|(key, name)| Some(Override::text(key, name?)));
+        let names: Vec<_> = self.engine.iter().map(|engine| format!("\"{engine}\"")).collect();
+        let engines = self.engine.first().map(|first| {
+            let all = Override::parse("target.engines", &format!("[{}]", names.join(", ")));
+            [Override::text("target.engine", first.name()), all]
+        });
+        let texts = texts.chain(engines.into_iter().flatten());
         texts.chain(self.threads.map(|threads| Override::count("target.threads", threads))).collect()
     }
 }

@@ -8,17 +8,26 @@ use crate::{
     base::{Error, Result, error::Place, fsio, stop::Stop},
     learn::checkpoint::{CheckpointSettings, Keeper},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs::{File, TryLockError},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 /// The resolved experiment, by which a run is recognised.
 const CONFIG: &str = "config.toml";
 /// The folder of all checkpoints; gone at the end of a run.
 const CHECKPOINTS: &str = "checkpoints";
+/// Version of the results of steps.
+const SCHEMA_VERSION: u32 = 1;
+
+/// A step's result as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Stored<T> {
+    schema_version: u32,
+    result: T,
+}
 
 /// Whether an existing run directory may be continued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,14 +42,15 @@ pub enum Existing {
 #[derive(Debug, Clone)]
 pub struct Journal {
     folder: PathBuf,
+    config: String,
     checkpoints: CheckpointSettings,
     stop: Stop,
     /// Locked as long as somebody works here; the system unlocks what a killed process held.
-    _lock: Arc<File>,
+    lock: Arc<OnceLock<File>>,
 }
 
 impl Journal {
-    /// Opens `folder` for an experiment whose resolved text is `config`.
+    /// Opens `folder` for an experiment whose resolved text is `config`. Nothing is written before [`Journal::begin`].
     ///
     /// Fails when the folder holds another experiment, or any run at all under [`Existing::Refuse`], or a run that
     /// another process is working on.
@@ -67,12 +77,36 @@ impl Journal {
                     "resume it with the same --config and options, or start a new run with another --out",
                 ));
             }
-        } else {
-            fsio::write(&path, config.as_bytes())?;
         }
-        let lock = Arc::new(lock(&path)?);
-        fsio::sweep(folder)?;
-        Ok(Self { folder: folder.to_owned(), checkpoints, stop: stop.clone(), _lock: lock })
+        let journal = Self {
+            folder: folder.to_owned(),
+            config: config.to_owned(),
+            checkpoints,
+            stop: stop.clone(),
+            lock: Arc::default(),
+        };
+        if path.exists() {
+            journal.lock()?;
+            fsio::sweep(folder)?;
+        }
+        Ok(journal)
+    }
+
+    /// Makes the folder that of this run, once everything that could be wrong with the experiment was looked at.
+    pub fn begin(&self) -> Result<()> {
+        let path = self.path(CONFIG);
+        if !path.exists() {
+            fsio::write(&path, self.config.as_bytes())?;
+        }
+        self.lock()
+    }
+
+    /// Keeps other processes out of the run.
+    fn lock(&self) -> Result<()> {
+        if self.lock.get().is_none() {
+            let _ = self.lock.set(locked(&self.path(CONFIG))?);
+        }
+        Ok(())
     }
 
     /// A path inside the run.
@@ -86,9 +120,35 @@ impl Journal {
         name: &str,
         compute: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
+        if let Some(result) = self.recall(name)? {
+            return Ok(result);
+        }
+        self.stop.check()?;
+        let stored = Stored { schema_version: SCHEMA_VERSION, result: compute()? };
+        fsio::write_json(&self.path(name), &stored)?;
+        Ok(stored.result)
+    }
+
+    /// The stored result of a step, if it was finished.
+    pub fn recall<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        let path = self.path(name);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let stored: Stored<T> = versioned(&path, SCHEMA_VERSION)?;
+        Ok(Some(stored.result))
+    }
+
+    /// [`Journal::remember`] for a document that has a `schema_version` of its own: a table, a report, the summary.
+    pub fn remember_document<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        version: u32,
+        compute: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         let path = self.path(name);
         if path.exists() {
-            return fsio::read_json(&path);
+            return versioned(&path, version);
         }
         self.stop.check()?;
         let value = compute()?;
@@ -115,8 +175,8 @@ impl Journal {
     }
 }
 
-/// Keeps other processes out of the run.
-fn lock(config: &Path) -> Result<File> {
+/// The file, locked: only one process works on a run.
+fn locked(config: &Path) -> Result<File> {
     let file = File::open(config).map_err(|e| Error::io(config, "open", e))?;
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Err(Error::usage(
@@ -126,6 +186,23 @@ fn lock(config: &Path) -> Result<File> {
         // Some file systems know no locks.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
     }
+}
+
+/// Reads JSON of this version; another one is named before anything else is looked at.
+fn versioned<T: DeserializeOwned>(path: &Path, version: u32) -> Result<T> {
+    let wrong = |place: Place, problem: String| {
+        let fix = "go on with the program that began the run, or start a new run with another --out";
+        Error::input(path, place, problem, fix)
+    };
+    let json: serde_json::Value = fsio::read_json(path)?;
+    let found = json.get("schema_version").and_then(serde_json::Value::as_u64);
+    if found != Some(version.into()) {
+        let found = found.map_or("missing".to_owned(), |found| found.to_string());
+        let problem = format!("is {found}, and this program reads {version}");
+        return Err(wrong(Place::field("schema_version"), problem));
+    }
+    serde_json::from_value(json)
+        .map_err(|e| wrong(Place::whole(), format!("not what is expected here ({e})")))
 }
 
 /// Settings that decide results, without the comments that tell where each came from.
@@ -162,18 +239,46 @@ mod tests {
     }
 
     #[test]
+    fn a_result_of_another_version_is_named_and_documents_keep_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(folder.path(), "a = 1", Existing::Refuse).unwrap();
+        journal.remember("x.json", || Ok(5)).unwrap();
+        let path = folder.path().join("x.json");
+        let text = fsio::read_text(&path).unwrap();
+        fsio::write(&path, text.replace("\"schema_version\": 1", "\"schema_version\": 9").as_bytes())
+            .unwrap();
+        let error = journal.remember("x.json", || Ok(5)).unwrap_err().to_string();
+        assert!(error.contains("x.json, `schema_version`: is 9, and this program reads 1"), "{error}");
+
+        let document = serde_json::json!({"schema_version": 3, "a": 0.1});
+        let stored = journal.remember_document("d.json", 3, || Ok(document.clone())).unwrap();
+        assert_eq!(stored, fsio::read_json::<serde_json::Value>(&folder.path().join("d.json")).unwrap());
+        let other: Result<serde_json::Value> = journal.remember_document("d.json", 2, || Ok(document));
+        assert!(other.unwrap_err().to_string().contains("is 3, and this program reads 2"));
+    }
+
+    #[test]
+    fn a_run_that_never_began_leaves_its_folder_to_another() {
+        let folder = tempfile::tempdir().unwrap();
+        open(folder.path(), "a = 1", Existing::Refuse).unwrap();
+        open(folder.path(), "a = 2", Existing::Refuse).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn an_existing_run_is_refused_unless_resumed_with_the_same_settings() {
         let folder = tempfile::tempdir().unwrap();
-        open(folder.path(), "a = 1 # default", Existing::Refuse).unwrap();
+        open(folder.path(), "a = 1 # default", Existing::Refuse).unwrap().begin().unwrap();
         let again = |config, existing| open(folder.path(), config, existing);
         assert!(again("a = 1", Existing::Refuse).unwrap_err().to_string().contains("--resume"));
         assert!(again("a = 2", Existing::Resume).unwrap_err().to_string().contains("config.toml"));
         again("a = 1 # file", Existing::Resume).unwrap();
     }
+
     #[test]
     fn a_run_may_go_on_with_another_cadence_of_checkpoints() {
         let folder = tempfile::tempdir().unwrap();
-        open(folder.path(), "a = 1\n[checkpoints]\nkeep = 2", Existing::Refuse).unwrap();
+        open(folder.path(), "a = 1\n[checkpoints]\nkeep = 2", Existing::Refuse).unwrap().begin().unwrap();
         open(folder.path(), "a = 1\n[checkpoints]\nkeep = 3", Existing::Resume).unwrap();
     }
 
@@ -181,6 +286,7 @@ mod tests {
     fn two_processes_do_not_work_on_one_run() {
         let folder = tempfile::tempdir().unwrap();
         let first = open(folder.path(), "a = 1", Existing::Refuse).unwrap();
+        first.begin().unwrap();
         let second = open(folder.path(), "a = 1", Existing::Resume).unwrap_err().to_string();
         assert!(second.contains("another process") && second.contains("--out"), "{second}");
         drop(first);

@@ -2,7 +2,10 @@
 
 use super::{Run, meter::NamedModel, training::Trained};
 use crate::{
-    app::config::Stage,
+    app::{
+        config::Stage,
+        package::{draw, prove_in},
+    },
     base::{
         Result,
         names::EngineName,
@@ -10,17 +13,22 @@ use crate::{
     },
     data::schema::Side,
     export::{self, Metadata},
+    measure::{probe::ProbePlan, prove::ParityReport},
     price::{
+        LayerPrices,
         agreement::Residual,
         calibrate::{Calibration, Evidence, calibrate},
         observation::Observation,
-        table::LatencyTable,
+        table::{LatencyTable, Operation, SCHEMA_VERSION},
     },
-    space::{SearchSpace, Subnet},
+    space::{InputWidths, SearchSpace, Subnet},
 };
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 /// What a round's measurements came to.
 pub(super) struct Calibrated {
@@ -37,6 +45,10 @@ pub(super) struct EngineCalibration {
     pub(super) winner: Residual,
     /// The plain DNN's measured service time.
     pub(super) baseline_ms: f64,
+    /// Spread of that, in percent.
+    pub(super) baseline_noise_pct: f64,
+    /// Networks that stayed too noisy after all repeats.
+    pub(super) void: Vec<String>,
     /// All other networks, before and after the correction.
     pub(super) calibration: Calibration,
 }
@@ -51,30 +63,93 @@ struct Measured {
 }
 
 impl Measured {
-    /// What the table learns from. The plain DNN may lie outside the search space, so it is not among them.
-    fn fitted(&self) -> Vec<Observation> {
-        self.diverse.iter().chain([&self.winner]).cloned().collect()
+    /// What the table learns from. The plain DNN may lie outside the search space, so it is not among them; nor is what
+    /// stayed noisier than `max_noise_pct`.
+    fn fitted(&self, max_noise_pct: f64) -> Vec<Observation> {
+        let fitted = self.diverse.iter().chain([&self.winner]);
+        fitted.filter(|network| network.noise_pct <= max_noise_pct).cloned().collect()
+    }
+
+    /// Networks that stayed noisier than `max_noise_pct`.
+    fn void(&self, max_noise_pct: f64) -> Vec<String> {
+        let all = [&self.winner, &self.baseline].into_iter().chain(&self.diverse).chain(&self.held_out);
+        let noisy = all.filter(|network| network.noise_pct > max_noise_pct);
+        noisy.map(|network| network.network.clone()).collect()
     }
 }
 
+/// The table that was given instead of probes, from the run's folder.
+const GIVEN_TABLE: &str = "tables/given.json";
+
+/// Rows on which the networks that are only timed are proved.
+const SHAPE_ROWS: usize = 1000;
+
 impl Run<'_> {
-    /// Version 1 of the table: every layer of the space, alone, on every engine.
-    pub(super) fn probe(&self) -> Result<LatencyTable> {
-        self.journal.remember("tables/v1.json", || {
-            let candidates = self.settings.target.candidates;
-            let mut table = LatencyTable::new("isolated layer probes");
-            for &engine in &self.settings.target.engines {
-                let context = self.meter.context(engine)?;
-                let probed = self.journal.remember(&format!("tables/probed/{engine}.json"), || {
-                    self.progress.stage(&format!("probe every layer on {engine}"), 0);
-                    self.meter.probe(engine, &self.space, self.mean_cardinality())
-                })?;
-                for entry in probed {
-                    table.insert(&context, candidates, entry)?;
+    /// What the first round pays with: the given table, or probes of every layer of the space, alone, on every engine.
+    pub(super) fn first_table(&self) -> Result<LatencyTable> {
+        match self.experiment.table_path() {
+            Some(path) => {
+                self.journal.remember_document(GIVEN_TABLE, SCHEMA_VERSION, || self.given_table(&path))
+            }
+            None => self.journal.remember_document("tables/v1.json", SCHEMA_VERSION, || self.probe()),
+        }
+    }
+
+    /// Fails when a table is given that cannot pay for the space.
+    pub(super) fn check_given_table(&self) -> Result<()> {
+        match self.experiment.table_path() {
+            Some(path) if !self.journal.path(GIVEN_TABLE).exists() => self.given_table(&path).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    fn given_table(&self, path: &Path) -> Result<LatencyTable> {
+        let table = LatencyTable::load(path)?;
+        let target = &self.settings.target;
+        let plan = self.probe_plan()?;
+        for &engine in &target.engines {
+            let prices = table.prices(&self.meter.context(engine)?, target.candidates)?;
+            for operation in &plan.operations {
+                match *operation {
+                    Operation::First { user, item, to } => {
+                        prices.first_ms(InputWidths { user: user as f64, item: item as f64 }, to)?;
+                    }
+                    Operation::Layer { from, to } => {
+                        prices.layer_ms(from, to)?;
+                    }
                 }
             }
-            Ok(table)
-        })
+        }
+        Ok(table)
+    }
+
+    fn probe_plan(&self) -> Result<ProbePlan> {
+        let target = &self.settings.target;
+        ProbePlan::for_space(&self.space, self.mean_cardinality(), target.layout, &[target.candidates])
+    }
+
+    fn probe(&self) -> Result<LatencyTable> {
+        let candidates = self.settings.target.candidates;
+        let max_noise_pct = self.settings.probe.max_noise_pct;
+        let mut table = LatencyTable::new("isolated layer probes");
+        for &engine in &self.settings.target.engines {
+            let context = self.meter.context(engine)?;
+            let entries = self.journal.remember(&format!("tables/probed/{engine}.json"), || {
+                self.progress.stage(&format!("probe every layer on {engine}"), 0);
+                self.meter.probe(engine, &self.space, self.mean_cardinality())
+            })?;
+            let noisy = entries.iter().filter(|entry| entry.noise_pct > max_noise_pct).count();
+            if noisy > 0 {
+                let of = entries.len();
+                self.progress.say(&format!(
+                    "{noisy} of {of} layers on {engine} stayed noisier than {max_noise_pct} %: their prices are doubtful"
+                ));
+            }
+            for entry in entries {
+                table.insert(&context, candidates, entry)?;
+            }
+        }
+        Ok(table)
     }
 
     /// Rows of the average embedding table, for probes that gather from tables of realistic size.
@@ -101,7 +176,8 @@ impl Run<'_> {
         let mut all = BTreeMap::new();
         for &engine in &self.settings.target.engines {
             let measured = self.measure(round, engine, winner, baseline, &diverse, &held_out)?;
-            all.insert(engine, (self.meter.context(engine)?, measured.fitted(), measured));
+            let fitted = measured.fitted(self.settings.probe.max_noise_pct);
+            all.insert(engine, (self.meter.context(engine)?, fitted, measured));
         }
         let candidates = self.settings.target.candidates;
         let evidence: Vec<Evidence> = all
@@ -114,7 +190,8 @@ impl Run<'_> {
             })
             .collect();
         let (next, calibrations) = calibrate(table, &evidence)?;
-        let next = self.journal.remember(&format!("tables/v{}.json", next.version), || Ok(next))?;
+        let file = format!("tables/v{}.json", next.version);
+        let next = self.journal.remember_document(&file, SCHEMA_VERSION, || Ok(next))?;
         let mut engines = BTreeMap::new();
         for ((engine, (_, _, measured)), calibration) in all.iter().zip(calibrations) {
             let prices = table.prices(&calibration.context, calibration.candidates)?;
@@ -123,6 +200,8 @@ impl Run<'_> {
                 EngineCalibration {
                     winner: Residual::of(&measured.winner, &prices)?,
                     baseline_ms: measured.baseline.measured_ms,
+                    baseline_noise_pct: measured.baseline.noise_pct,
+                    void: measured.void(self.settings.probe.max_noise_pct),
                     calibration,
                 },
             );
@@ -146,7 +225,7 @@ impl Run<'_> {
                 models.push(self.shape_of(subnet)?);
             }
             self.progress.stage(&format!("time {} networks on {engine}", models.len()), 0);
-            let times = self.meter.service(engine, &models)?;
+            let times = self.meter.service(engine, &models, self.traffic()?.as_ref())?;
             let subnets = [&winner.finished.subnet, &baseline.finished.subnet]
                 .into_iter()
                 .chain(diverse)
@@ -164,14 +243,18 @@ impl Run<'_> {
         })
     }
 
-    /// The ONNX file of an untrained network of this shape.
+    /// The ONNX file of an untrained network of this shape, proved like one that will be served but on fewer rows.
     fn shape_of(&self, subnet: &Subnet) -> Result<NamedModel> {
         let id = subnet.id(&self.space);
         let path = self.journal.path(&format!("shapes/{id}.onnx"));
-        if !path.exists() {
+        self.journal.remember_document(&format!("shapes/{id}.json"), ParityReport::SCHEMA_VERSION, || {
+            self.progress.stage(&format!("prove the shape {id}"), 0);
+            let network = self.untrained(subnet)?;
             let metadata = Metadata { subnet: id.clone(), ..Metadata::default() };
-            export::onnx(&self.untrained(subnet)?, self.settings.target.layout, &metadata)?.write(&path)?;
-        }
+            export::onnx(&network, self.settings.target.layout, &metadata)?.write(&path)?;
+            let rows = draw(&self.loaded.split.valid, SHAPE_ROWS, self.seed(Stage::Rounds));
+            prove_in(&self.settings.target.engines, &network, &path, &self.loaded.dataset, &rows)
+        })?;
         Ok(NamedModel { name: id, path })
     }
 }
@@ -264,5 +347,25 @@ mod tests {
         let found = random_subnets(&space, 20, &[], rng::generator(1, "test"));
         assert_eq!(found.len(), 20);
         assert!(found.iter().all(|subnet| subnet.input_widths(&space).item == 1.0));
+    }
+
+    #[test]
+    fn networks_that_stayed_noisy_correct_nothing_and_are_named() {
+        let network = |network: &str, noise_pct| Observation {
+            network: network.to_owned(),
+            widths: vec![],
+            input: InputWidths { user: 1.0, item: 1.0 },
+            measured_ms: 1.0,
+            noise_pct,
+        };
+        let measured = Measured {
+            winner: network("winner", 3.0),
+            baseline: network("baseline", 9.0),
+            diverse: vec![network("quiet", 0.5), network("noisy", 3.1)],
+            held_out: vec![network("unseen", 4.0)],
+        };
+        let fitted: Vec<_> = measured.fitted(3.0).into_iter().map(|o| o.network).collect();
+        assert_eq!(fitted, ["quiet", "winner"]);
+        assert_eq!(measured.void(3.0), ["baseline", "noisy", "unseen"]);
     }
 }

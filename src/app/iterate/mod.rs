@@ -6,15 +6,22 @@
 //! its last checkpoint.
 //!
 //! ```text
-//! RUN/  config.toml  data.json  schema.json  encoders.json  environment.json  paths.json
-//!       teacher/     weights and metrics of every teacher
-//!       networks/ID/ network.safetensors  fit.json  parity.json  model.onnx and its companions
-//!       tables/      probed/ENGINE.json; v1.json, v2.json, …: the probes, then one correction per round
-//!       rounds/N/    search.json  subnet.json  measured/ENGINE.json  residuals.json
-//!       replay/      one result and one .hlog per network and engine
-//!       checkpoints/ the training in progress; gone at the end
+//! RUN/  config.toml        the resolved experiment; paths.json: where the data lay at the last start
+//!       data.json          hashes of rows, split, schema and encoders; schema.json, encoders.json
+//!       environment.json   machine and program of the first start
+//!       teacher/           weights and metrics of every teacher
+//!       warmup.safetensors the search before any price counts, shared by all rounds
+//!       networks/ID/       network.safetensors, fit.json, parity.json, model.onnx and its companions; the plain DNN in
+//!                          baseline-ID/
+//!       shapes/            untrained networks that are timed for the table: ID.onnx and the proof ID.json
+//!       tables/            probed/ENGINE.json; v1.json (or given.json), v2.json, …: probes, then one correction per round
+//!       rounds/N/          search.json, subnet.json, measured/ENGINE.json, residuals.json
+//!       replay/            trace.parquet; ENGINE.json and one NETWORK-ENGINE.hlog per network
+//!       checkpoints/       the training in progress; gone at the end
 //!       summary.json
 //! ```
+//!
+//! Every JSON file carries `schema_version`; results of steps stand under `result` beside it.
 
 mod journal;
 mod measured;
@@ -27,14 +34,17 @@ mod training;
 pub use journal::Existing;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
 pub use summary::{
-    BaselineSummary, EnginePrediction, NetworkSummary, RoundSummary, Summary, TeacherSummary, WinnerSummary,
+    BaselineSummary, EnginePrediction, NetworkSummary, ReplaySummary, RoundSummary, Summary, TeacherSummary,
+    WinnerSummary,
 };
 
 use crate::{
     app::config::{Experiment, Settings, Stage},
     base::{Error, Result, fsio, progress::Progress, stop::Stop},
     data::{self, Loaded, schema::Schema},
+    export::companions::Versioned,
     learn::train::Rows,
+    measure::replay::trace_file,
     space::SearchSpace,
 };
 use journal::Journal;
@@ -61,11 +71,15 @@ struct DataIdentity {
     valid_rows: usize,
     schema_hash: String,
     encoder_hash: String,
+    rows_hash: String,
+    split_hash: String,
 }
 
 /// Where the run's input lay on the machine that ran it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunPaths {
+    /// Version of this format.
+    pub schema_version: u32,
     /// The data: a file or a folder.
     pub data: PathBuf,
 }
@@ -75,8 +89,8 @@ impl RunPaths {
     pub const FILE: &str = "paths.json";
 }
 
-/// Runs the loop into `out` and returns what it found; a finished run gives its summary at once. A request to `stop` ends
-/// it after the present step with [`Error::Interrupted`].
+/// Runs the loop into `out` and returns what it found. A finished run with the same data gives its summary at once. A
+/// request to `stop` ends it after the present step with [`Error::Interrupted`].
 pub fn iterate(
     experiment: &Experiment,
     out: &Path,
@@ -87,11 +101,12 @@ pub fn iterate(
 ) -> Result<Summary> {
     let config = experiment.resolved.to_string();
     let journal = Journal::open(out, &config, existing, experiment.settings.checkpoints, stop)?;
-    journal.remember("summary.json", || {
-        let run = Run::prepare(experiment, journal.clone(), meter, progress)?;
+    let run = Run::prepare(experiment, journal, meter, progress)?;
+    run.journal.remember_document("summary.json", summary::SCHEMA_VERSION, || {
+        run.begin()?;
         let guide = run.guide()?;
         let baseline = run.baseline()?;
-        let mut table = run.probe()?;
+        let mut table = run.first_table()?;
         let mut searcher = training::Searcher::new(&run, &guide);
         let mut rounds = Vec::new();
         for round in 1..=experiment.settings.rounds.count {
@@ -109,6 +124,8 @@ pub fn iterate(
 }
 
 impl<'a> Run<'a> {
+    /// Reads everything that the run depends on, and refuses to continue one that was begun with other data. Writes
+    /// nothing.
     fn prepare(
         experiment: &'a Experiment,
         journal: Journal,
@@ -116,46 +133,73 @@ impl<'a> Run<'a> {
         progress: &'a dyn Progress,
     ) -> Result<Self> {
         let settings = &experiment.settings;
-        let path = experiment.data_path().ok_or_else(|| {
-            Error::usage("no data is named", "give --data FILE, or `path` in [data] of the experiment")
-        })?;
+        let path = experiment.named_data()?;
         let schema = Schema::load(&experiment.schema_path())?;
         let space = SearchSpace::new(schema.features.clone(), settings.space.mixops.clone())?;
         progress.stage("read and encode the data", 0);
         let loaded = data::load(&schema, &path, &settings.split, settings.seeds.of(Stage::Split))?;
         let run = Self { settings, experiment, schema, space, loaded, journal, meter, progress };
-        run.identify(&path)?;
-        Ok(run)
+        match run.journal.recall::<DataIdentity>("data.json")? {
+            Some(begun) if begun != run.identity() => Err(Error::usage(
+                format!("the run was begun with other data than {}", path.display()),
+                "resume it with the same data and schema, or start a new run with another --out",
+            )),
+            _ => Ok(run),
+        }
     }
 
-    /// Writes what the data was, or fails when a resumed run was begun with other data.
-    fn identify(&self, path: &Path) -> Result<()> {
-        let now = DataIdentity {
+    fn identity(&self) -> DataIdentity {
+        DataIdentity {
             rows: self.loaded.dataset.rows(),
             train_rows: self.loaded.split.train.len(),
             valid_rows: self.loaded.split.valid.len(),
             schema_hash: self.schema.hash(),
             encoder_hash: self.loaded.encoders.hash(),
-        };
-        let begun = self.journal.remember("data.json", || Ok(now.clone()))?;
-        if begun != now {
-            return Err(Error::usage(
-                format!("the run was begun with other data than {}", path.display()),
-                "resume it with the same data and schema, or start a new run with another --out",
-            ));
+            rows_hash: self.loaded.dataset.rows_hash(),
+            split_hash: self.loaded.split.hash(),
         }
-        self.journal.remember("schema.json", || Ok(self.schema.clone()))?;
+    }
+
+    /// Tries whatever would otherwise fail after hours of training, and only then makes the folder that of this run.
+    fn begin(&self) -> Result<()> {
+        self.progress.stage("try the engines", 0);
+        self.meter.check()?;
+        self.check_given_table()?;
+        let trace = self.new_trace()?;
+        self.journal.begin()?;
+        if let Some(trace) = trace {
+            trace_file::write(&self.trace_path(), &trace)?;
+        }
+        self.journal.remember("data.json", || Ok(self.identity()))?;
+        let schema = Versioned { schema_version: 1, content: &self.schema };
+        fsio::write_json(&self.journal.path("schema.json"), &schema)?;
         self.loaded.encoders.save(&self.journal.path("encoders.json"))?;
-        self.meter.describe(&self.journal.path("environment.json"))?;
-        let data = std::path::absolute(path).map_err(|e| Error::io(path, "resolve", e))?;
-        fsio::write_json(&self.journal.path(RunPaths::FILE), &RunPaths { data })?;
+        let environment = self.journal.path("environment.json");
+        if !environment.exists() {
+            self.meter.describe(&environment)?;
+        }
+        let path = self.experiment.named_data()?;
+        let data = std::path::absolute(&path).map_err(|e| Error::io(path, "resolve", e))?;
+        fsio::write_json(&self.journal.path(RunPaths::FILE), &RunPaths { schema_version: 1, data })?;
+        self.describe();
+        Ok(())
+    }
+
+    fn describe(&self) {
+        let split = &self.loaded.split;
         self.progress.say(&format!(
             "{} rows to train on, {} to validate on, {} features",
-            now.train_rows,
-            now.valid_rows,
+            split.train.len(),
+            split.valid.len(),
             self.space.features.len()
         ));
-        Ok(())
+        let (declared, target) = (self.schema.fetch_candidates as usize, self.settings.target.candidates);
+        if declared != target {
+            self.progress.say(&format!(
+                "note: the schema declares fetch times for {declared} candidates (fetch_candidates); they are paid as \
+                 they stand, though the target has {target}"
+            ));
+        }
     }
 
     fn rows(&self) -> Rows<'_> {

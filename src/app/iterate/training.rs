@@ -109,7 +109,9 @@ impl Run<'_> {
             operators: settings.widths.iter().map(|&width| Operator::Mlp(width)).collect(),
         };
         let seed = self.seed(Stage::Baseline);
-        self.trained("plain DNN", &subnet, &settings.train, Lesson::Labels, seed, None)
+        // A search may derive the same network, which then learns another lesson.
+        let name = format!("baseline-{}", subnet.id(&self.space));
+        self.trained(&name, &subnet, &settings.train, Lesson::Labels, seed, None)
     }
 
     /// Trains the derived network from scratch and exports it. Rounds that derive the same network share it.
@@ -120,29 +122,29 @@ impl Run<'_> {
             lambda1 => Lesson::Distilled { teacher: &guide.soft, lambda1 },
         };
         let seed = self.seed(Stage::Retrain);
-        self.trained("derived network", subnet, &settings.train, lesson, seed, Some(table_version))
+        self.trained(&subnet.id(&self.space), subnet, &settings.train, lesson, seed, Some(table_version))
     }
 
+    /// `name` is the folder under `networks/`.
     fn trained(
         &self,
-        what: &str,
+        name: &str,
         subnet: &Subnet,
         settings: &TrainSettings,
         lesson: Lesson,
         seed: u64,
         table_version: Option<u32>,
     ) -> Result<Trained> {
-        let id = subnet.id(&self.space);
-        let weights = self.journal.path(&format!("networks/{id}/network.safetensors"));
-        let fit = self.journal.remember_training(&format!("networks/{id}/fit.json"), |keeper| {
-            self.progress.stage(&format!("{what} {id}"), 0);
+        let weights = self.journal.path(&format!("networks/{name}/network.safetensors"));
+        let fit = self.journal.remember_training(&format!("networks/{name}/fit.json"), |keeper| {
+            self.progress.stage(&format!("train {name}"), 0);
             let mut student = self.student(subnet, settings, lesson, seed)?;
             let report = fit(&mut student, self.rows(), settings, seed, self.progress, keeper)?;
             student.to_network()?.save(&weights)?;
             Ok(report)
         })?;
-        self.say_fit(&format!("{what} {id}"), &fit);
-        let finished = self.finish(subnet, Network::load(&weights)?, &fit, table_version)?;
+        self.say_fit(name, &fit);
+        let finished = self.finish(name, subnet, Network::load(&weights)?, &fit, table_version)?;
         Ok(Trained { finished, fit })
     }
 

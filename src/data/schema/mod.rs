@@ -191,7 +191,8 @@ pub struct Schema {
     pub user_key: Option<String>,
     /// Column that identifies the item, for traces.
     pub item_key: Option<String>,
-    /// The candidate count at which `fetch_ms` is declared.
+    /// The candidate count at which `fetch_ms` is declared. Nothing is scaled: at another count the declared times are paid
+    /// as they stand, and `iterate` says so.
     pub fetch_candidates: u32,
     /// β of equation (4), ms per selected feature of F1.
     pub beta_ms: f64,
