@@ -80,6 +80,7 @@ fn two_rounds_end_with_a_winner_that_every_verb_can_use() {
     let checked = check_onnx(&here.join("run/networks").join(winner));
     assert!(checked.contains("\"candidates\": 16"), "{checked}");
     every_json_file_names_its_version(&here.join("run"));
+    every_timed_shape_was_proved_in_both_engines(&here.join("run/shapes"));
     let exported = json(here, &["export", "--run", "run", "--layout", "concat", "--out", "concat"]);
     assert_eq!((exported["subnet"].as_str(), exported["layout"].as_str()), (Some(winner), Some("concat")));
     assert_eq!(exported["parity"]["rows"], 2000);
@@ -114,6 +115,16 @@ fn check_onnx(package: &Path) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
+}
+
+fn every_timed_shape_was_proved_in_both_engines(shapes: &Path) {
+    let files = fs::read_dir(shapes).unwrap().map(|entry| entry.unwrap().path());
+    let models: Vec<_> = files.filter(|path| path.extension().is_some_and(|e| e == "onnx")).collect();
+    assert!(models.len() > 2, "two held out, and two that correct in each round: {models:?}");
+    for model in models {
+        let proof: Value = serde_json::from_slice(&fs::read(model.with_extension("json")).unwrap()).unwrap();
+        assert_eq!((&proof["rows"], proof["engines"].as_array().unwrap().len()), (&400.into(), 2));
+    }
 }
 
 fn every_json_file_names_its_version(folder: &Path) {
