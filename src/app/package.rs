@@ -59,7 +59,7 @@ impl Package<'_> {
         let vectors = test_vectors(self.network, &model.signature, self.data, tested)?;
         fsio::create_dir(folder)?;
         let draft = tempfile::Builder::new()
-            .prefix(".tmp-")
+            .prefix(fsio::TEMPORARY)
             .tempdir_in(folder)
             .map_err(|e| Error::io(folder, "create a folder in", e))?;
         write_package(draft.path(), &model, self.schema, self.encoders, &vectors)?;

@@ -11,7 +11,8 @@ use std::{
 };
 
 /// How temporary names begin.
-const TEMPORARY: &str = ".autofas-tmp-";
+/// What is not finished is called so; [`sweep`] removes it.
+pub const TEMPORARY: &str = ".autofas-tmp-";
 
 /// Where a write stands.
 #[doc(hidden)]
@@ -76,10 +77,12 @@ pub fn sweep(folder: &Path) -> Result<()> {
         let path = entry.path();
         // A link is neither followed nor ours.
         let kind = entry.file_type().map_err(|e| Error::io(&path, "look at", e))?;
-        if kind.is_dir() {
-            sweep(&path)?;
-        } else if kind.is_file() && entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-            remove(&path)?;
+        let temporary = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
+        match (kind.is_dir(), temporary) {
+            (true, true) => remove_dir(&path)?,
+            (true, false) => sweep(&path)?,
+            (false, true) if kind.is_file() => remove(&path)?,
+            _ => {}
         }
     }
     Ok(())
@@ -167,6 +170,7 @@ mod tests {
         for name in [".autofas-tmp-x1", ".tmp-of-another", "whole.json"] {
             write(&inner.join(name), b"1").unwrap();
         }
+        write(&inner.join(".autofas-tmp-folder/half.onnx"), b"1").unwrap();
         sweep(folder.path()).unwrap();
         let mut left: Vec<_> = fs::read_dir(inner).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();
