@@ -8,6 +8,10 @@ pub trait Progress: Sync {
     fn advance(&self, done: u64, note: &str);
     /// A line worth keeping: the result of a stage.
     fn say(&self, line: &str);
+    /// A point of the curve `tag`, such as a loss after `step` steps. Whoever draws no curves lets it pass.
+    fn record(&self, tag: &str, step: u64, value: f64) {
+        let _ = (tag, step, value);
+    }
 }
 
 /// Says nothing.

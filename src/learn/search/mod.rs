@@ -135,6 +135,7 @@ impl<'a> Search<'a> {
                 let (_, loss2) = self.step(&batches, &Phase::WarmUp, &mut optimizer)?;
                 finite(loss2, epoch)?;
                 done += 1;
+                progress.record("warm_up/loss2", done, loss2);
                 progress.advance(done, &format!("loss {loss2:.4}"));
             }
         }
@@ -186,6 +187,8 @@ impl<'a> Search<'a> {
                 sum1 += finite(loss1, epoch)?;
                 sum2 += finite(loss2, epoch)?;
                 done += 1;
+                progress.record("loss1", done, loss1);
+                progress.record("loss2", done, loss2);
                 progress.advance(done, &format!("loss1 {loss1:.4} loss2 {loss2:.4}"));
             }
             let report = self.epoch_report(epoch, sum1 / steps as f64, sum2 / steps as f64, prices)?;
