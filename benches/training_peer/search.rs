@@ -3,7 +3,11 @@
 use super::{Workload, milliseconds};
 use autofas_bench::{
     app::config::{Experiment, Stage},
-    base::{Result, progress::Progress, rng},
+    base::{
+        Result,
+        progress::{Pace, Progress},
+        rng,
+    },
     data::{
         self, Loaded,
         batches::epoch_batches,
@@ -287,7 +291,7 @@ impl Progress for Clock {
 
     fn say(&self, _: &str) {}
 
-    fn record(&self, tag: &str, _: u64, value: f64) {
+    fn record(&self, _: Pace, tag: &str, _: u64, value: f64) {
         let mut seen = self.0.lock().expect("one thread");
         match tag {
             "loss1" => seen.loss1.push(value),

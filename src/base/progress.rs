@@ -9,9 +9,18 @@ pub trait Progress: Sync {
     /// A line worth keeping: the result of a stage.
     fn say(&self, line: &str);
     /// A point of the curve `tag`, such as a loss after `step` steps. Whoever draws no curves lets it pass.
-    fn record(&self, tag: &str, step: u64, value: f64) {
-        let _ = (tag, step, value);
+    fn record(&self, pace: Pace, tag: &str, step: u64, value: f64) {
+        let _ = (pace, tag, step, value);
     }
+}
+
+/// How often a curve gets a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// With every step: a file may keep every tenth.
+    EveryStep,
+    /// A few times in an epoch: each one is worth keeping.
+    Seldom,
 }
 
 /// Says nothing.

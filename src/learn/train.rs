@@ -9,7 +9,10 @@ use super::{
     settings::TrainSettings,
 };
 use crate::{
-    base::{Error, Result, progress::Progress},
+    base::{
+        Error, Result,
+        progress::{Pace, Progress},
+    },
     data::{
         batches,
         dataset::{Batch, Dataset, Split},
@@ -77,13 +80,19 @@ pub fn fit(
         let (mut sum, mut count) = (0.0, 0u64);
         for index in batches::epoch_batches(&rows.split.train, settings.batch_size, seed, epoch) {
             let loss = model.loss(&Batch::of(rows.data, &index))?;
-            sum += finite(scalar(&loss)?, epoch)?;
+            let value = finite(scalar(&loss)?, epoch)?;
+            sum += value;
             count += 1;
             optimizer.step(&loss.backward().learn("differentiate the loss")?, 1.0)?;
-            progress.advance((epoch as u64 - 1) * steps + count, &format!("loss {:.4}", sum / count as f64));
+            let done = (epoch as u64 - 1) * steps + count;
+            progress.record(Pace::EveryStep, "loss", done, value);
+            let auc = note_auc(epochs.last().and_then(|epoch| epoch.metrics.auc));
+            progress.advance(done, &format!("loss {:.4}{auc}", sum / count as f64));
         }
         let scores = score_rows(model, rows.data, &rows.split.valid)?;
         let metrics = metrics_of(&scores, rows.data, &rows.split.valid);
+        record_metrics(&metrics, epoch as u64 * steps, progress);
+        progress.record(Pace::Seldom, "learning_rate", epoch as u64 * steps, settings.learning_rate);
         let better = epochs.iter().all(|e| e.metrics.auc < metrics.auc);
         epochs.push(EpochReport { epoch, loss: sum / count.max(1) as f64, metrics });
         if better {
@@ -113,6 +122,21 @@ pub(super) fn optimizer(params: &Params, settings: &TrainSettings) -> AdamW {
         optimizer.add(var, Rates { learning_rate, weight_decay, scaling: Scaling::Each });
     }
     optimizer
+}
+
+/// What a status line says of the last validation.
+pub(super) fn note_auc(auc: Option<f64>) -> String {
+    auc.map(|auc| format!(" AUC {auc:.4}")).unwrap_or_default()
+}
+
+/// Metrics on the validation rows as points of curves.
+pub(super) fn record_metrics(metrics: &Metrics, step: u64, progress: &dyn Progress) {
+    let named = [("auc", metrics.auc), ("gauc", metrics.gauc), ("logloss", Some(metrics.logloss))];
+    for (name, value) in named {
+        if let Some(value) = value {
+            progress.record(Pace::Seldom, &format!("validation/{name}"), step, value);
+        }
+    }
 }
 
 /// `loss`, or an error when training has diverged.

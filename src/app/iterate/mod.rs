@@ -11,6 +11,7 @@
 //!       tables/      v1.json, v2.json, …: probes, then one correction per round
 //!       rounds/N/    search.json  subnet.json  measured/ENGINE.json  residuals.json
 //!       replay/      one result and one .hlog per network and engine
+//!       tensorboard/ curves of everything that is trained, for `tensorboard --logdir`
 //!       summary.json
 //! ```
 
@@ -29,7 +30,10 @@ pub use summary::{
 };
 
 use crate::{
-    app::config::{Experiment, Settings, Stage},
+    app::{
+        config::{Experiment, Settings, Stage},
+        curves::Curves,
+    },
     base::{Error, Result, fsio, progress::Progress},
     data::{self, Loaded, schema::Schema},
     learn::train::Rows,
@@ -155,6 +159,11 @@ impl<'a> Run<'a> {
 
     fn rows(&self) -> Rows<'_> {
         Rows { data: &self.loaded.dataset, split: &self.loaded.split }
+    }
+
+    /// The progress of a training whose curves are kept under `name`.
+    fn curves(&self, name: &str) -> Curves<'_> {
+        Curves::new(self.progress, &self.journal.path("tensorboard").join(name))
     }
 
     fn seed(&self, stage: Stage) -> u64 {

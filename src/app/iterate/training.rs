@@ -67,7 +67,8 @@ impl Run<'_> {
             let report = self.journal.remember(&format!("teacher/{member}.json"), || {
                 self.progress.stage(&format!("teacher {} of {}", member + 1, settings.ensemble), 0);
                 let rows = Rows { data, split: &split };
-                let report = fit(&mut teacher, rows, &settings.train, seed, self.progress)?;
+                let curves = self.curves(&format!("teacher/{member}"));
+                let report = fit(&mut teacher, rows, &settings.train, seed, &curves)?;
                 teacher.params().save(&weights)?;
                 Ok(report)
             })?;
@@ -134,7 +135,8 @@ impl Run<'_> {
         let fit = self.journal.remember(&format!("networks/{id}/fit.json"), || {
             self.progress.stage(&format!("{what} {id}"), 0);
             let mut student = self.student(subnet, settings, lesson, seed)?;
-            let report = fit(&mut student, self.rows(), settings, seed, self.progress)?;
+            let curves = self.curves(&format!("networks/{id}"));
+            let report = fit(&mut student, self.rows(), settings, seed, &curves)?;
             student.to_network()?.save(&weights)?;
             Ok(report)
         })?;
@@ -188,7 +190,7 @@ impl<'a> Searcher<'a> {
         let layers = table.prices(&run.meter.context(target.engine)?, target.candidates)?;
         let prices = Prices { schema: &run.schema, layers: &layers };
         let outcome = run.journal.remember(&format!("rounds/{round}/search.json"), || {
-            self.warmed_up()?.run(&prices, run.progress)
+            self.warmed_up()?.run(&prices, &run.curves(&format!("search/round{round}")))
         })?;
         run.journal.remember(&format!("rounds/{round}/subnet.json"), || {
             derive(&run.space, &outcome, &run.settings.derive, &prices)
@@ -212,7 +214,7 @@ impl<'a> Searcher<'a> {
             if path.exists() {
                 search.load(&path)?;
             } else {
-                search.warm_up(run.progress)?;
+                search.warm_up(&run.curves("search/warm-up"))?;
                 search.save(&path)?;
             }
             let snapshot = search.snapshot()?;

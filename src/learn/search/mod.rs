@@ -17,13 +17,13 @@ use super::{
     settings::SearchSettings,
     supernet::Supernet,
     teacher::{FrozenTeacher, Teacher, masked},
-    train::{Rows, finite, metrics_of},
+    train::{Rows, finite, metrics_of, note_auc, record_metrics},
     values,
 };
 use crate::{
     base::{
         Result,
-        progress::Progress,
+        progress::{Pace, Progress},
         rng::{self, Generator},
     },
     data::{batches, dataset::Batch},
@@ -33,6 +33,9 @@ use candle_core::{Device, Tensor};
 use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+
+/// How often θ, α and the expected latency are recorded.
+const STATES_PER_EPOCH: u64 = 20;
 
 /// What one epoch of the search came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -135,7 +138,7 @@ impl<'a> Search<'a> {
                 let (_, loss2) = self.step(&batches, &Phase::WarmUp, &mut optimizer)?;
                 finite(loss2, epoch)?;
                 done += 1;
-                progress.record("warm_up/loss2", done, loss2);
+                progress.record(Pace::EveryStep, "warm_up/loss2", done, loss2);
                 progress.advance(done, &format!("loss {loss2:.4}"));
             }
         }
@@ -187,9 +190,13 @@ impl<'a> Search<'a> {
                 sum1 += finite(loss1, epoch)?;
                 sum2 += finite(loss2, epoch)?;
                 done += 1;
-                progress.record("loss1", done, loss1);
-                progress.record("loss2", done, loss2);
-                progress.advance(done, &format!("loss1 {loss1:.4} loss2 {loss2:.4}"));
+                progress.record(Pace::EveryStep, "loss1", done, loss1);
+                progress.record(Pace::EveryStep, "loss2", done, loss2);
+                if done % steps.div_ceil(STATES_PER_EPOCH) == 0 {
+                    self.record_state(done, ramp, prices, progress)?;
+                }
+                let auc = note_auc(epochs.last().and_then(|epoch: &SearchEpoch| epoch.metrics.auc));
+                progress.advance(done, &format!("loss1 {loss1:.4} loss2 {loss2:.4}{auc}"));
             }
             let report = self.epoch_report(epoch, sum1 / steps as f64, sum2 / steps as f64, prices)?;
             progress.say(&format!(
@@ -201,6 +208,7 @@ impl<'a> Search<'a> {
                 report.feature_ms,
                 report.network_ms
             ));
+            record_metrics(&report.metrics, done, progress);
             epochs.push(report);
         }
         Ok(SearchOutcome {
@@ -229,6 +237,36 @@ impl<'a> Search<'a> {
         order(&rows.split.train, purpose, epoch)
             .zip(judges)
             .map(move |(train, judge)| Batches { train: batch(train), held_out: judge.map(batch) })
+    }
+
+    /// θ, α, p, the expected latency and the step sizes as points of curves.
+    fn record_state(&self, step: u64, ramp: f64, prices: &Prices, progress: &dyn Progress) -> Result<()> {
+        let Scene { settings, .. } = self.scene;
+        let space = self.supernet.space();
+        let theta = self.mask.theta_values()?;
+        let p = probability_values(&self.supernet.probabilities()?)?;
+        let alpha = probability_values(self.supernet.alphas())?;
+        let expected = prices.expected(space, &theta, &p)?;
+        let point = |tag: &str, value: f64| progress.record(Pace::Seldom, tag, step, value);
+        for (feature, &theta) in space.features.iter().zip(&theta) {
+            point(&format!("theta/{}", feature.name), theta);
+        }
+        for (i, operators) in space.mixops.iter().enumerate() {
+            for (k, operator) in operators.iter().enumerate() {
+                point(&format!("alpha/mixop{}/{operator}", i + 1), alpha[i][k]);
+                point(&format!("probability/mixop{}/{operator}", i + 1), p[i][k]);
+            }
+        }
+        point("latency/features_ms", expected.feature.ms);
+        point("latency/network_ms", expected.network.ms);
+        point("latency/total_ms", expected.total_ms());
+        point("expected_features", theta.iter().sum());
+        point("lambda/of_features", settings.lambda * ramp);
+        point("lambda/of_network", settings.lambda2 * ramp);
+        point("learning_rate/weights", settings.learning_rate);
+        point("learning_rate/theta", settings.theta_learning_rate);
+        point("learning_rate/alpha", settings.alpha_learning_rate);
+        Ok(())
     }
 
     fn epoch_report(&self, epoch: usize, loss1: f64, loss2: f64, prices: &Prices) -> Result<SearchEpoch> {
