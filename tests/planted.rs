@@ -1,7 +1,7 @@
 //! The search on the planted log, where the right choice is known: see `autofas_bench::data::synth`.
 
 use autofas_bench::{
-    base::{Result, progress::Silent},
+    base::{Result, memory, progress::Silent},
     data::{
         dataset::{Dataset, Split},
         load_table,
@@ -28,7 +28,7 @@ use std::sync::LazyLock;
 
 /// Training allocates large tensors at every step; the system's allocator returns and asks for their pages each time.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: memory::Allocator = memory::ALLOCATOR;
 
 /// T in closed form: so much per gathered column, per multiply-add and per layer; a column of the user counts half.
 #[derive(Clone, Copy, Default)]

@@ -7,6 +7,7 @@
 mod search;
 mod steps;
 
+use autofas_bench::base::memory;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -14,9 +15,9 @@ use std::{
     time::Instant,
 };
 
-// The program's allocator: a step makes many large short-lived tensors.
+// As in the program.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: memory::Allocator = memory::ALLOCATOR;
 
 /// Something to be timed.
 trait Workload {
@@ -35,6 +36,7 @@ trait Workload {
 }
 
 fn main() {
+    memory::keep_freed();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let Some((name, rest)) = arguments.split_first() else {
         println!("run by scripts/figures/training, which speaks to it");

@@ -12,8 +12,10 @@ use autofas_bench::{
         embedding::{EmbeddingBank, InputFeature},
         losses::cross_entropy,
         mlp::{Hidden, Mode},
+        ops::dense::Follow,
         optimizer::{AdamW, Rates, Scaling},
         params::{DenseParams, Next, Params},
+        row_adam::RowAdam,
         supernet::Supernet,
     },
     space::{Operator, SearchSpace},
@@ -179,7 +181,7 @@ impl MlpStep {
 
     fn step(&mut self) {
         let x = self.hidden.forward(&self.input, &mut Mode::Evaluate).expect("a forward pass");
-        let logits = self.output.forward(&x).and_then(|y| y.squeeze(1)).expect("an output");
+        let logits = self.output.forward(&x, Follow::Nothing).and_then(|y| y.squeeze(1)).expect("an output");
         let loss = cross_entropy(&logits, &self.labels, &self.weights).expect("a loss");
         self.optimizer.step(&loss.backward().expect("gradients"), 1.0).expect("a step");
         loss.to_scalar::<f32>().expect("a number");
@@ -199,7 +201,7 @@ impl Workload for MlpStep {
 /// 20 fields of 4,096 rows in one table of width 16, the gradient of the result given.
 pub struct EmbeddingStep {
     bank: EmbeddingBank,
-    optimizer: AdamW,
+    tables: Vec<RowAdam>,
     batches: Vec<Batch>,
     upstream: Tensor,
     turn: usize,
@@ -234,7 +236,9 @@ impl EmbeddingStep {
         };
         let batches = ids.chunks_exact(Self::ROWS * Self::FIELDS).map(batch).collect();
         let upstream = normals(Self::ROWS, Self::FIELDS * Self::WIDTH, 1e-3);
-        let mut step = Self { bank, optimizer: adamw(&params), batches, upstream, turn: 0 };
+        let tables = bank.tables().into_iter().map(|table| RowAdam::new(table, 1e-3, 0.0).expect("moments"));
+        let tables = tables.collect();
+        let mut step = Self { bank, tables, batches, upstream, turn: 0 };
         // Twice through all batches, as the other side does.
         for _ in 0..2 * step.batches.len() {
             step.step();
@@ -245,10 +249,11 @@ impl EmbeddingStep {
     fn step(&mut self) {
         let batch = &self.batches[self.turn % self.batches.len()];
         self.turn += 1;
-        let embedded = self.bank.forward(batch).expect("a forward pass");
-        // The gradient of this sum by `embedded` is `upstream`.
-        let loss = (embedded * &self.upstream).and_then(|product| product.sum_all()).expect("a loss");
-        self.optimizer.step(&loss.backward().expect("gradients"), 1.0).expect("a step");
+        self.bank.lookup(batch).expect("embedded rows");
+        let by_tables = self.bank.gradients(batch, &self.upstream).expect("gradients");
+        for (table, gradient) in self.tables.iter_mut().zip(&by_tables) {
+            table.step(gradient).expect("a step");
+        }
     }
 }
 

@@ -6,6 +6,7 @@ pub mod error;
 pub mod fsio;
 pub mod hash;
 pub mod keys;
+pub mod memory;
 pub mod names;
 pub mod progress;
 pub mod rank;

@@ -135,4 +135,16 @@ impl Batch {
     pub fn rows(&self) -> usize {
         self.index.len()
     }
+
+    /// The ids of a row of the batch.
+    pub fn ids_of(&self, row: usize) -> &[u32] {
+        let slots = self.ids.len() / self.rows();
+        &self.ids[row * slots..][..slots]
+    }
+
+    /// The numbers of a row of the batch.
+    pub fn numbers_of(&self, row: usize) -> &[f32] {
+        let slots = self.numbers.len() / self.rows();
+        &self.numbers[row * slots..][..slots]
+    }
 }

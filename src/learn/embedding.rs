@@ -4,15 +4,15 @@
 //! times as much. So the columns of the input stand group by group; [`EmbeddingBank::columns`] tells where a feature's
 //! columns are, and nothing outside this file may assume schema order.
 
-use super::{Learn, network, params::Params, values};
+use super::{Learn, network, ops::gate::Columns, params::Params, values};
 use crate::{
     base::{Error, Result},
     data::{
-        dataset::{Batch, Dataset, Slot},
+        dataset::{Dataset, Slot},
         schema::{Feature, Side},
     },
 };
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, Tensor};
 use std::{collections::BTreeMap, ops::Range};
 
 /// A feature as a network reads it: its encoding in the data set and its embedding's width.
@@ -80,11 +80,14 @@ pub struct EmbeddingBank {
     columns: Vec<Range<usize>>,
 }
 
+/// Names of the tables in [`Params`] begin with this.
+pub const EMBEDDING: &str = "embedding.";
+
 /// Deviation of the first embedding values: small against the first layer's fan-in, so that rare ids start harmless.
 const INITIAL_DEVIATION: f32 = 0.05;
 
 impl EmbeddingBank {
-    /// Creates the tables in `params`, under names that begin with `embedding.`.
+    /// Creates the tables in `params`, under names that begin with [`EMBEDDING`].
     pub fn new(features: Vec<InputFeature>, params: &mut Params) -> Result<Self> {
         let mut tables = BTreeMap::<usize, Vec<usize>>::new();
         let mut numbers = BTreeMap::<usize, Vec<usize>>::new();
@@ -118,6 +121,11 @@ impl EmbeddingBank {
         &self.features
     }
 
+    /// Where every feature's columns are, for masks.
+    pub fn gate_columns(&self) -> Columns {
+        Columns::new(self.columns.clone())
+    }
+
     /// The columns of the input that feature `index` fills.
     pub fn columns(&self, index: usize) -> Range<usize> {
         self.columns[index].clone()
@@ -126,30 +134,6 @@ impl EmbeddingBank {
     /// Width of the concatenated input.
     pub fn width(&self) -> usize {
         self.features.iter().map(|f| f.width).sum()
-    }
-
-    /// The concatenated input `[rows, width]`.
-    pub fn forward(&self, batch: &Batch) -> Result<Tensor> {
-        let parts: Vec<Tensor> = self
-            .groups
-            .iter()
-            .map(|g| g.forward(batch))
-            .collect::<candle_core::Result<_>>()
-            .learn("embed a batch")?;
-        match parts.as_slice() {
-            [only] => Ok(only.clone()),
-            _ => Tensor::cat(&parts, 1).learn("concatenate embeddings"),
-        }
-    }
-
-    /// `[features, width]` of zeros and ones: a row of gates times this is a row of column factors.
-    pub fn expansion(&self) -> Result<Tensor> {
-        let width = self.width();
-        let mut ones = vec![0f32; self.features.len() * width];
-        for (i, columns) in self.columns.iter().enumerate() {
-            ones[i * width + columns.start..i * width + columns.end].fill(1.0);
-        }
-        Tensor::from_vec(ones, (self.features.len(), width), &Device::Cpu).learn("build the mask's expansion")
     }
 
     /// The inputs of a plain network: feature `i`'s embedding as data.
@@ -187,14 +171,15 @@ fn table_group(
         offsets.push(rows);
         rows += feature.cardinality;
     }
-    let table = params.normal(&format!("embedding.ids{width}"), (rows as usize, width), INITIAL_DEVIATION)?;
+    let table =
+        params.normal(&format!("{EMBEDDING}ids{width}"), (rows as usize, width), INITIAL_DEVIATION)?;
     Ok(Group { width, members, source: Source::Table { starts, offsets, table } })
 }
 
 fn pooled_group(features: &[InputFeature], member: usize, params: &mut Params) -> Result<Group> {
     let feature = &features[member];
     let Slot::Ids { start, length } = feature.slot else { unreachable!("only sequences are pooled") };
-    let name = format!("embedding.pooled.{}", feature.name);
+    let name = format!("{EMBEDDING}pooled.{}", feature.name);
     let table = params.normal(&name, (feature.cardinality as usize, feature.width), INITIAL_DEVIATION)?;
     Ok(Group { width: feature.width, members: vec![member], source: Source::Pooled { start, length, table } })
 }
@@ -213,55 +198,12 @@ fn number_group(
         })
         .collect();
     let shape = (members.len(), width);
-    let scale = params.normal(&format!("embedding.numbers{width}.scale"), shape, INITIAL_DEVIATION)?;
-    let missing = params.normal(&format!("embedding.numbers{width}.missing"), shape, INITIAL_DEVIATION)?;
+    let scale = params.normal(&format!("{EMBEDDING}numbers{width}.scale"), shape, INITIAL_DEVIATION)?;
+    let missing = params.normal(&format!("{EMBEDDING}numbers{width}.missing"), shape, INITIAL_DEVIATION)?;
     Ok(Group { width, members, source: Source::Numbers { indices, scale, missing } })
 }
 
 impl Group {
-    fn forward(&self, batch: &Batch) -> candle_core::Result<Tensor> {
-        let rows = batch.rows();
-        let id_slots = batch.ids.len() / rows;
-        let columns = self.members.len() * self.width;
-        match &self.source {
-            Source::Table { starts, offsets, table } => {
-                let mut ids = Vec::with_capacity(rows * starts.len());
-                for row in batch.ids.chunks_exact(id_slots) {
-                    ids.extend(starts.iter().zip(offsets).map(|(&start, offset)| row[start] + offset));
-                }
-                let ids = Tensor::from_vec(ids, rows * starts.len(), table.device())?;
-                table.index_select(&ids, 0)?.reshape((rows, columns))
-            }
-            Source::Pooled { start, length, table } => {
-                let mut ids = Vec::with_capacity(rows * length);
-                let mut shares = Vec::with_capacity(rows * length);
-                for row in batch.ids.chunks_exact(id_slots) {
-                    let list = &row[*start..start + length];
-                    let present = list.iter().filter(|&&id| id != 0).count().max(1) as f32;
-                    ids.extend_from_slice(list);
-                    shares.extend(list.iter().map(|&id| if id == 0 { 0.0 } else { 1.0 / present }));
-                }
-                let ids = Tensor::from_vec(ids, rows * length, table.device())?;
-                let shares = Tensor::from_vec(shares, (rows, *length, 1), table.device())?;
-                let embedded = table.index_select(&ids, 0)?.reshape((rows, *length, self.width))?;
-                embedded.broadcast_mul(&shares)?.sum(1)
-            }
-            Source::Numbers { indices, scale, missing } => {
-                let number_slots = batch.numbers.len() / rows;
-                let (mut xs, mut gaps) = (Vec::new(), Vec::new());
-                for row in batch.numbers.chunks_exact(number_slots) {
-                    xs.extend(indices.iter().map(|&i| if row[i].is_nan() { 0.0 } else { row[i] }));
-                    gaps.extend(indices.iter().map(|&i| f32::from(u8::from(row[i].is_nan()))));
-                }
-                let shape = (rows, indices.len(), 1);
-                let xs = Tensor::from_vec(xs, shape, scale.device())?.broadcast_mul(&scale.unsqueeze(0)?)?;
-                let gaps =
-                    Tensor::from_vec(gaps, shape, scale.device())?.broadcast_mul(&missing.unsqueeze(0)?)?;
-                (xs + gaps)?.reshape((rows, columns))
-            }
-        }
-    }
-
     fn to_plain(&self, features: &[InputFeature], plain: &mut [Option<network::Embedding>]) -> Result<()> {
         match &self.source {
             Source::Table { offsets, table, .. } => {
@@ -296,5 +238,6 @@ pub fn rows_in_schema_order(bank: &EmbeddingBank, features: &[usize], weight: &T
     weight.contiguous().and_then(|w| w.index_select(&rows, D::Minus2)).learn("order rows")
 }
 
+mod lookup;
 #[cfg(test)]
 mod tests;

@@ -109,16 +109,14 @@ pub fn missing(shape: (usize, usize), share: f32, rng: &mut Generator) -> Result
         .learn("draw missing features")
 }
 
-/// Multiplies each feature's columns by its gate: `[rows, width]` from embeddings `[rows, width]`, gates
-/// `[1, features]` (or `[rows, features]`) and the bank's expansion `[features, width]`.
-pub fn apply(embedded: &Tensor, gates: &Tensor, expansion: &Tensor) -> Result<Tensor> {
-    gates.matmul(expansion).and_then(|row| embedded.broadcast_mul(&row)).learn("mask embeddings")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{base::rng, price::fixtures::feature};
+    use crate::{
+        base::rng,
+        learn::ops::gate::{Columns, gate},
+        price::fixtures::feature,
+    };
 
     fn features(count: usize) -> Vec<Feature> {
         (0..count).map(|i| feature(&format!("f{i}"), 1)).collect()
@@ -144,10 +142,10 @@ mod tests {
         // L = Σ (c ⊙ g e)², so ∂L/∂(g e) = 2c² g e and ∂L/∂θ_i = Σ_batch Σ_columns 2 c² g e · e.
         let mut params = Params::new(1);
         let mask = Mask::new(&features(2), 0.4, &mut params).unwrap();
-        let expansion = Tensor::new(&[[1f32, 1.0, 0.0], [0.0, 0.0, 1.0]], &Device::Cpu).unwrap();
+        let columns = Columns::new(vec![0..2, 2..3]);
         let embedded = Tensor::new(&[[1f32, -2.0, 3.0], [0.5, 1.5, -1.0]], &Device::Cpu).unwrap();
         let drawn = [1f32, 0.0];
-        let masked = apply(&embedded, &mask.straight_through(drawn.to_vec()).unwrap(), &expansion).unwrap();
+        let masked = gate(&embedded, &mask.straight_through(drawn.to_vec()).unwrap(), &columns).unwrap();
         let shifted = (&masked + 0.25).unwrap();
         let gradients = shifted.sqr().unwrap().sum_all().unwrap().backward().unwrap();
         let (_, free) = params.iter().next().unwrap();

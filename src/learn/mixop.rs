@@ -6,34 +6,29 @@
 //! incoming entry on with mass p_zero·π_w. Entries of one width merge into their mass-weighted mean, and the masses
 //! always sum to 1. Without zero operators this is equation (2) to the letter.
 //!
-//! The weights W_{w→k} of all k stand side by side in one matrix per incoming key, so a Mixop costs one matrix product
-//! per entry instead of one per pair.
+//! The weights of all pairs are one matrix: the operators stand side by side, the incoming keys one under the other. So a
+//! Mixop costs one matrix product per entry instead of one per pair (see [`mix`](super::ops::mix)).
 
 use super::{
     Learn,
+    ops::mix::{Incoming, Outgoing, Plan, Source, mix},
     params::{DenseParams, Next, Params},
     values,
 };
-use crate::{base::Result, space::Operator};
-use candle_core::Tensor;
+use crate::{
+    base::Result,
+    space::{Key, Operator},
+};
+use candle_core::{Device, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Where an entry's tensor comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Key {
-    /// The network's own input.
-    Input,
-    /// The output of MLP operators of this width.
-    Width(usize),
-}
-
-impl std::fmt::Display for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Key::Input => f.write_str("input"),
-            Key::Width(width) => write!(f, "{width}"),
-        }
-    }
+/// Entries whose tensors are neighbouring columns of one tensor.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// `[rows, Σ widths]`.
+    pub x: Tensor,
+    /// From left to right.
+    pub entries: Vec<Entry>,
 }
 
 /// One tensor that is alive between two Mixops.
@@ -41,8 +36,6 @@ impl std::fmt::Display for Key {
 pub struct Entry {
     /// Which one.
     pub key: Key,
-    /// `[rows, width]`.
-    pub x: Tensor,
     /// `[1]`, the probability that the sampled network's activations are these.
     pub mass: Tensor,
 }
@@ -51,7 +44,11 @@ pub struct Entry {
 #[derive(Debug, Clone)]
 pub struct Mixop {
     operators: Vec<Operator>,
-    stacked: BTreeMap<Key, DenseParams>,
+    input_width: usize,
+    /// First row of each incoming key; the row after its last holds its biases.
+    rows: BTreeMap<Key, usize>,
+    /// `[Σ (key's width + 1), Σ MLP widths]`.
+    weights: Tensor,
 }
 
 /// The keys that are alive after a Mixop with `operators`, given those before it.
@@ -68,16 +65,8 @@ pub fn keys_after(operators: &[Operator], before: &BTreeSet<Key>) -> BTreeSet<Ke
     after
 }
 
-/// The width behind a key.
-pub fn key_width(key: Key, input_width: usize) -> usize {
-    match key {
-        Key::Input => input_width,
-        Key::Width(width) => width,
-    }
-}
-
 impl Mixop {
-    /// Weights `name.KEY.weight` of shape `[key's width, sum of MLP widths]` for each incoming key.
+    /// One parameter `name`: the weights and biases of every pair.
     pub fn new(
         params: &mut Params,
         name: &str,
@@ -85,95 +74,168 @@ impl Mixop {
         before: &BTreeSet<Key>,
         input_width: usize,
     ) -> Result<Self> {
-        let outputs = mlp_widths(operators).sum();
-        let stacked = before
-            .iter()
-            .map(|&key| {
-                let inputs = key_width(key, input_width);
-                let dense = DenseParams::new(params, &format!("{name}.{key}"), inputs, outputs, Next::Relu)?;
-                Ok((key, dense))
-            })
-            .collect::<Result<_>>()?;
-        Ok(Self { operators: operators.to_vec(), stacked })
+        let outputs = mlps(operators).map(|(_, width)| width).sum();
+        let inputs: Vec<(String, usize)> =
+            before.iter().map(|key| (key.to_string(), key.width(input_width))).collect();
+        let weights = params.stacked(name, &inputs, outputs, Next::Relu)?;
+        let mut next = 0;
+        let rows = before.iter().map(|&key| {
+            next += key.width(input_width) + 1;
+            (key, next - key.width(input_width) - 1)
+        });
+        Ok(Self { operators: operators.to_vec(), input_width, rows: rows.collect(), weights })
     }
 
-    /// The entries after this Mixop, given those before it and p `[operators]`.
-    pub fn forward(&self, entries: &[Entry], probabilities: &Tensor) -> Result<Vec<Entry>> {
+    /// The entries after this Mixop, given those before it and p `[operators]`. Operators of probability 0 take no part.
+    pub fn forward(&self, blocks: Vec<Block>, probabilities: &Tensor) -> Result<Vec<Block>> {
         let p = values(probabilities)?;
-        let alive = |k: usize| p[k] != 0.0;
-        let mut after = BTreeMap::<Key, Entry>::new();
-        if self.operators.iter().enumerate().any(|(k, o)| *o != Operator::Zero && alive(k)) {
-            let mixed = self.mixed(entries)?;
-            let mut column = 0;
-            for (k, operator) in self.operators.iter().enumerate() {
-                let Operator::Mlp(width) = *operator else { continue };
-                if alive(k) {
-                    let slice = || mixed.narrow(1, column, width)?.contiguous();
-                    let key = Key::Width(width);
-                    let mass = probabilities.narrow(0, k, 1).learn("read a mass")?;
-                    after.insert(key, Entry { key, x: slice().learn("split a Mixop")?, mass });
-                }
-                column += width;
+        let probability = |k: usize| probabilities.narrow(0, k, 1).learn("read a probability");
+        let zero = self.operators.iter().position(|operator| *operator == Operator::Zero);
+        let zero = zero.filter(|&k| p[k] != 0.0).map(probability).transpose()?;
+        let arrived = Arrived::new(&blocks, self)?;
+        let mut plan = Plan { incoming: arrived.incoming.clone(), outgoing: Vec::new() };
+        let mut after = Vec::new();
+        let (mut mixed, mut passed) = (Vec::new(), Vec::new());
+        let mut weight_column = 0;
+        for (k, width) in mlps(&self.operators) {
+            if p[k] != 0.0 {
+                let key = Key::Width(width);
+                let twin = zero.as_ref().zip(arrived.keys.iter().position(|&arrived| arrived == key));
+                let shares = Shares::of(probability(k)?, twin.map(|(zero, j)| (zero, &arrived.masses[j])))?;
+                plan.outgoing.push(Outgoing { weight_column, width, passed: twin.map(|(_, j)| j) });
+                mixed.push(shares.mixed);
+                passed.push(shares.passed);
+                after.push(Entry { key, mass: shares.mass });
+            }
+            weight_column += width;
+        }
+        let merged: BTreeSet<Key> = after.iter().map(|entry| entry.key).collect();
+        let mut out = Vec::new();
+        if !after.is_empty() {
+            let coefficients: Vec<Tensor> =
+                arrived.masses.iter().cloned().chain(mixed).chain(passed).collect();
+            let coefficients = Tensor::cat(&coefficients, 0).learn("read the masses")?;
+            let (moving, fixed) = (&arrived.moving, arrived.fixed.as_ref());
+            let x = mix(plan, moving, fixed, &self.weights, &coefficients).learn("run a Mixop")?;
+            out.push(Block { x, entries: after });
+        }
+        if let Some(zero) = zero {
+            for block in blocks {
+                out.extend(self.pass_on(block, &merged, &zero)?);
             }
         }
-        for (k, _) in self.operators.iter().enumerate().filter(|(k, o)| **o == Operator::Zero && alive(*k)) {
-            for entry in entries {
-                let mass =
-                    probabilities.narrow(0, k, 1).and_then(|p| p * &entry.mass).learn("pass a mass on")?;
-                let passed = Entry { key: entry.key, x: entry.x.clone(), mass };
-                let merged = match after.remove(&entry.key) {
-                    Some(present) => merge(present, passed)?,
-                    None => passed,
-                };
-                after.insert(entry.key, merged);
-            }
-        }
-        Ok(after.into_values().collect())
+        Ok(out)
     }
 
-    /// Σ_w π_w · relu(X_w·W_w + b_w), all operators side by side.
-    fn mixed(&self, entries: &[Entry]) -> Result<Tensor> {
-        let mut sum: Option<Tensor> = None;
-        for entry in entries {
-            let part = || {
-                let y = self.stacked[&entry.key].forward(&entry.x)?.relu()?;
-                // A lone entry has mass 1 by construction: nothing to multiply.
-                if entries.len() == 1 { Ok(y) } else { y.broadcast_mul(&entry.mass) }
-            };
-            let part = part().learn("run a Mixop")?;
-            sum = Some(match sum {
-                Some(sum) => (sum + part).learn("mix operators")?,
-                None => part,
-            });
+    /// The entries of a block that the zero operator passes on, without those that were merged.
+    fn pass_on(&self, block: Block, merged: &BTreeSet<Key>, zero: &Tensor) -> Result<Vec<Block>> {
+        let passed = |entry: &Entry| {
+            let mass = (zero * &entry.mass).learn("pass a mass on")?;
+            Ok(Entry { key: entry.key, mass })
+        };
+        if block.entries.iter().all(|entry| !merged.contains(&entry.key)) {
+            let entries = block.entries.iter().map(passed).collect::<Result<_>>()?;
+            return Ok(vec![Block { x: block.x, entries }]);
         }
-        Ok(sum.expect("some entry is always alive"))
+        let mut out = Vec::new();
+        let mut column = 0;
+        for entry in &block.entries {
+            let width = entry.key.width(self.input_width);
+            if !merged.contains(&entry.key) {
+                let x = block.x.narrow(1, column, width).learn("pass an entry on")?;
+                out.push(Block { x, entries: vec![passed(entry)?] });
+            }
+            column += width;
+        }
+        Ok(out)
     }
 
     /// Weight `[inputs, width]` and bias of the pair `from` → operator of `width`.
     pub fn pair(&self, from: Key, width: usize) -> Result<DenseParams> {
-        let start: usize = mlp_widths(&self.operators).take_while(|&w| w != width).sum();
-        let dense = &self.stacked[&from];
+        let before = mlps(&self.operators).take_while(|&(_, w)| w != width);
+        let column: usize = before.map(|(_, width)| width).sum();
+        let (row, inputs) = (self.rows[&from], from.width(self.input_width));
+        let part = |row: usize, rows: usize| self.weights.narrow(0, row, rows)?.narrow(1, column, width);
         Ok(DenseParams {
-            weight: dense.weight.narrow(1, start, width).learn("read a pair's weights")?,
-            bias: dense.bias.narrow(0, start, width).learn("read a pair's biases")?,
+            weight: part(row, inputs).learn("read a pair's weights")?,
+            bias: part(row + inputs, 1).and_then(|row| row.squeeze(0)).learn("read a pair's biases")?,
         })
     }
 }
 
-fn mlp_widths(operators: &[Operator]) -> impl Iterator<Item = usize> {
-    operators.iter().filter_map(|operator| match operator {
-        Operator::Mlp(width) => Some(*width),
+/// The MLP operators with their places.
+fn mlps(operators: &[Operator]) -> impl Iterator<Item = (usize, usize)> {
+    operators.iter().enumerate().filter_map(|(k, operator)| match operator {
+        Operator::Mlp(width) => Some((k, *width)),
         Operator::Zero => None,
     })
 }
 
-/// The mass-weighted mean of two entries of one width, with their joint mass.
-fn merge(a: Entry, b: Entry) -> Result<Entry> {
-    let compute = || {
-        let mass = (&a.mass + &b.mass)?;
-        let weighted = (a.x.broadcast_mul(&a.mass)? + b.x.broadcast_mul(&b.mass)?)?;
-        Ok((weighted.broadcast_div(&mass)?, mass))
-    };
-    let (x, mass) = compute().learn("merge entries")?;
-    Ok(Entry { key: a.key, x, mass })
+/// The entries that come in, with their columns put together.
+struct Arrived {
+    keys: Vec<Key>,
+    masses: Vec<Tensor>,
+    incoming: Vec<Incoming>,
+    /// Where gradients flow.
+    moving: Tensor,
+    /// Where none do, if there is anything beside `moving`.
+    fixed: Option<Tensor>,
+}
+
+impl Arrived {
+    fn new(blocks: &[Block], mixop: &Mixop) -> Result<Self> {
+        let (moving, fixed): (Vec<&Block>, Vec<&Block>) = blocks.iter().partition(|block| block.x.track_op());
+        let (moving, fixed) = if moving.is_empty() { (fixed, moving) } else { (moving, fixed) };
+        let mut arrived = Self {
+            keys: Vec::new(),
+            masses: Vec::new(),
+            incoming: Vec::new(),
+            moving: beside(&moving)?,
+            fixed: if fixed.is_empty() { None } else { Some(beside(&fixed)?) },
+        };
+        for (source, blocks) in [(Source::Moving, moving), (Source::Fixed, fixed)] {
+            let mut column = 0;
+            for entry in blocks.iter().flat_map(|block| &block.entries) {
+                let (width, weight_row) = (entry.key.width(mixop.input_width), mixop.rows[&entry.key]);
+                arrived.incoming.push(Incoming { source, column, width, weight_row });
+                arrived.keys.push(entry.key);
+                arrived.masses.push(entry.mass.clone());
+                column += width;
+            }
+        }
+        Ok(arrived)
+    }
+}
+
+/// The columns of all blocks side by side.
+fn beside(blocks: &[&Block]) -> Result<Tensor> {
+    match blocks {
+        [only] => Ok(only.x.clone()),
+        _ => Tensor::cat(&blocks.iter().map(|block| &block.x).collect::<Vec<_>>(), 1)
+            .learn("put entries together"),
+    }
+}
+
+/// How an operator's output and an entry of its width that the zero operator passes on share their joint mass.
+struct Shares {
+    mass: Tensor,
+    /// Of the operator's output.
+    mixed: Tensor,
+    /// Of the passed entry.
+    passed: Tensor,
+}
+
+impl Shares {
+    fn of(probability: Tensor, twin: Option<(&Tensor, &Tensor)>) -> Result<Self> {
+        let Some((zero, mass)) = twin else {
+            let constant = |value: f32| Tensor::new(&[value], &Device::Cpu).learn("write a share");
+            return Ok(Self { mass: probability, mixed: constant(1.0)?, passed: constant(0.0)? });
+        };
+        let compute = || {
+            let passed = (zero * mass)?;
+            let joint = (&probability + &passed)?;
+            Ok(Self { mixed: (&probability / &joint)?, passed: (passed / &joint)?, mass: joint })
+        };
+        compute().learn("merge entries")
+    }
 }

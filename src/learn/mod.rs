@@ -2,8 +2,9 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | [`params`], [`optimizer`] | named seeded tensors; AdamW |
-//! | [`embedding`], [`mask`], [`mlp`], [`mixop`] | the pieces of both networks |
+//! | [`params`], [`optimizer`], [`row_adam`] | named seeded tensors; AdamW; Adam over the touched rows of a table |
+//! | [`ops`] | custom operations: where the time of training goes |
+//! | [`embedding`], [`mask`], [`mlp`], [`mixop`], [`paths`] | the pieces of both networks, and what a step draws |
 //! | [`teacher`], [`supernet`], [`student`] | the three networks |
 //! | [`losses`], [`price_term`] | equations (1)–(8) as terms of a loss |
 //! | [`train`], [`search`], [`derive`](mod@derive) | how they are trained, and the choice that comes out |
@@ -20,11 +21,14 @@ pub mod mixop;
 pub mod mlp;
 pub mod network;
 mod network_file;
+pub mod ops;
 pub mod optimizer;
 pub mod params;
+pub mod paths;
 pub mod price_term;
 #[cfg(test)]
 mod reference;
+pub mod row_adam;
 pub mod search;
 pub mod settings;
 pub mod student;

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
 
 /// First and second moment decay, and the term that keeps the quotient finite: the values of the Adam paper.
-const BETA1: f32 = 0.9;
-const BETA2: f32 = 0.999;
-const EPSILON: f32 = 1e-8;
+pub(super) const BETA1: f32 = 0.9;
+pub(super) const BETA2: f32 = 0.999;
+pub(super) const EPSILON: f32 = 1e-8;
 
 /// Step size and decay of one group of parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,7 +3,10 @@
 //! candle's CPU generator cannot be seeded, so each tensor draws from this crate's own generator under its name: the
 //! same seed and name give the same values, whatever else the model holds.
 
-use super::{Learn, dimensions};
+use super::{
+    Learn, dimensions,
+    ops::dense::{Follow, dense},
+};
 use crate::base::{Error, Result, rng};
 use candle_core::{Device, Shape, Tensor, Var};
 use std::{collections::BTreeMap, path::Path};
@@ -44,6 +47,25 @@ impl Params {
         let shape = shape.into();
         let values = vec![value; shape.elem_count()];
         self.insert(name, values, shape)
+    }
+
+    /// Dense layers of several inputs (name and width each) into the same outputs, one under the other, each followed by
+    /// a row of biases: `[Σ (width + 1), outputs]`. First values are those of [`DenseParams::new`].
+    pub fn stacked(
+        &mut self,
+        name: &str,
+        inputs: &[(String, usize)],
+        outputs: usize,
+        next: Next,
+    ) -> Result<Tensor> {
+        let rows: usize = inputs.iter().map(|(_, width)| width + 1).sum();
+        let mut values = Vec::with_capacity(rows * outputs);
+        for (input, width) in inputs {
+            let mut rng = rng::generator(self.seed, &format!("{name}.{input}.weight"));
+            values.extend(rng::uniforms(width * outputs, next.bound(*width), &mut rng));
+            values.resize(values.len() + outputs, 0.0);
+        }
+        self.insert(name, values, (rows, outputs).into())
     }
 
     fn insert(&mut self, name: &str, values: Vec<f32>, shape: Shape) -> Result<Tensor> {
@@ -124,22 +146,17 @@ pub struct DenseParams {
 }
 
 impl DenseParams {
-    /// Weights uniform in ±√(6/inputs) before a ReLU (He et al. 2015), or ±√(1/inputs) at the output; biases 0.
+    /// Weights uniform in ±[`Next::bound`]; biases 0.
     pub fn new(params: &mut Params, name: &str, inputs: usize, outputs: usize, next: Next) -> Result<Self> {
-        let gain = match next {
-            Next::Relu => 6.0,
-            Next::Output => 1.0,
-        };
-        let bound = (gain / inputs.max(1) as f32).sqrt();
         Ok(Self {
-            weight: params.uniform(&format!("{name}.weight"), (inputs, outputs), bound)?,
+            weight: params.uniform(&format!("{name}.weight"), (inputs, outputs), next.bound(inputs))?,
             bias: params.constant(&format!("{name}.bias"), outputs, 0.0)?,
         })
     }
 
-    /// x·W + b.
-    pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        x.matmul(&self.weight)?.broadcast_add(&self.bias)
+    /// f(x·W + b).
+    pub fn forward(&self, x: &Tensor, follow: Follow) -> candle_core::Result<Tensor> {
+        dense(x, &self.weight, &self.bias, follow)
     }
 
     /// The same values without gradient.
@@ -166,6 +183,17 @@ pub enum Next {
     Relu,
     /// Nothing: the output node.
     Output,
+}
+
+impl Next {
+    /// Bound of the first weights: √(6/inputs) before a ReLU (He et al. 2015), √(1/inputs) at the output.
+    pub fn bound(self, inputs: usize) -> f32 {
+        let gain = match self {
+            Next::Relu => 6.0,
+            Next::Output => 1.0,
+        };
+        (gain / inputs.max(1) as f32).sqrt()
+    }
 }
 
 #[cfg(test)]

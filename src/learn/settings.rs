@@ -12,8 +12,11 @@ pub struct TrainSettings {
     pub dropout: f32,
     /// Share of the concatenated embeddings that a training step drops.
     pub embedding_dropout: f32,
-    /// Step size of Adam.
+    /// Step size of Adam for dense layers.
     pub learning_rate: f64,
+    /// Step size of Adam for rows of embeddings. A row moves only when a batch touches it, where a dense Adam goes on for
+    /// 1/(1 − β₁) = 10 steps: at ten times the step size of dense layers a rare id moves as far as there.
+    pub embedding_learning_rate: f64,
     /// Decoupled weight decay of dense layers.
     pub weight_decay: f64,
     /// Decoupled weight decay of embeddings.
@@ -32,6 +35,7 @@ impl Default for TrainSettings {
             dropout: 0.2,
             embedding_dropout: 0.0,
             learning_rate: 1e-3,
+            embedding_learning_rate: 1e-2,
             weight_decay: 0.0,
             embedding_weight_decay: 0.0,
             batch_size: 2048,
@@ -47,6 +51,7 @@ impl TrainSettings {
         check::share_below_one("dropout", f64::from(self.dropout))?;
         check::share_below_one("embedding_dropout", f64::from(self.embedding_dropout))?;
         check::positive("learning_rate", self.learning_rate)?;
+        check::positive("embedding_learning_rate", self.embedding_learning_rate)?;
         check::not_negative("weight_decay", self.weight_decay)?;
         check::not_negative("embedding_weight_decay", self.embedding_weight_decay)?;
         check::at_least("batch_size", self.batch_size, 1)?;
@@ -132,6 +137,24 @@ fn end_temperature() -> f64 {
     0.1
 }
 
+/// Which operators of every Mixop a step of the search trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Paths {
+    /// The full mixture, equation (2).
+    All,
+    /// Some, drawn from p for every batch: cheaper steps, noisier gradients.
+    Sampled {
+        /// How many per Mixop.
+        #[serde(default = "two")]
+        count: usize,
+    },
+}
+
+fn two() -> usize {
+    2
+}
+
 /// Whether Loss2's gradient stops between the masked embeddings and Mixop 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -176,6 +199,8 @@ pub struct SearchSettings {
     pub lambda_ramp_epochs: f64,
     /// What Loss1 pays beside (4).
     pub price_first_layer: PriceFirstLayer,
+    /// Operators that a step trains.
+    pub paths: Paths,
     /// How θ learns through the draw.
     pub gate: Gate,
     /// Between the masked embeddings and Mixop 1.
@@ -199,6 +224,7 @@ impl Default for SearchSettings {
             lambda2: 0.01,
             lambda_ramp_epochs: 0.5,
             price_first_layer: PriceFirstLayer::Joint,
+            paths: Paths::All,
             gate: Gate::StraightThrough,
             gradient_block: GradientBlock::On,
         }
@@ -219,6 +245,9 @@ impl SearchSettings {
         check::share("lambda1", self.lambda1)?;
         check::not_negative("lambda2", self.lambda2)?;
         check::not_negative("lambda_ramp_epochs", self.lambda_ramp_epochs)?;
+        if let Paths::Sampled { count } = self.paths {
+            check::at_least("paths.count", count, 1)?;
+        }
         match self.gate {
             Gate::StraightThrough => Ok(()),
             Gate::Relaxed { start_temperature, end_temperature } => {

@@ -6,6 +6,7 @@ use super::{
     losses,
     mlp::{Hidden, Mode, dropout},
     network::Network,
+    ops::dense::Follow,
     params::{DenseParams, Next, Params},
     settings::TrainSettings,
     train::{Trainable, labels_and_weights},
@@ -77,7 +78,7 @@ impl<'a> Student<'a> {
 
     fn logits(&self, embedded: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         let x = self.hidden.forward(embedded, mode)?;
-        self.output.forward(&x).and_then(|y| y.squeeze(1)).learn("run the output node")
+        self.output.forward(&x, Follow::Nothing).and_then(|y| y.squeeze(1)).learn("run the output node")
     }
 }
 
@@ -86,11 +87,14 @@ impl Trainable for Student<'_> {
         &self.params
     }
 
-    fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
-        let embedded = self.bank.forward(batch)?;
+    fn bank(&self) -> &EmbeddingBank {
+        &self.bank
+    }
+
+    fn loss(&mut self, embedded: &Tensor, batch: &Batch) -> Result<Tensor> {
         let mut rng = self.dropout_rng.clone();
         let mut mode = Mode::Train { dropout: self.settings.embedding_dropout, rng: &mut rng };
-        let embedded = dropout(embedded, &mut mode)?;
+        let embedded = dropout(embedded.clone(), &mut mode)?;
         let mut mode = Mode::Train { dropout: self.settings.dropout, rng: &mut rng };
         let logits = self.logits(&embedded, &mut mode)?;
         self.dropout_rng = rng;
@@ -110,7 +114,7 @@ impl Trainable for Student<'_> {
     }
 
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {
-        let logits = self.logits(&self.bank.forward(batch)?, &mut Mode::Evaluate)?;
+        let logits = self.logits(&self.bank.lookup(batch)?, &mut Mode::Evaluate)?;
         super::values(&sigmoid(&logits).learn("score a batch")?)
     }
 }

@@ -3,13 +3,14 @@
 use super::{
     Learn,
     embedding::{EmbeddingBank, rows_in_schema_order},
-    mixop::{Entry, Key, Mixop, key_width, keys_after},
+    mixop::{Block, Entry, Mixop, keys_after},
     network::Dense,
+    ops::dense::{Follow, dense},
     params::{DenseParams, Next, Params},
 };
 use crate::{
     base::Result,
-    space::{Operator, SearchSpace, Subnet},
+    space::{Key, Operator, SearchSpace, Subnet},
 };
 use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::softmax;
@@ -28,7 +29,7 @@ pub struct Supernet {
 }
 
 impl Supernet {
-    /// Creates `alphaI`, `mixopI.KEY.*` and `output.KEY.*` (I from 1) in `params`; all α start equal.
+    /// Creates `alphaI`, `mixopI` and `output.KEY.*` (I from 1) in `params`; all α start equal.
     pub fn new(space: &SearchSpace, input_width: usize, params: &mut Params) -> Result<Self> {
         let mut keys = BTreeSet::from([Key::Input]);
         let (mut mixops, mut alphas) = (Vec::new(), Vec::new());
@@ -40,7 +41,7 @@ impl Supernet {
         let output = keys
             .into_iter()
             .map(|key| {
-                let inputs = key_width(key, input_width);
+                let inputs = key.width(input_width);
                 Ok((key, DenseParams::new(params, &format!("output.{key}"), inputs, 1, Next::Output)?))
             })
             .collect::<Result<_>>()?;
@@ -60,20 +61,32 @@ impl Supernet {
     /// Logits `[rows]` from the masked input `[rows, width]` under the given p of every Mixop.
     pub fn forward(&self, input: &Tensor, probabilities: &[Tensor]) -> Result<Tensor> {
         let mass = Tensor::ones(1, DType::F32, &Device::Cpu).learn("start the supernet")?;
-        let mut entries = vec![Entry { key: Key::Input, x: input.clone(), mass }];
+        let mut blocks = vec![Block { x: input.clone(), entries: vec![Entry { key: Key::Input, mass }] }];
         for (mixop, p) in self.mixops.iter().zip(probabilities) {
-            entries = mixop.forward(&entries, p)?;
+            blocks = mixop.forward(blocks, p)?;
         }
-        let mut logits: Option<Tensor> = None;
-        for entry in &entries {
-            let part = || self.output[&entry.key].forward(&entry.x)?.broadcast_mul(&entry.mass)?.squeeze(1);
-            let part = part().learn("run the output node")?;
-            logits = Some(match logits {
-                Some(sum) => (sum + part).learn("mix the outputs")?,
-                None => part,
-            });
-        }
-        Ok(logits.expect("some entry is always alive"))
+        let parts: Vec<Tensor> = blocks.iter().map(|block| self.logits(block)).collect::<Result<_>>()?;
+        parts
+            .into_iter()
+            .map(Ok)
+            .reduce(|a, b| a? + b?)
+            .expect("some entry is always alive")
+            .learn("mix the outputs")
+    }
+
+    /// What the entries of a block add to the logits: Σ_w π_w·(X_w·v_w + b_w), `[rows]`.
+    fn logits(&self, block: &Block) -> Result<Tensor> {
+        let compute = || {
+            let (mut weights, mut biases) = (Vec::new(), Vec::new());
+            for Entry { key, mass } in &block.entries {
+                let DenseParams { weight, bias } = &self.output[key];
+                weights.push(weight.broadcast_mul(mass)?);
+                biases.push(bias.mul(mass)?);
+            }
+            let bias = Tensor::cat(&biases, 0)?.sum_keepdim(0)?;
+            dense(&block.x, &Tensor::cat(&weights, 0)?, &bias, Follow::Nothing)?.squeeze(1)
+        };
+        compute().learn("run the output node")
     }
 
     /// The weights that `subnet` has inside the supernet, as dense layers whose first takes the chosen features in

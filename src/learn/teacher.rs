@@ -7,6 +7,10 @@ use super::{
     embedding::{EmbeddingBank, InputFeature},
     losses, mask,
     mlp::{Hidden, Mode, dropout},
+    ops::{
+        dense::Follow,
+        gate::{Columns, gate},
+    },
     params::{DenseParams, Next, Params},
     settings::TeacherSettings,
     train::{Trainable, labels_and_weights},
@@ -26,7 +30,7 @@ use candle_nn::ops::sigmoid;
 pub struct Teacher {
     params: Params,
     bank: EmbeddingBank,
-    expansion: Tensor,
+    columns: Columns,
     shared: Hidden,
     heads: Vec<Head>,
     settings: TeacherSettings,
@@ -71,7 +75,7 @@ impl Teacher {
             })
             .collect::<Result<_>>()?;
         Ok(Self {
-            expansion: bank.expansion()?,
+            columns: bank.gate_columns(),
             params,
             bank,
             shared,
@@ -81,19 +85,9 @@ impl Teacher {
         })
     }
 
-    /// The embeddings, which the supernet shares.
-    pub fn bank(&self) -> &EmbeddingBank {
-        &self.bank
-    }
-
-    /// `[features, width]` of zeros and ones, for masks over this teacher's embeddings.
-    pub fn expansion(&self) -> &Tensor {
-        &self.expansion
-    }
-
     /// The embeddings of a batch without gradient: `[rows, width]`.
     pub fn embed(&self, batch: &Batch) -> Result<Tensor> {
-        Ok(self.bank.forward(batch)?.detach())
+        self.bank.lookup(batch)
     }
 
     /// This teacher with its weights held constant, to judge masked inputs.
@@ -134,7 +128,7 @@ impl FrozenTeacher {
         let mut all = Vec::with_capacity(self.heads.len());
         for head in &self.heads {
             let hidden = head.hidden.forward(&x, &mut Mode::Evaluate)?;
-            all.push(head.output.forward(&hidden).learn("run a partition")?);
+            all.push(head.output.forward(&hidden, Follow::Nothing).learn("run a partition")?);
         }
         let mut own = vec![0f32; partitions.len() * shares.len()];
         own.chunks_mut(shares.len()).zip(partitions).for_each(|(row, &p)| row[p as usize] = 1.0);
@@ -153,12 +147,16 @@ impl Trainable for Teacher {
         &self.params
     }
 
-    fn loss(&mut self, batch: &Batch) -> Result<Tensor> {
-        let mut embedded = self.bank.forward(batch)?;
+    fn bank(&self) -> &EmbeddingBank {
+        &self.bank
+    }
+
+    fn loss(&mut self, embedded: &Tensor, batch: &Batch) -> Result<Tensor> {
+        let mut embedded = embedded.clone();
         if self.settings.feature_dropout > 0.0 {
             let shape = (batch.rows(), self.bank.features().len());
             let gates = mask::missing(shape, self.settings.feature_dropout, &mut self.dropout_rng)?;
-            embedded = mask::apply(&embedded, &gates, &self.expansion)?;
+            embedded = masked(self, &embedded, &gates)?;
         }
         let train = &self.settings.train;
         let mut mode = Mode::Train { dropout: train.embedding_dropout, rng: &mut self.dropout_rng };
@@ -204,7 +202,12 @@ fn run(
             x.index_select(&rows, 0).learn("route rows")?
         };
         let hidden = head.hidden.forward(&part, mode)?;
-        logits.push(head.output.forward(&hidden).and_then(|y| y.squeeze(1)).learn("run a partition")?);
+        logits.push(
+            head.output
+                .forward(&hidden, Follow::Nothing)
+                .and_then(|y| y.squeeze(1))
+                .learn("run a partition")?,
+        );
     }
     let gather = || Tensor::cat(&logits, 0)?.index_select(&Tensor::new(place, &Device::Cpu)?, 0);
     gather().learn("collect partitions")
@@ -212,7 +215,7 @@ fn run(
 
 /// Multiplies embeddings by a row of gates `[1, features]`.
 pub fn masked(teacher: &Teacher, embedded: &Tensor, gates: &Tensor) -> Result<Tensor> {
-    mask::apply(embedded, gates, &teacher.expansion)
+    gate(embedded, gates, &teacher.columns).learn("mask embeddings")
 }
 
 #[cfg(test)]
@@ -267,7 +270,9 @@ mod tests {
     fn features_are_missing_while_it_trains_and_never_while_it_scores() {
         let (mut dropping, batch) = teacher(0.5);
         let (mut whole, _) = teacher(0.0);
-        let loss = |teacher: &mut Teacher| super::super::scalar(&teacher.loss(&batch).unwrap()).unwrap();
+        let loss = |teacher: &mut Teacher| {
+            super::super::scalar(&teacher.loss(&teacher.embed(&batch).unwrap(), &batch).unwrap()).unwrap()
+        };
         assert_eq!(loss(&mut whole), loss(&mut whole));
         let first = loss(&mut dropping);
         assert_ne!(first, loss(&mut whole));

@@ -2,9 +2,11 @@
 
 use super::{
     Learn,
+    embedding::{EMBEDDING, EmbeddingBank},
     metrics::Metrics,
     optimizer::{AdamW, Rates, Scaling},
     params::Params,
+    row_adam::RowAdam,
     scalar,
     settings::TrainSettings,
 };
@@ -18,15 +20,17 @@ use crate::{
         dataset::{Batch, Dataset, Split},
     },
 };
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 /// A network that [`fit`] can train.
 pub trait Trainable {
     /// Everything that is trained.
     fn params(&self) -> &Params;
-    /// The loss of a batch, with gradient and dropout.
-    fn loss(&mut self, batch: &Batch) -> Result<Tensor>;
+    /// The embeddings that its input comes from.
+    fn bank(&self) -> &EmbeddingBank;
+    /// The loss of a batch from its embeddings `[rows, width]`, with gradient and dropout.
+    fn loss(&mut self, embedded: &Tensor, batch: &Batch) -> Result<Tensor>;
     /// Click probabilities of a batch, without dropout.
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>>;
 }
@@ -70,7 +74,7 @@ pub fn fit(
     seed: u64,
     progress: &dyn Progress,
 ) -> Result<FitReport> {
-    let mut optimizer = optimizer(model.params(), settings);
+    let mut optimizer = Optimizer::new(model, settings)?;
     let mut epochs: Vec<EpochReport> = Vec::new();
     let mut best = None;
     let mut best_epoch = 0;
@@ -79,13 +83,11 @@ pub fn fit(
     for epoch in 1..=settings.max_epochs {
         let (mut sum, mut count) = (0.0, 0u64);
         for index in batches::epoch_batches(&rows.split.train, settings.batch_size, seed, epoch) {
-            let loss = model.loss(&Batch::of(rows.data, &index))?;
-            let value = finite(scalar(&loss)?, epoch)?;
-            sum += value;
+            let loss = finite(optimizer.step(model, &Batch::of(rows.data, &index))?, epoch)?;
+            sum += loss;
             count += 1;
-            optimizer.step(&loss.backward().learn("differentiate the loss")?, 1.0)?;
             let done = (epoch as u64 - 1) * steps + count;
-            progress.record(Pace::EveryStep, "loss", done, value);
+            progress.record(Pace::EveryStep, "loss", done, loss);
             let auc = note_auc(epochs.last().and_then(|epoch| epoch.metrics.auc));
             progress.advance(done, &format!("loss {:.4}{auc}", sum / count as f64));
         }
@@ -109,19 +111,40 @@ pub fn fit(
     Ok(FitReport { best_epoch, metrics, epochs })
 }
 
-/// AdamW over all parameters, with the decay that embeddings and dense layers have.
-pub(super) fn optimizer(params: &Params, settings: &TrainSettings) -> AdamW {
-    let mut optimizer = AdamW::default();
-    for (name, var) in params.iter() {
-        let weight_decay = if name.starts_with("embedding.") {
-            settings.embedding_weight_decay
-        } else {
-            settings.weight_decay
-        };
-        let learning_rate = settings.learning_rate;
-        optimizer.add(var, Rates { learning_rate, weight_decay, scaling: Scaling::Each });
+/// AdamW over the dense parameters, and row by row over the embedding tables.
+pub(super) struct Optimizer {
+    dense: AdamW,
+    tables: Vec<RowAdam>,
+}
+
+impl Optimizer {
+    /// Zero moments, with the decay that embeddings and dense layers have.
+    pub(super) fn new(model: &dyn Trainable, settings: &TrainSettings) -> Result<Self> {
+        let TrainSettings { learning_rate, weight_decay, .. } = *settings;
+        let mut dense = AdamW::default();
+        for (_, var) in model.params().iter().filter(|(name, _)| !name.starts_with(EMBEDDING)) {
+            dense.add(var, Rates { learning_rate, weight_decay, scaling: Scaling::Each });
+        }
+        let tables = model.bank().tables().into_iter();
+        let tables = tables.map(|table| {
+            RowAdam::new(table, settings.embedding_learning_rate, settings.embedding_weight_decay)
+        });
+        Ok(Self { dense, tables: tables.collect::<Result<_>>()? })
     }
-    optimizer
+
+    /// One step of `model`. Returns the loss before it.
+    pub(super) fn step(&mut self, model: &mut dyn Trainable, batch: &Batch) -> Result<f64> {
+        // A leaf of the graph, so that the gradient of the input can be read from it.
+        let embedded = Var::from_tensor(&model.bank().lookup(batch)?).learn("embed a batch")?;
+        let loss = model.loss(&embedded, batch)?;
+        let gradients = loss.backward().learn("differentiate the loss")?;
+        self.dense.step(&gradients, 1.0)?;
+        if let Some(by_input) = gradients.get(&embedded) {
+            let by_tables = model.bank().gradients(batch, by_input)?;
+            self.tables.iter_mut().zip(&by_tables).try_for_each(|(table, gradient)| table.step(gradient))?;
+        }
+        scalar(&loss)
+    }
 }
 
 /// What a status line says of the last validation.

@@ -20,7 +20,7 @@
 use super::{FirstLayerPrice, LayerPrices};
 use crate::{
     base::{Error, Result},
-    space::{InputWidths, Operator, SearchSpace},
+    space::{InputWidths, Key, Operator, SearchSpace},
 };
 
 /// Value and gradient of equation (6).
@@ -95,12 +95,6 @@ fn check(space: &SearchSpace, probabilities: &[Vec<f64>]) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Key {
-    Input,
-    Width(usize),
 }
 
 #[derive(Debug, Clone, Copy)]

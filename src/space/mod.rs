@@ -88,6 +88,34 @@ impl SearchSpace {
     }
 }
 
+/// What stands between two Mixops: whose output an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// The network's own input, never merged with an entry of equal width.
+    Input,
+    /// The output of MLP operators of this width.
+    Width(usize),
+}
+
+impl Key {
+    /// The width behind the key.
+    pub fn width(self, input_width: usize) -> usize {
+        match self {
+            Key::Input => input_width,
+            Key::Width(width) => width,
+        }
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Key::Input => f.write_str("input"),
+            Key::Width(width) => write!(f, "{width}"),
+        }
+    }
+}
+
 /// One network of the space: a set of features and one operator per Mixop.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Subnet {

@@ -98,12 +98,20 @@ class Supernet:
         self.keys = ["input"] + [str(width) for width in self.widths]
         self.free = state.pop("theta")
         self.alpha = [state.pop(f"alpha{i + 1}") for i in range(len(mixops))]
-        self.mixops = [
-            [(state[f"mixop{i + 1}.{key}.weight"], state[f"mixop{i + 1}.{key}.bias"]) for key in (self.keys if i else ["input"])]
-            for i in range(len(mixops))
-        ]
+        inputs = plan["features"][0]["width"] * len(plan["features"])
+        # The export has them one under the other, each followed by its row of biases, the input first and widths ascending.
+        order = [("input", inputs)] + [(str(width), width) for width in sorted(self.widths)]
+        self.mixops = []
+        for i in range(len(mixops)):
+            stacked, parts, row = state.pop(f"mixop{i + 1}").detach(), {}, 0
+            for key, width in order if i else order[:1]:
+                weight, bias = stacked[row : row + width].clone(), stacked[row + width].clone()
+                parts[key] = (weight.requires_grad_(), bias.requires_grad_())
+                row += width + 1
+            assert row == len(stacked), "another order of weights than the export's"
+            self.mixops.append([parts[key] for key in self.keys if key in parts])
         self.output = [(state[f"output.{key}.weight"], state[f"output.{key}.bias"]) for key in self.keys]
-        self.weights = list(state.values())
+        self.weights = list(state.values()) + [tensor for layers in self.mixops for pair in layers for tensor in pair]
         self.columns = torch.tensor(self.widths)
         self.scaled_first = scaled_first
 

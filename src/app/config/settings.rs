@@ -8,7 +8,7 @@ use crate::{
     },
     data::split::{Moment, SplitSettings},
     learn::settings::{
-        BaselineSettings, DeriveSettings, Gate, RetrainSettings, SearchSettings, TeacherSettings,
+        BaselineSettings, DeriveSettings, Gate, Paths, RetrainSettings, SearchSettings, TeacherSettings,
     },
     measure::service::Effort,
 };
@@ -79,7 +79,8 @@ fn latest_share(valid_fraction: f64) -> SplitSettings {
 
 impl Settings {
     /// Tables whose other keys depend on one: when a layer sets that key, the defaults beside it no longer hold.
-    pub(super) const CHOICES: [&str; 3] = ["split.by", "derive.rule", "search.gate.kind"];
+    pub(super) const CHOICES: [&str; 4] =
+        ["split.by", "derive.rule", "search.gate.kind", "search.paths.kind"];
 
     /// The first setting outside its range, with the table it is in.
     pub fn check(&self) -> Result<(), (&'static str, Violation)> {
@@ -101,11 +102,12 @@ impl Settings {
     /// Settings that together hold every key there is: the defaults, all optional values, all variants.
     pub(super) fn examples() -> Vec<Self> {
         let relaxed = Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1 };
+        let paths = Paths::Sampled { count: 2 };
         let variant = |derive| Self { derive, ..Self::default() };
         vec![
             Self::default(),
             Self::with_all_options(),
-            Self { search: SearchSettings { gate: relaxed, ..Default::default() }, ..Self::default() },
+            Self { search: SearchSettings { gate: relaxed, paths, ..Default::default() }, ..Self::default() },
             Self { split: SplitSettings::Shuffle { valid_fraction: 0.2 }, ..Self::default() },
             Self { split: full_split(), ..Self::default() },
             variant(DeriveSettings::TopK { k: 1 }),

@@ -1,5 +1,6 @@
 use super::*;
-use crate::{data::dataset::EncodedFeature, learn::dimensions};
+use crate::data::dataset::{Batch, EncodedFeature};
+use candle_core::Device;
 
 /// Two rows: ids [a, s, s, s, b], numbers [x, y]; a and b share a table of width 2, s is a sequence, x and y numbers.
 fn batch() -> Batch {
@@ -42,7 +43,7 @@ fn bank(params: &mut Params) -> EmbeddingBank {
 fn every_kind_is_embedded_as_by_hand() {
     let mut params = Params::new(1);
     let bank = bank(&mut params);
-    let embedded = bank.forward(&batch()).unwrap().to_vec2::<f32>().unwrap();
+    let embedded = bank.lookup(&batch()).unwrap().to_vec2::<f32>().unwrap();
     let wanted: [[&[f32]; 5]; 2] = [
         // x = 3; a = 1; the mean of rows 2 and 1 without the padding; b = 0; y is missing.
         [&[1.5, -3.0], &[12., 13.], &[3., 5., 8.], &[20., 21.], &[50.]],
@@ -57,17 +58,43 @@ fn every_kind_is_embedded_as_by_hand() {
 }
 
 #[test]
-fn a_gate_covers_exactly_its_features_columns() {
-    let bank = bank(&mut Params::new(1));
-    let expansion = bank.expansion().unwrap();
-    assert_eq!(dimensions(&expansion).unwrap(), (5, bank.width()));
-    for (feature, row) in expansion.to_vec2::<f32>().unwrap().iter().enumerate() {
-        for (column, &value) in row.iter().enumerate() {
-            assert_eq!(value == 1.0, bank.columns(feature).contains(&column));
+fn gradients_are_those_of_the_definition() {
+    let mut params = Params::new(1);
+    let bank = bank(&mut params);
+    // Rows of `batch`, the first one again: every id of it is touched twice.
+    let mut batch = batch();
+    batch.index.push(0);
+    batch.ids.extend_from_within(..5);
+    batch.numbers.extend_from_within(..2);
+    let by_input: Vec<f32> = (0..3 * bank.width()).map(|i| (i as f32 * 0.7).sin()).collect();
+    let by_input = Tensor::from_vec(by_input, (3, bank.width()), &Device::Cpu).unwrap();
+    let gradients = bank.gradients(&batch, &by_input).unwrap();
+    let loss =
+        || (bank.lookup(&batch).unwrap() * &by_input).unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+    let names =
+        ["pooled.s", "ids2", "numbers1.scale", "numbers1.missing", "numbers2.scale", "numbers2.missing"];
+    let mut touched = 0;
+    for (name, gradient) in names.map(|name| format!("embedding.{name}")).iter().zip(gradients) {
+        let var = params.iter().find(|(known, _)| known == name).unwrap().1.clone();
+        let start = values(&var).unwrap();
+        let width = var.dim(1).unwrap();
+        for place in 0..start.len() {
+            // The loss is linear in every weight, so a difference is exact up to rounding.
+            let mut moved = start.clone();
+            moved[place] += 1.0;
+            params.set(name, start.clone()).unwrap();
+            let before = loss();
+            params.set(name, moved).unwrap();
+            let wanted = loss() - before;
+            let row = gradient.rows.binary_search(&((place / width) as u32));
+            let found = row.map_or(0.0, |row| gradient.values[row * width + place % width]);
+            assert!((found - wanted).abs() < 1e-3, "{name}[{place}]: {found} {wanted}");
+            touched += usize::from(found != 0.0);
         }
+        params.set(name, start).unwrap();
     }
-    // Every column belongs to one feature.
-    assert_eq!(expansion.sum(0).unwrap().to_vec1::<f32>().unwrap(), [1.0; 10]);
+    // Of s rows 1 and 2, of a and b two rows each, and all numbers, of which one is missing in two rows.
+    assert_eq!(touched, 6 + 8 + 1 + 1 + 2);
 }
 
 #[test]

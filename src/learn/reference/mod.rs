@@ -3,13 +3,14 @@
 //! The reference programs and what they wrote lie in `fixtures/pytorch/`. Their names count from 0 and keep every
 //! embedding and every pair of operators apart; each file here says how ours are put together from theirs.
 
+mod optimizers;
 mod student;
 mod supernet;
 mod teacher;
 
-use super::params::Params;
+use super::{embedding::EMBEDDING, params::Params, train::Trainable};
 use crate::data::dataset::{Batch, Dataset, EncodedFeature, Slot};
-use candle_core::{Tensor, backprop::GradStore};
+use candle_core::{Tensor, Var, backprop::GradStore};
 use serde_json::Value;
 
 /// What a reference program wrote.
@@ -89,12 +90,34 @@ fn assert_all(params: &Params, values: impl Fn(&str) -> Vec<f64>) {
     }
 }
 
-/// Compares the gradients of all parameters with the reference's.
+/// Compares the gradients of all dense parameters with the reference's.
 fn assert_gradients(params: &Params, gradients: &GradStore, values: impl Fn(&str) -> Vec<f64>) {
-    for (name, var) in params.iter() {
+    for (name, var) in params.iter().filter(|(name, _)| !name.starts_with(EMBEDDING)) {
         let gradient = gradients.get(var).unwrap_or_else(|| panic!("{name} has no gradient"));
         assert_near(name, &super::values(gradient).unwrap(), &values(name));
     }
+}
+
+/// Compares the gradients of a loss by all parameters of `model` with the reference's, and returns the loss.
+fn assert_model_gradients(
+    model: &mut dyn Trainable,
+    batch: &Batch,
+    values: impl Fn(&str) -> Vec<f64>,
+) -> Tensor {
+    let embedded = Var::from_tensor(&model.bank().lookup(batch).unwrap()).unwrap();
+    let loss = model.loss(&embedded, batch).unwrap();
+    let gradients = loss.backward().unwrap();
+    assert_gradients(model.params(), &gradients, &values);
+    let by_tables = model.bank().gradients(batch, gradients.get(&embedded).unwrap()).unwrap();
+    let [by_table] = &by_tables[..] else { panic!("the fixtures have one table") };
+    let (name, table) = model.params().iter().find(|(name, _)| name.starts_with(EMBEDDING)).unwrap();
+    let (rows, width) = super::dimensions(table).unwrap();
+    let mut dense = vec![0.0; rows * width];
+    for (&row, gradient) in by_table.rows.iter().zip(by_table.values.chunks_exact(width)) {
+        dense[row as usize * width..][..width].copy_from_slice(gradient);
+    }
+    assert_near(name, &dense, &values(name));
+    loss
 }
 
 fn assert_near(what: &str, found: &[f32], wanted: &[f64]) {

@@ -1,13 +1,13 @@
 //! A step of a derived network with distillation.
 
 use super::{
-    Reference, assert_all, assert_gradients, assert_near, assert_scalar, set_all,
+    Reference, assert_all, assert_model_gradients, assert_near, assert_scalar, set_all,
     teacher::{features, settings},
     whole,
 };
 use crate::learn::{
     student::{Lesson, Student},
-    train::{Trainable, optimizer},
+    train::{Optimizer, Trainable},
 };
 
 /// A parameter of [`Student`] from a group of the fixture.
@@ -33,18 +33,19 @@ fn a_step_of_the_student_equals_pytorchs() {
         set_all(student.params(), |name| parameter(&reference, "weights", name));
         student
     };
-    let untaught = network(Lesson::Labels).loss(&batch).unwrap();
+    let mut untaught = network(Lesson::Labels);
+    let embedded = untaught.bank().lookup(&batch).unwrap();
+    let untaught = untaught.loss(&embedded, &batch).unwrap();
     assert_scalar("loss on labels", &untaught, reference.number("/loss_labels"));
 
     let mut student = network(Lesson::Distilled { teacher: &scores, lambda1 });
-    let mut optimizer = optimizer(student.params(), &settings);
+    let mut optimizer = Optimizer::new(&student, &settings).unwrap();
     let chances: Vec<f64> =
         reference.numbers("/logits").into_iter().map(|z| 1.0 / (1.0 + (-z).exp())).collect();
     assert_near("scores", &student.scores(&batch).unwrap(), &chances);
-    let loss = student.loss(&batch).unwrap();
+    let wanted = |name: &str| parameter(&reference, "gradients", name);
+    let loss = assert_model_gradients(&mut student, &batch, wanted);
     assert_scalar("loss", &loss, reference.number("/loss"));
-    let gradients = loss.backward().unwrap();
-    assert_gradients(student.params(), &gradients, |name| parameter(&reference, "gradients", name));
-    optimizer.step(&gradients, 1.0).unwrap();
+    optimizer.step(&mut student, &batch).unwrap();
     assert_all(student.params(), |name| parameter(&reference, "after_step", name));
 }

@@ -1,13 +1,13 @@
 //! Two steps of the multi-partition teacher.
 
-use super::{Reference, assert_all, assert_gradients, assert_near, assert_scalar, set_all, whole};
+use super::{Reference, assert_all, assert_model_gradients, assert_near, set_all, whole};
 use crate::{
     data::{dataset::Dataset, schema::Side},
     learn::{
         embedding::InputFeature,
         settings::{TeacherSettings, TrainSettings},
         teacher::Teacher,
-        train::{Trainable, optimizer},
+        train::{Optimizer, Trainable},
         values,
     },
 };
@@ -39,9 +39,11 @@ pub(super) fn features(data: &Dataset, width: usize) -> Vec<InputFeature> {
 /// No dropout, and the fixture's optimizer.
 pub(super) fn settings(reference: &Reference, optimizer: &str) -> TrainSettings {
     let weight_decay = reference.number(&format!("{optimizer}/weight_decay"));
+    let learning_rate = reference.number(&format!("{optimizer}/learning_rate"));
     TrainSettings {
         dropout: 0.0,
-        learning_rate: reference.number(&format!("{optimizer}/learning_rate")),
+        learning_rate,
+        embedding_learning_rate: learning_rate,
         weight_decay,
         embedding_weight_decay: weight_decay,
         ..TrainSettings::default()
@@ -65,19 +67,15 @@ fn two_steps_of_the_teacher_equal_pytorchs() {
     let batch = whole(&data);
     let train = settings(&reference, "/optimizer");
     let mut teacher = teacher(&reference, "weights", &data, train.clone());
-    let mut optimizer = optimizer(teacher.params(), &train);
+    let mut optimizer = Optimizer::new(&teacher, &train).unwrap();
 
     let logits = teacher.frozen().forward(&teacher.embed(&batch).unwrap(), &batch.partitions).unwrap();
     assert_near("logits", &values(&logits).unwrap(), &reference.numbers("/logits"));
+    let wanted = |name: &str| parameter(&reference, "gradients", name);
+    assert_model_gradients(&mut teacher, &batch, wanted);
     for (step, loss_at) in [(1, "/loss"), (2, "/loss_of_step_2")] {
-        let loss = teacher.loss(&batch).unwrap();
-        assert_scalar("loss", &loss, reference.number(loss_at));
-        let gradients = loss.backward().unwrap();
-        if step == 1 {
-            let wanted = |name: &str| parameter(&reference, "gradients", name);
-            assert_gradients(teacher.params(), &gradients, wanted);
-        }
-        optimizer.step(&gradients, 1.0).unwrap();
+        let loss = optimizer.step(&mut teacher, &batch).unwrap();
+        assert_near("loss", &[loss as f32], &[reference.number(loss_at)]);
         assert_all(teacher.params(), |name| parameter(&reference, &format!("after_step_{step}"), name));
     }
 }

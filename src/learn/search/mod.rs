@@ -6,6 +6,8 @@
 
 mod step;
 
+#[cfg(test)]
+pub(in crate::learn) use step::Drawn;
 pub(in crate::learn) use step::{Batches, Phase};
 
 use super::{
@@ -17,7 +19,7 @@ use super::{
     settings::SearchSettings,
     supernet::Supernet,
     teacher::{FrozenTeacher, Teacher, masked},
-    train::{Rows, finite, metrics_of, note_auc, record_metrics},
+    train::{Rows, Trainable, finite, metrics_of, note_auc, record_metrics},
     values,
 };
 use crate::{
@@ -93,6 +95,7 @@ pub struct Search<'a> {
     supernet: Supernet,
     mask: Mask,
     masks_rng: Generator,
+    paths_rng: Generator,
     /// Of each partition among the training rows.
     shares: Vec<f32>,
 }
@@ -105,8 +108,9 @@ impl<'a> Search<'a> {
         let mask = Mask::new(&space.features, 0.5, &mut params)?;
         let frozen = scene.teacher.frozen();
         let masks_rng = rng::generator(scene.seed, "masks");
+        let paths_rng = rng::generator(scene.seed, "paths");
         let shares = partition_shares(scene.rows);
-        Ok(Self { scene, frozen, params, supernet, mask, masks_rng, shares })
+        Ok(Self { scene, frozen, params, supernet, mask, masks_rng, paths_rng, shares })
     }
 
     /// θ, α and the supernet's weights.
@@ -170,6 +174,7 @@ impl<'a> Search<'a> {
         let settings = self.scene.settings;
         // The draws of a search do not depend on whether its warm-up ran just now or was read from a file.
         self.masks_rng = rng::generator(self.scene.seed, "search masks");
+        self.paths_rng = rng::generator(self.scene.seed, "search paths");
         let mut optimizer = self.optimizer(settings.theta_learning_rate, settings.alpha_learning_rate);
         let steps = self.steps();
         let total = steps * settings.epochs as u64;

@@ -8,6 +8,7 @@ use crate::{
         Learn, losses,
         mask::THETA,
         optimizer::{AdamW, Rates, Scaling},
+        paths,
         price_term::{Prices, probability_values},
         scalar,
         settings::GradientBlock,
@@ -36,6 +37,16 @@ pub(in crate::learn) struct Batches {
     pub(in crate::learn) held_out: Option<Batch>,
 }
 
+/// What a step leaves to chance.
+pub(in crate::learn) struct Drawn {
+    /// `[1, features]`.
+    pub(in crate::learn) gates: Tensor,
+    /// p of every Mixop, which the latency is expected under.
+    pub(in crate::learn) p: Vec<Tensor>,
+    /// p of the operators that this step trains.
+    pub(in crate::learn) paths: Vec<Tensor>,
+}
+
 /// The two losses of a step.
 pub(in crate::learn) struct Terms {
     /// Absent in the warm-up.
@@ -58,18 +69,20 @@ impl Search<'_> {
             Phase::Search { progress, .. } => *progress,
         };
         let gates = self.mask.draw(&settings.gate, progress, &mut self.masks_rng)?;
-        self.step_with(batches, &gates, phase, optimizer)
+        let p = self.supernet.probabilities()?;
+        let drawn = paths::draw(settings.paths, &p, &mut self.paths_rng)?;
+        self.step_with(batches, &Drawn { gates, p, paths: drawn }, phase, optimizer)
     }
 
-    /// One step under the drawn gates `[1, features]`. Returns Loss1 and Loss2.
+    /// One step under the given draws. Returns Loss1 and Loss2.
     pub(in crate::learn) fn step_with(
         &self,
         batches: &Batches,
-        gates: &Tensor,
+        drawn: &Drawn,
         phase: &Phase,
         optimizer: &mut AdamW,
     ) -> Result<(f64, f64)> {
-        let terms = self.terms(batches, gates, phase)?;
+        let terms = self.terms(batches, drawn, phase)?;
         let loss = match &terms.loss1 {
             Some(loss1) => (loss1 + &terms.loss2).learn("add Loss1 and Loss2")?,
             None => terms.loss2.clone(),
@@ -79,19 +92,19 @@ impl Search<'_> {
         Ok((loss1, scalar(&terms.loss2)?))
     }
 
-    /// Loss1 and Loss2 under the drawn gates `[1, features]`.
-    pub(in crate::learn) fn terms(&self, batches: &Batches, gates: &Tensor, phase: &Phase) -> Result<Terms> {
+    /// Loss1 and Loss2 under the given draws.
+    pub(in crate::learn) fn terms(&self, batches: &Batches, drawn: &Drawn, phase: &Phase) -> Result<Terms> {
         let settings = self.scene.settings;
         let batch = &batches.train;
+        let Drawn { gates, p, paths } = drawn;
         let gated = self.gated(batch, gates)?;
-        let p = self.supernet.probabilities()?;
-        let mut loss2 = self.taught(batch, &gated, &p)?;
+        let mut loss2 = self.taught(batch, &gated, paths)?;
         let Phase::Search { prices, ramp, .. } = phase else { return Ok(Terms { loss1: None, loss2 }) };
 
         let theta = self.mask.theta()?;
         let theta_values: Vec<f64> = values(&theta)?.into_iter().map(f64::from).collect();
-        let expected = prices.expected(self.supernet.space(), &theta_values, &probability_values(&p)?)?;
-        let latency2 = prices.loss2_term(&expected, &p)?;
+        let expected = prices.expected(self.supernet.space(), &theta_values, &probability_values(p)?)?;
+        let latency2 = prices.loss2_term(&expected, p)?;
         loss2 = (loss2 + weigh(&latency2, settings.lambda2 * ramp)?).learn("add losses")?;
         let ranking1 = match &batches.held_out {
             Some(judge) => self.judged(judge, &self.gated(judge, gates)?, gates, prices.schema)?,

@@ -34,21 +34,25 @@ fn toy() -> (Dataset, Split) {
     (data, Split { train, valid: rows })
 }
 
-fn student(data: &Dataset, settings: &TrainSettings, seed: u64) -> Student<'static> {
+fn inputs(data: &Dataset, width: usize) -> Vec<InputFeature> {
     let feature = |f: &EncodedFeature| InputFeature {
         name: f.name.clone(),
         side: Side::Item,
-        width: 4,
+        width,
         slot: f.slot,
         cardinality: f.cardinality,
     };
-    let features = data.features.iter().map(feature).collect();
-    Student::new(features, &[16, 8], settings, Lesson::Labels, seed).unwrap()
+    data.features.iter().map(feature).collect()
+}
+
+fn student(data: &Dataset, settings: &TrainSettings, seed: u64) -> Student<'static> {
+    Student::new(inputs(data, 4), &[16, 8], settings, Lesson::Labels, seed).unwrap()
 }
 
 fn settings() -> TrainSettings {
     TrainSettings {
         learning_rate: 0.02,
+        embedding_learning_rate: 0.02,
         batch_size: 64,
         max_epochs: 30,
         patience: 8,
@@ -86,28 +90,63 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
     assert_ne!(bytes(1, 1), bytes(1, 2));
 }
 
+/// A network whose loss has the gradient 0.
+struct Resting {
+    params: Params,
+    bank: EmbeddingBank,
+}
+
+impl Trainable for Resting {
+    fn params(&self) -> &Params {
+        &self.params
+    }
+
+    fn bank(&self) -> &EmbeddingBank {
+        &self.bank
+    }
+
+    fn loss(&mut self, embedded: &Tensor, _: &Batch) -> Result<Tensor> {
+        let (_, w) = self.params.iter().find(|(name, _)| *name == "hidden.0.weight").unwrap();
+        // The slope of relu(−1) is 0.
+        let compute = || embedded.neg()?.relu()?.sum_all()? + w.neg()?.relu()?.sum_all()?;
+        compute().learn("pretend")
+    }
+
+    fn scores(&self, _: &Batch) -> Result<Vec<f32>> {
+        unreachable!("only steps are taken")
+    }
+}
+
 #[test]
-fn embeddings_and_dense_layers_decay_each_at_its_own_rate() {
+fn touched_embeddings_and_dense_layers_decay_each_at_its_own_rate() {
+    let (data, _) = toy();
     let mut params = Params::new(1);
-    params.constant("embedding.ids4", 1, 1.0).unwrap();
+    let bank = EmbeddingBank::new(inputs(&data, 1), &mut params).unwrap();
     params.constant("hidden.0.weight", 1, 1.0).unwrap();
+    params.set("embedding.ids1", vec![1.0; 8]).unwrap();
     let settings = TrainSettings {
         learning_rate: 0.1,
+        embedding_learning_rate: 0.1,
         weight_decay: 0.5,
         embedding_weight_decay: 2.0,
         ..TrainSettings::default()
     };
-    let all: Vec<&Tensor> = params.iter().map(|(_, var)| var.as_tensor()).collect();
-    let loss = Tensor::cat(&all, 0).unwrap().neg().unwrap().relu().unwrap().sum_all().unwrap();
-    optimizer(&params, &settings).step(&loss.backward().unwrap(), 1.0).unwrap();
-    let after: Vec<f32> = params.iter().map(|(_, var)| values(var).unwrap()[0]).collect();
-    // w·(1 − rate·decay): the gradient of relu(−1) is 0.
-    assert!((after[0] - 0.8).abs() < 1e-6 && (after[1] - 0.95).abs() < 1e-6, "{after:?}");
+    let mut model = Resting { params, bank };
+    let mut optimizer = Optimizer::new(&model, &settings).unwrap();
+    // Rows 2 and 6 have the ids (2, 0) and (2, 1).
+    optimizer.step(&mut model, &Batch::of(&data, &[2, 6])).unwrap();
+    let after: Vec<Vec<f32>> = model.params.iter().map(|(_, var)| values(var).unwrap()).collect();
+    // w·(1 − rate·decay): the moments are 0.
+    let wanted = [vec![1.0, 1.0, 0.8, 1.0, 0.8, 0.8, 1.0, 1.0], vec![0.95]];
+    for (after, wanted) in after.iter().flatten().zip(wanted.iter().flatten()) {
+        assert!((after - wanted).abs() < 1e-6, "{after} {wanted}");
+    }
 }
 
 /// A network whose validation AUC follows a script, and whose weight counts the steps.
 struct Scripted {
     params: Params,
+    bank: EmbeddingBank,
     steps: f32,
     aucs: Vec<f64>,
     epoch: Cell<usize>,
@@ -117,7 +156,8 @@ impl Scripted {
     fn new(aucs: &[f64]) -> Self {
         let mut params = Params::new(1);
         params.constant("w", 1, 0.0).unwrap();
-        Self { params, steps: 0.0, aucs: aucs.to_vec(), epoch: Cell::new(0) }
+        let bank = EmbeddingBank::new(Vec::new(), &mut params).unwrap();
+        Self { params, bank, steps: 0.0, aucs: aucs.to_vec(), epoch: Cell::new(0) }
     }
 
     fn weight(&self) -> f32 {
@@ -130,7 +170,11 @@ impl Trainable for Scripted {
         &self.params
     }
 
-    fn loss(&mut self, _: &Batch) -> Result<Tensor> {
+    fn bank(&self) -> &EmbeddingBank {
+        &self.bank
+    }
+
+    fn loss(&mut self, _: &Tensor, _: &Batch) -> Result<Tensor> {
         self.steps += 1.0;
         self.params.set("w", vec![self.steps])?;
         let (_, w) = self.params.iter().next().unwrap();
