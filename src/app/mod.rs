@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod curves;
 pub mod export;
 pub mod iterate;
 pub mod package;

@@ -10,8 +10,7 @@ use std::{
     sync::OnceLock,
 };
 
-/// How temporary names begin.
-/// What is not finished is called so; [`sweep`] removes it.
+/// How the names of unfinished files and folders begin; [`sweep`] removes them.
 pub const TEMPORARY: &str = ".autofas-tmp-";
 
 /// Where a write stands.

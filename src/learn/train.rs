@@ -12,7 +12,11 @@ use super::{
     settings::TrainSettings,
 };
 use crate::{
-    base::{Error, Result, progress::Progress, rng::Generator},
+    base::{
+        Error, Result,
+        progress::{Pace, Progress},
+        rng::Generator,
+    },
     data::{
         batches,
         dataset::{Batch, Dataset, Split},
@@ -108,15 +112,20 @@ pub fn fit(
     while at.epoch <= settings.max_epochs {
         let batches = batches::epoch_batches(&rows.split.train, settings.batch_size, seed, at.epoch);
         for index in batches.skip(at.batch) {
-            at.sum += finite(optimizer.step(model, &Batch::of(rows.data, &index))?, at.epoch)?;
+            let loss = finite(optimizer.step(model, &Batch::of(rows.data, &index))?, at.epoch)?;
+            at.sum += loss;
             at.batch += 1;
             let done = (at.epoch as u64 - 1) * steps + at.batch as u64;
-            progress.advance(done, &format!("loss {:.4}", at.sum / at.batch as f64));
+            progress.record(Pace::EveryStep, "loss", done, loss);
+            let auc = note_auc(at.epochs.last().and_then(|epoch| epoch.metrics.auc));
+            progress.advance(done, &format!("loss {:.4}{auc}", at.sum / at.batch as f64));
             keeper.keep(Moment::Step, || contents(done, &at, model, &mut optimizer, best.as_ref()))?;
         }
         let scores = score_rows(model, rows.data, &rows.split.valid)?;
         let metrics = metrics_of(&scores, rows.data, &rows.split.valid);
         defined(&metrics, &scores, at.epoch)?;
+        record_metrics(&metrics, at.epoch as u64 * steps, progress);
+        progress.record(Pace::Seldom, "learning_rate", at.epoch as u64 * steps, settings.learning_rate);
         let better = at.epochs.iter().all(|e| e.metrics.auc < metrics.auc);
         at.epochs.push(EpochReport { epoch: at.epoch, loss: at.sum / at.batch.max(1) as f64, metrics });
         if better {
@@ -227,6 +236,21 @@ impl Optimizer {
 /// Names of the optimizer's parts in a checkpoint.
 const DENSE: &str = "optimizer";
 const TABLES: &str = "tables";
+
+/// What a status line says of the last validation.
+pub(super) fn note_auc(auc: Option<f64>) -> String {
+    auc.map(|auc| format!(" AUC {auc:.4}")).unwrap_or_default()
+}
+
+/// Metrics on the validation rows as points of curves.
+pub(super) fn record_metrics(metrics: &Metrics, step: u64, progress: &dyn Progress) {
+    let named = [("auc", metrics.auc), ("gauc", metrics.gauc), ("logloss", Some(metrics.logloss))];
+    for (name, value) in named {
+        if let Some(value) = value {
+            progress.record(Pace::Seldom, &format!("validation/{name}"), step, value);
+        }
+    }
+}
 
 /// `loss`, or an error when training has diverged.
 pub(super) fn finite(loss: f64, epoch: usize) -> Result<f64> {

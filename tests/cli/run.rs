@@ -73,6 +73,22 @@ fn two_rounds_end_with_a_winner_that_every_verb_can_use() {
     }
     assert_eq!(json(here, &["table", "show", "run/tables/v3.json"])["version"], 3);
 
+    let curves = |training: &str| {
+        let folder = here.join("run/tensorboard").join(training);
+        let file =
+            fs::read_dir(&folder).unwrap_or_else(|e| panic!("{training}: {e}")).next().unwrap().unwrap();
+        String::from_utf8_lossy(&fs::read(file.path()).unwrap()).into_owned()
+    };
+    for tag in
+        ["loss1", "theta/", "alpha/mixop2/8", "latency/total_ms", "learning_rate/theta", "validation/auc"]
+    {
+        assert!(curves("search/round2").contains(tag), "{tag}");
+    }
+    let student = format!("networks/{}", summary["winner"]["subnet"].as_str().unwrap());
+    for training in ["teacher/0", "search/warm-up", &student] {
+        assert!(curves(training).contains("loss"), "{training}");
+    }
+
     assert!(failure(here, 2, &iterate).contains("--resume"));
     assert_eq!(json(here, &[&iterate[..], &["--resume"]].concat()), summary);
 

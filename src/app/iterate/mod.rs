@@ -18,6 +18,7 @@
 //!       rounds/N/          search.json, subnet.json, measured/ENGINE.json, residuals.json
 //!       replay/            trace.parquet; ENGINE.json and one NETWORK-ENGINE.hlog per network
 //!       checkpoints/       the training in progress; gone at the end
+//!       tensorboard/       curves of everything that is trained, for `tensorboard --logdir`
 //!       summary.json
 //! ```
 //!
@@ -39,7 +40,10 @@ pub use summary::{
 };
 
 use crate::{
-    app::config::{Experiment, Settings, Stage},
+    app::{
+        config::{Experiment, Settings, Stage},
+        curves::Curves,
+    },
     base::{Error, Result, fsio, progress::Progress, stop::Stop},
     data::{self, Loaded, schema::Schema},
     export::companions::Versioned,
@@ -204,6 +208,11 @@ impl<'a> Run<'a> {
 
     fn rows(&self) -> Rows<'_> {
         Rows { data: &self.loaded.dataset, split: &self.loaded.split }
+    }
+
+    /// The progress of a training whose curves are kept under `name`.
+    fn curves(&self, name: &str) -> Curves<'_> {
+        Curves::new(self.progress, &self.journal.path("tensorboard").join(name))
     }
 
     fn seed(&self, stage: Stage) -> u64 {

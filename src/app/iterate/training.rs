@@ -70,7 +70,8 @@ impl Run<'_> {
             let report = self.journal.remember_training(&format!("teacher/{member}.json"), |keeper| {
                 self.progress.stage(&format!("teacher {} of {}", member + 1, settings.ensemble), 0);
                 let rows = Rows { data, split: &split };
-                let report = fit(&mut teacher, rows, &settings.train, seed, self.progress, keeper)?;
+                let curves = self.curves(&format!("teacher/{member}"));
+                let report = fit(&mut teacher, rows, &settings.train, seed, &curves, keeper)?;
                 teacher.params().save(&weights)?;
                 Ok(report)
             })?;
@@ -139,7 +140,8 @@ impl Run<'_> {
         let fit = self.journal.remember_training(&format!("networks/{name}/fit.json"), |keeper| {
             self.progress.stage(&format!("train {name}"), 0);
             let mut student = self.student(subnet, settings, lesson, seed)?;
-            let report = fit(&mut student, self.rows(), settings, seed, self.progress, keeper)?;
+            let curves = self.curves(&format!("networks/{name}"));
+            let report = fit(&mut student, self.rows(), settings, seed, &curves, keeper)?;
             student.to_network()?.save(&weights)?;
             Ok(report)
         })?;
@@ -193,7 +195,7 @@ impl<'a> Searcher<'a> {
         let layers = table.prices(&run.meter.context(target.engine)?, target.candidates)?;
         let prices = Prices { schema: &run.schema, layers: &layers };
         let outcome = run.journal.remember_training(&format!("rounds/{round}/search.json"), |keeper| {
-            self.warmed_up()?.run(&prices, run.progress, keeper)
+            self.warmed_up()?.run(&prices, &run.curves(&format!("search/round{round}")), keeper)
         })?;
         run.journal.remember(&format!("rounds/{round}/subnet.json"), || {
             derive(&run.space, &outcome, &run.settings.derive, &prices)
@@ -218,7 +220,7 @@ impl<'a> Searcher<'a> {
             if path.exists() {
                 search.load(&path)?;
             } else {
-                search.warm_up(run.progress, &mut keeper)?;
+                search.warm_up(&run.curves("search/warm-up"), &mut keeper)?;
                 search.save(&path)?;
             }
             keeper.clear()?;

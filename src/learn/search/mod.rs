@@ -21,13 +21,13 @@ use super::{
     settings::SearchSettings,
     supernet::Supernet,
     teacher::{FrozenTeacher, Teacher, masked},
-    train::{Rows, Trainable, finite, metrics_of},
+    train::{Rows, Trainable, finite, metrics_of, note_auc, record_metrics},
     values,
 };
 use crate::{
     base::{
         Error, Result,
-        progress::Progress,
+        progress::{Pace, Progress},
         rng::{self, Generator},
     },
     data::{batches, dataset::Batch},
@@ -37,6 +37,9 @@ use candle_core::{Device, Tensor};
 use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+
+/// How often θ, α and the expected latency are recorded.
+const STATES_PER_EPOCH: u64 = 20;
 
 /// What one epoch of the search came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -178,6 +181,7 @@ impl<'a> Search<'a> {
             for batches in self.batches("warm-up", at.epoch, at.batch) {
                 let (_, loss2) = self.step(&batches, &Phase::WarmUp, &mut optimizer)?;
                 at.passed(0.0, finite(loss2, at.epoch)?);
+                progress.record(Pace::EveryStep, "warm_up/loss2", at.done, loss2);
                 progress.advance(at.done, &format!("loss {loss2:.4}"));
                 keeper.keep(Moment::Step, || self.contents(&at, &mut optimizer))?;
             }
@@ -230,7 +234,13 @@ impl<'a> Search<'a> {
                 let phase = Phase::Search { prices, ramp, progress: at.done as f64 / total as f64 };
                 let (loss1, loss2) = self.step(&batches, &phase, &mut optimizer)?;
                 at.passed(finite(loss1, at.epoch)?, finite(loss2, at.epoch)?);
-                progress.advance(at.done, &format!("loss1 {loss1:.4} loss2 {loss2:.4}"));
+                progress.record(Pace::EveryStep, "loss1", at.done, loss1);
+                progress.record(Pace::EveryStep, "loss2", at.done, loss2);
+                if at.done % steps.div_ceil(STATES_PER_EPOCH) == 0 {
+                    self.record_state(at.done, ramp, prices, progress)?;
+                }
+                let auc = note_auc(at.epochs.last().and_then(|epoch| epoch.metrics.auc));
+                progress.advance(at.done, &format!("loss1 {loss1:.4} loss2 {loss2:.4}{auc}"));
                 keeper.keep(Moment::Step, || self.contents(&at, &mut optimizer))?;
             }
             let report = self.epoch_report(&at, prices)?;
@@ -244,6 +254,7 @@ impl<'a> Search<'a> {
                 report.feature_ms,
                 report.network_ms
             ));
+            record_metrics(&report.metrics, at.done, progress);
             at.epochs.push(report);
             at.next_epoch();
             keeper.keep(Moment::EpochEnd, || self.contents(&at, &mut optimizer))?;
@@ -313,6 +324,36 @@ impl<'a> Search<'a> {
             .zip(judges)
             .skip(passed)
             .map(move |(train, judge)| Batches { train: batch(train), held_out: judge.map(batch) })
+    }
+
+    /// θ, α, p, the expected latency and the step sizes as points of curves.
+    fn record_state(&self, step: u64, ramp: f64, prices: &Prices, progress: &dyn Progress) -> Result<()> {
+        let Scene { settings, .. } = self.scene;
+        let space = self.supernet.space();
+        let theta = self.mask.theta_values()?;
+        let p = probability_values(&self.supernet.probabilities()?)?;
+        let alpha = probability_values(self.supernet.alphas())?;
+        let expected = self.expected(prices)?;
+        let point = |tag: &str, value: f64| progress.record(Pace::Seldom, tag, step, value);
+        for (feature, &theta) in space.features.iter().zip(&theta) {
+            point(&format!("theta/{}", feature.name), theta);
+        }
+        for (i, operators) in space.mixops.iter().enumerate() {
+            for (k, operator) in operators.iter().enumerate() {
+                point(&format!("alpha/mixop{}/{operator}", i + 1), alpha[i][k]);
+                point(&format!("probability/mixop{}/{operator}", i + 1), p[i][k]);
+            }
+        }
+        point("latency/features_ms", expected.feature.ms);
+        point("latency/network_ms", expected.network.ms);
+        point("latency/total_ms", expected.total_ms());
+        point("expected_features", theta.iter().sum());
+        point("lambda/of_features", settings.lambda * ramp);
+        point("lambda/of_network", settings.lambda2 * ramp);
+        point("learning_rate/weights", settings.learning_rate);
+        point("learning_rate/theta", settings.theta_learning_rate);
+        point("learning_rate/alpha", settings.alpha_learning_rate);
+        Ok(())
     }
 
     /// The epoch that has come to its end.
