@@ -94,16 +94,19 @@ impl CustomOp3 for Dense {
         let bias = vector(bias, bias_layout)?;
         let (rows, outputs) = (x.rows(), weight.columns());
         let mut y = vec![0.0; rows * outputs];
-        y.par_chunks_mut((BLOCK_ROWS * outputs).max(1)).enumerate().for_each(|(block, y)| {
+        let task = task_rows(rows);
+        y.par_chunks_mut((task * outputs).max(1)).enumerate().for_each(|(i, y)| {
             let rows = y.len() / outputs;
-            let x = x.rows_from(block * BLOCK_ROWS, rows);
+            let x = x.rows_from(i * task, rows);
             multiply(MatrixMut::new(y, rows, outputs, outputs), Write::Over, 1.0, x, weight);
             vectorised(
                 #[inline(always)]
                 || add_bias(y, bias, self.0 != Follow::Nothing),
             );
             if let Follow::ReluDropout { keep, seed } = self.0 {
-                drop_some(y, keep, seed, block as u64);
+                for (block, y) in (i * task / BLOCK_ROWS..).zip(y.chunks_mut(BLOCK_ROWS * outputs)) {
+                    drop_some(y, keep, seed, block as u64);
+                }
             }
         });
         Ok((CpuStorage::F32(y), (rows, outputs).into()))
@@ -188,9 +191,10 @@ fn add_bias(y: &mut [f32], bias: &[f32], relu: bool) {
 fn input_gradient(dz: Matrix, weight: Matrix) -> Vec<f32> {
     let inputs = weight.rows();
     let mut dx = vec![0.0; dz.rows() * inputs];
-    dx.par_chunks_mut((BLOCK_ROWS * inputs).max(1)).enumerate().for_each(|(block, dx)| {
+    let task = task_rows(dz.rows());
+    dx.par_chunks_mut((task * inputs).max(1)).enumerate().for_each(|(i, dx)| {
         let rows = dx.len() / inputs;
-        let dz = dz.rows_from(block * BLOCK_ROWS, rows);
+        let dz = dz.rows_from(i * task, rows);
         multiply(MatrixMut::new(dx, rows, inputs, inputs), Write::Over, 1.0, dz, weight.transposed());
     });
     dx

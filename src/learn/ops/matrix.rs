@@ -2,9 +2,15 @@
 
 use rayon::prelude::*;
 
-/// Rows that one task takes: enough that packing the weights is a small part of a product, few enough that a block's
-/// activations stay in the second-level cache. Sums over rows are made per block, so it must not depend on the machine.
+/// Rows whose sum is made in one go, and that share a stream of draws. It must not depend on the machine.
 pub const BLOCK_ROWS: usize = 256;
+
+/// Rows that one task takes, a multiple of [`BLOCK_ROWS`]: an equal share for every thread, because each task packs the weights
+/// anew, but not so many that a task's activations leave the caches.
+pub fn task_rows(rows: usize) -> usize {
+    let share = rows.div_ceil(rayon::current_num_threads()).next_multiple_of(BLOCK_ROWS);
+    share.clamp(BLOCK_ROWS, 4 * BLOCK_ROWS)
+}
 
 /// Some rows and columns of a slice.
 #[derive(Debug, Clone, Copy)]

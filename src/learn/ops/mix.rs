@@ -128,7 +128,7 @@ fn plain(
 struct Mix {
     plan: Plan,
     fixed: Option<Tensor>,
-    /// Whether each ReLU was open: bit j % 8 of the byte of plane j / 8, row and column is entry j's.
+    /// Whether each ReLU was open: of the ⌈entries / 8⌉ bytes of a row and column, bit j % 8 of byte j / 8 is entry j's.
     open: OnceLock<Vec<u8>>,
 }
 
@@ -300,23 +300,24 @@ struct Gradients {
 }
 
 impl Scene<'_> {
-    fn planes(&self) -> usize {
+    fn bytes(&self) -> usize {
         self.plan.incoming.len().div_ceil(8)
     }
 
     /// The output, and which ReLUs were open.
     fn forward(&self) -> (Vec<f32>, Vec<u8>) {
-        let (rows, width, planes) = (self.rows(), self.width, self.planes());
+        let (rows, width, bytes) = (self.rows(), self.width, self.bytes());
         let biases: Vec<Vec<f32>> = (0..self.plan.incoming.len()).map(|j| self.bias(j)).collect();
         let mut output = vec![0.0; rows * width];
-        let mut open = vec![0u8; rows * width * planes];
+        let mut open = vec![0u8; rows * width * bytes];
+        let task = task_rows(rows);
         output
-            .par_chunks_mut((BLOCK_ROWS * width).max(1))
-            .zip(open.par_chunks_mut((BLOCK_ROWS * width * planes).max(1)))
+            .par_chunks_mut((task * width).max(1))
+            .zip(open.par_chunks_mut((task * width * bytes).max(1)))
             .enumerate()
-            .for_each_init(Vec::new, |z, (block, (output, open))| {
+            .for_each_init(Vec::new, |z, (i, (output, open))| {
                 let rows = output.len() / width;
-                let start = block * BLOCK_ROWS;
+                let start = i * task;
                 z.resize(rows * width, 0.0);
                 for (j, bias) in biases.iter().enumerate() {
                     let x = self.entry(j).rows_from(start, rows);
@@ -324,11 +325,11 @@ impl Scene<'_> {
                         let z = MatrixMut::new(&mut z[run.column..], rows, run.width, width);
                         multiply(z, Write::Over, 1.0, x, self.weight(j, run));
                     }
-                    let open = &mut open[j / 8 * rows * width..][..rows * width];
                     let mass = self.coefficients.mass[j];
+                    let bit = Bit { bytes, byte: j / 8, place: j as u32 % 8 };
                     vectorised(
                         #[inline(always)]
-                        || add_open(output, open, z, bias, mass, j as u32 % 8),
+                        || add_open(output, open, z, bias, mass, bit),
                     );
                 }
                 self.merge_passed(output, start);
@@ -398,33 +399,42 @@ impl Scene<'_> {
         open_gradient: &mut [f32],
         by_moving: Option<&mut [f32]>,
     ) -> Vec<f32> {
-        let (width, planes) = (self.width, self.planes());
+        let (width, bytes) = (self.width, self.bytes());
         let sums_width = width + self.plan.outgoing.len();
-        let blocks = self.rows().div_ceil(BLOCK_ROWS);
-        let mut sums = vec![0.0; blocks * sums_width];
+        let task = task_rows(self.rows());
+        let tasks = self.rows().div_ceil(task);
+        let mut sums = vec![0.0; self.rows().div_ceil(BLOCK_ROWS) * sums_width];
         let mut moving: Vec<Option<&mut [f32]>> = match by_moving {
-            Some(by_moving) => by_moving.chunks_mut(BLOCK_ROWS * self.moving.columns()).map(Some).collect(),
-            None => (0..blocks).map(|_| None).collect(),
+            Some(by_moving) => by_moving.chunks_mut(task * self.moving.columns()).map(Some).collect(),
+            None => (0..tasks).map(|_| None).collect(),
         };
+        let bit = Bit { bytes, byte: j / 8, place: j as u32 % 8 };
         open_gradient
-            .par_chunks_mut(BLOCK_ROWS * width)
-            .zip(gradient.par_chunks(BLOCK_ROWS * width))
-            .zip(open.par_chunks(BLOCK_ROWS * width * planes))
-            .zip(sums.par_chunks_mut(sums_width))
+            .par_chunks_mut(task * width)
+            .zip(gradient.par_chunks(task * width))
+            .zip(open.par_chunks(task * width * bytes))
+            .zip(sums.par_chunks_mut(task / BLOCK_ROWS * sums_width))
             .zip(moving.par_iter_mut())
             .enumerate()
-            .for_each(|(block, ((((d, gradient), open), sums), by_moving))| {
+            .for_each(|(i, ((((d, gradient), open), sums), by_moving))| {
                 let rows = d.len() / width;
-                let open = &open[j / 8 * rows * width..][..rows * width];
-                let (by_bias, by_passed) = sums.split_at_mut(width);
-                vectorised(
-                    #[inline(always)]
-                    || where_open(d, by_bias, gradient, open, shares, j as u32 % 8),
-                );
-                let x = self.entry(j).rows_from(block * BLOCK_ROWS, rows);
-                for (k, columns) in self.passes(j) {
-                    by_passed[k] =
-                        (0..rows).map(|i| dot(&gradient[i * width..][columns.clone()], x.row(i))).sum();
+                let x = self.entry(j).rows_from(i * task, rows);
+                let blocks = d.chunks_mut(BLOCK_ROWS * width).zip(gradient.chunks(BLOCK_ROWS * width));
+                let blocks = blocks.zip(open.chunks(BLOCK_ROWS * width * bytes));
+                for (block, (((d, gradient), open), sums)) in
+                    blocks.zip(sums.chunks_mut(sums_width)).enumerate()
+                {
+                    let (by_bias, by_passed) = sums.split_at_mut(width);
+                    vectorised(
+                        #[inline(always)]
+                        || where_open(d, by_bias, gradient, open, shares, bit),
+                    );
+                    let x = x.rows_from(block * BLOCK_ROWS, d.len() / width);
+                    for (k, columns) in self.passes(j) {
+                        let products =
+                            (0..x.rows()).map(|i| dot(&gradient[i * width..][columns.clone()], x.row(i)));
+                        by_passed[k] = products.sum();
+                    }
                 }
                 if let Some(by_moving) = by_moving {
                     let d = Matrix::new(d, rows, width, width);
@@ -434,7 +444,7 @@ impl Scene<'_> {
         sum_rows(&sums, sums_width)
     }
 
-    /// ∂L/∂X_j for a block of rows.
+    /// ∂L/∂X_j for some rows.
     fn add_to_moving(&self, j: usize, d: Matrix, gradient: &[f32], by_moving: &mut [f32]) {
         let Incoming { column, width, .. } = self.plan.incoming[j];
         let stride = self.moving.columns();
@@ -506,34 +516,70 @@ impl Scene<'_> {
     }
 }
 
-/// output += mass·relu(z + bias) for every row, and bit `bit` of `open` where the ReLU is open.
+/// Which bit of the `bytes` that stand at every row and column.
+#[derive(Debug, Clone, Copy)]
+struct Bit {
+    bytes: usize,
+    byte: usize,
+    place: u32,
+}
+
+/// output += mass·relu(z + bias) for every row, and the bit of `open` where the ReLU is open.
 #[inline(always)]
-fn add_open(output: &mut [f32], open: &mut [u8], z: &[f32], bias: &[f32], mass: f32, bit: u32) {
+fn add_open(output: &mut [f32], open: &mut [u8], z: &[f32], bias: &[f32], mass: f32, bit: Bit) {
     let width = bias.len();
-    let rows = output.chunks_exact_mut(width).zip(open.chunks_exact_mut(width)).zip(z.chunks_exact(width));
-    for ((output, open), z) in rows {
-        for (((output, open), z), bias) in output.iter_mut().zip(open).zip(z).zip(bias) {
-            let z = z + bias;
-            let positive = z > 0.0;
-            // A NaN is passed on: a diverged training must show.
-            *output += if z <= 0.0 { 0.0 } else { mass * z };
-            *open |= u8::from(positive) << bit;
+    let rows = output.chunks_exact_mut(width).zip(open.chunks_exact_mut(width * bit.bytes));
+    for ((output, open), z) in rows.zip(z.chunks_exact(width)) {
+        // One byte is the rule, and the only case that the compiler vectorises.
+        match bit.bytes {
+            1 => add_open_row(output, open.iter_mut(), z, bias, mass, bit.place),
+            n => add_open_row(output, open.iter_mut().skip(bit.byte).step_by(n), z, bias, mass, bit.place),
         }
     }
 }
 
-/// d = shares ⊙ gradient where bit `bit` of `open` is set, else 0; and the sums over the rows.
 #[inline(always)]
-fn where_open(d: &mut [f32], sums: &mut [f32], gradient: &[f32], open: &[u8], shares: &[f32], bit: u32) {
+fn add_open_row<'a>(
+    output: &mut [f32],
+    open: impl Iterator<Item = &'a mut u8>,
+    z: &[f32],
+    bias: &[f32],
+    mass: f32,
+    place: u32,
+) {
+    for (((output, open), z), bias) in output.iter_mut().zip(open).zip(z).zip(bias) {
+        let z = z + bias;
+        // A NaN is passed on: a diverged training must show.
+        *output += if z <= 0.0 { 0.0 } else { mass * z };
+        *open |= u8::from(z > 0.0) << place;
+    }
+}
+
+/// d = shares ⊙ gradient where the bit of `open` is set, else 0; and the sums over the rows.
+#[inline(always)]
+fn where_open(d: &mut [f32], sums: &mut [f32], gradient: &[f32], open: &[u8], shares: &[f32], bit: Bit) {
     let width = shares.len();
-    let rows = d.chunks_exact_mut(width).zip(gradient.chunks_exact(width)).zip(open.chunks_exact(width));
-    for ((d, gradient), open) in rows {
-        for ((((d, gradient), open), share), sum) in
-            d.iter_mut().zip(gradient).zip(open).zip(shares).zip(&mut *sums)
-        {
-            *d = if open & (1 << bit) != 0 { share * gradient } else { 0.0 };
-            *sum += *d;
+    let rows = d.chunks_exact_mut(width).zip(gradient.chunks_exact(width));
+    for ((d, gradient), open) in rows.zip(open.chunks_exact(width * bit.bytes)) {
+        match bit.bytes {
+            1 => where_open_row(d, sums, gradient, open.iter(), shares, bit.place),
+            n => where_open_row(d, sums, gradient, open.iter().skip(bit.byte).step_by(n), shares, bit.place),
         }
+    }
+}
+
+#[inline(always)]
+fn where_open_row<'a>(
+    d: &mut [f32],
+    sums: &mut [f32],
+    gradient: &[f32],
+    open: impl Iterator<Item = &'a u8>,
+    shares: &[f32],
+    place: u32,
+) {
+    for ((((d, gradient), open), share), sum) in d.iter_mut().zip(gradient).zip(open).zip(shares).zip(sums) {
+        *d = if open & (1 << place) != 0 { share * gradient } else { 0.0 };
+        *sum += *d;
     }
 }
 
