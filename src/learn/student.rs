@@ -9,7 +9,7 @@ use super::{
     ops::dense::Follow,
     params::{DenseParams, Next, Params},
     settings::TrainSettings,
-    train::{Trainable, labels_and_weights},
+    train::Trainable,
 };
 use crate::{
     base::{
@@ -18,7 +18,7 @@ use crate::{
     },
     data::dataset::Batch,
 };
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
 
 /// What a student learns beside the labels.
@@ -93,19 +93,18 @@ impl Trainable for Student<'_> {
 
     fn loss(&mut self, embedded: &Tensor, batch: &Batch) -> Result<Tensor> {
         let mut rng = self.dropout_rng.clone();
-        let mut mode = Mode::Train { dropout: self.settings.embedding_dropout, rng: &mut rng };
+        let first_row = batch.part.as_ref().map_or(0, |part| part.first_row);
+        let mut mode = Mode::Train { dropout: self.settings.embedding_dropout, rng: &mut rng, first_row };
         let embedded = dropout(embedded.clone(), &mut mode)?;
-        let mut mode = Mode::Train { dropout: self.settings.dropout, rng: &mut rng };
+        let mut mode = Mode::Train { dropout: self.settings.dropout, rng: &mut rng, first_row };
         let logits = self.logits(&embedded, &mut mode)?;
         self.dropout_rng = rng;
-        let (labels, weights) = labels_and_weights(batch)?;
-        let ranking = losses::cross_entropy(&logits, &labels, &weights)?;
+        let ranking = losses::ranking(&logits, batch)?;
         match self.lesson {
             Lesson::Labels => Ok(ranking),
             Lesson::Distilled { teacher, lambda1 } => {
-                let soft: Vec<f32> = batch.index.iter().map(|&row| teacher[row as usize]).collect();
-                let soft = Tensor::new(soft, &Device::Cpu).learn("read the teacher's scores")?;
-                let distilled = losses::distillation(&soft, &sigmoid(&logits).learn("score a batch")?)?;
+                let chances = sigmoid(&logits).learn("score a batch")?;
+                let distilled = losses::taught(teacher, &chances, batch)?;
                 ((ranking * (1.0 - lambda1)).learn("add losses")?
                     + (distilled * lambda1).learn("add losses")?)
                 .learn("add losses")

@@ -3,6 +3,7 @@
 use super::{
     Learn,
     embedding::{EMBEDDING, EmbeddingBank},
+    exchange::{Alone, Exchange, merge_rows, same_everywhere, sum_gradients},
     metrics::Metrics,
     optimizer::{AdamW, Rates, Scaling},
     params::Params,
@@ -17,7 +18,7 @@ use crate::{
         dataset::{Batch, Dataset, Split},
     },
 };
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 /// A network that [`fit`] can train.
@@ -61,6 +62,15 @@ pub struct Rows<'a> {
     pub data: &'a Dataset,
     /// Which are trained on and validated on.
     pub split: &'a Split,
+    /// With whom every batch is shared.
+    pub ranks: &'a dyn Exchange,
+}
+
+impl<'a> Rows<'a> {
+    /// The rows of a process that trains by itself.
+    pub fn alone(data: &'a Dataset, split: &'a Split) -> Self {
+        Self { data, split, ranks: &Alone }
+    }
 }
 
 /// Trains until the validation AUC has not risen for `patience` epochs, then goes back to the best epoch.
@@ -80,11 +90,13 @@ pub fn fit(
     for epoch in 1..=settings.max_epochs {
         let (mut sum, mut count) = (0.0, 0u64);
         for index in batches::epoch_batches(&rows.split.train, settings.batch_size, seed, epoch) {
-            sum += finite(optimizer.step(model, &Batch::of(rows.data, &index))?, epoch)?;
+            let batch = Batch::shard(rows.data, &index, rows.ranks.place());
+            sum += finite(optimizer.step(model, &batch, rows.ranks)?, epoch)?;
             count += 1;
             progress.advance((epoch as u64 - 1) * steps + count, &format!("loss {:.4}", sum / count as f64));
         }
-        let scores = score_rows(model, rows.data, &rows.split.valid)?;
+        same_everywhere(rows.ranks, model.params())?;
+        let scores = score_together(model, rows, &rows.split.valid)?;
         let metrics = metrics_of(&scores, rows.data, &rows.split.valid);
         let better = epochs.iter().all(|e| e.metrics.auc < metrics.auc);
         epochs.push(EpochReport { epoch, loss: sum / count.max(1) as f64, metrics });
@@ -123,18 +135,25 @@ impl Optimizer {
         Ok(Self { dense, tables: tables.collect::<Result<_>>()? })
     }
 
-    /// One step of `model`. Returns the loss before it.
-    pub(super) fn step(&mut self, model: &mut dyn Trainable, batch: &Batch) -> Result<f64> {
+    /// One step of `model` on a batch of which every rank has a shard. Returns the loss before it.
+    pub(super) fn step(
+        &mut self,
+        model: &mut dyn Trainable,
+        batch: &Batch,
+        ranks: &dyn Exchange,
+    ) -> Result<f64> {
         // A leaf of the graph, so that the gradient of the input can be read from it.
         let embedded = Var::from_tensor(&model.bank().lookup(batch)?).learn("embed a batch")?;
         let loss = model.loss(&embedded, batch)?;
-        let gradients = loss.backward().learn("differentiate the loss")?;
+        let mut gradients = loss.backward().learn("differentiate the loss")?;
+        let mut losses = [scalar(&loss)?];
+        sum_gradients(ranks, &mut gradients, self.dense.vars(), &mut losses)?;
         self.dense.step(&gradients, 1.0)?;
         if let Some(by_input) = gradients.get(&embedded) {
-            let by_tables = model.bank().gradients(batch, by_input)?;
+            let by_tables = merge_rows(ranks, model.bank().gradients(batch, by_input)?);
             self.tables.iter_mut().zip(&by_tables).try_for_each(|(table, gradient)| table.step(gradient))?;
         }
-        scalar(&loss)
+        Ok(losses[0])
     }
 }
 
@@ -151,11 +170,26 @@ pub(super) fn finite(loss: f64, epoch: usize) -> Result<f64> {
 
 /// Scores of the given rows, in their order.
 pub fn score_rows(model: &dyn Trainable, data: &Dataset, rows: &[u32]) -> Result<Vec<f32>> {
-    let mut scores = Vec::with_capacity(rows.len());
-    for index in rows.chunks(4096) {
-        scores.extend(model.scores(&Batch::of(data, index))?);
+    score_shares(&Alone, rows, |index| model.scores(&Batch::of(data, index)))
+}
+
+/// [`score_rows`] by all ranks, each a share of the rows; every rank gets all scores.
+pub fn score_together(model: &dyn Trainable, rows: Rows, index: &[u32]) -> Result<Vec<f32>> {
+    score_shares(rows.ranks, index, |index| model.scores(&Batch::of(rows.data, index)))
+}
+
+/// Scores of `rows` in their order, where every rank scores a share with `score`, some thousand rows at a time.
+pub(super) fn score_shares(
+    ranks: &dyn Exchange,
+    rows: &[u32],
+    score: impl Fn(&[u32]) -> Result<Vec<f32>>,
+) -> Result<Vec<f32>> {
+    let share = ranks.place().share(rows.len());
+    let mut scores = Vec::with_capacity(share.len());
+    for index in rows[share].chunks(4096) {
+        scores.extend(score(index)?);
     }
-    Ok(scores)
+    Ok(ranks.gather_floats(scores))
 }
 
 /// AUC, GAUC and logloss of scores for the given rows.
@@ -164,12 +198,6 @@ pub fn metrics_of(scores: &[f32], data: &Dataset, rows: &[u32]) -> Metrics {
     let groups: Option<Vec<u32>> =
         data.groups.as_ref().map(|groups| rows.iter().map(|&row| groups[row as usize]).collect());
     Metrics::of(scores, &labels, groups.as_deref())
-}
-
-/// Labels and sample weights of a batch, `[rows]` each.
-pub(super) fn labels_and_weights(batch: &Batch) -> Result<(Tensor, Tensor)> {
-    let tensor = |values: &[f32]| Tensor::new(values, &Device::Cpu).learn("read labels");
-    Ok((tensor(&batch.labels)?, tensor(&batch.weights)?))
 }
 
 #[cfg(test)]

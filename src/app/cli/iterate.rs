@@ -1,6 +1,9 @@
 //! `iterate`: the main job.
 
-use super::output::{self, Format};
+use super::{
+    output::{self, Format},
+    ranks,
+};
 use crate::{
     app::{
         config::{Experiment, Override},
@@ -51,8 +54,14 @@ impl IterateArgs {
         };
         let existing = if self.resume { Existing::Resume } else { Existing::Refuse };
         let meter = ChildMeter::new(Launcher::this_program()?, &experiment.settings);
-        let summary = iterate(&experiment, out, existing, &meter, progress)?;
-        output::print(format, &summary, |summary| summary.to_text(out))
+        ranks::together(progress, |ranks, progress| {
+            let summary = iterate(&experiment, out, existing, &meter, ranks, progress)?;
+            if ranks.leads() {
+                output::print(format, &summary, |summary| summary.to_text(out))
+            } else {
+                Ok(())
+            }
+        })
     }
 
     fn overrides(&self) -> Result<Vec<Override>> {

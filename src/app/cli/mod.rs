@@ -10,6 +10,7 @@ mod files;
 mod iterate;
 mod output;
 mod progress;
+mod ranks;
 mod recipe;
 mod replay;
 mod table;
@@ -80,11 +81,16 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// 2 for wrong usage, 3 for a stated limit that is not met, 1 for the rest.
+/// The exit code of a failed verb.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    ExitCode::from(match error.downcast_ref::<Error>() {
+    ExitCode::from(exit_status(error))
+}
+
+/// 2 for wrong usage, 3 for a stated limit that is not met, 1 for the rest.
+fn exit_status(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<Error>() {
         Some(Error::Usage { .. }) => 2,
         Some(Error::Limit { .. }) => 3,
         _ => 1,
-    })
+    }
 }

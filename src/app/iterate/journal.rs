@@ -3,8 +3,11 @@
 //! That makes resuming the same as running: [`Journal::remember`] returns the stored result or computes and stores it.
 //! Files are renamed into place, so a killed run has whole files or none.
 
-use crate::base::{Error, Result, error::Place, fsio};
-use serde::{Serialize, de::DeserializeOwned};
+use crate::{
+    base::{Error, Result, error::Place, fsio},
+    learn::exchange::{Exchange, by_leader},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::path::{Path, PathBuf};
 
 /// The resolved experiment, by which a run is recognised.
@@ -20,7 +23,7 @@ pub enum Existing {
 }
 
 /// A run directory.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Journal {
     folder: PathBuf,
 }
@@ -55,6 +58,27 @@ impl Journal {
     /// A path inside the run.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// [`Journal::remember`] for a step that all ranks take part in: they find the stored result or none, and rank 0 stores
+    /// what comes out.
+    pub fn remember_together<T: Serialize + DeserializeOwned>(
+        &self,
+        ranks: &dyn Exchange,
+        name: &str,
+        compute: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let path = self.path(name);
+        let stored =
+            by_leader(ranks, || if path.exists() { fsio::read_json(&path).map(Some) } else { Ok(None) })?;
+        if let Some(value) = stored {
+            return Ok(value);
+        }
+        let value = compute()?;
+        if ranks.leads() {
+            fsio::write_json(&path, &value)?;
+        }
+        Ok(value)
     }
 
     /// The stored result of a step, or its result now, stored as JSON under `name`.

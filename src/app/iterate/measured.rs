@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a round's measurements came to.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Calibrated {
     /// The table that the next round pays with.
     pub(super) next: LatencyTable,

@@ -32,7 +32,10 @@ use crate::{
     app::config::{Experiment, Settings, Stage},
     base::{Error, Result, fsio, progress::Progress},
     data::{self, Loaded, schema::Schema},
-    learn::train::Rows,
+    learn::{
+        exchange::{Exchange, by_leader},
+        train::Rows,
+    },
     space::SearchSpace,
 };
 use journal::Journal;
@@ -48,6 +51,7 @@ struct Run<'a> {
     loaded: Loaded,
     journal: Journal,
     meter: &'a dyn Meter,
+    ranks: &'a dyn Exchange,
     progress: &'a dyn Progress,
 }
 
@@ -74,31 +78,34 @@ impl RunPaths {
 }
 
 /// Runs the loop into `out` and returns what it found; a finished run gives its summary at once.
+///
+/// All of `ranks` train; rank 0 alone measures and writes, while the others wait for what it found.
 pub fn iterate(
     experiment: &Experiment,
     out: &Path,
     existing: Existing,
     meter: &dyn Meter,
+    ranks: &dyn Exchange,
     progress: &dyn Progress,
 ) -> Result<Summary> {
-    let journal = Journal::open(out, &experiment.resolved.to_string(), existing)?;
-    journal.remember("summary.json", || {
-        let run = Run::prepare(experiment, journal.clone(), meter, progress)?;
+    let journal = by_leader(ranks, || Journal::open(out, &experiment.resolved.to_string(), existing))?;
+    journal.remember_together(ranks, "summary.json", || {
+        let run = Run::prepare(experiment, journal.clone(), meter, ranks, progress)?;
         let guide = run.guide()?;
         let baseline = run.baseline()?;
-        let mut table = run.probe()?;
+        let mut table = by_leader(ranks, || run.probe())?;
         let mut searcher = training::Searcher::new(&run, &guide);
         let mut rounds = Vec::new();
         for round in 1..=experiment.settings.rounds.count {
             progress.say(&format!("round {round} pays with table v{}", table.version));
             let subnet = searcher.search(round, &table)?;
             let winner = run.retrain(&guide, &subnet, table.version)?;
-            let calibrated = run.calibrate(round, &winner, &baseline, &table)?;
+            let calibrated = by_leader(ranks, || run.calibrate(round, &winner, &baseline, &table))?;
             rounds.push(run.round_summary(round, &winner, &calibrated));
             progress.say(&rounds[round - 1].to_string());
             table = calibrated.next;
         }
-        let replays = run.replay(&rounds, &baseline)?;
+        let replays = by_leader(ranks, || run.replay(&rounds, &baseline))?;
         Ok(run.summary(&guide, &baseline, rounds, replays))
     })
 }
@@ -108,6 +115,7 @@ impl<'a> Run<'a> {
         experiment: &'a Experiment,
         journal: Journal,
         meter: &'a dyn Meter,
+        ranks: &'a dyn Exchange,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
         let settings = &experiment.settings;
@@ -118,7 +126,7 @@ impl<'a> Run<'a> {
         let space = SearchSpace::new(schema.features.clone(), settings.space.mixops.clone())?;
         progress.stage("read and encode the data", 0);
         let loaded = data::load(&schema, &path, &settings.split, settings.seeds.of(Stage::Split))?;
-        let run = Self { settings, experiment, schema, space, loaded, journal, meter, progress };
+        let run = Self { settings, experiment, schema, space, loaded, journal, meter, ranks, progress };
         run.identify(&path)?;
         Ok(run)
     }
@@ -132,12 +140,15 @@ impl<'a> Run<'a> {
             schema_hash: self.schema.hash(),
             encoder_hash: self.loaded.encoders.hash(),
         };
-        let begun = self.journal.remember("data.json", || Ok(now.clone()))?;
+        let begun = self.journal.remember_together(self.ranks, "data.json", || Ok(now.clone()))?;
         if begun != now {
             return Err(Error::usage(
                 format!("the run was begun with other data than {}", path.display()),
                 "resume it with the same data and schema, or start a new run with another --out",
             ));
+        }
+        if !self.ranks.leads() {
+            return Ok(());
         }
         self.journal.remember("schema.json", || Ok(self.schema.clone()))?;
         self.loaded.encoders.save(&self.journal.path("encoders.json"))?;
@@ -154,7 +165,7 @@ impl<'a> Run<'a> {
     }
 
     fn rows(&self) -> Rows<'_> {
-        Rows { data: &self.loaded.dataset, split: &self.loaded.split }
+        Rows { data: &self.loaded.dataset, split: &self.loaded.split, ranks: self.ranks }
     }
 
     fn seed(&self, stage: Stage) -> u64 {

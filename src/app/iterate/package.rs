@@ -8,9 +8,11 @@ use crate::{
     learn::{network::Network, train::FitReport},
     space::Subnet,
 };
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// A network that was exported and proved.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Finished {
     /// The choice it stands for.
     pub(super) subnet: Subnet,

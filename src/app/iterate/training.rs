@@ -8,6 +8,7 @@ use crate::{
     learn::{
         derive::derive,
         embedding::input_features,
+        exchange::{by_leader, share_params},
         metrics::Metrics,
         network::Network,
         params::Snapshot,
@@ -16,7 +17,7 @@ use crate::{
         settings::TrainSettings,
         student::{Lesson, Student},
         teacher::Teacher,
-        train::{FitReport, Rows, Trainable, fit, metrics_of, score_rows},
+        train::{FitReport, Rows, Trainable, fit, metrics_of, score_together},
     },
     price::table::LatencyTable,
     space::{Operator, Subnet},
@@ -64,17 +65,19 @@ impl Run<'_> {
             let features = input_features(&self.space.features, &every, data)?;
             let mut teacher = Teacher::new(features, data.partition_count, settings, seed)?;
             let weights = self.journal.path(&format!("teacher/{member}.safetensors"));
-            let report = self.journal.remember(&format!("teacher/{member}.json"), || {
-                self.progress.stage(&format!("teacher {} of {}", member + 1, settings.ensemble), 0);
-                let rows = Rows { data, split: &split };
-                let report = fit(&mut teacher, rows, &settings.train, seed, self.progress)?;
-                teacher.params().save(&weights)?;
-                Ok(report)
-            })?;
-            teacher.params().load(&weights)?;
+            let report =
+                self.journal.remember_together(self.ranks, &format!("teacher/{member}.json"), || {
+                    self.progress.stage(&format!("teacher {} of {}", member + 1, settings.ensemble), 0);
+                    let rows = Rows { data, split: &split, ranks: self.ranks };
+                    let report = fit(&mut teacher, rows, &settings.train, seed, self.progress)?;
+                    self.lead(|| teacher.params().save(&weights))?;
+                    Ok(report)
+                })?;
+            self.lead(|| teacher.params().load(&weights))?;
+            share_params(self.ranks, teacher.params())?;
             self.say_fit("teacher", &report);
             let share = 1.0 / settings.ensemble as f32;
-            let scores = score_rows(&teacher, data, &rows)?;
+            let scores = score_together(&teacher, self.rows(), &rows)?;
             soft.iter_mut().zip(scores).for_each(|(sum, score)| *sum += share * score);
             guiding.get_or_insert(teacher);
         }
@@ -131,16 +134,22 @@ impl Run<'_> {
     ) -> Result<Trained> {
         let id = subnet.id(&self.space);
         let weights = self.journal.path(&format!("networks/{id}/network.safetensors"));
-        let fit = self.journal.remember(&format!("networks/{id}/fit.json"), || {
+        let fit = self.journal.remember_together(self.ranks, &format!("networks/{id}/fit.json"), || {
             self.progress.stage(&format!("{what} {id}"), 0);
             let mut student = self.student(subnet, settings, lesson, seed)?;
             let report = fit(&mut student, self.rows(), settings, seed, self.progress)?;
-            student.to_network()?.save(&weights)?;
+            self.lead(|| student.to_network()?.save(&weights))?;
             Ok(report)
         })?;
         self.say_fit(&format!("{what} {id}"), &fit);
-        let finished = self.finish(subnet, Network::load(&weights)?, &fit, table_version)?;
+        let finish = || self.finish(subnet, Network::load(&weights)?, &fit, table_version);
+        let finished = by_leader(self.ranks, finish)?;
         Ok(Trained { finished, fit })
+    }
+
+    /// What rank 0 does alone while the others go on.
+    fn lead(&self, act: impl FnOnce() -> Result<()>) -> Result<()> {
+        if self.ranks.leads() { act() } else { Ok(()) }
     }
 
     fn student<'s>(
@@ -185,12 +194,14 @@ impl<'a> Searcher<'a> {
     pub(super) fn search(&mut self, round: usize, table: &LatencyTable) -> Result<Subnet> {
         let run = self.run;
         let target = &run.settings.target;
-        let layers = table.prices(&run.meter.context(target.engine)?, target.candidates)?;
+        let context = by_leader(run.ranks, || run.meter.context(target.engine))?;
+        let layers = table.prices(&context, target.candidates)?;
         let prices = Prices { schema: &run.schema, layers: &layers };
-        let outcome = run.journal.remember(&format!("rounds/{round}/search.json"), || {
-            self.warmed_up()?.run(&prices, run.progress)
-        })?;
-        run.journal.remember(&format!("rounds/{round}/subnet.json"), || {
+        let outcome =
+            run.journal.remember_together(run.ranks, &format!("rounds/{round}/search.json"), || {
+                self.warmed_up()?.run(&prices, run.progress)
+            })?;
+        run.journal.remember_together(run.ranks, &format!("rounds/{round}/subnet.json"), || {
             derive(&run.space, &outcome, &run.settings.derive, &prices)
         })
     }
@@ -209,11 +220,12 @@ impl<'a> Searcher<'a> {
             };
             let mut search = Search::new(&run.space, scene)?;
             let path = run.journal.path("warmup.safetensors");
-            if path.exists() {
-                search.load(&path)?;
+            if by_leader(run.ranks, || Ok(path.exists()))? {
+                run.lead(|| search.load(&path))?;
+                search.share()?;
             } else {
                 search.warm_up(run.progress)?;
-                search.save(&path)?;
+                run.lead(|| search.save(&path))?;
             }
             let snapshot = search.snapshot()?;
             self.warm = Some((search, snapshot));

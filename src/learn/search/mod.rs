@@ -10,6 +10,7 @@ pub(in crate::learn) use step::{Batches, Phase};
 
 use super::{
     Learn,
+    exchange::{same_everywhere, share_params},
     mask::Mask,
     metrics::Metrics,
     params::{Params, Snapshot},
@@ -17,7 +18,7 @@ use super::{
     settings::SearchSettings,
     supernet::Supernet,
     teacher::{FrozenTeacher, Teacher, masked},
-    train::{Rows, Trainable, finite, metrics_of},
+    train::{Rows, Trainable, finite, metrics_of, score_shares},
     values,
 };
 use crate::{
@@ -151,6 +152,11 @@ impl<'a> Search<'a> {
         self.params.load(path)
     }
 
+    /// Gives all ranks the state of rank 0.
+    pub fn share(&self) -> Result<()> {
+        share_params(self.scene.rows.ranks, &self.params)
+    }
+
     /// Copies the present state, for searching again from here with other prices.
     pub fn snapshot(&self) -> Result<Snapshot> {
         self.params.snapshot()
@@ -188,6 +194,7 @@ impl<'a> Search<'a> {
                 done += 1;
                 progress.advance(done, &format!("loss1 {loss1:.4} loss2 {loss2:.4}"));
             }
+            same_everywhere(self.scene.rows.ranks, &self.params)?;
             let report = self.epoch_report(epoch, sum1 / steps as f64, sum2 / steps as f64, prices)?;
             progress.say(&format!(
                 "  epoch {epoch}: loss1 {:.4}, loss2 {:.4}, supernet AUC {:.4}, Σθ {:.1}, features {:.3} ms, network {:.3} ms",
@@ -222,7 +229,8 @@ impl<'a> Search<'a> {
             (1..).flat_map(move |round| order(held_out, &purpose, round))
         });
         let judges = held_out.into_iter().flatten().map(Some).chain(std::iter::repeat(None));
-        let batch = move |index: Vec<u32>| Batch::of(rows.data, &index);
+        let place = rows.ranks.place();
+        let batch = move |index: Vec<u32>| Batch::shard(rows.data, &index, place);
         order(&rows.split.train, purpose, epoch)
             .zip(judges)
             .map(move |(train, judge)| Batches { train: batch(train), held_out: judge.map(batch) })
@@ -235,13 +243,13 @@ impl<'a> Search<'a> {
         let open: Vec<f32> = theta.iter().map(|&t| f32::from(u8::from(t > 0.5))).collect();
         let gates = Tensor::new(open, &Device::Cpu).and_then(|t| t.unsqueeze(0)).learn("open gates")?;
         let rows = self.scene.rows;
-        let mut scores = Vec::with_capacity(rows.split.valid.len());
-        for index in rows.split.valid.chunks(4096) {
+        let score = |index: &[u32]| {
             let embedded = self.scene.teacher.embed(&Batch::of(rows.data, index))?;
             let logits =
                 self.supernet.forward(&masked(self.scene.teacher, &embedded, &gates)?.detach(), &p)?;
-            scores.extend(values(&sigmoid(&logits).learn("score a batch")?)?);
-        }
+            values(&sigmoid(&logits).learn("score a batch")?)
+        };
+        let scores = score_shares(rows.ranks, &rows.split.valid, score)?;
         Ok(SearchEpoch {
             epoch,
             loss1,

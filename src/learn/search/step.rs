@@ -5,7 +5,9 @@ use crate::{
     base::Result,
     data::{dataset::Batch, schema::Schema},
     learn::{
-        Learn, losses,
+        Learn,
+        exchange::sum_gradients,
+        losses,
         mask::THETA,
         optimizer::{AdamW, Rates, Scaling},
         price_term::{Prices, probability_values},
@@ -13,11 +15,10 @@ use crate::{
         settings::GradientBlock,
         supernet::ALPHA,
         teacher::masked,
-        train::labels_and_weights,
         values,
     },
 };
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
 
 /// Which parameters a step moves, and what it pays.
@@ -74,12 +75,15 @@ impl Search<'_> {
             Some(loss1) => (loss1 + &terms.loss2).learn("add Loss1 and Loss2")?,
             None => terms.loss2.clone(),
         };
-        optimizer.step(&loss.backward().learn("differentiate the loss")?, 1.0)?;
-        let loss1 = terms.loss1.as_ref().map_or(Ok(0.0), scalar)?;
-        Ok((loss1, scalar(&terms.loss2)?))
+        let mut gradients = loss.backward().learn("differentiate the loss")?;
+        let mut losses = [terms.loss1.as_ref().map_or(Ok(0.0), scalar)?, scalar(&terms.loss2)?];
+        sum_gradients(self.scene.rows.ranks, &mut gradients, optimizer.vars(), &mut losses)?;
+        optimizer.step(&gradients, 1.0)?;
+        let [loss1, loss2] = losses;
+        Ok((loss1, loss2))
     }
 
-    /// Loss1 and Loss2 under the drawn gates `[1, features]`.
+    /// Loss1 and Loss2 under the drawn gates `[1, features]`, or what this rank adds to them.
     pub(in crate::learn) fn terms(&self, batches: &Batches, gates: &Tensor, phase: &Phase) -> Result<Terms> {
         let settings = self.scene.settings;
         let batch = &batches.train;
@@ -88,18 +92,21 @@ impl Search<'_> {
         let mut loss2 = self.taught(batch, &gated, &p)?;
         let Phase::Search { prices, ramp, .. } = phase else { return Ok(Terms { loss1: None, loss2 }) };
 
-        let theta = self.mask.theta()?;
-        let theta_values: Vec<f64> = values(&theta)?.into_iter().map(f64::from).collect();
-        let expected = prices.expected(self.supernet.space(), &theta_values, &probability_values(&p)?)?;
-        let latency2 = prices.loss2_term(&expected, &p)?;
-        loss2 = (loss2 + weigh(&latency2, settings.lambda2 * ramp)?).learn("add losses")?;
-        let ranking1 = match &batches.held_out {
+        let mut loss1 = match &batches.held_out {
             Some(judge) => self.judged(judge, &self.gated(judge, gates)?, gates, prices.schema)?,
             None => self.judged(batch, &gated, gates, prices.schema)?,
         };
-        let latency1 =
-            prices.loss1_term(self.supernet.space(), &expected, &theta, settings.price_first_layer)?;
-        let loss1 = (ranking1 + weigh(&latency1, settings.lambda * ramp)?).learn("add losses")?;
+        // Every rank adds what its rows say; what the whole batch pays is added once.
+        if self.scene.rows.ranks.leads() {
+            let theta = self.mask.theta()?;
+            let theta_values: Vec<f64> = values(&theta)?.into_iter().map(f64::from).collect();
+            let space = self.supernet.space();
+            let expected = prices.expected(space, &theta_values, &probability_values(&p)?)?;
+            let latency1 = prices.loss1_term(space, &expected, &theta, settings.price_first_layer)?;
+            let latency2 = prices.loss2_term(&expected, &p)?;
+            loss1 = (loss1 + weigh(&latency1, settings.lambda * ramp)?).learn("add losses")?;
+            loss2 = (loss2 + weigh(&latency2, settings.lambda2 * ramp)?).learn("add losses")?;
+        }
         Ok(Terms { loss1: Some(loss1), loss2 })
     }
 
@@ -110,7 +117,6 @@ impl Search<'_> {
 
     /// Loss1's first term: the frozen teacher on masked embeddings.
     fn judged(&self, batch: &Batch, gated: &Tensor, gates: &Tensor, schema: &Schema) -> Result<Tensor> {
-        let (labels, weights) = labels_and_weights(batch)?;
         let logits = match schema.partition_feature() {
             Some(feature) => {
                 let gate = gates.narrow(1, feature, 1).learn("read the partition's gate")?;
@@ -118,21 +124,19 @@ impl Search<'_> {
             }
             None => self.frozen.forward(gated, &batch.partitions)?,
         };
-        losses::cross_entropy(&logits, &labels, &weights)
+        losses::ranking(&logits, batch)
     }
 
     /// Loss2 without latency: the supernet on masked embeddings, against the labels and r(x).
     fn taught(&self, batch: &Batch, gated: &Tensor, p: &[Tensor]) -> Result<Tensor> {
         let settings = self.scene.settings;
-        let (labels, weights) = labels_and_weights(batch)?;
         let logits = match settings.gradient_block {
             GradientBlock::On => self.supernet.forward(&gated.detach(), p)?,
             GradientBlock::Off => self.supernet.forward(gated, p)?,
         };
-        let soft: Vec<f32> = batch.index.iter().map(|&row| self.scene.soft[row as usize]).collect();
-        let soft = Tensor::new(soft, &Device::Cpu).learn("read the teacher's scores")?;
-        let ranking = losses::cross_entropy(&logits, &labels, &weights)?;
-        let distilled = losses::distillation(&soft, &sigmoid(&logits).learn("score a batch")?)?;
+        let ranking = losses::ranking(&logits, batch)?;
+        let chances = sigmoid(&logits).learn("score a batch")?;
+        let distilled = losses::taught(self.scene.soft, &chances, batch)?;
         let ranking = weigh(&ranking, 1.0 - settings.lambda1)?;
         (ranking + weigh(&distilled, settings.lambda1)?).learn("add losses")
     }
