@@ -7,6 +7,7 @@ use autofas_bench::{
     data::{
         dataset::{Dataset, Split},
         load_table,
+        shard::Place,
         split::{SplitSettings, hold_out},
         synth::{self, SynthSettings},
     },
@@ -361,4 +362,33 @@ fn two_ranks_iterate_and_one_process_goes_on_with_their_run() {
     let refused = command.output().unwrap();
     assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
     assert_eq!(text(&refused).matches("already holds a run").count(), 1, "{}", text(&refused));
+}
+
+#[test]
+#[ignore = "is one rank of another test"]
+fn rank_that_exchanges() {
+    let ranks = join().unwrap();
+    let Place { rank, size } = ranks.place();
+    for round in 0..2000 {
+        // A sum whose terms tell their rank, of lengths that divide evenly or not, in one bucket or several.
+        let length = if round % 100 == 99 { (1 << 21) + 5 } else { 1 + 7 * round };
+        let mut values: Vec<f32> = (0..length).map(|i| (i % 1000 + rank) as f32).collect();
+        ranks.sum(&mut values);
+        let others = (size * (size - 1) / 2) as f32;
+        let wanted = |i: usize| (size * (i % 1000)) as f32 + others;
+        assert!(values.iter().enumerate().all(|(i, &value)| value == wanted(i)), "round {round}");
+        // Some ranks have nothing.
+        let own = |rank: usize| vec![rank as f32; (rank + round) % 3];
+        let all: Vec<f32> = (0..size).flat_map(own).collect();
+        assert_eq!(ranks.gather_floats(own(rank)), all, "round {round}");
+        let said = ranks.broadcast((rank == 0).then(|| vec![round as u8; round]));
+        assert_eq!(said, vec![round as u8; round]);
+    }
+}
+
+#[test]
+fn sums_gathers_and_broadcasts_arrive_on_every_rank() {
+    for ranks in 1..=5 {
+        succeed(ranks_of("rank_that_exchanges", ranks));
+    }
 }

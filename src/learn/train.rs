@@ -7,7 +7,7 @@ use super::{
     metrics::Metrics,
     optimizer::{AdamW, Rates, Scaling},
     params::Params,
-    row_adam::RowAdam,
+    row_adam::{RowAdam, RowGradient},
     scalar,
     settings::TrainSettings,
 };
@@ -146,14 +146,22 @@ impl Optimizer {
         let embedded = Var::from_tensor(&model.bank().lookup(batch)?).learn("embed a batch")?;
         let loss = model.loss(&embedded, batch)?;
         let mut gradients = loss.backward().learn("differentiate the loss")?;
-        let mut losses = [scalar(&loss)?];
-        sum_gradients(ranks, &mut gradients, self.dense.vars(), &mut losses)?;
+        let by_input = gradients.get(&embedded).cloned();
+        let moves_tables = f64::from(u8::from(by_input.is_some()));
+        let mut sums = [scalar(&loss)?, moves_tables];
+        sum_gradients(ranks, &mut gradients, self.dense.vars(), &mut sums)?;
         self.dense.step(&gradients, 1.0)?;
-        if let Some(by_input) = gradients.get(&embedded) {
-            let by_tables = merge_rows(ranks, model.bank().gradients(batch, by_input)?);
-            self.tables.iter_mut().zip(&by_tables).try_for_each(|(table, gradient)| table.step(gradient))?;
+        let [loss, moves_tables] = sums;
+        // One rank's rows may count nothing, but all ranks take part in every exchange.
+        if moves_tables > 0.0 {
+            let own = match by_input {
+                Some(by_input) => model.bank().gradients(batch, &by_input)?,
+                None => vec![RowGradient::default(); self.tables.len()],
+            };
+            let all = merge_rows(ranks, own);
+            self.tables.iter_mut().zip(&all).try_for_each(|(table, gradient)| table.step(gradient))?;
         }
-        Ok(losses[0])
+        Ok(loss)
     }
 }
 

@@ -113,6 +113,16 @@ fn check(code: c_int) {
     assert_eq!(code, 0, "an MPI function failed");
 }
 
+/// Where numbers begin. An empty slice may begin at any address, and MPI takes some of them for a sign.
+fn address<T>(numbers: &[T]) -> *const c_void {
+    if numbers.is_empty() { ptr::null() } else { numbers.as_ptr().cast() }
+}
+
+/// As [`address`], to write to.
+fn address_mut<T>(numbers: &mut [T]) -> *mut c_void {
+    if numbers.is_empty() { ptr::null_mut() } else { numbers.as_mut_ptr().cast() }
+}
+
 /// Begins MPI; once per process. Returns rank and size.
 pub fn init() -> (usize, usize) {
     let (mut got, mut rank, mut size) = (0, 0, 0);
@@ -181,10 +191,10 @@ pub fn all_to_all<'a, T: Number>(
     // SAFETY: both slices hold `size` pieces of `each` numbers, and the transfer keeps them until it is waited for.
     check(unsafe {
         MPI_Ialltoall(
-            send.as_ptr().cast(),
+            address(send),
             each,
             datatype::<T>(),
-            receive.as_mut_ptr().cast(),
+            address_mut(receive),
             each,
             datatype::<T>(),
             world(),
@@ -206,10 +216,10 @@ pub fn all_gather<'a, T: Number>(
     // SAFETY: `receive` holds one piece of the length of `send` per rank; the transfer keeps both until it is waited for.
     check(unsafe {
         MPI_Iallgather(
-            send.as_ptr().cast(),
+            address(send),
             each,
             datatype::<T>(),
-            receive.as_mut_ptr().cast(),
+            address_mut(receive),
             each,
             datatype::<T>(),
             world(),
@@ -224,7 +234,7 @@ pub fn broadcast<T: Number>(buffer: &mut [T]) -> Transfer<&mut [T]> {
     let mut request = ptr::null_mut();
     // SAFETY: the transfer keeps the buffer until it is waited for.
     check(unsafe {
-        MPI_Ibcast(buffer.as_mut_ptr().cast(), count(buffer.len()), datatype::<T>(), 0, world(), &mut request)
+        MPI_Ibcast(address_mut(buffer), count(buffer.len()), datatype::<T>(), 0, world(), &mut request)
     });
     Transfer { request, buffers: buffer }
 }
@@ -244,10 +254,10 @@ pub fn gather_pieces<T: Number>(own: &[T], lengths: &[usize]) -> Vec<T> {
     // SAFETY: `all` holds the pieces of all lengths at their starts, and the call returns when it is done.
     check(unsafe {
         MPI_Allgatherv(
-            own.as_ptr().cast(),
+            address(own),
             count(own.len()),
             datatype::<T>(),
-            all.as_mut_ptr().cast(),
+            address_mut(&mut all),
             lengths.as_ptr(),
             starts.as_ptr(),
             datatype::<T>(),

@@ -5,13 +5,14 @@ use crate::{base::Result, data::shard::Place};
 use std::{
     sync::{Mutex, PoisonError},
     thread::{self, ThreadId},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Numbers that travel at once, about: 4 MiB. While one bucket is on its way, the one before it is added up.
 const BUCKET: usize = 1 << 20;
 
-/// How often a rank that waits for rank 0 looks whether it is there.
+/// How long a rank that waits for rank 0 keeps its processor busy, and how often it looks after that.
+const PATIENCE: Duration = Duration::from_millis(2);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Whether a launcher started this process as one of a job.
@@ -98,8 +99,12 @@ impl Exchange for Ranks {
         let mut bytes = if self.leads() { own.unwrap_or_default() } else { Vec::new() };
         let mut length = [bytes.len() as u32];
         let mut coming = mpi::broadcast(&mut length);
+        // What rank 0 has at hand comes at once; what it computes may take long.
+        let begin = Instant::now();
         while !self.leads() && !coming.is_done() {
-            thread::sleep(LOOK_EVERY);
+            if begin.elapsed() > PATIENCE {
+                thread::sleep(LOOK_EVERY);
+            }
         }
         coming.wait();
         bytes.resize(length[0] as usize, 0);
