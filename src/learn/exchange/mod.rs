@@ -79,7 +79,7 @@ pub fn join() -> Result<Box<dyn Exchange>> {
         return Ok(Box::new(Ranks::join()?));
     }
     #[cfg(not(feature = "mpi"))]
-    if LAUNCHERS.iter().any(|(size, _)| std::env::var(size).is_ok_and(|size| size != "1")) {
+    if std::env::var("OMPI_COMM_WORLD_SIZE").is_ok_and(|size| size != "1") {
         return Err(Error::usage(
             "this program was started several times by an MPI launcher, and was built without MPI",
             "build it with `--features mpi`, or start it without the launcher",
@@ -87,10 +87,6 @@ pub fn join() -> Result<Box<dyn Exchange>> {
     }
     Ok(Box::new(Alone))
 }
-
-/// How launchers tell a process how many there are, and which it is.
-#[cfg(not(feature = "mpi"))]
-const LAUNCHERS: [(&str, &str); 1] = [("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK")];
 
 /// What `compute` gives on rank 0, for all ranks; the others wait for it. An error of rank 0 ends it alone: its caller must
 /// [`Exchange::abort`].
@@ -181,7 +177,7 @@ pub fn merge_rows(ranks: &dyn Exchange, own: Vec<RowGradient>) -> Vec<RowGradien
 fn merge(parts: &[(&[u32], &[f32])]) -> RowGradient {
     let rows: usize = parts.iter().map(|(rows, _)| rows.len()).sum();
     let numbers: usize = parts.iter().map(|(_, values)| values.len()).sum();
-    let width = if rows == 0 { 0 } else { numbers / rows };
+    let width = numbers.checked_div(rows).unwrap_or(0);
     let sources: Vec<&[f32]> =
         parts.iter().flat_map(|(_, values)| values.chunks_exact(width.max(1))).collect();
     let pairs = parts.iter().flat_map(|(rows, _)| rows.iter().copied()).zip(0..);

@@ -82,7 +82,9 @@ impl Exchange for Ranks {
             add_pieces(sums, pieces);
             going.push(mpi::all_gather(sums, values, size));
         }
-        going.into_iter().for_each(|going| drop(going.wait()));
+        for going in going {
+            going.wait();
+        }
         values.truncate(length);
     }
 
