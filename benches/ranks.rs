@@ -11,6 +11,7 @@ use autofas_bench::{
         synth::{self, SynthSettings},
     },
     learn::{
+        checkpoint::Keeper,
         embedding::input_features,
         exchange,
         price_term::Prices,
@@ -97,7 +98,7 @@ fn main() {
     };
     let mut search = Search::new(&space, scene).expect("a search");
     let clock = Clock(Mutex::default());
-    search.run(&Prices { schema: &schema, layers: &Free }, &clock).expect("an epoch");
+    search.run(&Prices { schema: &schema, layers: &Free }, &clock, &mut Keeper::none()).expect("an epoch");
     let ends = clock.0.into_inner().expect("one thread");
     // The first steps fill the allocator.
     let steps: Vec<f64> = ends.windows(2).skip(2).map(|w| (w[1] - w[0]).as_secs_f64() * 1e3).collect();

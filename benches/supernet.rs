@@ -1,7 +1,7 @@
 //! One training step of the supernet: forward, backward and AdamW, for two search spaces.
 
 use autofas_bench::{
-    base::rng,
+    base::{memory, rng},
     data::{
         schema::Schema,
         synth::{self, SynthSettings},
@@ -17,9 +17,9 @@ use autofas_bench::{
 use candle_core::{Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-// The program's allocator: a step makes many large short-lived tensors.
+// As in the program.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: memory::Allocator = memory::ALLOCATOR;
 
 const INPUT_WIDTH: usize = 320;
 const ROWS: usize = 2048;
@@ -30,6 +30,7 @@ fn schema() -> Schema {
 }
 
 fn supernet_step(criterion: &mut Criterion) {
+    memory::keep_freed();
     let mut group = criterion.benchmark_group("supernet_step");
     group.sample_size(10).throughput(Throughput::Elements(ROWS as u64));
     for widths in [vec![128, 64, 32], vec![512, 256, 128, 64]] {

@@ -19,12 +19,31 @@ install_hint() {
     if command -v apt-get >/dev/null; then
         printf 'apt-get update && apt-get install -y %s' "$1"
     elif command -v dnf >/dev/null; then
-        printf 'dnf install -y %s' "$1"
+        printf 'dnf install -y %s' "$(package_names dnf "$1")"
     elif command -v pacman >/dev/null; then
-        printf 'pacman -S --needed %s' "$1"
+        printf 'pacman -S --needed %s' "$(package_names pacman "$1")"
     else
         printf "install these with your system's package manager (Debian's names): %s" "$1"
     fi
+}
+
+# package_names MANAGER DEBIAN_PACKAGES: their names there. venv is part of Python outside Debian.
+package_names() {
+    local manager=$1 package names=()
+    for package in $2; do
+        case "$manager:$package" in
+        dnf:python3-venv) package=python3 ;;
+        dnf:build-essential) package="gcc gcc-c++ make" ;;
+        pacman:build-essential) package=base-devel ;;
+        pacman:python3-pip) package=python-pip ;;
+        pacman:python3 | pacman:python3-venv) package=python ;;
+        esac
+        case " ${names[*]} " in
+        *" $package "*) ;;
+        *) names+=("$package") ;;
+        esac
+    done
+    printf '%s' "${names[*]}"
 }
 
 # Sets PYTHON to an interpreter that is new enough. A caller's PYTHON is respected.
@@ -52,6 +71,16 @@ need_cargo() {
         fail "there is no Rust toolchain (cargo is not on the PATH)" \
             "install it from https://rustup.rs, then open a new shell" \
             "the oldest Rust that works is in Cargo.toml under rust-version"
+    local needed found
+    needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    found=$(cargo --version | awk '{ print $2 }')
+    at_least "$found" "$needed" ||
+        fail "Rust $found is too old: this project needs $needed or newer" "rustup update stable"
+}
+
+# at_least FOUND NEEDED: whether a version such as 1.92.0 is not older than another; what follows a hyphen does not count.
+at_least() {
+    [ "$(printf '%s\n%s\n' "$2" "${1%%-*}" | sort -V | head -n 1)" = "$2" ]
 }
 
 # Some crates compile C: a compiler is installed where that needs nobody's leave, and asked for elsewhere.
@@ -59,19 +88,22 @@ need_c_compiler() {
     command -v cc >/dev/null && return
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         say "installing a C compiler"
-        apt-get update -qq </dev/null
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq build-essential </dev/null
+        # Its failure is told below, with what to do.
+        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq build-essential; } </dev/null || true
         command -v cc >/dev/null && return
     fi
     fail "there is no C compiler (cc is not on the PATH)" "$(install_hint build-essential)"
 }
 
-# need_disk GIGABYTES PURPOSE
+# need_disk GIGABYTES PROGRAM: room for building, where that will be done; nothing when the program is built already.
 need_disk() {
-    local free_kb
-    free_kb=$(df -Pk . | awk 'NR == 2 { print $4 }')
+    local folder=${CARGO_TARGET_DIR:-target} free_kb
+    [ -x "$folder/release/$2" ] && return
+    mkdir -p "$folder"
+    free_kb=$(df -Pk "$folder" | awk 'NR == 2 { print $4 }')
     [ "$free_kb" -ge $(($1 * 1000 * 1000)) ] ||
-        fail "$PWD has $((free_kb / 1000000)) GB free; $2 takes about $1 GB" "make room, or set CARGO_TARGET_DIR to a larger disk"
+        fail "$folder has $((free_kb / 1000000)) GB free; building takes about $1 GB" \
+            "make room, or set CARGO_TARGET_DIR to a folder on a larger disk"
 }
 
 # no_index_help: what to do when packages cannot be fetched.
@@ -82,6 +114,15 @@ no_index_help() {
         "without a network: put the wheels into a folder, then PIP_NO_INDEX=1 PIP_FIND_LINKS=<folder> $0"
 }
 
+# all_there FOLDER MEMBER...: whether the folder has every member under its base name, and none is empty.
+all_there() {
+    local folder=$1 member
+    shift
+    for member in "$@"; do
+        [ -s "$folder/${member##*/}" ] || return 1
+    done
+}
+
 # fetch_wheel NAME VERSION SHA256 FOLDER "MEMBERS" [PIP_OPTION...]
 #
 # Makes FOLDER hold the named members of a wheel (files by their base names), from a wheel with exactly that hash. Does
@@ -89,7 +130,8 @@ no_index_help() {
 fetch_wheel() {
     local name=$1 version=$2 sha256=$3 folder=$4 members=$5
     shift 5
-    if [ "$(cat "$folder/wheel.sha256" 2>/dev/null)" = "$sha256" ]; then
+    # shellcheck disable=SC2086 # members are words
+    if [ "$(cat "$folder/wheel.sha256" 2>/dev/null)" = "$sha256" ] && all_there "$folder" $members; then
         return
     fi
     need_pip

@@ -152,7 +152,6 @@ fn a_session_serves_any_candidate_count_beside_the_one_it_was_made_for() {
                 let candidates: Vec<_> = (0..count).map(Candidate::of_row).collect();
                 let mut inputs = assembler.inputs();
                 assembler.fill(&data, user, &candidates, &mut inputs);
-                engine::validate(&signature, &inputs).unwrap();
                 session.run(&inputs, &mut scores).unwrap();
                 assert_eq!(scores.len(), count as usize);
                 if first.is_empty() {
@@ -226,26 +225,6 @@ fn a_network_whose_shapes_disagree_is_refused() {
 }
 
 #[test]
-fn ids_beyond_a_table_are_refused_before_an_engine_sees_them() {
-    let features = [FeatureSpec { side: Side::Item, width: 4, value: Value::Id { cardinality: 7 } }];
-    let network = support::network(&features, &[], 1);
-    let signature = export::onnx(&network, Layout::UserOnce, &metadata()).unwrap().signature;
-    let inputs = |ids: Vec<i64>| Inputs {
-        candidates: ids.len(),
-        tensors: vec![InputTensor {
-            name: "item_ids".to_owned(),
-            shape: [ids.len(), 1],
-            data: TensorData::I64(ids),
-        }],
-    };
-    engine::validate(&signature, &inputs(vec![0, 6])).unwrap();
-    for bad in [7, -1] {
-        let text = engine::validate(&signature, &inputs(vec![0, bad])).unwrap_err().to_string();
-        assert!(text.contains(&format!("id {bad} of `f0` in row 1")), "{text}");
-    }
-}
-
-#[test]
 fn probes_run_and_give_a_column_per_output() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("probe.onnx");
@@ -270,7 +249,6 @@ fn probes_run_and_give_a_column_per_output() {
                         })
                         .collect(),
                 };
-                engine::validate(&model.signature, &inputs).unwrap();
                 let mut values = Vec::new();
                 engine.load(&path, &options(None)).unwrap().run(&inputs, &mut values).unwrap();
                 assert_eq!(values.len(), 5 * to);
@@ -308,9 +286,12 @@ fn an_exported_model_is_evaluated_as_its_network_would_be() {
     for &layout in Layout::ALL {
         let (_folder, path) = export_to_file(&network, layout);
         for engine in engines() {
-            let found = evaluate::evaluate(engine.as_ref(), &path, &options(None), &data, &rows).unwrap();
+            let found =
+                evaluate::evaluate(engine.as_ref(), &path, &options(None), &data, "ec", &rows).unwrap();
             assert_eq!((found.rows, found.engine), (300, engine.name()));
-            assert!((found.auc.unwrap() - expected_auc).abs() < 1e-3, "{found:?}");
+            assert!((found.metrics.auc.unwrap() - expected_auc).abs() < 1e-3, "{found:?}");
+            let other = evaluate::evaluate(engine.as_ref(), &path, &options(None), &data, "other", &rows);
+            assert!(other.unwrap_err().to_string().contains("other encoders"));
         }
     }
 }
@@ -333,4 +314,14 @@ fn a_package_says_how_to_feed_the_model() {
     assert_eq!(json["schema_version"], 1);
     assert_eq!(json["inputs"][0]["values"][0], 3);
     assert_eq!(export::read_signature(&folder.path().join("model.onnx")).unwrap().0, model.signature);
+}
+
+#[test]
+fn a_proof_without_an_engine_is_none() {
+    let features = support::every_kind();
+    let data = support::dataset(&features, 10, 1);
+    let network = support::network(&features, &[8], 1);
+    let (_folder, path) = export_to_file(&network, Layout::Concat);
+    let error = prove::prove(&network, &path, &data, &[0, 1], &[], FP32_TOLERANCE).unwrap_err().to_string();
+    assert!(error.contains("no engine"), "{error}");
 }

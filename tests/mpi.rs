@@ -3,7 +3,12 @@
 //! The tests start this program, or the command line, under `mpirun`; what is ignored here is the part of one rank.
 
 use autofas_bench::{
-    base::{Result, progress::Silent, rng},
+    base::{
+        Result,
+        progress::{Progress, Silent},
+        rng,
+        stop::Stop,
+    },
     data::{
         dataset::{Dataset, Split},
         load_table,
@@ -12,6 +17,7 @@ use autofas_bench::{
         synth::{self, SynthSettings},
     },
     learn::{
+        checkpoint::{CheckpointSettings, Keeper},
         embedding::input_features,
         exchange::{Alone, Exchange, join},
         price_term::Prices,
@@ -106,7 +112,7 @@ fn train_everything(ranks: &dyn Exchange, folder: &Path) {
     };
     let new_teacher = || Teacher::new(features(), data.partition_count, &settings, 5).unwrap();
     let mut teacher = new_teacher();
-    let report = fit(&mut teacher, together, &settings.train, 5, &Silent).unwrap();
+    let report = fit(&mut teacher, together, &settings.train, 5, &Silent, &mut Keeper::none()).unwrap();
     write("teacher", serde_json::to_value(report).unwrap());
     if ranks.leads() {
         teacher.params().save(&path("teacher")).unwrap();
@@ -114,13 +120,13 @@ fn train_everything(ranks: &dyn Exchange, folder: &Path) {
 
     // The same guide for any number of ranks, so that only the step that is looked at differs.
     let mut guide = new_teacher();
-    fit(&mut guide, Rows::alone(&data, &split), &settings.train, 5, &Silent).unwrap();
+    fit(&mut guide, Rows::alone(&data, &split), &settings.train, 5, &Silent, &mut Keeper::none()).unwrap();
     let all: Vec<u32> = (0..data.rows() as u32).collect();
     let soft = score_together(&guide, together, &all).unwrap();
 
     let lesson = Lesson::Distilled { teacher: &soft, lambda1: 0.3 };
     let mut student = Student::new(features(), &[32, 16], &train, lesson, 6).unwrap();
-    let report = fit(&mut student, together, &train, 6, &Silent).unwrap();
+    let report = fit(&mut student, together, &train, 6, &Silent, &mut Keeper::none()).unwrap();
     write("student", serde_json::to_value(report).unwrap());
     if ranks.leads() {
         student.params().save(&path("student")).unwrap();
@@ -142,9 +148,9 @@ fn train_everything(ranks: &dyn Exchange, folder: &Path) {
         seed: 7,
     };
     let mut search = Search::new(&space, scene).unwrap();
-    search.warm_up(&Silent).unwrap();
+    search.warm_up(&Silent, &mut Keeper::none()).unwrap();
     let prices = Prices { schema, layers: &Linear };
-    let outcome = search.run(&prices, &Silent).unwrap();
+    let outcome = search.run(&prices, &Silent, &mut Keeper::none()).unwrap();
     write("search", serde_json::to_value(outcome).unwrap());
     if ranks.leads() {
         search.save(&path("search")).unwrap();
@@ -167,6 +173,82 @@ fn rank_that_may_be_lost() {
         if step == 10 && ranks.place().rank == 1 {
             Command::new("kill").args(["-9", &std::process::id().to_string()]).status().unwrap();
         }
+    }
+}
+
+/// Trains a student and keeps its state after every step.
+fn train_with_checkpoints(ranks: &dyn Exchange, folder: &Path, progress: &dyn Progress) {
+    let log = synth::generate(&SynthSettings { requests: 300, ..SynthSettings::default() }).unwrap();
+    let by_chance = SplitSettings::Shuffle { valid_fraction: 0.2 };
+    let loaded = load_table(&log.schema, &log.table, &by_chance, 1).unwrap();
+    let split = Split { train: some(&loaded.split.train, STEPS), valid: loaded.split.valid.clone() };
+    let every: Vec<usize> = (0..log.schema.features.len()).collect();
+    let features = input_features(&log.schema.features, &every, &loaded.dataset).unwrap();
+    let settings = TrainSettings { batch_size: BATCH, max_epochs: 1, ..TrainSettings::default() };
+    let mut student = Student::new(features, &[32, 16], &settings, Lesson::Labels, 6).unwrap();
+    let mut keeper = match ranks.leads() {
+        true => {
+            let every_step = CheckpointSettings { every_seconds: 0.0, ..CheckpointSettings::default() };
+            Keeper::new(folder.join("checkpoints"), every_step, Stop::never())
+        }
+        false => Keeper::none(),
+    };
+    let rows = Rows { data: &loaded.dataset, split: &split, ranks };
+    fit(&mut student, rows, &settings, 6, progress, &mut keeper).unwrap();
+    if ranks.leads() {
+        student.params().save(&folder.join("student.safetensors")).unwrap();
+    }
+}
+
+/// Loses its process at a step.
+struct Losing {
+    at_step: u64,
+}
+
+impl Progress for Losing {
+    fn stage(&self, _: &str, _: u64) {}
+
+    fn advance(&self, done: u64, _: &str) {
+        if done == self.at_step {
+            Command::new("kill").args(["-9", &std::process::id().to_string()]).status().unwrap();
+        }
+    }
+
+    fn say(&self, _: &str) {}
+}
+
+/// The step at which [`rank_that_keeps_its_state`] loses rank 1.
+const LOSE_AT: &str = "AUTOFAS_BENCH_TEST_LOSE_AT";
+
+#[test]
+#[ignore = "is one rank of another test"]
+fn rank_that_keeps_its_state() {
+    let folder = std::env::var(FOLDER).unwrap();
+    let ranks = join().unwrap();
+    let lost = std::env::var(LOSE_AT).ok().filter(|_| ranks.place().rank == 1);
+    let at_step = lost.map_or(u64::MAX, |step| step.parse().unwrap());
+    train_with_checkpoints(&*ranks, folder.as_ref(), &Losing { at_step });
+}
+
+#[test]
+fn after_a_lost_rank_another_number_of_ranks_goes_on_from_the_last_checkpoint() {
+    let undisturbed = tempfile::tempdir().unwrap();
+    train_with_checkpoints(&Alone, undisturbed.path(), &Silent);
+    let wanted = tensors(&undisturbed.path().join("student.safetensors"));
+    for ranks in [1, 4] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = ranks_of("rank_that_keeps_its_state", 2);
+        command.env(FOLDER, folder.path()).env(LOSE_AT, "9");
+        ends(command);
+        let kept = fs::read_dir(folder.path().join("checkpoints")).unwrap();
+        let kept = kept.map(|entry| entry.unwrap().file_name().into_string().unwrap()).max().unwrap();
+        assert!(("000000000008"..="000000000011").contains(&kept.split('.').next().unwrap()), "{kept}");
+        let mut command = ranks_of("rank_that_keeps_its_state", ranks);
+        command.env(FOLDER, folder.path());
+        succeed(command);
+        let found = tensors(&folder.path().join("student.safetensors"));
+        let (difference, place) = worst(&found, &wanted);
+        assert!(difference <= TOLERANCE, "{ranks} ranks: {place}");
     }
 }
 
@@ -205,15 +287,38 @@ fn succeed(mut command: Command) -> Output {
     output
 }
 
+/// The numbers of a file of tensors by name.
+fn tensors(path: &Path) -> BTreeMap<String, Vec<f64>> {
+    let bytes = fs::read(path).unwrap();
+    let numbers = |data: &[u8]| {
+        let numbers = data.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap())));
+        numbers.collect()
+    };
+    let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
+    tensors.into_iter().map(|(name, view)| (name, numbers(view.data()))).collect()
+}
+
+/// The largest difference, and where it is.
+fn worst(found: &BTreeMap<String, Vec<f64>>, wanted: &BTreeMap<String, Vec<f64>>) -> (f64, String) {
+    assert!(found.keys().eq(wanted.keys()));
+    let mut worst = (0.0, String::new());
+    for (name, wanted) in wanted {
+        for (i, (found, wanted)) in found[name].iter().zip(wanted).enumerate() {
+            let difference = (found - wanted).abs();
+            if difference > worst.0 || difference.is_nan() {
+                worst = (difference, format!("{name}[{i}]: {found} instead of {wanted}"));
+            }
+        }
+    }
+    worst
+}
+
 /// All numbers that a training left, by file and name.
 fn numbers(folder: &Path) -> BTreeMap<String, Vec<f64>> {
     let mut found = BTreeMap::new();
     for name in ["teacher", "student", "search"] {
-        let bytes = fs::read(folder.join(format!("{name}.safetensors"))).unwrap();
-        for (tensor, view) in SafeTensors::deserialize(&bytes).unwrap().tensors() {
-            let values = view.data().chunks_exact(4);
-            let values = values.map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap())));
-            found.insert(format!("{name} {tensor}"), values.collect());
+        for (tensor, values) in tensors(&folder.join(format!("{name}.safetensors"))) {
+            found.insert(format!("{name} {tensor}"), values);
         }
         let report: Value =
             serde_json::from_slice(&fs::read(folder.join(format!("{name}.json"))).unwrap()).unwrap();
@@ -250,17 +355,7 @@ fn any_number_of_ranks_trains_as_one_process_does() {
         let mut command = ranks_of("rank_that_trains", ranks);
         command.env(FOLDER, folder.path());
         succeed(command);
-        let found = numbers(folder.path());
-        assert!(found.keys().eq(wanted.keys()));
-        let mut worst = (0.0, String::new());
-        for (name, wanted) in &wanted {
-            for (i, (found, wanted)) in found[name].iter().zip(wanted).enumerate() {
-                let difference = (found - wanted).abs();
-                if difference > worst.0 || difference.is_nan() {
-                    worst = (difference, format!("{name}[{i}]: {found} instead of {wanted}"));
-                }
-            }
-        }
+        let worst = worst(&numbers(folder.path()), &wanted);
         println!("{ranks} ranks: largest difference {:.1e} at {}", worst.0, worst.1);
         assert!(worst.0 <= if ranks == 1 { 0.0 } else { TOLERANCE }, "{ranks} ranks: {}", worst.1);
     }
@@ -347,7 +442,7 @@ fn two_ranks_iterate_and_one_process_goes_on_with_their_run() {
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(summary["rounds"].as_array().unwrap().len(), 1);
 
-    // What measured is kept; every training is done again by one process, as after a lost run.
+    // What was measured is kept; the trainings are done again by one process.
     for file in ["summary.json", "teacher/0.json", "rounds/1/search.json"] {
         fs::remove_file(here.join("run").join(file)).unwrap();
     }

@@ -1,20 +1,22 @@
 //! The search on the planted log, where the right choice is known: see `autofas_bench::data::synth`.
 
 use autofas_bench::{
-    base::{Result, progress::Silent},
+    app::config::{Experiment, Settings},
+    base::{Result, memory, progress::Silent},
     data::{
         dataset::{Dataset, Split},
         load_table,
         schema::Schema,
-        split::{SplitSettings, hold_out},
+        split::hold_out,
         synth::{self, SynthLog, SynthSettings},
     },
     learn::{
+        checkpoint::Keeper,
         derive::derive,
         embedding::input_features,
         price_term::Prices,
         search::{Scene, Search, SearchOutcome},
-        settings::{DeriveSettings, SearchSettings, TeacherSettings, TrainSettings},
+        settings::{DeriveSettings, SearchSettings},
         teacher::Teacher,
         train::{Rows, fit, score_rows},
     },
@@ -22,13 +24,13 @@ use autofas_bench::{
         FirstLayerPrice, LayerPrices,
         path::{Step, steps},
     },
-    space::{InputWidths, Operator, SearchSpace, Subnet},
+    space::{InputWidths, SearchSpace, Subnet},
 };
-use std::sync::LazyLock;
+use std::{path::Path, sync::LazyLock};
 
 /// Training allocates large tensors at every step; the system's allocator returns and asks for their pages each time.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: memory::Allocator = memory::ALLOCATOR;
 
 /// T in closed form: so much per gathered column, per multiply-add and per layer; a column of the user counts half.
 #[derive(Clone, Copy, Default)]
@@ -81,23 +83,11 @@ struct Planted {
     seed: u64,
 }
 
-fn teacher_settings() -> TeacherSettings {
-    TeacherSettings {
-        shared: vec![64, 32],
-        partition: vec![16],
-        feature_dropout: 0.15,
-        ensemble: 1,
-        train: TrainSettings {
-            dropout: 0.0,
-            learning_rate: 0.01,
-            embedding_weight_decay: 4.0,
-            batch_size: 256,
-            max_epochs: 8,
-            patience: 3,
-            ..TrainSettings::default()
-        },
-    }
-}
+/// The settings that `iterate` runs with on this log.
+static EXPERIMENT: LazyLock<Settings> = LazyLock::new(|| {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/planted.toml");
+    Experiment::load(&path, &[]).unwrap().settings
+});
 
 impl Planted {
     /// `change` may edit the schema before anything reads it.
@@ -105,33 +95,17 @@ impl Planted {
         let log = synth::generate(&SynthSettings { seed, ..SynthSettings::default() }).unwrap();
         let mut schema = log.schema.clone();
         change(&mut schema, &log);
-        let by_time = SplitSettings::Time {
-            column: None,
-            train_until: None,
-            valid_from: None,
-            valid_until: None,
-            valid_fraction: Some(0.2),
-        };
+        let Settings { split: by_time, space, teacher: teacher_settings, search: settings, .. } =
+            EXPERIMENT.clone();
         let loaded = load_table(&schema, &log.table, &by_time, seed).unwrap();
         let (data, split) = (loaded.dataset, loaded.split);
-        let operators = [Operator::Mlp(64), Operator::Mlp(32), Operator::Mlp(16), Operator::Zero];
-        let space = SearchSpace::new(schema.features.clone(), vec![operators.to_vec(); 2]).unwrap();
-        let settings = SearchSettings {
-            epochs: 5,
-            batch_size: 128,
-            held_out: 0.25,
-            theta_learning_rate: 0.03,
-            lambda: 0.1,
-            lambda2: 0.1,
-            lambda_ramp_epochs: 1.0,
-            ..SearchSettings::default()
-        };
+        let space = SearchSpace::new(schema.features.clone(), space.mixops).unwrap();
         let every: Vec<usize> = (0..space.features.len()).collect();
         let features = input_features(&space.features, &every, &data).unwrap();
-        let mut teacher = Teacher::new(features, data.partition_count, &teacher_settings(), seed).unwrap();
+        let mut teacher = Teacher::new(features, data.partition_count, &teacher_settings, seed).unwrap();
         let (seen, held_out) = hold_out(&split, settings.held_out, seed).unwrap();
         let rows = Rows::alone(&data, &seen);
-        fit(&mut teacher, rows, &teacher_settings().train, seed, &Silent).unwrap();
+        fit(&mut teacher, rows, &teacher_settings.train, seed, &Silent, &mut Keeper::none()).unwrap();
         let soft = score_rows(&teacher, &data, &(0..data.rows() as u32).collect::<Vec<_>>()).unwrap();
         Self { log, schema, space, data, split, held_out, teacher, soft, settings, seed }
     }
@@ -147,12 +121,12 @@ impl Planted {
             seed: self.seed,
         };
         let mut search = Search::new(&self.space, scene).unwrap();
-        search.warm_up(&Silent).unwrap();
+        search.warm_up(&Silent, &mut Keeper::none()).unwrap();
         search
     }
 
     fn run(&self, search: &mut Search, layers: ScriptedPrices) -> SearchOutcome {
-        search.run(&Prices { schema: &self.schema, layers: &layers }, &Silent).unwrap()
+        search.run(&Prices { schema: &self.schema, layers: &layers }, &Silent, &mut Keeper::none()).unwrap()
     }
 
     fn derive(&self, outcome: &SearchOutcome, settings: &DeriveSettings) -> Subnet {
@@ -179,9 +153,11 @@ static FIRST: LazyLock<(Planted, SearchOutcome)> = LazyLock::new(|| {
 /// Useful features stay, though many of them say nothing alone; useless ones go, among them ids of high cardinality; and of
 /// all twins the dear one goes.
 fn assert_exactly_the_useful(planted: &Planted, outcome: &SearchOutcome) {
-    let names = planted.derive(outcome, &ABOVE_HALF);
-    let names = names.feature_names(&planted.space);
-    assert_eq!(names, planted.log.truth.useful, "{:?}", strengths(planted, outcome));
+    for rule in [ABOVE_HALF, EXPERIMENT.derive] {
+        let subnet = planted.derive(outcome, &rule);
+        let names = subnet.feature_names(&planted.space);
+        assert_eq!(names, planted.log.truth.useful, "{rule:?} {:?}", strengths(planted, outcome));
+    }
     let auc = outcome.epochs.last().unwrap().metrics.auc.unwrap();
     assert!(auc > 0.85, "the supernet reaches {auc}, {} is possible", planted.log.truth.best_auc);
 }

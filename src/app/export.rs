@@ -54,7 +54,8 @@ pub struct Exported {
     pub parity: ParityReport,
 }
 
-/// Writes the package, then proves it: a package that an engine scores otherwise is an [`Error::Limit`].
+/// Proves the package and puts it into its folder: one that an engine scores otherwise is an [`Error::Limit`], and is not
+/// put there.
 pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
     // The only format there is; another one has to be told to the exporter here.
     let Precision::Fp32 = request.precision;
@@ -74,7 +75,6 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
         Package { network: &network, metadata: &metadata, schema: &schema, encoders: &encoders, data: &data };
     let engines = [EngineName::Tract, EngineName::OnnxRuntime];
     let parity = package.write(request.layout, &request.out, &rows, PARITY_SEED, &engines)?;
-    fsio::write_json(&request.out.join("parity.json"), &parity)?;
     Ok(Exported {
         schema_version: 1,
         subnet: id,

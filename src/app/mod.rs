@@ -2,6 +2,8 @@
 
 pub mod cli;
 pub mod config;
+pub mod curves;
 pub mod export;
 pub mod iterate;
 pub mod package;
+pub mod probe;

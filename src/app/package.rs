@@ -3,7 +3,7 @@
 
 use crate::{
     base::{
-        Result,
+        Error, Result, fsio,
         names::{EngineName, Layout},
         rng,
     },
@@ -16,6 +16,9 @@ use crate::{
     },
 };
 use std::path::Path;
+
+/// The proof of a package, beside its model.
+pub const CERTIFICATE: &str = "parity.json";
 
 /// Rows on which a package is compared with its reference.
 const PARITY_ROWS: usize = 10_000;
@@ -38,9 +41,11 @@ pub struct Package<'a> {
 }
 
 impl Package<'_> {
-    /// Writes the package into `folder` and proves it on up to 10,000 of `rows`, drawn with `seed`, in every engine.
+    /// Writes the package, proves it on up to 10,000 of `rows`, drawn with `seed`, in every engine, and only then puts it
+    /// into `folder`, with [`CERTIFICATE`] as the last file.
     ///
-    /// A model that some engine scores otherwise than the reference is an [`Error::Limit`](crate::base::Error::Limit).
+    /// A model that some engine scores otherwise than the reference is an [`Error::Limit`], and leaves what was in the
+    /// folder as it was.
     pub fn write(
         &self,
         layout: Layout,
@@ -52,14 +57,112 @@ impl Package<'_> {
         let model = export::onnx(self.network, layout, self.metadata)?;
         let tested = &rows[..rows.len().min(TEST_CANDIDATES)];
         let vectors = test_vectors(self.network, &model.signature, self.data, tested)?;
-        write_package(folder, &model, self.schema, self.encoders, &vectors)?;
-        // The null engine computes nothing that could agree.
-        let real = engines.iter().filter(|&&name| name != EngineName::Null);
-        let engines = real.map(|&name| engine(name)).collect::<Result<Vec<_>>>()?;
-        let engines: Vec<&dyn Engine> = engines.iter().map(AsRef::as_ref).collect();
-        let mut drawn = rows.to_vec();
-        rng::shuffle(&mut drawn, &mut rng::generator(seed, "parity rows"));
-        drawn.truncate(PARITY_ROWS);
-        prove(self.network, &folder.join("model.onnx"), self.data, &drawn, &engines, FP32_TOLERANCE)
+        fsio::create_dir(folder)?;
+        let draft = tempfile::Builder::new()
+            .prefix(fsio::TEMPORARY)
+            .tempdir_in(folder)
+            .map_err(|e| Error::io(folder, "create a folder in", e))?;
+        write_package(draft.path(), &model, self.schema, self.encoders, &vectors)?;
+        let drawn = draw(rows, PARITY_ROWS, seed);
+        let report = prove_in(engines, self.network, &draft.path().join("model.onnx"), self.data, &drawn)?;
+        replace(draft.path(), folder)?;
+        fsio::write_json(&folder.join(CERTIFICATE), &report)?;
+        Ok(report)
+    }
+}
+
+/// Up to `count` of `rows`, drawn with `seed`.
+pub fn draw(rows: &[u32], count: usize, seed: u64) -> Vec<u32> {
+    let mut drawn = rows.to_vec();
+    rng::shuffle(&mut drawn, &mut rng::generator(seed, "parity rows"));
+    drawn.truncate(count);
+    drawn
+}
+
+/// Proves a model on `rows` in those of `engines` that compute something: the null engine has nothing that could agree.
+pub fn prove_in(
+    engines: &[EngineName],
+    network: &Network,
+    model: &Path,
+    data: &Dataset,
+    rows: &[u32],
+) -> Result<ParityReport> {
+    let real = engines.iter().filter(|&&name| name != EngineName::Null);
+    let engines = real.map(|&name| engine(name)).collect::<Result<Vec<_>>>()?;
+    let engines: Vec<&dyn Engine> = engines.iter().map(AsRef::as_ref).collect();
+    prove(network, model, data, rows, &engines, FP32_TOLERANCE)
+}
+
+/// Moves all files of `draft` into `folder`, whose certificate goes first: it is not about them.
+fn replace(draft: &Path, folder: &Path) -> Result<()> {
+    let certificate = folder.join(CERTIFICATE);
+    if certificate.exists() {
+        std::fs::remove_file(&certificate).map_err(|e| Error::io(&certificate, "remove", e))?;
+    }
+    for entry in std::fs::read_dir(draft).map_err(|e| Error::io(draft, "list", e))? {
+        let entry = entry.map_err(|e| Error::io(draft, "list", e))?;
+        let target = folder.join(entry.file_name());
+        std::fs::rename(entry.path(), &target).map_err(|e| Error::io(&target, "rename into", e))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::synth::{self, SynthSettings};
+    use crate::{
+        data::schema::Side,
+        learn::network::{Dense, Embedding, NetworkInput},
+    };
+    use std::{collections::BTreeMap, fs};
+
+    /// Names and contents of the files of a folder.
+    fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+        files.map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap())).collect()
+    }
+
+    #[test]
+    fn a_package_that_is_not_proved_leaves_the_one_before_it_with_its_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings =
+            SynthSettings { requests: 10, candidates: 5, users: 9, items: 9, ..Default::default() };
+        let log = synth::write(&settings, &folder.path().join("log")).unwrap();
+        let rows: Vec<u32> = (0..log.table.rows() as u32).collect();
+        let encoders = Encoders::fit(&log.schema, &log.table, &rows).unwrap();
+        let data = encoders.encode(&log.schema, &log.table).unwrap();
+        let feature = data.features.iter().find(|feature| feature.cardinality > 0).unwrap();
+        let input = |value: f32| NetworkInput {
+            feature: feature.name.clone(),
+            side: Side::Item,
+            width: 1,
+            embedding: Embedding::Table { rows: vec![value; feature.cardinality as usize] },
+        };
+        let network = |value: f32| Network {
+            inputs: vec![input(value)],
+            layers: vec![Dense { inputs: 1, outputs: 1, weight: vec![1.0], bias: vec![0.0] }],
+        };
+        let out = folder.path().join("out");
+        let write = |value: f32, engines: &[EngineName]| {
+            let (network, metadata) = (network(value), Metadata::default());
+            let package = Package {
+                network: &network,
+                metadata: &metadata,
+                schema: &log.schema,
+                encoders: &encoders,
+                data: &data,
+            };
+            package.write(Layout::Concat, &out, &rows, 0, engines)
+        };
+        write(0.5, &[EngineName::Tract]).unwrap();
+        let before = content(&out);
+        assert!(before.contains_key("model.onnx") && before.contains_key(CERTIFICATE));
+        // Scores that are no numbers agree with nothing.
+        assert!(matches!(write(f32::NAN, &[EngineName::Tract]), Err(Error::Limit { .. })));
+        assert!(write(0.25, &[EngineName::Null]).unwrap_err().to_string().contains("no engine"));
+        assert!(content(&out) == before, "{:?}", content(&out).keys());
+        write(0.25, &[EngineName::Tract]).unwrap();
+        assert!(content(&out)["model.onnx"] != before["model.onnx"]);
     }
 }

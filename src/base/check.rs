@@ -49,6 +49,12 @@ pub fn share_below_one(key: &'static str, value: f64) -> Checked {
     ensure(holds, key, format!("{value} is outside 0 to 1"), "give a number from 0 to below 1")
 }
 
+/// A number between 0 and 1, neither of them included.
+pub fn inside(key: &'static str, value: f64) -> Checked {
+    let holds = value > 0.0 && value < 1.0;
+    ensure(holds, key, format!("{value} is not between 0 and 1"), "give a number above 0 and below 1")
+}
+
 /// Widths of layers: each at least 1.
 pub fn widths(key: &'static str, value: &[usize]) -> Checked {
     ensure(value.iter().all(|&w| w > 0), key, "a layer of width 0", "list widths of at least 1")
@@ -60,7 +66,7 @@ mod tests {
 
     #[test]
     fn no_number_check_accepts_nan() {
-        for check in [positive, not_negative, share, share_below_one] {
+        for check in [positive, not_negative, share, share_below_one, inside] {
             assert_eq!(check("x", f64::NAN).unwrap_err().key, "x");
             assert!(check("x", 0.5).is_ok());
             assert!(check("x", -0.5).is_err());
@@ -71,6 +77,7 @@ mod tests {
     fn the_ends_of_ranges_are_as_stated() {
         assert!(share("x", 1.0).is_ok());
         assert!(share_below_one("x", 1.0).is_err());
+        assert!(inside("x", 0.0).is_err() && inside("x", 1.0).is_err());
         assert!(not_negative("x", 0.0).is_ok());
         assert!(positive("x", 0.0).is_err());
         assert!(at_least("x", 0, 1).is_err());

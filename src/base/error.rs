@@ -15,7 +15,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused a file operation.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}{}", path.display(), advice(source))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -85,9 +85,43 @@ pub enum Error {
         engine: String,
         /// Exit status in words.
         status: String,
+        /// Exit code, when it ended by itself.
+        code: Option<i32>,
         /// The last lines that it wrote.
         stderr: String,
     },
+    /// Somebody asked the program to stop. The step was finished and its result saved; the program exits with 128 + the
+    /// signal's number, as shells report it.
+    #[error("stopped by {}; what was done is kept, go on with `{resume}`", signal_name(*signal))]
+    Interrupted {
+        /// Number of the signal.
+        signal: usize,
+        /// The command that goes on.
+        resume: String,
+    },
+}
+
+/// What the user can do about a refusal of the operating system, where that is known.
+fn advice(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind as Kind;
+    match source.kind() {
+        Kind::StorageFull | Kind::QuotaExceeded => "; make room there, then run again",
+        Kind::FileTooLarge => "; raise the limit on the size of files (`ulimit -f`), then run again",
+        Kind::PermissionDenied | Kind::ReadOnlyFilesystem => "; name a place that you may write to",
+        Kind::NotADirectory | Kind::AlreadyExists => {
+            "; a file is where a folder should be: remove it, or name another folder"
+        }
+        _ => "",
+    }
+}
+
+/// The name of a signal that asks to stop.
+fn signal_name(signal: usize) -> String {
+    match signal {
+        2 => "SIGINT".to_owned(),
+        15 => "SIGTERM".to_owned(),
+        other => format!("signal {other}"),
+    }
 }
 
 /// Where in a file something is wrong. Prints as a suffix to the file's name.

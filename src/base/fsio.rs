@@ -1,4 +1,5 @@
-//! Files that are whole or not there: everything is written to a temporary name in the same folder and renamed.
+//! Files that are whole or not there: everything is written to a temporary name in the same folder and renamed. What a
+//! killed program leaves are temporary names, which [`sweep`] removes.
 
 use super::{Error, Result, error::Place};
 use serde::{Serialize, de::DeserializeOwned};
@@ -6,7 +7,33 @@ use std::{
     fs,
     io::{BufWriter, Write},
     path::Path,
+    sync::OnceLock,
 };
+
+/// How the names of unfinished files and folders begin; [`sweep`] removes them.
+pub const TEMPORARY: &str = ".autofas-tmp-";
+
+/// Where a write stands.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The temporary file is there and empty.
+    Begun,
+    /// Everything is in the temporary file, which has not been synchronised.
+    Filled,
+    /// The file has its name.
+    Renamed,
+}
+
+/// Sees every write at every moment: for tests that end their process in the middle of one.
+#[doc(hidden)]
+pub static WATCH: OnceLock<fn(&Path, Moment)> = OnceLock::new();
+
+fn at(moment: Moment, path: &Path) {
+    if let Some(watch) = WATCH.get() {
+        watch(path, moment);
+    }
+}
 
 /// Writes a file through `fill`; readers see the old content or the new, never a part.
 ///
@@ -18,11 +45,13 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Res
     };
     create_dir(folder)?;
     let io = |e| Error::io(path, "write", e);
-    let mut temporary = tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder).map_err(io)?;
+    let mut temporary = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(io)?;
+    at(Moment::Begun, path);
     {
         let mut buffered = BufWriter::new(temporary.as_file_mut());
         fill(&mut buffered).and_then(|()| buffered.flush()).map_err(io)?;
     }
+    at(Moment::Filled, path);
     temporary.as_file().sync_data().map_err(io)?;
     #[cfg(unix)]
     {
@@ -31,7 +60,47 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Res
         fs::set_permissions(temporary.path(), fs::Permissions::from_mode(0o644)).map_err(io)?;
     }
     temporary.persist(path).map_err(|e| Error::io(path, "rename into", e.error))?;
+    #[cfg(unix)]
+    {
+        // The new name too must survive a power cut; file systems that cannot promise that for a folder say so.
+        let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
+    }
+    at(Moment::Renamed, path);
     Ok(())
+}
+
+/// Removes what writes that were killed have left in `folder` and the folders below it. Nobody may be writing there.
+pub fn sweep(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, "list", e))? {
+        let entry = entry.map_err(|e| Error::io(folder, "list", e))?;
+        let path = entry.path();
+        // A link is neither followed nor ours.
+        let kind = entry.file_type().map_err(|e| Error::io(&path, "look at", e))?;
+        let temporary = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
+        match (kind.is_dir(), temporary) {
+            (true, true) => remove_dir(&path)?,
+            (true, false) => sweep(&path)?,
+            (false, true) if kind.is_file() => remove(&path)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Removes a file; one that is not there is fine.
+pub fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, "remove", e)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder with everything in it; one that is not there is fine.
+pub fn remove_dir(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, "remove", e)),
+        _ => Ok(()),
+    }
 }
 
 /// Writes `bytes` atomically.
@@ -90,6 +159,29 @@ mod tests {
         assert!(failed.unwrap_err().to_string().contains("a.txt"));
         assert_eq!(read_text(&path).unwrap(), "old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_killed_writes_left_is_swept_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("a/b");
+        create_dir(&inner).unwrap();
+        for name in [".autofas-tmp-x1", ".tmp-of-another", "whole.json"] {
+            write(&inner.join(name), b"1").unwrap();
+        }
+        write(&inner.join(".autofas-tmp-folder/half.onnx"), b"1").unwrap();
+        sweep(folder.path()).unwrap();
+        let mut left: Vec<_> = fs::read_dir(inner).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".tmp-of-another", "whole.json"]);
+    }
+
+    #[test]
+    fn a_file_where_a_folder_should_be_is_named_with_the_way_out() {
+        let folder = tempfile::tempdir().unwrap();
+        write(&folder.path().join("run"), b"").unwrap();
+        let text = write(&folder.path().join("run/a.txt"), b"1").unwrap_err().to_string();
+        assert!(text.contains("run") && text.contains("name another folder"), "{text}");
     }
 
     #[test]

@@ -29,7 +29,42 @@ pub fn sha256_file(path: &Path) -> Result<String> {
     }
 }
 
-fn hex(digest: &[u8]) -> String {
+/// SHA-256 of content that comes piece by piece.
+#[derive(Default)]
+pub struct Hasher {
+    state: Sha256,
+    buffer: Vec<u8>,
+}
+
+impl Hasher {
+    /// Adds bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.state.update(bytes);
+    }
+
+    /// Adds a length or a count, which also keeps apart what stands before and after it.
+    pub fn count(&mut self, count: usize) {
+        self.bytes(&(count as u64).to_le_bytes());
+    }
+
+    /// Adds a column: how many values, then each as `N` bytes.
+    pub fn column<T: Copy, const N: usize>(&mut self, values: &[T], bytes: impl Fn(T) -> [u8; N]) {
+        self.count(values.len());
+        for block in values.chunks(1 << 14) {
+            self.buffer.clear();
+            block.iter().for_each(|&value| self.buffer.extend_from_slice(&bytes(value)));
+            self.state.update(&self.buffer);
+        }
+    }
+
+    /// The hash in lower-case hexadecimal.
+    pub fn finish(self) -> String {
+        hex(&self.state.finalize())
+    }
+}
+
+/// Bytes in lower-case hexadecimal.
+pub fn hex(digest: &[u8]) -> String {
     digest.iter().fold(String::with_capacity(64), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -8,6 +8,19 @@ pub trait Progress: Sync {
     fn advance(&self, done: u64, note: &str);
     /// A line worth keeping: the result of a stage.
     fn say(&self, line: &str);
+    /// A point of the curve `tag`, such as a loss after `step` steps. Whoever draws no curves lets it pass.
+    fn record(&self, pace: Pace, tag: &str, step: u64, value: f64) {
+        let _ = (pace, tag, step, value);
+    }
+}
+
+/// How often a curve gets a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// With every step: a file may keep every tenth.
+    EveryStep,
+    /// A few times in an epoch: each one is worth keeping.
+    Seldom,
 }
 
 /// Says nothing.

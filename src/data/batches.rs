@@ -19,9 +19,12 @@ pub fn epoch_batches(
     (0..count).map(move |batch| order[batch * size..order.len().min((batch + 1) * size)].to_vec())
 }
 
-/// The rows in their own order, `batch_size` at a time (0 counts as 1), for evaluation.
-pub fn chunks(rows: &[u32], batch_size: usize) -> std::slice::Chunks<'_, u32> {
-    rows.chunks(batch_size.max(1))
+/// Rows that are scored at once: enough to keep the cores busy, few enough for the memory.
+const SCORED_ROWS: usize = 4096;
+
+/// The rows in their own order, some thousands at a time, for evaluation.
+pub fn chunks(rows: &[u32]) -> std::slice::Chunks<'_, u32> {
+    rows.chunks(SCORED_ROWS)
 }
 
 #[cfg(test)]
@@ -52,7 +55,9 @@ mod tests {
 
     #[test]
     fn evaluation_keeps_the_order() {
-        assert_eq!(chunks(&[3, 1, 2], 2).collect::<Vec<_>>(), [&[3, 1][..], &[2]]);
+        let rows: Vec<u32> = (0..10_000).rev().collect();
+        assert_eq!(chunks(&rows).map(<[u32]>::len).collect::<Vec<_>>(), [4096, 4096, 1808]);
+        assert_eq!(chunks(&rows).collect::<Vec<_>>().concat(), rows);
         assert_eq!(epoch_batches(&[3, 1, 2], 0, 1, 0).len(), 3);
     }
 }

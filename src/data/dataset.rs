@@ -1,6 +1,7 @@
 //! Encoded rows, ready for training and for requests.
 
 use super::shard::Part;
+use crate::base::hash::Hasher;
 use serde::{Deserialize, Serialize};
 
 /// Where a feature's value stands in an encoded row.
@@ -51,8 +52,6 @@ pub struct Dataset {
     pub other_labels: Vec<(String, Vec<f32>)>,
     /// Sample weights; all 1 without a weight column.
     pub weights: Vec<f32>,
-    /// Time as in the column (any unit), when there is one.
-    pub times: Option<Vec<i64>>,
     /// Dense index of the GAUC group, when there is a group column.
     pub groups: Option<Vec<u32>>,
     /// Dense index of the partition per row; all 0 without a partition column.
@@ -84,6 +83,33 @@ impl Dataset {
     pub fn numbers_of(&self, row: usize) -> &[f32] {
         &self.numbers[row * self.number_slots..(row + 1) * self.number_slots]
     }
+
+    /// SHA-256 of the encoded rows with all that belongs to them: whatever changes a value, a label, a weight or a key
+    /// changes it.
+    pub fn rows_hash(&self) -> String {
+        let mut hasher = Hasher::default();
+        hasher.count(self.id_slots);
+        hasher.count(self.number_slots);
+        hasher.column(&self.ids, u32::to_le_bytes);
+        for numbers in [&self.numbers, &self.labels, &self.weights] {
+            hasher.column(numbers, f32::to_le_bytes);
+        }
+        for (name, labels) in &self.other_labels {
+            hasher.column(name.as_bytes(), |byte| [byte]);
+            hasher.column(labels, f32::to_le_bytes);
+        }
+        hasher.column(&self.partitions, u32::to_le_bytes);
+        // An absent column is not an empty one.
+        for column in [&self.requests, &self.user_keys, &self.item_keys] {
+            hasher.count(usize::from(column.is_some()));
+            hasher.column(column.as_deref().unwrap_or_default(), u64::to_le_bytes);
+        }
+        hasher.count(usize::from(self.groups.is_some()));
+        hasher.column(self.groups.as_deref().unwrap_or_default(), u32::to_le_bytes);
+        hasher.count(usize::from(self.teacher_scores.is_some()));
+        hasher.column(self.teacher_scores.as_deref().unwrap_or_default(), f32::to_le_bytes);
+        hasher.finish()
+    }
 }
 
 /// Row numbers of a data set that are trained on and validated on.
@@ -93,6 +119,16 @@ pub struct Split {
     pub train: Vec<u32>,
     /// Validation rows.
     pub valid: Vec<u32>,
+}
+
+impl Split {
+    /// SHA-256 of both lists.
+    pub fn hash(&self) -> String {
+        let mut hasher = Hasher::default();
+        hasher.column(&self.train, u32::to_le_bytes);
+        hasher.column(&self.valid, u32::to_le_bytes);
+        hasher.finish()
+    }
 }
 
 /// Some rows of a data set, copied together.
@@ -149,5 +185,53 @@ impl Batch {
     pub fn numbers_of(&self, row: usize) -> &[f32] {
         let slots = self.numbers.len() / self.rows();
         &self.numbers[row * slots..][..slots]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data() -> Dataset {
+        Dataset {
+            id_slots: 2,
+            number_slots: 1,
+            ids: vec![1, 2, 3, 4],
+            numbers: vec![0.5, f32::NAN],
+            labels: vec![0.0, 1.0],
+            weights: vec![1.0, 1.0],
+            partitions: vec![0, 0],
+            user_keys: Some(vec![7, 8]),
+            ..Dataset::default()
+        }
+    }
+
+    #[test]
+    fn the_hash_of_rows_changes_with_every_column_and_with_nothing_else() {
+        let hash = data().rows_hash();
+        assert_eq!(data().rows_hash(), hash);
+        let changes: [fn(&mut Dataset); 9] = [
+            |data| data.ids[3] = 5,
+            |data| data.numbers[0] = 0.25,
+            |data| data.labels[0] = 1.0,
+            |data| data.weights[1] = 2.0,
+            |data| data.partitions[1] = 1,
+            |data| data.user_keys = Some(vec![7, 9]),
+            |data| data.user_keys = None,
+            |data| data.item_keys = Some(vec![]),
+            |data| data.teacher_scores = Some(vec![0.5, 0.5]),
+        ];
+        for (index, change) in changes.iter().enumerate() {
+            let mut other = data();
+            change(&mut other);
+            assert_ne!(other.rows_hash(), hash, "change {index}");
+        }
+    }
+
+    #[test]
+    fn the_hash_of_a_split_tells_which_rows_validate() {
+        let split = |train: &[u32], valid: &[u32]| Split { train: train.into(), valid: valid.into() }.hash();
+        assert_eq!(split(&[1, 2], &[3]), split(&[1, 2], &[3]));
+        assert_ne!(split(&[1, 2], &[3]), split(&[1], &[2, 3]));
     }
 }

@@ -37,9 +37,7 @@ pub struct Loaded {
 
 /// Reads, splits and encodes the file or folder at `path`. `seed` is the split's.
 pub fn load(schema: &Schema, path: &Path, settings: &SplitSettings, seed: u64) -> Result<Loaded> {
-    let mut columns = schema.columns();
-    columns.extend(settings.column(schema).filter(|column| !schema.columns().contains(column)));
-    load_table(schema, &RawTable::read(path, &columns)?, settings, seed)
+    load_table(schema, &RawTable::read(path, &settings.columns(schema))?, settings, seed)
 }
 
 /// [`load`] for a table that is in memory already.

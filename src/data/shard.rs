@@ -56,7 +56,12 @@ impl Batch {
             first_row: share.start,
             rows: index.len(),
             row_total: index.len() as f64,
-            weight_total: index.iter().map(|&row| f64::from(data.weights[row as usize])).sum(),
+            // Where nothing weighs anything, the loss is 0.
+            weight_total: index
+                .iter()
+                .map(|&row| f64::from(data.weights[row as usize]))
+                .sum::<f64>()
+                .max(f64::from(f32::MIN_POSITIVE)),
             before: count_partitions(data, &index[..share.start]),
             of_partition: count_partitions(data, index),
         };

@@ -48,8 +48,17 @@ pub enum Moment {
 }
 
 impl SplitSettings {
-    /// The column that the split reads beside the schema's.
-    pub fn column<'a>(&'a self, schema: &'a Schema) -> Option<&'a str> {
+    /// The columns that an encoded data set and this split are made from, each once.
+    pub fn columns<'a>(&'a self, schema: &'a Schema) -> Vec<&'a str> {
+        let mut columns = schema.columns();
+        if let Some(column) = self.column(schema).filter(|column| !columns.contains(column)) {
+            columns.push(column);
+        }
+        columns
+    }
+
+    /// The column that orders the rows.
+    fn column<'a>(&'a self, schema: &'a Schema) -> Option<&'a str> {
         match self {
             Self::Time { column, .. } => column.as_deref().or(schema.time.as_deref()),
             Self::Shuffle { .. } => None,
@@ -59,7 +68,9 @@ impl SplitSettings {
     /// Divides the rows of `table`. Both parts are in ascending order and not empty; `seed` matters to the shuffle only.
     pub fn split(&self, schema: &Schema, table: &RawTable, seed: u64) -> Result<Split> {
         let split = match self {
-            Self::Shuffle { valid_fraction } => shuffled(table.rows(), share(*valid_fraction)?, seed),
+            Self::Shuffle { valid_fraction } => {
+                shuffled(table.rows(), share(*valid_fraction)?, seed, "split")
+            }
             Self::Time { train_until, valid_from, valid_until, valid_fraction, .. } => {
                 let column = self.column(schema).ok_or_else(|| {
                     Error::usage(
@@ -101,7 +112,7 @@ impl SplitSettings {
 pub fn hold_out(split: &Split, share: f64, seed: u64) -> Result<(Split, Vec<u32>)> {
     let rows = &split.train;
     let share = self::share(share)?;
-    let parts = shuffled(rows.len(), share, seed);
+    let parts = shuffled(rows.len(), share, seed, "held out");
     let of = |places: Vec<u32>| places.into_iter().map(|place| rows[place as usize]).collect::<Vec<_>>();
     let (train, held_out) = (of(parts.train), of(parts.valid));
     if train.is_empty() || held_out.is_empty() {
@@ -200,9 +211,9 @@ fn latest(times: &[i64], share: f64) -> Split {
     divide(times.iter().map(|&time| Some(if time < border { Part::Train } else { Part::Valid })))
 }
 
-fn shuffled(rows: usize, share: f64, seed: u64) -> Split {
+fn shuffled(rows: usize, share: f64, seed: u64, purpose: &str) -> Split {
     let mut order: Vec<u32> = (0..rows as u32).collect();
-    rng::shuffle(&mut order, &mut rng::generator(seed, "split"));
+    rng::shuffle(&mut order, &mut rng::generator(seed, purpose));
     let mut valid = order[..count(rows, share)].to_vec();
     let mut train = order.split_off(valid.len());
     valid.sort_unstable();
@@ -289,6 +300,38 @@ mod tests {
         assert!((2..20).any(|seed| hold_out(&split, 0.25, seed).unwrap().1 != held_out));
         let one = Split { train: vec![0], valid: vec![1] };
         assert!(hold_out(&one, 0.5, 1).unwrap_err().to_string().contains("hold none out"));
+    }
+
+    #[test]
+    fn rows_are_held_out_by_draws_of_their_own() {
+        let shuffle = SplitSettings::Shuffle { valid_fraction: 0.25 };
+        let divided = shuffle.split(&schema(), &table(&[0; 40]), 1).unwrap();
+        let every = Split { train: (0..40).collect(), valid: vec![] };
+        assert_ne!(hold_out(&every, 0.25, 1).unwrap().1, divided.valid);
+    }
+
+    #[test]
+    fn a_split_reads_its_column_beside_those_of_the_schema_once() {
+        let columns = |text: &str| {
+            let settings: SplitSettings = crate::base::keys::parse_toml(text, Path::new("e.toml")).unwrap();
+            settings.columns(&schema()).into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(columns("by = \"time\"\nvalid_fraction = 0.1"), ["y", "a", "date"]);
+        assert_eq!(columns("by = \"time\"\ncolumn = \"day\"\nvalid_fraction = 0.1"), ["y", "a", "day"]);
+        assert_eq!(columns("by = \"time\"\ncolumn = \"a\"\nvalid_fraction = 0.1"), ["y", "a"]);
+        assert_eq!(columns("by = \"shuffle\"\nvalid_fraction = 0.1"), ["y", "a"]);
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_read_is_named_with_its_row() {
+        let texts = arrow::array::LargeStringArray::from(vec!["11", "soon"]);
+        let table =
+            RawTable::from_columns(Path::new("d.csv"), vec![("date".to_owned(), RawColumn::Text(texts))]);
+        let settings: SplitSettings =
+            crate::base::keys::parse_toml("by = \"time\"\nvalid_fraction = 0.5", Path::new("e.toml"))
+                .unwrap();
+        let text = settings.split(&schema(), &table, 1).unwrap_err().to_string();
+        assert!(text.contains("d.csv, `date`, row 2: no time can be read here"), "{text}");
     }
 
     #[test]

@@ -41,7 +41,9 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
         None => (text, None),
     };
     let [year, month, day] = fields(date, '-')?;
-    let sound = (1..=12).contains(&month) && (1..=31).contains(&day) && (1..=9999).contains(&year);
+    let sound = (1..=9999).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=days_of_month(year, month)).contains(&day);
     let start = sound.then(|| days_since_1970(year, month, day) * DAY_MS)?;
     Some(start + clock.map_or(Some(0), clock_ms)?)
 }
@@ -62,6 +64,11 @@ fn fields(text: &str, separator: char) -> Option<[i64; 3]> {
         .map(|part| part.parse().ok().filter(|_| part.bytes().all(|b| b.is_ascii_digit())))
         .collect();
     numbers?.try_into().ok()
+}
+
+fn days_of_month(year: i64, month: i64) -> i64 {
+    let next = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+    days_since_1970(next.0, next.1, 1) - days_since_1970(year, month, 1)
 }
 
 /// Days from 1970-01-01 in the Gregorian calendar: years are counted from March, so that leap days come last, and 400
@@ -87,6 +94,16 @@ mod tests {
         assert_eq!(parse("2000-02-29T12:34:56.7Z"), Some(951_827_696_700));
         assert_eq!(parse("2022-05-03 00:00:00"), Some(1_651_536_000_000));
         assert_eq!(parse("1969-12-31"), Some(-86_400_000));
+    }
+
+    #[test]
+    fn every_month_has_its_own_last_day() {
+        for last in ["2022-02-28", "2024-02-29", "2000-02-29", "2022-04-30", "2022-12-31"] {
+            assert!(parse(last).is_some(), "{last}");
+        }
+        for beyond in ["2022-02-29", "2022-02-31", "1900-02-29", "2022-04-31", "2022-12-32", "2022-01-00"] {
+            assert_eq!(parse(beyond), None, "{beyond}");
+        }
     }
 
     #[test]

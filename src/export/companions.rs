@@ -51,17 +51,20 @@ pub fn write_package(
         &folder.join("signature.json"),
         &Versioned { schema_version: 1, content: &model.signature },
     )?;
-    fsio::write_json(&folder.join("schema.json"), schema)?;
+    fsio::write_json(&folder.join("schema.json"), &Versioned { schema_version: 1, content: schema })?;
     fsio::write_json(&folder.join("encoders.json"), encoders)?;
     fsio::write_json(&folder.join("test_vectors.json"), &Versioned { schema_version: 1, content: vectors })?;
     fsio::write(&folder.join("README.md"), readme(&model.signature).as_bytes())
 }
 
-#[derive(Serialize)]
-struct Versioned<'a, T> {
-    schema_version: u32,
+/// A JSON document with the version of its format beside its own fields.
+#[derive(Debug, Serialize)]
+pub struct Versioned<'a, T> {
+    /// The version.
+    pub schema_version: u32,
+    /// The fields.
     #[serde(flatten)]
-    content: &'a T,
+    pub content: &'a T,
 }
 
 fn readme(signature: &Signature) -> String {

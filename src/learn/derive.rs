@@ -3,6 +3,7 @@
 use super::{price_term::Prices, search::SearchOutcome, settings::DeriveSettings};
 use crate::{
     base::{Error, Result},
+    price::{feature::feature_ms, path::subnet_ms},
     space::{SearchSpace, Subnet},
 };
 
@@ -53,17 +54,13 @@ pub fn derive(
     Ok(subnet(count))
 }
 
-/// Predicted latency of one network in ms: (4) at θ ∈ {0, 1} and (6) at one path.
+/// Predicted latency of one network in ms: (4) at θ ∈ {0, 1} and the path through its layers.
 pub fn price_ms(space: &SearchSpace, subnet: &Subnet, prices: &Prices) -> Result<f64> {
     let chosen = |i: usize| f64::from(u8::from(subnet.features.binary_search(&i).is_ok()));
     let theta: Vec<f64> = (0..space.features.len()).map(chosen).collect();
-    let p: Vec<Vec<f64>> = space
-        .mixops
-        .iter()
-        .zip(&subnet.operators)
-        .map(|(operators, chosen)| operators.iter().map(|o| f64::from(u8::from(o == chosen))).collect())
-        .collect();
-    Ok(prices.expected(space, &theta, &p)?.total_ms())
+    let Prices { schema, layers } = *prices;
+    let features = feature_ms(&space.features, &theta, schema.beta_ms, schema.gamma_ms);
+    Ok(features.ms + subnet_ms(space, subnet, layers)?)
 }
 
 /// Selectable features: those to keep first, then by falling θ.

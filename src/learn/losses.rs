@@ -3,14 +3,17 @@
 use super::Learn;
 use crate::{base::Result, data::dataset::Batch};
 use candle_core::{Device, Tensor};
+use candle_nn::ops::sigmoid;
 
-/// Weighted mean of −y·ln σ(z) − (1−y)·ln(1−σ(z)) over logits `[rows]`: Σ w·loss / Σ w.
+/// Weighted mean of −y·ln σ(z) − (1−y)·ln(1−σ(z)) over logits `[rows]`: Σ w·loss / Σ w; 0 when all weights are 0.
 ///
 /// Computed as relu(z) − z·y + ln(1 + e^−|z|), which neither overflows nor loses digits.
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor, weights: &Tensor) -> Result<Tensor> {
-    weighted(logits, labels, weights)
-        .and_then(|sum| sum.div(&weights.sum_all()?))
-        .learn("compute the cross entropy")
+    let compute = || {
+        let total = weights.sum_all()?.maximum(f64::from(f32::MIN_POSITIVE))?;
+        weighted(logits, labels, weights)?.div(&total)
+    };
+    compute().learn("compute the cross entropy")
 }
 
 /// Σ w·loss of [`cross_entropy`].
@@ -32,25 +35,29 @@ pub fn ranking(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
     }
 }
 
-/// [`distillation`] of a batch, or what its rows add to that of the batch that they are a part of. `scores` are the
-/// teacher's for every row of the data set.
-pub fn taught(scores: &[f32], student: &Tensor, batch: &Batch) -> Result<Tensor> {
-    let soft: Vec<f32> = batch.index.iter().map(|&row| scores[row as usize]).collect();
-    let soft = Tensor::new(soft, &Device::Cpu).learn("read the teacher's scores")?;
-    match &batch.part {
-        None => distillation(&soft, student),
-        Some(part) => (soft - student)
-            .and_then(|d| d.sqr()?.sum_all()? / part.row_total)
-            .learn("compute the distillation loss"),
-    }
-}
-
 /// Mean over the batch of (r − p)²: the distillation term of (7), on probabilities `[rows]`.
 pub fn distillation(teacher: &Tensor, student: &Tensor) -> Result<Tensor> {
     (teacher - student)
         .and_then(|d| d.sqr())
         .and_then(|d| d.mean_all())
         .learn("compute the distillation loss")
+}
+
+/// Equation (7) without latency: (1 − λ1)·cross entropy + λ1·distillation of the logits `[rows]` of a batch. `teacher`
+/// holds r(x) for every row of the data set. Of a shard, it is what the rows add to that of the whole batch.
+pub fn taught(logits: &Tensor, batch: &Batch, teacher: &[f32], lambda1: f64) -> Result<Tensor> {
+    let soft: Vec<f32> = batch.index.iter().map(|&row| teacher[row as usize]).collect();
+    let soft = Tensor::new(soft, &Device::Cpu).learn("read the teacher's scores")?;
+    let ranking = ranking(logits, batch)?;
+    let chances = sigmoid(logits).learn("score a batch")?;
+    let distilled = match &batch.part {
+        None => distillation(&soft, &chances)?,
+        Some(part) => (soft - chances)
+            .and_then(|d| d.sqr()?.sum_all()? / part.row_total)
+            .learn("compute the distillation loss")?,
+    };
+    let sum = || (ranking * (1.0 - lambda1))? + (distilled * lambda1)?;
+    sum().learn("add losses")
 }
 
 #[cfg(test)]
@@ -94,12 +101,12 @@ mod tests {
         let losses = |batch: &Batch| {
             let own: Vec<f32> = batch.index.iter().map(|&row| logits[row as usize]).collect();
             let own = tensor(&own);
-            let losses = [ranking(&own, batch).unwrap(), taught(&scores, &own, batch).unwrap()];
-            losses.map(|loss| super::super::scalar(&loss).unwrap())
+            [0.0, 0.3, 1.0]
+                .map(|lambda1| super::super::scalar(&taught(&own, batch, &scores, lambda1).unwrap()).unwrap())
         };
         let whole = losses(&Batch::of(&data, &index));
         for size in [1, 2, 3, 10] {
-            let mut sums = [0.0; 2];
+            let mut sums = [0.0; 3];
             for rank in 0..size {
                 let of_shard = losses(&Batch::shard(&data, &index, Place { rank, size }));
                 sums.iter_mut().zip(of_shard).for_each(|(sum, loss)| *sum += loss);
@@ -114,5 +121,24 @@ mod tests {
     fn distillation_is_the_mean_squared_difference() {
         let loss = distillation(&tensor(&[0.2, 0.9]), &tensor(&[0.5, 0.5])).unwrap();
         assert!((super::super::scalar(&loss).unwrap() - (0.09 + 0.16) / 2.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_batch_without_weight_has_no_loss_and_no_gradient() {
+        let logits = candle_core::Var::from_tensor(&tensor(&[0.5, -2.0])).unwrap();
+        let loss = cross_entropy(&logits, &tensor(&[1.0, 0.0]), &tensor(&[0.0, 0.0])).unwrap();
+        assert_eq!(super::super::scalar(&loss).unwrap(), 0.0);
+        let gradients = loss.backward().unwrap();
+        assert_eq!(super::super::values(gradients.get(&logits).unwrap()).unwrap(), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn what_is_taught_weighs_labels_and_teacher() {
+        let batch =
+            Batch { index: vec![2, 0], labels: vec![1.0, 0.0], weights: vec![1.0, 1.0], ..Batch::default() };
+        // ln 2 each for the labels; 0.3² and 0.1² for r(x) of rows 2 and 0.
+        let loss = taught(&tensor(&[0.0, 0.0]), &batch, &[0.4, 9.0, 0.8], 0.25).unwrap();
+        let want = 0.75 * 2f64.ln() + 0.25 * (0.09 + 0.01) / 2.0;
+        assert!((super::super::scalar(&loss).unwrap() - want).abs() < 1e-6);
     }
 }

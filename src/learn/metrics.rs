@@ -4,9 +4,10 @@
 
 pub use crate::base::rank::auc;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The metrics that every trained model is reported with.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// Area under the ROC curve; absent when only one class is there.
     pub auc: Option<f64>,
@@ -14,15 +15,19 @@ pub struct Metrics {
     pub gauc: Option<f64>,
     /// Mean negative log likelihood, in nats.
     pub logloss: f64,
+    /// The same for every label that is evaluated beside the one that was trained on, by column.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_labels: BTreeMap<String, Metrics>,
 }
 
 impl Metrics {
-    /// All metrics of `scores`; `groups` holds the GAUC group of each row.
+    /// The metrics of `scores` for one label; `groups` holds the GAUC group of each row.
     pub fn of(scores: &[f32], labels: &[f32], groups: Option<&[u32]>) -> Self {
         Self {
             auc: auc(scores, labels),
             gauc: groups.and_then(|groups| gauc(scores, labels, groups)),
             logloss: logloss(scores, labels),
+            other_labels: BTreeMap::new(),
         }
     }
 }

@@ -4,13 +4,15 @@
 //! | --- | --- |
 //! | [`params`], [`optimizer`], [`row_adam`] | named seeded tensors; AdamW; Adam over the touched rows of a table |
 //! | [`ops`] | custom operations: where the time of training goes |
-//! | [`embedding`], [`mask`], [`mlp`], [`mixop`] | the pieces of both networks |
+//! | [`checkpoint`] | the state in the middle of a training, saved and gone on from |
+//! | [`embedding`], [`mask`], [`mlp`], [`mixop`], [`paths`] | the pieces of both networks, and what a step draws |
 //! | [`teacher`], [`supernet`], [`student`] | the three networks |
 //! | [`losses`], [`price_term`] | equations (1)–(8) as terms of a loss |
 //! | [`exchange`] | how several processes train as one |
 //! | [`train`], [`search`], [`derive`](mod@derive) | how they are trained, and the choice that comes out |
 //! | [`network`], [`metrics`] | a trained network as plain data; what it is worth |
 
+pub mod checkpoint;
 pub mod derive;
 pub mod embedding;
 pub mod exchange;
@@ -26,6 +28,7 @@ mod network_file;
 pub mod ops;
 pub mod optimizer;
 pub mod params;
+pub mod paths;
 pub mod price_term;
 #[cfg(test)]
 mod reference;

@@ -3,12 +3,18 @@
 //! candle-nn's version makes about ten temporary tensors per parameter and step; on a supernet of 13 million weights
 //! that costs more than some of the matrix products. This one updates weight and both moments in place.
 
-use super::Learn;
+use super::{
+    Learn,
+    checkpoint::{Part, State, Values},
+};
 use crate::base::Result;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Var, backprop::GradStore};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::sync::Mutex;
+use std::{
+    borrow::Cow,
+    sync::{Mutex, PoisonError},
+};
 
 /// First and second moment decay, and the term that keeps the quotient finite: the values of the Adam paper.
 pub(super) const BETA1: f32 = 0.9;
@@ -86,7 +92,35 @@ impl AdamW {
         }
         Ok(())
     }
+
+    /// Moments and step counts, for a checkpoint. A parameter's name there is its place in the order of adding.
+    pub fn state(&mut self) -> State<'_> {
+        let steps = self.entries.iter().map(|entry| entry.steps as u32).collect();
+        let mut state = vec![(STEPS.to_owned(), Values::Counts(Cow::Owned(steps)))];
+        for (i, entry) in self.entries.iter_mut().enumerate() {
+            let Moments { first, second } = entry.moments.get_mut().unwrap_or_else(PoisonError::into_inner);
+            state.push((format!("{i}.first"), Values::Numbers(first)));
+            state.push((format!("{i}.second"), Values::Numbers(second)));
+        }
+        state
+    }
+
+    /// Goes back to the moments and step counts of a checkpoint; the same parameters have been added.
+    pub fn resume(&mut self, from: &Part) -> Result<()> {
+        let steps = from.counts(STEPS, self.entries.len())?;
+        for (i, (entry, steps)) in self.entries.iter_mut().zip(steps).enumerate() {
+            let count = entry.var.elem_count();
+            let first = from.numbers(&format!("{i}.first"), count)?;
+            let second = from.numbers(&format!("{i}.second"), count)?;
+            entry.moments = Mutex::new(Moments { first, second });
+            entry.steps = steps as i32;
+        }
+        Ok(())
+    }
 }
+
+/// Name of the step counts in a checkpoint.
+const STEPS: &str = "steps";
 
 struct Update<'a> {
     moments: &'a Mutex<Moments>,

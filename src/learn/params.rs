@@ -4,7 +4,9 @@
 //! same seed and name give the same values, whatever else the model holds.
 
 use super::{
-    Learn, dimensions,
+    Learn,
+    checkpoint::{Part, State, Values},
+    dimensions,
     ops::dense::{Follow, dense},
 };
 use crate::base::{Error, Result, rng};
@@ -21,6 +23,13 @@ pub struct Params {
 /// A copy of all values, to go back to.
 #[derive(Debug, Clone)]
 pub struct Snapshot(BTreeMap<String, Tensor>);
+
+impl Snapshot {
+    /// All values, for a checkpoint.
+    pub fn state(&self) -> State<'static> {
+        self.0.iter().map(|(name, tensor)| (name.clone(), Values::Tensor(tensor.clone()))).collect()
+    }
+}
 
 impl Params {
     /// No tensors yet; initial values will come from `seed`.
@@ -94,6 +103,30 @@ impl Params {
             var.set(&snapshot.0[name]).learn("restore parameters")?;
         }
         Ok(())
+    }
+
+    /// All values, for a checkpoint.
+    pub fn state(&self) -> State<'static> {
+        self.iter().map(|(name, var)| (name.to_owned(), Values::Tensor(var.as_tensor().clone()))).collect()
+    }
+
+    /// Goes back to the values of a checkpoint.
+    pub fn resume(&self, from: &Part) -> Result<()> {
+        self.restore(&self.snapshot_of(from)?)
+    }
+
+    /// The values of a checkpoint as a copy to go back to.
+    pub fn snapshot_of(&self, from: &Part) -> Result<Snapshot> {
+        let tensors = self.iter().map(|(name, var)| {
+            let tensor = from.tensor(name, var.dims())?;
+            Ok((name.to_owned(), tensor.clone()))
+        });
+        tensors.collect::<Result<_>>().map(Snapshot)
+    }
+
+    /// Names and shapes: what tells one model from another.
+    pub fn shapes(&self) -> Vec<(&str, &[usize])> {
+        self.iter().map(|(name, var)| (name, var.dims())).collect()
     }
 
     /// Replaces one tensor's values: how fixtures and derived weights come in.

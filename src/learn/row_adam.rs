@@ -5,11 +5,13 @@
 
 use super::{
     Learn,
+    checkpoint::{self, Values},
     optimizer::{BETA1, BETA2, EPSILON},
 };
 use crate::base::Result;
 use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// The gradient of some rows of a table.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -85,6 +87,23 @@ impl RowAdam {
             moments: std::sync::Mutex::new((&mut self.first, &mut self.second)),
         };
         self.table.inplace_op1(&update).learn("update embeddings")
+    }
+
+    /// Moments and step count, for a checkpoint.
+    pub fn state(&self) -> [(&'static str, Values<'_>); 3] {
+        [
+            ("steps", Values::Counts(Cow::Owned(vec![self.steps as u32]))),
+            ("first", Values::Numbers(&self.first)),
+            ("second", Values::Numbers(&self.second)),
+        ]
+    }
+
+    /// Goes back to the state that a checkpoint holds under `name`.
+    pub fn resume(&mut self, from: &checkpoint::Part, name: &str) -> Result<()> {
+        self.steps = from.counts(&format!("{name}.steps"), 1)?[0] as i32;
+        self.first = from.numbers(&format!("{name}.first"), self.first.len())?;
+        self.second = from.numbers(&format!("{name}.second"), self.second.len())?;
+        Ok(())
     }
 }
 

@@ -137,6 +137,24 @@ fn end_temperature() -> f64 {
     0.1
 }
 
+/// Which operators of every Mixop a step of the search trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Paths {
+    /// The full mixture, equation (2).
+    All,
+    /// Some, drawn from p for every batch: cheaper steps, noisier gradients.
+    Sampled {
+        /// How many per Mixop.
+        #[serde(default = "two")]
+        count: usize,
+    },
+}
+
+fn two() -> usize {
+    2
+}
+
 /// Whether Loss2's gradient stops between the masked embeddings and Mixop 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -164,6 +182,8 @@ pub struct SearchSettings {
     pub learning_rate: f64,
     /// Decoupled weight decay of the supernet's weights.
     pub weight_decay: f64,
+    /// θ of every feature before the first step: the share of features that the first masks let through.
+    pub theta_start: f64,
     /// Step size of Adam for the logits of θ.
     pub theta_learning_rate: f64,
     /// Whether every θ moves at one speed or in proportion to its gradient. In proportion, noise moves little, and the
@@ -181,6 +201,8 @@ pub struct SearchSettings {
     pub lambda_ramp_epochs: f64,
     /// What Loss1 pays beside (4).
     pub price_first_layer: PriceFirstLayer,
+    /// Operators that a step trains.
+    pub paths: Paths,
     /// How θ learns through the draw.
     pub gate: Gate,
     /// Between the masked embeddings and Mixop 1.
@@ -196,6 +218,7 @@ impl Default for SearchSettings {
             held_out: 0.1,
             learning_rate: 1e-3,
             weight_decay: 0.0,
+            theta_start: 0.5,
             theta_learning_rate: 0.02,
             theta_scaling: Scaling::Each,
             alpha_learning_rate: 0.01,
@@ -204,6 +227,7 @@ impl Default for SearchSettings {
             lambda2: 0.01,
             lambda_ramp_epochs: 0.5,
             price_first_layer: PriceFirstLayer::Joint,
+            paths: Paths::All,
             gate: Gate::StraightThrough,
             gradient_block: GradientBlock::On,
         }
@@ -211,6 +235,14 @@ impl Default for SearchSettings {
 }
 
 impl SearchSettings {
+    /// The share of λ and λ2 that is paid once so many epochs after the warm-up have passed.
+    pub fn lambda_share(&self, epochs: f64) -> f64 {
+        match self.lambda_ramp_epochs {
+            0.0 => 1.0,
+            ramp => (epochs / ramp).min(1.0),
+        }
+    }
+
     /// The first setting outside its range.
     pub fn check(&self) -> Checked {
         check::at_least("epochs", self.epochs, 1)?;
@@ -218,12 +250,16 @@ impl SearchSettings {
         check::share_below_one("held_out", self.held_out)?;
         check::positive("learning_rate", self.learning_rate)?;
         check::not_negative("weight_decay", self.weight_decay)?;
+        check::inside("theta_start", self.theta_start)?;
         check::positive("theta_learning_rate", self.theta_learning_rate)?;
         check::positive("alpha_learning_rate", self.alpha_learning_rate)?;
         check::not_negative("lambda", self.lambda)?;
         check::share("lambda1", self.lambda1)?;
         check::not_negative("lambda2", self.lambda2)?;
         check::not_negative("lambda_ramp_epochs", self.lambda_ramp_epochs)?;
+        if let Paths::Sampled { count } = self.paths {
+            check::at_least("paths.count", count, 1)?;
+        }
         match self.gate {
             Gate::StraightThrough => Ok(()),
             Gate::Relaxed { start_temperature, end_temperature } => {
@@ -347,6 +383,15 @@ mod tests {
     }
 
     #[test]
+    fn latency_is_paid_in_full_after_the_ramp_and_not_before() {
+        let share = |ramp, epochs| {
+            SearchSettings { lambda_ramp_epochs: ramp, ..Default::default() }.lambda_share(epochs)
+        };
+        assert_eq!([0.0, 0.125, 0.5, 3.0].map(|epochs| share(0.5, epochs)), [0.0, 0.25, 1.0, 1.0]);
+        assert_eq!(share(0.0, 0.0), 1.0);
+    }
+
+    #[test]
     fn a_violation_names_its_key() {
         let dropped = TeacherSettings {
             train: TrainSettings { dropout: 1.0, ..Default::default() },
@@ -356,5 +401,9 @@ mod tests {
         let gate = Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.0 };
         let cold = SearchSettings { gate, ..Default::default() };
         assert_eq!(cold.check().unwrap_err().key, "gate.end_temperature");
+        for theta_start in [0.0, 1.0] {
+            let stuck = SearchSettings { theta_start, ..Default::default() };
+            assert_eq!(stuck.check().unwrap_err().key, "theta_start");
+        }
     }
 }

@@ -91,6 +91,10 @@ impl Trainable for Student<'_> {
         &self.bank
     }
 
+    fn generator(&mut self) -> &mut Generator {
+        &mut self.dropout_rng
+    }
+
     fn loss(&mut self, embedded: &Tensor, batch: &Batch) -> Result<Tensor> {
         let mut rng = self.dropout_rng.clone();
         let first_row = batch.part.as_ref().map_or(0, |part| part.first_row);
@@ -99,16 +103,9 @@ impl Trainable for Student<'_> {
         let mut mode = Mode::Train { dropout: self.settings.dropout, rng: &mut rng, first_row };
         let logits = self.logits(&embedded, &mut mode)?;
         self.dropout_rng = rng;
-        let ranking = losses::ranking(&logits, batch)?;
         match self.lesson {
-            Lesson::Labels => Ok(ranking),
-            Lesson::Distilled { teacher, lambda1 } => {
-                let chances = sigmoid(&logits).learn("score a batch")?;
-                let distilled = losses::taught(teacher, &chances, batch)?;
-                ((ranking * (1.0 - lambda1)).learn("add losses")?
-                    + (distilled * lambda1).learn("add losses")?)
-                .learn("add losses")
-            }
+            Lesson::Labels => losses::ranking(&logits, batch),
+            Lesson::Distilled { teacher, lambda1 } => losses::taught(&logits, batch, teacher, lambda1),
         }
     }
 

@@ -53,6 +53,11 @@ impl Supernet {
         self.alphas.iter().map(|alpha| softmax(alpha, 0).learn("compute operator probabilities")).collect()
     }
 
+    /// α of every Mixop.
+    pub fn alphas(&self) -> &[Tensor] {
+        &self.alphas
+    }
+
     /// Logits `[rows]` from the masked input `[rows, width]` under the given p of every Mixop.
     pub fn forward(&self, input: &Tensor, probabilities: &[Tensor]) -> Result<Tensor> {
         let mass = Tensor::ones(1, DType::F32, &Device::Cpu).learn("start the supernet")?;

@@ -151,6 +151,10 @@ impl Trainable for Teacher {
         &self.bank
     }
 
+    fn generator(&mut self) -> &mut Generator {
+        &mut self.dropout_rng
+    }
+
     fn loss(&mut self, embedded: &Tensor, batch: &Batch) -> Result<Tensor> {
         let mut embedded = embedded.clone();
         if self.settings.feature_dropout > 0.0 {

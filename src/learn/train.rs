@@ -2,17 +2,22 @@
 
 use super::{
     Learn,
+    checkpoint::{Contents, Keeper, Moment, State, Stored},
     embedding::{EMBEDDING, EmbeddingBank},
     exchange::{Alone, Exchange, merge_rows, same_everywhere, sum_gradients},
     metrics::Metrics,
     optimizer::{AdamW, Rates, Scaling},
-    params::Params,
+    params::{Params, Snapshot},
     row_adam::{RowAdam, RowGradient},
     scalar,
     settings::TrainSettings,
 };
 use crate::{
-    base::{Error, Result, progress::Progress},
+    base::{
+        Error, Result,
+        progress::{Pace, Progress},
+        rng::Generator,
+    },
     data::{
         batches,
         dataset::{Batch, Dataset, Split},
@@ -27,6 +32,8 @@ pub trait Trainable {
     fn params(&self) -> &Params;
     /// The embeddings that its input comes from.
     fn bank(&self) -> &EmbeddingBank;
+    /// Where the random draws of [`Trainable::loss`] come from.
+    fn generator(&mut self) -> &mut Generator;
     /// The loss of a batch from its embeddings `[rows, width]`, with gradient and dropout.
     fn loss(&mut self, embedded: &Tensor, batch: &Batch) -> Result<Tensor>;
     /// Click probabilities of a batch, without dropout.
@@ -73,45 +80,117 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Trains until the validation AUC has not risen for `patience` epochs, then goes back to the best epoch.
+/// Where a training stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Position {
+    /// The present epoch, from 1.
+    epoch: usize,
+    /// Batches of it that have been trained on.
+    batch: usize,
+    /// Sum of their losses.
+    sum: f64,
+    /// The epochs before it.
+    epochs: Vec<EpochReport>,
+    /// The best of them; 0 while there is none.
+    best_epoch: usize,
+}
+
+impl Position {
+    fn start() -> Self {
+        Self { epoch: 1, batch: 0, sum: 0.0, epochs: Vec::new(), best_epoch: 0 }
+    }
+}
+
+/// Trains until the validation AUC has not risen for `patience` epochs, then goes back to the best epoch. Goes on from
+/// what `keeper` has saved, and ends as if it had never been disturbed.
 pub fn fit(
     model: &mut dyn Trainable,
     rows: Rows,
     settings: &TrainSettings,
     seed: u64,
     progress: &dyn Progress,
+    keeper: &mut Keeper,
 ) -> Result<FitReport> {
     let mut optimizer = Optimizer::new(model, settings)?;
-    let mut epochs: Vec<EpochReport> = Vec::new();
-    let mut best = None;
-    let mut best_epoch = 0;
     let steps = rows.split.train.len().div_ceil(settings.batch_size) as u64;
     progress.stage("train", steps * settings.max_epochs as u64);
-    for epoch in 1..=settings.max_epochs {
-        let (mut sum, mut count) = (0.0, 0u64);
-        for index in batches::epoch_batches(&rows.split.train, settings.batch_size, seed, epoch) {
+    let training = ("fit", settings, seed, rows.data.rows(), rows.split.train.len(), model.params().shapes());
+    let (mut at, mut best) = match keeper.begin_together(rows.ranks, &training, progress)? {
+        Some(stored) => resume(&stored, model, &mut optimizer)?,
+        None => (Position::start(), None),
+    };
+    while at.epoch <= settings.max_epochs {
+        let batches = batches::epoch_batches(&rows.split.train, settings.batch_size, seed, at.epoch);
+        for index in batches.skip(at.batch) {
             let batch = Batch::shard(rows.data, &index, rows.ranks.place());
-            sum += finite(optimizer.step(model, &batch, rows.ranks)?, epoch)?;
-            count += 1;
-            progress.advance((epoch as u64 - 1) * steps + count, &format!("loss {:.4}", sum / count as f64));
+            let loss = finite(optimizer.step(model, &batch, rows.ranks)?, at.epoch)?;
+            at.sum += loss;
+            at.batch += 1;
+            let done = (at.epoch as u64 - 1) * steps + at.batch as u64;
+            progress.record(Pace::EveryStep, "loss", done, loss);
+            let auc = note_auc(at.epochs.last().and_then(|epoch| epoch.metrics.auc));
+            progress.advance(done, &format!("loss {:.4}{auc}", at.sum / at.batch as f64));
+            keeper.keep(Moment::Step, || contents(done, &at, model, &mut optimizer, best.as_ref()))?;
         }
         same_everywhere(rows.ranks, model.params())?;
         let scores = score_together(model, rows, &rows.split.valid)?;
         let metrics = metrics_of(&scores, rows.data, &rows.split.valid);
-        let better = epochs.iter().all(|e| e.metrics.auc < metrics.auc);
-        epochs.push(EpochReport { epoch, loss: sum / count.max(1) as f64, metrics });
+        defined(&metrics, &scores, at.epoch)?;
+        record_metrics(&metrics, at.epoch as u64 * steps, progress);
+        progress.record(Pace::Seldom, "learning_rate", at.epoch as u64 * steps, settings.learning_rate);
+        let better = at.epochs.iter().all(|e| e.metrics.auc < metrics.auc);
+        at.epochs.push(EpochReport { epoch: at.epoch, loss: at.sum / at.batch.max(1) as f64, metrics });
         if better {
             best = Some(model.params().snapshot()?);
-            best_epoch = epoch;
-        } else if epoch - best_epoch >= settings.patience {
+            at.best_epoch = at.epoch;
+        } else if at.epoch - at.best_epoch >= settings.patience {
             break;
         }
+        at = Position { epoch: at.epoch + 1, batch: 0, sum: 0.0, ..at };
+        let done = (at.epoch as u64 - 1) * steps;
+        keeper.keep(Moment::EpochEnd, || contents(done, &at, model, &mut optimizer, best.as_ref()))?;
     }
     if let Some(best) = best {
         model.params().restore(&best)?;
     }
-    let metrics = epochs[best_epoch.max(1) - 1].metrics;
-    Ok(FitReport { best_epoch, metrics, epochs })
+    let metrics = at.epochs[at.best_epoch.max(1) - 1].metrics.clone();
+    Ok(FitReport { best_epoch: at.best_epoch, metrics, epochs: at.epochs })
+}
+
+/// Everything that the rest of a training depends on.
+fn contents<'s>(
+    steps: u64,
+    at: &Position,
+    model: &'s mut dyn Trainable,
+    optimizer: &'s mut Optimizer,
+    best: Option<&Snapshot>,
+) -> Contents<'s> {
+    let [dense, tables] = optimizer.states();
+    let contents = Contents::at(steps, &(at, model.generator()))
+        .with("parameters", model.params().state())
+        .with(DENSE, dense)
+        .with(TABLES, tables);
+    match best {
+        Some(best) => contents.with("best", best.state()),
+        None => contents,
+    }
+}
+
+/// Goes back to what [`contents`] gave.
+fn resume(
+    stored: &Stored,
+    model: &mut dyn Trainable,
+    optimizer: &mut Optimizer,
+) -> Result<(Position, Option<Snapshot>)> {
+    let (at, generator): (Position, Generator) = stored.position()?;
+    *model.generator() = generator;
+    model.params().resume(&stored.part("parameters"))?;
+    optimizer.resume(stored)?;
+    let best = match at.best_epoch {
+        0 => None,
+        _ => Some(model.params().snapshot_of(&stored.part("best"))?),
+    };
+    Ok((at, best))
 }
 
 /// AdamW over the dense parameters, and row by row over the embedding tables.
@@ -163,6 +242,41 @@ impl Optimizer {
         }
         Ok(loss)
     }
+
+    /// Moments and step counts of the dense parameters and of the tables, for a checkpoint.
+    fn states(&mut self) -> [State<'_>; 2] {
+        let mut tables = State::new();
+        for (i, table) in self.tables.iter().enumerate() {
+            tables.extend(table.state().map(|(name, values)| (format!("{i}.{name}"), values)));
+        }
+        [self.dense.state(), tables]
+    }
+
+    /// Goes back to the state in a checkpoint.
+    fn resume(&mut self, stored: &Stored) -> Result<()> {
+        self.dense.resume(&stored.part(DENSE))?;
+        let tables = stored.part(TABLES);
+        self.tables.iter_mut().enumerate().try_for_each(|(i, table)| table.resume(&tables, &i.to_string()))
+    }
+}
+
+/// Names of the optimizer's parts in a checkpoint.
+const DENSE: &str = "optimizer";
+const TABLES: &str = "tables";
+
+/// What a status line says of the last validation.
+pub(super) fn note_auc(auc: Option<f64>) -> String {
+    auc.map(|auc| format!(" AUC {auc:.4}")).unwrap_or_default()
+}
+
+/// Metrics on the validation rows as points of curves.
+pub(super) fn record_metrics(metrics: &Metrics, step: u64, progress: &dyn Progress) {
+    let named = [("auc", metrics.auc), ("gauc", metrics.gauc), ("logloss", Some(metrics.logloss))];
+    for (name, value) in named {
+        if let Some(value) = value {
+            progress.record(Pace::Seldom, &format!("validation/{name}"), step, value);
+        }
+    }
 }
 
 /// `loss`, or an error when training has diverged.
@@ -174,6 +288,24 @@ pub(super) fn finite(loss: f64, epoch: usize) -> Result<f64> {
         format!("the loss became {loss} in epoch {epoch}"),
         "lower the learning rate, or look for absurd values with `autofas-bench data inspect`",
     ))
+}
+
+/// An error when there is no AUC to steer by.
+fn defined(metrics: &Metrics, scores: &[f32], epoch: usize) -> Result<()> {
+    if metrics.auc.is_some() {
+        return Ok(());
+    }
+    Err(if scores.iter().any(|score| score.is_nan()) {
+        Error::usage(
+            format!("scores are not numbers in epoch {epoch}"),
+            "lower the learning rate, or look for absurd values with `autofas-bench data inspect`",
+        )
+    } else {
+        Error::usage(
+            "all validation rows have the same label, so no AUC can tell which epoch is best",
+            "let the split leave rows of both labels for validation",
+        )
+    })
 }
 
 /// Scores of the given rows, in their order.
@@ -194,18 +326,22 @@ pub(super) fn score_shares(
 ) -> Result<Vec<f32>> {
     let share = ranks.place().share(rows.len());
     let mut scores = Vec::with_capacity(share.len());
-    for index in rows[share].chunks(4096) {
+    for index in batches::chunks(&rows[share]) {
         scores.extend(score(index)?);
     }
     Ok(ranks.gather_floats(scores))
 }
 
-/// AUC, GAUC and logloss of scores for the given rows.
+/// Metrics of scores for the given rows, of the label that is trained on and of the other ones.
 pub fn metrics_of(scores: &[f32], data: &Dataset, rows: &[u32]) -> Metrics {
-    let labels: Vec<f32> = rows.iter().map(|&row| data.labels[row as usize]).collect();
     let groups: Option<Vec<u32>> =
         data.groups.as_ref().map(|groups| rows.iter().map(|&row| groups[row as usize]).collect());
-    Metrics::of(scores, &labels, groups.as_deref())
+    let of = |labels: &[f32]| {
+        let labels: Vec<f32> = rows.iter().map(|&row| labels[row as usize]).collect();
+        Metrics::of(scores, &labels, groups.as_deref())
+    };
+    let other_labels = data.other_labels.iter().map(|(name, labels)| (name.clone(), of(labels))).collect();
+    Metrics { other_labels, ..of(&data.labels) }
 }
 
 #[cfg(test)]

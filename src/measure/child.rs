@@ -1,12 +1,16 @@
 //! One child process per measurement, so that threads, arenas and caches of one engine do not touch another's. Only one
 //! child of this process runs at a time.
+//!
+//! A child does not outlive its parent: its standard input is a pipe that the system closes when the parent ends,
+//! however it ends, and with [`TIED`] the child ends then too.
 
 use super::{
+    environment,
     job::{Job, ReplayJob, ServiceResult},
     measurement::Measurement,
     service::ServiceJob,
 };
-use crate::base::{Error, Result, fsio};
+use crate::base::{Error, Result, fsio, stop::Stop};
 use serde::de::DeserializeOwned;
 use std::{
     fs::File,
@@ -18,6 +22,8 @@ use std::{
 
 /// The hidden verb of the command line that runs [`run_job`](super::job::run_job).
 pub const VERB: &str = "engine-child";
+/// Its option to end when its standard input is closed.
+pub const TIED: &str = "--tied";
 
 /// Lines of a failed child's messages that are passed on.
 const LAST_LINES: usize = 12;
@@ -31,13 +37,20 @@ pub struct Launcher {
     pub program: PathBuf,
     /// A child that runs longer is ended.
     pub timeout: Duration,
+    /// A child that is running when somebody asks to stop is ended.
+    pub stop: Stop,
+}
+
+/// How a child came to its end.
+enum End {
+    Exited(ExitStatus),
+    OutOfTime,
 }
 
 impl Launcher {
     /// This very program, with an hour of time.
-    pub fn this_program() -> Result<Self> {
-        let program = std::env::current_exe().map_err(|e| Error::io("the running program", "find", e))?;
-        Ok(Self { program, timeout: Duration::from_secs(3600) })
+    pub fn this_program(stop: &Stop) -> Result<Self> {
+        Ok(Self { program: environment::program()?, timeout: Duration::from_secs(3600), stop: stop.clone() })
     }
 
     /// Replays a trace in a child process: one measurement per model.
@@ -64,42 +77,61 @@ impl Launcher {
             .arg(file("job.json"))
             .arg("--out")
             .arg(file("result.json"))
-            .stdin(Stdio::null())
+            .arg(TIED)
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(messages)
             .spawn()
             .map_err(|e| Error::io(&self.program, "start", e))?;
-        let failed = |status: String| {
+        let failed = |status: String, code| {
             Err(Error::Child {
                 engine: job.engine().to_string(),
                 status,
+                code,
                 stderr: last_lines(&file("stderr")),
             })
         };
         match self.wait(&mut child)? {
-            None => failed(format!("no result within {} s", self.timeout.as_secs_f64())),
-            Some(status) if !status.success() => failed(status.to_string()),
-            Some(_) if !file("result.json").exists() => failed("success, but without a result".to_owned()),
-            Some(_) => fsio::read_json(&file("result.json")),
+            End::OutOfTime => failed(format!("no result within {} s", self.timeout.as_secs_f64()), None),
+            End::Exited(status) if !status.success() => {
+                self.check_stop(status)?;
+                failed(status.to_string(), status.code())
+            }
+            End::Exited(_) if !file("result.json").exists() => {
+                failed("success, but without a result".to_owned(), None)
+            }
+            End::Exited(_) => fsio::read_json(&file("result.json")),
         }
     }
 
-    /// Waits for the child; ends it when its time is over.
-    fn wait(&self, child: &mut Child) -> Result<Option<ExitStatus>> {
+    /// Waits for the child; ends it when its time is over or somebody has asked to stop.
+    fn wait(&self, child: &mut Child) -> Result<End> {
         let lost = |e| Error::io(&self.program, "wait for", e);
         let begun = Instant::now();
         loop {
             if let Some(status) = child.try_wait().map_err(lost)? {
-                return Ok(Some(status));
+                return Ok(End::Exited(status));
             }
-            if begun.elapsed() > self.timeout {
+            let out_of_time = begun.elapsed() > self.timeout;
+            if out_of_time || self.stop.requested() {
                 // It may have ended by itself meanwhile, which is as good.
                 let _ = child.kill();
                 child.wait().map_err(lost)?;
-                return Ok(None);
+                self.stop.check()?;
+                return Ok(End::OutOfTime);
             }
             std::thread::sleep(POLL);
         }
+    }
+
+    /// Fails when the child was ended by a request to stop: a terminal sends its signals to parent and child alike, and
+    /// the child's end may be seen before the parent's own signal.
+    fn check_stop(&self, status: ExitStatus) -> Result<()> {
+        #[cfg(unix)]
+        if std::os::unix::process::ExitStatusExt::signal(&status).is_some() && !self.stop.requested() {
+            std::thread::sleep(POLL);
+        }
+        self.stop.check()
     }
 }
 
@@ -118,7 +150,10 @@ mod tests {
     use super::*;
     use crate::{
         base::names::{EngineName, Provider},
-        measure::{engine::SessionOptions, service::Effort},
+        measure::{
+            engine::SessionOptions,
+            service::{Effort, Requests},
+        },
     };
     use std::os::unix::fs::PermissionsExt;
 
@@ -128,6 +163,7 @@ mod tests {
             options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
             models: Vec::new(),
             candidates: vec![10],
+            requests: Requests::Random,
             effort: Effort::default(),
             seed: 1,
         }
@@ -139,7 +175,7 @@ mod tests {
         let program = folder.path().join("program");
         std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-        Launcher { program, timeout }.service(job())
+        Launcher { program, timeout, stop: Stop::never() }.service(job())
     }
 
     const LONG: Duration = Duration::from_secs(60);
@@ -147,8 +183,8 @@ mod tests {
     #[test]
     fn a_failing_child_is_an_error_with_engine_status_and_last_words() {
         let error = run("for i in $(seq 100); do echo \"line $i\" >&2; done; exit 3", LONG).unwrap_err();
-        let Error::Child { engine, status, stderr } = error else { panic!("{error}") };
-        assert_eq!(engine, "tract");
+        let Error::Child { engine, status, code, stderr } = error else { panic!("{error}") };
+        assert_eq!((engine.as_str(), code), ("tract", Some(3)));
         assert!(status.contains('3'), "{status}");
         assert!(stderr.ends_with("line 100") && !stderr.contains("line 88\n"), "{stderr}");
     }
@@ -163,7 +199,8 @@ mod tests {
             let error = run(script, timeout).unwrap_err();
             assert!(matches!(&error, Error::Child { .. }) && error.to_string().contains(expected), "{error}");
         }
-        let nowhere = Launcher { program: "/nowhere/at-all".into(), timeout: LONG }.service(job());
+        let launcher = Launcher { program: "/nowhere/at-all".into(), timeout: LONG, stop: Stop::never() };
+        let nowhere = launcher.service(job());
         assert!(nowhere.unwrap_err().to_string().contains("/nowhere/at-all"));
     }
 

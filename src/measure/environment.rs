@@ -1,13 +1,17 @@
 //! On what something was measured: processor, cores given to this process, memory, kernel, program.
 
-use crate::base::{Result, hash};
+use crate::base::{Error, Result, hash};
 use serde::{Deserialize, Serialize};
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// The machine and the program of a measurement. What the system does not tell is absent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
-    /// Short hash of processor model, cores and operating system: the host in a latency table's key.
+    /// Short hash of processor model and instruction sets, cores and operating system: the host in a latency table's key.
     pub host: String,
     /// The processor's own name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,30 +38,33 @@ pub struct Environment {
 impl Environment {
     /// Looks at the machine. Fails only when the running program cannot be read.
     pub fn current() -> Result<Self> {
-        let program = std::env::current_exe()
-            .map_err(|e| crate::base::Error::io("/proc/self/exe", "find", e))
-            .and_then(|path| hash::sha256_file(&path))?;
-        let cpu = keyed(Path::new("/proc/cpuinfo"), "model name");
-        let cores = cores();
         let os = std::env::consts::OS.to_owned();
         Ok(Self {
-            host: fingerprint(cpu.as_deref(), cores, &os),
-            cpu,
-            cores,
-            memory_bytes: keyed(Path::new("/proc/meminfo"), "MemTotal").and_then(|text| kibibytes(&text)),
+            host: host(),
+            cpu: keyed(CPUINFO, "model name"),
+            cores: cores(),
+            memory_bytes: keyed("/proc/meminfo", "MemTotal").and_then(|text| kibibytes(&text)),
             os,
-            kernel: line(Path::new("/proc/sys/kernel/osrelease")),
-            governor: line(Path::new("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+            kernel: line("/proc/sys/kernel/osrelease"),
+            governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
-            program_sha256: program,
+            program_sha256: hash::sha256_file(&program()?)?,
         })
     }
 }
 
 /// The host's name in latency tables, without the cost of a whole [`Environment`].
 pub fn host() -> String {
-    let cpu = keyed(Path::new("/proc/cpuinfo"), "model name");
-    fingerprint(cpu.as_deref(), cores(), std::env::consts::OS)
+    let cpuinfo = fs::read_to_string(CPUINFO).unwrap_or_default();
+    fingerprint(&cpuinfo, cores(), std::env::consts::OS)
+}
+
+/// The running program's file: on Linux the very file that runs, whatever was built or put in its place since.
+pub fn program() -> Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok("/proc/self/exe".into());
+    }
+    std::env::current_exe().map_err(|e| Error::io("the running program", "find", e))
 }
 
 /// Cores that affinity and control group leave to this process.
@@ -65,17 +72,47 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn fingerprint(cpu: Option<&str>, cores: usize, os: &str) -> String {
-    let text = format!("{}\n{cores}\n{os}\n{}", cpu.unwrap_or("unknown"), std::env::consts::ARCH);
+const CPUINFO: &str = "/proc/cpuinfo";
+
+/// What tells processors apart, on x86 and on ARM. Names alone do not: an "AMD EPYC" may have AVX-512 or not.
+const CPU_KEYS: [&str; 10] = [
+    "vendor_id",
+    "model name",
+    "cpu family",
+    "model",
+    "stepping",
+    "flags",
+    "CPU implementer",
+    "CPU variant",
+    "CPU part",
+    "Features",
+];
+
+fn fingerprint(cpuinfo: &str, cores: usize, os: &str) -> String {
+    // A set, because processors of one machine repeat each other, and those of two kinds stand in any order.
+    let lines: BTreeSet<String> = cpuinfo
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(key, _)| CPU_KEYS.contains(&key.trim()))
+        .map(|(key, value)| {
+            let mut words: Vec<&str> = value.split_whitespace().collect();
+            if ["flags", "Features"].contains(&key.trim()) {
+                words.sort_unstable();
+            }
+            format!("{}: {}", key.trim(), words.join(" "))
+        })
+        .collect();
+    let cpu = Vec::from_iter(lines).join("\n");
+    let text = format!("{cpu}\n{cores}\n{os}\n{}", std::env::consts::ARCH);
     hash::sha256(text.as_bytes())[..12].to_owned()
 }
 
-fn line(path: &Path) -> Option<String> {
+fn line(path: &str) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// The value of the first `key: value` line.
-fn keyed(path: &Path, key: &str) -> Option<String> {
+fn keyed(path: impl AsRef<Path>, key: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     text.lines()
         .filter_map(|line| line.split_once(':'))
@@ -91,18 +128,35 @@ fn kibibytes(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
+    /// A processor as Linux describes it.
+    fn x86(model: u32, flags: &str) -> String {
+        format!(
+            "processor\t: 0\nmodel name\t: AMD EPYC\nmodel\t\t: {model}\ncpu MHz\t\t: 2400.1\nflags\t\t: {flags}\n"
+        )
+    }
+
     #[test]
     fn the_fingerprint_changes_with_every_part_of_the_host() {
-        let base = fingerprint(Some("cpu"), 2, "linux");
-        assert_eq!(base, fingerprint(Some("cpu"), 2, "linux"));
+        let base = fingerprint(&x86(1, "avx2 fma"), 2, "linux");
+        let arm = |part: &str| format!("CPU implementer : 0x41\nCPU part : {part}\nFeatures : asimd sve\n");
         for other in [
-            fingerprint(Some("cpv"), 2, "linux"),
-            fingerprint(Some("cpu"), 3, "linux"),
-            fingerprint(Some("cpu"), 2, "macos"),
-            fingerprint(None, 2, "linux"),
+            fingerprint(&x86(1, "avx2 avx512f fma"), 2, "linux"),
+            fingerprint(&x86(17, "avx2 fma"), 2, "linux"),
+            fingerprint(&x86(1, "avx2 fma"), 3, "linux"),
+            fingerprint(&x86(1, "avx2 fma"), 2, "macos"),
+            fingerprint("", 2, "linux"),
         ] {
             assert_ne!(base, other);
         }
+        assert_ne!(fingerprint(&arm("0xd0c"), 2, "linux"), fingerprint(&arm("0xd40"), 2, "linux"));
+    }
+
+    #[test]
+    fn the_fingerprint_is_the_same_for_the_same_processors_at_any_moment() {
+        let one = x86(1, "avx2 fma");
+        let moved = one.replace("2400.1", "1200.7").replace("avx2 fma", "fma avx2");
+        assert_eq!(fingerprint(&one, 2, "linux"), fingerprint(&moved, 2, "linux"));
+        assert_eq!(fingerprint(&one, 2, "linux"), fingerprint(&format!("{one}\n{one}"), 2, "linux"));
     }
 
     #[test]

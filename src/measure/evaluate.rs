@@ -5,10 +5,10 @@ use super::{
     engine::{Engine, Session, SessionOptions},
 };
 use crate::{
-    base::{Error, Result, names::EngineName},
+    base::{Error, Result, error::Place, names::EngineName},
     data::dataset::Dataset,
     export,
-    learn::metrics::{auc, gauc, logloss},
+    learn::{metrics::Metrics, train::metrics_of},
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -24,20 +24,19 @@ pub struct Evaluation {
     pub engine_version: String,
     /// Rows that were scored.
     pub rows: usize,
-    /// Area under the ROC curve; absent when all labels are equal.
-    pub auc: Option<f64>,
-    /// AUC within groups; absent without groups that hold both labels.
-    pub gauc: Option<f64>,
-    /// Mean binary cross-entropy.
-    pub logloss: f64,
+    /// AUC, GAUC and logloss, of the other labels as well.
+    #[serde(flatten)]
+    pub metrics: Metrics,
 }
 
-/// Scores `rows` of `data` with the model and compares them with the labels.
+/// Scores `rows` of `data` with the model and compares them with the labels. `encoder_hash` is that of the encoders that
+/// `data` was encoded with: a model that was trained with others would read its ids as other values.
 pub fn evaluate(
     engine: &dyn Engine,
     model: &Path,
     options: &SessionOptions,
     data: &Dataset,
+    encoder_hash: &str,
     rows: &[u32],
 ) -> Result<Evaluation> {
     if rows.is_empty() {
@@ -46,23 +45,24 @@ pub fn evaluate(
             "choose days or a share that hold rows",
         ));
     }
-    let (signature, _) = export::read_signature(model)?;
+    let (signature, metadata) = export::read_signature(model)?;
+    if metadata.encoder_hash != encoder_hash {
+        return Err(Error::input(
+            model,
+            Place::whole(),
+            "the model was trained with other encoders than those of the data",
+            "give the encoders of the model's run with --encoders",
+        ));
+    }
     let assembler = Assembler::by_row(&signature, data)?;
     let mut session = engine.load(model, options)?;
     let scores = score_rows(session.as_mut(), &assembler, data, rows)?;
-    let labels: Vec<_> = rows.iter().map(|&row| data.labels[row as usize]).collect();
-    let by_group = data.groups.as_ref().and_then(|groups| {
-        let groups: Vec<_> = rows.iter().map(|&row| groups[row as usize]).collect();
-        gauc(&scores, &labels, &groups)
-    });
     Ok(Evaluation {
         schema_version: 1,
         engine: engine.name(),
         engine_version: engine.version(),
         rows: rows.len(),
-        auc: auc(&scores, &labels),
-        gauc: by_group,
-        logloss: logloss(&scores, &labels),
+        metrics: metrics_of(&scores, data, rows),
     })
 }
 

@@ -17,7 +17,7 @@ use crate::base::names::{EngineName, Layout, Provider};
 use serde::{Deserialize, Serialize};
 
 /// Version of the replay results that this program writes.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 const LAG_FLOOR_US: f64 = 50.0;
 const LAG_SHARE: f64 = 0.05;
@@ -35,6 +35,8 @@ pub struct Setup {
     pub layout: Layout,
     /// Intra-op threads of every session.
     pub threads: usize,
+    /// Candidate count that sessions were made for; absent when requests of the trace differ in it.
+    pub candidates_hint: Option<usize>,
     /// Sessions, one thread each.
     pub workers: usize,
     /// Open or closed loop.
@@ -55,8 +57,10 @@ pub struct Provenance {
     pub trace: String,
     /// SHA-256 of the trace.
     pub trace_sha256: String,
-    /// Hash of the data that both belong to.
-    pub data_hash: String,
+    /// Hash of the encoders that model and trace belong to.
+    pub encoder_hash: String,
+    /// Hash of the encoded rows that values were taken from.
+    pub rows_hash: String,
     /// The arrivals in words.
     pub arrivals: String,
     /// What the trace says about itself: stand-ins, clamped counts.
@@ -194,6 +198,7 @@ pub(crate) mod examples {
             provider: Provider::Cpu,
             layout: Layout::UserOnce,
             threads: 1,
+            candidates_hint: None,
             workers,
             mode: Loop::Open,
             pacing: Pacing::Speed { factor: 1.0 },

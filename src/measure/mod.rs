@@ -13,4 +13,5 @@ pub mod probe;
 pub mod prove;
 pub mod replay;
 pub mod service;
+pub mod traced;
 pub mod workload;

@@ -3,9 +3,10 @@
 
 use super::{
     child::Launcher,
-    engine::SessionOptions,
+    engine::{self, SessionOptions},
+    environment,
     job::ServiceResult,
-    service::{Effort, ServiceJob, ServiceModel},
+    service::{Effort, Requests, ServiceJob, ServiceModel},
 };
 use crate::{
     base::{
@@ -58,9 +59,12 @@ pub struct ServiceSettings {
 pub struct Probed {
     /// The circumstances.
     pub context: TableContext,
-    /// Candidate count and value, by candidate count in the plan's order.
+    /// Candidate count and value.
     pub entries: Vec<(usize, TableEntry)>,
 }
+
+/// Weights of probes that lie on the disk, and in the memory of a measuring process, at once.
+const GROUP_BYTES: usize = 512 << 20;
 
 impl ProbePlan {
     /// The plan for a space whose features have tables of about `cardinality` rows.
@@ -99,19 +103,57 @@ impl ProbePlan {
         Ok(Self { operations, candidates: candidates.to_vec(), layout, embedding_width, cardinality })
     }
 
-    /// Measures the plan in a child process.
+    /// Measures the plan in child processes: as many layers at a time as the disk and the memory of a small machine hold.
     pub fn run(&self, launcher: &Launcher, settings: &ServiceSettings) -> Result<Probed> {
+        let mut groups = self.groups().into_iter();
+        let mut probed = self.run_group(groups.next().unwrap_or_default(), launcher, settings)?;
+        for group in groups {
+            probed.entries.extend(self.run_group(group, launcher, settings)?.entries);
+        }
+        Ok(probed)
+    }
+
+    /// The operations in their order, cut so that the models of a group stay below [`GROUP_BYTES`] together.
+    fn groups(&self) -> Vec<&[Operation]> {
+        let (mut groups, mut begin, mut bytes) = (Vec::new(), 0, 0);
+        for (at, &operation) in self.operations.iter().enumerate() {
+            let size = self.model_bytes(operation);
+            if at > begin && bytes + size > GROUP_BYTES {
+                groups.push(&self.operations[begin..at]);
+                (begin, bytes) = (at, 0);
+            }
+            bytes += size;
+        }
+        groups.push(&self.operations[begin..]);
+        groups
+    }
+
+    /// Size of a probe's weights.
+    fn model_bytes(&self, operation: Operation) -> usize {
+        let numbers = match operation {
+            Operation::Layer { from, to } => from * to,
+            Operation::First { user, item, to } => (user + item) * (self.cardinality + to),
+        };
+        numbers * size_of::<f32>()
+    }
+
+    fn run_group(
+        &self,
+        operations: &[Operation],
+        launcher: &Launcher,
+        settings: &ServiceSettings,
+    ) -> Result<Probed> {
         let folder =
             tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
-        let mut models = Vec::with_capacity(self.operations.len());
-        for (i, &operation) in self.operations.iter().enumerate() {
+        let mut models = Vec::with_capacity(operations.len());
+        for (i, &operation) in operations.iter().enumerate() {
             let model = self.model(operation)?;
             let path = folder.path().join(format!("{i}.onnx"));
             model.write(&path)?;
             models.push(ServiceModel { name: operation.to_string(), path, signature: model.signature });
         }
-        let result = launcher.service(settings.job(models, &self.candidates))?;
-        self.probed(settings, result)
+        let result = launcher.service(settings.job(models, &self.candidates, Requests::Random))?;
+        self.probed(operations, settings, result)
     }
 
     fn model(&self, operation: Operation) -> Result<OnnxModel> {
@@ -130,16 +172,20 @@ impl ProbePlan {
     }
 
     /// Joins the samples, which come per candidate count in the order of the models, with their operations.
-    fn probed(&self, settings: &ServiceSettings, result: ServiceResult) -> Result<Probed> {
-        let expected = self.candidates.len() * self.operations.len();
+    fn probed(
+        &self,
+        operations: &[Operation],
+        settings: &ServiceSettings,
+        result: ServiceResult,
+    ) -> Result<Probed> {
+        let expected = self.candidates.len() * operations.len();
         if result.samples.len() != expected {
             return Err(Error::usage(
                 format!("the measuring process gave {} samples instead of {expected}", result.samples.len()),
                 "run the same version of the program as parent and child",
             ));
         }
-        let operations = self.operations.iter().cycle();
-        let entries = operations.zip(&result.samples).map(|(&operation, sample)| {
+        let entries = operations.iter().cycle().zip(&result.samples).map(|(&operation, sample)| {
             let (samples, mean_ms, noise_pct) = (sample.runs as u64, sample.mean_ms, sample.noise_pct);
             (sample.candidates, TableEntry { operation, samples, mean_ms, noise_pct })
         });
@@ -148,6 +194,11 @@ impl ProbePlan {
 }
 
 impl Probed {
+    /// Layers that stayed noisier than `max_noise_pct`: their values stand in the table with their noise.
+    pub fn noisy(&self, max_noise_pct: f64) -> usize {
+        self.entries.iter().filter(|(_, entry)| entry.noise_pct > max_noise_pct).count()
+    }
+
     /// Writes every value into `table`, over older ones of the same operation.
     pub fn insert_into(&self, table: &mut LatencyTable) -> Result<()> {
         self.entries
@@ -157,16 +208,30 @@ impl Probed {
 }
 
 impl ServiceSettings {
-    fn job(&self, models: Vec<ServiceModel>, candidates: &[usize]) -> ServiceJob {
+    fn job(&self, models: Vec<ServiceModel>, candidates: &[usize], requests: Requests) -> ServiceJob {
         ServiceJob {
             engine: self.engine,
             options: self.options.clone(),
             models,
             candidates: candidates.to_vec(),
+            requests,
             effort: self.effort,
             seed: self.seed,
         }
     }
+}
+
+/// The circumstances that this program's measurements on this machine will have.
+pub fn context_here(settings: &ServiceSettings, layout: Layout) -> Result<TableContext> {
+    Ok(TableContext {
+        engine: settings.engine,
+        engine_version: engine::engine(settings.engine)?.version(),
+        provider: settings.options.provider,
+        layout,
+        precision: Precision::Fp32,
+        threads: settings.options.threads,
+        host: environment::host(),
+    })
 }
 
 /// The circumstances of a result: what its values are filed under in a latency table.
@@ -182,19 +247,34 @@ pub fn context(settings: &ServiceSettings, layout: Layout, result: &ServiceResul
     }
 }
 
-/// Service times of whole exported networks, (name, ONNX file) each, measured as the probes are.
+/// Runs the smallest layer in a measuring process, so that an engine, a provider or a number of threads that this
+/// machine does not have shows at once and not after hours of work.
+pub fn trial(launcher: &Launcher, engine: EngineName, options: &SessionOptions) -> Result<()> {
+    let folder = tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
+    let path = folder.path().join("trial.onnx");
+    let model = probe::layer(1, 1)?;
+    model.write(&path)?;
+    let models = vec![ServiceModel { name: "trial".to_owned(), path, signature: model.signature }];
+    let effort =
+        Effort { passes: 2, block_ms: 0.0, min_runs: 1, max_runs: 1, repeats: 0, ..Effort::default() };
+    let settings = ServiceSettings { engine, options: options.clone(), effort, seed: 0 };
+    launcher.service(settings.job(models, &[1], Requests::Random)).map(|_| ())
+}
+
+/// Service times of whole exported networks, (name, ONNX file) each, measured as the probes are but asked `requests`.
 pub fn measure_networks(
     launcher: &Launcher,
     settings: &ServiceSettings,
     networks: &[(String, PathBuf)],
     candidates: &[usize],
+    requests: Requests,
 ) -> Result<ServiceResult> {
     let model = |(name, path): &(String, PathBuf)| -> Result<ServiceModel> {
         let (signature, _) = export::read_signature(path)?;
         Ok(ServiceModel { name: name.clone(), path: absolute(path)?, signature })
     };
     let models = networks.iter().map(model).collect::<Result<_>>()?;
-    launcher.service(settings.job(models, candidates))
+    launcher.service(settings.job(models, candidates, requests))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {
@@ -207,10 +287,7 @@ fn skippable(space: &SearchSpace, mut range: std::ops::Range<usize>) -> bool {
 }
 
 fn widths(operators: &[Operator]) -> impl Iterator<Item = usize> {
-    operators.iter().filter_map(|operator| match operator {
-        Operator::Mlp(width) => Some(*width),
-        Operator::Zero => None,
-    })
+    operators.iter().filter_map(|operator| operator.width())
 }
 
 /// Output widths that a first layer can have; 1 when no layer need be between input and output.
@@ -244,127 +321,4 @@ fn later_layers(space: &SearchSpace) -> Vec<Operation> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        base::names::Provider,
-        data::schema::{Encoding, Feature, Kind, Refresh, Source},
-        measure::{environment::Environment, service::ServiceSample},
-    };
-    use Operator::{Mlp, Zero};
-
-    fn space(users: usize, items: usize, mixops: Vec<Vec<Operator>>) -> SearchSpace {
-        let feature = |i: usize, kind| Feature {
-            name: format!("{kind:?}{i}"),
-            column: "c".into(),
-            kind,
-            source: Source::Matching,
-            fetch_group: None,
-            refresh: Refresh::Daily,
-            encoding: Encoding::Hash { buckets: 10 },
-            sequence: None,
-            width: 8,
-            fetch_ms: 0.1,
-            must_keep: false,
-            never: false,
-        };
-        let user = (0..users).map(|i| feature(i, Kind::User));
-        let item = (0..items).map(|i| feature(i, Kind::Item));
-        SearchSpace::new(user.chain(item).collect(), mixops).unwrap()
-    }
-
-    fn later(operations: &[Operation]) -> Vec<(usize, usize)> {
-        let pair = |operation: &Operation| match *operation {
-            Operation::Layer { from, to } => Some((from, to)),
-            Operation::First { .. } => None,
-        };
-        operations.iter().filter_map(pair).collect()
-    }
-
-    #[test]
-    fn without_zero_operators_only_neighbouring_mixops_are_joined() {
-        let space = space(2, 2, vec![vec![Mlp(64), Mlp(32)], vec![Mlp(16)], vec![Mlp(4)]]);
-        let plan = ProbePlan::for_space(&space, 10, Layout::UserOnce, &[100]).unwrap();
-        assert_eq!(later(&plan.operations), [(4, 1), (16, 4), (32, 16), (64, 16)]);
-        assert_eq!(first_widths(&space), [32, 64].into());
-    }
-
-    #[test]
-    fn zero_operators_open_every_path_around_them() {
-        let space = space(2, 2, vec![vec![Mlp(64), Zero], vec![Mlp(16), Zero], vec![Mlp(4), Zero]]);
-        let plan = ProbePlan::for_space(&space, 10, Layout::UserOnce, &[100]).unwrap();
-        assert_eq!(later(&plan.operations), [(4, 1), (16, 1), (16, 4), (64, 1), (64, 4), (64, 16)]);
-        assert_eq!(first_widths(&space), [1, 4, 16, 64].into());
-    }
-
-    #[test]
-    fn the_grid_of_inputs_reaches_from_the_fewest_features_to_all() {
-        let space = space(9, 20, vec![vec![Mlp(64)]]);
-        let plan = ProbePlan::for_space(&space, 10, Layout::UserOnce, &[100]).unwrap();
-        let first: Vec<_> = plan.operations.iter().filter(|o| matches!(o, Operation::First { .. })).collect();
-        assert_eq!(first.len(), 16);
-        let corner = |user, item| Operation::First { user, item, to: 64 };
-        for expected in
-            [corner(0, 8), corner(0, 160), corner(72, 8), corner(72, 160), corner(24, 40), corner(40, 80)]
-        {
-            assert!(plan.operations.contains(&expected), "{expected}");
-        }
-        let unused = ProbePlan::for_space(&self::space(3, 0, vec![]), 10, Layout::Concat, &[100]);
-        assert!(unused.unwrap_err().to_string().contains("item feature"));
-    }
-
-    #[test]
-    fn every_probe_of_a_plan_is_a_model_with_the_inputs_of_its_operation() {
-        let space = space(2, 3, vec![vec![Mlp(16), Zero]]);
-        for layout in [Layout::UserOnce, Layout::Concat] {
-            let plan = ProbePlan::for_space(&space, 10, layout, &[100]).unwrap();
-            for &operation in &plan.operations {
-                let signature = plan.model(operation).unwrap().signature;
-                let columns: usize = signature.tensors.iter().map(|t| t.columns()).sum();
-                match operation {
-                    Operation::First { user, item, .. } => {
-                        assert_eq!(columns, (user + item) / 8, "{operation}")
-                    }
-                    Operation::Layer { from, .. } => assert_eq!(columns, from, "{operation}"),
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn samples_go_to_the_table_under_their_operation_and_candidate_count() {
-        let space = space(0, 1, vec![vec![Mlp(16)]]);
-        let plan = ProbePlan::for_space(&space, 10, Layout::UserOnce, &[100, 200]).unwrap();
-        assert_eq!(plan.operations.len(), 2);
-        let sample = |candidates, mean_ms| ServiceSample {
-            model: String::new(),
-            candidates,
-            mean_ms,
-            p50_ms: mean_ms,
-            runs: 7,
-            block_ms: vec![],
-            noise_pct: 0.5,
-        };
-        let settings = ServiceSettings {
-            engine: EngineName::Tract,
-            options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
-            effort: Effort::default(),
-            seed: 1,
-        };
-        let mut result = ServiceResult {
-            engine_version: "9".into(),
-            environment: Environment::current().unwrap(),
-            samples: vec![sample(100, 1.0), sample(100, 2.0), sample(200, 3.0), sample(200, 4.0)],
-        };
-        let probed = plan.probed(&settings, result.clone()).unwrap();
-        let mut table = LatencyTable::new("test");
-        probed.insert_into(&mut table).unwrap();
-        let bucket = table.bucket(&probed.context, 200).unwrap();
-        let entry =
-            bucket.entries.iter().find(|e| e.operation == Operation::Layer { from: 16, to: 1 }).unwrap();
-        assert_eq!((entry.mean_ms, entry.samples), (4.0, 7));
-        assert_eq!(table.bucket(&probed.context, 100).unwrap().entries.len(), 2);
-        result.samples.pop();
-        assert!(plan.probed(&settings, result).unwrap_err().to_string().contains("3 samples instead of 4"));
-    }
-}
+mod tests;

@@ -61,6 +61,9 @@ pub struct ParityReport {
 }
 
 impl ParityReport {
+    /// Version of this format that this program writes.
+    pub const SCHEMA_VERSION: u32 = 1;
+
     /// The largest difference from the reference in any engine.
     pub fn worst(&self) -> f64 {
         self.engines.iter().fold(0.0, |worst, engine| worst.max(engine.max_abs_difference))
@@ -88,13 +91,16 @@ pub fn prove(
     let Some(&user_row) = rows.first() else {
         return Err(Error::usage("there are no rows to compare scores on", "choose rows of the data"));
     };
+    if engines.is_empty() {
+        return Err(Error::usage("no engine would prove the model", "name tract or onnxruntime"));
+    }
     let request = joined_request(network, data, user_row, &rows[..rows.len().min(BATCH)]);
     let request_rows: Vec<u32> = (0..request.rows() as u32).collect();
     let mut scores = network.score(data, rows)?;
     scores.extend(network.score(&request, &request_rows)?);
     let mut scored = vec![Scored { name: "the reference".to_owned(), scores }];
     let mut report = ParityReport {
-        schema_version: 1,
+        schema_version: ParityReport::SCHEMA_VERSION,
         tolerance,
         rows: rows.len(),
         request_candidates: request.rows(),

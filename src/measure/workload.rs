@@ -30,12 +30,15 @@ pub struct ResolvedTrace {
     parts: Vec<Range<usize>>,
 }
 
-/// Users and items of the given rows of a data set, for making traces. All rows when `rows` is absent.
+/// The requests of the given rows of a data set, for making traces: all rows when `rows` is absent. Lists are padded with
+/// the items of all rows.
 pub fn request_log(data: &Dataset, rows: Option<&[u32]>) -> Result<RequestLog> {
     let (users, items) = keys(data)?;
     let row = |row: usize| (data.requests.as_ref().map(|requests| requests[row]), users[row], items[row]);
     Ok(match rows {
-        Some(rows) => RequestLog::new(rows.iter().map(|&r| row(r as usize))),
+        Some(rows) => {
+            RequestLog::new(rows.iter().map(|&r| row(r as usize))).padded_from(items.iter().copied())
+        }
         None => RequestLog::new((0..data.rows()).map(row)),
     })
 }
@@ -87,6 +90,15 @@ impl<'a> TraceWorkload<'a> {
     ) -> Result<Self> {
         Ok(Self { data, resolved, assembler: Assembler::new(signature, data, schema)? })
     }
+
+    /// The inputs of a request with exactly `count` candidates: its own, from the first again where they end.
+    pub fn inputs_of(&self, request: usize, count: usize) -> Inputs {
+        let own = &self.resolved.candidates[self.resolved.parts[request].clone()];
+        let candidates: Vec<Candidate> = own.iter().cycle().take(count).copied().collect();
+        let mut inputs = self.assembler.inputs();
+        self.assembler.fill(self.data, self.resolved.users[request], &candidates, &mut inputs);
+        inputs
+    }
 }
 
 impl Workload for TraceWorkload<'_> {
@@ -129,7 +141,14 @@ mod tests {
         base::names::Layout,
         data::dataset::{EncodedFeature, Slot},
         export::signature::{ElementType, Field, Rows, TensorSpec},
-        measure::{engine::TensorData, replay::trace::Origin},
+        measure::{
+            engine::TensorData,
+            replay::{
+                arrivals::Arrivals,
+                make::{ListLength, Order, TraceRecipe, make},
+                trace::Origin,
+            },
+        },
     };
 
     /// Rows (user, item): (1, 10), (1, 11), (2, 10), (1, 10). Ids of row r: user 1 + r, item 10 + r, pair 20 + r.
@@ -212,6 +231,17 @@ mod tests {
     }
 
     #[test]
+    fn a_request_is_repeated_or_cut_to_the_wanted_number_of_candidates() {
+        let (data, schema) = (data(), schema());
+        let resolved = ResolvedTrace::new(&trace(1, &[11, 10]), &data).unwrap();
+        let workload = TraceWorkload::new(&resolved, &data, &schema, &signature()).unwrap();
+        for (count, expected) in [(1, vec![11, 21]), (3, vec![11, 21, 13, 23, 11, 21])] {
+            let inputs = workload.inputs_of(0, count);
+            assert_eq!((inputs.candidates, &inputs.tensors[1].data), (count, &TensorData::I64(expected)));
+        }
+    }
+
+    #[test]
     fn unknown_keys_are_named() {
         for (trace, expected) in [
             (trace(9, &[10]), "request 7 of the trace asks for user 9"),
@@ -225,8 +255,19 @@ mod tests {
     }
 
     #[test]
-    fn the_log_holds_the_items_of_the_chosen_rows() {
+    fn the_chosen_rows_ask_and_the_items_of_all_rows_pad() {
+        let recipe = TraceRecipe {
+            arrivals: Arrivals::Poisson { qps: 1.0 },
+            requests: 3,
+            order: Order::Log,
+            length: ListLength::Fixed(2),
+            seed: 1,
+        };
+        // Row 2 alone asks: user 2 for item 10; item 11 is in other rows only.
+        let log = request_log(&data(), Some(&[2])).unwrap();
+        for request in make(&log, &recipe, "h").unwrap().requests {
+            assert_eq!((request.user, request.candidates), (2, vec![10, 11]));
+        }
         assert_eq!(request_log(&data(), None).unwrap().items(), 2);
-        assert_eq!(request_log(&data(), Some(&[0, 2])).unwrap().items(), 1);
     }
 }

@@ -11,7 +11,7 @@ pub struct Residual {
     pub network: String,
     /// What the table said.
     pub predicted_ms: f64,
-    /// What the replay said.
+    /// What the measurement said.
     pub measured_ms: f64,
     /// (predicted − measured) / measured, in percent.
     pub residual_pct: f64,

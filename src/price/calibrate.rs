@@ -156,7 +156,7 @@ pub struct Evidence<'a> {
     pub candidates: usize,
     /// The table learns from these.
     pub fitted: &'a [Observation],
-    /// The table never sees these; they judge it.
+    /// Measured to judge the table, which never learns from them.
     pub held_out: &'a [Observation],
 }
 
@@ -167,7 +167,7 @@ pub struct Fit {
     pub table: String,
     /// Every network that the newer table was fitted on, those of earlier rounds included.
     pub fitted: Option<Agreement>,
-    /// Networks that no version was fitted on.
+    /// Networks that neither this nor an earlier round was fitted on: same layers over same input widths count as seen.
     pub held_out: Option<Agreement>,
     /// One per fitted network.
     pub fitted_networks: Vec<Residual>,
@@ -191,7 +191,8 @@ pub struct Calibration {
 /// The next version of `table`, corrected by all observations so far and the fitted ones of `evidence`, and what that
 /// changed, in the order of `evidence`.
 ///
-/// A network that was observed before is replaced by its newer measurement. Fails when a network has a layer without a
+/// A network that was observed before is replaced by its newer measurement. Held-out networks that equal a fitted one, of
+/// this round or an earlier one, judge nothing. Fails when a network has a layer without a
 /// raw price, or a measurement is no latency.
 pub fn calibrate(table: &LatencyTable, evidence: &[Evidence]) -> Result<(LatencyTable, Vec<Calibration>)> {
     let networks: usize = evidence.iter().map(|e| e.fitted.len()).sum();
@@ -214,11 +215,13 @@ pub fn calibrate(table: &LatencyTable, evidence: &[Evidence]) -> Result<(Latency
         .iter()
         .map(|Evidence { context, candidates, held_out, .. }| {
             let fitted = &next.bucket(context, *candidates)?.observations;
+            let seen = |o: &&Observation| fitted.binary_search_by(|known| known.order(o)).is_ok();
+            let unseen: Vec<Observation> = held_out.iter().filter(|o| !seen(o)).cloned().collect();
             Ok(Calibration {
                 context: (*context).clone(),
                 candidates: *candidates,
-                before: Fit::of(table, context, *candidates, fitted, held_out)?,
-                after: Fit::of(&next, context, *candidates, fitted, held_out)?,
+                before: Fit::of(table, context, *candidates, fitted, &unseen)?,
+                after: Fit::of(&next, context, *candidates, fitted, &unseen)?,
             })
         })
         .collect::<Result<_>>()?;

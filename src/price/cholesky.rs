@@ -88,7 +88,7 @@ pub(super) fn minimise_above(a: &Square, b: &[f64], lower: &[f64]) -> Option<Vec
         loop {
             let wanted = a.minor(&free).solve(&free.iter().map(|&j| b[j]).collect::<Vec<_>>())?;
             let steps = free.iter().zip(&wanted);
-            let crossing = |(&j, &to): (&usize, &f64)| (to <= 0.0).then(|| (z[j] / (z[j] - to), j));
+            let crossing = |(&j, &to): (&usize, &f64)| (to <= 0.0).then(|| (share_to_zero(z[j], to), j));
             let Some((share, first)) = steps.clone().filter_map(crossing).min_by(|a, b| a.0.total_cmp(&b.0))
             else {
                 steps.for_each(|(&j, &to)| z[j] = to);
@@ -100,6 +100,11 @@ pub(super) fn minimise_above(a: &Square, b: &[f64], lower: &[f64]) -> Option<Vec
         }
     }
     Some(z.iter().zip(lower).map(|(z, lower)| z + lower).collect())
+}
+
+/// The share of the way from `from` ≥ 0 to `to` ≤ 0 after which 0 is met; 0 where it starts there.
+fn share_to_zero(from: f64, to: f64) -> f64 {
+    if from > 0.0 { from / (from - to) } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -140,6 +145,13 @@ mod tests {
         let a = square(&[&[1.0, 1.0], &[1.0, 2.0]]);
         let x = minimise_above(&a, &[0.5, 2.0], &[0.0, 0.0]).unwrap();
         assert!(x[0] == 0.0 && (x[1] - 1.0).abs() < 1e-12, "{x:?}");
+    }
+
+    #[test]
+    fn a_coordinate_that_stays_at_its_bound_stops_the_step_at_once() {
+        assert_eq!(share_to_zero(0.0, 0.0), 0.0);
+        assert_eq!(share_to_zero(0.0, -1.0), 0.0);
+        assert_eq!(share_to_zero(1.0, -3.0), 0.25);
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! Small spaces for the tests of this room.
+//! Features and small spaces for the tests of this room and of those above it.
 
 use crate::{
     data::schema::{Encoding, Feature, Kind, Refresh, Source},

@@ -132,6 +132,8 @@ mod tests {
         let grid = grid();
         assert_eq!(at(&grid, 8.0, 1.0).ms, at(&grid, 8.0, 4.0).ms);
         assert_eq!(at(&grid, 8.0, 1.0).d_item, 0.0);
+        // Such as a network that reads nothing of the candidate.
+        assert_eq!(at(&grid, 24.0, 0.0).ms, at(&grid, 24.0, 4.0).ms);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A whole network that was replayed: what isolated layers are held against.
+//! A whole network that was timed: what isolated layers are held against.
 
 use super::{LayerPrices, path::path_ms};
 use crate::{
@@ -18,7 +18,7 @@ pub struct Observation {
     pub widths: Vec<usize>,
     /// Embedded columns of the input.
     pub input: InputWidths,
-    /// Mean service time.
+    /// Typical service time, measured as [`super::table::TableEntry::mean_ms`] is.
     pub measured_ms: f64,
     /// Spread between repeats, in percent of the mean.
     pub noise_pct: f64,
@@ -51,7 +51,10 @@ impl Observation {
     }
 
     pub(super) fn problem(&self) -> Option<String> {
-        let sound = self.measured_ms.is_finite() && self.measured_ms > 0.0 && self.noise_pct >= 0.0;
+        let sound = self.measured_ms.is_finite()
+            && self.measured_ms > 0.0
+            && self.noise_pct.is_finite()
+            && self.noise_pct >= 0.0;
         (!sound).then(|| {
             format!("network {}: {} ms ± {} % is no latency", self.network, self.measured_ms, self.noise_pct)
         })

@@ -1,7 +1,7 @@
 //! The latency table: what was measured, under which circumstances, and what whole networks taught about it.
 //!
 //! A [`Bucket`] joins the circumstances of a measurement (engine, version, provider, layout, precision, threads, host,
-//! candidates) with the mean service time of every probed layer. The raw values are never changed: whole-network
+//! candidates) with the typical service time of every probed layer. The raw values are never changed: whole-network
 //! observations and the correction fitted to them stand beside, so that each version can be derived anew.
 
 use super::{calibrate::Correction, observation::Observation};
@@ -53,7 +53,8 @@ impl TableContext {
         let Self { engine, provider, layout, precision, threads, host, .. } = self;
         format!(
             "measure it on host {host} with `autofas-bench table probe --config E.toml --out TABLE.json \
-             --engine {engine} --provider {provider} --layout {layout} --precision {precision} --threads {threads} --candidates {candidates}`"
+             --engine {engine} --provider {provider} --layout {layout} --precision {precision} --threads {threads} --candidates {candidates}` \
+             and start a run that pays with it: `autofas-bench iterate --config E.toml --table TABLE.json --out RUN`"
         )
     }
 }
@@ -97,7 +98,8 @@ pub struct TableEntry {
     pub operation: Operation,
     /// Number of timed runs.
     pub samples: u64,
-    /// Mean service time.
+    /// Typical service time: the median over short blocks of the mean of each block's faster three quarters, so that a
+    /// disturbed run or block does not count.
     pub mean_ms: f64,
     /// Spread between repeats of the whole measurement, in percent of the mean.
     pub noise_pct: f64,
@@ -269,8 +271,8 @@ impl Bucket {
 
 impl TableEntry {
     fn problem(&self) -> Option<String> {
-        let sound =
-            self.mean_ms.is_finite() && self.mean_ms >= 0.0 && self.noise_pct >= 0.0 && self.samples > 0;
+        let latency = |value: f64| value.is_finite() && value >= 0.0;
+        let sound = latency(self.mean_ms) && latency(self.noise_pct) && self.samples > 0;
         (!sound).then(|| {
             format!(
                 "{}: {} ms ± {} % of {} samples is no latency",

@@ -16,6 +16,16 @@ pub enum Operator {
     Zero,
 }
 
+impl Operator {
+    /// Outputs of its layer; None for the zero operator, which has as many as inputs.
+    pub fn width(self) -> Option<usize> {
+        match self {
+            Self::Mlp(width) => Some(width),
+            Self::Zero => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Operator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -128,13 +138,7 @@ pub struct Subnet {
 impl Subnet {
     /// The widths of the layers that are left once zero operators are removed.
     pub fn layer_widths(&self) -> Vec<usize> {
-        self.operators
-            .iter()
-            .filter_map(|operator| match operator {
-                Operator::Mlp(width) => Some(*width),
-                Operator::Zero => None,
-            })
-            .collect()
+        self.operators.iter().filter_map(|operator| operator.width()).collect()
     }
 
     /// Input widths of this choice.

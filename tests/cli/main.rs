@@ -5,5 +5,7 @@ mod data;
 mod doctor;
 mod run;
 mod serving;
+#[cfg(unix)]
+mod stopping;
 mod usage;
 mod world;

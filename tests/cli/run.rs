@@ -1,8 +1,11 @@
 //! A whole run, and the verbs that take one.
 
-use crate::world::{failure, json, output};
+use crate::world::{failure, json, output, program};
 use serde_json::Value;
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Small enough for seconds; measured by both engines in child processes.
 const EXPERIMENT: &str = r#"
@@ -64,14 +67,36 @@ fn two_rounds_end_with_a_winner_that_every_verb_can_use() {
     assert_eq!(texts(&summary["winner"]["features"]).len(), 9);
     for engine in ["tract", "onnxruntime"] {
         assert!(rounds[1]["engines"][engine]["measured_ms"].as_f64().unwrap() > 0.0, "{engine}");
-        assert!(summary["winner"]["replay_us"][engine]["mean"].as_f64().unwrap() > 0.0, "{engine}");
+        let replay = &summary["winner"]["replays"][engine];
+        assert!(replay["response_us"]["mean"].as_f64().unwrap() > 0.0, "{engine}");
+        assert!(replay["valid"].is_boolean() && replay["offered_qps"].as_f64().unwrap() > 200.0, "{replay}");
     }
     assert_eq!(json(here, &["table", "show", "run/tables/v3.json"])["version"], 3);
+
+    let curves = |training: &str| {
+        let folder = here.join("run/tensorboard").join(training);
+        let file =
+            fs::read_dir(&folder).unwrap_or_else(|e| panic!("{training}: {e}")).next().unwrap().unwrap();
+        String::from_utf8_lossy(&fs::read(file.path()).unwrap()).into_owned()
+    };
+    for tag in
+        ["loss1", "theta/", "alpha/mixop2/8", "latency/total_ms", "learning_rate/theta", "validation/auc"]
+    {
+        assert!(curves("search/round2").contains(tag), "{tag}");
+    }
+    let student = format!("networks/{}", summary["winner"]["subnet"].as_str().unwrap());
+    for training in ["teacher/0", "search/warm-up", &student] {
+        assert!(curves(training).contains("loss"), "{training}");
+    }
 
     assert!(failure(here, 2, &iterate).contains("--resume"));
     assert_eq!(json(here, &[&iterate[..], &["--resume"]].concat()), summary);
 
     let winner = summary["winner"]["subnet"].as_str().unwrap();
+    let checked = check_onnx(&here.join("run/networks").join(winner));
+    assert!(checked.contains("\"candidates\": 16"), "{checked}");
+    every_json_file_names_its_version(&here.join("run"));
+    every_timed_shape_was_proved_in_both_engines(&here.join("run/shapes"));
     let exported = json(here, &["export", "--run", "run", "--layout", "concat", "--out", "concat"]);
     assert_eq!((exported["subnet"].as_str(), exported["layout"].as_str()), (Some(winner), Some("concat")));
     assert_eq!(exported["parity"]["rows"], 2000);
@@ -87,6 +112,136 @@ fn two_rounds_end_with_a_winner_that_every_verb_can_use() {
     let auc = |evaluation: &Value| evaluation["auc"].as_f64().unwrap();
     assert!((auc(&own) - summary["winner"]["auc"].as_f64().unwrap()).abs() < 1e-4, "{own}");
     assert!((auc(&own) - auc(&other)).abs() < 1e-4, "{own} {other}");
+    let purchase = |of: &Value| of["other_labels"]["purchase"]["auc"].as_f64().unwrap();
+    assert!((purchase(&own) - purchase(&summary["winner"])).abs() < 1e-4, "{own}");
+    assert!(purchase(&summary["teacher"]) > 0.0 && purchase(&summary["baseline"]) > 0.0);
+    let text = output(here, &[&iterate[..], &["--resume"]].concat());
+    assert!(text.contains("AUC for the label purchase: teacher 0."), "{text}");
+}
+
+/// What Python's ONNX checker and Python's onnxruntime say about a package.
+fn check_onnx(package: &Path) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = std::env::var_os("AUTOFAS_BENCH_PYTHON").map(PathBuf::from);
+    let python = python.unwrap_or_else(|| root.join(".venv/bin/python"));
+    let mut command = std::process::Command::new(&python);
+    let output = command.arg(root.join("scripts/check_onnx.py")).arg(package).output();
+    let output =
+        output.unwrap_or_else(|e| panic!("cannot start {} ({e}); run ./scripts/test", python.display()));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn every_timed_shape_was_proved_in_both_engines(shapes: &Path) {
+    let files = fs::read_dir(shapes).unwrap().map(|entry| entry.unwrap().path());
+    let models: Vec<_> = files.filter(|path| path.extension().is_some_and(|e| e == "onnx")).collect();
+    assert!(models.len() > 2, "two held out, and two that correct in each round: {models:?}");
+    for model in models {
+        let proof: Value = serde_json::from_slice(&fs::read(model.with_extension("json")).unwrap()).unwrap();
+        assert_eq!((&proof["rows"], proof["engines"].as_array().unwrap().len()), (&400.into(), 2));
+    }
+}
+
+fn every_json_file_names_its_version(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            every_json_file_names_its_version(&path);
+        } else if path.extension().is_some_and(|extension| extension == "json") {
+            let json: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            assert!(json["schema_version"].is_u64(), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_finished_run_is_not_taken_for_one_on_changed_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    csv_log(here, "0");
+    let small =
+        ["--set", "target.engines=[\"tract\"]", "--set", "target.engine=tract", "--set", "derive.k=2"];
+    let run = ["iterate", "--config", "c.toml", "--out", "run", "--rounds", "1", "--resume"];
+    let run = [&run[..], &small].concat();
+    let summary = json(here, &run);
+    let environment = fs::read(here.join("run/environment.json")).unwrap();
+    assert_eq!(json(here, &run), summary);
+    // One label of 400: neither rows nor encoders nor schema tell.
+    csv_log(here, "1");
+    let message = failure(here, 2, &run);
+    assert!(message.contains("other data than"), "{message}");
+    assert_eq!(fs::read(here.join("run/environment.json")).unwrap(), environment);
+    // The plain DNN has a folder of its own: a search may derive the same network.
+    let networks: Vec<_> = fs::read_dir(here.join("run/networks")).unwrap().collect();
+    assert_eq!(networks.len(), 2);
+    assert!(here.join("run").join(summary["baseline"]["onnx"].as_str().unwrap()).is_file());
+    assert!(summary["baseline"]["onnx"].as_str().unwrap().contains("/baseline-"));
+}
+
+/// A log of three features whose first label is `first`, and an experiment for it.
+fn csv_log(folder: &Path, first: &str) {
+    let mut rows = format!("click,user,item,hour\n{first},u0,i0,0\n");
+    (1..400).for_each(|i| rows += &format!("{},u{},i{},{}\n", i % 3 % 2, i % 17, i * 7 % 60, i % 24));
+    fs::write(folder.join("log.csv"), rows).unwrap();
+    let feature = |name: &str, kind: &str| {
+        format!("[[feature]]\nname = \"{name}\"\nkind = \"{kind}\"\ntype = \"categorical\"\nfetch_ms = 0.1\n")
+    };
+    let features =
+        [("user", "user"), ("item", "item"), ("hour", "item")].map(|(n, k)| feature(n, k)).concat();
+    let keys = "[data]\nlabel = \"click\"\nuser_key = \"user\"\nitem_key = \"item\"\n";
+    fs::write(folder.join("c.schema.toml"), format!("{keys}{features}")).unwrap();
+    let split = "[split]\nby = \"shuffle\"\nvalid_fraction = 0.25\n";
+    let text = EXPERIMENT.replace("log/schema.toml", "c.schema.toml").replace("log/log.parquet", "log.csv");
+    fs::write(folder.join("c.toml"), format!("{split}{text}")).unwrap();
+}
+
+#[test]
+fn what_is_wrong_shows_before_anything_is_trained_and_leaves_no_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    csv_log(here, "0");
+    fs::write(here.join("a.csv"), "T\n5\n5\n5\n").unwrap();
+    fs::write(
+        here.join("table.json"),
+        "{\"schema_version\": 1, \"version\": 1, \"parents\": [], \"created_from\": \"\", \"buckets\": []}",
+    )
+    .unwrap();
+    let tract =
+        ["--set", "target.engines=[\"tract\"]", "--set", "target.engine=tract", "--set", "derive.k=2"];
+    let run = [&["iterate", "--config", "c.toml", "--out", "run"][..], &tract].concat();
+    for (wrong, expected) in [
+        (&["--set", "traffic.arrivals=a.csv", "--set", "traffic.time_column=T"][..], "lasts some time"),
+        (&["--set", "traffic.arrivals=gone.csv"], "gone.csv"),
+        (&["--data", "gone.csv"], "gone.csv"),
+        (&["--table", "table.json"], "--table TABLE.json"),
+    ] {
+        let failed = program(here).args(&run).args(wrong).assert().failure().get_output().stderr.clone();
+        let message = String::from_utf8(failed).unwrap();
+        assert!(message.contains(expected), "{message}");
+        assert!(!here.join("run").exists(), "{wrong:?}");
+    }
+    let missing = ["iterate", "--config", "c.toml", "--out", "run", "--set", "derive.k=2"];
+    let failed = program(here).env("ORT_DYLIB_PATH", "/nowhere/lib.so").args(missing).assert().code(2);
+    let message = String::from_utf8(failed.get_output().stderr.clone()).unwrap();
+    assert!(message.contains("/nowhere/lib.so") && message.contains("setup-runtime"), "{message}");
+    assert!(!here.join("run").exists());
+}
+
+#[test]
+fn a_probed_table_pays_for_the_first_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    csv_log(here, "0");
+    let probe = ["table", "probe", "--config", "c.toml", "--engine", "tract", "--out", "t.json"];
+    json(here, &[&probe[..], &["--cardinality", "20"]].concat());
+    let run = ["iterate", "--config", "c.toml", "--out", "run", "--rounds", "1", "--table", "t.json"];
+    let tract =
+        ["--set", "target.engines=[\"tract\"]", "--set", "target.engine=tract", "--set", "derive.k=2"];
+    let summary = json(here, &[&run[..], &tract].concat());
+    assert_eq!(summary["rounds"][0]["table_version"], 1);
+    assert_eq!(fs::read(here.join("run/tables/given.json")).unwrap(), fs::read(here.join("t.json")).unwrap());
+    assert!(!here.join("run/tables/v1.json").exists());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `trace`, `replay` and `evaluate` on an exported model.
 
-use crate::world::{World, failure, json, output};
+use crate::world::{World, failure, json, output, program};
 use autofas_bench::learn::metrics::auc;
 use std::fs;
 
@@ -117,4 +117,104 @@ fn evaluate_with_an_experiment_takes_its_validation_rows() {
     fs::write(world.file("e.toml"), text).unwrap();
     let args = [&["evaluate"], &MODEL[..], &["--engine", "tract", "--config", "e.toml"]].concat();
     assert_eq!(json(world.path(), &args)["rows"], 150);
+}
+
+#[test]
+fn an_engine_that_cannot_do_what_is_asked_is_wrong_usage_before_any_other_is_measured() {
+    let world = World::new();
+    for (options, expected) in [
+        (&["--engine", "null", "--engine", "tract", "--provider", "cuda"][..], "tract does not run on cuda"),
+        (&["--engine", "null", "--engine", "tract", "--threads", "2"], "one thread"),
+    ] {
+        let args = [&["replay"], &MODEL[..], &TRAFFIC, options, &["--out", "r.json"]].concat();
+        let message = failure(world.path(), 2, &args);
+        assert!(message.contains(expected), "{message}");
+        assert!(!world.file("r.json").exists());
+    }
+}
+
+#[test]
+fn the_results_of_the_engines_before_a_failing_one_are_kept() {
+    let world = World::new();
+    // The null engine does not read what the others cannot load.
+    let model = fs::read(world.file("model/model.onnx")).unwrap();
+    let at = model.windows(4).position(|bytes| bytes == b"Gemm" || bytes == b"MatM").unwrap();
+    let mut broken = model.clone();
+    broken[at..at + 4].copy_from_slice(b"Gone");
+    fs::write(world.file("model/model.onnx"), broken).unwrap();
+    let engines = ["--engine", "null", "--engine", "tract", "--out", "r.json"];
+    failure(world.path(), 1, &[&["replay"], &MODEL[..], &TRAFFIC, &engines].concat());
+    let kept = world.read_json("r.json");
+    assert_eq!((kept.as_array().unwrap().len(), &kept[0]["engine"]), (1, &"null".into()));
+}
+
+#[test]
+fn a_replay_says_for_how_many_candidates_its_sessions_were_made() {
+    let world = World::new();
+    let result = json(world.path(), &[&["replay"], &MODEL[..], &TRAFFIC, &["--engine", "tract"]].concat());
+    assert_eq!(result["candidates_hint"], 8);
+    assert_eq!(result["provenance"]["rows_hash"], world.data.rows_hash());
+}
+
+#[test]
+fn evaluate_refuses_other_encoders_and_no_threads() {
+    let world = World::new();
+    let run =
+        |options: &[&str], code| failure(world.path(), code, &[&["evaluate"], &MODEL[..], options].concat());
+    assert!(run(&["--engine", "tract", "--threads", "0"], 2).contains("at least 1 thread"));
+    let mut encoders = world.read_json("model/encoders.json");
+    // Two values of a vocabulary change places: as many ids, other meanings.
+    fn swap(json: &mut serde_json::Value) -> bool {
+        match json {
+            serde_json::Value::Array(items) if items.len() > 1 && items[0].is_string() => {
+                items.swap(0, 1);
+                true
+            }
+            serde_json::Value::Array(items) => items.iter_mut().any(swap),
+            serde_json::Value::Object(fields) => fields.values_mut().any(swap),
+            _ => false,
+        }
+    }
+    assert!(swap(&mut encoders), "the log has a vocabulary");
+    fs::write(world.file("other.json"), encoders.to_string()).unwrap();
+    let message = run(&["--engine", "tract", "--encoders", "other.json"], 1);
+    assert!(message.contains("model.onnx") && message.contains("other encoders"), "{message}");
+}
+
+/// Children are the program that was started, whatever has been put in its place meanwhile.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_that_was_replaced_while_it_runs_still_measures_as_itself() {
+    use std::process::{Command, Stdio};
+    let world = World::new();
+    let copy = world.file("program");
+    fs::copy(program(world.path()).get_program(), &copy).unwrap();
+    let status = Command::new("mkfifo").arg(world.file("arrivals.csv")).status().unwrap();
+    assert!(status.success());
+    let options = [
+        "--engine",
+        "null",
+        "--arrivals",
+        "arrivals.csv",
+        "--time-column",
+        "T",
+        "--candidates",
+        "8",
+        "--json",
+    ];
+    let child = Command::new(&copy)
+        .args([&["replay"], &MODEL[..], &options].concat())
+        .current_dir(world.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The program waits for the arrivals, and finds another one in its place when they come.
+    fs::remove_file(&copy).unwrap();
+    fs::write(&copy, "#!/bin/sh\nexit 7\n").unwrap();
+    let times: String = (0..20).map(|i| format!("{}\n", i as f64 / 1e3)).collect();
+    fs::write(world.file("arrivals.csv"), format!("T\n{times}")).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{:?}", output.status);
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(result["requests"], 20);
 }

@@ -101,6 +101,24 @@ fn networks_that_the_table_never_saw_are_predicted_better_than_before() {
 }
 
 #[test]
+fn a_held_out_network_that_equals_a_fitted_one_judges_nothing() {
+    let all = measured(0.05, planted);
+    let (fitted, unseen) = all.split_at(10);
+    let twin = Observation { network: "other features, same widths".into(), ..fitted[3].clone() };
+    let held_out = [unseen[0].clone(), twin, unseen[1].clone()];
+    let (table, calibration) = learn(fitted, &held_out);
+    for fit in [&calibration.before, &calibration.after] {
+        let judged: Vec<_> = fit.held_out_networks.iter().map(|r| &r.network).collect();
+        assert_eq!(judged, [&unseen[0].network, &unseen[1].network]);
+    }
+    // What an earlier round was fitted on stays seen.
+    let evidence =
+        Evidence { context: &context(), candidates: CANDIDATES, fitted: &unseen[..1], held_out: &held_out };
+    let later = calibrate(&table, &[evidence]).unwrap().1.remove(0);
+    assert_eq!(later.after.held_out.unwrap().networks, 1);
+}
+
+#[test]
 fn a_layer_that_no_network_held_takes_the_factor_of_its_class() {
     let seen: Vec<_> =
         measured(0.0, planted).into_iter().filter(|o| !o.widths.windows(2).any(|w| w == [16, 32])).collect();

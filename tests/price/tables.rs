@@ -9,7 +9,7 @@ use autofas_bench::{
         merge::merge,
         observation::Observation,
         path::{Step, path_ms, steps},
-        table::{LatencyTable, Operation, TableContext},
+        table::{LatencyTable, Operation, TableContext, TableEntry},
     },
     space::InputWidths,
 };
@@ -82,6 +82,14 @@ fn values_that_are_no_latencies_are_not_taken_in() {
     for mean_ms in [-0.1, f64::NAN, f64::INFINITY] {
         let operation = Operation::Layer { from: 64, to: 32 };
         assert!(table.insert(&context(), CANDIDATES, entry(operation, mean_ms)).is_err());
+    }
+    for noise_pct in [-0.1, f64::NAN, f64::INFINITY] {
+        let odd = TableEntry { noise_pct, ..entry(Operation::Layer { from: 64, to: 32 }, 1.0) };
+        assert!(table.insert(&context(), CANDIDATES, odd).is_err());
+        let fitted = [observation(&[64], 1.0, noise_pct)];
+        let evidence =
+            Evidence { context: &context(), candidates: CANDIDATES, fitted: &fitted, held_out: &[] };
+        assert!(calibrate(&table, &[evidence]).is_err());
     }
     assert_eq!(table, before);
 }

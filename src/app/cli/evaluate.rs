@@ -7,14 +7,15 @@ use super::{
 use crate::{
     app::config::{Experiment, Override, Stage},
     base::{
-        Result,
+        Error, Result,
         names::{EngineName, Provider},
     },
-    data::{dataset::Dataset, encode::Encoders, schema::Schema, table::RawTable},
+    data::{self, dataset::Dataset, encode::Encoders, schema::Schema, table::RawTable},
+    learn::metrics::Metrics,
     measure::{
         engine::{SessionOptions, engine},
         evaluate::{Evaluation, evaluate},
-        job::DataFiles,
+        traced::DataFiles,
     },
 };
 use clap::Args;
@@ -46,42 +47,52 @@ pub struct EvaluateArgs {
 
 impl EvaluateArgs {
     pub fn run(self, format: Format) -> anyhow::Result<()> {
+        if self.threads == 0 {
+            return Err(Error::usage("nobody would score the rows", "give at least 1 thread").into());
+        }
         let files = self.data.files(Some(&self.model))?;
+        let encoders = Encoders::load(&files.encoders)?;
         let (dataset, rows) = match &self.config {
-            Some(config) => validation_rows(config, &files)?,
+            Some(config) => validation_rows(config, &files, &encoders)?,
             None => {
-                let (dataset, _) = super::files::load(&files)?;
+                let dataset = data::load_with(&Schema::load(&files.schema)?, &files.rows, &encoders)?;
                 let rows = (0..dataset.rows() as u32).collect();
                 (dataset, rows)
             }
         };
         let options =
             SessionOptions { provider: self.provider, threads: self.threads, candidates_hint: None };
-        let evaluation = evaluate(&*engine(self.engine)?, &self.model, &options, &dataset, &rows)?;
+        let engine = engine(self.engine)?;
+        let evaluation = evaluate(&*engine, &self.model, &options, &dataset, &encoders.hash(), &rows)?;
         output::print(format, &evaluation, describe)
     }
 }
 
-fn validation_rows(config: &Path, files: &DataFiles) -> Result<(Dataset, Vec<u32>)> {
+fn validation_rows(config: &Path, files: &DataFiles, encoders: &Encoders) -> Result<(Dataset, Vec<u32>)> {
     let path = files.rows.to_string_lossy();
     let settings = Experiment::load(config, &[Override::text("data.path", path)])?.settings;
     let schema = Schema::load(&files.schema)?;
-    let mut columns = schema.columns();
-    columns.extend(settings.split.column(&schema).filter(|column| !schema.columns().contains(column)));
-    let table = RawTable::read(&files.rows, &columns)?;
+    let table = RawTable::read(&files.rows, &settings.split.columns(&schema))?;
     let split = settings.split.split(&schema, &table, settings.seeds.of(Stage::Split))?;
-    Ok((Encoders::load(&files.encoders)?.encode(&schema, &table)?, split.valid))
+    Ok((encoders.encode(&schema, &table)?, split.valid))
 }
 
 fn describe(evaluation: &Evaluation) -> String {
     let metric = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
-    let row = vec![
-        evaluation.engine.to_string(),
-        evaluation.engine_version.clone(),
-        evaluation.rows.to_string(),
-        metric(evaluation.auc),
-        metric(evaluation.gauc),
-        format!("{:.4}", evaluation.logloss),
-    ];
-    output::table(&["engine", "version", "rows", "auc", "gauc", "logloss"], &[row])
+    let row = |label: &str, metrics: &Metrics| {
+        vec![
+            evaluation.engine.to_string(),
+            evaluation.engine_version.clone(),
+            evaluation.rows.to_string(),
+            label.to_owned(),
+            metric(metrics.auc),
+            metric(metrics.gauc),
+            format!("{:.4}", metrics.logloss),
+        ]
+    };
+    let metrics = &evaluation.metrics;
+    let trained = std::iter::once(row("(trained)", metrics));
+    let rows: Vec<_> =
+        trained.chain(metrics.other_labels.iter().map(|(label, metrics)| row(label, metrics))).collect();
+    output::table(&["engine", "version", "rows", "label", "auc", "gauc", "logloss"], &rows)
 }

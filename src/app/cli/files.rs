@@ -3,7 +3,7 @@
 use crate::{
     base::{Error, Result},
     data::{self, dataset::Dataset, encode::Encoders, schema::Schema},
-    measure::job::DataFiles,
+    measure::traced::DataFiles,
 };
 use clap::Args;
 use std::path::{Path, PathBuf};

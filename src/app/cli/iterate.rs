@@ -2,14 +2,14 @@
 
 use super::{
     output::{self, Format},
-    ranks,
+    ranks, signals,
 };
 use crate::{
     app::{
         config::{Experiment, Override},
         iterate::{ChildMeter, Existing, iterate},
     },
-    base::{Error, Result, progress::Progress},
+    base::{Error, Result, progress::Progress, stop::Stop},
     measure::child::Launcher,
 };
 use clap::Args;
@@ -18,6 +18,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   autofas-bench iterate --config E.toml --data D.parquet --out runs/first --rounds 3
+  autofas-bench iterate --config E.toml --data D.parquet --out runs/first --rounds 3 --resume
   autofas-bench iterate --config E.toml --print-config --set teacher.ensemble=2")]
 pub struct IterateArgs {
     /// The experiment file
@@ -32,6 +33,9 @@ pub struct IterateArgs {
     /// Number of rounds: `rounds.count` of the experiment
     #[arg(long, value_name = "N")]
     rounds: Option<u32>,
+    /// A latency table of `table probe` that the first round pays with, instead of probes: `target.table`
+    #[arg(long, value_name = "TABLE.json")]
+    table: Option<PathBuf>,
     /// Any other setting
     #[arg(long, value_name = "KEY.PATH=VALUE")]
     set: Vec<String>,
@@ -53,9 +57,12 @@ impl IterateArgs {
             return Err(Error::usage("no run directory is named", "give --out RUN").into());
         };
         let existing = if self.resume { Existing::Resume } else { Existing::Refuse };
-        let meter = ChildMeter::new(Launcher::this_program()?, &experiment.settings);
+        let stop = signals::stop_on_signals()?;
+        let meter = ChildMeter::new(Launcher::this_program(&stop)?, &experiment.settings);
         ranks::together(progress, |ranks, progress| {
-            let summary = iterate(&experiment, out, existing, &meter, ranks, progress)?;
+            // Rank 0 saves and ends all: if each stopped when its signal came, they would stop at different steps.
+            let stop = if ranks.leads() { stop.clone() } else { Stop::never() };
+            let summary = iterate(&experiment, out, existing, &meter, ranks, progress, &stop)?;
             if ranks.leads() {
                 output::print(format, &summary, |summary| summary.to_text(out))
             } else {
@@ -72,7 +79,9 @@ impl IterateArgs {
             })?;
             overrides.push(Override::parse(path.trim(), value.trim()));
         }
-        overrides.extend(self.data.iter().map(|path| Override::text("data.path", path.to_string_lossy())));
+        let path = |key, path: &PathBuf| Override::text(key, path.to_string_lossy());
+        overrides.extend(self.data.iter().map(|data| path("data.path", data)));
+        overrides.extend(self.table.iter().map(|table| path("target.table", table)));
         overrides.extend(self.rounds.map(|rounds| Override::count("rounds.count", rounds)));
         Ok(overrides)
     }

@@ -1,8 +1,9 @@
 //! Progress on the standard error stream: a bar on a terminal, one line per stage in a pipe.
 
 use crate::base::progress::Progress;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::{
+    fmt::Write,
     io::{IsTerminal, stderr},
     sync::Mutex,
     time::Duration,
@@ -10,7 +11,7 @@ use std::{
 
 /// The progress of a run by hand or by a script.
 pub fn for_stderr() -> Box<dyn Progress> {
-    if stderr().is_terminal() { Box::new(Bar::new()) } else { Box::new(Lines) }
+    if stderr().is_terminal() { Box::new(Bar::new(ProgressDrawTarget::stderr)) } else { Box::new(Lines) }
 }
 
 /// Stages and results as lines; steps are left out.
@@ -28,14 +29,40 @@ impl Progress for Lines {
     }
 }
 
+/// Of a stage with `total` steps: how far, how fast, how much longer, and what the computation says of itself. A stage
+/// of unknown length has no end to wait for.
+fn style(total: u64) -> ProgressStyle {
+    let template = match total {
+        0 => "{spinner} {prefix} {elapsed} {wide_msg}",
+        _ => "{spinner} {prefix} {bar:20} {pos}/{len} {elapsed}, {per_sec}, ETA {eta} {wide_msg}",
+    };
+    let rate = |state: &ProgressState, out: &mut dyn Write| {
+        // A line that cannot be formatted is not worth a failure.
+        let _ = write!(out, "{}", rate_text(state.per_sec()));
+    };
+    ProgressStyle::with_template(template).expect("the template is well formed").with_key("per_sec", rate)
+}
+
+/// Steps of a second, or the seconds of a step where those are many.
+fn rate_text(per_second: f64) -> String {
+    if !per_second.is_finite() || per_second <= 0.0 {
+        "… steps/s".to_owned()
+    } else if per_second < 1.0 {
+        format!("{:.1} s/step", 1.0 / per_second)
+    } else {
+        format!("{per_second:.1} steps/s")
+    }
+}
+
 /// One bar, that of the current stage.
 struct Bar {
     current: Mutex<ProgressBar>,
+    target: fn() -> ProgressDrawTarget,
 }
 
 impl Bar {
-    fn new() -> Self {
-        Self { current: Mutex::new(ProgressBar::hidden()) }
+    fn new(target: fn() -> ProgressDrawTarget) -> Self {
+        Self { current: Mutex::new(ProgressBar::hidden()), target }
     }
 
     fn with<R>(&self, use_bar: impl FnOnce(&mut ProgressBar) -> R) -> R {
@@ -45,12 +72,8 @@ impl Bar {
 
 impl Progress for Bar {
     fn stage(&self, name: &str, total: u64) {
-        let template = match total {
-            0 => "{spinner} {prefix} {elapsed} {wide_msg}",
-            _ => "{spinner} {prefix} {bar:30} {pos}/{len} {elapsed} {wide_msg}",
-        };
-        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
-            .with_style(ProgressStyle::with_template(template).expect("the template is well formed"))
+        let bar = ProgressBar::with_draw_target(Some(total), (self.target)())
+            .with_style(style(total))
             .with_prefix(name.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
         self.with(|current| std::mem::replace(current, bar).finish_and_clear());
@@ -72,5 +95,77 @@ impl Progress for Bar {
 impl Drop for Bar {
     fn drop(&mut self) {
         self.with(|bar| bar.finish_and_clear());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use indicatif::TermLike;
+    use std::io;
+
+    /// What a terminal was told to show, all of it.
+    static SHOWN: Mutex<String> = Mutex::new(String::new());
+
+    #[derive(Debug)]
+    struct Recording;
+
+    impl Recording {
+        fn keep(text: &str) -> io::Result<()> {
+            SHOWN.lock().unwrap().push_str(text);
+            Ok(())
+        }
+    }
+
+    impl TermLike for Recording {
+        fn width(&self) -> u16 {
+            140
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            Self::keep(text)
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            Self::keep(text)
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Self::keep("\n")
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_bar_tells_stage_position_rate_rest_and_the_note() {
+        let bar = Bar::new(|| ProgressDrawTarget::term_like(Box::new(Recording)));
+        bar.stage("search", 40);
+        std::thread::sleep(Duration::from_millis(300));
+        bar.advance(10, "loss1 0.5 AUC 0.73");
+        std::thread::sleep(Duration::from_millis(500));
+        drop(bar);
+        let shown = SHOWN.lock().unwrap();
+        let line = shown.lines().find(|line| line.contains("10/40")).unwrap_or_else(|| panic!("{shown:?}"));
+        for wanted in ["search", "steps/s, ETA ", "loss1 0.5 AUC 0.73"] {
+            assert!(line.contains(wanted), "{wanted:?} is not in {line:?}");
+        }
+    }
+
+    #[test]
+    fn slow_steps_are_counted_in_seconds() {
+        assert_eq!(rate_text(12.34), "12.3 steps/s");
+        assert_eq!(rate_text(0.25), "4.0 s/step");
+        assert_eq!(rate_text(0.0), "… steps/s");
     }
 }

@@ -3,12 +3,12 @@
 use crate::{
     base::{Error, Result},
     measure::{
-        job::DataFiles,
         replay::{
             arrivals::Arrivals,
             make::{self, ListLength, Order, TraceRecipe},
             trace::Trace,
         },
+        traced::DataFiles,
         workload,
     },
 };

@@ -10,6 +10,7 @@ use crate::{
         Error, Result, fsio,
         names::{EngineName, Provider},
         progress::Progress,
+        stop::Stop,
     },
     measure::{
         child::Launcher,
@@ -17,6 +18,7 @@ use crate::{
         job::{ReplayJob, ReplayModel},
         latency::LatencySummary,
         measurement::Measurement,
+        probe,
         replay::{trace::Pacing, trace_file},
     },
 };
@@ -38,7 +40,7 @@ pub struct ReplayArgs {
     trace: Option<PathBuf>,
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// tract, onnxruntime or null; may be repeated [default: tract and onnxruntime]
+    /// tract, onnxruntime or null; may be repeated [default: all that compute on --provider]
     #[arg(long, value_name = "NAME")]
     engine: Vec<EngineName>,
     /// Where ONNX Runtime computes: cpu, cuda or tensorrt
@@ -75,6 +77,13 @@ const CLOSED_QPS: f64 = 1.0;
 
 impl ReplayArgs {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
+        self.pacing()?;
+        let launcher = Launcher::this_program(&Stop::never())?;
+        let engines = self.engines();
+        progress.stage("try the engines", 0);
+        for &engine in &engines {
+            probe::trial(&launcher, engine, &self.options())?;
+        }
         let folder = tempfile::tempdir()?;
         let trace = match &self.trace {
             Some(path) => path.clone(),
@@ -87,20 +96,16 @@ impl ReplayArgs {
                 path
             }
         };
-        let engines = match self.engine.as_slice() {
-            [] => &[EngineName::Tract, EngineName::OnnxRuntime],
-            chosen => chosen,
-        };
-        let launcher = Launcher::this_program()?;
         let mut results = Vec::new();
-        for &engine in engines {
+        for &engine in &engines {
             progress.stage(&format!("replay on {engine}"), 0);
             results.extend(launcher.replay(self.job(engine, engines.len(), &trace)?)?);
-        }
-        match (results.as_slice(), &self.out) {
-            ([one], Some(path)) => fsio::write_json(path, one)?,
-            (several, Some(path)) => fsio::write_json(path, &several)?,
-            (_, None) => {}
+            // Now, so that a later engine's failure loses nothing.
+            match (&self.out, engines.len(), results.as_slice()) {
+                (Some(path), 1, [one]) => fsio::write_json(path, one)?,
+                (Some(path), _, several) => fsio::write_json(path, &several)?,
+                (None, ..) => {}
+            }
         }
         match results.as_slice() {
             [one] => output::print(format, one, |one| describe(std::slice::from_ref(one))),
@@ -115,12 +120,7 @@ impl ReplayArgs {
         });
         Ok(ReplayJob {
             engine,
-            options: SessionOptions {
-                // Only ONNX Runtime has a choice.
-                provider: if engine == EngineName::OnnxRuntime { self.provider } else { Provider::Cpu },
-                threads: self.threads,
-                candidates_hint: None,
-            },
+            options: self.options(),
             workers: self.workers,
             models: vec![ReplayModel { path: self.model.clone(), hlog }],
             trace: trace.to_owned(),
@@ -128,6 +128,19 @@ impl ReplayArgs {
             warmup: self.warmup,
             data: self.data.files(Some(&self.model))?,
         })
+    }
+
+    /// Only ONNX Runtime has other providers than the CPU.
+    fn engines(&self) -> Vec<EngineName> {
+        match (self.engine.as_slice(), self.provider) {
+            ([], Provider::Cpu) => vec![EngineName::Tract, EngineName::OnnxRuntime],
+            ([], _) => vec![EngineName::OnnxRuntime],
+            (chosen, _) => chosen.to_vec(),
+        }
+    }
+
+    fn options(&self) -> SessionOptions {
+        SessionOptions { provider: self.provider, threads: self.threads, candidates_hint: None }
     }
 
     fn pacing(&self) -> Result<Pacing> {

@@ -1,8 +1,14 @@
 //! `table probe`, `table merge` and `table show`.
 
-use super::output::{self, Format};
+use super::{
+    output::{self, Format},
+    signals,
+};
 use crate::{
-    app::config::{Experiment, Override, Stage},
+    app::{
+        config::{Experiment, Override, Stage},
+        probe::{Begin, ProbeRequest, probe_table},
+    },
     base::{
         names::{EngineName, Layout, Precision, Provider},
         progress::Progress,
@@ -33,8 +39,9 @@ pub enum TableVerb {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  autofas-bench table probe --config E.toml --engine tract --candidates 500 --out v1.json")]
+#[command(after_help = "Examples:
+  autofas-bench table probe --config E.toml --engine tract --candidates 500 --out v1.json
+  autofas-bench table probe --config E.toml --engine tract --candidates 500 --out v1.json --resume")]
 pub struct ProbeArgs {
     /// The experiment file: its space, its target, and how thoroughly it probes
     #[arg(long, value_name = "E.toml")]
@@ -63,6 +70,9 @@ pub struct ProbeArgs {
     /// Where the table goes
     #[arg(long, value_name = "TABLE.json")]
     out: PathBuf,
+    /// Go on with a probing that was stopped: what it has measured is not measured again
+    #[arg(long)]
+    resume: bool,
 }
 
 #[derive(Debug, Args)]
@@ -112,18 +122,18 @@ impl ProbeArgs {
             chosen => chosen,
         };
         let plan = ProbePlan::for_space(&space, self.cardinality, target.layout, candidates)?;
-        let launcher = Launcher::this_program()?;
-        let mut table = LatencyTable::new("isolated layer probes");
-        for &engine in if self.engine.is_empty() { &target.engines } else { &self.engine } {
-            progress.stage(&format!("probe {} layers on {engine}", plan.operations.len()), 0);
+        let settings_on = |&engine: &EngineName| {
             let options =
                 SessionOptions { provider: target.provider, threads: target.threads, candidates_hint: None };
             let (effort, seed) = (settings.probe, settings.seeds.of(Stage::Probe));
-            plan.run(&launcher, &ServiceSettings { engine, options, effort, seed })?
-                .insert_into(&mut table)?;
-        }
-        table.save(&self.out)?;
-        Ok(table)
+            ServiceSettings { engine, options, effort, seed }
+        };
+        let engines = if self.engine.is_empty() { &target.engines } else { &self.engine };
+        let request =
+            ProbeRequest { plan, settings: engines.iter().map(settings_on).collect(), out: self.out.clone() };
+        let begin = if self.resume { Begin::WhereItStopped } else { Begin::Anew };
+        let stop = signals::stop_on_signals()?;
+        Ok(probe_table(&request, begin, &Launcher::this_program(&stop)?, progress, &stop)?)
     }
 
     fn overrides(&self) -> Vec<Override> {
@@ -133,6 +143,12 @@ impl ProbeArgs {
             ("target.precision", self.precision.map(Precision::name)),
         ];
         let texts = texts.into_iter().filter_map(|(key, name)| Some(Override::text(key, name?)));
+        let names: Vec<_> = self.engine.iter().map(|engine| format!("\"{engine}\"")).collect();
+        let engines = self.engine.first().map(|first| {
+            let all = Override::parse("target.engines", &format!("[{}]", names.join(", ")));
+            [Override::text("target.engine", first.name()), all]
+        });
+        let texts = texts.chain(engines.into_iter().flatten());
         texts.chain(self.threads.map(|threads| Override::count("target.threads", threads))).collect()
     }
 }

@@ -18,7 +18,7 @@ pub use settings::{DataSettings, RoundSettings, Settings, TargetSettings, Traffi
 pub use space::SpaceSettings;
 
 use crate::{
-    base::{Result, fsio},
+    base::{Error, Result, fsio},
     measure::replay::{
         arrivals::Arrivals,
         make::{ListLength, Order, TraceRecipe},
@@ -57,6 +57,18 @@ impl Experiment {
     /// The data, unless neither file nor command line names it.
     pub fn data_path(&self) -> Option<PathBuf> {
         self.settings.data.path.as_ref().map(|path| self.located("data.path", path))
+    }
+
+    /// The data, or an error that says how to name it.
+    pub fn named_data(&self) -> Result<PathBuf> {
+        self.data_path().ok_or_else(|| {
+            Error::usage("no data is named", "give --data FILE, or `path` in [data] of the experiment")
+        })
+    }
+
+    /// The latency table that the first round pays with, when it is not to be probed.
+    pub fn table_path(&self) -> Option<PathBuf> {
+        self.settings.target.table.as_ref().map(|path| self.located("target.table", path))
     }
 
     /// The trace that `[traffic]` describes.
@@ -159,6 +171,23 @@ mod tests {
         let cold = "[search.gate]\nkind = \"relaxed\"\nend_temperature = 0";
         assert!(problem(cold).contains("`search.gate.end_temperature`"));
         assert!(problem("[derive]\nrule = \"budget\"").contains("`derive.budget_ms`"));
+        assert!(problem("[checkpoints]\nkeep = 0").contains("`checkpoints.keep`: 0 is too small"));
+        assert!(problem("[checkpoints]\nevery_seconds = -1").contains("`checkpoints.every_seconds`"));
+    }
+
+    #[test]
+    fn what_no_engine_can_do_is_refused_before_a_run_begins() {
+        for (text, expected) in [
+            ("[target]\nthreads = 2", "`target.threads`: tract runs on one thread"),
+            ("[target]\nprovider = \"cuda\"", "`target.provider`: tract does not run on cuda"),
+            ("[target]\nengine = \"null\"\nengines = [\"null\"]", "`target.engines`: the null engine"),
+            ("[traffic]\nrequests = 1", "`traffic.requests`: 1 is too small"),
+        ] {
+            let found = problem(text);
+            assert!(found.contains(expected), "{found}");
+        }
+        let alone = "[target]\nengines = [\"onnxruntime\"]\nthreads = 2\nprovider = \"cuda\"";
+        assert_eq!(with(alone, &[]).unwrap().settings.target.threads, 2);
     }
 
     #[test]

@@ -7,10 +7,13 @@ use crate::{
         names::{EngineName, Layout, Precision, Provider},
     },
     data::split::{Moment, SplitSettings},
-    learn::settings::{
-        BaselineSettings, DeriveSettings, Gate, RetrainSettings, SearchSettings, TeacherSettings,
+    learn::{
+        checkpoint::CheckpointSettings,
+        settings::{
+            BaselineSettings, DeriveSettings, Gate, Paths, RetrainSettings, SearchSettings, TeacherSettings,
+        },
     },
-    measure::service::Effort,
+    measure::{latency::samples_needed, service::Effort},
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -42,6 +45,8 @@ pub struct Settings {
     pub probe: Effort,
     /// How often the loop runs and what it measures.
     pub rounds: RoundSettings,
+    /// How often a training is saved on the way.
+    pub checkpoints: CheckpointSettings,
     /// Where randomness starts.
     pub seeds: SeedSettings,
 }
@@ -61,6 +66,7 @@ impl Default for Settings {
             traffic: TrafficSettings::default(),
             probe: Effort::default(),
             rounds: RoundSettings::default(),
+            checkpoints: CheckpointSettings::default(),
             seeds: SeedSettings::default(),
         }
     }
@@ -79,7 +85,8 @@ fn latest_share(valid_fraction: f64) -> SplitSettings {
 
 impl Settings {
     /// Tables whose other keys depend on one: when a layer sets that key, the defaults beside it no longer hold.
-    pub(super) const CHOICES: [&str; 3] = ["split.by", "derive.rule", "search.gate.kind"];
+    pub(super) const CHOICES: [&str; 4] =
+        ["split.by", "derive.rule", "search.gate.kind", "search.paths.kind"];
 
     /// The first setting outside its range, with the table it is in.
     pub fn check(&self) -> Result<(), (&'static str, Violation)> {
@@ -94,6 +101,7 @@ impl Settings {
             ("traffic", self.traffic.check()),
             ("probe", check_effort(&self.probe)),
             ("rounds", self.rounds.check()),
+            ("checkpoints", self.checkpoints.check()),
         ];
         tables.into_iter().try_for_each(|(table, checked)| checked.map_err(|violation| (table, violation)))
     }
@@ -101,11 +109,12 @@ impl Settings {
     /// Settings that together hold every key there is: the defaults, all optional values, all variants.
     pub(super) fn examples() -> Vec<Self> {
         let relaxed = Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1 };
+        let paths = Paths::Sampled { count: 2 };
         let variant = |derive| Self { derive, ..Self::default() };
         vec![
             Self::default(),
             Self::with_all_options(),
-            Self { search: SearchSettings { gate: relaxed, ..Default::default() }, ..Self::default() },
+            Self { search: SearchSettings { gate: relaxed, paths, ..Default::default() }, ..Self::default() },
             Self { split: SplitSettings::Shuffle { valid_fraction: 0.2 }, ..Self::default() },
             Self { split: full_split(), ..Self::default() },
             variant(DeriveSettings::TopK { k: 1 }),
@@ -117,6 +126,7 @@ impl Settings {
     pub(super) fn with_all_options() -> Self {
         let mut full = Self::default();
         full.data.path = Some(PathBuf::new());
+        full.target.table = Some(PathBuf::new());
         full.traffic.arrivals = Some(PathBuf::new());
         let seed = Some(0);
         full.seeds = SeedSettings {
@@ -184,8 +194,10 @@ pub struct TargetSettings {
     pub threads: usize,
     /// Candidates of the request that is priced.
     pub candidates: usize,
-    /// Engines that every network is replayed on; `engine` is one of them.
+    /// Engines that every network is proved and measured on; `engine` is one of them.
     pub engines: Vec<EngineName>,
+    /// Latency table that the first round pays with, such as `table probe` makes; without it every layer is probed.
+    pub table: Option<PathBuf>,
 }
 
 impl Default for TargetSettings {
@@ -198,6 +210,7 @@ impl Default for TargetSettings {
             threads: 1,
             candidates: 1000,
             engines: vec![EngineName::Tract, EngineName::OnnxRuntime],
+            table: None,
         }
     }
 }
@@ -208,7 +221,16 @@ impl TargetSettings {
         check::at_least("candidates", self.candidates, 1)?;
         let listed = self.engines.contains(&self.engine);
         let problem = format!("{} is not among the engines that are measured", self.engine);
-        check::ensure(listed, "engines", problem, "add it, or price another engine")
+        check::ensure(listed, "engines", problem, "add it, or price another engine")?;
+        let computes = self.engines.iter().any(|&engine| engine != EngineName::Null);
+        let problem = "the null engine computes nothing, so nothing would be proved";
+        check::ensure(computes, "engines", problem, "add tract or onnxruntime")?;
+        let only_runtime = "list only onnxruntime in target.engines, or leave this value at its default";
+        let tract = self.engines.contains(&EngineName::Tract);
+        let threads = format!("tract runs on one thread in this build, not {}", self.threads);
+        check::ensure(!tract || self.threads == 1, "threads", threads, only_runtime)?;
+        let provider = format!("tract does not run on {}", self.provider);
+        check::ensure(!tract || self.provider == Provider::Cpu, "provider", provider, only_runtime)
     }
 }
 
@@ -241,7 +263,8 @@ impl Default for TrafficSettings {
 
 impl TrafficSettings {
     fn check(&self) -> Checked {
-        check::at_least("requests", self.requests, 1)?;
+        // Fewer could not earn a median, so the replay at the run's end would be void.
+        check::at_least("requests", self.requests, samples_needed(0.5) as usize)?;
         check::at_least("candidates", self.candidates, 1)?;
         check::positive("qps", self.qps)
     }
@@ -252,9 +275,9 @@ impl TrafficSettings {
 pub struct RoundSettings {
     /// Searches; each pays with the table that the one before it corrected.
     pub count: usize,
-    /// Subnets beside the winner whose replays correct the table.
+    /// Subnets beside the winner whose service times correct the table.
     pub diverse: usize,
-    /// Subnets that are replayed to judge predictions and never correct anything.
+    /// Subnets that are timed to judge predictions and never correct anything.
     pub held_out: usize,
 }
 

@@ -1,17 +1,36 @@
 //! The run directory: every finished step leaves a file, and a step whose file is there is not run again.
 //!
 //! That makes resuming the same as running: [`Journal::remember`] returns the stored result or computes and stores it.
-//! Files are renamed into place, so a killed run has whole files or none.
+//! Files are renamed into place, so a killed run has whole files or none. Inside a training, checkpoints take over
+//! ([`Journal::remember_training`]). Between two steps the journal looks whether somebody has asked to stop.
 
 use crate::{
-    base::{Error, Result, error::Place, fsio},
-    learn::exchange::{Exchange, by_leader},
+    base::{Error, Result, error::Place, fsio, stop::Stop},
+    learn::{
+        checkpoint::{CheckpointSettings, Keeper},
+        exchange::{Exchange, by_leader},
+    },
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
 
 /// The resolved experiment, by which a run is recognised.
 const CONFIG: &str = "config.toml";
+/// The folder of all checkpoints; gone at the end of a run.
+const CHECKPOINTS: &str = "checkpoints";
+/// Version of the results of steps.
+const SCHEMA_VERSION: u32 = 1;
+
+/// A step's result as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Stored<T> {
+    schema_version: u32,
+    result: T,
+}
 
 /// Whether an existing run directory may be continued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,16 +42,30 @@ pub enum Existing {
 }
 
 /// A run directory.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Journal {
     folder: PathBuf,
+    config: String,
+    checkpoints: CheckpointSettings,
+    stop: Stop,
+    /// Whether another rank does all the writing.
+    follows: bool,
+    /// Locked as long as somebody works here; the system unlocks what a killed process held.
+    lock: Arc<OnceLock<File>>,
 }
 
 impl Journal {
-    /// Opens `folder` for an experiment whose resolved text is `config`.
+    /// Opens `folder` for an experiment whose resolved text is `config`. Nothing is written before [`Journal::begin`].
     ///
-    /// Fails when the folder holds another experiment, or any run at all under [`Existing::Refuse`].
-    pub fn open(folder: &Path, config: &str, existing: Existing) -> Result<Self> {
+    /// Fails when the folder holds another experiment, or any run at all under [`Existing::Refuse`], or a run that
+    /// another process is working on.
+    pub fn open(
+        folder: &Path,
+        config: &str,
+        existing: Existing,
+        checkpoints: CheckpointSettings,
+        stop: &Stop,
+    ) -> Result<Self> {
         let path = folder.join(CONFIG);
         if path.exists() {
             if existing == Existing::Refuse {
@@ -49,36 +82,54 @@ impl Journal {
                     "resume it with the same --config and options, or start a new run with another --out",
                 ));
             }
-        } else {
-            fsio::write(&path, config.as_bytes())?;
         }
-        Ok(Self { folder: folder.to_owned() })
+        let journal = Self {
+            folder: folder.to_owned(),
+            config: config.to_owned(),
+            checkpoints,
+            stop: stop.clone(),
+            follows: false,
+            lock: Arc::default(),
+        };
+        if path.exists() {
+            journal.lock()?;
+            fsio::sweep(folder)?;
+        }
+        Ok(journal)
+    }
+
+    /// The run directory of another rank, which does all the writing.
+    pub fn followed(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            config: String::new(),
+            checkpoints: CheckpointSettings::default(),
+            stop: Stop::never(),
+            follows: true,
+            lock: Arc::default(),
+        }
+    }
+
+    /// Makes the folder that of this run, once everything that could be wrong with the experiment was looked at.
+    pub fn begin(&self) -> Result<()> {
+        let path = self.path(CONFIG);
+        if !path.exists() {
+            fsio::write(&path, self.config.as_bytes())?;
+        }
+        self.lock()
+    }
+
+    /// Keeps other processes out of the run.
+    fn lock(&self) -> Result<()> {
+        if self.lock.get().is_none() {
+            let _ = self.lock.set(locked(&self.path(CONFIG))?);
+        }
+        Ok(())
     }
 
     /// A path inside the run.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
-    }
-
-    /// [`Journal::remember`] for a step that all ranks take part in: they find the stored result or none, and rank 0 stores
-    /// what comes out.
-    pub fn remember_together<T: Serialize + DeserializeOwned>(
-        &self,
-        ranks: &dyn Exchange,
-        name: &str,
-        compute: impl FnOnce() -> Result<T>,
-    ) -> Result<T> {
-        let path = self.path(name);
-        let stored =
-            by_leader(ranks, || if path.exists() { fsio::read_json(&path).map(Some) } else { Ok(None) })?;
-        if let Some(value) = stored {
-            return Ok(value);
-        }
-        let value = compute()?;
-        if ranks.leads() {
-            fsio::write_json(&path, &value)?;
-        }
-        Ok(value)
     }
 
     /// The stored result of a step, or its result now, stored as JSON under `name`.
@@ -87,29 +138,128 @@ impl Journal {
         name: &str,
         compute: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        let path = self.path(name);
-        if path.exists() {
-            return fsio::read_json(&path);
+        if let Some(result) = self.recall(name)? {
+            return Ok(result);
         }
+        self.stop.check()?;
+        let stored = Stored { schema_version: SCHEMA_VERSION, result: compute()? };
+        fsio::write_json(&self.path(name), &stored)?;
+        Ok(stored.result)
+    }
+
+    /// The stored result of a step, if it was finished.
+    pub fn recall<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        let path = self.path(name);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let stored: Stored<T> = versioned(&path, SCHEMA_VERSION)?;
+        Ok(Some(stored.result))
+    }
+
+    /// [`Journal::remember`] for a document that has a `schema_version` of its own: a table, a report, the summary.
+    pub fn remember_document<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        version: u32,
+        compute: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        if let Some(value) = self.recall_document(name, version)? {
+            return Ok(value);
+        }
+        self.stop.check()?;
         let value = compute()?;
-        fsio::write_json(&path, &value)?;
+        fsio::write_json(&self.path(name), &value)?;
         Ok(value)
+    }
+
+    /// The stored document, if there is one.
+    pub fn recall_document<T: DeserializeOwned>(&self, name: &str, version: u32) -> Result<Option<T>> {
+        let path = self.path(name);
+        if path.exists() { versioned(&path, version).map(Some) } else { Ok(None) }
+    }
+
+    /// [`Journal::remember`] for a training of all ranks: the keeper saves its state on the way, until its result is
+    /// stored.
+    pub fn remember_training<T: Serialize + DeserializeOwned>(
+        &self,
+        ranks: &dyn Exchange,
+        name: &str,
+        train: impl FnOnce(&mut Keeper) -> Result<T>,
+    ) -> Result<T> {
+        let mut keeper = self.keeper(name);
+        let value = match by_leader(ranks, || self.recall(name))? {
+            Some(result) => result,
+            None => {
+                self.stop.check()?;
+                let result = train(&mut keeper)?;
+                if ranks.leads() { self.remember(name, || Ok(result))? } else { result }
+            }
+        };
+        keeper.clear()?;
+        Ok(value)
+    }
+
+    /// Where the training whose result is called `name` is saved on the way.
+    pub fn keeper(&self, name: &str) -> Keeper {
+        if self.follows {
+            return Keeper::none();
+        }
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem).replace('/', "-");
+        Keeper::new(self.path(CHECKPOINTS).join(stem), self.checkpoints, self.stop.clone())
     }
 }
 
-/// Settings without the comments that tell where each came from.
+/// The file, locked: only one process works on a run.
+fn locked(config: &Path) -> Result<File> {
+    let file = File::open(config).map_err(|e| Error::io(config, "open", e))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Error::usage(
+            format!("another process is working on the run of {}", config.display()),
+            "wait for it to end, or name another folder with --out",
+        )),
+        // Some file systems know no locks.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+/// Reads JSON of this version; another one is named before anything else is looked at.
+fn versioned<T: DeserializeOwned>(path: &Path, version: u32) -> Result<T> {
+    let wrong = |place: Place, problem: String| {
+        let fix = "go on with the program that began the run, or start a new run with another --out";
+        Error::input(path, place, problem, fix)
+    };
+    let json: serde_json::Value = fsio::read_json(path)?;
+    let found = json.get("schema_version").and_then(serde_json::Value::as_u64);
+    if found != Some(version.into()) {
+        let found = found.map_or("missing".to_owned(), |found| found.to_string());
+        let problem = format!("is {found}, and this program reads {version}");
+        return Err(wrong(Place::field("schema_version"), problem));
+    }
+    serde_json::from_value(json)
+        .map_err(|e| wrong(Place::whole(), format!("not what is expected here ({e})")))
+}
+
+/// Settings that decide results, without the comments that tell where each came from.
 fn settings(config: &str) -> Option<toml::Table> {
-    config.parse().ok()
+    let mut table: toml::Table = config.parse().ok()?;
+    // How often a state is saved changes no result.
+    table.remove("checkpoints");
+    Some(table)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn open(folder: &Path, config: &str, existing: Existing) -> Result<Journal> {
+        Journal::open(folder, config, existing, CheckpointSettings::default(), &Stop::never())
+    }
+
     #[test]
     fn a_step_runs_once() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(folder.path(), "a = 1", Existing::Refuse).unwrap();
+        let journal = open(folder.path(), "a = 1", Existing::Refuse).unwrap();
         assert_eq!(journal.remember("x/y.json", || Ok(5)).unwrap(), 5);
         assert_eq!(journal.remember("x/y.json", || Ok(6)).unwrap(), 5);
     }
@@ -117,19 +267,77 @@ mod tests {
     #[test]
     fn a_failed_step_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(folder.path(), "a = 1", Existing::Refuse).unwrap();
+        let journal = open(folder.path(), "a = 1", Existing::Refuse).unwrap();
         let failed: Result<u32> = journal.remember("y.json", || Err(Error::usage("broken", "mend it")));
         assert!(failed.is_err());
         assert_eq!(journal.remember("y.json", || Ok(6)).unwrap(), 6);
     }
 
     #[test]
+    fn a_result_of_another_version_is_named_and_documents_keep_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(folder.path(), "a = 1", Existing::Refuse).unwrap();
+        journal.remember("x.json", || Ok(5)).unwrap();
+        let path = folder.path().join("x.json");
+        let text = fsio::read_text(&path).unwrap();
+        fsio::write(&path, text.replace("\"schema_version\": 1", "\"schema_version\": 9").as_bytes())
+            .unwrap();
+        let error = journal.remember("x.json", || Ok(5)).unwrap_err().to_string();
+        assert!(error.contains("x.json, `schema_version`: is 9, and this program reads 1"), "{error}");
+
+        let document = serde_json::json!({"schema_version": 3, "a": 0.1});
+        let stored = journal.remember_document("d.json", 3, || Ok(document.clone())).unwrap();
+        assert_eq!(stored, fsio::read_json::<serde_json::Value>(&folder.path().join("d.json")).unwrap());
+        let other: Result<serde_json::Value> = journal.remember_document("d.json", 2, || Ok(document));
+        assert!(other.unwrap_err().to_string().contains("is 3, and this program reads 2"));
+    }
+
+    #[test]
+    fn a_run_that_never_began_leaves_its_folder_to_another() {
+        let folder = tempfile::tempdir().unwrap();
+        open(folder.path(), "a = 1", Existing::Refuse).unwrap();
+        open(folder.path(), "a = 2", Existing::Refuse).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn an_existing_run_is_refused_unless_resumed_with_the_same_settings() {
         let folder = tempfile::tempdir().unwrap();
-        Journal::open(folder.path(), "a = 1 # default", Existing::Refuse).unwrap();
-        let again = |config, existing| Journal::open(folder.path(), config, existing);
+        open(folder.path(), "a = 1 # default", Existing::Refuse).unwrap().begin().unwrap();
+        let again = |config, existing| open(folder.path(), config, existing);
         assert!(again("a = 1", Existing::Refuse).unwrap_err().to_string().contains("--resume"));
         assert!(again("a = 2", Existing::Resume).unwrap_err().to_string().contains("config.toml"));
         again("a = 1 # file", Existing::Resume).unwrap();
+    }
+
+    #[test]
+    fn a_run_may_go_on_with_another_cadence_of_checkpoints() {
+        let folder = tempfile::tempdir().unwrap();
+        open(folder.path(), "a = 1\n[checkpoints]\nkeep = 2", Existing::Refuse).unwrap().begin().unwrap();
+        open(folder.path(), "a = 1\n[checkpoints]\nkeep = 3", Existing::Resume).unwrap();
+    }
+
+    #[test]
+    fn two_processes_do_not_work_on_one_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = open(folder.path(), "a = 1", Existing::Refuse).unwrap();
+        first.begin().unwrap();
+        let second = open(folder.path(), "a = 1", Existing::Resume).unwrap_err().to_string();
+        assert!(second.contains("another process") && second.contains("--out"), "{second}");
+        drop(first);
+        open(folder.path(), "a = 1", Existing::Resume).unwrap();
+    }
+
+    #[test]
+    fn a_request_to_stop_ends_the_run_before_its_next_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let stop = Stop::new("go on");
+        let checkpoints = CheckpointSettings::default();
+        let journal = Journal::open(folder.path(), "a = 1", Existing::Refuse, checkpoints, &stop).unwrap();
+        journal.remember("x.json", || Ok(5)).unwrap();
+        stop.request(2);
+        assert_eq!(journal.remember("x.json", || Ok(6)).unwrap(), 5);
+        let stopped = journal.remember("y.json", || Ok(7)).unwrap_err();
+        assert!(matches!(stopped, Error::Interrupted { signal: 2, .. }), "{stopped}");
     }
 }

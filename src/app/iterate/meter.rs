@@ -3,15 +3,17 @@
 use crate::{
     app::config::{Settings, Stage},
     base::{Result, fsio, names::EngineName},
+    export::companions::Versioned,
     measure::{
         child::Launcher,
-        engine::{SessionOptions, engine},
-        environment::{self, Environment},
-        job::{DataFiles, ReplayJob, ReplayModel},
+        engine::SessionOptions,
+        environment::Environment,
+        job::{ReplayJob, ReplayModel},
         measurement::Measurement,
-        probe::{ProbePlan, ServiceSettings, measure_networks},
+        probe::{self, ProbePlan, ServiceSettings, context_here, measure_networks},
         replay::trace::Pacing,
-        service::ServiceSample,
+        service::{Requests, ServiceSample},
+        traced::DataFiles,
     },
     price::table::{TableContext, TableEntry},
     space::SearchSpace,
@@ -31,16 +33,16 @@ pub struct NamedModel {
     pub path: PathBuf,
 }
 
-/// Mean service time of one model.
+/// Service time of one model.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ServiceTime {
-    /// Mean, in ms.
+    /// Estimated mean without interruptions, in ms: see [`ServiceSample::mean_ms`].
     pub mean_ms: f64,
     /// Spread between two interleaved halves of the measurement, in percent.
     pub noise_pct: f64,
 }
 
-/// What a replay needs beside the model.
+/// What requests need beside the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traffic {
     /// The trace's file.
@@ -53,12 +55,21 @@ pub struct Traffic {
 
 /// Times models.
 pub trait Meter {
+    /// Tries every engine as it will be used, so that nothing is trained for a measurement that cannot be made.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
     /// The circumstances that an engine's measurements belong to.
     fn context(&self, engine: EngineName) -> Result<TableContext>;
     /// Every layer of the space alone, at the target's candidate count, with embedding tables of `cardinality` rows.
     fn probe(&self, engine: EngineName, space: &SearchSpace, cardinality: usize) -> Result<Vec<TableEntry>>;
-    /// Whole networks, interleaved, in their order.
-    fn service(&self, engine: EngineName, models: &[NamedModel]) -> Result<Vec<ServiceTime>>;
+    /// Whole networks, interleaved, in their order; asked requests of the traffic, or random ones without any.
+    fn service(
+        &self,
+        engine: EngineName,
+        models: &[NamedModel],
+        traffic: Option<&Traffic>,
+    ) -> Result<Vec<ServiceTime>>;
     /// Networks under replayed traffic, in their order.
     fn replay(
         &self,
@@ -102,17 +113,13 @@ impl<'a> ChildMeter<'a> {
 }
 
 impl Meter for ChildMeter<'_> {
-    fn context(&self, name: EngineName) -> Result<TableContext> {
-        let target = &self.settings.target;
-        Ok(TableContext {
-            engine: name,
-            engine_version: engine(name)?.version(),
-            provider: target.provider,
-            layout: target.layout,
-            precision: target.precision,
-            threads: target.threads,
-            host: environment::host(),
-        })
+    fn check(&self) -> Result<()> {
+        let mut engines = self.settings.target.engines.iter();
+        engines.try_for_each(|&engine| probe::trial(&self.launcher, engine, &self.options()))
+    }
+
+    fn context(&self, engine: EngineName) -> Result<TableContext> {
+        context_here(&self.service_settings(engine), self.settings.target.layout)
     }
 
     fn probe(&self, engine: EngineName, space: &SearchSpace, cardinality: usize) -> Result<Vec<TableEntry>> {
@@ -122,11 +129,20 @@ impl Meter for ChildMeter<'_> {
         Ok(probed.entries.into_iter().map(|(_, entry)| entry).collect())
     }
 
-    fn service(&self, engine: EngineName, models: &[NamedModel]) -> Result<Vec<ServiceTime>> {
+    fn service(
+        &self,
+        engine: EngineName,
+        models: &[NamedModel],
+        traffic: Option<&Traffic>,
+    ) -> Result<Vec<ServiceTime>> {
         let networks: Vec<_> = models.iter().map(|m| (m.name.clone(), m.path.clone())).collect();
         let candidates = [self.settings.target.candidates];
-        let result =
-            measure_networks(&self.launcher, &self.service_settings(engine), &networks, &candidates)?;
+        let requests = traffic.map_or(Requests::Random, |traffic| Requests::Trace {
+            trace: traffic.trace.clone(),
+            data: traffic.data.clone(),
+        });
+        let settings = self.service_settings(engine);
+        let result = measure_networks(&self.launcher, &settings, &networks, &candidates, requests)?;
         let time =
             |sample: ServiceSample| ServiceTime { mean_ms: sample.mean_ms, noise_pct: sample.noise_pct };
         Ok(result.samples.into_iter().map(time).collect())
@@ -152,6 +168,7 @@ impl Meter for ChildMeter<'_> {
     }
 
     fn describe(&self, path: &Path) -> Result<()> {
-        fsio::write_json(path, &Environment::current()?)
+        let environment = Environment::current()?;
+        fsio::write_json(path, &Versioned { schema_version: 1, content: &environment })
     }
 }

@@ -2,17 +2,27 @@
 //! with the latency table that the one before it corrected.
 //!
 //! [`iterate`] reads as the pipeline. Every step is a file of its own, and every step's result is kept in the run
-//! directory by the `journal`, so a run that was killed goes on where it stopped.
+//! directory by the `journal`, so a run that was killed goes on where it stopped: at the step, and inside a training at
+//! its last checkpoint.
 //!
 //! ```text
-//! RUN/  config.toml  data.json  schema.json  encoders.json  environment.json  paths.json
-//!       teacher/     weights and metrics of every teacher
-//!       networks/ID/ network.safetensors  fit.json  parity.json  model.onnx and its companions
-//!       tables/      v1.json, v2.json, …: probes, then one correction per round
-//!       rounds/N/    search.json  subnet.json  measured/ENGINE.json  residuals.json
-//!       replay/      one result and one .hlog per network and engine
+//! RUN/  config.toml        the resolved experiment; paths.json: where the data lay at the last start
+//!       data.json          hashes of rows, split, schema and encoders; schema.json, encoders.json
+//!       environment.json   machine and program of the first start
+//!       teacher/           weights and metrics of every teacher
+//!       warmup.safetensors the search before any price counts, shared by all rounds
+//!       networks/ID/       network.safetensors, fit.json, parity.json, model.onnx and its companions; the plain DNN in
+//!                          baseline-ID/
+//!       shapes/            untrained networks that are timed for the table: ID.onnx and the proof ID.json
+//!       tables/            probed/ENGINE.json; v1.json (or given.json), v2.json, …: probes, then one correction per round
+//!       rounds/N/          search.json, subnet.json, measured/ENGINE.json, residuals.json
+//!       replay/            trace.parquet; ENGINE.json and one NETWORK-ENGINE.hlog per network
+//!       checkpoints/       the training in progress; gone at the end
+//!       tensorboard/       curves of everything that is trained, for `tensorboard --logdir`
 //!       summary.json
 //! ```
+//!
+//! Every JSON file carries `schema_version`; results of steps stand under `result` beside it.
 
 mod journal;
 mod measured;
@@ -23,19 +33,29 @@ mod traffic;
 mod training;
 
 pub use journal::Existing;
-pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime};
+pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
 pub use summary::{
-    BaselineSummary, EnginePrediction, NetworkSummary, RoundSummary, Summary, TeacherSummary, WinnerSummary,
+    BaselineSummary, EnginePrediction, NetworkSummary, ReplaySummary, RoundSummary, Summary, TeacherSummary,
+    WinnerSummary,
 };
 
 use crate::{
-    app::config::{Experiment, Settings, Stage},
-    base::{Error, Result, fsio, progress::Progress},
+    app::{
+        config::{Experiment, Settings, Stage},
+        curves::Curves,
+    },
+    base::{
+        Error, Result, fsio,
+        progress::{Progress, Silent},
+        stop::Stop,
+    },
     data::{self, Loaded, schema::Schema},
+    export::companions::Versioned,
     learn::{
         exchange::{Exchange, by_leader},
         train::Rows,
     },
+    measure::replay::trace_file,
     space::SearchSpace,
 };
 use journal::Journal;
@@ -63,11 +83,15 @@ struct DataIdentity {
     valid_rows: usize,
     schema_hash: String,
     encoder_hash: String,
+    rows_hash: String,
+    split_hash: String,
 }
 
 /// Where the run's input lay on the machine that ran it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunPaths {
+    /// Version of this format.
+    pub schema_version: u32,
     /// The data: a file or a folder.
     pub data: PathBuf,
 }
@@ -77,9 +101,10 @@ impl RunPaths {
     pub const FILE: &str = "paths.json";
 }
 
-/// Runs the loop into `out` and returns what it found; a finished run gives its summary at once.
+/// Runs the loop into `out` and returns what it found. A finished run with the same data gives its summary at once. A
+/// request to `stop` ends it after the present step with [`Error::Interrupted`].
 ///
-/// All of `ranks` train; rank 0 alone measures and writes, while the others wait for what it found.
+/// All of `ranks` train; rank 0 alone measures, writes and can be stopped, while the others wait for what it found.
 pub fn iterate(
     experiment: &Experiment,
     out: &Path,
@@ -87,30 +112,45 @@ pub fn iterate(
     meter: &dyn Meter,
     ranks: &dyn Exchange,
     progress: &dyn Progress,
+    stop: &Stop,
 ) -> Result<Summary> {
-    let journal = by_leader(ranks, || Journal::open(out, &experiment.resolved.to_string(), existing))?;
-    journal.remember_together(ranks, "summary.json", || {
-        let run = Run::prepare(experiment, journal.clone(), meter, ranks, progress)?;
-        let guide = run.guide()?;
-        let baseline = run.baseline()?;
-        let mut table = by_leader(ranks, || run.probe())?;
-        let mut searcher = training::Searcher::new(&run, &guide);
-        let mut rounds = Vec::new();
-        for round in 1..=experiment.settings.rounds.count {
-            progress.say(&format!("round {round} pays with table v{}", table.version));
-            let subnet = searcher.search(round, &table)?;
-            let winner = run.retrain(&guide, &subnet, table.version)?;
-            let calibrated = by_leader(ranks, || run.calibrate(round, &winner, &baseline, &table))?;
-            rounds.push(run.round_summary(round, &winner, &calibrated));
-            progress.say(&rounds[round - 1].to_string());
-            table = calibrated.next;
-        }
-        let replays = by_leader(ranks, || run.replay(&rounds, &baseline))?;
-        Ok(run.summary(&guide, &baseline, rounds, replays))
+    let config = experiment.resolved.to_string();
+    let journal = if ranks.leads() {
+        Journal::open(out, &config, existing, experiment.settings.checkpoints, stop)?
+    } else {
+        Journal::followed(out)
+    };
+    let run = Run::prepare(experiment, journal, meter, ranks, progress)?;
+    const SUMMARY: &str = "summary.json";
+    if let Some(known) = by_leader(ranks, || run.journal.recall_document(SUMMARY, summary::SCHEMA_VERSION))? {
+        return Ok(known);
+    }
+    by_leader(ranks, || run.begin())?;
+    let guide = run.guide()?;
+    let baseline = run.baseline()?;
+    let mut table = by_leader(ranks, || run.first_table())?;
+    let mut searcher = training::Searcher::new(&run, &guide);
+    let mut rounds = Vec::new();
+    for round in 1..=experiment.settings.rounds.count {
+        progress.say(&format!("round {round} pays with table v{}", table.version));
+        let subnet = searcher.search(round, &table)?;
+        let winner = run.retrain(&guide, &subnet, table.version)?;
+        let calibrated = by_leader(ranks, || run.calibrate(round, &winner, &baseline, &table))?;
+        rounds.push(run.round_summary(round, &winner, &calibrated));
+        progress.say(&rounds[round - 1].to_string());
+        table = calibrated.next;
+    }
+    by_leader(ranks, || {
+        run.journal.remember_document(SUMMARY, summary::SCHEMA_VERSION, || {
+            let replays = run.replay(&rounds, &baseline)?;
+            Ok(run.summary(&guide, &baseline, rounds, replays))
+        })
     })
 }
 
 impl<'a> Run<'a> {
+    /// Reads everything that the run depends on, and refuses to continue one that was begun with other data. Writes
+    /// nothing.
     fn prepare(
         experiment: &'a Experiment,
         journal: Journal,
@@ -119,53 +159,93 @@ impl<'a> Run<'a> {
         progress: &'a dyn Progress,
     ) -> Result<Self> {
         let settings = &experiment.settings;
-        let path = experiment.data_path().ok_or_else(|| {
-            Error::usage("no data is named", "give --data FILE, or `path` in [data] of the experiment")
-        })?;
+        let path = experiment.named_data()?;
         let schema = Schema::load(&experiment.schema_path())?;
         let space = SearchSpace::new(schema.features.clone(), settings.space.mixops.clone())?;
         progress.stage("read and encode the data", 0);
         let loaded = data::load(&schema, &path, &settings.split, settings.seeds.of(Stage::Split))?;
         let run = Self { settings, experiment, schema, space, loaded, journal, meter, ranks, progress };
-        run.identify(&path)?;
-        Ok(run)
-    }
-
-    /// Writes what the data was, or fails when a resumed run was begun with other data.
-    fn identify(&self, path: &Path) -> Result<()> {
-        let now = DataIdentity {
-            rows: self.loaded.dataset.rows(),
-            train_rows: self.loaded.split.train.len(),
-            valid_rows: self.loaded.split.valid.len(),
-            schema_hash: self.schema.hash(),
-            encoder_hash: self.loaded.encoders.hash(),
-        };
-        let begun = self.journal.remember_together(self.ranks, "data.json", || Ok(now.clone()))?;
-        if begun != now {
+        let own = run.identity();
+        // A rank may have read another file than rank 0, too.
+        let begun = by_leader(ranks, || Ok(run.journal.recall("data.json")?.unwrap_or_else(|| own.clone())))?;
+        if begun != own {
             return Err(Error::usage(
                 format!("the run was begun with other data than {}", path.display()),
                 "resume it with the same data and schema, or start a new run with another --out",
             ));
         }
-        if !self.ranks.leads() {
-            return Ok(());
+        Ok(run)
+    }
+
+    fn identity(&self) -> DataIdentity {
+        DataIdentity {
+            rows: self.loaded.dataset.rows(),
+            train_rows: self.loaded.split.train.len(),
+            valid_rows: self.loaded.split.valid.len(),
+            schema_hash: self.schema.hash(),
+            encoder_hash: self.loaded.encoders.hash(),
+            rows_hash: self.loaded.dataset.rows_hash(),
+            split_hash: self.loaded.split.hash(),
         }
-        self.journal.remember("schema.json", || Ok(self.schema.clone()))?;
+    }
+
+    /// Tries whatever would otherwise fail after hours of training, and only then makes the folder that of this run.
+    fn begin(&self) -> Result<()> {
+        self.progress.stage("try the engines", 0);
+        self.meter.check()?;
+        self.check_given_table()?;
+        let trace = self.new_trace()?;
+        self.journal.begin()?;
+        if let Some(trace) = trace {
+            trace_file::write(&self.trace_path(), &trace)?;
+        }
+        self.journal.remember("data.json", || Ok(self.identity()))?;
+        let schema = Versioned { schema_version: 1, content: &self.schema };
+        fsio::write_json(&self.journal.path("schema.json"), &schema)?;
         self.loaded.encoders.save(&self.journal.path("encoders.json"))?;
-        self.meter.describe(&self.journal.path("environment.json"))?;
-        let data = std::path::absolute(path).map_err(|e| Error::io(path, "resolve", e))?;
-        fsio::write_json(&self.journal.path(RunPaths::FILE), &RunPaths { data })?;
+        let environment = self.journal.path("environment.json");
+        if !environment.exists() {
+            self.meter.describe(&environment)?;
+        }
+        let path = self.experiment.named_data()?;
+        let data = std::path::absolute(&path).map_err(|e| Error::io(path, "resolve", e))?;
+        fsio::write_json(&self.journal.path(RunPaths::FILE), &RunPaths { schema_version: 1, data })?;
+        self.describe();
+        Ok(())
+    }
+
+    fn describe(&self) {
+        let split = &self.loaded.split;
         self.progress.say(&format!(
             "{} rows to train on, {} to validate on, {} features",
-            now.train_rows,
-            now.valid_rows,
+            split.train.len(),
+            split.valid.len(),
             self.space.features.len()
         ));
-        Ok(())
+        let (declared, target) = (self.schema.fetch_candidates as usize, self.settings.target.candidates);
+        if declared != target {
+            self.progress.say(&format!(
+                "note: the schema declares fetch times for {declared} candidates (fetch_candidates); they are paid as \
+                 they stand, though the target has {target}"
+            ));
+        }
     }
 
     fn rows(&self) -> Rows<'_> {
         Rows { data: &self.loaded.dataset, split: &self.loaded.split, ranks: self.ranks }
+    }
+
+    /// The progress of a training whose curves are kept under `name`.
+    fn curves(&self, name: &str) -> Box<dyn Progress + '_> {
+        if !self.ranks.leads() {
+            return Box::new(Silent);
+        }
+        Box::new(Curves::new(self.progress, &self.journal.path("tensorboard").join(name)))
+    }
+
+    /// What rank 0 does alone while the others go on.
+    fn lead(&self, act: impl FnOnce() -> Result<()>) -> Result<()> {
+        if self.ranks.leads() { act() } else { Ok(()) }
     }
 
     fn seed(&self, stage: Stage) -> u64 {

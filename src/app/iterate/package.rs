@@ -2,10 +2,14 @@
 
 use super::{Run, meter::NamedModel};
 use crate::{
-    app::{config::Stage, package::Package},
+    app::{
+        config::Stage,
+        package::{CERTIFICATE, Package},
+    },
     base::Result,
     export::Metadata,
     learn::{network::Network, train::FitReport},
+    measure::prove::ParityReport,
     space::Subnet,
 };
 use serde::{Deserialize, Serialize};
@@ -18,6 +22,8 @@ pub(super) struct Finished {
     pub(super) subnet: Subnet,
     /// Its canonical id.
     pub(super) id: String,
+    /// Its folder under `networks/`.
+    pub(super) name: String,
     /// The ONNX file.
     pub(super) onnx: PathBuf,
     /// Trained numbers.
@@ -29,7 +35,7 @@ pub(super) struct Finished {
 impl Finished {
     /// The model as it is handed to a meter.
     pub(super) fn model(&self) -> NamedModel {
-        NamedModel { name: self.id.clone(), path: self.onnx.clone() }
+        NamedModel { name: self.name.clone(), path: self.onnx.clone() }
     }
 }
 
@@ -38,16 +44,18 @@ impl Run<'_> {
     /// not agree fails the run before anything is timed.
     pub(super) fn finish(
         &self,
+        name: &str,
         subnet: &Subnet,
         network: Network,
         fit: &FitReport,
         table_version: Option<u32>,
     ) -> Result<Finished> {
         let id = subnet.id(&self.space);
-        let folder = self.journal.path(&format!("networks/{id}"));
+        let folder = self.journal.path(&format!("networks/{name}"));
         let onnx = folder.join("model.onnx");
-        let report = self.journal.remember(&format!("networks/{id}/parity.json"), || {
-            self.progress.stage(&format!("export and prove {id}"), 0);
+        let certificate = format!("networks/{name}/{CERTIFICATE}");
+        let report = self.journal.remember_document(&certificate, ParityReport::SCHEMA_VERSION, || {
+            self.progress.stage(&format!("export and prove {name}"), 0);
             let package = Package {
                 network: &network,
                 metadata: &self.metadata(&id, fit, table_version),
@@ -66,6 +74,7 @@ impl Run<'_> {
         Ok(Finished {
             subnet: subnet.clone(),
             id,
+            name: name.to_owned(),
             onnx,
             parameters: network.parameters(),
             multiply_adds: network.multiply_adds(),

@@ -1,22 +1,22 @@
 //! What a run found, for people and for `summary.json`.
 
+mod text;
+
 use super::{
     Run,
     measured::Calibrated,
-    traffic::Replays,
+    traffic::{Replayed, Replays},
     training::{Guide, Trained},
 };
 use crate::{
-    base::names::EngineName,
-    learn::metrics::Metrics,
-    measure::{latency::LatencySummary, measurement::Measurement},
-    price::{agreement::Agreement, calibrate::Calibration},
+    base::names::EngineName, learn::metrics::Metrics, measure::latency::LatencySummary,
+    price::calibrate::Calibration,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::collections::BTreeMap;
 
 /// Version of `summary.json`.
-const SCHEMA_VERSION: u32 = 1;
+pub(super) const SCHEMA_VERSION: u32 = 2;
 
 /// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,14 +66,18 @@ pub struct NetworkSummary {
 pub struct EnginePrediction {
     /// What the round's table said about the winner.
     pub predicted_ms: f64,
-    /// Its measured mean service time.
+    /// Its measured service time: the median over blocks of the mean of a block's runs without their slowest quarter.
     pub measured_ms: f64,
     /// (predicted − measured) / measured.
     pub residual_pct: f64,
     /// Spread of the measurement.
     pub noise_pct: f64,
-    /// The plain DNN's mean service time in the same measurement.
+    /// The plain DNN's service time in the same measurement.
     pub baseline_ms: f64,
+    /// Spread of that.
+    pub baseline_noise_pct: f64,
+    /// Networks that stayed noisier than `probe.max_noise_pct` after all repeats. None of them corrects the table.
+    pub void: Vec<String>,
     /// The other networks, with the table that the search paid with and with the corrected one.
     pub calibration: Calibration,
 }
@@ -102,8 +106,38 @@ pub struct WinnerSummary {
     pub network: NetworkSummary,
     /// Its service time in ms by engine.
     pub measured_ms: BTreeMap<EngineName, f64>,
-    /// Its response time under replayed traffic by engine.
-    pub replay_us: BTreeMap<EngineName, LatencySummary>,
+    /// Under replayed traffic by engine.
+    pub replays: BTreeMap<EngineName, ReplaySummary>,
+}
+
+/// A network under replayed traffic on one engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplaySummary {
+    /// Whether the response times may be believed.
+    pub valid: bool,
+    /// Why not.
+    pub reasons: Vec<String>,
+    /// How often it was replayed: 2 when the first was not valid.
+    pub runs: usize,
+    /// Mean rate of the schedule.
+    pub offered_qps: Option<f64>,
+    /// Answered requests per second.
+    pub answered_qps: f64,
+    /// Completion − scheduled arrival.
+    pub response_us: LatencySummary,
+}
+
+impl ReplaySummary {
+    fn of(Replayed { runs, measurement }: &Replayed) -> Self {
+        Self {
+            valid: measurement.valid,
+            reasons: measurement.reasons.clone(),
+            runs: *runs,
+            offered_qps: measurement.load.offered_qps,
+            answered_qps: measurement.load.answered_qps,
+            response_us: measurement.response_us.clone(),
+        }
+    }
 }
 
 /// The yardstick.
@@ -114,8 +148,8 @@ pub struct BaselineSummary {
     pub network: NetworkSummary,
     /// Its service time in ms by engine.
     pub measured_ms: BTreeMap<EngineName, f64>,
-    /// Its response time under replayed traffic by engine.
-    pub replay_us: BTreeMap<EngineName, LatencySummary>,
+    /// Under replayed traffic by engine.
+    pub replays: BTreeMap<EngineName, ReplaySummary>,
 }
 
 impl RoundSummary {
@@ -136,10 +170,10 @@ impl Run<'_> {
             subnet: finished.id.clone(),
             features: finished.subnet.feature_names(&self.space).into_iter().map(str::to_owned).collect(),
             layers: finished.subnet.layer_widths(),
-            metrics: trained.fit.metrics,
+            metrics: trained.fit.metrics.clone(),
             parameters: finished.parameters,
             multiply_adds: finished.multiply_adds,
-            onnx: format!("networks/{}/model.onnx", finished.id),
+            onnx: format!("networks/{}/model.onnx", finished.name),
         }
     }
 
@@ -156,6 +190,8 @@ impl Run<'_> {
                 residual_pct: part.winner.residual_pct,
                 noise_pct: part.winner.noise_pct,
                 baseline_ms: part.baseline_ms,
+                baseline_noise_pct: part.baseline_noise_pct,
+                void: part.void.clone(),
                 calibration: part.calibration.clone(),
             };
             (engine, prediction)
@@ -176,144 +212,27 @@ impl Run<'_> {
         replays: Replays,
     ) -> Summary {
         let best = RoundSummary::best(&rounds);
-        let response = |position: usize| {
-            let of = |m: &Vec<Measurement>| m.get(position).map(|m| m.response_us.clone());
-            replays.iter().filter_map(|(&engine, m)| Some((engine, of(m)?))).collect()
+        let replayed = |position: usize| {
+            let of = |replays: &Vec<Replayed>| replays.get(position).map(ReplaySummary::of);
+            replays.iter().filter_map(|(&engine, replays)| Some((engine, of(replays)?))).collect()
         };
         let service =
             |of: fn(&EnginePrediction) -> f64| best.engines.iter().map(|(&e, p)| (e, of(p))).collect();
         Summary {
             schema_version: SCHEMA_VERSION,
-            teacher: TeacherSummary { metrics: guide.metrics },
+            teacher: TeacherSummary { metrics: guide.metrics.clone() },
             winner: WinnerSummary {
                 round: best.round,
                 network: best.network.clone(),
                 measured_ms: service(|p| p.measured_ms),
-                replay_us: response(0),
+                replays: replayed(0),
             },
             baseline: BaselineSummary {
                 network: self.network_summary(baseline),
                 measured_ms: service(|p| p.baseline_ms),
-                replay_us: response(1),
+                replays: replayed(1),
             },
             rounds,
         }
-    }
-}
-
-impl fmt::Display for RoundSummary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let network = &self.network;
-        writeln!(
-            f,
-            "round {}: {} features, layers {:?}, AUC {}",
-            self.round,
-            network.features.len(),
-            network.layers,
-            Auc(network.metrics.auc)
-        )?;
-        writeln!(
-            f,
-            "  predicted against measured, service time in ms (table v{} → v{}):",
-            self.table_version,
-            self.table_version + 1
-        )?;
-        for (engine, p) in &self.engines {
-            writeln!(
-                f,
-                "  {engine:<12} winner {:.3} predicted, {:.3} measured: {:+.1} % (noise {:.1} %)",
-                p.predicted_ms, p.measured_ms, p.residual_pct, p.noise_pct
-            )?;
-            let c = &p.calibration;
-            for (set, before, after) in [
-                ("fitted on", &c.before.fitted, &c.after.fitted),
-                ("never seen", &c.before.held_out, &c.after.held_out),
-            ] {
-                if let (Some(before), Some(after)) = (before, after) {
-                    writeln!(
-                        f,
-                        "  {:<12} {} networks {set}: {} → {}",
-                        "",
-                        before.networks,
-                        Off(before),
-                        Off(after)
-                    )?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-struct Auc(Option<f64>);
-
-impl fmt::Display for Auc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(auc) => write!(f, "{auc:.4}"),
-            None => f.write_str("undefined"),
-        }
-    }
-}
-
-struct Off<'a>(&'a Agreement);
-
-impl fmt::Display for Off<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.1} % off (bias {:+.1} %)", self.0.mape_pct, self.0.bias_pct)
-    }
-}
-
-impl Summary {
-    /// The summary as text, with paths from `run`.
-    pub fn to_text(&self, run: &Path) -> String {
-        let mut text = format!("teacher r(x): AUC {}\n\n", Auc(self.teacher.metrics.auc));
-        for round in &self.rounds {
-            text += &format!("{round}\n");
-        }
-        let engines: Vec<EngineName> = self.winner.measured_ms.keys().copied().collect();
-        let header: String = engines.iter().map(|e| format!(" {:>20}", format!("{e}, ms"))).collect();
-        text += &format!("{:<44} {:>8} {:>9} {:>11}{header}\n", "network", "AUC", "features", "parameters");
-        for (name, network, measured) in [
-            ("winner", &self.winner.network, &self.winner.measured_ms),
-            ("plain DNN", &self.baseline.network, &self.baseline.measured_ms),
-        ] {
-            let times: String = engines.iter().map(|e| format!(" {:>20.3}", measured[e])).collect();
-            text += &format!(
-                "{:<44} {:>8} {:>9} {:>11}{times}\n",
-                format!("{name} {}", network.subnet),
-                Auc(network.metrics.auc).to_string(),
-                network.features.len(),
-                network.parameters
-            );
-        }
-        for (name, replays) in [("winner", &self.winner.replay_us), ("plain DNN", &self.baseline.replay_us)] {
-            for (engine, response) in replays {
-                text += &format!(
-                    "response of the {name} under replayed traffic, {engine}: {}\n",
-                    Response(response)
-                );
-            }
-        }
-        text += &format!("\nfeatures of the winner: {}\n", self.winner.network.features.join(", "));
-        text += &format!("ONNX:    {}\n", run.join(&self.winner.network.onnx).display());
-        text += &format!("summary: {}\n", run.join("summary.json").display());
-        text
-    }
-}
-
-struct Response<'a>(&'a LatencySummary);
-
-impl fmt::Display for Response<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "mean {:.2} ms", self.0.mean / 1e3)?;
-        for (name, value) in
-            [("p50", self.0.p50), ("p90", self.0.p90), ("p99", self.0.p99), ("p99.9", self.0.p999)]
-        {
-            if let Some(us) = value {
-                write!(f, ", {name} {:.2} ms", us as f64 / 1e3)?;
-            }
-        }
-        Ok(())
     }
 }

@@ -1,4 +1,5 @@
-//! The last step that times: the best network and the plain DNN under replayed traffic, on every engine.
+//! Requests of the log as the run asks them, and the last step that times: the best network and the plain DNN under
+//! replayed traffic, on every engine.
 
 use super::{
     Run,
@@ -7,63 +8,131 @@ use super::{
     training::Trained,
 };
 use crate::{
-    base::{Error, Result, names::EngineName},
+    base::{Result, names::EngineName},
     measure::{
-        job::DataFiles,
         measurement::Measurement,
-        replay::{make::make, trace_file},
+        replay::{
+            make::make,
+            trace::{Pacing, Trace},
+        },
+        traced::DataFiles,
         workload::request_log,
     },
 };
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 
-/// Measurements by engine: the winner's, then the plain DNN's. Empty when the data has no user and item keys.
-pub(super) type Replays = BTreeMap<EngineName, Vec<Measurement>>;
+/// A measurement, and how often it was tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Replayed {
+    /// 2 when the first was not valid.
+    pub(super) runs: usize,
+    /// The last one.
+    pub(super) measurement: Measurement,
+}
+
+/// By engine: the winner's, then the plain DNN's. Empty when the data has no user and item keys.
+pub(super) type Replays = BTreeMap<EngineName, Vec<Replayed>>;
 
 impl Run<'_> {
     /// Replays the run's winner and the plain DNN.
     pub(super) fn replay(&self, rounds: &[RoundSummary], baseline: &Trained) -> Result<Replays> {
-        if self.loaded.dataset.user_keys.is_none() || self.loaded.dataset.item_keys.is_none() {
+        let Some(traffic) = self.traffic()? else {
             self.progress.say("no replay: the schema names no user_key and item_key");
             return Ok(Replays::new());
-        }
+        };
         let winner = RoundSummary::best(rounds);
         let models = [
             NamedModel { name: winner.network.subnet.clone(), path: self.journal.path(&winner.network.onnx) },
             baseline.finished.model(),
         ];
-        let traffic = Traffic {
-            trace: self.trace()?,
-            data: DataFiles {
-                rows: self
-                    .experiment
-                    .data_path()
-                    .ok_or_else(|| Error::usage("no data is named", "give --data"))?,
-                schema: self.experiment.schema_path(),
-                encoders: self.journal.path("encoders.json"),
-            },
-            hlogs: self.journal.path("replay"),
-        };
         let mut replays = Replays::new();
         for &engine in &self.settings.target.engines {
             self.progress
                 .stage(&format!("replay {} requests on {engine}", self.settings.traffic.requests), 0);
-            let measured = self.journal.remember(&format!("replay/{engine}.json"), || {
-                self.meter.replay(engine, &models, &traffic)
+            let replayed = self.journal.remember(&format!("replay/{engine}.json"), || {
+                replay_until_valid(&models, |models| self.meter.replay(engine, models, &traffic))
             })?;
-            replays.insert(engine, measured);
+            for (model, replayed) in models.iter().zip(&replayed).filter(|(_, r)| !r.measurement.valid) {
+                let reasons = replayed.measurement.reasons.join("; ");
+                self.progress.say(&format!("NOT VALID, replay of {} on {engine}: {reasons}", model.name));
+            }
+            replays.insert(engine, replayed);
         }
         Ok(replays)
     }
 
-    /// The trace's file, made once; the validation rows ask, all items of the log pad.
-    fn trace(&self) -> Result<PathBuf> {
-        let path = self.journal.path("replay/trace.parquet");
-        if !path.exists() {
-            let log = request_log(&self.loaded.dataset, Some(&self.loaded.split.valid))?;
-            let recipe = self.experiment.trace_recipe();
-            trace_file::write(&path, &make(&log, &recipe, &self.loaded.encoders.hash())?)?;
+    /// The run's requests; absent when the data does not say which rows belong to which user and item.
+    pub(super) fn traffic(&self) -> Result<Option<Traffic>> {
+        if !self.has_keys() {
+            return Ok(None);
         }
-        Ok(path)
+        Ok(Some(Traffic {
+            trace: self.trace_path(),
+            data: DataFiles {
+                rows: self.experiment.named_data()?,
+                schema: self.experiment.schema_path(),
+                encoders: self.journal.path("encoders.json"),
+            },
+            hlogs: self.journal.path("replay"),
+        }))
+    }
+
+    /// The trace of a run that has none yet: the validation rows ask, the items of all rows pad.
+    pub(super) fn new_trace(&self) -> Result<Option<Trace>> {
+        if !self.has_keys() || self.trace_path().exists() {
+            return Ok(None);
+        }
+        let log = request_log(&self.loaded.dataset, Some(&self.loaded.split.valid))?;
+        let trace = make(&log, &self.experiment.trace_recipe(), &self.loaded.encoders.hash())?;
+        // Recorded arrivals that cannot be stretched to the rate show here.
+        trace.schedule_us(Pacing::Rate { qps: self.settings.traffic.qps })?;
+        Ok(Some(trace))
+    }
+
+    pub(super) fn trace_path(&self) -> PathBuf {
+        self.journal.path("replay/trace.parquet")
+    }
+
+    fn has_keys(&self) -> bool {
+        self.loaded.dataset.user_keys.is_some() && self.loaded.dataset.item_keys.is_some()
+    }
+}
+
+/// One measurement per model; those that are not valid are made once more.
+fn replay_until_valid(
+    models: &[NamedModel],
+    replay: impl Fn(&[NamedModel]) -> Result<Vec<Measurement>>,
+) -> Result<Vec<Replayed>> {
+    let mut replayed: Vec<_> =
+        replay(models)?.into_iter().map(|measurement| Replayed { runs: 1, measurement }).collect();
+    for (model, replayed) in models.iter().zip(&mut replayed).filter(|(_, r)| !r.measurement.valid) {
+        if let Some(measurement) = replay(std::slice::from_ref(model))?.pop() {
+            *replayed = Replayed { runs: 2, measurement };
+        }
+    }
+    Ok(replayed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::{measurement::examples::measurement, replay::recorder::Recording};
+    use std::cell::RefCell;
+
+    #[test]
+    fn an_invalid_replay_is_repeated_once_and_marked() {
+        let of = |valid| Measurement { valid, ..measurement(&Recording::default(), 1, 2) };
+        let models = ["good", "lucky", "bad"].map(|name| NamedModel { name: name.into(), path: name.into() });
+        let asked = RefCell::new(Vec::new());
+        let replayed = replay_until_valid(&models, |models| {
+            let again = !asked.borrow().is_empty();
+            let names = models.iter().map(|model| model.name.as_str());
+            asked.borrow_mut().extend(names.clone().map(str::to_owned));
+            Ok(names.map(|name| of(name == "good" || (name == "lucky" && again))).collect())
+        });
+        let found: Vec<_> = replayed.unwrap().iter().map(|r| (r.runs, r.measurement.valid)).collect();
+        assert_eq!(found, [(1, true), (2, true), (2, false)]);
+        assert_eq!(*asked.borrow(), ["good", "lucky", "bad", "lucky", "bad"]);
     }
 }

@@ -23,6 +23,9 @@ use crate::{
     space::{Operator, Subnet},
 };
 
+/// The supernet at the end of its warm-up.
+const WARM_UP: &str = "warmup.safetensors";
+
 /// The trained teachers: the first one guides the masks, all of them give the soft targets.
 pub(super) struct Guide {
     /// Whose embeddings the supernet reads and whose loss moves θ.
@@ -66,10 +69,11 @@ impl Run<'_> {
             let mut teacher = Teacher::new(features, data.partition_count, settings, seed)?;
             let weights = self.journal.path(&format!("teacher/{member}.safetensors"));
             let report =
-                self.journal.remember_together(self.ranks, &format!("teacher/{member}.json"), || {
+                self.journal.remember_training(self.ranks, &format!("teacher/{member}.json"), |keeper| {
                     self.progress.stage(&format!("teacher {} of {}", member + 1, settings.ensemble), 0);
                     let rows = Rows { data, split: &split, ranks: self.ranks };
-                    let report = fit(&mut teacher, rows, &settings.train, seed, self.progress)?;
+                    let curves = self.curves(&format!("teacher/{member}"));
+                    let report = fit(&mut teacher, rows, &settings.train, seed, &*curves, keeper)?;
                     self.lead(|| teacher.params().save(&weights))?;
                     Ok(report)
                 })?;
@@ -109,7 +113,9 @@ impl Run<'_> {
             operators: settings.widths.iter().map(|&width| Operator::Mlp(width)).collect(),
         };
         let seed = self.seed(Stage::Baseline);
-        self.trained("plain DNN", &subnet, &settings.train, Lesson::Labels, seed, None)
+        // A search may derive the same network, which then learns another lesson.
+        let name = format!("baseline-{}", subnet.id(&self.space));
+        self.trained(&name, &subnet, &settings.train, Lesson::Labels, seed, None)
     }
 
     /// Trains the derived network from scratch and exports it. Rounds that derive the same network share it.
@@ -120,36 +126,33 @@ impl Run<'_> {
             lambda1 => Lesson::Distilled { teacher: &guide.soft, lambda1 },
         };
         let seed = self.seed(Stage::Retrain);
-        self.trained("derived network", subnet, &settings.train, lesson, seed, Some(table_version))
+        self.trained(&subnet.id(&self.space), subnet, &settings.train, lesson, seed, Some(table_version))
     }
 
+    /// `name` is the folder under `networks/`.
     fn trained(
         &self,
-        what: &str,
+        name: &str,
         subnet: &Subnet,
         settings: &TrainSettings,
         lesson: Lesson,
         seed: u64,
         table_version: Option<u32>,
     ) -> Result<Trained> {
-        let id = subnet.id(&self.space);
-        let weights = self.journal.path(&format!("networks/{id}/network.safetensors"));
-        let fit = self.journal.remember_together(self.ranks, &format!("networks/{id}/fit.json"), || {
-            self.progress.stage(&format!("{what} {id}"), 0);
-            let mut student = self.student(subnet, settings, lesson, seed)?;
-            let report = fit(&mut student, self.rows(), settings, seed, self.progress)?;
-            self.lead(|| student.to_network()?.save(&weights))?;
-            Ok(report)
-        })?;
-        self.say_fit(&format!("{what} {id}"), &fit);
-        let finish = || self.finish(subnet, Network::load(&weights)?, &fit, table_version);
+        let weights = self.journal.path(&format!("networks/{name}/network.safetensors"));
+        let fit =
+            self.journal.remember_training(self.ranks, &format!("networks/{name}/fit.json"), |keeper| {
+                self.progress.stage(&format!("train {name}"), 0);
+                let mut student = self.student(subnet, settings, lesson, seed)?;
+                let curves = self.curves(&format!("networks/{name}"));
+                let report = fit(&mut student, self.rows(), settings, seed, &*curves, keeper)?;
+                self.lead(|| student.to_network()?.save(&weights))?;
+                Ok(report)
+            })?;
+        self.say_fit(name, &fit);
+        let finish = || self.finish(name, subnet, Network::load(&weights)?, &fit, table_version);
         let finished = by_leader(self.ranks, finish)?;
         Ok(Trained { finished, fit })
-    }
-
-    /// What rank 0 does alone while the others go on.
-    fn lead(&self, act: impl FnOnce() -> Result<()>) -> Result<()> {
-        if self.ranks.leads() { act() } else { Ok(()) }
     }
 
     fn student<'s>(
@@ -197,12 +200,14 @@ impl<'a> Searcher<'a> {
         let context = by_leader(run.ranks, || run.meter.context(target.engine))?;
         let layers = table.prices(&context, target.candidates)?;
         let prices = Prices { schema: &run.schema, layers: &layers };
-        let outcome =
-            run.journal.remember_together(run.ranks, &format!("rounds/{round}/search.json"), || {
-                self.warmed_up()?.run(&prices, run.progress)
-            })?;
-        run.journal.remember_together(run.ranks, &format!("rounds/{round}/subnet.json"), || {
-            derive(&run.space, &outcome, &run.settings.derive, &prices)
+        let name = format!("rounds/{round}/search.json");
+        let outcome = run.journal.remember_training(run.ranks, &name, |keeper| {
+            self.warmed_up()?.run(&prices, &*run.curves(&format!("search/round{round}")), keeper)
+        })?;
+        by_leader(run.ranks, || {
+            run.journal.remember(&format!("rounds/{round}/subnet.json"), || {
+                derive(&run.space, &outcome, &run.settings.derive, &prices)
+            })
         })
     }
 
@@ -219,14 +224,16 @@ impl<'a> Searcher<'a> {
                 seed: run.seed(Stage::Search),
             };
             let mut search = Search::new(&run.space, scene)?;
-            let path = run.journal.path("warmup.safetensors");
+            let path = run.journal.path(WARM_UP);
+            let mut keeper = run.journal.keeper(WARM_UP);
             if by_leader(run.ranks, || Ok(path.exists()))? {
                 run.lead(|| search.load(&path))?;
                 search.share()?;
             } else {
-                search.warm_up(run.progress)?;
+                search.warm_up(&*run.curves("search/warm-up"), &mut keeper)?;
                 run.lead(|| search.save(&path))?;
             }
+            keeper.clear()?;
             let snapshot = search.snapshot()?;
             self.warm = Some((search, snapshot));
         }

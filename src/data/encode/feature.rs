@@ -3,12 +3,11 @@
 use super::{
     distinct::{Distinct, DistinctLists, MISSING},
     hashing, numeric,
-    text::canonical,
     vocabulary::Vocabulary,
 };
 use crate::base::Result;
 use crate::data::{
-    schema::{Encoding, Feature, Sequence},
+    schema::{Encoding, Feature, Sequence, check::encoding_fault},
     table::RawTable,
 };
 use serde::{Deserialize, Serialize};
@@ -59,15 +58,6 @@ pub struct FeatureEncoder {
     pub fitted: Fitted,
 }
 
-/// One value, encoded.
-#[derive(Debug, Clone, PartialEq)]
-pub enum EncodedValue {
-    /// One id, or as many as a sequence has slots.
-    Ids(Vec<u32>),
-    /// A standardised number, NaN when missing.
-    Number(f32),
-}
-
 /// A whole column, encoded.
 pub(super) enum EncodedColumn {
     /// `rows × length` ids, row after row.
@@ -111,6 +101,27 @@ impl FeatureEncoder {
             && self.column == feature.column
             && self.encoding == feature.encoding
             && self.sequence == feature.sequence
+    }
+
+    /// What is wrong with an encoder that came from a file: fitting never makes such a one.
+    pub(super) fn fault(&self) -> Option<&'static str> {
+        if let Some((_, problem, _)) = encoding_fault(self.encoding, self.sequence.as_ref()) {
+            return Some(problem);
+        }
+        let sound = match (&self.fitted, self.encoding) {
+            (Fitted::Vocabulary(vocabulary), Encoding::Vocabulary { .. }) => vocabulary.is_distinct(),
+            (Fitted::Hash { buckets }, Encoding::Hash { buckets: asked }) => *buckets == asked,
+            (Fitted::Buckets { edges }, Encoding::Buckets { buckets }) => {
+                edges.len() < buckets as usize
+                    && edges.iter().all(|edge| edge.is_finite())
+                    && edges.is_sorted_by(|a, b| a < b)
+            }
+            (Fitted::Standardize { mean, deviation }, Encoding::Standardize) => {
+                mean.is_finite() && deviation.is_finite() && *deviation > 0.0
+            }
+            _ => return Some("what was fitted is not what was asked for"),
+        };
+        (!sound).then_some("what was fitted cannot be")
     }
 
     /// Ids are below this; 0 for numbers.
@@ -167,26 +178,6 @@ impl FeatureEncoder {
         Ok(slots)
     }
 
-    /// Encodes one value as it would stand in a CSV cell; none and empty text are missing. None is returned for text
-    /// where a number is needed.
-    pub fn value(&self, text: Option<&str>) -> Option<EncodedValue> {
-        let text = text.unwrap_or("");
-        Some(match (&self.fitted, &self.sequence) {
-            (Fitted::Buckets { edges }, _) => EncodedValue::Ids(vec![numeric::bucket(finite(text)?, edges)]),
-            (Fitted::Standardize { mean, deviation }, _) => {
-                EncodedValue::Number(numeric::standardize(finite(text)?, *mean, *deviation))
-            }
-            (_, None) => EncodedValue::Ids(vec![canonical(text).map_or(0, |text| self.category(&text))]),
-            (_, Some(sequence)) => {
-                let items = text.split(&sequence.separator).filter_map(canonical);
-                let mut ids: Vec<u32> =
-                    items.take(sequence.length).map(|item| self.category(&item)).collect();
-                ids.resize(sequence.length, 0);
-                EncodedValue::Ids(ids)
-            }
-        })
-    }
-
     /// Id of a value that is present, in its canonical text.
     fn category(&self, text: &str) -> u32 {
         match &self.fitted {
@@ -199,10 +190,6 @@ impl FeatureEncoder {
             }
         }
     }
-}
-
-fn finite(text: &str) -> Option<f32> {
-    numeric::parse(text).filter(|number| !number.is_infinite())
 }
 
 fn fit_vocabulary(

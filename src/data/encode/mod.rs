@@ -16,13 +16,12 @@ pub(crate) mod roles;
 pub mod text;
 pub mod vocabulary;
 
-pub use feature::{EncodedValue, FeatureEncoder, Fitted};
+pub use feature::{FeatureEncoder, Fitted};
 
 use super::{
     dataset::{Dataset, EncodedFeature, Slot},
     schema::Schema,
     table::RawTable,
-    time,
 };
 use crate::base::{Error, Result, error::Place, fsio, hash};
 use distinct::MISSING;
@@ -107,21 +106,6 @@ impl Encoders {
         self.partitions.as_ref().map_or(&[], Vocabulary::values)
     }
 
-    /// Encodes one value as it would stand in a CSV cell.
-    pub fn encode_value(&self, feature: &str, text: Option<&str>) -> Result<EncodedValue> {
-        let names = || self.features.iter().map(|f| f.name.as_str()).collect::<Vec<_>>();
-        let encoder = self.features.iter().find(|f| f.name == feature).ok_or_else(|| {
-            Error::usage(
-                format!("unknown feature `{feature}`"),
-                crate::base::keys::suggestion(feature, &names()),
-            )
-        })?;
-        encoder.value(text).ok_or_else(|| {
-            let problem = format!("`{}` is no number for feature `{feature}`", text.unwrap_or(""));
-            Error::usage(problem, "give a finite number, or nothing when it is missing")
-        })
-    }
-
     /// Encodes all rows of `table`. Fails when the encoders were fitted for other features than the schema's.
     pub fn encode(&self, schema: &Schema, table: &RawTable) -> Result<Dataset> {
         self.check_serves(schema)?;
@@ -145,7 +129,6 @@ impl Encoders {
                 Some(column) => roles::weights(table, column)?,
                 None => vec![1.0; table.rows()],
             },
-            times: schema.time.as_ref().map(|column| time::times(table, column)).transpose()?,
             groups: keys(role(&schema.group))?.map(|keys| roles::dense(&keys)),
             partitions: self.route(schema, table)?,
             partition_count: self.partition_values().len().max(1) as u32,
@@ -213,7 +196,14 @@ impl Encoders {
                 "fit the encoders again",
             ));
         }
-        Ok(encoders)
+        let faulty = encoders.features.iter().find_map(|encoder| Some((&encoder.name, encoder.fault()?)));
+        match faulty {
+            None => Ok(encoders),
+            Some((feature, problem)) => {
+                let fix = "restore the file, or fit the encoders again";
+                Err(Error::input(path, Place::field(feature), problem, fix))
+            }
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 use super::*;
-use crate::data::table::RawColumn;
-use arrow::array::{Array, LargeListBuilder, LargeStringBuilder};
+use crate::data::{
+    schema::{Encoding, Sequence},
+    table::RawColumn,
+};
+use arrow::array::{LargeListBuilder, LargeStringBuilder};
 
 const SCHEMA: &str = r#"
 [data]
@@ -99,7 +102,6 @@ fn columns_with_roles_are_read_beside_the_features() {
     let data = encoders().encode(&schema(), &table(CSV).unwrap()).unwrap();
     assert_eq!(data.labels, [1.0, 0.0, 0.0, 1.0, 1.0]);
     assert_eq!(data.weights, [1.0, 2.0, 1.0, 0.5, 1.0]);
-    assert_eq!(data.times.unwrap(), [10, 11, 12, 13, 14]);
     assert_eq!(data.groups.unwrap(), [0, 1, 0, 2, 1]);
     assert_eq!(data.teacher_scores.unwrap(), [0.5, 0.1, 0.2, 0.9, 1.0]);
     let keys = data.user_keys.unwrap();
@@ -134,27 +136,31 @@ fn saved_encoders_encode_the_same() {
 }
 
 #[test]
-fn single_values_encode_like_columns() {
-    let (encoders, table) = (encoders(), table(CSV).unwrap());
-    let data = encoders.encode(&schema(), &table).unwrap();
-    for feature in &data.features {
-        let column = &encoders.features().iter().find(|f| f.name == feature.name).unwrap().column;
-        let RawColumn::Text(cells) = table.column(column).unwrap() else { panic!("CSV is text") };
-        for row in 0..data.rows() {
-            let text = cells.is_valid(row).then(|| cells.value(row));
-            match (encoders.encode_value(&feature.name, text).unwrap(), feature.slot) {
-                (EncodedValue::Ids(ids), Slot::Ids { start, length }) => {
-                    assert_eq!(ids, data.ids_of(row)[start..start + length], "{} {row}", feature.name);
-                }
-                (EncodedValue::Number(number), Slot::Number { index }) => {
-                    assert_eq!(number.to_bits(), data.numbers_of(row)[index].to_bits());
-                }
-                (value, slot) => panic!("{value:?} in {slot:?}"),
-            }
-        }
-    }
-    assert!(encoders.encode_value("brnd", None).unwrap_err().to_string().contains("did you mean `brand`?"));
-    assert!(encoders.encode_value("price", Some("much")).unwrap_err().to_string().contains("no number"));
+fn encoders_that_were_edited_are_refused_with_their_feature() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("encoders.json");
+    let refused = |feature: &str, edit: &dyn Fn(&mut FeatureEncoder)| {
+        let mut encoders = encoders();
+        edit(encoders.features.iter_mut().find(|f| f.name == feature).unwrap());
+        encoders.save(&path).unwrap();
+        let text = Encoders::load(&path).unwrap_err().to_string();
+        assert!(
+            text.contains(&format!("encoders.json, `{feature}`: ")) && text.contains("restore"),
+            "{text}"
+        );
+    };
+    refused("brand_hash", &|f| f.fitted = Fitted::Hash { buckets: 0 });
+    refused("brand_hash", &|f| f.encoding = Encoding::Hash { buckets: 0 });
+    refused("brand_hash", &|f| f.encoding = Encoding::Hash { buckets: u32::MAX });
+    refused("brand_hash", &|f| f.fitted = Fitted::Buckets { edges: vec![] });
+    refused("price_bucket", &|f| f.fitted = Fitted::Buckets { edges: vec![3.0, 3.0] });
+    refused("price_bucket", &|f| f.fitted = Fitted::Buckets { edges: vec![4.0, 3.0] });
+    refused("price_bucket", &|f| f.sequence = Some(Sequence { length: 2, separator: ",".into() }));
+    refused("price", &|f| f.fitted = Fitted::Standardize { mean: 0.0, deviation: 0.0 });
+    refused("price", &|f| f.fitted = Fitted::Standardize { mean: 0.0, deviation: -1.0 });
+    refused("price", &|f| f.sequence = Some(Sequence { length: 2, separator: ",".into() }));
+    refused("brand", &|f| f.fitted = Fitted::Vocabulary(vec!["a".to_owned(); 2].into()));
+    refused("tags", &|f| f.sequence.as_mut().unwrap().length = 0);
 }
 
 #[test]
@@ -165,7 +171,6 @@ fn cells_that_cannot_be_used_are_named_with_row_and_fix() {
         ("0,2,11", "NaN,2,11", "d.csv, `y`, row 3: the value is missing"),
         ("0,2,11", "0,-2,11", "d.csv, `w`, row 3: a negative weight (-2)"),
         ("0,2,11", "0,nan,11", "d.csv, `w`, row 3: the value is missing"),
-        ("0,2,11", "0,2,soon", "d.csv, `t`, row 3: no time can be read here"),
         ("11,bob", "11,", "d.csv, `user`, row 3: the key is missing"),
         ("0.1,3.0", "1.1,3.0", "d.csv, `score`, row 3: a score outside 0 to 1 (1.1)"),
         ("0.1,3.0", "0.1,cheap", "d.csv, `price`, row 3: `cheap` is not a number; correct the value"),

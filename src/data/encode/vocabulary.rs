@@ -30,6 +30,11 @@ impl Vocabulary {
         self.positions.get(text).copied()
     }
 
+    /// Whether no value stands twice.
+    pub(super) fn is_distinct(&self) -> bool {
+        self.positions.len() == self.values.len()
+    }
+
     /// All values in their order.
     pub fn values(&self) -> &[String] {
         &self.values

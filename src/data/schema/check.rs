@@ -1,6 +1,6 @@
 //! Rules that a schema must keep, whatever file it came from.
 
-use super::{Encoding, Feature, Schema, Source};
+use super::{Encoding, Feature, Schema, Sequence, Source};
 use crate::base::{Error, Result, error::Place};
 use std::{
     collections::{HashMap, HashSet},
@@ -28,6 +28,34 @@ pub(super) fn check(schema: &Schema, path: &Path) -> Result<()> {
         }
     }
     checker.groups(&schema.features)
+}
+
+/// Key, problem and fix of an encoding that cannot be carried out.
+pub(in crate::data) fn encoding_fault(
+    encoding: Encoding,
+    sequence: Option<&Sequence>,
+) -> Option<(&'static str, &'static str, &'static str)> {
+    match encoding {
+        Encoding::Vocabulary { min_count: 0 } => {
+            return Some(("min_count", "a count of 0", "write at least 1"));
+        }
+        Encoding::Hash { buckets } | Encoding::Buckets { buckets }
+            if !(2..=MAX_BUCKETS).contains(&buckets) =>
+        {
+            return Some(("buckets", "fewer than 2 or too many buckets", "write 2 to 67108864"));
+        }
+        Encoding::Buckets { .. } | Encoding::Standardize if sequence.is_some() => {
+            return Some(("encoding", "a sequence of numbers", "use vocabulary or hash for a sequence"));
+        }
+        _ => {}
+    }
+    match sequence {
+        Some(Sequence { length: 0, .. }) => Some(("length", "a sequence of length 0", "write at least 1")),
+        Some(Sequence { separator, .. }) if separator.is_empty() => {
+            Some(("separator", "an empty separator", "write the text between two values"))
+        }
+        _ => None,
+    }
 }
 
 struct Checker<'a> {
@@ -98,27 +126,10 @@ impl Checker<'_> {
         self.price(feature.fetch_ms, at("fetch_ms"))?;
         let one = !(feature.must_keep && feature.never);
         self.ensure(one, at("must_keep"), "contradicts `never`", "keep one of the two")?;
-        match feature.encoding {
-            Encoding::Vocabulary { min_count } => {
-                self.ensure(min_count > 0, at("min_count"), "a count of 0", "write at least 1")?;
-            }
-            Encoding::Hash { buckets } | Encoding::Buckets { buckets } => {
-                let sound = (2..=MAX_BUCKETS).contains(&buckets);
-                self.ensure(sound, at("buckets"), "fewer than 2 or too many buckets", "write 2 to 67108864")?;
-            }
-            Encoding::Standardize => {}
+        match encoding_fault(feature.encoding, feature.sequence.as_ref()) {
+            Some((key, problem, fix)) => Err(self.error(at(key)(), problem, fix)),
+            None => Ok(()),
         }
-        if let Some(sequence) = &feature.sequence {
-            self.ensure(sequence.length > 0, at("length"), "a sequence of length 0", "write at least 1")?;
-            let separated = !sequence.separator.is_empty();
-            self.ensure(
-                separated,
-                at("separator"),
-                "an empty separator",
-                "write the text between two values",
-            )?;
-        }
-        Ok(())
     }
 
     /// A feature that reads an outcome would know the answer.

@@ -41,7 +41,7 @@
 //! store; width 8; vocabularies with `min_count = 2`; numbers in 32 buckets; 10 values of a sequence, separated by `,`.
 //! A price is never assumed.
 
-mod check;
+pub(super) mod check;
 mod file;
 mod resolve;
 
@@ -191,7 +191,8 @@ pub struct Schema {
     pub user_key: Option<String>,
     /// Column that identifies the item, for traces.
     pub item_key: Option<String>,
-    /// The candidate count at which `fetch_ms` is declared.
+    /// The candidate count at which `fetch_ms` is declared. Nothing is scaled: at another count the declared times are paid
+    /// as they stand, and `iterate` says so.
     pub fetch_candidates: u32,
     /// β of equation (4), ms per selected feature of F1.
     pub beta_ms: f64,
@@ -230,11 +231,10 @@ impl Schema {
         hash::sha256(&serde_json::to_vec(self).expect("a schema is plain data"))
     }
 
-    /// The columns that an encoded data set is made from, each once.
+    /// The columns that an encoded data set is made from, each once. The time is not among them: only a split reads it.
     pub fn columns(&self) -> Vec<&str> {
         let single = [
             &self.weight,
-            &self.time,
             &self.group,
             &self.partition,
             &self.teacher_score,

@@ -47,6 +47,20 @@ fn the_json_beside_a_model_reads_as_the_schema_it_was_written_from() {
 }
 
 #[test]
+fn a_sequence_of_numbers_is_refused_from_any_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("schema.json");
+    for encoding in [Encoding::Standardize, Encoding::Buckets { buckets: 4 }] {
+        let mut schema = parse(SMALL).unwrap();
+        schema.features[1].encoding = encoding;
+        schema.features[1].sequence = Some(Sequence { length: 3, separator: ",".to_owned() });
+        fsio::write_json(&path, &schema).unwrap();
+        let text = Schema::load(&path).unwrap_err().to_string();
+        assert!(text.contains("schema.json, `price.encoding`: a sequence of numbers"), "{text}");
+    }
+}
+
+#[test]
 fn defaults_reach_the_features_and_features_overrule_them() {
     let schema = parse(SMALL).unwrap();
     let [segment, price, tags] = &schema.features[..] else { panic!("three features") };

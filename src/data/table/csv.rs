@@ -1,14 +1,19 @@
 //! CSV and TSV, plain or gzip. Every column is text; empty cells are missing.
 
-use super::{RawColumn, missing_column};
+use super::{
+    RawColumn,
+    lines::{BadQuote, RowLines, Scanned},
+    missing_column,
+};
 use crate::base::{Error, Result, error::Place};
 use arrow::array::LargeStringBuilder;
 use std::{fs::File, io::Read, path::Path};
 
-/// Reads `columns` in the order asked for.
-pub(super) fn read(file: &Path, delimiter: u8, columns: &[&str]) -> Result<Vec<RawColumn>> {
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(open(file)?);
-    let headers = reader.headers().map_err(|e| error(file, &e))?.clone();
+/// Reads `columns` in the order asked for, with the line of every row.
+pub(super) fn read(file: &Path, delimiter: u8, columns: &[&str]) -> Result<(Vec<RawColumn>, RowLines)> {
+    let source = Scanned::new(open(file)?, delimiter);
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(source);
+    let headers = reader.headers().map_err(|e| error(file, 1, &e))?.clone();
     if headers.is_empty() {
         return Err(Error::input(
             file,
@@ -20,7 +25,12 @@ pub(super) fn read(file: &Path, delimiter: u8, columns: &[&str]) -> Result<Vec<R
     let wanted = columns.iter().map(|name| find(file, &headers, name)).collect::<Result<Vec<_>>>()?;
     let mut builders: Vec<LargeStringBuilder> = wanted.iter().map(|_| LargeStringBuilder::new()).collect();
     let mut record = csv::StringRecord::new();
-    while reader.read_record(&mut record).map_err(|e| error(file, &e))? {
+    for row in 0.. {
+        match reader.read_record(&mut record) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(e) => return Err(error(file, reader.get_ref().rows().of(row), &e)),
+        }
         for (builder, &index) in builders.iter_mut().zip(&wanted) {
             match &record[index] {
                 "" => builder.append_null(),
@@ -28,7 +38,12 @@ pub(super) fn read(file: &Path, delimiter: u8, columns: &[&str]) -> Result<Vec<R
             }
         }
     }
-    Ok(builders.iter_mut().map(|builder| RawColumn::Text(builder.finish())).collect())
+    let source = reader.into_inner();
+    if let Some(quote) = source.bad_quote() {
+        return Err(quote_error(file, quote));
+    }
+    let columns = builders.iter_mut().map(|builder| RawColumn::Text(builder.finish())).collect();
+    Ok((columns, source.rows().clone()))
 }
 
 fn open(file: &Path) -> Result<Box<dyn Read>> {
@@ -49,8 +64,21 @@ fn find(file: &Path, headers: &csv::StringRecord, name: &str) -> Result<usize> {
     }
 }
 
-fn error(file: &Path, error: &csv::Error) -> Error {
-    let place = error.position().map_or(Place::whole(), |position| Place::row(position.line()));
+fn quote_error(file: &Path, quote: BadQuote) -> Error {
+    let (line, problem) = match quote {
+        BadQuote::Open { line } => (line, "a quote opens here and never closes"),
+        BadQuote::Early { line } => (line, "a quote opens here and closes before its value ends"),
+    };
+    Error::input(
+        file,
+        Place::row(line),
+        problem,
+        "close it at the value's end, or double a quote that belongs to it",
+    )
+}
+
+fn error(file: &Path, line: u64, error: &csv::Error) -> Error {
+    let place = Place::row(line);
     match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => Error::input(
             file,

@@ -5,6 +5,8 @@
 //! what a cell means is decided later, by the feature that reads it; that gives the same result for both formats.
 
 mod csv;
+mod join;
+mod lines;
 mod parquet;
 
 use crate::base::{Error, Result, error::Place, keys};
@@ -12,9 +14,9 @@ use arrow::{
     array::{
         Array, ArrayRef, AsArray, Float32Array, Float64Array, Int64Array, LargeListArray, LargeStringArray,
     },
-    compute::{cast, concat},
     datatypes::DataType,
 };
+use lines::RowLines;
 use std::path::{Path, PathBuf};
 
 /// One column. Missing values are nulls; a NaN counts as missing too.
@@ -37,8 +39,8 @@ pub enum RawColumn {
 struct Part {
     file: PathBuf,
     rows: usize,
-    /// What the file's first row is called: 1, or 2 below a header.
-    first_row: u64,
+    /// What each row is called in messages: its line, or its number where the file has no lines.
+    lines: RowLines,
 }
 
 /// Some columns of a data set.
@@ -55,13 +57,12 @@ impl RawTable {
         let mut parts = Vec::new();
         let mut pieces: Vec<Vec<RawColumn>> = vec![Vec::new(); columns.len()];
         for (file, format) in &files {
-            let read = match format {
-                Format::Parquet => parquet::read(file, columns)?,
+            let (read, lines) = match format {
+                Format::Parquet => (parquet::read(file, columns)?, RowLines::consecutive()),
                 Format::Separated { delimiter } => csv::read(file, *delimiter, columns)?,
             };
             let rows = read.first().map_or(0, RawColumn::len);
-            let first_row = if *format == Format::Parquet { 1 } else { 2 };
-            parts.push(Part { file: file.clone(), rows, first_row });
+            parts.push(Part { file: file.clone(), rows, lines });
             for (pieces, column) in pieces.iter_mut().zip(read) {
                 pieces.push(column);
             }
@@ -77,7 +78,7 @@ impl RawTable {
         let columns = columns
             .iter()
             .zip(pieces)
-            .map(|(&name, pieces)| Ok((name.to_owned(), RawColumn::join(pieces, name, &parts)?)))
+            .map(|(&name, pieces)| Ok((name.to_owned(), join::join(pieces, name, &parts)?)))
             .collect::<Result<_>>()?;
         Ok(Self { parts, columns })
     }
@@ -86,7 +87,7 @@ impl RawTable {
     pub fn from_columns(file: &Path, columns: Vec<(String, RawColumn)>) -> Self {
         let rows = columns.first().map_or(0, |(_, column)| column.len());
         debug_assert!(columns.iter().all(|(_, column)| column.len() == rows));
-        Self { parts: vec![Part { file: file.to_owned(), rows, first_row: 1 }], columns }
+        Self { parts: vec![Part { file: file.to_owned(), rows, lines: RowLines::consecutive() }], columns }
     }
 
     /// Number of rows.
@@ -107,8 +108,8 @@ impl RawTable {
         })
     }
 
-    /// An error about a cell, in the words of the file that it came from: rows are counted from 1, and in CSV the header
-    /// counts, so that the number is the line's.
+    /// An error about a cell, in the words of the file that it came from: in CSV the row is the line on which it begins,
+    /// else rows are counted from 1.
     pub fn cell_error(
         &self,
         column: &str,
@@ -119,7 +120,7 @@ impl RawTable {
         let mut row_in_file = row;
         for part in &self.parts {
             if row_in_file < part.rows {
-                let place = Place::cell(column, row_in_file as u64 + part.first_row);
+                let place = Place::cell(column, part.lines.of(row_in_file));
                 return Error::input(&part.file, place, problem, fix);
             }
             row_in_file -= part.rows;
@@ -175,49 +176,6 @@ impl RawColumn {
             DataType::LargeList(_) => Self::Lists(array.as_list().clone()),
             _ => return None,
         })
-    }
-
-    /// One column out of the pieces of several files. Integers in one file and floats in another become doubles, since
-    /// writers turn integers into floats where a value is missing.
-    fn join(mut pieces: Vec<Self>, name: &str, parts: &[Part]) -> Result<Self> {
-        if pieces.len() == 1 {
-            return Ok(pieces.remove(0));
-        }
-        let wanted = pieces[0].as_array().data_type().clone();
-        let same = |piece: &Self| *piece.as_array().data_type() == wanted;
-        let numeric = |piece: &Self| matches!(piece, Self::Ints(_) | Self::Singles(_) | Self::Doubles(_));
-        let target = if pieces.iter().all(same) { wanted.clone() } else { DataType::Float64 };
-        if let Some(odd) =
-            pieces.iter().position(|piece| !(same(piece) || numeric(piece) && numeric(&pieces[0])))
-        {
-            return Err(Error::input(
-                &parts[odd].file,
-                Place::field(name),
-                format!(
-                    "{} here, but {} in {}",
-                    pieces[odd].type_name(),
-                    pieces[0].type_name(),
-                    parts[0].file.display()
-                ),
-                "write the column with one type in all files",
-            ));
-        }
-        let arrow = |e: arrow::error::ArrowError| {
-            Error::input(
-                &parts[0].file,
-                Place::field(name),
-                e.to_string(),
-                "write the column with one type in all files",
-            )
-        };
-        let arrays = pieces
-            .iter()
-            .map(|p| cast(p.as_array(), &target))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(arrow)?;
-        let views: Vec<&dyn Array> = arrays.iter().map(|a| &**a).collect();
-        let joined = concat(&views).map_err(arrow)?;
-        Ok(Self::from_array(&joined).expect("the pieces had one of the five types"))
     }
 }
 

@@ -78,8 +78,10 @@ fn normalise(array: ArrayRef) -> Result<RawColumn, ArrowError> {
     };
     let normal = match array.data_type() {
         DataType::Null => Arc::new(LargeStringArray::new_null(array.len())),
-        // Identifiers of 64 bits without sign: those that fit are integers, the others text with the same digits.
-        DataType::UInt64 => to(&array, &DataType::Int64).or_else(|_| to(&array, &DataType::LargeUtf8))?,
+        // Identifiers: columns whose values fit are integers, the others text with the same digits.
+        t if is_wide_integer(t) => {
+            to(&array, &DataType::Int64).or_else(|_| to(&array, &DataType::LargeUtf8))?
+        }
         DataType::Boolean => to(&array, &DataType::Int64)?,
         t if t.is_integer() => to(&array, &DataType::Int64)?,
         DataType::Float16 | DataType::Float32 => to(&array, &DataType::Float32)?,
@@ -101,4 +103,10 @@ fn normalise(array: ArrayRef) -> Result<RawColumn, ArrowError> {
         other => return Err(ArrowError::CastError(format!("no use for {other}"))),
     };
     RawColumn::from_array(&normal).ok_or_else(|| ArrowError::CastError("an unexpected type".to_owned()))
+}
+
+/// Whole numbers that need not fit into 64 bits with a sign.
+fn is_wide_integer(data_type: &DataType) -> bool {
+    use DataType::{Decimal32, Decimal64, Decimal128, Decimal256, UInt64};
+    matches!(data_type, UInt64 | Decimal32(_, 0) | Decimal64(_, 0) | Decimal128(_, 0) | Decimal256(_, 0))
 }

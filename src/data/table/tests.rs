@@ -8,7 +8,8 @@ use arrow::{
 use std::{io::Write, sync::Arc};
 
 fn write_parquet(path: &Path, columns: Vec<(&str, ArrayRef)>) {
-    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let nullable = columns.into_iter().map(|(name, array)| (name, array, true));
+    let batch = RecordBatch::try_from_iter_with_nullable(nullable).unwrap();
     let mut writer =
         ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
@@ -32,6 +33,14 @@ fn every_parquet_type_becomes_integers_floats_text_or_lists() {
         ("large", Arc::new(PrimitiveArray::<UInt64Type>::from(vec![5, u64::MAX]))),
         ("single", Arc::new(Float32Array::from(vec![0.1, f32::NAN]))),
         ("decimal", Arc::new(Decimal128Array::from(vec![125, 250]).with_precision_and_scale(5, 2).unwrap())),
+        (
+            "key",
+            Arc::new(Decimal128Array::from(vec![7, (1 << 60) + 1]).with_precision_and_scale(20, 0).unwrap()),
+        ),
+        (
+            "long_key",
+            Arc::new(Decimal128Array::from(vec![7, 1 << 100]).with_precision_and_scale(38, 0).unwrap()),
+        ),
         ("date", Arc::new(Date32Array::from(vec![0, 2]))),
         ("stamp", Arc::new(TimestampMicrosecondArray::from(vec![1_000, 2_999]))),
         ("text", Arc::new(LargeStringArray::from(vec!["x", "y"]))),
@@ -51,6 +60,8 @@ fn every_parquet_type_becomes_integers_floats_text_or_lists() {
     assert_eq!(column("large"), &text(["5", "18446744073709551615"]));
     assert!(matches!(column("single"), RawColumn::Singles(a) if a.value(0) == 0.1 && a.value(1).is_nan()));
     assert_eq!(column("decimal"), &RawColumn::Doubles(Float64Array::from(vec![1.25, 2.5])));
+    assert_eq!(column("key"), &ints([Some(7), Some((1 << 60) + 1)]));
+    assert_eq!(column("long_key"), &text(["7", "1267650600228229401496703205376"]));
     assert_eq!(column("date"), &ints([Some(0), Some(2 * 86_400_000)]));
     assert_eq!(column("stamp"), &ints([Some(1), Some(2)]));
     assert_eq!(column("text"), &text(["x", "y"]));
@@ -102,6 +113,97 @@ fn a_folder_is_read_in_the_order_of_names_and_errors_name_file_and_row() {
     assert!(text.contains("c.parquet, `x`: text here, but integers in"), "{text}");
     std::fs::write(part("d.csv"), "x\n1\n").unwrap();
     assert!(message(RawTable::read(folder.path(), &["x"])).contains("d.csv: of another format"));
+}
+
+/// Reads a folder of Parquet files with one column `x` each.
+fn joined(pieces: Vec<ArrayRef>) -> Result<RawColumn> {
+    let folder = tempfile::tempdir().unwrap();
+    for (day, piece) in pieces.into_iter().enumerate() {
+        write_parquet(&folder.path().join(format!("{day}.parquet")), vec![("x", piece)]);
+    }
+    Ok(RawTable::read(folder.path(), &["x"])?.column("x")?.clone())
+}
+
+#[test]
+fn a_part_without_any_value_takes_the_type_of_the_others() {
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["t"]));
+    let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(7)])]));
+    let nothing: [ArrayRef; 4] = [
+        Arc::new(NullArray::new(2)),
+        Arc::new(Int64Array::from(vec![None, None])),
+        Arc::new(Float64Array::from(vec![None, Some(f64::NAN)])),
+        Arc::new(StringArray::from(vec![None::<&str>, None])),
+    ];
+    for empty in nothing {
+        for known in [&text, &lists] {
+            let found = joined(vec![Arc::clone(&empty), Arc::clone(known)]).unwrap();
+            assert_eq!((found.len(), found.as_array().null_count()), (3, 2));
+            assert_eq!(
+                found.type_name(),
+                if known.data_type() == text.data_type() { "text" } else { "lists" }
+            );
+        }
+        assert_eq!(joined(vec![Arc::clone(&empty), empty]).unwrap().len(), 4);
+    }
+}
+
+#[test]
+fn identifiers_keep_their_digits_whatever_each_part_calls_them() {
+    let digits = |values: &[&str]| RawColumn::Text(LargeStringArray::from(values.to_vec()));
+    let small: ArrayRef = Arc::new(UInt64Array::from(vec![5]));
+    let large: ArrayRef = Arc::new(UInt64Array::from(vec![u64::MAX]));
+    let signed: ArrayRef = Arc::new(Int64Array::from(vec![-3]));
+    let found = joined(vec![Arc::clone(&small), Arc::clone(&large), Arc::clone(&signed)]).unwrap();
+    assert_eq!(found, digits(&["5", "18446744073709551615", "-3"]));
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["007"]));
+    assert!(joined(vec![small, text]).unwrap_err().to_string().contains("text here, but integers in"));
+}
+
+#[test]
+fn integers_that_a_double_cannot_hold_are_refused_beside_floats() {
+    let floats: ArrayRef = Arc::new(Float64Array::from(vec![0.5]));
+    let with = |integer: i64| joined(vec![Arc::clone(&floats), Arc::new(Int64Array::from(vec![integer]))]);
+    assert_eq!(
+        with(1 << 53).unwrap(),
+        RawColumn::Doubles(Float64Array::from(vec![0.5, 9_007_199_254_740_992.0]))
+    );
+    for integer in [(1 << 53) + 1, i64::MIN] {
+        let text = with(integer).unwrap_err().to_string();
+        assert!(text.contains("1.parquet, `x`: integers beyond 2^53"), "{text}");
+    }
+}
+
+#[test]
+fn an_unclosed_quote_is_an_error_where_it_opens_and_not_the_end_of_the_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("q.csv");
+    for (rows, expected) in [
+        ("1,x\n\n2,\"y\n3,z\n", "q.csv, row 4: a quote opens here and never closes; close it"),
+        ("1,\"x\n2,y\n3,\"z\"\n", "q.csv, row 2: a quote opens here and closes before its value ends"),
+    ] {
+        std::fs::write(&path, format!("a,b\n{rows}")).unwrap();
+        let text = message(RawTable::read(&path, &["a"]));
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn a_cell_is_named_by_its_line_below_blank_lines_and_line_breaks_in_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.csv");
+    for end in ["\n", "\r\n"] {
+        let text = "a,b\n1,x\n\n2,\"y\ny\"\n3,z\n4,w\n5\n".replace('\n', end);
+        std::fs::write(&path, text.trim_end_matches("5\n").trim_end_matches("5\r\n")).unwrap();
+        let table = RawTable::read(&path, &["a"]).unwrap();
+        let lines = [2, 4, 6, 7];
+        for (row, line) in lines.into_iter().enumerate() {
+            let text = table.cell_error("a", row, "odd", "fix it").to_string();
+            assert!(text.contains(&format!("`a`, row {line}: odd")), "{end:?} {row}: {text}");
+        }
+        std::fs::write(&path, &text).unwrap();
+        let text = message(RawTable::read(&path, &["a"]));
+        assert!(text.contains("row 8: 1 values where the header has 2"), "{end:?} {text}");
+    }
 }
 
 #[test]

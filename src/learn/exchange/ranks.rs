@@ -99,7 +99,7 @@ impl Exchange for Ranks {
     fn broadcast(&self, own: Option<Vec<u8>>) -> Vec<u8> {
         self.check_thread();
         let mut bytes = if self.leads() { own.unwrap_or_default() } else { Vec::new() };
-        let mut length = [bytes.len() as u32];
+        let mut length = [bytes.len() as u32, (bytes.len() as u64 >> 32) as u32];
         let mut coming = mpi::broadcast(&mut length);
         // What rank 0 has at hand comes at once; what it computes may take long.
         let begin = Instant::now();
@@ -109,8 +109,10 @@ impl Exchange for Ranks {
             }
         }
         coming.wait();
-        bytes.resize(length[0] as usize, 0);
-        mpi::broadcast(&mut bytes).wait();
+        bytes.resize(length[0] as usize | (length[1] as usize) << 32, 0);
+        for part in bytes.chunks_mut(1 << 30) {
+            mpi::broadcast(part).wait();
+        }
         bytes
     }
 

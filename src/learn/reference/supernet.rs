@@ -9,7 +9,7 @@ use crate::{
     },
     learn::{
         price_term::Prices,
-        search::{Batches, Phase, Scene, Search},
+        search::{Batches, Drawn, Phase, Scene, Search},
         settings::{GradientBlock, SearchSettings},
         teacher::Teacher,
         train::{Rows, Trainable},
@@ -116,6 +116,11 @@ impl Stage {
         Batches { train: whole(&self.data), held_out: None }
     }
 
+    /// The fixture's mask, and every operator.
+    fn drawn(&self, search: &Search) -> Drawn {
+        search.every_path(search.mask().straight_through(self.mask()).unwrap())
+    }
+
     fn mask(&self) -> Vec<f32> {
         self.reference.numbers("/mask").into_iter().map(|g| g as f32).collect()
     }
@@ -125,8 +130,7 @@ impl Stage {
         let layers = ReferencePrices(&self.reference);
         let prices = Prices { schema: &self.schema, layers: &layers };
         let phase = Phase::Search { prices: &prices, ramp: 1.0, progress: 0.0 };
-        let gates = search.mask().straight_through(self.mask()).unwrap();
-        let terms = search.terms(&self.batch(), &gates, &phase).unwrap();
+        let terms = search.terms(&self.batch(), &self.drawn(search), &phase).unwrap();
         [terms.loss1.unwrap(), terms.loss2].map(|loss| loss.backward().unwrap())
     }
 }
@@ -161,9 +165,9 @@ fn a_search_step_equals_pytorchs() {
     let prices = Prices { schema: &stage.schema, layers: &layers };
     let phase = Phase::Search { prices: &prices, ramp: 1.0, progress: 0.0 };
     let search = stage.search();
-    let gates = search.mask().straight_through(stage.mask()).unwrap();
+    let drawn = stage.drawn(&search);
 
-    let terms = search.terms(&stage.batch(), &gates, &phase).unwrap();
+    let terms = search.terms(&stage.batch(), &drawn, &phase).unwrap();
     assert_scalar("Loss1", terms.loss1.as_ref().unwrap(), reference.number("/loss1"));
     assert_scalar("Loss2", &terms.loss2, reference.number("/loss2"));
     let both = (terms.loss1.unwrap() + terms.loss2).unwrap().backward().unwrap();
@@ -171,7 +175,7 @@ fn a_search_step_equals_pytorchs() {
 
     let (rate, decay) = (stage.settings.theta_learning_rate, stage.settings.alpha_learning_rate);
     let mut optimizer = search.optimizer(rate, decay);
-    search.step_with(&stage.batch(), &gates, &phase, &mut optimizer).unwrap();
+    search.step_with(&stage.batch(), &drawn, &phase, &mut optimizer).unwrap();
     assert_all(search.params(), |name| parameter(reference, "after_step", name));
 }
 
@@ -180,13 +184,12 @@ fn logits_of_both_networks_and_both_latencies_equal_pytorchs() {
     let stage = Stage::new();
     let reference = &stage.reference;
     let search = stage.search();
-    let gates = search.mask().straight_through(stage.mask()).unwrap();
+    let Drawn { gates, p, .. } = stage.drawn(&search);
     let batch = stage.batch().train;
     let input =
         crate::learn::teacher::masked(&stage.teacher, &stage.teacher.embed(&batch).unwrap(), &gates).unwrap();
     let masked = stage.teacher.frozen().forward(&input, &batch.partitions).unwrap();
     assert_near("masked teacher", &values(&masked).unwrap(), &reference.numbers("/masked_teacher_logits"));
-    let p = search.supernet().probabilities().unwrap();
     let logits = search.supernet().forward(&input, &p).unwrap();
     assert_near("supernet", &values(&logits).unwrap(), &reference.numbers("/logits"));
     let layers = ReferencePrices(reference);

@@ -6,25 +6,29 @@
 
 mod step;
 
+#[cfg(test)]
+pub(in crate::learn) use step::Drawn;
 pub(in crate::learn) use step::{Batches, Phase};
 
 use super::{
     Learn,
+    checkpoint::{Contents, Keeper, Moment, Stored},
     exchange::{same_everywhere, share_params},
     mask::Mask,
     metrics::Metrics,
+    optimizer::AdamW,
     params::{Params, Snapshot},
-    price_term::{Prices, probability_values},
+    price_term::{Expected, Prices, probability_values},
     settings::SearchSettings,
     supernet::Supernet,
     teacher::{FrozenTeacher, Teacher, masked},
-    train::{Rows, Trainable, finite, metrics_of, score_shares},
+    train::{Rows, Trainable, finite, metrics_of, note_auc, record_metrics, score_shares},
     values,
 };
 use crate::{
     base::{
-        Result,
-        progress::Progress,
+        Error, Result,
+        progress::{Pace, Progress},
         rng::{self, Generator},
     },
     data::{batches, dataset::Batch},
@@ -34,6 +38,9 @@ use candle_core::{Device, Tensor};
 use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+
+/// How often θ, α and the expected latency are recorded.
+const STATES_PER_EPOCH: u64 = 20;
 
 /// What one epoch of the search came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +72,40 @@ pub struct SearchOutcome {
     pub epochs: Vec<SearchEpoch>,
 }
 
+/// Where a warm-up or a search stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Position {
+    /// The present epoch, from 1.
+    epoch: usize,
+    /// Batches of it that have been trained on.
+    batch: usize,
+    /// Steps of the phase.
+    done: u64,
+    /// Sum of Loss1 over the epoch.
+    sum1: f64,
+    /// Sum of Loss2 over the epoch.
+    sum2: f64,
+    /// The epochs before it.
+    epochs: Vec<SearchEpoch>,
+}
+
+impl Position {
+    fn start() -> Self {
+        Self { epoch: 1, batch: 0, done: 0, sum1: 0.0, sum2: 0.0, epochs: Vec::new() }
+    }
+
+    fn passed(&mut self, loss1: f64, loss2: f64) {
+        self.batch += 1;
+        self.done += 1;
+        self.sum1 += loss1;
+        self.sum2 += loss2;
+    }
+
+    fn next_epoch(&mut self) {
+        (self.epoch, self.batch, self.sum1, self.sum2) = (self.epoch + 1, 0, 0.0, 0.0);
+    }
+}
+
 /// What the search reads and never changes.
 #[derive(Clone, Copy)]
 pub struct Scene<'a> {
@@ -91,20 +132,25 @@ pub struct Search<'a> {
     supernet: Supernet,
     mask: Mask,
     masks_rng: Generator,
+    paths_rng: Generator,
     /// Of each partition among the training rows.
     shares: Vec<f32>,
 }
 
 impl<'a> Search<'a> {
-    /// θ = 0.5, α = 0 and seeded weights.
+    /// θ at its start, α = 0 and seeded weights.
     pub fn new(space: &SearchSpace, scene: Scene<'a>) -> Result<Self> {
+        if scene.held_out.is_some_and(<[u32]>::is_empty) {
+            return Err(Error::usage("no rows are held out to judge the masks on", "hold out more, or none"));
+        }
         let mut params = Params::new(scene.seed);
         let supernet = Supernet::new(space, scene.teacher.bank().width(), &mut params)?;
-        let mask = Mask::new(&space.features, 0.5, &mut params)?;
+        let mask = Mask::new(&space.features, scene.settings.theta_start as f32, &mut params)?;
         let frozen = scene.teacher.frozen();
         let masks_rng = rng::generator(scene.seed, "masks");
+        let paths_rng = rng::generator(scene.seed, "paths");
         let shares = partition_shares(scene.rows);
-        Ok(Self { scene, frozen, params, supernet, mask, masks_rng, shares })
+        Ok(Self { scene, frozen, params, supernet, mask, masks_rng, paths_rng, shares })
     }
 
     /// θ, α and the supernet's weights.
@@ -125,19 +171,23 @@ impl<'a> Search<'a> {
         &self.supernet
     }
 
-    /// Trains the weights alone. It does not depend on prices, so rounds with other prices can share it.
-    pub fn warm_up(&mut self, progress: &dyn Progress) -> Result<()> {
+    /// Trains the weights alone. It does not depend on prices, so rounds with other prices can share it. Goes on from what
+    /// `keeper` has saved.
+    pub fn warm_up(&mut self, progress: &dyn Progress, keeper: &mut Keeper) -> Result<()> {
         let settings = self.scene.settings;
         let mut optimizer = self.optimizer(0.0, 0.0);
         progress.stage("warm up the supernet", self.steps() * settings.warmup_epochs as u64);
-        let mut done = 0;
-        for epoch in 1..=settings.warmup_epochs {
-            for batches in self.batches("warm-up", epoch) {
+        let mut at = self.begin(("warm-up", 0), &mut optimizer, progress, keeper)?;
+        while at.epoch <= settings.warmup_epochs {
+            for batches in self.batches("warm-up", at.epoch, at.batch) {
                 let (_, loss2) = self.step(&batches, &Phase::WarmUp, &mut optimizer)?;
-                finite(loss2, epoch)?;
-                done += 1;
-                progress.advance(done, &format!("loss {loss2:.4}"));
+                at.passed(0.0, finite(loss2, at.epoch)?);
+                progress.record(Pace::EveryStep, "warm_up/loss2", at.done, loss2);
+                progress.advance(at.done, &format!("loss {loss2:.4}"));
+                keeper.keep(Moment::Step, || self.contents(&at, &mut optimizer))?;
             }
+            at.next_epoch();
+            keeper.keep(Moment::EpochEnd, || self.contents(&at, &mut optimizer))?;
         }
         Ok(())
     }
@@ -167,37 +217,43 @@ impl<'a> Search<'a> {
         self.params.restore(snapshot)
     }
 
-    /// Searches with the given prices from the present state.
-    pub fn run(&mut self, prices: &Prices, progress: &dyn Progress) -> Result<SearchOutcome> {
+    /// Searches with the given prices from the present state, or goes on from what `keeper` has saved of this search.
+    pub fn run(
+        &mut self,
+        prices: &Prices,
+        progress: &dyn Progress,
+        keeper: &mut Keeper,
+    ) -> Result<SearchOutcome> {
         let settings = self.scene.settings;
         // The draws of a search do not depend on whether its warm-up ran just now or was read from a file.
         self.masks_rng = rng::generator(self.scene.seed, "search masks");
+        self.paths_rng = rng::generator(self.scene.seed, "search paths");
         let mut optimizer = self.optimizer(settings.theta_learning_rate, settings.alpha_learning_rate);
         let steps = self.steps();
         let total = steps * settings.epochs as u64;
         progress.stage("search", total);
-        let mut epochs = Vec::new();
-        let mut done = 0;
-        for epoch in 1..=settings.epochs {
-            let (mut sum1, mut sum2) = (0.0, 0.0);
-            for batches in self.batches("search", epoch) {
-                let passed = done as f64 / steps as f64;
-                let ramp = if settings.lambda_ramp_epochs > 0.0 {
-                    (passed / settings.lambda_ramp_epochs).min(1.0)
-                } else {
-                    1.0
-                };
-                let phase = Phase::Search { prices, ramp, progress: done as f64 / total as f64 };
+        let price = self.expected(prices)?.total_ms().to_bits();
+        let mut at = self.begin(("search", price), &mut optimizer, progress, keeper)?;
+        while at.epoch <= settings.epochs {
+            for batches in self.batches("search", at.epoch, at.batch) {
+                let ramp = settings.lambda_share(at.done as f64 / steps as f64);
+                let phase = Phase::Search { prices, ramp, progress: at.done as f64 / total as f64 };
                 let (loss1, loss2) = self.step(&batches, &phase, &mut optimizer)?;
-                sum1 += finite(loss1, epoch)?;
-                sum2 += finite(loss2, epoch)?;
-                done += 1;
-                progress.advance(done, &format!("loss1 {loss1:.4} loss2 {loss2:.4}"));
+                at.passed(finite(loss1, at.epoch)?, finite(loss2, at.epoch)?);
+                progress.record(Pace::EveryStep, "loss1", at.done, loss1);
+                progress.record(Pace::EveryStep, "loss2", at.done, loss2);
+                if at.done % steps.div_ceil(STATES_PER_EPOCH) == 0 {
+                    self.record_state(at.done, ramp, prices, progress)?;
+                }
+                let auc = note_auc(at.epochs.last().and_then(|epoch| epoch.metrics.auc));
+                progress.advance(at.done, &format!("loss1 {loss1:.4} loss2 {loss2:.4}{auc}"));
+                keeper.keep(Moment::Step, || self.contents(&at, &mut optimizer))?;
             }
             same_everywhere(self.scene.rows.ranks, &self.params)?;
-            let report = self.epoch_report(epoch, sum1 / steps as f64, sum2 / steps as f64, prices)?;
+            let report = self.epoch_report(&at, prices)?;
             progress.say(&format!(
-                "  epoch {epoch}: loss1 {:.4}, loss2 {:.4}, supernet AUC {:.4}, Σθ {:.1}, features {:.3} ms, network {:.3} ms",
+                "  epoch {}: loss1 {:.4}, loss2 {:.4}, supernet AUC {:.4}, Σθ {:.1}, features {:.3} ms, network {:.3} ms",
+                report.epoch,
                 report.loss1,
                 report.loss2,
                 report.metrics.auc.unwrap_or(f64::NAN),
@@ -205,21 +261,63 @@ impl<'a> Search<'a> {
                 report.feature_ms,
                 report.network_ms
             ));
-            epochs.push(report);
+            record_metrics(&report.metrics, at.done, progress);
+            at.epochs.push(report);
+            at.next_epoch();
+            keeper.keep(Moment::EpochEnd, || self.contents(&at, &mut optimizer))?;
         }
         Ok(SearchOutcome {
             theta: self.mask.theta_values()?,
             probabilities: probability_values(&self.supernet.probabilities()?)?,
-            epochs,
+            epochs: at.epochs,
         })
+    }
+
+    /// Where the phase stands, with everything gone back to if `keeper` has saved it. `phase` is its name and price.
+    fn begin(
+        &mut self,
+        phase: (&str, u64),
+        optimizer: &mut AdamW,
+        progress: &dyn Progress,
+        keeper: &mut Keeper,
+    ) -> Result<Position> {
+        let Scene { rows, held_out, settings, seed, .. } = self.scene;
+        let sizes = (rows.data.rows(), rows.split.train.len(), held_out.map(<[u32]>::len));
+        let search = (phase, settings, seed, sizes, self.params.shapes());
+        match keeper.begin_together(rows.ranks, &search, progress)? {
+            Some(stored) => self.resume(&stored, optimizer),
+            None => Ok(Position::start()),
+        }
+    }
+
+    /// Everything that the rest of a phase depends on.
+    fn contents<'s>(&self, at: &Position, optimizer: &'s mut AdamW) -> Contents<'s> {
+        Contents::at(at.done, &(at, &self.masks_rng, &self.paths_rng))
+            .with("parameters", self.params.state())
+            .with("optimizer", optimizer.state())
+    }
+
+    /// Goes back to what [`Search::contents`] gave.
+    fn resume(&mut self, stored: &Stored, optimizer: &mut AdamW) -> Result<Position> {
+        let (at, masks_rng, paths_rng) = stored.position()?;
+        (self.masks_rng, self.paths_rng) = (masks_rng, paths_rng);
+        self.params.resume(&stored.part("parameters"))?;
+        optimizer.resume(&stored.part("optimizer"))?;
+        Ok(at)
+    }
+
+    /// Latencies under the present θ and p.
+    fn expected(&self, prices: &Prices) -> Result<Expected> {
+        let p = probability_values(&self.supernet.probabilities()?)?;
+        prices.expected(self.supernet.space(), &self.mask.theta_values()?, &p)
     }
 
     fn steps(&self) -> u64 {
         self.scene.rows.split.train.len().div_ceil(self.scene.settings.batch_size) as u64
     }
 
-    /// The batches of an epoch. Held-out rows are fewer and come round several times.
-    fn batches(&self, purpose: &str, epoch: usize) -> impl Iterator<Item = Batches> + use<'a> {
+    /// The batches of an epoch but its first `passed` ones. Held-out rows are fewer and come round several times.
+    fn batches(&self, purpose: &str, epoch: usize, passed: usize) -> impl Iterator<Item = Batches> + use<'a> {
         let Scene { rows, held_out, settings, seed, .. } = self.scene;
         let order = move |rows: &[u32], purpose: &str, epoch| {
             batches::epoch_batches(rows, settings.batch_size, rng::derive(seed, purpose), epoch)
@@ -233,13 +331,45 @@ impl<'a> Search<'a> {
         let batch = move |index: Vec<u32>| Batch::shard(rows.data, &index, place);
         order(&rows.split.train, purpose, epoch)
             .zip(judges)
+            .skip(passed)
             .map(move |(train, judge)| Batches { train: batch(train), held_out: judge.map(batch) })
     }
 
-    fn epoch_report(&self, epoch: usize, loss1: f64, loss2: f64, prices: &Prices) -> Result<SearchEpoch> {
+    /// θ, α, p, the expected latency and the step sizes as points of curves.
+    fn record_state(&self, step: u64, ramp: f64, prices: &Prices, progress: &dyn Progress) -> Result<()> {
+        let Scene { settings, .. } = self.scene;
+        let space = self.supernet.space();
+        let theta = self.mask.theta_values()?;
+        let p = probability_values(&self.supernet.probabilities()?)?;
+        let alpha = probability_values(self.supernet.alphas())?;
+        let expected = self.expected(prices)?;
+        let point = |tag: &str, value: f64| progress.record(Pace::Seldom, tag, step, value);
+        for (feature, &theta) in space.features.iter().zip(&theta) {
+            point(&format!("theta/{}", feature.name), theta);
+        }
+        for (i, operators) in space.mixops.iter().enumerate() {
+            for (k, operator) in operators.iter().enumerate() {
+                point(&format!("alpha/mixop{}/{operator}", i + 1), alpha[i][k]);
+                point(&format!("probability/mixop{}/{operator}", i + 1), p[i][k]);
+            }
+        }
+        point("latency/features_ms", expected.feature.ms);
+        point("latency/network_ms", expected.network.ms);
+        point("latency/total_ms", expected.total_ms());
+        point("expected_features", theta.iter().sum());
+        point("lambda/of_features", settings.lambda * ramp);
+        point("lambda/of_network", settings.lambda2 * ramp);
+        point("learning_rate/weights", settings.learning_rate);
+        point("learning_rate/theta", settings.theta_learning_rate);
+        point("learning_rate/alpha", settings.alpha_learning_rate);
+        Ok(())
+    }
+
+    /// The epoch that has come to its end.
+    fn epoch_report(&self, at: &Position, prices: &Prices) -> Result<SearchEpoch> {
         let p = self.supernet.probabilities()?;
         let theta = self.mask.theta_values()?;
-        let expected = prices.expected(self.supernet.space(), &theta, &probability_values(&p)?)?;
+        let expected = self.expected(prices)?;
         let open: Vec<f32> = theta.iter().map(|&t| f32::from(u8::from(t > 0.5))).collect();
         let gates = Tensor::new(open, &Device::Cpu).and_then(|t| t.unsqueeze(0)).learn("open gates")?;
         let rows = self.scene.rows;
@@ -251,9 +381,9 @@ impl<'a> Search<'a> {
         };
         let scores = score_shares(rows.ranks, &rows.split.valid, score)?;
         Ok(SearchEpoch {
-            epoch,
-            loss1,
-            loss2,
+            epoch: at.epoch,
+            loss1: at.sum1 / self.steps() as f64,
+            loss2: at.sum2 / self.steps() as f64,
             metrics: metrics_of(&scores, rows.data, &rows.split.valid),
             feature_ms: expected.feature.ms,
             network_ms: expected.network.ms,
@@ -262,10 +392,13 @@ impl<'a> Search<'a> {
     }
 }
 
+/// Counted in whole numbers: singles stop counting at 2^24 rows, and adding up shares loses digits long before.
 fn partition_shares(rows: Rows) -> Vec<f32> {
-    let mut shares = vec![0.0; rows.data.partition_count as usize];
-    for &row in &rows.split.train {
-        shares[rows.data.partitions[row as usize] as usize] += 1.0 / rows.split.train.len() as f32;
-    }
-    shares
+    let mut counts = vec![0u64; rows.data.partition_count as usize];
+    rows.split.train.iter().for_each(|&row| counts[rows.data.partitions[row as usize] as usize] += 1);
+    let total = rows.split.train.len() as f64;
+    counts.into_iter().map(|count| (count as f64 / total) as f32).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use crate::{
         losses,
         mask::THETA,
         optimizer::{AdamW, Rates, Scaling},
+        paths,
         price_term::{Prices, probability_values},
         scalar,
         settings::GradientBlock,
@@ -19,7 +20,6 @@ use crate::{
     },
 };
 use candle_core::Tensor;
-use candle_nn::ops::sigmoid;
 
 /// Which parameters a step moves, and what it pays.
 pub(in crate::learn) enum Phase<'a> {
@@ -37,6 +37,16 @@ pub(in crate::learn) struct Batches {
     pub(in crate::learn) held_out: Option<Batch>,
 }
 
+/// What a step leaves to chance.
+pub(in crate::learn) struct Drawn {
+    /// `[1, features]`.
+    pub(in crate::learn) gates: Tensor,
+    /// p of every Mixop, which the latency is expected under.
+    pub(in crate::learn) p: Vec<Tensor>,
+    /// p of the operators that this step trains.
+    pub(in crate::learn) paths: Vec<Tensor>,
+}
+
 /// The two losses of a step.
 pub(in crate::learn) struct Terms {
     /// Absent in the warm-up.
@@ -46,6 +56,13 @@ pub(in crate::learn) struct Terms {
 }
 
 impl Search<'_> {
+    /// These gates, and every operator.
+    #[cfg(test)]
+    pub(in crate::learn) fn every_path(&self, gates: Tensor) -> Drawn {
+        let p = self.supernet.probabilities().unwrap();
+        Drawn { gates, paths: p.clone(), p }
+    }
+
     /// One step of (8). Returns Loss1 and Loss2.
     pub(super) fn step(
         &mut self,
@@ -59,18 +76,20 @@ impl Search<'_> {
             Phase::Search { progress, .. } => *progress,
         };
         let gates = self.mask.draw(&settings.gate, progress, &mut self.masks_rng)?;
-        self.step_with(batches, &gates, phase, optimizer)
+        let p = self.supernet.probabilities()?;
+        let drawn = paths::draw(settings.paths, &p, &mut self.paths_rng)?;
+        self.step_with(batches, &Drawn { gates, p, paths: drawn }, phase, optimizer)
     }
 
-    /// One step under the drawn gates `[1, features]`. Returns Loss1 and Loss2.
+    /// One step under the given draws. Returns Loss1 and Loss2.
     pub(in crate::learn) fn step_with(
         &self,
         batches: &Batches,
-        gates: &Tensor,
+        drawn: &Drawn,
         phase: &Phase,
         optimizer: &mut AdamW,
     ) -> Result<(f64, f64)> {
-        let terms = self.terms(batches, gates, phase)?;
+        let terms = self.terms(batches, drawn, phase)?;
         let loss = match &terms.loss1 {
             Some(loss1) => (loss1 + &terms.loss2).learn("add Loss1 and Loss2")?,
             None => terms.loss2.clone(),
@@ -83,13 +102,13 @@ impl Search<'_> {
         Ok((loss1, loss2))
     }
 
-    /// Loss1 and Loss2 under the drawn gates `[1, features]`, or what this rank adds to them.
-    pub(in crate::learn) fn terms(&self, batches: &Batches, gates: &Tensor, phase: &Phase) -> Result<Terms> {
+    /// Loss1 and Loss2 under the given draws, or what this rank adds to them.
+    pub(in crate::learn) fn terms(&self, batches: &Batches, drawn: &Drawn, phase: &Phase) -> Result<Terms> {
         let settings = self.scene.settings;
         let batch = &batches.train;
+        let Drawn { gates, p, paths } = drawn;
         let gated = self.gated(batch, gates)?;
-        let p = self.supernet.probabilities()?;
-        let mut loss2 = self.taught(batch, &gated, &p)?;
+        let mut loss2 = self.taught(batch, &gated, paths)?;
         let Phase::Search { prices, ramp, .. } = phase else { return Ok(Terms { loss1: None, loss2 }) };
 
         let mut loss1 = match &batches.held_out {
@@ -101,9 +120,9 @@ impl Search<'_> {
             let theta = self.mask.theta()?;
             let theta_values: Vec<f64> = values(&theta)?.into_iter().map(f64::from).collect();
             let space = self.supernet.space();
-            let expected = prices.expected(space, &theta_values, &probability_values(&p)?)?;
+            let expected = prices.expected(space, &theta_values, &probability_values(p)?)?;
             let latency1 = prices.loss1_term(space, &expected, &theta, settings.price_first_layer)?;
-            let latency2 = prices.loss2_term(&expected, &p)?;
+            let latency2 = prices.loss2_term(&expected, p)?;
             loss1 = (loss1 + weigh(&latency1, settings.lambda * ramp)?).learn("add losses")?;
             loss2 = (loss2 + weigh(&latency2, settings.lambda2 * ramp)?).learn("add losses")?;
         }
@@ -134,11 +153,7 @@ impl Search<'_> {
             GradientBlock::On => self.supernet.forward(&gated.detach(), p)?,
             GradientBlock::Off => self.supernet.forward(gated, p)?,
         };
-        let ranking = losses::ranking(&logits, batch)?;
-        let chances = sigmoid(&logits).learn("score a batch")?;
-        let distilled = losses::taught(self.scene.soft, &chances, batch)?;
-        let ranking = weigh(&ranking, 1.0 - settings.lambda1)?;
-        (ranking + weigh(&distilled, settings.lambda1)?).learn("add losses")
+        losses::taught(&logits, batch, self.scene.soft, settings.lambda1)
     }
 
     /// AdamW over θ, α and the weights, each group at its own rate; a rate of 0 leaves its group at rest.

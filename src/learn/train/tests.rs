@@ -1,6 +1,9 @@
 use super::*;
 use crate::{
-    base::{progress::Silent, rng},
+    base::{
+        progress::Silent,
+        rng::{self, Generator},
+    },
     data::{
         dataset::{EncodedFeature, Slot},
         schema::Side,
@@ -65,7 +68,7 @@ fn features_that_act_only_together_are_learned() {
     let (data, split) = toy();
     let rows = Rows::alone(&data, &split);
     let mut student = student(&data, &settings(), 1);
-    let report = fit(&mut student, rows, &settings(), 1, &Silent).unwrap();
+    let report = fit(&mut student, rows, &settings(), 1, &Silent, &mut Keeper::none()).unwrap();
     assert!(report.metrics.auc.unwrap() > 0.95, "{report:?}");
     // What is reported is what the network that was kept does.
     let scores = score_rows(&student, &data, &split.valid).unwrap();
@@ -80,7 +83,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = |weights_seed, order_seed| {
         let mut student = student(&data, &settings, weights_seed);
-        fit(&mut student, rows, &settings, order_seed, &Silent).unwrap();
+        fit(&mut student, rows, &settings, order_seed, &Silent, &mut Keeper::none()).unwrap();
         let path = folder.path().join("w.safetensors");
         student.params().save(&path).unwrap();
         crate::base::fsio::read(&path).unwrap()
@@ -94,6 +97,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
 struct Resting {
     params: Params,
     bank: EmbeddingBank,
+    generator: Generator,
 }
 
 impl Trainable for Resting {
@@ -103,6 +107,10 @@ impl Trainable for Resting {
 
     fn bank(&self) -> &EmbeddingBank {
         &self.bank
+    }
+
+    fn generator(&mut self) -> &mut Generator {
+        &mut self.generator
     }
 
     fn loss(&mut self, embedded: &Tensor, _: &Batch) -> Result<Tensor> {
@@ -131,7 +139,7 @@ fn touched_embeddings_and_dense_layers_decay_each_at_its_own_rate() {
         embedding_weight_decay: 2.0,
         ..TrainSettings::default()
     };
-    let mut model = Resting { params, bank };
+    let mut model = Resting { params, bank, generator: rng::generator(1, "unused") };
     let mut optimizer = Optimizer::new(&model, &settings).unwrap();
     // Rows 2 and 6 have the ids (2, 0) and (2, 1).
     optimizer.step(&mut model, &Batch::of(&data, &[2, 6]), &Alone).unwrap();
@@ -147,6 +155,7 @@ fn touched_embeddings_and_dense_layers_decay_each_at_its_own_rate() {
 struct Scripted {
     params: Params,
     bank: EmbeddingBank,
+    generator: Generator,
     steps: f32,
     aucs: Vec<f64>,
     epoch: Cell<usize>,
@@ -157,7 +166,14 @@ impl Scripted {
         let mut params = Params::new(1);
         params.constant("w", 1, 0.0).unwrap();
         let bank = EmbeddingBank::new(Vec::new(), &mut params).unwrap();
-        Self { params, bank, steps: 0.0, aucs: aucs.to_vec(), epoch: Cell::new(0) }
+        Self {
+            params,
+            bank,
+            generator: rng::generator(1, "unused"),
+            steps: 0.0,
+            aucs: aucs.to_vec(),
+            epoch: Cell::new(0),
+        }
     }
 
     fn weight(&self) -> f32 {
@@ -174,6 +190,10 @@ impl Trainable for Scripted {
         &self.bank
     }
 
+    fn generator(&mut self) -> &mut Generator {
+        &mut self.generator
+    }
+
     fn loss(&mut self, _: &Tensor, _: &Batch) -> Result<Tensor> {
         self.steps += 1.0;
         self.params.set("w", vec![self.steps])?;
@@ -181,9 +201,12 @@ impl Trainable for Scripted {
         (w.as_tensor() * 0.0).and_then(|w| w.sum_all()).learn("pretend")
     }
 
-    /// Scores of one positive and ten negatives, of which the wanted share lies below the positive.
+    /// Scores of one positive and ten negatives, of which the wanted share lies below the positive; none where NaN is wanted.
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {
         let auc = self.aucs[self.epoch.replace(self.epoch.get() + 1)];
+        if auc.is_nan() {
+            return Ok(vec![f32::NAN; batch.rows()]);
+        }
         let below = (auc * 10.0).round() as usize;
         let negative = |i: usize| if i < below { 0.1 } else { 0.9 };
         let mut negatives = 0;
@@ -198,17 +221,22 @@ impl Trainable for Scripted {
     }
 }
 
-/// Ten rows in two batches of five to train on; one positive and ten negatives to validate on.
-fn scripted(aucs: &[f64], settings: TrainSettings) -> (Scripted, FitReport) {
+/// Ten rows in two batches of five to train on, eleven to validate on; the label is 1 in the `positive` rows.
+fn fit_scripted(model: &mut Scripted, positive: &[usize], settings: TrainSettings) -> Result<FitReport> {
     let rows = 21;
     let mut labels = vec![0.0; rows];
-    labels[15] = 1.0;
+    positive.iter().for_each(|&row| labels[row] = 1.0);
     let (weights, partitions) = (vec![1.0; rows], vec![0; rows]);
     let data = Dataset { labels, weights, partitions, partition_count: 1, ..Dataset::default() };
     let split = Split { train: (0..10).collect(), valid: (10..21).collect() };
-    let mut model = Scripted::new(aucs);
     let settings = TrainSettings { batch_size: 5, ..settings };
-    let report = fit(&mut model, Rows::alone(&data, &split), &settings, 1, &Silent).unwrap();
+    fit(model, Rows::alone(&data, &split), &settings, 1, &Silent, &mut Keeper::none())
+}
+
+/// With one positive among the rows to validate on.
+fn scripted(aucs: &[f64], settings: TrainSettings) -> (Scripted, FitReport) {
+    let mut model = Scripted::new(aucs);
+    let report = fit_scripted(&mut model, &[15], settings).unwrap();
     (model, report)
 }
 
@@ -234,7 +262,30 @@ fn a_loss_that_is_no_number_is_an_error_with_its_epoch() {
     let (mut data, split) = toy();
     data.weights[split.train[0] as usize] = f32::NAN;
     let mut student = student(&data, &settings(), 1);
-    let failed = fit(&mut student, Rows::alone(&data, &split), &settings(), 1, &Silent);
+    let failed = fit(&mut student, Rows::alone(&data, &split), &settings(), 1, &Silent, &mut Keeper::none());
     let text = failed.unwrap_err().to_string();
     assert!(text.contains("NaN in epoch 1") && text.contains("learning rate"), "{text}");
+}
+
+#[test]
+fn without_an_auc_to_steer_by_training_fails_with_the_reason() {
+    let text = fit_scripted(&mut Scripted::new(&[0.6, f64::NAN]), &[15], settings()).unwrap_err().to_string();
+    assert!(text.contains("scores are not numbers in epoch 2") && text.contains("learning rate"), "{text}");
+    let text = fit_scripted(&mut Scripted::new(&[0.6]), &[], settings()).unwrap_err().to_string();
+    assert!(text.contains("same label") && text.contains("let the split"), "{text}");
+}
+
+#[test]
+fn other_labels_are_evaluated_under_their_names() {
+    let data = Dataset {
+        labels: vec![0.0, 1.0, 1.0],
+        other_labels: vec![("buy".into(), vec![1.0, 0.0, 1.0]), ("share".into(), vec![0.0; 3])],
+        ..Dataset::default()
+    };
+    // In the order of rows 2, 0, 1 the scores are 0.9, 0.2, 0.5.
+    let metrics = metrics_of(&[0.9, 0.2, 0.5], &data, &[2, 0, 1]);
+    assert_eq!(metrics.auc, Some(1.0));
+    assert_eq!(metrics.other_labels["buy"].auc, Some(0.5));
+    assert_eq!(metrics.other_labels["share"].auc, None);
+    assert_eq!(metrics.other_labels.len(), 2);
 }

@@ -4,12 +4,9 @@ mod null;
 mod onnxruntime;
 mod tract;
 
-use crate::{
-    base::{
-        Error, Result,
-        names::{EngineName, Provider},
-    },
-    export::signature::{ElementType, Rows, Signature, TensorSpec},
+use crate::base::{
+    Result,
+    names::{EngineName, Provider},
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -74,7 +71,7 @@ pub trait Session: Send {
     /// more than one column (a probe) gives all its values, row after row.
     ///
     /// Ids must lie within the signature's cardinalities: a runtime may panic on others. What
-    /// [`crate::measure::assemble`] fills does; check anything else with [`validate`].
+    /// [`crate::measure::assemble`] fills does.
     fn run(&mut self, inputs: &Inputs, scores: &mut Vec<f32>) -> Result<()>;
 }
 
@@ -87,60 +84,4 @@ pub fn engine(name: EngineName) -> Result<Box<dyn Engine>> {
         EngineName::OnnxRuntime => Box::new(onnxruntime::OnnxRuntime::load()?),
         EngineName::Null => Box::new(null::Null),
     })
-}
-
-/// Checks inputs from elsewhere against a signature: names, shapes, types, and every id against its cardinality.
-pub fn validate(signature: &Signature, inputs: &Inputs) -> Result<()> {
-    let wrong = |problem: String| Err(Error::usage(problem, "assemble the inputs by the model's signature"));
-    if inputs.tensors.len() != signature.tensors.len() {
-        return wrong(format!(
-            "the model takes {} input tensors, not {}",
-            signature.tensors.len(),
-            inputs.tensors.len()
-        ));
-    }
-    for (spec, tensor) in signature.tensors.iter().zip(&inputs.tensors) {
-        let rows = match spec.rows {
-            Rows::One => 1,
-            Rows::Candidates => inputs.candidates,
-        };
-        let expected = [rows, spec.columns()];
-        if tensor.name != spec.name || tensor.shape != expected {
-            return wrong(format!(
-                "the model takes `{}` {expected:?}, not `{}` {:?}",
-                spec.name, tensor.name, tensor.shape
-            ));
-        }
-        let values = match (&tensor.data, spec.element) {
-            (TensorData::I64(ids), ElementType::I64) => {
-                validate_ids(spec, ids)?;
-                ids.len()
-            }
-            (TensorData::F32(numbers), ElementType::F32) => numbers.len(),
-            _ => return wrong(format!("`{}` has the wrong element type", spec.name)),
-        };
-        if values != expected[0] * expected[1] {
-            return wrong(format!("`{}` has {values} values in a shape of {expected:?}", spec.name));
-        }
-    }
-    Ok(())
-}
-
-fn validate_ids(spec: &TensorSpec, ids: &[i64]) -> Result<()> {
-    let limits: Vec<_> = spec
-        .fields
-        .iter()
-        .flat_map(|field| std::iter::repeat_n((&field.feature, i64::from(field.cardinality)), field.columns))
-        .collect();
-    for (row, values) in ids.chunks(limits.len().max(1)).enumerate() {
-        for (&id, &(feature, cardinality)) in values.iter().zip(&limits) {
-            if !(0..cardinality).contains(&id) {
-                return Err(Error::usage(
-                    format!("id {id} of `{feature}` in row {row} is not in 0..{cardinality}"),
-                    "encode the values with the encoders that the model was exported with",
-                ));
-            }
-        }
-    }
-    Ok(())
 }

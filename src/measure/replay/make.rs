@@ -92,6 +92,21 @@ impl RequestLog {
         log
     }
 
+    /// Pads lists with these items, one key per row of a larger log, instead of those of the log's own rows.
+    pub fn padded_from(mut self, items: impl IntoIterator<Item = u64>) -> Self {
+        let mut index: HashMap<u64, usize> = self.items.iter().copied().zip(0..).collect();
+        self.counts.fill(0);
+        for key in items {
+            let item = *index.entry(key).or_insert_with(|| {
+                self.items.push(key);
+                self.counts.push(0);
+                self.items.len() - 1
+            });
+            self.counts[item] += 1;
+        }
+        self
+    }
+
     /// Number of distinct items: no request can have more candidates.
     pub fn items(&self) -> usize {
         self.items.len()

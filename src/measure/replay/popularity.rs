@@ -12,7 +12,6 @@ pub struct Popularity {
     /// A complete binary tree: node i has the children 2i and 2i + 1, and the leaves start at `leaves`.
     sums: Vec<u64>,
     leaves: usize,
-    items: usize,
 }
 
 impl Popularity {
@@ -24,12 +23,7 @@ impl Popularity {
         for node in (1..leaves).rev() {
             sums[node] = sums[2 * node] + sums[2 * node + 1];
         }
-        Self { sums, leaves, items: counts.len() }
-    }
-
-    /// Number of items.
-    pub fn items(&self) -> usize {
-        self.items
+        Self { sums, leaves }
     }
 
     /// Appends draws to `list` until it holds `wanted` items or none is left. Items that `list` holds already are not

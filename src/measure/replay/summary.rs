@@ -1,6 +1,6 @@
 //! A trace in a few numbers.
 
-use super::trace::Trace;
+use super::trace::{Trace, mean_qps};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
@@ -45,7 +45,7 @@ impl TraceSummary {
             users: users.len(),
             arrivals: trace.origin.arrivals.clone(),
             duration_ms: duration_us as f64 / 1e3,
-            mean_qps: if duration_us > 0 { trace.mean_qps() } else { 0.0 },
+            mean_qps: mean_qps(&arrivals).unwrap_or(0.0),
             gap_variation: variation(&arrivals),
             mean_candidates: trace.mean_candidates(),
             max_candidates: trace.max_candidates(),

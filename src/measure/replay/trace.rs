@@ -23,7 +23,7 @@ pub struct Request {
 /// From what a trace was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// Hash of the data or of its encoders; a replay checks it.
+    /// Hash of the encoders that the keys belong to; a replay checks it.
     pub data_hash: String,
     /// The arrivals in words.
     pub arrivals: String,
@@ -97,7 +97,7 @@ impl Trace {
     pub fn schedule_us(&self, pacing: Pacing) -> Result<Vec<u64>> {
         let factor = match pacing {
             Pacing::Speed { factor } => factor,
-            Pacing::Rate { qps } => qps / self.mean_qps(),
+            Pacing::Rate { qps } => qps / self.mean_qps().unwrap_or(f64::INFINITY),
             Pacing::Closed => 1.0,
         };
         if !(factor.is_finite() && factor > 0.0) {
@@ -109,20 +109,27 @@ impl Trace {
         Ok(self.requests.iter().map(|r| (r.arrival_us as f64 / factor).round() as u64).collect())
     }
 
-    /// The same requests at the arrivals of [`Trace::schedule_us`].
+    /// The same requests at the arrivals of [`Trace::schedule_us`]; the origin says so.
     pub fn paced(mut self, pacing: Pacing) -> Result<Self> {
         let schedule_us = self.schedule_us(pacing)?;
         self.requests.iter_mut().zip(schedule_us).for_each(|(request, at)| request.arrival_us = at);
+        self.origin.arrivals += &match pacing {
+            Pacing::Rate { qps } => format!(", stretched to {qps} per second"),
+            Pacing::Speed { factor } => format!(", at speed {factor}"),
+            Pacing::Closed => String::new(),
+        };
         Ok(self)
     }
 
-    /// Mean arrivals per second between the first and the last; infinite when all come at once.
-    pub fn mean_qps(&self) -> f64 {
-        let (first, last) = match (self.requests.first(), self.requests.last()) {
-            (Some(first), Some(last)) => (first.arrival_us, last.arrival_us),
-            _ => return 0.0,
-        };
-        (self.requests.len() - 1) as f64 * 1e6 / (last - first) as f64
+    /// [`mean_qps`] of the arrivals.
+    pub fn mean_qps(&self) -> Option<f64> {
+        mean_qps(&self.requests.iter().map(|request| request.arrival_us).collect::<Vec<_>>())
+    }
+
+    /// The number of candidates that every request has; absent when they differ.
+    pub fn fixed_candidates(&self) -> Option<usize> {
+        let first = self.requests.first()?.candidates.len();
+        self.requests.iter().all(|request| request.candidates.len() == first).then_some(first)
     }
 
     /// Mean number of candidates.
@@ -135,6 +142,12 @@ impl Trace {
     pub fn max_candidates(&self) -> usize {
         self.requests.iter().map(|r| r.candidates.len()).max().unwrap_or(0)
     }
+}
+
+/// Mean arrivals per second between the first and the last of ascending arrivals; absent when all come at once.
+pub fn mean_qps(arrivals_us: &[u64]) -> Option<f64> {
+    let span_us = arrivals_us.last()? - arrivals_us.first()?;
+    (span_us > 0).then(|| (arrivals_us.len() - 1) as f64 * 1e6 / span_us as f64)
 }
 
 #[cfg(test)]
@@ -167,10 +180,26 @@ mod tests {
     fn speed_and_rate_scale_every_gap_alike() {
         let trace = trace(&[0, 10, 10, 4_000_000], 1);
         assert_eq!(trace.schedule_us(Pacing::Speed { factor: 2.0 }).unwrap(), [0, 5, 5, 2_000_000]);
-        assert_eq!(trace.mean_qps(), 0.75);
+        assert_eq!(trace.mean_qps(), Some(0.75));
         assert_eq!(trace.schedule_us(Pacing::Rate { qps: 3.0 }).unwrap()[3], 1_000_000);
-        assert_eq!(trace.clone().paced(Pacing::Rate { qps: 3.0 }).unwrap().mean_qps(), 3.0);
+        let paced = trace.clone().paced(Pacing::Rate { qps: 3.0 }).unwrap();
+        assert_eq!(paced.mean_qps(), Some(3.0));
+        assert_eq!(paced.origin.arrivals, "by hand, stretched to 3 per second");
         assert!(trace.schedule_us(Pacing::Speed { factor: 0.0 }).is_err());
+    }
+
+    #[test]
+    fn the_rate_counts_from_the_first_arrival() {
+        assert_eq!(mean_qps(&[1_000_000, 1_500_000, 2_000_000]), Some(2.0));
+        assert_eq!((mean_qps(&[5, 5]), mean_qps(&[5]), mean_qps(&[])), (None, None, None));
+    }
+
+    #[test]
+    fn candidates_are_fixed_only_when_all_requests_have_as_many() {
+        let mut trace = trace(&[0, 1], 3);
+        assert_eq!(trace.fixed_candidates(), Some(3));
+        trace.requests[1].candidates.pop();
+        assert_eq!(trace.fixed_candidates(), None);
     }
 
     #[test]

@@ -1,0 +1,119 @@
+"""Two long-lived processes that take turns, and what their times say about each other."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+SETTLE_S = 0.3
+"""Before each turn: the threads of the other process spin for a while after its last step."""
+
+
+class Peer:
+    """A process that speaks the protocol of protocol.py."""
+
+    def __init__(self, command):
+        self.command = [str(part) for part in command]
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.ready = self._answer()["ready"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
+
+    def ask(self, line):
+        time.sleep(SETTLE_S)
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"{' '.join(self.command)} ended with exit code {self.process.wait()}; its own words stand above")
+        return json.loads(line)
+
+
+def busy_ticks():
+    """Ticks that all processors were busy since the start of the machine, work stolen by its host included."""
+    with open("/proc/stat") as stat:
+        user, nice, system, _, _, irq, softirq, steal = map(int, stat.readline().split()[1:9])
+    return user + nice + system + irq + softirq + steal
+
+
+def ticks_of(process):
+    """Ticks that a process was busy."""
+    with open(f"/proc/{process.pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+class OtherWork:
+    """The share of all processors' time that neither side took."""
+
+    def __init__(self, *peers):
+        self.processes = [peer.process for peer in peers]
+        self.begin, self.busy, self.own = time.monotonic(), busy_ticks(), self._own()
+
+    def _own(self):
+        return sum(ticks_of(process) for process in self.processes)
+
+    def share(self):
+        available = (time.monotonic() - self.begin) * os.sysconf("SC_CLK_TCK") * os.cpu_count()
+        return max(0, busy_ticks() - self.busy - (self._own() - self.own)) / available
+
+
+def turns(ours, theirs, line, rounds, key="ms"):
+    """Asks both `line` by turns, who begins changing with the round. The numbers under `key` of either, round by round."""
+    found = ([], [])
+    answers = ([], [])
+    others = OtherWork(ours, theirs)
+    for turn in range(rounds):
+        for side in ((0, 1), (1, 0))[turn % 2]:
+            answer = (ours, theirs)[side].ask(line)
+            found[side].append(answer[key])
+            answers[side].append(answer)
+    figure(f"{line.split()[0]}, other work on the processors meanwhile", others.share(), "of their time", 0.02)
+    return found, answers
+
+
+class Ratio:
+    """Ours over theirs. The spread is half of what the ratios of single rounds differ by, as a share of their median."""
+
+    def __init__(self, ours, theirs):
+        flat = [[ms for turn in side for ms in turn] for side in (ours, theirs)]
+        self.minima = [min(side) for side in flat]
+        self.medians = [statistics.median(side) for side in flat]
+        self.of_minima = self.minima[0] / self.minima[1]
+        self.of_medians = self.medians[0] / self.medians[1]
+        of_rounds = [[min(a) / min(b) for a, b in zip(ours, theirs)], [statistics.median(a) / statistics.median(b) for a, b in zip(ours, theirs)]]
+        self.spread_of_minima, self.spread_of_medians = (
+            (max(rounds) - min(rounds)) / 2 / statistics.median(rounds) for rounds in of_rounds
+        )
+
+
+NOISE = 0.03
+"""A ratio whose spread is larger is void: it neither reaches its goal nor misses it."""
+
+
+def figure(name, value, unit, goal=None, at_most=True, spread=None):
+    """Prints one figure. Without a goal it is there to read the others by; without an answer it is too noisy to judge."""
+    ok = None
+    if goal is not None and (spread is None or spread <= NOISE):
+        ok = bool(value <= goal if at_most else value >= goal)
+    line = {"name": name, "value": float(f"{value:.5g}"), "unit": unit, "goal": goal, "ok": ok}
+    print(json.dumps(line | {"spread": None if spread is None else round(spread, 4)}, ensure_ascii=False), flush=True)
+
+
+def ratio_figures(name, ratio, goal):
+    """The ratios of minima and of medians, and the times behind them."""
+    figure(f"{name}, ratio of minima", ratio.of_minima, "of PyTorch's time", goal, spread=ratio.spread_of_minima)
+    figure(f"{name}, ratio of medians", ratio.of_medians, "of PyTorch's time", goal, spread=ratio.spread_of_medians)
+    for whose, minimum, median in zip(("ours", "PyTorch's"), ratio.minima, ratio.medians):
+        figure(f"{name}, {whose}, minimum", minimum, "ms")
+        figure(f"{name}, {whose}, median", median, "ms")

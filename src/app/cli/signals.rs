@@ -1,0 +1,58 @@
+//! SIGINT and SIGTERM as a request to stop: the step is finished and saved. A second signal ends the program at once.
+
+use crate::base::stop::Stop;
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    flag,
+};
+use std::sync::{Arc, atomic::AtomicBool};
+
+/// Characters that a shell takes as they are.
+const PLAIN: &str = "-_./=,:@%+";
+
+/// A request to stop that either signal makes, with this very command and `--resume` as the way to go on.
+pub fn stop_on_signals() -> anyhow::Result<Stop> {
+    let stop = Stop::new(resume_command(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())));
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the shutdown unarmed, then arms it.
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
+        flag::register(signal, Arc::clone(&asked))?;
+        flag::register_usize(signal, stop.flag(), signal as usize)?;
+    }
+    Ok(stop)
+}
+
+/// The command as a shell reads it, with `--resume`.
+fn resume_command(args: impl Iterator<Item = String>) -> String {
+    const RESUME: &str = "--resume";
+    let mut words: Vec<String> = args.map(|arg| quoted(&arg)).collect();
+    if !words.iter().any(|word| word == RESUME) {
+        words.push(RESUME.to_owned());
+    }
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || PLAIN.contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_repeated_as_a_shell_reads_it() {
+        let command = |words: &[&str]| resume_command(words.iter().map(|word| (*word).to_owned()));
+        let args = ["autofas-bench", "iterate", "--set", "space.mixops=[[8, \"zero\"]]", "--out", "it's"];
+        assert_eq!(
+            command(&args),
+            r#"autofas-bench iterate --set 'space.mixops=[[8, "zero"]]' --out 'it'\''s' --resume"#
+        );
+        assert_eq!(command(&["a", "--resume", "--json"]), "a --resume --json");
+    }
+}

@@ -1,0 +1,158 @@
+//! The summary for people.
+
+use super::{ReplaySummary, RoundSummary, Summary};
+use crate::{base::names::EngineName, learn::metrics::Metrics, price::agreement::Agreement};
+use std::{fmt, path::Path};
+
+impl fmt::Display for RoundSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let network = &self.network;
+        writeln!(
+            f,
+            "round {}: {} features, layers {:?}, AUC {}",
+            self.round,
+            network.features.len(),
+            network.layers,
+            Auc(network.metrics.auc)
+        )?;
+        writeln!(
+            f,
+            "  predicted against measured, service time in ms (table v{} → v{}):",
+            self.table_version,
+            self.table_version + 1
+        )?;
+        for (engine, p) in &self.engines {
+            writeln!(
+                f,
+                "  {engine:<12} winner {:.3} predicted, {:.3} measured: {:+.1} % (noise {:.1} %)",
+                p.predicted_ms, p.measured_ms, p.residual_pct, p.noise_pct
+            )?;
+            if !p.void.is_empty() {
+                writeln!(f, "  {:<12} too noisy to correct the table: {}", "", p.void.join(", "))?;
+            }
+            let c = &p.calibration;
+            for (set, before, after) in [
+                ("fitted on", &c.before.fitted, &c.after.fitted),
+                ("never seen", &c.before.held_out, &c.after.held_out),
+            ] {
+                if let (Some(before), Some(after)) = (before, after) {
+                    writeln!(
+                        f,
+                        "  {:<12} {} networks {set}: {} → {}",
+                        "",
+                        before.networks,
+                        Off(before),
+                        Off(after)
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Auc(Option<f64>);
+
+impl fmt::Display for Auc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(auc) => write!(f, "{auc:.4}"),
+            None => f.write_str("undefined"),
+        }
+    }
+}
+
+struct Off<'a>(&'a Agreement);
+
+impl fmt::Display for Off<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} % off (bias {:+.1} %)", self.0.mape_pct, self.0.bias_pct)
+    }
+}
+
+impl Summary {
+    /// The summary as text, with paths from `run`.
+    pub fn to_text(&self, run: &Path) -> String {
+        let mut text = format!("teacher r(x): AUC {}\n\n", Auc(self.teacher.metrics.auc));
+        for round in &self.rounds {
+            text += &format!("{round}\n");
+        }
+        let engines: Vec<EngineName> = self.winner.measured_ms.keys().copied().collect();
+        let header: String = engines.iter().map(|e| format!(" {:>20}", format!("{e}, ms"))).collect();
+        text += &format!("{:<44} {:>8} {:>9} {:>11}{header}\n", "network", "AUC", "features", "parameters");
+        for (name, network, measured) in [
+            ("winner", &self.winner.network, &self.winner.measured_ms),
+            ("plain DNN", &self.baseline.network, &self.baseline.measured_ms),
+        ] {
+            let times: String = engines.iter().map(|e| format!(" {:>20.3}", measured[e])).collect();
+            text += &format!(
+                "{:<44} {:>8} {:>9} {:>11}{times}\n",
+                format!("{name} {}", network.subnet),
+                Auc(network.metrics.auc).to_string(),
+                network.features.len(),
+                network.parameters
+            );
+        }
+        for label in self.teacher.metrics.other_labels.keys() {
+            let auc = |metrics: &Metrics| Auc(metrics.other_labels.get(label).and_then(|m| m.auc));
+            text += &format!(
+                "AUC for the label {label}: teacher {}, winner {}, plain DNN {}\n",
+                auc(&self.teacher.metrics),
+                auc(&self.winner.network.metrics),
+                auc(&self.baseline.network.metrics)
+            );
+        }
+        for (name, replays) in [("winner", &self.winner.replays), ("plain DNN", &self.baseline.replays)] {
+            for (engine, replay) in replays {
+                text += &format!("response of the {name} under replayed traffic, {engine}: {replay}\n");
+            }
+        }
+        text += &format!("\nfeatures of the winner: {}\n", self.winner.network.features.join(", "));
+        text += &format!("ONNX:    {}\n", run.join(&self.winner.network.onnx).display());
+        text += &format!("summary: {}\n", run.join("summary.json").display());
+        text
+    }
+}
+
+impl fmt::Display for ReplaySummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let response = &self.response_us;
+        write!(f, "mean {:.2} ms", response.mean / 1e3)?;
+        for (name, value) in
+            [("p50", response.p50), ("p90", response.p90), ("p99", response.p99), ("p99.9", response.p999)]
+        {
+            if let Some(us) = value {
+                write!(f, ", {name} {:.2} ms", us as f64 / 1e3)?;
+            }
+        }
+        if let Some(offered) = self.offered_qps {
+            write!(f, "; offered {offered:.1}, answered {:.1} per second", self.answered_qps)?;
+        }
+        if !self.valid {
+            write!(f, "; NOT VALID after {} replays: {}", self.runs, self.reasons.join("; "))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::latency::LatencySummary;
+
+    #[test]
+    fn a_replay_that_may_not_be_believed_says_so_with_its_reasons() {
+        let mut replay = ReplaySummary {
+            valid: true,
+            reasons: vec![],
+            runs: 1,
+            offered_qps: Some(50.0),
+            answered_qps: 49.0,
+            response_us: LatencySummary { p50: Some(1500), mean: 2000.0, ..LatencySummary::default() },
+        };
+        let text = "mean 2.00 ms, p50 1.50 ms; offered 50.0, answered 49.0 per second";
+        assert_eq!(replay.to_string(), text);
+        (replay.valid, replay.runs, replay.reasons) = (false, 2, vec!["the generator was late".to_owned()]);
+        assert_eq!(replay.to_string(), format!("{text}; NOT VALID after 2 replays: the generator was late"));
+    }
+}

@@ -1,0 +1,112 @@
+//! One column out of the pieces of several files, whose writers need not have agreed on its type.
+
+use super::{Part, RawColumn};
+use crate::base::{Error, Result, error::Place};
+use arrow::{
+    array::{Array, ArrayRef, new_null_array},
+    compute::{cast, concat},
+    datatypes::DataType,
+    error::ArrowError,
+};
+
+/// Doubles hold every whole number up to this one.
+const LARGEST_EXACT: u64 = 1 << 53;
+
+const FIX: &str = "write the column with one type in all files";
+
+/// Joins the pieces of a column, one per part.
+///
+/// A piece without any value takes the type of the others. Integers in one file and floats in another become doubles,
+/// since writers turn integers into floats where a value is missing; integers and their digits as text become text,
+/// since identifiers without sign fit into 64 bits in one file and not in the next.
+pub(super) fn join(mut pieces: Vec<RawColumn>, name: &str, parts: &[Part]) -> Result<RawColumn> {
+    if pieces.len() == 1 {
+        return Ok(pieces.remove(0));
+    }
+    let target = common_type(&pieces, name, parts)?;
+    let arrow = |e: ArrowError| Error::input(&parts[0].file, Place::field(name), e.to_string(), FIX);
+    let arrays: Vec<ArrayRef> = pieces
+        .iter()
+        .map(|piece| match is_absent(piece) {
+            true => Ok(new_null_array(&target, piece.len())),
+            false => cast(piece.as_array(), &target),
+        })
+        .collect::<Result<_, _>>()
+        .map_err(arrow)?;
+    let views: Vec<&dyn Array> = arrays.iter().map(|a| &**a).collect();
+    let joined = concat(&views).map_err(arrow)?;
+    Ok(RawColumn::from_array(&joined).expect("the pieces had one of the five types"))
+}
+
+/// The type that holds every value of all pieces.
+fn common_type(pieces: &[RawColumn], name: &str, parts: &[Part]) -> Result<DataType> {
+    let mut present: Vec<usize> = (0..pieces.len()).filter(|&i| !is_absent(&pieces[i])).collect();
+    if present.is_empty() {
+        present.push(0);
+    }
+    let type_of = |i: usize| pieces[i].as_array().data_type();
+    let first = present[0];
+    let all = |fits: &dyn Fn(&RawColumn) -> bool| present.iter().all(|&i| fits(&pieces[i]));
+    if present.iter().all(|&i| type_of(i) == type_of(first)) {
+        return Ok(type_of(first).clone());
+    }
+    if all(&is_whole) {
+        return Ok(DataType::LargeUtf8);
+    }
+    if all(&is_numeric) {
+        return match present.iter().find(|&&i| is_beyond_doubles(&pieces[i])) {
+            None => Ok(DataType::Float64),
+            Some(&i) => Err(Error::input(
+                &parts[i].file,
+                Place::field(name),
+                "integers beyond 2^53, which would lose digits beside the floats of another file",
+                "write the column as integers or as text in all files",
+            )),
+        };
+    }
+    let alike =
+        |i: usize| type_of(i) == type_of(first) || is_numeric(&pieces[i]) && is_numeric(&pieces[first]);
+    let odd = present.iter().copied().find(|&i| !alike(i)).expect("neither all of one type nor all numbers");
+    Err(Error::input(
+        &parts[odd].file,
+        Place::field(name),
+        format!(
+            "{} here, but {} in {}",
+            pieces[odd].type_name(),
+            pieces[first].type_name(),
+            parts[first].file.display()
+        ),
+        FIX,
+    ))
+}
+
+/// Whether every value is missing.
+fn is_absent(piece: &RawColumn) -> bool {
+    match piece {
+        RawColumn::Singles(a) => a.iter().flatten().all(f32::is_nan),
+        RawColumn::Doubles(a) => a.iter().flatten().all(f64::is_nan),
+        _ => piece.as_array().null_count() == piece.len(),
+    }
+}
+
+fn is_numeric(piece: &RawColumn) -> bool {
+    matches!(piece, RawColumn::Ints(_) | RawColumn::Singles(_) | RawColumn::Doubles(_))
+}
+
+/// Integers, or the digits of integers.
+fn is_whole(piece: &RawColumn) -> bool {
+    match piece {
+        RawColumn::Ints(_) => true,
+        RawColumn::Text(a) => a.iter().flatten().all(|text| {
+            let digits = text.strip_prefix('-').unwrap_or(text);
+            !digits.is_empty()
+                && digits.bytes().all(|b| b.is_ascii_digit())
+                && (digits == "0" || !digits.starts_with('0'))
+        }),
+        _ => false,
+    }
+}
+
+fn is_beyond_doubles(piece: &RawColumn) -> bool {
+    matches!(piece, RawColumn::Ints(a) if a.iter().flatten().any(|v| v.unsigned_abs() > LARGEST_EXACT))
+}

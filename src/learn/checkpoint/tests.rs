@@ -1,0 +1,307 @@
+use super::*;
+use crate::{
+    base::progress::Silent,
+    data::schema::Schema,
+    learn::{
+        embedding::input_features,
+        fixtures::{every_row, mixed, space},
+        params::Params,
+        price_term::Prices,
+        search::{Scene, Search},
+        settings::{Gate, SearchSettings, TeacherSettings, TrainSettings},
+        student::{Lesson, Student},
+        teacher::Teacher,
+        train::{Rows, fit},
+        values,
+    },
+    price::scripted::ScriptedPrices,
+    space::SearchSpace,
+};
+use std::sync::Mutex;
+
+const EVERY_STEP: CheckpointSettings = CheckpointSettings { every_seconds: 0.0, keep: 1000 };
+
+/// Batches of 32 from 140 rows: five steps an epoch. Dropout of both kinds, so that every step draws.
+fn train() -> TrainSettings {
+    TrainSettings {
+        dropout: 0.3,
+        embedding_dropout: 0.1,
+        batch_size: 32,
+        max_epochs: 3,
+        patience: 3,
+        learning_rate: 0.01,
+        weight_decay: 0.1,
+        ..TrainSettings::default()
+    }
+}
+
+/// All numbers of a model, bit by bit, and what its training reported.
+fn end(params: &Params, report: &impl Serialize) -> (Vec<(String, Vec<u32>)>, String) {
+    let bits = params.iter().map(|(name, var)| {
+        let numbers = values(var).unwrap();
+        (name.to_owned(), numbers.into_iter().map(f32::to_bits).collect())
+    });
+    (bits.collect(), serde_json::to_string(report).unwrap())
+}
+
+type End = (Vec<(String, Vec<u32>)>, String);
+type Training<'a> = &'a dyn Fn(u64, &dyn Progress, &mut Keeper) -> Result<End>;
+
+fn with_teacher(test: impl FnOnce(Training)) {
+    let (schema, loaded) = mixed();
+    let rows = Rows::alone(&loaded.dataset, &loaded.split);
+    let every: Vec<usize> = (0..schema.features.len()).collect();
+    let settings = TeacherSettings {
+        shared: vec![6],
+        partition: vec![5],
+        feature_dropout: 0.2,
+        train: train(),
+        ..TeacherSettings::default()
+    };
+    test(&|seed, progress, keeper| {
+        let features = input_features(&schema.features, &every, rows.data)?;
+        let mut teacher = Teacher::new(features, rows.data.partition_count, &settings, seed)?;
+        let report = fit(&mut teacher, rows, &settings.train, seed, progress, keeper)?;
+        Ok(end(crate::learn::train::Trainable::params(&teacher), &report))
+    });
+}
+
+fn with_student(test: impl FnOnce(Training)) {
+    let (schema, loaded) = mixed();
+    let rows = Rows::alone(&loaded.dataset, &loaded.split);
+    let soft: Vec<f32> = every_row(rows.data).iter().map(|&row| (row % 7) as f32 / 7.0).collect();
+    test(&|seed, progress, keeper| {
+        let features = input_features(&schema.features, &[0, 2, 3, 5, 7], rows.data)?;
+        let lesson = Lesson::Distilled { teacher: &soft, lambda1: 0.3 };
+        let mut student = Student::new(features, &[6, 4], &train(), lesson, seed)?;
+        let report = fit(&mut student, rows, &train(), seed, progress, keeper)?;
+        Ok(end(crate::learn::train::Trainable::params(&student), &report))
+    });
+}
+
+const LAYERS: ScriptedPrices =
+    ScriptedPrices { slope_ms: 0.002, layer_ms: 0.05, user_share: 0.1, fixed_ms: 0.2 };
+
+struct World {
+    schema: Schema,
+    loaded: crate::data::Loaded,
+    space: SearchSpace,
+    teacher: Teacher,
+    soft: Vec<f32>,
+    held_out: Vec<u32>,
+    settings: SearchSettings,
+}
+
+impl World {
+    fn new(gate: Gate) -> Self {
+        let (schema, loaded) = mixed();
+        let space = space(&schema, &[&[7, 5, 0], &[5, 0]]);
+        let every: Vec<usize> = (0..schema.features.len()).collect();
+        let features = input_features(&schema.features, &every, &loaded.dataset).unwrap();
+        let settings = TeacherSettings { shared: vec![6], partition: vec![5], ..TeacherSettings::default() };
+        let teacher = Teacher::new(features, loaded.dataset.partition_count, &settings, 1).unwrap();
+        let soft = vec![0.4; loaded.dataset.rows()];
+        // Twenty rows that come round several times in an epoch.
+        let held_out = loaded.split.valid[..20].to_vec();
+        let settings = SearchSettings {
+            epochs: 2,
+            warmup_epochs: 2,
+            batch_size: 32,
+            lambda_ramp_epochs: 1.5,
+            gate,
+            ..SearchSettings::default()
+        };
+        Self { schema, loaded, space, teacher, soft, held_out, settings }
+    }
+
+    fn search(&self, seed: u64) -> Search<'_> {
+        let rows = Rows::alone(&self.loaded.dataset, &self.loaded.split);
+        let (teacher, soft, settings) = (&self.teacher, &self.soft[..], &self.settings);
+        let scene = Scene { rows, held_out: Some(&self.held_out), teacher, soft, settings, seed };
+        Search::new(&self.space, scene).unwrap()
+    }
+}
+
+fn with_warm_up(test: impl FnOnce(Training)) {
+    let world = World::new(Gate::StraightThrough);
+    test(&|seed, progress, keeper| {
+        let mut search = world.search(seed);
+        search.warm_up(progress, keeper)?;
+        Ok(end(search.params(), &()))
+    });
+}
+
+fn with_search(test: impl FnOnce(Training)) {
+    let world = World::new(Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1 });
+    test(&|seed, progress, keeper| {
+        let mut search = world.search(seed);
+        let prices = Prices { schema: &world.schema, layers: &LAYERS };
+        let outcome = search.run(&prices, progress, keeper)?;
+        Ok(end(search.params(), &outcome))
+    });
+}
+
+/// Asks to stop once a training has advanced so far, and keeps what is said.
+struct StopAt {
+    step: u64,
+    stop: Stop,
+    said: Mutex<Vec<String>>,
+}
+
+impl StopAt {
+    fn new(step: u64) -> Self {
+        Self { step, stop: Stop::new("the command"), said: Mutex::default() }
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().unwrap().join("\n")
+    }
+}
+
+impl Progress for StopAt {
+    fn stage(&self, _: &str, _: u64) {}
+
+    fn advance(&self, done: u64, _: &str) {
+        if done == self.step {
+            self.stop.request(15);
+        }
+    }
+
+    fn say(&self, line: &str) {
+        self.said.lock().unwrap().push(line.to_owned());
+    }
+}
+
+fn steps_in(folder: &Path) -> Vec<u64> {
+    saved(folder).unwrap().into_iter().map(|(steps, _)| steps).collect()
+}
+
+/// From the state after each of its steps, the training ends as it does undisturbed.
+fn ends_alike_from_every_state(steps: u64, train: Training) {
+    let undisturbed = train(1, &Silent, &mut Keeper::none()).unwrap();
+    assert_ne!(undisturbed, train(2, &Silent, &mut Keeper::none()).unwrap(), "the seed decides");
+    let folder = tempfile::tempdir().unwrap();
+    let all = folder.path().join("all");
+    let keeper = |folder: &Path| Keeper::new(folder.to_owned(), EVERY_STEP, Stop::never());
+    assert_eq!(train(1, &Silent, &mut keeper(&all)).unwrap(), undisturbed, "saving changes nothing");
+    assert_eq!(steps_in(&all), (1..=steps).collect::<Vec<_>>());
+    for (step, path) in saved(&all).unwrap() {
+        let one = folder.path().join(format!("from {step}"));
+        fsio::write(&one.join(path.file_name().unwrap()), &fsio::read(&path).unwrap()).unwrap();
+        assert_eq!(train(1, &Silent, &mut keeper(&one)).unwrap(), undisturbed, "from step {step}");
+    }
+    for step in [1, steps / 2] {
+        let progress = StopAt::new(step);
+        let seldom = CheckpointSettings { every_seconds: 3600.0, keep: 1 };
+        let folder = folder.path().join(format!("stopped at {step}"));
+        let mut stopping = Keeper::new(folder.clone(), seldom, progress.stop.clone());
+        let stopped = train(1, &progress, &mut stopping).unwrap_err();
+        assert!(matches!(stopped, Error::Interrupted { signal: 15, .. }), "{stopped}");
+        assert_eq!(steps_in(&folder), [step]);
+        assert_eq!(train(1, &Silent, &mut keeper(&folder)).unwrap(), undisturbed, "stopped at {step}");
+    }
+}
+
+#[test]
+fn a_teacher_ends_alike_from_every_state() {
+    with_teacher(|train| ends_alike_from_every_state(15, train));
+}
+
+#[test]
+fn a_student_ends_alike_from_every_state() {
+    with_student(|train| ends_alike_from_every_state(15, train));
+}
+
+#[test]
+fn a_warm_up_ends_alike_from_every_state() {
+    with_warm_up(|train| ends_alike_from_every_state(10, train));
+}
+
+#[test]
+fn a_search_ends_alike_from_every_state() {
+    with_search(|train| ends_alike_from_every_state(10, train));
+}
+
+#[test]
+fn a_damaged_file_gives_way_to_the_one_before_it() {
+    with_student(|train| {
+        let folder = tempfile::tempdir().unwrap();
+        let keeper = || Keeper::new(folder.path().to_owned(), EVERY_STEP, Stop::never());
+        let undisturbed = train(1, &Silent, &mut keeper()).unwrap();
+        let files = saved(folder.path()).unwrap();
+        let [.., (_, third), (_, cut), (_, flipped)] = &files[..] else { panic!("{files:?}") };
+        let mut bytes = fsio::read(flipped).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fsio::write(flipped, &bytes).unwrap();
+        let bytes = fsio::read(cut).unwrap();
+        fsio::write(cut, &bytes[..bytes.len() / 2]).unwrap();
+
+        let progress = StopAt::new(u64::MAX);
+        assert_eq!(train(1, &progress, &mut keeper()).unwrap(), undisturbed);
+        let said = progress.said();
+        for named in [flipped, cut, third] {
+            assert!(said.contains(&named.display().to_string()), "{said}");
+        }
+        assert!(said.contains("damaged") && said.contains("goes on from"), "{said}");
+    });
+}
+
+#[test]
+fn without_a_readable_file_or_with_one_of_another_training_it_fails_by_name_and_with_the_way_out() {
+    with_student(|train| {
+        let folder = tempfile::tempdir().unwrap();
+        let keeper = || Keeper::new(folder.path().to_owned(), EVERY_STEP, Stop::never());
+        train(1, &Silent, &mut keeper()).unwrap();
+        let newest = saved(folder.path()).unwrap().pop().unwrap().1;
+        let foreign = train(2, &Silent, &mut keeper()).unwrap_err().to_string();
+        for (_, path) in saved(folder.path()).unwrap() {
+            fsio::write(&path, b"not a checkpoint").unwrap();
+        }
+        let broken = train(1, &Silent, &mut keeper()).unwrap_err().to_string();
+        for (text, problem) in [(foreign, "of another training"), (broken, "no readable checkpoint")] {
+            assert!(text.starts_with(&newest.display().to_string()) && text.contains(problem), "{text}");
+            assert!(text.contains(&format!("remove {}", folder.path().display())), "{text}");
+        }
+    });
+}
+
+#[test]
+fn the_newest_are_kept_and_none_when_the_result_is_there() {
+    with_student(|train| {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("checkpoints/fit");
+        let settings = CheckpointSettings { every_seconds: 0.0, keep: 3 };
+        let mut keeper = Keeper::new(place.clone(), settings, Stop::never());
+        train(1, &Silent, &mut keeper).unwrap();
+        assert_eq!(steps_in(&place), [13, 14, 15]);
+        keeper.clear().unwrap();
+        keeper.clear().unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn after_going_back_the_file_that_could_not_be_read_does_not_push_out_good_ones() {
+    with_student(|train| {
+        let folder = tempfile::tempdir().unwrap();
+        let keep_one = CheckpointSettings { every_seconds: 0.0, keep: 1 };
+        let keeper = |stop: &Stop| Keeper::new(folder.path().to_owned(), keep_one, stop.clone());
+        let first = StopAt::new(4);
+        train(1, &first, &mut keeper(&first.stop)).unwrap_err();
+        fsio::write(&folder.path().join("000000000009.safetensors"), b"broken").unwrap();
+        let second = StopAt::new(6);
+        train(1, &second, &mut keeper(&second.stop)).unwrap_err();
+        assert_eq!(steps_in(folder.path()), [6]);
+    });
+}
+
+#[test]
+fn within_the_cadence_only_the_ends_of_epochs_are_saved() {
+    with_student(|train| {
+        let folder = tempfile::tempdir().unwrap();
+        let seldom = CheckpointSettings { every_seconds: 3600.0, keep: 1000 };
+        train(1, &Silent, &mut Keeper::new(folder.path().to_owned(), seldom, Stop::never())).unwrap();
+        let steps = steps_in(folder.path());
+        assert!(steps.first() == Some(&5) && steps.iter().all(|step| step % 5 == 0), "{steps:?}");
+    });
+}

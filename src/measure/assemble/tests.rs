@@ -1,0 +1,122 @@
+use super::*;
+use crate::base::names::Layout;
+
+/// Three rows of: `u` (user), `i` (item), `list` (item, two ids), `pair` (interactive), and a number of the pair.
+fn data() -> Dataset {
+    let id = |name: &str, start, length| EncodedFeature {
+        name: name.to_owned(),
+        slot: Slot::Ids { start, length },
+        cardinality: 100,
+    };
+    Dataset {
+        features: vec![
+            id("u", 0, 1),
+            id("i", 1, 1),
+            id("list", 2, 2),
+            id("pair", 4, 1),
+            EncodedFeature { name: "x".to_owned(), slot: Slot::Number { index: 0 }, cardinality: 0 },
+        ],
+        id_slots: 5,
+        number_slots: 1,
+        ids: vec![1, 11, 21, 31, 41, 2, 12, 22, 32, 42, 1, 13, 23, 33, 43],
+        numbers: vec![0.5, 1.5, 2.5],
+        labels: vec![0.0; 3],
+        ..Dataset::default()
+    }
+}
+
+fn field(feature: &str, columns: usize, cardinality: u32) -> Field {
+    Field { feature: feature.to_owned(), columns, cardinality }
+}
+
+fn tensor(name: &str, rows: Rows, element: ElementType, fields: Vec<Field>) -> TensorSpec {
+    TensorSpec { name: name.to_owned(), rows, element, fields }
+}
+
+fn signature() -> Signature {
+    let items = vec![field("i", 1, 100), field("list", 2, 100), field("pair", 1, 100)];
+    Signature {
+        layout: Layout::UserOnce,
+        tensors: vec![
+            tensor("user_ids", Rows::One, ElementType::I64, vec![field("u", 1, 100)]),
+            tensor("item_ids", Rows::Candidates, ElementType::I64, items),
+            tensor("item_num", Rows::Candidates, ElementType::F32, vec![field("x", 1, 0)]),
+        ],
+    }
+}
+
+fn schema() -> Schema {
+    let feature = |name: &str, kind: &str| {
+        serde_json::json!({"name": name, "column": name, "kind": kind, "source": "store", "fetch_group": null,
+            "refresh": "static", "encoding": {"encoding": "standardize"}, "sequence": null, "width": 8,
+            "fetch_ms": 0.0, "must_keep": false, "never": false})
+    };
+    let kinds =
+        [("u", "context"), ("i", "item"), ("list", "item"), ("pair", "interactive"), ("x", "interactive")];
+    serde_json::from_value(serde_json::json!({
+        "features": kinds.map(|(name, kind)| feature(name, kind)),
+        "label": "y", "other_labels": [], "fetch_candidates": 1, "beta_ms": 0.0, "gamma_ms": 0.0
+    }))
+    .unwrap()
+}
+
+fn ids(inputs: &Inputs, tensor: usize) -> &[i64] {
+    match &inputs.tensors[tensor].data {
+        TensorData::I64(ids) => ids,
+        TensorData::F32(_) => panic!("not ids"),
+    }
+}
+
+#[test]
+fn a_request_takes_each_value_from_the_row_of_its_kind() {
+    let data = data();
+    let assembler = Assembler::new(&signature(), &data, &schema()).unwrap();
+    let mut inputs = assembler.inputs();
+    let candidates = [Candidate { item: 0, interactive: Some(2) }, Candidate { item: 2, interactive: None }];
+    // Twice, so that left-overs of the first filling would show.
+    for _ in 0..2 {
+        assembler.fill(&data, 1, &candidates, &mut inputs);
+        assert_eq!(inputs.candidates, 2);
+        assert_eq!(ids(&inputs, 0), [2]);
+        assert_eq!(ids(&inputs, 1), [11, 21, 31, 43, 13, 23, 33, 0]);
+        assert_eq!(inputs.tensors[1].shape, [2, 4]);
+        let TensorData::F32(numbers) = &inputs.tensors[2].data else { panic!("not numbers") };
+        assert!(numbers[0] == 2.5 && numbers[1].is_nan(), "{numbers:?}");
+    }
+}
+
+#[test]
+fn the_user_is_repeated_where_the_layout_has_one_tensor() {
+    let data = data();
+    let fields = vec![field("u", 1, 100), field("i", 1, 100)];
+    let signature = Signature {
+        layout: Layout::Concat,
+        tensors: vec![tensor("ids", Rows::Candidates, ElementType::I64, fields)],
+    };
+    let assembler = Assembler::new(&signature, &data, &schema()).unwrap();
+    let mut inputs = assembler.inputs();
+    assembler.fill(&data, 1, &[0, 2].map(Candidate::of_row), &mut inputs);
+    assert_eq!(ids(&inputs, 0), [2, 11, 2, 13]);
+    assert_eq!(assembler.batches(&data, &[2, 0, 1]), [[0, 1, 2]]);
+}
+
+#[test]
+fn logged_rows_share_a_batch_when_their_user_side_is_equal() {
+    let data = data();
+    let assembler = Assembler::by_row(&signature(), &data).unwrap();
+    assert_eq!(assembler.batches(&data, &[0, 1, 2]), [vec![0, 2], vec![1]]);
+}
+
+#[test]
+fn data_that_does_not_fit_the_graph_is_refused() {
+    let mut cases = Vec::new();
+    for (feature, columns, cardinality) in [("gone", 1, 100), ("list", 3, 100), ("i", 1, 99), ("x", 1, 100)] {
+        let mut signature = signature();
+        signature.tensors[1].fields[0] = field(feature, columns, cardinality);
+        cases.push((feature, signature));
+    }
+    for (feature, signature) in cases {
+        let text = Assembler::by_row(&signature, &data()).unwrap_err().to_string();
+        assert!(text.contains(&format!("`{feature}`")), "{text}");
+    }
+}

@@ -1,0 +1,150 @@
+use super::*;
+use crate::{
+    base::names::{Layout, Provider},
+    data::{
+        self,
+        schema::{Schema, Side},
+    },
+    learn::network::{Dense, Embedding, Network, NetworkInput},
+    measure::{
+        replay::{
+            arrivals::Arrivals,
+            make::{self, ListLength, Order, TraceRecipe},
+            trace_file,
+        },
+        service::Requests,
+        workload,
+    },
+};
+
+const SCHEMA: &str = r#"
+[data]
+label = "click"
+user_key = "user"
+item_key = "item"
+[defaults]
+width = 4
+categorical = { encoding = "vocabulary", min_count = 1 }
+[[feature]]
+name = "user"
+kind = "user"
+source = "matching"
+type = "categorical"
+fetch_ms = 0.1
+[[feature]]
+name = "item"
+kind = "item"
+source = "store"
+type = "categorical"
+fetch_ms = 0.1
+"#;
+
+/// A log of 5 users and 20 items, its encoders, a trace of 700 requests and a model, all in `folder`.
+fn prepare(folder: &Path, encoder_hash: Option<&str>) -> ReplayJob {
+    let rows: String = (0..100).map(|i| format!("{},u{},i{}\n", i % 2, i % 5, i * 7 % 20)).collect();
+    let file = |name: &str| folder.join(name);
+    fsio::write(&file("log.csv"), format!("click,user,item\n{rows}").as_bytes()).unwrap();
+    fsio::write(&file("schema.toml"), SCHEMA.as_bytes()).unwrap();
+    let schema = Schema::load(&file("schema.toml")).unwrap();
+    let split = data::split::SplitSettings::Shuffle { valid_fraction: 0.1 };
+    let loaded = data::load(&schema, &file("log.csv"), &split, 1).unwrap();
+    loaded.encoders.save(&file("encoders.json")).unwrap();
+    let recipe = TraceRecipe {
+        arrivals: Arrivals::Poisson { qps: 20_000.0 },
+        requests: 700,
+        order: Order::Sampled,
+        length: ListLength::Fixed(6),
+        seed: 1,
+    };
+    let log = workload::request_log(&loaded.dataset, None).unwrap();
+    let trace = make::make(&log, &recipe, &loaded.encoders.hash()).unwrap();
+    trace_file::write(&file("trace.parquet"), &trace).unwrap();
+    let input = |(side, feature): (Side, &data::dataset::EncodedFeature)| NetworkInput {
+        feature: feature.name.clone(),
+        side,
+        width: 4,
+        embedding: Embedding::Table { rows: vec![0.1; feature.cardinality as usize * 4] },
+    };
+    let network = Network {
+        inputs: [Side::User, Side::Item].into_iter().zip(&loaded.dataset.features).map(input).collect(),
+        layers: vec![Dense { inputs: 8, outputs: 1, weight: vec![0.1; 8], bias: vec![0.0] }],
+    };
+    let metadata = export::Metadata {
+        encoder_hash: encoder_hash.map_or_else(|| loaded.encoders.hash(), str::to_owned),
+        ..export::Metadata::default()
+    };
+    export::onnx(&network, Layout::UserOnce, &metadata).unwrap().write(&file("model.onnx")).unwrap();
+    ReplayJob {
+        engine: EngineName::Null,
+        options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
+        workers: 1,
+        models: vec![ReplayModel { path: file("model.onnx"), hlog: Some(file("r.hlog")) }],
+        trace: file("trace.parquet"),
+        pacing: Pacing::Speed { factor: 1.0 },
+        warmup: 5,
+        data: DataFiles {
+            rows: file("log.csv"),
+            schema: file("schema.toml"),
+            encoders: file("encoders.json"),
+        },
+    }
+}
+
+#[test]
+fn a_replay_job_runs_from_files_to_files_on_every_engine_of_this_crate() {
+    for engine in [EngineName::Null, EngineName::Tract] {
+        let folder = tempfile::tempdir().unwrap();
+        let job = ReplayJob { engine, ..prepare(folder.path(), None) };
+        let (job_file, out) = (folder.path().join("job.json"), folder.path().join("out.json"));
+        fsio::write_json(&job_file, &Job::Replay(job)).unwrap();
+        run_job(&job_file, &out).unwrap();
+        let [measurement]: [Measurement; 1] = fsio::read_json(&out).unwrap();
+        assert_eq!((measurement.requests, measurement.errors), (700, 0), "{:?}", measurement.first_error);
+        assert_eq!((measurement.response_us.count, measurement.warmup_us.count), (700, 5));
+        assert!(measurement.response_us.p99.is_some());
+        assert!(measurement.response_us.mean >= measurement.service_us.mean);
+        assert_eq!((measurement.load.mean_candidates, measurement.load.max_candidates), (6.0, 6));
+        assert_eq!(measurement.setup.layout, Layout::UserOnce);
+        assert_eq!(measurement.setup.candidates_hint, Some(6), "all requests of the trace have six");
+        assert_eq!(measurement.provenance.rows_hash.len(), 64);
+        let histograms = hlog::reading::read(&folder.path().join("r.hlog")).unwrap();
+        let counts: Vec<_> = histograms.iter().map(|(tag, h)| (tag.as_str(), h.len())).collect();
+        assert_eq!(counts, [("response", 700), ("service", 700), ("lag", 700), ("assembly", 700)]);
+    }
+}
+
+#[test]
+fn a_service_job_runs_from_files_to_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let replay = prepare(folder.path(), None);
+    let path = replay.models[0].path.clone();
+    let signature = export::read_signature(&path).unwrap().0;
+    let job = Job::Service(ServiceJob {
+        engine: EngineName::Tract,
+        options: replay.options,
+        models: vec![service::ServiceModel { name: "m".into(), path, signature }],
+        candidates: vec![3, 50],
+        requests: Requests::Trace { trace: replay.trace, data: replay.data },
+        effort: service::Effort { passes: 2, block_ms: 0.0, min_runs: 2, repeats: 0, ..Default::default() },
+        seed: 1,
+    });
+    let (job_file, out) = (folder.path().join("job.json"), folder.path().join("out.json"));
+    fsio::write_json(&job_file, &job).unwrap();
+    run_job(&job_file, &out).unwrap();
+    let result: ServiceResult = fsio::read_json(&out).unwrap();
+    assert_eq!(result.samples.iter().map(|s| s.candidates).collect::<Vec<_>>(), [3, 50]);
+    assert!(result.samples.iter().all(|s| s.mean_ms > 0.0 && s.runs == 4));
+}
+
+#[test]
+fn a_trace_or_a_model_of_other_encoders_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = prepare(folder.path(), Some("of another run"));
+    let engine = engine::engine(EngineName::Null).unwrap();
+    let run = |job: &ReplayJob| replay(job, &*engine, &RealClock::start()).unwrap_err().to_string();
+    assert!(run(&job).contains("model.onnx") && run(&job).contains("other encoders"), "{}", run(&job));
+    let mut trace = trace_file::read(&job.trace).unwrap();
+    trace.origin.data_hash = "of yet another".into();
+    trace_file::write(&job.trace, &trace).unwrap();
+    assert!(run(&job).contains("trace.parquet"), "{}", run(&job));
+}

@@ -1,0 +1,201 @@
+use super::{
+    super::clock::{RealClock, virtual_time::VirtualClock},
+    *,
+};
+use std::sync::{Arc, Mutex};
+
+/// Remembers which requests were prepared.
+#[derive(Default)]
+struct Numbers {
+    requests: usize,
+    prepared: Mutex<Vec<usize>>,
+}
+
+impl Workload for Numbers {
+    fn requests(&self) -> usize {
+        self.requests
+    }
+    fn inputs(&self) -> Inputs {
+        Inputs::default()
+    }
+    fn prepare(&self, request: usize, inputs: &mut Inputs) -> Result<()> {
+        self.prepared.lock().unwrap().push(request);
+        inputs.candidates = 2;
+        Ok(())
+    }
+}
+
+/// Its n-th run does what `spend(n)` does and gives that many scores.
+struct Scripted<F> {
+    runs: u64,
+    spend: F,
+}
+
+impl<F: FnMut(u64) -> Result<usize> + Send> Session for Scripted<F> {
+    fn run(&mut self, _: &Inputs, scores: &mut Vec<f32>) -> Result<()> {
+        let run = self.runs;
+        self.runs += 1;
+        scores.clear();
+        scores.resize((self.spend)(run)?, 0.5);
+        Ok(())
+    }
+}
+
+fn scripted(spend: impl FnMut(u64) -> Result<usize> + Send + 'static) -> Box<dyn Session> {
+    Box::new(Scripted { runs: 0, spend })
+}
+
+fn evenly(requests: u64, gap_us: u64) -> Vec<u64> {
+    (0..requests).map(|i| i * gap_us).collect()
+}
+
+fn numbers(requests: usize) -> Numbers {
+    Numbers { requests, ..Numbers::default() }
+}
+
+/// One worker on virtual time whose n-th run takes `service_us(n)`.
+fn virtual_run(
+    schedule_us: &[u64],
+    mode: Loop,
+    late: Duration,
+    service_us: impl Fn(u64) -> u64 + Send + 'static,
+) -> Recording {
+    let clock = Arc::new(VirtualClock { late, ..VirtualClock::default() });
+    let spent = clock.clone();
+    let session = scripted(move |n| {
+        spent.pass(Duration::from_micros(service_us(n)));
+        Ok(2)
+    });
+    let workload = numbers(schedule_us.len());
+    issue(&workload, schedule_us, vec![session], &*clock, IssueOptions { mode, warmup: 0 }).unwrap()
+}
+
+fn close(found: Option<u64>, expected: f64) {
+    let found = found.expect("enough samples") as f64;
+    assert!((found - expected).abs() <= expected * 1e-3, "{found} for {expected}");
+}
+
+#[test]
+fn a_known_distribution_of_service_times_is_reported_right() {
+    // 7 and 10,000 have no common divisor, so every time from 1 to 10,000 µs occurs once; no request waits.
+    let recording = virtual_run(&evenly(10_000, 20_000), Loop::Open, Duration::ZERO, |n| n * 7 % 10_000 + 1);
+    for latencies in [&recording.service, &recording.response] {
+        let summary = latencies.summary();
+        close(summary.p50, 5000.0);
+        close(summary.p99, 9900.0);
+        close(summary.p999, 9990.0);
+        assert_eq!((summary.mean, summary.max, summary.count), (5000.5, 10_000.0, 10_000));
+    }
+    assert_eq!((recording.dispatch_lag.summary().max, recording.errors), (0.0, 0));
+}
+
+#[test]
+fn a_stall_shows_in_every_request_that_had_to_wait_for_it() {
+    // One run of 200 ms among runs of 0.1 ms, one arrival per ms. The k-th request after the stall arrives at
+    // k ms and is done at 200 + 0.1·k ms, so it responds after 200 − 0.9·k ms until that falls to 0.1 ms.
+    let stall = |n| if n == 1000 { 200_000 } else { 100 };
+    let schedule = evenly(2000, 1000);
+    let open = virtual_run(&schedule, Loop::Open, Duration::ZERO, stall);
+    let mut expected: Vec<u64> = vec![100; 1000];
+    expected.push(200_000);
+    expected.extend((1..1000).map(|k: u64| 200_000u64.saturating_sub(900 * k).max(100)));
+    expected.sort_unstable();
+    let waited = expected.iter().filter(|&&us| us > 100).count() as u64;
+    assert_eq!(waited, 223, "the stall and 222 behind it");
+    assert_eq!(open.response.histogram().count_between(101, u64::MAX / 2), waited);
+    close(open.response.quantile_us(0.9), expected[1800 - 1] as f64);
+    close(open.response.quantile_us(0.99), expected[1980 - 1] as f64);
+    let mean = expected.iter().sum::<u64>() as f64 / 2000.0;
+    assert!((open.response.mean_us() - mean).abs() < 1e-6, "{} for {mean}", open.response.mean_us());
+    close(open.service.quantile_us(0.99), 100.0);
+    let closed = virtual_run(&schedule, Loop::Closed, Duration::ZERO, stall);
+    assert_eq!(closed.response.histogram().count_between(101, u64::MAX / 2), 1);
+}
+
+#[test]
+fn overload_is_not_hidden_and_nothing_is_dropped() {
+    // 1,000 arrivals a second, 500 services a second: request i responds after 2 + i ms.
+    let recording = virtual_run(&evenly(1000, 1000), Loop::Open, Duration::ZERO, |_| 2000);
+    let summary = recording.response.summary();
+    assert_eq!((summary.count, summary.max, summary.mean), (1000, 1_001_000.0, 501_500.0));
+    assert_eq!((recording.service.mean_us(), recording.span), (2000.0, Duration::from_secs(2)));
+}
+
+#[test]
+fn a_late_generator_shows_as_lag_and_as_response() {
+    let late = Duration::from_micros(300);
+    let recording = virtual_run(&evenly(100, 1000)[1..], Loop::Open, late, |_| 50);
+    assert_eq!(recording.dispatch_lag.mean_us(), 300.0);
+    assert_eq!(recording.response.mean_us(), 350.0);
+    // A worker that is busy when the request arrives is no lag of the generator.
+    let busy = virtual_run(&[0, 0, 0], Loop::Open, Duration::ZERO, |_| 50);
+    assert_eq!((busy.dispatch_lag.summary().max, busy.response.summary().max), (0.0, 150.0));
+}
+
+#[test]
+fn errors_and_wrong_answers_are_counted_and_kept_out_of_the_latencies() {
+    let session = scripted(|n| match n % 10 {
+        3 => Err(Error::engine("scripted", "run", "out of luck")),
+        7 => Ok(1),
+        _ => Ok(2),
+    });
+    let options = IssueOptions { mode: Loop::Closed, warmup: 0 };
+    let recording = issue(&numbers(100), &[0; 100], vec![session], &RealClock::start(), options).unwrap();
+    assert_eq!((recording.errors, recording.response.count(), recording.service.count()), (20, 80, 80));
+    assert!(recording.first_error.unwrap().contains("out of luck"));
+}
+
+#[test]
+fn warm_up_runs_are_reported_apart_and_their_failure_ends_the_run() {
+    let workload = numbers(3);
+    let options = IssueOptions { mode: Loop::Open, warmup: 5 };
+    let clock = RealClock::start();
+    let recording = issue(&workload, &[0; 3], vec![scripted(|_| Ok(2))], &clock, options).unwrap();
+    assert_eq!((recording.warmup.count(), recording.service.count()), (5, 3));
+    assert_eq!(*workload.prepared.lock().unwrap(), [0, 1, 2, 0, 1, 0, 1, 2]);
+    assert!(issue(&workload, &[0; 3], vec![scripted(|_| Ok(3))], &clock, options).is_err());
+}
+
+#[test]
+fn several_workers_share_one_queue_and_serve_every_request_once() {
+    let workload = numbers(6);
+    let sleeper = || {
+        scripted(|_| {
+            thread::sleep(Duration::from_millis(20));
+            Ok(2)
+        })
+    };
+    let options = IssueOptions { mode: Loop::Open, warmup: 0 };
+    let recording =
+        issue(&workload, &[0; 6], vec![sleeper(), sleeper()], &RealClock::start(), options).unwrap();
+    let mut prepared = workload.prepared.into_inner().unwrap();
+    prepared.sort_unstable();
+    assert_eq!(prepared, [0, 1, 2, 3, 4, 5]);
+    // Two at a time: the last are not done before three rounds, and none before one.
+    assert!(recording.response.summary().max >= 60_000.0);
+    assert!(recording.response.histogram().min() >= 19_900);
+    assert_eq!(recording.response.count(), 6);
+}
+
+#[test]
+fn a_real_stall_shows_in_the_requests_behind_it() {
+    let session = scripted(|n| {
+        if n == 20 {
+            thread::sleep(Duration::from_millis(200));
+        }
+        Ok(2)
+    });
+    let options = IssueOptions { mode: Loop::Open, warmup: 0 };
+    let schedule = evenly(100, 2000);
+    let recording = issue(&numbers(100), &schedule, vec![session], &RealClock::start(), options).unwrap();
+    // The 49 that arrive less than 100 ms after the stalled one wait for 100 ms at least; noise only adds.
+    assert!(recording.response.histogram().count_between(99_900, u64::MAX / 2) >= 50);
+}
+
+#[test]
+fn a_schedule_that_does_not_fit_the_requests_is_refused() {
+    let options = IssueOptions { mode: Loop::Open, warmup: 0 };
+    for (schedule, sessions) in [(vec![0], vec![scripted(|_| Ok(2))]), (vec![0, 0], vec![])] {
+        assert!(issue(&numbers(2), &schedule, sessions, &RealClock::start(), options).is_err());
+    }
+}

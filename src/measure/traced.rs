@@ -1,0 +1,61 @@
+//! A trace together with the data that its keys belong to, read from files and found to fit each other.
+
+use super::{
+    replay::{trace::Trace, trace_file},
+    workload::{ResolvedTrace, TraceWorkload},
+};
+use crate::{
+    base::{Error, Result, error::Place},
+    data::{self, dataset::Dataset, encode::Encoders, schema::Schema},
+    export::signature::Signature,
+};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The files that an encoded data set is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataFiles {
+    /// Rows: a file or a folder.
+    pub rows: PathBuf,
+    /// The schema.
+    pub schema: PathBuf,
+    /// Encoders of the run that trained the model.
+    pub encoders: PathBuf,
+}
+
+/// A trace whose keys are found in its data.
+pub struct TracedData {
+    /// The trace.
+    pub trace: Trace,
+    /// The rows.
+    pub dataset: Dataset,
+    /// Hash of the encoders of both.
+    pub encoder_hash: String,
+    schema: Schema,
+    resolved: ResolvedTrace,
+}
+
+impl TracedData {
+    /// Reads both. A trace that was made with other encoders is refused.
+    pub fn load(trace_file: &Path, files: &DataFiles) -> Result<Self> {
+        let trace = trace_file::read(trace_file)?;
+        let schema = Schema::load(&files.schema)?;
+        let encoders = Encoders::load(&files.encoders)?;
+        let encoder_hash = encoders.hash();
+        if trace.origin.data_hash != encoder_hash {
+            return Err(Error::input(
+                trace_file,
+                Place::whole(),
+                "the trace was made with other encoders",
+                "make it again with `trace make`",
+            ));
+        }
+        let dataset = data::load_with(&schema, &files.rows, &encoders)?;
+        Ok(Self { resolved: ResolvedTrace::new(&trace, &dataset)?, trace, dataset, encoder_hash, schema })
+    }
+
+    /// The trace as requests to a model of this signature.
+    pub fn workload(&self, signature: &Signature) -> Result<TraceWorkload<'_>> {
+        TraceWorkload::new(&self.resolved, &self.dataset, &self.schema, signature)
+    }
+}

@@ -1,0 +1,138 @@
+//! An engine whose latencies follow from what it is given, so that two runs measure the same.
+
+use autofas_bench::{
+    app::iterate::{Meter, NamedModel, ServiceTime, Traffic},
+    base::{
+        Result, fsio, hash,
+        names::{EngineName, Layout, Precision, Provider},
+    },
+    measure::{
+        environment::Environment,
+        latency::LatencySummary,
+        measurement::{Load, Measurement, Provenance, SCHEMA_VERSION, Setup},
+        probe::ProbePlan,
+        replay::{issue::Loop, trace::Pacing},
+    },
+    price::table::{Operation, TableContext, TableEntry},
+    space::SearchSpace,
+};
+use std::path::Path;
+
+const CANDIDATES: usize = 20;
+
+/// Says `at` where it is in a replay.
+pub struct ScriptedMeter<'a> {
+    pub at: &'a dyn Fn(&str),
+}
+
+/// A latency between 0.1 and 0.4 ms that every byte of the model decides.
+fn latency_ms(engine: EngineName, model: &NamedModel) -> Result<f64> {
+    let digest = hash::sha256(&fsio::read(&model.path)?);
+    let share = f64::from(u32::from_str_radix(&digest[..6], 16).unwrap()) / f64::from(1 << 24);
+    Ok(0.1 + 0.2 * share + if engine == EngineName::Tract { 0.1 } else { 0.0 })
+}
+
+impl Meter for ScriptedMeter<'_> {
+    fn context(&self, engine: EngineName) -> Result<TableContext> {
+        Ok(TableContext {
+            engine,
+            engine_version: "1".to_owned(),
+            provider: Provider::Cpu,
+            layout: Layout::UserOnce,
+            precision: Precision::Fp32,
+            threads: 1,
+            host: "scripted".to_owned(),
+        })
+    }
+
+    fn probe(&self, _: EngineName, space: &SearchSpace, cardinality: usize) -> Result<Vec<TableEntry>> {
+        let plan = ProbePlan::for_space(space, cardinality, Layout::UserOnce, &[CANDIDATES])?;
+        let entry = |operation: &Operation| {
+            let mean_ms = match *operation {
+                Operation::First { user, item, to } => 0.05 + 1e-5 * ((user + 4 * item) * to) as f64,
+                Operation::Layer { from, to } => 0.02 + 1e-5 * (from * to) as f64,
+            };
+            TableEntry { operation: *operation, samples: 10, mean_ms, noise_pct: 1.0 }
+        };
+        Ok(plan.operations.iter().map(entry).collect())
+    }
+
+    fn service(
+        &self,
+        engine: EngineName,
+        models: &[NamedModel],
+        _: Option<&Traffic>,
+    ) -> Result<Vec<ServiceTime>> {
+        let time = |model| Ok(ServiceTime { mean_ms: latency_ms(engine, model)?, noise_pct: 0.5 });
+        models.iter().map(time).collect()
+    }
+
+    fn replay(
+        &self,
+        engine: EngineName,
+        models: &[NamedModel],
+        traffic: &Traffic,
+    ) -> Result<Vec<Measurement>> {
+        let mut measured = Vec::new();
+        for model in models {
+            let ms = latency_ms(engine, model)?;
+            let trace = hash::sha256_file(&traffic.trace)?;
+            let log = format!("{} {ms} {trace}\n", model.name);
+            fsio::write(&traffic.hlogs.join(format!("{}-{engine}.hlog", model.name)), log.as_bytes())?;
+            measured.push(measurement(engine, ms));
+            (self.at)(&format!("replay of {engine}, between two networks"));
+        }
+        (self.at)(&format!("replay of {engine}, at its end"));
+        Ok(measured)
+    }
+
+    fn describe(&self, path: &Path) -> Result<()> {
+        fsio::write_json(path, &environment())
+    }
+}
+
+fn environment() -> Environment {
+    Environment {
+        host: "scripted".to_owned(),
+        cpu: None,
+        cores: 1,
+        memory_bytes: None,
+        os: "none".to_owned(),
+        kernel: None,
+        governor: None,
+        program_version: "0".to_owned(),
+        program_sha256: String::new(),
+    }
+}
+
+fn measurement(engine: EngineName, ms: f64) -> Measurement {
+    let summary = LatencySummary { mean: ms * 1e3, max: ms * 2e3, count: 20, ..Default::default() };
+    Measurement {
+        schema_version: SCHEMA_VERSION,
+        setup: Setup {
+            engine,
+            engine_version: "1".to_owned(),
+            provider: Provider::Cpu,
+            layout: Layout::UserOnce,
+            threads: 1,
+            candidates_hint: None,
+            workers: 1,
+            mode: Loop::Open,
+            pacing: Pacing::Rate { qps: 50.0 },
+        },
+        valid: true,
+        reasons: Vec::new(),
+        requests: 20,
+        errors: 0,
+        first_error: None,
+        span_ms: 400.0,
+        load: Load { offered_qps: Some(50.0), answered_qps: 50.0, mean_candidates: 20.0, max_candidates: 20 },
+        response_us: summary.clone(),
+        service_us: summary.clone(),
+        dispatch_lag_us: summary.clone(),
+        assembly_us: summary.clone(),
+        warmup_us: summary,
+        environment: environment(),
+        provenance: Provenance::default(),
+    }
+}
