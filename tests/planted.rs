@@ -104,7 +104,7 @@ impl Planted {
         let features = input_features(&space.features, &every, &data).unwrap();
         let mut teacher = Teacher::new(features, data.partition_count, &teacher_settings, seed).unwrap();
         let (seen, held_out) = hold_out(&split, settings.held_out, seed).unwrap();
-        let rows = Rows { data: &data, split: &seen };
+        let rows = Rows::alone(&data, &seen);
         fit(&mut teacher, rows, &teacher_settings.train, seed, &Silent, &mut Keeper::none()).unwrap();
         let soft = score_rows(&teacher, &data, &(0..data.rows() as u32).collect::<Vec<_>>()).unwrap();
         Self { log, schema, space, data, split, held_out, teacher, soft, settings, seed }
@@ -113,7 +113,7 @@ impl Planted {
     /// A search whose weights are warmed up.
     fn warm_search(&self) -> Search<'_> {
         let scene = Scene {
-            rows: Rows { data: &self.data, split: &self.split },
+            rows: Rows::alone(&self.data, &self.split),
             held_out: Some(&self.held_out),
             teacher: &self.teacher,
             soft: &self.soft,

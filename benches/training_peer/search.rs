@@ -115,7 +115,7 @@ impl SearchSteps {
 
     fn search<'a>(&'a self, split: &'a Split) -> Search<'a> {
         let scene = Scene {
-            rows: Rows { data: &self.loaded.dataset, split },
+            rows: Rows::alone(&self.loaded.dataset, split),
             held_out: Some(&self.held_out),
             teacher: &self.teacher,
             soft: &self.soft,

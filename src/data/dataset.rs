@@ -1,5 +1,6 @@
 //! Encoded rows, ready for training and for requests.
 
+use super::shard::Part;
 use crate::base::hash::Hasher;
 use serde::{Deserialize, Serialize};
 
@@ -145,6 +146,8 @@ pub struct Batch {
     pub weights: Vec<f32>,
     /// One per row.
     pub partitions: Vec<u32>,
+    /// What it is a part of, where several processes train on one batch.
+    pub part: Option<Part>,
 }
 
 impl Batch {

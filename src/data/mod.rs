@@ -10,6 +10,7 @@ pub mod dataset;
 pub mod encode;
 pub mod inspect;
 pub mod schema;
+pub mod shard;
 pub mod split;
 pub mod synth;
 pub mod table;

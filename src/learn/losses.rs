@@ -1,6 +1,6 @@
 //! The terms of equations (5) and (7).
 
-use super::{Learn, train::labels_and_weights};
+use super::Learn;
 use crate::{base::Result, data::dataset::Batch};
 use candle_core::{Device, Tensor};
 use candle_nn::ops::sigmoid;
@@ -10,12 +10,29 @@ use candle_nn::ops::sigmoid;
 /// Computed as relu(z) − z·y + ln(1 + e^−|z|), which neither overflows nor loses digits.
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor, weights: &Tensor) -> Result<Tensor> {
     let compute = || {
-        let softplus = (logits.relu()? + (logits.abs()?.neg()?.exp()? + 1.0)?.log()?)?;
-        let each = (softplus - (logits * labels)?)?;
         let total = weights.sum_all()?.maximum(f64::from(f32::MIN_POSITIVE))?;
-        (each * weights)?.sum_all()?.div(&total)
+        weighted(logits, labels, weights)?.div(&total)
     };
     compute().learn("compute the cross entropy")
+}
+
+/// Σ w·loss of [`cross_entropy`].
+fn weighted(logits: &Tensor, labels: &Tensor, weights: &Tensor) -> candle_core::Result<Tensor> {
+    let softplus = (logits.relu()? + (logits.abs()?.neg()?.exp()? + 1.0)?.log()?)?;
+    let each = (softplus - (logits * labels)?)?;
+    (each * weights)?.sum_all()
+}
+
+/// [`cross_entropy`] of a batch, or what its rows add to that of the batch that they are a part of.
+pub fn ranking(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
+    let tensor = |values: &[f32]| Tensor::new(values, &Device::Cpu).learn("read labels");
+    let (labels, weights) = (tensor(&batch.labels)?, tensor(&batch.weights)?);
+    match &batch.part {
+        None => cross_entropy(logits, &labels, &weights),
+        Some(part) => weighted(logits, &labels, &weights)
+            .and_then(|sum| sum / part.weight_total)
+            .learn("compute the cross entropy"),
+    }
 }
 
 /// Mean over the batch of (r − p)²: the distillation term of (7), on probabilities `[rows]`.
@@ -27,13 +44,18 @@ pub fn distillation(teacher: &Tensor, student: &Tensor) -> Result<Tensor> {
 }
 
 /// Equation (7) without latency: (1 − λ1)·cross entropy + λ1·distillation of the logits `[rows]` of a batch. `teacher`
-/// holds r(x) for every row of the data set.
+/// holds r(x) for every row of the data set. Of a shard, it is what the rows add to that of the whole batch.
 pub fn taught(logits: &Tensor, batch: &Batch, teacher: &[f32], lambda1: f64) -> Result<Tensor> {
-    let (labels, weights) = labels_and_weights(batch)?;
     let soft: Vec<f32> = batch.index.iter().map(|&row| teacher[row as usize]).collect();
     let soft = Tensor::new(soft, &Device::Cpu).learn("read the teacher's scores")?;
-    let ranking = cross_entropy(logits, &labels, &weights)?;
-    let distilled = distillation(&soft, &sigmoid(logits).learn("score a batch")?)?;
+    let ranking = ranking(logits, batch)?;
+    let chances = sigmoid(logits).learn("score a batch")?;
+    let distilled = match &batch.part {
+        None => distillation(&soft, &chances)?,
+        Some(part) => (soft - chances)
+            .and_then(|d| d.sqr()?.sum_all()? / part.row_total)
+            .learn("compute the distillation loss")?,
+    };
     let sum = || (ranking * (1.0 - lambda1))? + (distilled * lambda1)?;
     sum().learn("add losses")
 }
@@ -41,6 +63,7 @@ pub fn taught(logits: &Tensor, batch: &Batch, teacher: &[f32], lambda1: f64) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::{dataset::Dataset, shard::Place};
 
     fn tensor(values: &[f32]) -> Tensor {
         Tensor::new(values, &Device::Cpu).unwrap()
@@ -55,6 +78,43 @@ mod tests {
         let far =
             cross_entropy(&tensor(&[200.0, -200.0]), &tensor(&[0.0, 1.0]), &tensor(&[1.0, 1.0])).unwrap();
         assert_eq!(super::super::scalar(&far).unwrap(), 200.0);
+    }
+
+    #[test]
+    fn what_the_shards_add_is_the_loss_of_the_batch() {
+        let rows = 7;
+        let numbers = |factor: f32| (0..rows).map(|i| (factor * i as f32).sin().abs()).collect::<Vec<f32>>();
+        let data = Dataset {
+            labels: numbers(1.0).into_iter().map(f32::round).collect(),
+            // The second shard of three weighs nothing.
+            weights: numbers(2.0)
+                .into_iter()
+                .zip(0..)
+                .map(|(w, i)| if i / 3 == 1 { 0.0 } else { w })
+                .collect(),
+            partitions: vec![0; rows],
+            partition_count: 1,
+            ..Dataset::default()
+        };
+        let (logits, scores) = (numbers(3.0), numbers(5.0));
+        let index: Vec<u32> = (0..rows as u32).collect();
+        let losses = |batch: &Batch| {
+            let own: Vec<f32> = batch.index.iter().map(|&row| logits[row as usize]).collect();
+            let own = tensor(&own);
+            [0.0, 0.3, 1.0]
+                .map(|lambda1| super::super::scalar(&taught(&own, batch, &scores, lambda1).unwrap()).unwrap())
+        };
+        let whole = losses(&Batch::of(&data, &index));
+        for size in [1, 2, 3, 10] {
+            let mut sums = [0.0; 3];
+            for rank in 0..size {
+                let of_shard = losses(&Batch::shard(&data, &index, Place { rank, size }));
+                sums.iter_mut().zip(of_shard).for_each(|(sum, loss)| *sum += loss);
+            }
+            for (sum, whole) in sums.iter().zip(whole) {
+                assert!((sum - whole).abs() < 1e-6, "{size} ranks: {sum} {whole}");
+            }
+        }
     }
 
     #[test]

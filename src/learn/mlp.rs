@@ -17,6 +17,8 @@ pub enum Mode<'a> {
         dropout: f32,
         /// Where the draws come from.
         rng: &'a mut Generator,
+        /// Where the rows begin in the batch that they are a shard of.
+        first_row: usize,
     },
     /// No dropout.
     Evaluate,
@@ -26,10 +28,17 @@ impl Mode<'_> {
     /// What follows a hidden layer; each call draws anew.
     fn after_relu(&mut self) -> Follow {
         match self {
-            Mode::Train { dropout, rng } if *dropout > 0.0 => {
-                Follow::ReluDropout { keep: 1.0 - *dropout, seed: rng.next_u64() }
+            Mode::Train { dropout, rng, first_row } if *dropout > 0.0 => {
+                Follow::ReluDropout { keep: 1.0 - *dropout, seed: rng.next_u64(), first_row: *first_row }
             }
             _ => Follow::Relu,
+        }
+    }
+
+    /// The rows that come now begin elsewhere.
+    pub fn begin_at(&mut self, row: usize) {
+        if let Mode::Train { first_row, .. } = self {
+            *first_row = row;
         }
     }
 }
@@ -72,6 +81,13 @@ impl Hidden {
         Ok(x)
     }
 
+    /// Makes the draws of [`Hidden::forward`] and nothing else.
+    pub fn pass_over(&self, mode: &mut Mode) {
+        for _ in &self.layers {
+            mode.after_relu();
+        }
+    }
+
     /// The same values without gradient.
     pub fn detached(&self) -> Self {
         Self { layers: self.layers.iter().map(DenseParams::detached).collect(), width: self.width }
@@ -80,8 +96,8 @@ impl Hidden {
 
 /// Inverted dropout: keeps each value of x `[rows, columns]` with probability 1 − p and divides it by 1 − p.
 pub fn dropout(x: Tensor, mode: &mut Mode) -> Result<Tensor> {
-    let Follow::ReluDropout { keep, seed } = mode.after_relu() else { return Ok(x) };
-    kept(&x, keep, seed).and_then(|factors| x.mul(&factors)).learn("apply dropout")
+    let Follow::ReluDropout { keep, seed, first_row } = mode.after_relu() else { return Ok(x) };
+    kept(&x, keep, seed, first_row).and_then(|factors| x.mul(&factors)).learn("apply dropout")
 }
 
 #[cfg(test)]
@@ -95,7 +111,8 @@ mod tests {
         let x = Tensor::ones((300, 100), candle_core::DType::F32, &Device::Cpu).unwrap();
         let mut rng = rng::generator(1, "dropout");
         let mut drop = |x: &Tensor| {
-            let y = dropout(x.clone(), &mut Mode::Train { dropout: 0.25, rng: &mut rng }).unwrap();
+            let y =
+                dropout(x.clone(), &mut Mode::Train { dropout: 0.25, rng: &mut rng, first_row: 0 }).unwrap();
             super::super::values(&y).unwrap()
         };
         let y = drop(&x);

@@ -8,12 +8,14 @@
 //! | [`embedding`], [`mask`], [`mlp`], [`mixop`], [`paths`] | the pieces of both networks, and what a step draws |
 //! | [`teacher`], [`supernet`], [`student`] | the three networks |
 //! | [`losses`], [`price_term`] | equations (1)–(8) as terms of a loss |
+//! | [`exchange`] | how several processes train as one |
 //! | [`train`], [`search`], [`derive`](mod@derive) | how they are trained, and the choice that comes out |
 //! | [`network`], [`metrics`] | a trained network as plain data; what it is worth |
 
 pub mod checkpoint;
 pub mod derive;
 pub mod embedding;
+pub mod exchange;
 #[cfg(test)]
 mod fixtures;
 pub mod losses;

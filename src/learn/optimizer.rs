@@ -69,6 +69,11 @@ impl AdamW {
         self.entries.push(Entry { var: var.clone(), rates, moments, steps: 0 });
     }
 
+    /// The parameters, in the order in which they were added.
+    pub fn vars(&self) -> impl Iterator<Item = &Var> {
+        self.entries.iter().map(|entry| &entry.var)
+    }
+
     /// One step for every parameter that has a gradient, with all step sizes multiplied by `scale`.
     pub fn step(&mut self, gradients: &GradStore, scale: f64) -> Result<()> {
         for entry in &mut self.entries {

@@ -9,7 +9,7 @@ use super::{
     ops::dense::Follow,
     params::{DenseParams, Next, Params},
     settings::TrainSettings,
-    train::{Trainable, labels_and_weights},
+    train::Trainable,
 };
 use crate::{
     base::{
@@ -97,16 +97,14 @@ impl Trainable for Student<'_> {
 
     fn loss(&mut self, embedded: &Tensor, batch: &Batch) -> Result<Tensor> {
         let mut rng = self.dropout_rng.clone();
-        let mut mode = Mode::Train { dropout: self.settings.embedding_dropout, rng: &mut rng };
+        let first_row = batch.part.as_ref().map_or(0, |part| part.first_row);
+        let mut mode = Mode::Train { dropout: self.settings.embedding_dropout, rng: &mut rng, first_row };
         let embedded = dropout(embedded.clone(), &mut mode)?;
-        let mut mode = Mode::Train { dropout: self.settings.dropout, rng: &mut rng };
+        let mut mode = Mode::Train { dropout: self.settings.dropout, rng: &mut rng, first_row };
         let logits = self.logits(&embedded, &mut mode)?;
         self.dropout_rng = rng;
         match self.lesson {
-            Lesson::Labels => {
-                let (labels, weights) = labels_and_weights(batch)?;
-                losses::cross_entropy(&logits, &labels, &weights)
-            }
+            Lesson::Labels => losses::ranking(&logits, batch),
             Lesson::Distilled { teacher, lambda1 } => losses::taught(&logits, batch, teacher, lambda1),
         }
     }

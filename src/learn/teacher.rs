@@ -13,14 +13,14 @@ use super::{
     },
     params::{DenseParams, Next, Params},
     settings::TeacherSettings,
-    train::{Trainable, labels_and_weights},
+    train::Trainable,
 };
 use crate::{
     base::{
         Result,
         rng::{self, Generator},
     },
-    data::dataset::Batch,
+    data::{dataset::Batch, shard::Part},
 };
 use candle_core::{Device, Tensor};
 use candle_nn::ops::sigmoid;
@@ -109,7 +109,7 @@ pub struct FrozenTeacher {
 impl FrozenTeacher {
     /// Logits `[rows]` from masked embeddings `[rows, width]`.
     pub fn forward(&self, masked: &Tensor, partitions: &[u32]) -> Result<Tensor> {
-        run(&self.shared, &self.heads, masked, partitions, &mut Mode::Evaluate)
+        run(&self.shared, &self.heads, masked, (partitions, None), &mut Mode::Evaluate)
     }
 
     /// Logits `[rows]` when a feature tells the partition and `gate` `[1, 1]` says whether it is there:
@@ -159,31 +159,39 @@ impl Trainable for Teacher {
         let mut embedded = embedded.clone();
         if self.settings.feature_dropout > 0.0 {
             let shape = (batch.rows(), self.bank.features().len());
-            let gates = mask::missing(shape, self.settings.feature_dropout, &mut self.dropout_rng)?;
+            let place = batch.part.as_ref().map(|part| (part.first_row, part.rows));
+            let gates = mask::missing(shape, place, self.settings.feature_dropout, &mut self.dropout_rng)?;
             embedded = masked(self, &embedded, &gates)?;
         }
         let train = &self.settings.train;
-        let mut mode = Mode::Train { dropout: train.embedding_dropout, rng: &mut self.dropout_rng };
+        let part = batch.part.as_ref();
+        let first_row = part.map_or(0, |part| part.first_row);
+        let rng = &mut self.dropout_rng;
+        let mut mode = Mode::Train { dropout: train.embedding_dropout, rng, first_row };
         let embedded = dropout(embedded, &mut mode)?;
-        let mut mode = Mode::Train { dropout: train.dropout, rng: &mut self.dropout_rng };
-        let logits = run(&self.shared, &self.heads, &embedded, &batch.partitions, &mut mode)?;
-        let (labels, weights) = labels_and_weights(batch)?;
-        losses::cross_entropy(&logits, &labels, &weights)
+        let mut mode = Mode::Train { dropout: train.dropout, rng, first_row };
+        let logits = run(&self.shared, &self.heads, &embedded, (&batch.partitions, part), &mut mode)?;
+        losses::ranking(&logits, batch)
     }
 
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {
-        let logits =
-            run(&self.shared, &self.heads, &self.embed(batch)?, &batch.partitions, &mut Mode::Evaluate)?;
+        let logits = run(
+            &self.shared,
+            &self.heads,
+            &self.embed(batch)?,
+            (&batch.partitions, None),
+            &mut Mode::Evaluate,
+        )?;
         super::values(&sigmoid(&logits).learn("score a batch")?)
     }
 }
 
-/// Logits `[rows]`; each row through the head of its partition.
+/// Logits `[rows]`; each row through the head of its partition. `partitions` come with what the rows are a part of.
 fn run(
     shared: &Hidden,
     heads: &[Head],
     embedded: &Tensor,
-    partitions: &[u32],
+    (partitions, part): (&[u32], Option<&Part>),
     mode: &mut Mode,
 ) -> Result<Tensor> {
     let x = shared.forward(embedded, mode)?;
@@ -194,7 +202,15 @@ fn run(
     let mut logits = Vec::new();
     let mut place = vec![0u32; partitions.len()];
     let mut next = 0;
-    for (head, rows) in heads.iter().zip(rows_of).filter(|(_, rows)| !rows.is_empty()) {
+    for (p, (head, rows)) in heads.iter().zip(rows_of).enumerate() {
+        if rows.is_empty() {
+            // Another shard has rows of it, and their dropout takes the next draws.
+            if part.is_some_and(|part| part.of_partition[p] > 0) {
+                head.hidden.pass_over(mode);
+            }
+            continue;
+        }
+        mode.begin_at(part.map_or(0, |part| part.before[p]));
         for &row in &rows {
             place[row as usize] = next;
             next += 1;

@@ -4,10 +4,11 @@ use super::{
     Learn,
     checkpoint::{Contents, Keeper, Moment, State, Stored},
     embedding::{EMBEDDING, EmbeddingBank},
+    exchange::{Alone, Exchange, merge_rows, same_everywhere, sum_gradients},
     metrics::Metrics,
     optimizer::{AdamW, Rates, Scaling},
     params::{Params, Snapshot},
-    row_adam::RowAdam,
+    row_adam::{RowAdam, RowGradient},
     scalar,
     settings::TrainSettings,
 };
@@ -22,7 +23,7 @@ use crate::{
         dataset::{Batch, Dataset, Split},
     },
 };
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 /// A network that [`fit`] can train.
@@ -68,6 +69,15 @@ pub struct Rows<'a> {
     pub data: &'a Dataset,
     /// Which are trained on and validated on.
     pub split: &'a Split,
+    /// With whom every batch is shared.
+    pub ranks: &'a dyn Exchange,
+}
+
+impl<'a> Rows<'a> {
+    /// The rows of a process that trains by itself.
+    pub fn alone(data: &'a Dataset, split: &'a Split) -> Self {
+        Self { data, split, ranks: &Alone }
+    }
 }
 
 /// Where a training stands.
@@ -105,14 +115,15 @@ pub fn fit(
     let steps = rows.split.train.len().div_ceil(settings.batch_size) as u64;
     progress.stage("train", steps * settings.max_epochs as u64);
     let training = ("fit", settings, seed, rows.data.rows(), rows.split.train.len(), model.params().shapes());
-    let (mut at, mut best) = match keeper.begin(&training, progress)? {
+    let (mut at, mut best) = match keeper.begin_together(rows.ranks, &training, progress)? {
         Some(stored) => resume(&stored, model, &mut optimizer)?,
         None => (Position::start(), None),
     };
     while at.epoch <= settings.max_epochs {
         let batches = batches::epoch_batches(&rows.split.train, settings.batch_size, seed, at.epoch);
         for index in batches.skip(at.batch) {
-            let loss = finite(optimizer.step(model, &Batch::of(rows.data, &index))?, at.epoch)?;
+            let batch = Batch::shard(rows.data, &index, rows.ranks.place());
+            let loss = finite(optimizer.step(model, &batch, rows.ranks)?, at.epoch)?;
             at.sum += loss;
             at.batch += 1;
             let done = (at.epoch as u64 - 1) * steps + at.batch as u64;
@@ -121,7 +132,8 @@ pub fn fit(
             progress.advance(done, &format!("loss {:.4}{auc}", at.sum / at.batch as f64));
             keeper.keep(Moment::Step, || contents(done, &at, model, &mut optimizer, best.as_ref()))?;
         }
-        let scores = score_rows(model, rows.data, &rows.split.valid)?;
+        same_everywhere(rows.ranks, model.params())?;
+        let scores = score_together(model, rows, &rows.split.valid)?;
         let metrics = metrics_of(&scores, rows.data, &rows.split.valid);
         defined(&metrics, &scores, at.epoch)?;
         record_metrics(&metrics, at.epoch as u64 * steps, progress);
@@ -202,18 +214,33 @@ impl Optimizer {
         Ok(Self { dense, tables: tables.collect::<Result<_>>()? })
     }
 
-    /// One step of `model`. Returns the loss before it.
-    pub(super) fn step(&mut self, model: &mut dyn Trainable, batch: &Batch) -> Result<f64> {
+    /// One step of `model` on a batch of which every rank has a shard. Returns the loss before it.
+    pub(super) fn step(
+        &mut self,
+        model: &mut dyn Trainable,
+        batch: &Batch,
+        ranks: &dyn Exchange,
+    ) -> Result<f64> {
         // A leaf of the graph, so that the gradient of the input can be read from it.
         let embedded = Var::from_tensor(&model.bank().lookup(batch)?).learn("embed a batch")?;
         let loss = model.loss(&embedded, batch)?;
-        let gradients = loss.backward().learn("differentiate the loss")?;
+        let mut gradients = loss.backward().learn("differentiate the loss")?;
+        let by_input = gradients.get(&embedded).cloned();
+        let moves_tables = f64::from(u8::from(by_input.is_some()));
+        let mut sums = [scalar(&loss)?, moves_tables];
+        sum_gradients(ranks, &mut gradients, self.dense.vars(), &mut sums)?;
         self.dense.step(&gradients, 1.0)?;
-        if let Some(by_input) = gradients.get(&embedded) {
-            let by_tables = model.bank().gradients(batch, by_input)?;
-            self.tables.iter_mut().zip(&by_tables).try_for_each(|(table, gradient)| table.step(gradient))?;
+        let [loss, moves_tables] = sums;
+        // One rank's rows may count nothing, but all ranks take part in every exchange.
+        if moves_tables > 0.0 {
+            let own = match by_input {
+                Some(by_input) => model.bank().gradients(batch, &by_input)?,
+                None => vec![RowGradient::default(); self.tables.len()],
+            };
+            let all = merge_rows(ranks, own);
+            self.tables.iter_mut().zip(&all).try_for_each(|(table, gradient)| table.step(gradient))?;
         }
-        scalar(&loss)
+        Ok(loss)
     }
 
     /// Moments and step counts of the dense parameters and of the tables, for a checkpoint.
@@ -283,11 +310,26 @@ fn defined(metrics: &Metrics, scores: &[f32], epoch: usize) -> Result<()> {
 
 /// Scores of the given rows, in their order.
 pub fn score_rows(model: &dyn Trainable, data: &Dataset, rows: &[u32]) -> Result<Vec<f32>> {
-    let mut scores = Vec::with_capacity(rows.len());
-    for index in batches::chunks(rows) {
-        scores.extend(model.scores(&Batch::of(data, index))?);
+    score_shares(&Alone, rows, |index| model.scores(&Batch::of(data, index)))
+}
+
+/// [`score_rows`] by all ranks, each a share of the rows; every rank gets all scores.
+pub fn score_together(model: &dyn Trainable, rows: Rows, index: &[u32]) -> Result<Vec<f32>> {
+    score_shares(rows.ranks, index, |index| model.scores(&Batch::of(rows.data, index)))
+}
+
+/// Scores of `rows` in their order, where every rank scores a share with `score`, some thousand rows at a time.
+pub(super) fn score_shares(
+    ranks: &dyn Exchange,
+    rows: &[u32],
+    score: impl Fn(&[u32]) -> Result<Vec<f32>>,
+) -> Result<Vec<f32>> {
+    let share = ranks.place().share(rows.len());
+    let mut scores = Vec::with_capacity(share.len());
+    for index in batches::chunks(&rows[share]) {
+        scores.extend(score(index)?);
     }
-    Ok(scores)
+    Ok(ranks.gather_floats(scores))
 }
 
 /// Metrics of scores for the given rows, of the label that is trained on and of the other ones.
@@ -300,12 +342,6 @@ pub fn metrics_of(scores: &[f32], data: &Dataset, rows: &[u32]) -> Metrics {
     };
     let other_labels = data.other_labels.iter().map(|(name, labels)| (name.clone(), of(labels))).collect();
     Metrics { other_labels, ..of(&data.labels) }
-}
-
-/// Labels and sample weights of a batch, `[rows]` each.
-pub(super) fn labels_and_weights(batch: &Batch) -> Result<(Tensor, Tensor)> {
-    let tensor = |values: &[f32]| Tensor::new(values, &Device::Cpu).learn("read labels");
-    Ok((tensor(&batch.labels)?, tensor(&batch.weights)?))
 }
 
 #[cfg(test)]

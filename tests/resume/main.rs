@@ -16,6 +16,7 @@ use autofas_bench::{
     },
     base::{progress::Silent, stop::Stop},
     data::synth::{self, SynthSettings},
+    learn::exchange::Alone,
 };
 use kills::{Kills, Place};
 use scripted::ScriptedMeter;
@@ -122,7 +123,7 @@ fn the_child_of_the_kill_test() {
     // By turns after every step, so that a training goes on where it was killed, and some steps before that.
     let experiment = experiment(&folder, if number % 2 == 0 { "0.0" } else { "0.02" });
     let run = folder.join("killed");
-    iterate(&experiment, &run, Existing::Resume, &meter, kills, &Stop::never()).unwrap();
+    iterate(&experiment, &run, Existing::Resume, &meter, &Alone, kills, &Stop::never()).unwrap();
 }
 
 #[test]
@@ -134,7 +135,7 @@ fn a_run_that_is_killed_at_many_moments_ends_with_the_same_bytes() {
     let undisturbed = folder.join("undisturbed");
     let meter = ScriptedMeter { at: &|_| {} };
     let left_alone = experiment(folder, "3600.0");
-    iterate(&left_alone, &undisturbed, Existing::Refuse, &meter, &Silent, &Stop::never()).unwrap();
+    iterate(&left_alone, &undisturbed, Existing::Refuse, &meter, &Alone, &Silent, &Stop::never()).unwrap();
 
     let (mut killed, mut words) = (0, String::new());
     for number in 0.. {

@@ -2,14 +2,14 @@
 
 use super::{
     output::{self, Format},
-    signals,
+    ranks, signals,
 };
 use crate::{
     app::{
         config::{Experiment, Override},
         iterate::{ChildMeter, Existing, iterate},
     },
-    base::{Error, Result, progress::Progress},
+    base::{Error, Result, progress::Progress, stop::Stop},
     measure::child::Launcher,
 };
 use clap::Args;
@@ -59,8 +59,16 @@ impl IterateArgs {
         let existing = if self.resume { Existing::Resume } else { Existing::Refuse };
         let stop = signals::stop_on_signals()?;
         let meter = ChildMeter::new(Launcher::this_program(&stop)?, &experiment.settings);
-        let summary = iterate(&experiment, out, existing, &meter, progress, &stop)?;
-        output::print(format, &summary, |summary| summary.to_text(out))
+        ranks::together(progress, |ranks, progress| {
+            // Rank 0 saves and ends all: if each stopped when its signal came, they would stop at different steps.
+            let stop = if ranks.leads() { stop.clone() } else { Stop::never() };
+            let summary = iterate(&experiment, out, existing, &meter, ranks, progress, &stop)?;
+            if ranks.leads() {
+                output::print(format, &summary, |summary| summary.to_text(out))
+            } else {
+                Ok(())
+            }
+        })
     }
 
     fn overrides(&self) -> Result<Vec<Override>> {

@@ -10,6 +10,7 @@ mod files;
 mod iterate;
 mod output;
 mod progress;
+mod ranks;
 mod recipe;
 mod replay;
 mod signals;
@@ -82,14 +83,19 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
+/// The exit code of a failed verb.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(exit_status(error))
+}
+
 /// 2 for wrong usage, 3 for a stated limit that is not met, 128 + the signal's number for a request to stop, 1 for the
 /// rest.
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    ExitCode::from(match error.downcast_ref::<Error>() {
+fn exit_status(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<Error>() {
         // A measuring process is this program too, so its codes mean the same.
         Some(Error::Usage { .. } | Error::Child { code: Some(2), .. }) => 2,
         Some(Error::Limit { .. } | Error::Child { code: Some(3), .. }) => 3,
         Some(Error::Interrupted { signal, .. }) => 128 + *signal as u8,
         _ => 1,
-    })
+    }
 }

@@ -6,7 +6,10 @@
 
 use crate::{
     base::{Error, Result, error::Place, fsio, stop::Stop},
-    learn::checkpoint::{CheckpointSettings, Keeper},
+    learn::{
+        checkpoint::{CheckpointSettings, Keeper},
+        exchange::{Exchange, by_leader},
+    },
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
@@ -45,6 +48,8 @@ pub struct Journal {
     config: String,
     checkpoints: CheckpointSettings,
     stop: Stop,
+    /// Whether another rank does all the writing.
+    follows: bool,
     /// Locked as long as somebody works here; the system unlocks what a killed process held.
     lock: Arc<OnceLock<File>>,
 }
@@ -83,6 +88,7 @@ impl Journal {
             config: config.to_owned(),
             checkpoints,
             stop: stop.clone(),
+            follows: false,
             lock: Arc::default(),
         };
         if path.exists() {
@@ -90,6 +96,18 @@ impl Journal {
             fsio::sweep(folder)?;
         }
         Ok(journal)
+    }
+
+    /// The run directory of another rank, which does all the writing.
+    pub fn followed(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            config: String::new(),
+            checkpoints: CheckpointSettings::default(),
+            stop: Stop::never(),
+            follows: true,
+            lock: Arc::default(),
+        }
     }
 
     /// Makes the folder that of this run, once everything that could be wrong with the experiment was looked at.
@@ -146,30 +164,47 @@ impl Journal {
         version: u32,
         compute: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        let path = self.path(name);
-        if path.exists() {
-            return versioned(&path, version);
+        if let Some(value) = self.recall_document(name, version)? {
+            return Ok(value);
         }
         self.stop.check()?;
         let value = compute()?;
-        fsio::write_json(&path, &value)?;
+        fsio::write_json(&self.path(name), &value)?;
         Ok(value)
     }
 
-    /// [`Journal::remember`] for a training: the keeper saves its state on the way, until its result is stored.
+    /// The stored document, if there is one.
+    pub fn recall_document<T: DeserializeOwned>(&self, name: &str, version: u32) -> Result<Option<T>> {
+        let path = self.path(name);
+        if path.exists() { versioned(&path, version).map(Some) } else { Ok(None) }
+    }
+
+    /// [`Journal::remember`] for a training of all ranks: the keeper saves its state on the way, until its result is
+    /// stored.
     pub fn remember_training<T: Serialize + DeserializeOwned>(
         &self,
+        ranks: &dyn Exchange,
         name: &str,
         train: impl FnOnce(&mut Keeper) -> Result<T>,
     ) -> Result<T> {
         let mut keeper = self.keeper(name);
-        let value = self.remember(name, || train(&mut keeper))?;
+        let value = match by_leader(ranks, || self.recall(name))? {
+            Some(result) => result,
+            None => {
+                self.stop.check()?;
+                let result = train(&mut keeper)?;
+                if ranks.leads() { self.remember(name, || Ok(result))? } else { result }
+            }
+        };
         keeper.clear()?;
         Ok(value)
     }
 
     /// Where the training whose result is called `name` is saved on the way.
     pub fn keeper(&self, name: &str) -> Keeper {
+        if self.follows {
+            return Keeper::none();
+        }
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem).replace('/', "-");
         Keeper::new(self.path(CHECKPOINTS).join(stem), self.checkpoints, self.stop.clone())
     }

@@ -31,6 +31,7 @@ use std::{
 };
 
 /// What a round's measurements came to.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Calibrated {
     /// The table that the next round pays with.
     pub(super) next: LatencyTable,

@@ -44,10 +44,17 @@ use crate::{
         config::{Experiment, Settings, Stage},
         curves::Curves,
     },
-    base::{Error, Result, fsio, progress::Progress, stop::Stop},
+    base::{
+        Error, Result, fsio,
+        progress::{Progress, Silent},
+        stop::Stop,
+    },
     data::{self, Loaded, schema::Schema},
     export::companions::Versioned,
-    learn::train::Rows,
+    learn::{
+        exchange::{Exchange, by_leader},
+        train::Rows,
+    },
     measure::replay::trace_file,
     space::SearchSpace,
 };
@@ -64,6 +71,7 @@ struct Run<'a> {
     loaded: Loaded,
     journal: Journal,
     meter: &'a dyn Meter,
+    ranks: &'a dyn Exchange,
     progress: &'a dyn Progress,
 }
 
@@ -95,35 +103,48 @@ impl RunPaths {
 
 /// Runs the loop into `out` and returns what it found. A finished run with the same data gives its summary at once. A
 /// request to `stop` ends it after the present step with [`Error::Interrupted`].
+///
+/// All of `ranks` train; rank 0 alone measures, writes and can be stopped, while the others wait for what it found.
 pub fn iterate(
     experiment: &Experiment,
     out: &Path,
     existing: Existing,
     meter: &dyn Meter,
+    ranks: &dyn Exchange,
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<Summary> {
     let config = experiment.resolved.to_string();
-    let journal = Journal::open(out, &config, existing, experiment.settings.checkpoints, stop)?;
-    let run = Run::prepare(experiment, journal, meter, progress)?;
-    run.journal.remember_document("summary.json", summary::SCHEMA_VERSION, || {
-        run.begin()?;
-        let guide = run.guide()?;
-        let baseline = run.baseline()?;
-        let mut table = run.first_table()?;
-        let mut searcher = training::Searcher::new(&run, &guide);
-        let mut rounds = Vec::new();
-        for round in 1..=experiment.settings.rounds.count {
-            progress.say(&format!("round {round} pays with table v{}", table.version));
-            let subnet = searcher.search(round, &table)?;
-            let winner = run.retrain(&guide, &subnet, table.version)?;
-            let calibrated = run.calibrate(round, &winner, &baseline, &table)?;
-            rounds.push(run.round_summary(round, &winner, &calibrated));
-            progress.say(&rounds[round - 1].to_string());
-            table = calibrated.next;
-        }
-        let replays = run.replay(&rounds, &baseline)?;
-        Ok(run.summary(&guide, &baseline, rounds, replays))
+    let journal = if ranks.leads() {
+        Journal::open(out, &config, existing, experiment.settings.checkpoints, stop)?
+    } else {
+        Journal::followed(out)
+    };
+    let run = Run::prepare(experiment, journal, meter, ranks, progress)?;
+    const SUMMARY: &str = "summary.json";
+    if let Some(known) = by_leader(ranks, || run.journal.recall_document(SUMMARY, summary::SCHEMA_VERSION))? {
+        return Ok(known);
+    }
+    by_leader(ranks, || run.begin())?;
+    let guide = run.guide()?;
+    let baseline = run.baseline()?;
+    let mut table = by_leader(ranks, || run.first_table())?;
+    let mut searcher = training::Searcher::new(&run, &guide);
+    let mut rounds = Vec::new();
+    for round in 1..=experiment.settings.rounds.count {
+        progress.say(&format!("round {round} pays with table v{}", table.version));
+        let subnet = searcher.search(round, &table)?;
+        let winner = run.retrain(&guide, &subnet, table.version)?;
+        let calibrated = by_leader(ranks, || run.calibrate(round, &winner, &baseline, &table))?;
+        rounds.push(run.round_summary(round, &winner, &calibrated));
+        progress.say(&rounds[round - 1].to_string());
+        table = calibrated.next;
+    }
+    by_leader(ranks, || {
+        run.journal.remember_document(SUMMARY, summary::SCHEMA_VERSION, || {
+            let replays = run.replay(&rounds, &baseline)?;
+            Ok(run.summary(&guide, &baseline, rounds, replays))
+        })
     })
 }
 
@@ -134,6 +155,7 @@ impl<'a> Run<'a> {
         experiment: &'a Experiment,
         journal: Journal,
         meter: &'a dyn Meter,
+        ranks: &'a dyn Exchange,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
         let settings = &experiment.settings;
@@ -142,14 +164,17 @@ impl<'a> Run<'a> {
         let space = SearchSpace::new(schema.features.clone(), settings.space.mixops.clone())?;
         progress.stage("read and encode the data", 0);
         let loaded = data::load(&schema, &path, &settings.split, settings.seeds.of(Stage::Split))?;
-        let run = Self { settings, experiment, schema, space, loaded, journal, meter, progress };
-        match run.journal.recall::<DataIdentity>("data.json")? {
-            Some(begun) if begun != run.identity() => Err(Error::usage(
+        let run = Self { settings, experiment, schema, space, loaded, journal, meter, ranks, progress };
+        let own = run.identity();
+        // A rank may have read another file than rank 0, too.
+        let begun = by_leader(ranks, || Ok(run.journal.recall("data.json")?.unwrap_or_else(|| own.clone())))?;
+        if begun != own {
+            return Err(Error::usage(
                 format!("the run was begun with other data than {}", path.display()),
                 "resume it with the same data and schema, or start a new run with another --out",
-            )),
-            _ => Ok(run),
+            ));
         }
+        Ok(run)
     }
 
     fn identity(&self) -> DataIdentity {
@@ -207,12 +232,20 @@ impl<'a> Run<'a> {
     }
 
     fn rows(&self) -> Rows<'_> {
-        Rows { data: &self.loaded.dataset, split: &self.loaded.split }
+        Rows { data: &self.loaded.dataset, split: &self.loaded.split, ranks: self.ranks }
     }
 
     /// The progress of a training whose curves are kept under `name`.
-    fn curves(&self, name: &str) -> Curves<'_> {
-        Curves::new(self.progress, &self.journal.path("tensorboard").join(name))
+    fn curves(&self, name: &str) -> Box<dyn Progress + '_> {
+        if !self.ranks.leads() {
+            return Box::new(Silent);
+        }
+        Box::new(Curves::new(self.progress, &self.journal.path("tensorboard").join(name)))
+    }
+
+    /// What rank 0 does alone while the others go on.
+    fn lead(&self, act: impl FnOnce() -> Result<()>) -> Result<()> {
+        if self.ranks.leads() { act() } else { Ok(()) }
     }
 
     fn seed(&self, stage: Stage) -> u64 {

@@ -12,9 +12,11 @@ use crate::{
     measure::prove::ParityReport,
     space::Subnet,
 };
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// A network that was exported and proved.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Finished {
     /// The choice it stands for.
     pub(super) subnet: Subnet,

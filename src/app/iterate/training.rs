@@ -8,6 +8,7 @@ use crate::{
     learn::{
         derive::derive,
         embedding::input_features,
+        exchange::{by_leader, share_params},
         metrics::Metrics,
         network::Network,
         params::Snapshot,
@@ -16,7 +17,7 @@ use crate::{
         settings::TrainSettings,
         student::{Lesson, Student},
         teacher::Teacher,
-        train::{FitReport, Rows, Trainable, fit, metrics_of, score_rows},
+        train::{FitReport, Rows, Trainable, fit, metrics_of, score_together},
     },
     price::table::LatencyTable,
     space::{Operator, Subnet},
@@ -67,18 +68,20 @@ impl Run<'_> {
             let features = input_features(&self.space.features, &every, data)?;
             let mut teacher = Teacher::new(features, data.partition_count, settings, seed)?;
             let weights = self.journal.path(&format!("teacher/{member}.safetensors"));
-            let report = self.journal.remember_training(&format!("teacher/{member}.json"), |keeper| {
-                self.progress.stage(&format!("teacher {} of {}", member + 1, settings.ensemble), 0);
-                let rows = Rows { data, split: &split };
-                let curves = self.curves(&format!("teacher/{member}"));
-                let report = fit(&mut teacher, rows, &settings.train, seed, &curves, keeper)?;
-                teacher.params().save(&weights)?;
-                Ok(report)
-            })?;
-            teacher.params().load(&weights)?;
+            let report =
+                self.journal.remember_training(self.ranks, &format!("teacher/{member}.json"), |keeper| {
+                    self.progress.stage(&format!("teacher {} of {}", member + 1, settings.ensemble), 0);
+                    let rows = Rows { data, split: &split, ranks: self.ranks };
+                    let curves = self.curves(&format!("teacher/{member}"));
+                    let report = fit(&mut teacher, rows, &settings.train, seed, &*curves, keeper)?;
+                    self.lead(|| teacher.params().save(&weights))?;
+                    Ok(report)
+                })?;
+            self.lead(|| teacher.params().load(&weights))?;
+            share_params(self.ranks, teacher.params())?;
             self.say_fit("teacher", &report);
             let share = 1.0 / settings.ensemble as f32;
-            let scores = score_rows(&teacher, data, &rows)?;
+            let scores = score_together(&teacher, self.rows(), &rows)?;
             soft.iter_mut().zip(scores).for_each(|(sum, score)| *sum += share * score);
             guiding.get_or_insert(teacher);
         }
@@ -137,16 +140,18 @@ impl Run<'_> {
         table_version: Option<u32>,
     ) -> Result<Trained> {
         let weights = self.journal.path(&format!("networks/{name}/network.safetensors"));
-        let fit = self.journal.remember_training(&format!("networks/{name}/fit.json"), |keeper| {
-            self.progress.stage(&format!("train {name}"), 0);
-            let mut student = self.student(subnet, settings, lesson, seed)?;
-            let curves = self.curves(&format!("networks/{name}"));
-            let report = fit(&mut student, self.rows(), settings, seed, &curves, keeper)?;
-            student.to_network()?.save(&weights)?;
-            Ok(report)
-        })?;
+        let fit =
+            self.journal.remember_training(self.ranks, &format!("networks/{name}/fit.json"), |keeper| {
+                self.progress.stage(&format!("train {name}"), 0);
+                let mut student = self.student(subnet, settings, lesson, seed)?;
+                let curves = self.curves(&format!("networks/{name}"));
+                let report = fit(&mut student, self.rows(), settings, seed, &*curves, keeper)?;
+                self.lead(|| student.to_network()?.save(&weights))?;
+                Ok(report)
+            })?;
         self.say_fit(name, &fit);
-        let finished = self.finish(name, subnet, Network::load(&weights)?, &fit, table_version)?;
+        let finish = || self.finish(name, subnet, Network::load(&weights)?, &fit, table_version);
+        let finished = by_leader(self.ranks, finish)?;
         Ok(Trained { finished, fit })
     }
 
@@ -192,13 +197,17 @@ impl<'a> Searcher<'a> {
     pub(super) fn search(&mut self, round: usize, table: &LatencyTable) -> Result<Subnet> {
         let run = self.run;
         let target = &run.settings.target;
-        let layers = table.prices(&run.meter.context(target.engine)?, target.candidates)?;
+        let context = by_leader(run.ranks, || run.meter.context(target.engine))?;
+        let layers = table.prices(&context, target.candidates)?;
         let prices = Prices { schema: &run.schema, layers: &layers };
-        let outcome = run.journal.remember_training(&format!("rounds/{round}/search.json"), |keeper| {
-            self.warmed_up()?.run(&prices, &run.curves(&format!("search/round{round}")), keeper)
+        let name = format!("rounds/{round}/search.json");
+        let outcome = run.journal.remember_training(run.ranks, &name, |keeper| {
+            self.warmed_up()?.run(&prices, &*run.curves(&format!("search/round{round}")), keeper)
         })?;
-        run.journal.remember(&format!("rounds/{round}/subnet.json"), || {
-            derive(&run.space, &outcome, &run.settings.derive, &prices)
+        by_leader(run.ranks, || {
+            run.journal.remember(&format!("rounds/{round}/subnet.json"), || {
+                derive(&run.space, &outcome, &run.settings.derive, &prices)
+            })
         })
     }
 
@@ -217,11 +226,12 @@ impl<'a> Searcher<'a> {
             let mut search = Search::new(&run.space, scene)?;
             let path = run.journal.path(WARM_UP);
             let mut keeper = run.journal.keeper(WARM_UP);
-            if path.exists() {
-                search.load(&path)?;
+            if by_leader(run.ranks, || Ok(path.exists()))? {
+                run.lead(|| search.load(&path))?;
+                search.share()?;
             } else {
-                search.warm_up(&run.curves("search/warm-up"), &mut keeper)?;
-                search.save(&path)?;
+                search.warm_up(&*run.curves("search/warm-up"), &mut keeper)?;
+                run.lead(|| search.save(&path))?;
             }
             keeper.clear()?;
             let snapshot = search.snapshot()?;

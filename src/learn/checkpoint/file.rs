@@ -177,8 +177,12 @@ pub struct Stored {
 impl Stored {
     /// Reads a file whole and checks it; what is wrong comes back in words.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
-        let (length, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| e.to_string())?;
+        Self::of(path, &std::fs::read(path).map_err(|e| e.to_string())?)
+    }
+
+    /// Reads the content of the file at `path`.
+    pub(super) fn of(path: &Path, bytes: &[u8]) -> Result<Self, String> {
+        let (length, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
         let json = metadata.metadata().as_ref().and_then(|m| m.get(DESCRIPTION));
         let description: Description =
             serde_json::from_str(json.ok_or("it has no description")?).map_err(|e| e.to_string())?;
@@ -190,8 +194,12 @@ impl Stored {
             return Err("its content is damaged".to_owned());
         }
         let tensors =
-            candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| e.to_string())?;
+            candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| e.to_string())?;
         Ok(Self { path: path.to_owned(), description, tensors })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn training(&self) -> &str {

@@ -9,6 +9,7 @@ mod file;
 
 pub use file::{Contents, Part, State, Stored, Values};
 
+use super::exchange::Exchange;
 use crate::base::{
     Error, Result,
     check::{self, Checked},
@@ -119,6 +120,31 @@ impl Keeper {
             }
         }
         broken.map_or(Ok(None), Err)
+    }
+
+    /// [`Keeper::begin`] for all ranks: rank 0's keeper reads, and the others get what it read.
+    pub fn begin_together(
+        &mut self,
+        ranks: &dyn Exchange,
+        training: &impl Serialize,
+        progress: &dyn Progress,
+    ) -> Result<Option<Stored>> {
+        if ranks.place().size == 1 {
+            return self.begin(training, progress);
+        }
+        if ranks.leads() {
+            let stored = self.begin(training, progress)?;
+            let bytes = stored.as_ref().map(|stored| fsio::read(stored.path())).transpose()?;
+            ranks.broadcast(Some(bytes.unwrap_or_default()));
+            return Ok(stored);
+        }
+        let bytes = ranks.broadcast(None);
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let path = Path::new("rank 0's checkpoint");
+        let wrong = |problem: String| Error::input(path, Place::whole(), problem, "start all ranks again");
+        Stored::of(path, &bytes).map(Some).map_err(wrong)
     }
 
     /// Saves `contents` when it is time to, or when somebody has asked to stop; then fails in the latter case.

@@ -49,7 +49,7 @@ type Training<'a> = &'a dyn Fn(u64, &dyn Progress, &mut Keeper) -> Result<End>;
 
 fn with_teacher(test: impl FnOnce(Training)) {
     let (schema, loaded) = mixed();
-    let rows = Rows { data: &loaded.dataset, split: &loaded.split };
+    let rows = Rows::alone(&loaded.dataset, &loaded.split);
     let every: Vec<usize> = (0..schema.features.len()).collect();
     let settings = TeacherSettings {
         shared: vec![6],
@@ -68,7 +68,7 @@ fn with_teacher(test: impl FnOnce(Training)) {
 
 fn with_student(test: impl FnOnce(Training)) {
     let (schema, loaded) = mixed();
-    let rows = Rows { data: &loaded.dataset, split: &loaded.split };
+    let rows = Rows::alone(&loaded.dataset, &loaded.split);
     let soft: Vec<f32> = every_row(rows.data).iter().map(|&row| (row % 7) as f32 / 7.0).collect();
     test(&|seed, progress, keeper| {
         let features = input_features(&schema.features, &[0, 2, 3, 5, 7], rows.data)?;
@@ -115,7 +115,7 @@ impl World {
     }
 
     fn search(&self, seed: u64) -> Search<'_> {
-        let rows = Rows { data: &self.loaded.dataset, split: &self.loaded.split };
+        let rows = Rows::alone(&self.loaded.dataset, &self.loaded.split);
         let (teacher, soft, settings) = (&self.teacher, &self.soft[..], &self.settings);
         let scene = Scene { rows, held_out: Some(&self.held_out), teacher, soft, settings, seed };
         Search::new(&self.space, scene).unwrap()

@@ -22,6 +22,8 @@ pub enum Follow {
         keep: f32,
         /// Base of the draws: every block of rows has a stream of its own.
         seed: u64,
+        /// Where the rows begin in the batch that they are a shard of, so that it drops the same with any shards.
+        first_row: usize,
     },
 }
 
@@ -39,38 +41,58 @@ fn plain(x: &Tensor, weight: &Tensor, bias: &Tensor, follow: Follow) -> Result<T
     match follow {
         Follow::Nothing => Ok(y),
         Follow::Relu => y.relu(),
-        Follow::ReluDropout { keep, seed } => {
-            let factors = kept(&y, keep, seed)?;
+        Follow::ReluDropout { keep, seed, first_row } => {
+            let factors = kept(&y, keep, seed, first_row)?;
             y.relu()?.mul(&factors)
         }
     }
 }
 
-/// What dropout multiplies every value of x `[rows, columns]` by: 0 or 1 / `keep`.
-pub fn kept(x: &Tensor, keep: f32, seed: u64) -> Result<Tensor> {
+/// What dropout multiplies every value of x `[rows, columns]` by: 0 or 1 / `keep`. The rows stand from `first_row` on in
+/// the batch that they are a shard of.
+pub fn kept(x: &Tensor, keep: f32, seed: u64, first_row: usize) -> Result<Tensor> {
     let (rows, columns) = x.dims2()?;
     let mut factors = vec![1.0; rows * columns];
     factors
         .par_chunks_mut((BLOCK_ROWS * columns).max(1))
         .enumerate()
-        .for_each(|(block, factors)| drop_some(factors, keep, seed, block as u64));
+        .for_each(|(block, factors)| drop_rows(factors, columns, keep, seed, first_row + block * BLOCK_ROWS));
     Tensor::from_vec(factors, (rows, columns), x.device())
 }
 
-/// Sets each value of a block to 0 with probability 1 − `keep` and divides the others by `keep`.
-fn drop_some(values: &mut [f32], keep: f32, seed: u64, block: u64) {
+/// [`drop_some`] for rows that need not begin where a block does.
+fn drop_rows(values: &mut [f32], columns: usize, keep: f32, seed: u64, first_row: usize) {
+    let (mut row, mut rest) = (first_row, values);
+    while !rest.is_empty() {
+        let (block, passed) = (row / BLOCK_ROWS, row % BLOCK_ROWS);
+        let count = ((BLOCK_ROWS - passed) * columns).min(rest.len());
+        let (own, later) = rest.split_at_mut(count);
+        drop_some(own, keep, seed, block as u64, passed * columns);
+        (row, rest) = (row + BLOCK_ROWS - passed, later);
+    }
+}
+
+/// Sets each value of a block from the value `passed` on to 0 with probability 1 − `keep` and divides the others by `keep`.
+fn drop_some(values: &mut [f32], keep: f32, seed: u64, block: u64, passed: usize) {
     let mut rng = Generator::seed_from_u64(seed);
     rng.set_stream(block);
+    // Two values share a word of the stream.
+    rng.set_word_pos(passed as u128 / 2);
+    let mut half = passed % 2;
     let factor = 1.0 / keep;
     // Sixteen bits decide one value.
     let threshold = (f64::from(keep) * 65536.0) as u32;
     let mut bytes = [0u8; 2048];
-    for part in values.chunks_mut(bytes.len() / 2) {
+    let mut rest = values;
+    while !rest.is_empty() {
         rng.fill_bytes(&mut bytes);
-        let draws = bytes.chunks_exact(2).map(|pair| u32::from(u16::from_le_bytes([pair[0], pair[1]])));
+        let (part, later) = rest.split_at_mut(rest.len().min(bytes.len() / 2 - half));
+        let draws =
+            bytes[2 * half..].chunks_exact(2).map(|pair| u32::from(u16::from_le_bytes([pair[0], pair[1]])));
         for (value, draw) in part.iter_mut().zip(draws) {
             *value = if draw < threshold { *value * factor } else { 0.0 };
         }
+        (rest, half) = (later, 0);
     }
 }
 
@@ -103,10 +125,8 @@ impl CustomOp3 for Dense {
                 #[inline(always)]
                 || add_bias(y, bias, self.0 != Follow::Nothing),
             );
-            if let Follow::ReluDropout { keep, seed } = self.0 {
-                for (block, y) in (i * task / BLOCK_ROWS..).zip(y.chunks_mut(BLOCK_ROWS * outputs)) {
-                    drop_some(y, keep, seed, block as u64);
-                }
+            if let Follow::ReluDropout { keep, seed, first_row } = self.0 {
+                drop_rows(y, outputs, keep, seed, first_row + i * task);
             }
         });
         Ok((CpuStorage::F32(y), (rows, outputs).into()))
@@ -223,12 +243,12 @@ mod tests {
         #[test]
         fn values_and_gradients_are_those_of_plain_candle(
             rows in prop::sample::select(vec![1usize, 5, 256, 300, 530]), inputs in 1usize..40, outputs in 1usize..20,
-            kind in 0..3, constant_input: bool,
+            kind in 0..3, constant_input: bool, first_row in 0usize..600,
         ) {
             let follow = match kind {
                 0 => Follow::Nothing,
                 1 => Follow::Relu,
-                _ => Follow::ReluDropout { keep: 0.7, seed: 5 },
+                _ => Follow::ReluDropout { keep: 0.7, seed: 5, first_row },
             };
             let (x, w, b) = (leaf("x", (rows, inputs)), leaf("w", (inputs, outputs)), leaf("b", outputs));
             let input = if constant_input { x.as_tensor().detach() } else { x.as_tensor().clone() };
@@ -245,7 +265,7 @@ mod tests {
     fn dropout_keeps_the_mean_and_the_stated_share_and_every_block_differs() {
         let draw = |block| {
             let mut values = vec![1.0; 20_000];
-            drop_some(&mut values, 0.75, 3, block);
+            drop_some(&mut values, 0.75, 3, block, 0);
             values
         };
         let values = draw(0);
@@ -255,5 +275,19 @@ mod tests {
         assert!(values.iter().all(|&v| v == 0.0 || (v - 4.0 / 3.0).abs() < 1e-6));
         assert_eq!(values, draw(0));
         assert_ne!(values, draw(1));
+    }
+
+    #[test]
+    fn shards_drop_what_the_batch_drops() {
+        let (rows, columns) = (600, 7);
+        let draw = |rows: usize, first_row| {
+            let mut values = vec![1.0; rows * columns];
+            drop_rows(&mut values, columns, 0.5, 3, first_row);
+            values
+        };
+        let whole = draw(rows, 0);
+        for cut in [1, 255, 256, 257, 300, 513] {
+            assert_eq!([draw(cut, 0), draw(rows - cut, cut)].concat(), whole, "cut at row {cut}");
+        }
     }
 }

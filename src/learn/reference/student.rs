@@ -6,6 +6,7 @@ use super::{
     whole,
 };
 use crate::learn::{
+    exchange::Alone,
     student::{Lesson, Student},
     train::{Optimizer, Trainable},
 };
@@ -46,6 +47,6 @@ fn a_step_of_the_student_equals_pytorchs() {
     let wanted = |name: &str| parameter(&reference, "gradients", name);
     let loss = assert_model_gradients(&mut student, &batch, wanted);
     assert_scalar("loss", &loss, reference.number("/loss"));
-    optimizer.step(&mut student, &batch).unwrap();
+    optimizer.step(&mut student, &batch, &Alone).unwrap();
     assert_all(student.params(), |name| parameter(&reference, "after_step", name));
 }

@@ -103,7 +103,7 @@ impl Stage {
     }
 
     fn search(&self) -> Search<'_> {
-        let rows = Rows { data: &self.data, split: &self.split };
+        let rows = Rows::alone(&self.data, &self.split);
         let (teacher, soft, settings) = (&self.teacher, &self.soft[..], &self.settings);
         let search =
             Search::new(&self.space, Scene { rows, held_out: None, teacher, soft, settings, seed: 1 })

@@ -5,6 +5,7 @@ use crate::{
     data::{dataset::Dataset, schema::Side},
     learn::{
         embedding::InputFeature,
+        exchange::Alone,
         settings::{TeacherSettings, TrainSettings},
         teacher::Teacher,
         train::{Optimizer, Trainable},
@@ -74,7 +75,7 @@ fn two_steps_of_the_teacher_equal_pytorchs() {
     let wanted = |name: &str| parameter(&reference, "gradients", name);
     assert_model_gradients(&mut teacher, &batch, wanted);
     for (step, loss_at) in [(1, "/loss"), (2, "/loss_of_step_2")] {
-        let loss = optimizer.step(&mut teacher, &batch).unwrap();
+        let loss = optimizer.step(&mut teacher, &batch, &Alone).unwrap();
         assert_near("loss", &[loss as f32], &[reference.number(loss_at)]);
         assert_all(teacher.params(), |name| parameter(&reference, &format!("after_step_{step}"), name));
     }

@@ -13,6 +13,7 @@ pub(in crate::learn) use step::{Batches, Phase};
 use super::{
     Learn,
     checkpoint::{Contents, Keeper, Moment, Stored},
+    exchange::{same_everywhere, share_params},
     mask::Mask,
     metrics::Metrics,
     optimizer::AdamW,
@@ -21,7 +22,7 @@ use super::{
     settings::SearchSettings,
     supernet::Supernet,
     teacher::{FrozenTeacher, Teacher, masked},
-    train::{Rows, Trainable, finite, metrics_of, note_auc, record_metrics},
+    train::{Rows, Trainable, finite, metrics_of, note_auc, record_metrics, score_shares},
     values,
 };
 use crate::{
@@ -201,6 +202,11 @@ impl<'a> Search<'a> {
         self.params.load(path)
     }
 
+    /// Gives all ranks the state of rank 0.
+    pub fn share(&self) -> Result<()> {
+        share_params(self.scene.rows.ranks, &self.params)
+    }
+
     /// Copies the present state, for searching again from here with other prices.
     pub fn snapshot(&self) -> Result<Snapshot> {
         self.params.snapshot()
@@ -243,6 +249,7 @@ impl<'a> Search<'a> {
                 progress.advance(at.done, &format!("loss1 {loss1:.4} loss2 {loss2:.4}{auc}"));
                 keeper.keep(Moment::Step, || self.contents(&at, &mut optimizer))?;
             }
+            same_everywhere(self.scene.rows.ranks, &self.params)?;
             let report = self.epoch_report(&at, prices)?;
             progress.say(&format!(
                 "  epoch {}: loss1 {:.4}, loss2 {:.4}, supernet AUC {:.4}, Σθ {:.1}, features {:.3} ms, network {:.3} ms",
@@ -276,7 +283,8 @@ impl<'a> Search<'a> {
     ) -> Result<Position> {
         let Scene { rows, held_out, settings, seed, .. } = self.scene;
         let sizes = (rows.data.rows(), rows.split.train.len(), held_out.map(<[u32]>::len));
-        match keeper.begin(&(phase, settings, seed, sizes, self.params.shapes()), progress)? {
+        let search = (phase, settings, seed, sizes, self.params.shapes());
+        match keeper.begin_together(rows.ranks, &search, progress)? {
             Some(stored) => self.resume(&stored, optimizer),
             None => Ok(Position::start()),
         }
@@ -319,7 +327,8 @@ impl<'a> Search<'a> {
             (1..).flat_map(move |round| order(held_out, &purpose, round))
         });
         let judges = held_out.into_iter().flatten().map(Some).chain(std::iter::repeat(None));
-        let batch = move |index: Vec<u32>| Batch::of(rows.data, &index);
+        let place = rows.ranks.place();
+        let batch = move |index: Vec<u32>| Batch::shard(rows.data, &index, place);
         order(&rows.split.train, purpose, epoch)
             .zip(judges)
             .skip(passed)
@@ -364,13 +373,13 @@ impl<'a> Search<'a> {
         let open: Vec<f32> = theta.iter().map(|&t| f32::from(u8::from(t > 0.5))).collect();
         let gates = Tensor::new(open, &Device::Cpu).and_then(|t| t.unsqueeze(0)).learn("open gates")?;
         let rows = self.scene.rows;
-        let mut scores = Vec::with_capacity(rows.split.valid.len());
-        for index in batches::chunks(&rows.split.valid) {
+        let score = |index: &[u32]| {
             let embedded = self.scene.teacher.embed(&Batch::of(rows.data, index))?;
             let logits =
                 self.supernet.forward(&masked(self.scene.teacher, &embedded, &gates)?.detach(), &p)?;
-            scores.extend(values(&sigmoid(&logits).learn("score a batch")?)?);
-        }
+            values(&sigmoid(&logits).learn("score a batch")?)
+        };
+        let scores = score_shares(rows.ranks, &rows.split.valid, score)?;
         Ok(SearchEpoch {
             epoch: at.epoch,
             loss1: at.sum1 / self.steps() as f64,

@@ -5,7 +5,9 @@ use crate::{
     base::Result,
     data::{dataset::Batch, schema::Schema},
     learn::{
-        Learn, losses,
+        Learn,
+        exchange::sum_gradients,
+        losses,
         mask::THETA,
         optimizer::{AdamW, Rates, Scaling},
         paths,
@@ -14,7 +16,6 @@ use crate::{
         settings::GradientBlock,
         supernet::ALPHA,
         teacher::masked,
-        train::labels_and_weights,
         values,
     },
 };
@@ -93,12 +94,15 @@ impl Search<'_> {
             Some(loss1) => (loss1 + &terms.loss2).learn("add Loss1 and Loss2")?,
             None => terms.loss2.clone(),
         };
-        optimizer.step(&loss.backward().learn("differentiate the loss")?, 1.0)?;
-        let loss1 = terms.loss1.as_ref().map_or(Ok(0.0), scalar)?;
-        Ok((loss1, scalar(&terms.loss2)?))
+        let mut gradients = loss.backward().learn("differentiate the loss")?;
+        let mut losses = [terms.loss1.as_ref().map_or(Ok(0.0), scalar)?, scalar(&terms.loss2)?];
+        sum_gradients(self.scene.rows.ranks, &mut gradients, optimizer.vars(), &mut losses)?;
+        optimizer.step(&gradients, 1.0)?;
+        let [loss1, loss2] = losses;
+        Ok((loss1, loss2))
     }
 
-    /// Loss1 and Loss2 under the given draws.
+    /// Loss1 and Loss2 under the given draws, or what this rank adds to them.
     pub(in crate::learn) fn terms(&self, batches: &Batches, drawn: &Drawn, phase: &Phase) -> Result<Terms> {
         let settings = self.scene.settings;
         let batch = &batches.train;
@@ -107,18 +111,21 @@ impl Search<'_> {
         let mut loss2 = self.taught(batch, &gated, paths)?;
         let Phase::Search { prices, ramp, .. } = phase else { return Ok(Terms { loss1: None, loss2 }) };
 
-        let theta = self.mask.theta()?;
-        let theta_values: Vec<f64> = values(&theta)?.into_iter().map(f64::from).collect();
-        let expected = prices.expected(self.supernet.space(), &theta_values, &probability_values(p)?)?;
-        let latency2 = prices.loss2_term(&expected, p)?;
-        loss2 = (loss2 + weigh(&latency2, settings.lambda2 * ramp)?).learn("add losses")?;
-        let ranking1 = match &batches.held_out {
+        let mut loss1 = match &batches.held_out {
             Some(judge) => self.judged(judge, &self.gated(judge, gates)?, gates, prices.schema)?,
             None => self.judged(batch, &gated, gates, prices.schema)?,
         };
-        let latency1 =
-            prices.loss1_term(self.supernet.space(), &expected, &theta, settings.price_first_layer)?;
-        let loss1 = (ranking1 + weigh(&latency1, settings.lambda * ramp)?).learn("add losses")?;
+        // Every rank adds what its rows say; what the whole batch pays is added once.
+        if self.scene.rows.ranks.leads() {
+            let theta = self.mask.theta()?;
+            let theta_values: Vec<f64> = values(&theta)?.into_iter().map(f64::from).collect();
+            let space = self.supernet.space();
+            let expected = prices.expected(space, &theta_values, &probability_values(p)?)?;
+            let latency1 = prices.loss1_term(space, &expected, &theta, settings.price_first_layer)?;
+            let latency2 = prices.loss2_term(&expected, p)?;
+            loss1 = (loss1 + weigh(&latency1, settings.lambda * ramp)?).learn("add losses")?;
+            loss2 = (loss2 + weigh(&latency2, settings.lambda2 * ramp)?).learn("add losses")?;
+        }
         Ok(Terms { loss1: Some(loss1), loss2 })
     }
 
@@ -129,7 +136,6 @@ impl Search<'_> {
 
     /// Loss1's first term: the frozen teacher on masked embeddings.
     fn judged(&self, batch: &Batch, gated: &Tensor, gates: &Tensor, schema: &Schema) -> Result<Tensor> {
-        let (labels, weights) = labels_and_weights(batch)?;
         let logits = match schema.partition_feature() {
             Some(feature) => {
                 let gate = gates.narrow(1, feature, 1).learn("read the partition's gate")?;
@@ -137,7 +143,7 @@ impl Search<'_> {
             }
             None => self.frozen.forward(gated, &batch.partitions)?,
         };
-        losses::cross_entropy(&logits, &labels, &weights)
+        losses::ranking(&logits, batch)
     }
 
     /// Loss2 without latency: the supernet on masked embeddings, against the labels and r(x).

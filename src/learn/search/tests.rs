@@ -48,7 +48,7 @@ impl World {
 
     fn scene(&self) -> Scene<'_> {
         Scene {
-            rows: Rows { data: &self.loaded.dataset, split: &self.loaded.split },
+            rows: Rows::alone(&self.loaded.dataset, &self.loaded.split),
             held_out: Some(&self.held_out),
             teacher: &self.teacher,
             soft: &self.soft,
@@ -189,5 +189,5 @@ fn partition_shares_are_exact_for_more_rows_than_a_single_can_add_up() {
     let rows = 3_000_000;
     let data = Dataset { partitions: vec![0; rows as usize], partition_count: 2, ..Dataset::default() };
     let split = Split { train: (0..rows).collect(), valid: vec![] };
-    assert_eq!(partition_shares(Rows { data: &data, split: &split }), [1.0, 0.0]);
+    assert_eq!(partition_shares(Rows::alone(&data, &split)), [1.0, 0.0]);
 }

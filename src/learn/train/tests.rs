@@ -66,7 +66,7 @@ fn settings() -> TrainSettings {
 #[test]
 fn features_that_act_only_together_are_learned() {
     let (data, split) = toy();
-    let rows = Rows { data: &data, split: &split };
+    let rows = Rows::alone(&data, &split);
     let mut student = student(&data, &settings(), 1);
     let report = fit(&mut student, rows, &settings(), 1, &Silent, &mut Keeper::none()).unwrap();
     assert!(report.metrics.auc.unwrap() > 0.95, "{report:?}");
@@ -78,7 +78,7 @@ fn features_that_act_only_together_are_learned() {
 #[test]
 fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
     let (data, split) = toy();
-    let rows = Rows { data: &data, split: &split };
+    let rows = Rows::alone(&data, &split);
     let settings = TrainSettings { max_epochs: 2, ..settings() };
     let folder = tempfile::tempdir().unwrap();
     let bytes = |weights_seed, order_seed| {
@@ -142,7 +142,7 @@ fn touched_embeddings_and_dense_layers_decay_each_at_its_own_rate() {
     let mut model = Resting { params, bank, generator: rng::generator(1, "unused") };
     let mut optimizer = Optimizer::new(&model, &settings).unwrap();
     // Rows 2 and 6 have the ids (2, 0) and (2, 1).
-    optimizer.step(&mut model, &Batch::of(&data, &[2, 6])).unwrap();
+    optimizer.step(&mut model, &Batch::of(&data, &[2, 6]), &Alone).unwrap();
     let after: Vec<Vec<f32>> = model.params.iter().map(|(_, var)| values(var).unwrap()).collect();
     // w·(1 − rate·decay): the moments are 0.
     let wanted = [vec![1.0, 1.0, 0.8, 1.0, 0.8, 0.8, 1.0, 1.0], vec![0.95]];
@@ -230,7 +230,7 @@ fn fit_scripted(model: &mut Scripted, positive: &[usize], settings: TrainSetting
     let data = Dataset { labels, weights, partitions, partition_count: 1, ..Dataset::default() };
     let split = Split { train: (0..10).collect(), valid: (10..21).collect() };
     let settings = TrainSettings { batch_size: 5, ..settings };
-    fit(model, Rows { data: &data, split: &split }, &settings, 1, &Silent, &mut Keeper::none())
+    fit(model, Rows::alone(&data, &split), &settings, 1, &Silent, &mut Keeper::none())
 }
 
 /// With one positive among the rows to validate on.
@@ -262,8 +262,7 @@ fn a_loss_that_is_no_number_is_an_error_with_its_epoch() {
     let (mut data, split) = toy();
     data.weights[split.train[0] as usize] = f32::NAN;
     let mut student = student(&data, &settings(), 1);
-    let failed =
-        fit(&mut student, Rows { data: &data, split: &split }, &settings(), 1, &Silent, &mut Keeper::none());
+    let failed = fit(&mut student, Rows::alone(&data, &split), &settings(), 1, &Silent, &mut Keeper::none());
     let text = failed.unwrap_err().to_string();
     assert!(text.contains("NaN in epoch 1") && text.contains("learning rate"), "{text}");
 }

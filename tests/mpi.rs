@@ -1,0 +1,489 @@
+//! Several ranks train as one process does, and a lost rank ends the job.
+//!
+//! The tests start this program, or the command line, under `mpirun`; what is ignored here is the part of one rank.
+
+use autofas_bench::{
+    base::{
+        Result,
+        progress::{Progress, Silent},
+        rng,
+        stop::Stop,
+    },
+    data::{
+        dataset::{Dataset, Split},
+        load_table,
+        shard::Place,
+        split::{SplitSettings, hold_out},
+        synth::{self, SynthSettings},
+    },
+    learn::{
+        checkpoint::{CheckpointSettings, Keeper},
+        embedding::input_features,
+        exchange::{Alone, Exchange, join},
+        price_term::Prices,
+        search::{Scene, Search},
+        settings::{SearchSettings, TeacherSettings, TrainSettings},
+        student::{Lesson, Student},
+        teacher::Teacher,
+        train::{Rows, Trainable, fit, score_together},
+    },
+    price::{FirstLayerPrice, LayerPrices},
+    space::{InputWidths, Operator, SearchSpace},
+};
+use safetensors::SafeTensors;
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+// The program's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The folder that a rank of [`train_everything`] writes into.
+const FOLDER: &str = "AUTOFAS_BENCH_TEST_FOLDER";
+const BATCH: usize = 96;
+const STEPS: usize = 20;
+/// What a rank and a process by itself may differ by after [`STEPS`].
+const TOLERANCE: f64 = 1e-5;
+
+/// Prices that rise with the widths.
+struct Linear;
+
+impl LayerPrices for Linear {
+    fn first_ms(&self, inputs: InputWidths, to: usize) -> Result<FirstLayerPrice> {
+        let (d_user, d_item) = (1e-5 * to as f64, 1e-4 * to as f64);
+        Ok(FirstLayerPrice { ms: d_user * inputs.user + d_item * inputs.item, d_user, d_item })
+    }
+
+    fn layer_ms(&self, from: usize, to: usize) -> Result<f64> {
+        Ok(1e-4 * (from * to) as f64)
+    }
+
+    fn fixed_ms(&self) -> f64 {
+        0.0
+    }
+}
+
+/// As many rows that the last batch of an epoch of `steps` has fewer rows than there are ranks.
+fn some(rows: &[u32], steps: usize) -> Vec<u32> {
+    rows[..(steps - 1) * BATCH + 3].to_vec()
+}
+
+/// Trains a teacher, a student and a search on `ranks`; rank 0 writes their parameters and reports.
+fn train_everything(ranks: &dyn Exchange, folder: &Path) {
+    let log = synth::generate(&SynthSettings { requests: 300, ..SynthSettings::default() }).unwrap();
+    let schema = &log.schema;
+    let loaded = load_table(schema, &log.table, &SplitSettings::Shuffle { valid_fraction: 0.2 }, 1).unwrap();
+    let mut data: Dataset = loaded.dataset;
+    // Weights and partitions that differ from row to row, so that every shard has its own.
+    let mut draw = rng::generator(1, "weights");
+    data.weights = rng::uniforms(data.rows(), 0.5, &mut draw).iter().map(|w| w + 0.5).collect();
+    data.partitions = (0..data.rows() as u32).map(|row| row % 7 % 3).collect();
+    data.partition_count = 3;
+    let split = Split { train: some(&loaded.split.train, STEPS), valid: loaded.split.valid.clone() };
+    let together = Rows { data: &data, split: &split, ranks };
+    let every: Vec<usize> = (0..schema.features.len()).collect();
+    let features = || input_features(&schema.features, &every, &data).unwrap();
+    let train = TrainSettings {
+        batch_size: BATCH,
+        max_epochs: 1,
+        dropout: 0.2,
+        embedding_dropout: 0.1,
+        ..TrainSettings::default()
+    };
+    let write = |name: &str, report: Value| {
+        if ranks.leads() {
+            fs::write(folder.join(format!("{name}.json")), report.to_string()).unwrap();
+        }
+    };
+    let path = |name: &str| folder.join(format!("{name}.safetensors"));
+
+    let settings = TeacherSettings {
+        shared: vec![48, 24],
+        partition: vec![16],
+        feature_dropout: 0.1,
+        train: train.clone(),
+        ..TeacherSettings::default()
+    };
+    let new_teacher = || Teacher::new(features(), data.partition_count, &settings, 5).unwrap();
+    let mut teacher = new_teacher();
+    let report = fit(&mut teacher, together, &settings.train, 5, &Silent, &mut Keeper::none()).unwrap();
+    write("teacher", serde_json::to_value(report).unwrap());
+    if ranks.leads() {
+        teacher.params().save(&path("teacher")).unwrap();
+    }
+
+    // The same guide for any number of ranks, so that only the step that is looked at differs.
+    let mut guide = new_teacher();
+    fit(&mut guide, Rows::alone(&data, &split), &settings.train, 5, &Silent, &mut Keeper::none()).unwrap();
+    let all: Vec<u32> = (0..data.rows() as u32).collect();
+    let soft = score_together(&guide, together, &all).unwrap();
+
+    let lesson = Lesson::Distilled { teacher: &soft, lambda1: 0.3 };
+    let mut student = Student::new(features(), &[32, 16], &train, lesson, 6).unwrap();
+    let report = fit(&mut student, together, &train, 6, &Silent, &mut Keeper::none()).unwrap();
+    write("student", serde_json::to_value(report).unwrap());
+    if ranks.leads() {
+        student.params().save(&path("student")).unwrap();
+    }
+
+    let operators = [Operator::Mlp(32), Operator::Mlp(16), Operator::Zero];
+    let space = SearchSpace::new(schema.features.clone(), vec![operators.to_vec(); 2]).unwrap();
+    let settings =
+        SearchSettings { epochs: 1, warmup_epochs: 1, batch_size: BATCH, ..SearchSettings::default() };
+    // Half of the steps warm up.
+    let short = Split { train: some(&split.train, STEPS / 2), valid: split.valid.clone() };
+    let (_, held_out) = hold_out(&split, 0.1, 1).unwrap();
+    let scene = Scene {
+        rows: Rows { data: &data, split: &short, ranks },
+        held_out: Some(&held_out),
+        teacher: &guide,
+        soft: &soft,
+        settings: &settings,
+        seed: 7,
+    };
+    let mut search = Search::new(&space, scene).unwrap();
+    search.warm_up(&Silent, &mut Keeper::none()).unwrap();
+    let prices = Prices { schema, layers: &Linear };
+    let outcome = search.run(&prices, &Silent, &mut Keeper::none()).unwrap();
+    write("search", serde_json::to_value(outcome).unwrap());
+    if ranks.leads() {
+        search.save(&path("search")).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "is one rank of another test"]
+fn rank_that_trains() {
+    let folder = std::env::var(FOLDER).unwrap();
+    train_everything(&*join().unwrap(), folder.as_ref());
+}
+
+#[test]
+#[ignore = "is one rank of another test"]
+fn rank_that_may_be_lost() {
+    let ranks = join().unwrap();
+    for step in 0.. {
+        ranks.sum(&mut vec![1.0; 1000]);
+        if step == 10 && ranks.place().rank == 1 {
+            Command::new("kill").args(["-9", &std::process::id().to_string()]).status().unwrap();
+        }
+    }
+}
+
+/// Trains a student and keeps its state after every step.
+fn train_with_checkpoints(ranks: &dyn Exchange, folder: &Path, progress: &dyn Progress) {
+    let log = synth::generate(&SynthSettings { requests: 300, ..SynthSettings::default() }).unwrap();
+    let by_chance = SplitSettings::Shuffle { valid_fraction: 0.2 };
+    let loaded = load_table(&log.schema, &log.table, &by_chance, 1).unwrap();
+    let split = Split { train: some(&loaded.split.train, STEPS), valid: loaded.split.valid.clone() };
+    let every: Vec<usize> = (0..log.schema.features.len()).collect();
+    let features = input_features(&log.schema.features, &every, &loaded.dataset).unwrap();
+    let settings = TrainSettings { batch_size: BATCH, max_epochs: 1, ..TrainSettings::default() };
+    let mut student = Student::new(features, &[32, 16], &settings, Lesson::Labels, 6).unwrap();
+    let mut keeper = match ranks.leads() {
+        true => {
+            let every_step = CheckpointSettings { every_seconds: 0.0, ..CheckpointSettings::default() };
+            Keeper::new(folder.join("checkpoints"), every_step, Stop::never())
+        }
+        false => Keeper::none(),
+    };
+    let rows = Rows { data: &loaded.dataset, split: &split, ranks };
+    fit(&mut student, rows, &settings, 6, progress, &mut keeper).unwrap();
+    if ranks.leads() {
+        student.params().save(&folder.join("student.safetensors")).unwrap();
+    }
+}
+
+/// Loses its process at a step.
+struct Losing {
+    at_step: u64,
+}
+
+impl Progress for Losing {
+    fn stage(&self, _: &str, _: u64) {}
+
+    fn advance(&self, done: u64, _: &str) {
+        if done == self.at_step {
+            Command::new("kill").args(["-9", &std::process::id().to_string()]).status().unwrap();
+        }
+    }
+
+    fn say(&self, _: &str) {}
+}
+
+/// The step at which [`rank_that_keeps_its_state`] loses rank 1.
+const LOSE_AT: &str = "AUTOFAS_BENCH_TEST_LOSE_AT";
+
+#[test]
+#[ignore = "is one rank of another test"]
+fn rank_that_keeps_its_state() {
+    let folder = std::env::var(FOLDER).unwrap();
+    let ranks = join().unwrap();
+    let lost = std::env::var(LOSE_AT).ok().filter(|_| ranks.place().rank == 1);
+    let at_step = lost.map_or(u64::MAX, |step| step.parse().unwrap());
+    train_with_checkpoints(&*ranks, folder.as_ref(), &Losing { at_step });
+}
+
+#[test]
+fn after_a_lost_rank_another_number_of_ranks_goes_on_from_the_last_checkpoint() {
+    let undisturbed = tempfile::tempdir().unwrap();
+    train_with_checkpoints(&Alone, undisturbed.path(), &Silent);
+    let wanted = tensors(&undisturbed.path().join("student.safetensors"));
+    for ranks in [1, 4] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = ranks_of("rank_that_keeps_its_state", 2);
+        command.env(FOLDER, folder.path()).env(LOSE_AT, "9");
+        ends(command);
+        let kept = fs::read_dir(folder.path().join("checkpoints")).unwrap();
+        let kept = kept.map(|entry| entry.unwrap().file_name().into_string().unwrap()).max().unwrap();
+        assert!(("000000000008"..="000000000011").contains(&kept.split('.').next().unwrap()), "{kept}");
+        let mut command = ranks_of("rank_that_keeps_its_state", ranks);
+        command.env(FOLDER, folder.path());
+        succeed(command);
+        let found = tensors(&folder.path().join("student.safetensors"));
+        let (difference, place) = worst(&found, &wanted);
+        assert!(difference <= TOLERANCE, "{ranks} ranks: {place}");
+    }
+}
+
+#[test]
+#[ignore = "is one rank of another test"]
+fn rank_that_may_panic() {
+    let ranks = join().unwrap();
+    assert_eq!(ranks.place().rank, 0, "rank 1 gives up");
+    ranks.sum(&mut vec![1.0; 1000]);
+}
+
+/// `mpirun` for `ranks` processes of one thread each.
+fn mpirun(ranks: usize) -> Command {
+    let mut command = Command::new("mpirun");
+    // Root is refused by default, and a machine may have fewer cores than a test has ranks.
+    command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", &ranks.to_string()]);
+    command.env("RAYON_NUM_THREADS", "1").stdin(Stdio::null());
+    command
+}
+
+/// This program's ignored test `name` on several ranks.
+fn ranks_of(name: &str, ranks: usize) -> Command {
+    let mut command = mpirun(ranks);
+    command.arg(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", name, "--nocapture", "--test-threads", "1"]);
+    command
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn succeed(mut command: Command) -> Output {
+    let output = command.output().expect("mpirun is installed: see scripts/setup-mpi");
+    assert!(output.status.success(), "{}", text(&output));
+    output
+}
+
+/// The numbers of a file of tensors by name.
+fn tensors(path: &Path) -> BTreeMap<String, Vec<f64>> {
+    let bytes = fs::read(path).unwrap();
+    let numbers = |data: &[u8]| {
+        let numbers = data.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap())));
+        numbers.collect()
+    };
+    let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
+    tensors.into_iter().map(|(name, view)| (name, numbers(view.data()))).collect()
+}
+
+/// The largest difference, and where it is.
+fn worst(found: &BTreeMap<String, Vec<f64>>, wanted: &BTreeMap<String, Vec<f64>>) -> (f64, String) {
+    assert!(found.keys().eq(wanted.keys()));
+    let mut worst = (0.0, String::new());
+    for (name, wanted) in wanted {
+        for (i, (found, wanted)) in found[name].iter().zip(wanted).enumerate() {
+            let difference = (found - wanted).abs();
+            if difference > worst.0 || difference.is_nan() {
+                worst = (difference, format!("{name}[{i}]: {found} instead of {wanted}"));
+            }
+        }
+    }
+    worst
+}
+
+/// All numbers that a training left, by file and name.
+fn numbers(folder: &Path) -> BTreeMap<String, Vec<f64>> {
+    let mut found = BTreeMap::new();
+    for name in ["teacher", "student", "search"] {
+        for (tensor, values) in tensors(&folder.join(format!("{name}.safetensors"))) {
+            found.insert(format!("{name} {tensor}"), values);
+        }
+        let report: Value =
+            serde_json::from_slice(&fs::read(folder.join(format!("{name}.json"))).unwrap()).unwrap();
+        let mut values = Vec::new();
+        losses(&report, &mut values);
+        assert!(!values.is_empty());
+        found.insert(format!("{name} losses"), values);
+    }
+    found
+}
+
+fn losses(report: &Value, found: &mut Vec<f64>) {
+    match report {
+        Value::Object(members) => {
+            for (name, value) in members {
+                match value.as_f64() {
+                    Some(number) if name.starts_with("loss") => found.push(number),
+                    _ => losses(value, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| losses(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn any_number_of_ranks_trains_as_one_process_does() {
+    let alone = tempfile::tempdir().unwrap();
+    train_everything(&Alone, alone.path());
+    let wanted = numbers(alone.path());
+    for ranks in [1, 2, 4] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = ranks_of("rank_that_trains", ranks);
+        command.env(FOLDER, folder.path());
+        succeed(command);
+        let worst = worst(&numbers(folder.path()), &wanted);
+        println!("{ranks} ranks: largest difference {:.1e} at {}", worst.0, worst.1);
+        assert!(worst.0 <= if ranks == 1 { 0.0 } else { TOLERANCE }, "{ranks} ranks: {}", worst.1);
+    }
+}
+
+/// How the job ends: its output, and that it failed soon.
+fn ends(mut command: Command) -> String {
+    let begin = Instant::now();
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    assert!(begin.elapsed() < Duration::from_secs(60), "the other rank went on");
+    text(&output)
+}
+
+#[test]
+fn a_lost_rank_ends_the_job_with_a_message() {
+    let said = ends(ranks_of("rank_that_may_be_lost", 2));
+    assert!(said.contains("rank 1") && said.contains("signal 9"), "{said}");
+}
+
+#[test]
+fn a_rank_that_panics_ends_the_job() {
+    let said = ends(ranks_of("rank_that_may_panic", 2));
+    assert!(said.contains("rank 1 gives up"), "{said}");
+}
+
+/// Seconds of work; measured by one engine.
+const EXPERIMENT: &str = r#"
+[data]
+schema = "log/schema.toml"
+path = "log/log.parquet"
+[space]
+mixops = [[16, 8, "zero"]]
+[teacher]
+shared = [16]
+partition = [8]
+max_epochs = 1
+batch_size = 512
+[search]
+epochs = 1
+batch_size = 512
+[derive]
+rule = "top_k"
+k = 9
+[retrain]
+max_epochs = 1
+[baseline]
+widths = [32, 16]
+max_epochs = 1
+[target]
+engine = "tract"
+engines = ["tract"]
+candidates = 50
+[traffic]
+requests = 60
+candidates = 50
+qps = 300
+[probe]
+passes = 2
+block_ms = 1
+repeats = 0
+[rounds]
+count = 1
+diverse = 2
+held_out = 2
+"#;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_autofas-bench");
+
+#[test]
+fn two_ranks_iterate_and_one_process_goes_on_with_their_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let synth = ["data", "synth", "--requests", "200", "--candidates", "10", "--out", "log"];
+    let mut command = Command::new(PROGRAM);
+    command.args(synth).current_dir(here);
+    succeed(command);
+    fs::write(here.join("e.toml"), EXPERIMENT).unwrap();
+    let iterate = ["iterate", "--json", "--config", "e.toml", "--out", "run"];
+    let mut command = mpirun(2);
+    command.arg(PROGRAM).args(iterate).current_dir(here);
+    let output = succeed(command);
+    // Rank 0 alone prints: otherwise there would be two documents.
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["rounds"].as_array().unwrap().len(), 1);
+
+    // What was measured is kept; the trainings are done again by one process.
+    for file in ["summary.json", "teacher/0.json", "rounds/1/search.json"] {
+        fs::remove_file(here.join("run").join(file)).unwrap();
+    }
+    let mut command = Command::new(PROGRAM);
+    command.args(iterate).arg("--resume").current_dir(here);
+    let resumed: Value = serde_json::from_slice(&succeed(command).stdout).unwrap();
+    let auc = |summary: &Value| summary["teacher"]["auc"].as_f64().unwrap();
+    assert!((auc(&summary) - auc(&resumed)).abs() < 1e-3, "{} {}", auc(&summary), auc(&resumed));
+
+    let mut command = mpirun(2);
+    command.arg(PROGRAM).args(iterate).current_dir(here);
+    let refused = command.output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
+    assert_eq!(text(&refused).matches("already holds a run").count(), 1, "{}", text(&refused));
+}
+
+#[test]
+#[ignore = "is one rank of another test"]
+fn rank_that_exchanges() {
+    let ranks = join().unwrap();
+    let Place { rank, size } = ranks.place();
+    for round in 0..2000 {
+        // A sum whose terms tell their rank, of lengths that divide evenly or not, in one bucket or several.
+        let length = if round % 100 == 99 { (1 << 21) + 5 } else { 1 + 7 * round };
+        let mut values: Vec<f32> = (0..length).map(|i| (i % 1000 + rank) as f32).collect();
+        ranks.sum(&mut values);
+        let others = (size * (size - 1) / 2) as f32;
+        let wanted = |i: usize| (size * (i % 1000)) as f32 + others;
+        assert!(values.iter().enumerate().all(|(i, &value)| value == wanted(i)), "round {round}");
+        // Some ranks have nothing.
+        let own = |rank: usize| vec![rank as f32; (rank + round) % 3];
+        let all: Vec<f32> = (0..size).flat_map(own).collect();
+        assert_eq!(ranks.gather_floats(own(rank)), all, "round {round}");
+        let said = ranks.broadcast((rank == 0).then(|| vec![round as u8; round]));
+        assert_eq!(said, vec![round as u8; round]);
+    }
+}
+
+#[test]
+fn sums_gathers_and_broadcasts_arrive_on_every_rank() {
+    for ranks in 1..=5 {
+        succeed(ranks_of("rank_that_exchanges", ranks));
+    }
+}
