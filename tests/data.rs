@@ -59,11 +59,12 @@ fn a_folder_of_files_is_one_data_set_and_encoders_carry_over() {
     std::fs::write(parts.join("2.csv"), format!("{HEADER}{TUESDAY}")).unwrap();
 
     let loaded = data::load(&schema(), &parts, &first_day(), 1).unwrap();
-    assert_eq!((loaded.split.train, loaded.split.valid), (vec![0, 1], vec![2, 3]));
+    assert_eq!(loaded.split.train, [0, 1]);
+    assert_eq!(loaded.split.valid, [2, 3]);
     // Prices 2 and 4 have mean 3 and deviation 1; brand c came on the second day only.
     let prices: Vec<f32> = loaded.dataset.numbers.iter().copied().step_by(2).collect();
     assert_eq!(prices, [-1.0, 1.0, 8.0, 0.0]);
-    assert_eq!(loaded.dataset.ids, [2, 3, 1, 2]);
+    assert_eq!((0..4).map(|row| loaded.dataset.ids.at(row, 0)).collect::<Vec<_>>(), [2, 3, 1, 2]);
 
     // Rows to be scored need no time.
     std::fs::write(&whole, format!("{HEADER}{MONDAY}{TUESDAY}").replace("second", "minute")).unwrap();
@@ -93,8 +94,8 @@ fn a_batch_holds_the_rows_that_it_names() {
     for rows in epoch_batches(&loaded.split.train, 64, 1, 0) {
         let batch = Batch::of(&loaded.dataset, &rows);
         for (place, &row) in rows.iter().enumerate() {
-            let slots = loaded.dataset.id_slots;
-            assert_eq!(batch.ids[place * slots..(place + 1) * slots], *loaded.dataset.ids_of(row as usize));
+            let ids: Vec<u32> = loaded.dataset.ids.of_row(row as usize).collect();
+            assert_eq!(batch.ids_of(place), ids);
             assert_eq!(batch.labels[place], loaded.dataset.labels[row as usize]);
             assert_eq!(batch.partitions[place], loaded.dataset.partitions[row as usize]);
         }

@@ -278,10 +278,10 @@ fn an_exported_model_is_evaluated_as_its_network_would_be() {
     sorted.sort_by(f32::total_cmp);
     let threshold = sorted[150];
     for (&row, &score) in rows.iter().zip(&reference) {
-        data.labels[row as usize] = f32::from(score >= threshold);
+        data.labels.to_mut()[row as usize] = f32::from(score >= threshold);
     }
     let lowest = reference.iter().position(|&s| s == sorted[0]).unwrap();
-    data.labels[rows[lowest] as usize] = 1.0;
+    data.labels.to_mut()[rows[lowest] as usize] = 1.0;
     let expected_auc = (150.0 * 149.0) / (151.0 * 149.0);
     for &layout in Layout::ALL {
         let (_folder, path) = export_to_file(&network, layout);

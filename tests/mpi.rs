@@ -85,7 +85,7 @@ fn train_everything(ranks: &dyn Exchange, folder: &Path) {
     data.weights = rng::uniforms(data.rows(), 0.5, &mut draw).iter().map(|w| w + 0.5).collect();
     data.partitions = (0..data.rows() as u32).map(|row| row % 7 % 3).collect();
     data.partition_count = 3;
-    let split = Split { train: some(&loaded.split.train, STEPS), valid: loaded.split.valid.clone() };
+    let split = Split { train: some(&loaded.split.train, STEPS).into(), valid: loaded.split.valid.clone() };
     let together = Rows { data: &data, split: &split, ranks };
     let every: Vec<usize> = (0..schema.features.len()).collect();
     let features = || input_features(&schema.features, &every, &data).unwrap();
@@ -137,7 +137,7 @@ fn train_everything(ranks: &dyn Exchange, folder: &Path) {
     let settings =
         SearchSettings { epochs: 1, warmup_epochs: 1, batch_size: BATCH, ..SearchSettings::default() };
     // Half of the steps warm up.
-    let short = Split { train: some(&split.train, STEPS / 2), valid: split.valid.clone() };
+    let short = Split { train: some(&split.train, STEPS / 2).into(), valid: split.valid.clone() };
     let (_, held_out) = hold_out(&split, 0.1, 1).unwrap();
     let scene = Scene {
         rows: Rows { data: &data, split: &short, ranks },
@@ -181,7 +181,7 @@ fn train_with_checkpoints(ranks: &dyn Exchange, folder: &Path, progress: &dyn Pr
     let log = synth::generate(&SynthSettings { requests: 300, ..SynthSettings::default() }).unwrap();
     let by_chance = SplitSettings::Shuffle { valid_fraction: 0.2 };
     let loaded = load_table(&log.schema, &log.table, &by_chance, 1).unwrap();
-    let split = Split { train: some(&loaded.split.train, STEPS), valid: loaded.split.valid.clone() };
+    let split = Split { train: some(&loaded.split.train, STEPS).into(), valid: loaded.split.valid.clone() };
     let every: Vec<usize> = (0..log.schema.features.len()).collect();
     let features = input_features(&log.schema.features, &every, &loaded.dataset).unwrap();
     let settings = TrainSettings { batch_size: BATCH, max_epochs: 1, ..TrainSettings::default() };

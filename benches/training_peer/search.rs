@@ -188,8 +188,8 @@ impl SearchSteps {
     fn rows(&self, split: &Split) -> HashMap<String, Tensor> {
         let data = &self.loaded.dataset;
         assert!(data.number_slots == 0, "the reference reads ids alone");
-        let ids = Tensor::new(data.ids.as_slice(), &Device::Cpu)
-            .and_then(|t| t.reshape((data.rows(), data.id_slots)));
+        let ids: Vec<u32> = (0..data.rows()).flat_map(|row| data.ids.of_row(row)).collect();
+        let ids = Tensor::new(ids, &Device::Cpu).and_then(|t| t.reshape((data.rows(), data.ids.slots())));
         HashMap::from([
             ("ids".to_owned(), ids.expect("one id per feature and row")),
             ("labels".to_owned(), tensor(&data.labels)),

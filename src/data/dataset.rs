@@ -1,8 +1,11 @@
 //! Encoded rows, ready for training and for requests.
 
-use super::shard::Part;
-use crate::base::hash::Hasher;
+use super::{column::Column, ids::Ids, shard::Part};
+use crate::base::hash::{self, Hasher};
+use bytemuck::Pod;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Where a feature's value stands in an encoded row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,39 +36,41 @@ pub struct EncodedFeature {
     pub cardinality: u32,
 }
 
-/// An encoded data set. Rows are stored one after the other, so that a batch or a candidate is a few copies.
+/// An encoded data set, in memory or on the disk ([`Column`]). Rows are stored one after the other, so that a batch or a
+/// candidate is a few copies.
 #[derive(Debug, Clone, Default)]
 pub struct Dataset {
     /// All features in schema order.
     pub features: Vec<EncodedFeature>,
     /// Ids per row.
-    pub id_slots: usize,
+    pub ids: Ids,
     /// Numbers per row.
     pub number_slots: usize,
-    /// `rows × id_slots`, row after row.
-    pub ids: Vec<u32>,
     /// `rows × number_slots`, row after row.
-    pub numbers: Vec<f32>,
+    pub numbers: Column<f32>,
     /// 0 or 1 per row.
-    pub labels: Vec<f32>,
+    pub labels: Column<f32>,
     /// Further labels by name.
-    pub other_labels: Vec<(String, Vec<f32>)>,
+    pub other_labels: Vec<(String, Column<f32>)>,
     /// Sample weights; all 1 without a weight column.
-    pub weights: Vec<f32>,
+    pub weights: Column<f32>,
     /// Dense index of the GAUC group, when there is a group column.
-    pub groups: Option<Vec<u32>>,
+    pub groups: Option<Column<u32>>,
     /// Dense index of the partition per row; all 0 without a partition column.
-    pub partitions: Vec<u32>,
+    pub partitions: Column<u32>,
     /// Number of partitions, at least 1.
     pub partition_count: u32,
     /// Ready teacher scores, when there is a column.
-    pub teacher_scores: Option<Vec<f32>>,
+    pub teacher_scores: Option<Column<f32>>,
     /// Request of each row, when there is a column.
-    pub requests: Option<Vec<u64>>,
+    pub requests: Option<Column<u64>>,
     /// User of each row, when there is a column. Text keys are hashed to 64 bits.
-    pub user_keys: Option<Vec<u64>>,
+    pub user_keys: Option<Column<u64>>,
     /// Item of each row, when there is a column.
-    pub item_keys: Option<Vec<u64>>,
+    pub item_keys: Option<Column<u64>>,
+    /// The hash of the rows, where the folder that they are mapped from states it: reading them all to compute it again
+    /// would take as long as an epoch.
+    pub stated_hash: Option<String>,
 }
 
 impl Dataset {
@@ -74,51 +79,101 @@ impl Dataset {
         self.labels.len()
     }
 
-    /// The ids of a row.
-    pub fn ids_of(&self, row: usize) -> &[u32] {
-        &self.ids[row * self.id_slots..(row + 1) * self.id_slots]
-    }
-
     /// The numbers of a row.
     pub fn numbers_of(&self, row: usize) -> &[f32] {
         &self.numbers[row * self.number_slots..(row + 1) * self.number_slots]
     }
 
+    /// Every column that is there, as bytes, with its name.
+    pub(super) fn columns(&self) -> Vec<(String, &[u8])> {
+        fn named<'a, T: Pod>(name: &str, column: &'a Column<T>) -> (String, &'a [u8]) {
+            (name.to_owned(), bytemuck::cast_slice(column))
+        }
+        let mut columns = vec![
+            named(name::IDS, self.ids.bytes()),
+            named(name::NUMBERS, &self.numbers),
+            named(name::LABELS, &self.labels),
+            named(name::WEIGHTS, &self.weights),
+            named(name::PARTITIONS, &self.partitions),
+        ];
+        columns.extend(
+            (self.other_labels.iter().enumerate())
+                .map(|(i, (_, labels))| named(&name::other_label(i), labels)),
+        );
+        let keys = [
+            (name::REQUESTS, &self.requests),
+            (name::USERS, &self.user_keys),
+            (name::ITEMS, &self.item_keys),
+        ];
+        columns.extend(keys.into_iter().filter_map(|(name, keys)| Some(named(name, keys.as_ref()?))));
+        columns.extend(self.groups.iter().map(|groups| named(name::GROUPS, groups)));
+        columns.extend(self.teacher_scores.iter().map(|scores| named(name::TEACHER_SCORES, scores)));
+        columns
+    }
+
     /// SHA-256 of the encoded rows with all that belongs to them: whatever changes a value, a label, a weight or a key
     /// changes it.
     pub fn rows_hash(&self) -> String {
-        let mut hasher = Hasher::default();
-        hasher.count(self.id_slots);
-        hasher.count(self.number_slots);
-        hasher.column(&self.ids, u32::to_le_bytes);
-        for numbers in [&self.numbers, &self.labels, &self.weights] {
-            hasher.column(numbers, f32::to_le_bytes);
+        if let Some(stated) = &self.stated_hash {
+            return stated.clone();
         }
-        for (name, labels) in &self.other_labels {
-            hasher.column(name.as_bytes(), |byte| [byte]);
-            hasher.column(labels, f32::to_le_bytes);
-        }
-        hasher.column(&self.partitions, u32::to_le_bytes);
-        // An absent column is not an empty one.
-        for column in [&self.requests, &self.user_keys, &self.item_keys] {
-            hasher.count(usize::from(column.is_some()));
-            hasher.column(column.as_deref().unwrap_or_default(), u64::to_le_bytes);
-        }
-        hasher.count(usize::from(self.groups.is_some()));
-        hasher.column(self.groups.as_deref().unwrap_or_default(), u32::to_le_bytes);
-        hasher.count(usize::from(self.teacher_scores.is_some()));
-        hasher.column(self.teacher_scores.as_deref().unwrap_or_default(), f32::to_le_bytes);
+        let mut hasher = RowsHasher::default();
+        hasher.add(self);
         hasher.finish()
     }
 }
 
+/// Names of columns, in hashes and as files.
+pub(super) mod name {
+    pub const IDS: &str = "ids";
+    pub const NUMBERS: &str = "numbers";
+    pub const LABELS: &str = "labels";
+    pub const WEIGHTS: &str = "weights";
+    pub const PARTITIONS: &str = "partitions";
+    pub const REQUESTS: &str = "requests";
+    pub const USERS: &str = "user_keys";
+    pub const ITEMS: &str = "item_keys";
+    pub const GROUPS: &str = "groups";
+    pub const TEACHER_SCORES: &str = "teacher_scores";
+
+    /// Of the label that stands at `index` among the other ones.
+    pub fn other_label(index: usize) -> String {
+        format!("other_label{index}")
+    }
+}
+
+/// [`Dataset::rows_hash`] of rows that come in pieces.
+#[derive(Default)]
+pub(super) struct RowsHasher(BTreeMap<String, Hasher>);
+
+impl RowsHasher {
+    pub(super) fn add(&mut self, rows: &Dataset) {
+        let columns = rows.columns();
+        for (name, _) in &columns {
+            self.0.entry(name.clone()).or_default();
+        }
+        self.0.par_iter_mut().for_each(|(name, hasher)| {
+            if let Some((_, bytes)) = columns.iter().find(|(column, _)| column == name) {
+                hasher.bytes(bytes);
+            }
+        });
+    }
+
+    /// An absent column is not an empty one: its name is missing.
+    pub(super) fn finish(self) -> String {
+        let columns: BTreeMap<_, _> =
+            self.0.into_iter().map(|(name, hasher)| (name, hasher.finish())).collect();
+        hash::sha256(&serde_json::to_vec(&columns).expect("names and hashes are plain data"))
+    }
+}
+
 /// Row numbers of a data set that are trained on and validated on.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Split {
     /// Training rows.
-    pub train: Vec<u32>,
+    pub train: Column<u32>,
     /// Validation rows.
-    pub valid: Vec<u32>,
+    pub valid: Column<u32>,
 }
 
 impl Split {
@@ -155,13 +210,13 @@ impl Batch {
     pub fn of(data: &Dataset, index: &[u32]) -> Self {
         let mut batch = Batch {
             index: index.to_vec(),
-            ids: Vec::with_capacity(index.len() * data.id_slots),
+            ids: Vec::with_capacity(index.len() * data.ids.slots()),
             numbers: Vec::with_capacity(index.len() * data.number_slots),
             ..Batch::default()
         };
         for &row in index {
             let row = row as usize;
-            batch.ids.extend_from_slice(data.ids_of(row));
+            batch.ids.extend(data.ids.of_row(row));
             batch.numbers.extend_from_slice(data.numbers_of(row));
             batch.labels.push(data.labels[row]);
             batch.weights.push(data.weights[row]);
@@ -194,14 +249,13 @@ mod tests {
 
     fn data() -> Dataset {
         Dataset {
-            id_slots: 2,
+            ids: Ids::from_rows(2, &[1, 2, 3, 4]),
             number_slots: 1,
-            ids: vec![1, 2, 3, 4],
-            numbers: vec![0.5, f32::NAN],
-            labels: vec![0.0, 1.0],
-            weights: vec![1.0, 1.0],
-            partitions: vec![0, 0],
-            user_keys: Some(vec![7, 8]),
+            numbers: vec![0.5, f32::NAN].into(),
+            labels: vec![0.0, 1.0].into(),
+            weights: vec![1.0, 1.0].into(),
+            partitions: vec![0, 0].into(),
+            user_keys: Some(vec![7, 8].into()),
             ..Dataset::default()
         }
     }
@@ -210,16 +264,17 @@ mod tests {
     fn the_hash_of_rows_changes_with_every_column_and_with_nothing_else() {
         let hash = data().rows_hash();
         assert_eq!(data().rows_hash(), hash);
-        let changes: [fn(&mut Dataset); 9] = [
-            |data| data.ids[3] = 5,
-            |data| data.numbers[0] = 0.25,
-            |data| data.labels[0] = 1.0,
-            |data| data.weights[1] = 2.0,
-            |data| data.partitions[1] = 1,
-            |data| data.user_keys = Some(vec![7, 9]),
+        let changes: [fn(&mut Dataset); 10] = [
+            |data| data.ids = Ids::from_rows(2, &[1, 2, 3, 5]),
+            |data| data.numbers.to_mut()[0] = 0.25,
+            |data| data.labels.to_mut()[0] = 1.0,
+            |data| data.weights.to_mut()[1] = 2.0,
+            |data| data.partitions.to_mut()[1] = 1,
+            |data| data.user_keys = Some(vec![7, 9].into()),
             |data| data.user_keys = None,
-            |data| data.item_keys = Some(vec![]),
-            |data| data.teacher_scores = Some(vec![0.5, 0.5]),
+            |data| data.item_keys = Some(vec![].into()),
+            |data| data.teacher_scores = Some(vec![0.5, 0.5].into()),
+            |data| data.other_labels = vec![("buy".to_owned(), vec![0.0, 0.0].into())],
         ];
         for (index, change) in changes.iter().enumerate() {
             let mut other = data();
@@ -229,8 +284,26 @@ mod tests {
     }
 
     #[test]
+    fn the_hash_of_rows_does_not_depend_on_the_pieces_they_come_in() {
+        let piece = |row: usize| Dataset {
+            ids: Ids::from_rows(2, &[[1, 2], [3, 4]][row]),
+            numbers: vec![data().numbers[row]].into(),
+            labels: vec![data().labels[row]].into(),
+            weights: vec![1.0].into(),
+            partitions: vec![0].into(),
+            user_keys: Some(vec![data().user_keys.unwrap()[row]].into()),
+            ..data()
+        };
+        let mut hasher = RowsHasher::default();
+        [0, 1].into_iter().for_each(|row| hasher.add(&piece(row)));
+        assert_eq!(hasher.finish(), data().rows_hash());
+    }
+
+    #[test]
     fn the_hash_of_a_split_tells_which_rows_validate() {
-        let split = |train: &[u32], valid: &[u32]| Split { train: train.into(), valid: valid.into() }.hash();
+        let split = |train: &[u32], valid: &[u32]| {
+            Split { train: train.to_vec().into(), valid: valid.to_vec().into() }.hash()
+        };
         assert_eq!(split(&[1, 2], &[3]), split(&[1, 2], &[3]));
         assert_ne!(split(&[1, 2], &[3]), split(&[1], &[2, 3]));
     }

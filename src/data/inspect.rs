@@ -98,9 +98,11 @@ pub fn inspect(schema: &Schema, table: &RawTable) -> Result<Inspection> {
         })
     };
     let requests = match &schema.request {
-        Some(column) => {
-            roles::dense(&roles::keys(table, column)?).into_iter().max().map(|last| last as usize + 1)
-        }
+        Some(column) => roles::Numbering::default()
+            .of(&roles::keys(table, column)?)
+            .into_iter()
+            .max()
+            .map(|last| last as usize + 1),
         None => None,
     };
     Ok(Inspection {

@@ -89,7 +89,7 @@ mod tests {
 
     fn data(rows: usize) -> Dataset {
         let mut data = Dataset { partition_count: 3, ..Dataset::default() };
-        data.labels = vec![0.0; rows];
+        data.labels = vec![0.0; rows].into();
         data.weights = (0..rows).map(|row| row as f32 + 0.5).collect();
         data.partitions = (0..rows as u32).map(|row| row % 3).collect();
         data

@@ -2,7 +2,11 @@
 //! training rows only.
 
 use super::{dataset::Split, schema::Schema, table::RawTable, time};
-use crate::base::{Error, Result, rng};
+use crate::base::{
+    Error, Result,
+    rng::{self, Generator},
+};
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 /// How rows are divided.
@@ -67,23 +71,33 @@ impl SplitSettings {
 
     /// Divides the rows of `table`. Both parts are in ascending order and not empty; `seed` matters to the shuffle only.
     pub fn split(&self, schema: &Schema, table: &RawTable, seed: u64) -> Result<Split> {
-        let split = match self {
+        let mut divider = self.divider(schema, table, seed)?;
+        let (mut train, mut valid) = (Vec::new(), Vec::new());
+        divider.divide(table, |part, row| part.of(&mut train, &mut valid).push(row))?;
+        neither_empty(train.len(), valid.len(), table.rows())?;
+        Ok(Split { train: train.into(), valid: valid.into() })
+    }
+
+    /// What divides the rows of `rows` when they come by in their order.
+    pub(super) fn divider(&self, schema: &Schema, rows: &impl AllRows, seed: u64) -> Result<Divider> {
+        let column = self.column(schema);
+        let rule = match self {
             Self::Shuffle { valid_fraction } => {
-                shuffled(table.rows(), share(*valid_fraction)?, seed, "split")
+                Rule::Draw(Selection::new(rows.count()?, share(*valid_fraction)?, seed, "split"))
             }
             Self::Time { train_until, valid_from, valid_until, valid_fraction, .. } => {
-                let column = self.column(schema).ok_or_else(|| {
+                let column = column.ok_or_else(|| {
                     Error::usage(
                         "a split by time without a time column",
                         "name one as `time` in the schema or as `column` in the split, or split by = \"shuffle\"",
                     )
                 })?;
-                let times = time::times(table, column)?;
-                match (valid_fraction, train_until, valid_from, valid_until) {
-                    (Some(fraction), None, None, None) => latest(&times, share(*fraction)?),
+                Rule::Time(match (valid_fraction, train_until, valid_from, valid_until) {
+                    (Some(fraction), None, None, None) => {
+                        Bounds::from(border(rows.times(column)?, share(*fraction)?))
+                    }
                     (None, until, from, end) if until.is_some() || from.is_some() => {
-                        let bounds = Bounds::new(until.as_ref(), from.as_ref(), end.as_ref())?;
-                        divide(times.iter().map(|&time| bounds.part(time)))
+                        Bounds::new(until.as_ref(), from.as_ref(), end.as_ref())?
                     }
                     _ => {
                         return Err(Error::usage(
@@ -91,44 +105,135 @@ impl SplitSettings {
                             "give `train_until`, `valid_from` or both, or only `valid_fraction`",
                         ));
                     }
-                }
+                })
             }
         };
-        for (rows, part) in [(&split.train, "training"), (&split.valid, "validation")] {
-            if rows.is_empty() {
-                return Err(Error::usage(
-                    format!("the split leaves no {part} rows of {}", table.rows()),
-                    "move the bounds of the split, or change its fraction",
-                ));
+        Ok(Divider { rule, column: column.map(str::to_owned), passed: 0 })
+    }
+}
+
+/// What a split may have to know of all rows before it can divide the first.
+pub(super) trait AllRows {
+    /// How many there are.
+    fn count(&self) -> Result<usize>;
+    /// Their times.
+    fn times(&self, column: &str) -> Result<Vec<i64>>;
+}
+
+impl AllRows for RawTable {
+    fn count(&self) -> Result<usize> {
+        Ok(self.rows())
+    }
+
+    fn times(&self, column: &str) -> Result<Vec<i64>> {
+        time::times(self, column)
+    }
+}
+
+/// Divides rows that come in their order, some at a time.
+pub(super) struct Divider {
+    rule: Rule,
+    column: Option<String>,
+    /// Rows that have come by.
+    passed: u32,
+}
+
+enum Rule {
+    Time(Bounds),
+    Draw(Selection),
+}
+
+impl Divider {
+    /// Gives every row of the next piece that belongs to a part to `take`, with its number among all rows.
+    pub(super) fn divide(&mut self, piece: &RawTable, mut take: impl FnMut(Part, u32)) -> Result<()> {
+        let too_many = || Error::usage("more than 4,294,967,295 rows", "encode fewer of them");
+        let next = u32::try_from(piece.rows()).ok().and_then(|rows| self.passed.checked_add(rows));
+        let next = next.ok_or_else(too_many)?;
+        let rows = self.passed..next;
+        match (&mut self.rule, &self.column) {
+            (Rule::Time(bounds), Some(column)) => {
+                let times = time::times(piece, column)?;
+                for (row, time) in rows.zip(times) {
+                    if let Some(part) = bounds.part(time) {
+                        take(part, row);
+                    }
+                }
+            }
+            (Rule::Time(_), None) => unreachable!("a split by time has a column"),
+            (Rule::Draw(valid), _) => {
+                rows.for_each(|row| take(if valid.chooses() { Part::Valid } else { Part::Train }, row));
             }
         }
-        Ok(split)
+        self.passed = next;
+        Ok(())
     }
+}
+
+/// An error when a part is empty.
+pub(super) fn neither_empty(train: usize, valid: usize, rows: usize) -> Result<()> {
+    for (count, part) in [(train, "training"), (valid, "validation")] {
+        if count == 0 {
+            return Err(Error::usage(
+                format!("the split leaves no {part} rows of {rows}"),
+                "move the bounds of the split, or change its fraction",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Takes a `share` of the training rows out of `split`, drawn by seed: the latest rows are the ones that a network
 /// which must score tomorrow can least do without. Returns the smaller split and the rows taken, in ascending order;
 /// both hold at least one row.
 pub fn hold_out(split: &Split, share: f64, seed: u64) -> Result<(Split, Vec<u32>)> {
-    let rows = &split.train;
-    let share = self::share(share)?;
-    let parts = shuffled(rows.len(), share, seed, "held out");
-    let of = |places: Vec<u32>| places.into_iter().map(|place| rows[place as usize]).collect::<Vec<_>>();
-    let (train, held_out) = (of(parts.train), of(parts.valid));
+    let mut selection = Selection::new(split.train.len(), self::share(share)?, seed, "held out");
+    let (held_out, train): (Vec<u32>, Vec<u32>) = split.train.iter().partition(|_| selection.chooses());
     if train.is_empty() || held_out.is_empty() {
         return Err(Error::usage(
-            format!("{} training rows cannot be divided", rows.len()),
+            format!("{} training rows cannot be divided", split.train.len()),
             "give more rows, or hold none out",
         ));
     }
-    Ok((Split { train, valid: split.valid.clone() }, held_out))
+    Ok((Split { train: train.into(), valid: split.valid.clone() }, held_out))
+}
+
+/// A random choice of a number of rows, all choices equally likely, made row by row (Knuth's algorithm S): each of the `left`
+/// rows that are still to come is chosen with probability `wanted / left`.
+struct Selection {
+    left: usize,
+    wanted: usize,
+    rng: Generator,
+}
+
+impl Selection {
+    fn new(rows: usize, share: f64, seed: u64, purpose: &str) -> Self {
+        Self { left: rows, wanted: count(rows, share), rng: rng::generator(seed, purpose) }
+    }
+
+    /// Whether the next row is chosen.
+    fn chooses(&mut self) -> bool {
+        let chosen = self.rng.random_range(0..self.left) < self.wanted;
+        self.left -= 1;
+        self.wanted -= usize::from(chosen);
+        chosen
+    }
 }
 
 /// The two sides of a split.
-#[derive(Clone, Copy)]
-enum Part {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
     Train,
     Valid,
+}
+
+impl Part {
+    /// Which of the two it is.
+    pub(super) fn of<T>(self, train: T, valid: T) -> T {
+        match self {
+            Self::Train => train,
+            Self::Valid => valid,
+        }
+    }
 }
 
 struct Bounds {
@@ -153,6 +258,11 @@ impl Bounds {
             ));
         }
         Ok(bounds)
+    }
+
+    /// Everything before `border` trains, everything else validates.
+    fn from(border: i64) -> Self {
+        Self { train_until: border.saturating_sub(1), valid_from: border, valid_until: i64::MAX }
     }
 
     fn part(&self, time: i64) -> Option<Part> {
@@ -187,38 +297,15 @@ fn share(fraction: f64) -> Result<f64> {
     ))
 }
 
-fn divide(parts: impl Iterator<Item = Option<Part>>) -> Split {
-    let mut split = Split::default();
-    for (row, part) in (0..).zip(parts) {
-        match part {
-            Some(Part::Train) => split.train.push(row),
-            Some(Part::Valid) => split.valid.push(row),
-            None => {}
-        }
-    }
-    split
-}
-
 /// How many of `rows` a share is: at least one.
 fn count(rows: usize, share: f64) -> usize {
     ((rows as f64 * share).round() as usize).max(1)
 }
 
-fn latest(times: &[i64], share: f64) -> Split {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable();
-    let border = sorted[sorted.len() - count(sorted.len(), share)];
-    divide(times.iter().map(|&time| Some(if time < border { Part::Train } else { Part::Valid })))
-}
-
-fn shuffled(rows: usize, share: f64, seed: u64, purpose: &str) -> Split {
-    let mut order: Vec<u32> = (0..rows as u32).collect();
-    rng::shuffle(&mut order, &mut rng::generator(seed, purpose));
-    let mut valid = order[..count(rows, share)].to_vec();
-    let mut train = order.split_off(valid.len());
-    valid.sort_unstable();
-    train.sort_unstable();
-    Split { train, valid }
+/// The time from which on a `share` of the rows, the latest, stands.
+fn border(mut times: Vec<i64>, share: f64) -> i64 {
+    let place = times.len() - count(times.len(), share).min(times.len());
+    times.get(place).is_some().then(|| *times.select_nth_unstable(place).1).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -250,13 +337,13 @@ mod tests {
     fn both_bounds_leave_out_what_lies_beyond() {
         let text = "by = \"time\"\ncolumn = \"date\"\ntrain_until = 20220503\nvalid_from = 20220504\nvalid_until = 20220505";
         let found = split(text, &DATES).unwrap();
-        assert_eq!(found, Split { train: vec![1, 2, 4], valid: vec![0, 3] });
+        assert_eq!(found, Split { train: vec![1, 2, 4].into(), valid: vec![0, 3].into() });
     }
 
     #[test]
     fn one_bound_divides_everything() {
         let until = split("by = \"time\"\ntrain_until = 20220503", &DATES).unwrap();
-        assert_eq!(until, Split { train: vec![1, 2, 4], valid: vec![0, 3, 5] });
+        assert_eq!(until, Split { train: vec![1, 2, 4].into(), valid: vec![0, 3, 5].into() });
         assert_eq!(split("by = \"time\"\nvalid_from = 20220504", &DATES).unwrap(), until);
     }
 
@@ -264,15 +351,15 @@ mod tests {
     fn bounds_may_be_dates_where_the_column_counts_milliseconds() {
         let day = 86_400_000;
         let found = split("by = \"time\"\nvalid_from = \"1970-01-03\"", &[0, 2 * day, 2 * day - 1]).unwrap();
-        assert_eq!(found, Split { train: vec![0, 2], valid: vec![1] });
+        assert_eq!(found, Split { train: vec![0, 2].into(), valid: vec![1].into() });
     }
 
     #[test]
     fn a_fraction_takes_the_latest_rows_and_keeps_equal_times_together() {
         let found = split("by = \"time\"\nvalid_fraction = 0.34", &DATES).unwrap();
-        assert_eq!(found.valid, [0, 5]);
+        assert_eq!(*found.valid, [0, 5]);
         let tied = split("by = \"time\"\nvalid_fraction = 0.25", &[1, 2, 2, 2]).unwrap();
-        assert_eq!(tied.valid, [1, 2, 3]);
+        assert_eq!(*tied.valid, [1, 2, 3]);
     }
 
     #[test]
@@ -283,22 +370,22 @@ mod tests {
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));
         assert_eq!(of(1).valid.len(), 300);
-        let mut all = [of(1).train, of(1).valid].concat();
+        let mut all = [&*of(1).train, &*of(1).valid].concat();
         all.sort_unstable();
         assert_eq!(all, (0..1000).collect::<Vec<_>>());
     }
 
     #[test]
     fn rows_are_held_out_by_seed_and_none_is_lost() {
-        let split = Split { train: (0..8).map(|i| 2 * i).collect(), valid: vec![1, 3] };
+        let split = Split { train: (0..8).map(|i| 2 * i).collect(), valid: vec![1, 3].into() };
         let (rest, held_out) = hold_out(&split, 0.25, 1).unwrap();
-        assert_eq!((rest.train.len(), rest.valid.as_slice(), held_out.len()), (6, &[1, 3][..], 2));
-        let mut all = [rest.train, held_out.clone()].concat();
+        assert_eq!((rest.train.len(), &*rest.valid, held_out.len()), (6, &[1, 3][..], 2));
+        let mut all = [&*rest.train, &*held_out].concat();
         all.sort_unstable();
-        assert_eq!(all, split.train);
+        assert_eq!(all, *split.train);
         assert_eq!(hold_out(&split, 0.25, 1).unwrap().1, held_out);
         assert!((2..20).any(|seed| hold_out(&split, 0.25, seed).unwrap().1 != held_out));
-        let one = Split { train: vec![0], valid: vec![1] };
+        let one = Split { train: vec![0].into(), valid: vec![1].into() };
         assert!(hold_out(&one, 0.5, 1).unwrap_err().to_string().contains("hold none out"));
     }
 
@@ -306,8 +393,8 @@ mod tests {
     fn rows_are_held_out_by_draws_of_their_own() {
         let shuffle = SplitSettings::Shuffle { valid_fraction: 0.25 };
         let divided = shuffle.split(&schema(), &table(&[0; 40]), 1).unwrap();
-        let every = Split { train: (0..40).collect(), valid: vec![] };
-        assert_ne!(hold_out(&every, 0.25, 1).unwrap().1, divided.valid);
+        let every = Split { train: (0..40).collect(), valid: vec![].into() };
+        assert_ne!(hold_out(&every, 0.25, 1).unwrap().1, *divided.valid);
     }
 
     #[test]

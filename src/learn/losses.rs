@@ -92,7 +92,7 @@ mod tests {
                 .zip(0..)
                 .map(|(w, i)| if i / 3 == 1 { 0.0 } else { w })
                 .collect(),
-            partitions: vec![0; rows],
+            partitions: vec![0; rows].into(),
             partition_count: 1,
             ..Dataset::default()
         };

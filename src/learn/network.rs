@@ -135,15 +135,15 @@ impl NetworkInput {
     fn append(&self, data: &Dataset, row: usize, slot: Slot, x: &mut Vec<f32>) {
         match (&self.embedding, slot) {
             (Embedding::Table { rows }, Slot::Ids { start, .. }) => {
-                let id = data.ids_of(row)[start] as usize;
+                let id = data.ids.at(row, start) as usize;
                 x.extend_from_slice(&rows[id * self.width..(id + 1) * self.width]);
             }
             (Embedding::Pooled { rows, .. }, Slot::Ids { start, length }) => {
-                let ids = &data.ids_of(row)[start..start + length];
+                let ids = data.ids.of(row, start..start + length).filter(|&id| id != 0);
                 let begin = x.len();
                 x.resize(begin + self.width, 0.0);
-                let present = ids.iter().filter(|&&id| id != 0).count().max(1) as f32;
-                for &id in ids.iter().filter(|&&id| id != 0) {
+                let present = ids.clone().count().max(1) as f32;
+                for id in ids {
                     let embedded = &rows[id as usize * self.width..][..self.width];
                     x[begin..].iter_mut().zip(embedded).for_each(|(sum, v)| *sum += v / present);
                 }

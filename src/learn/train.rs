@@ -120,9 +120,10 @@ pub fn fit(
         None => (Position::start(), None),
     };
     while at.epoch <= settings.max_epochs {
-        let batches = batches::epoch_batches(&rows.split.train, settings.batch_size, seed, at.epoch);
-        for index in batches.skip(at.batch) {
-            let batch = Batch::shard(rows.data, &index, rows.ranks.place());
+        let order = batches::epoch_batches(&rows.split.train, settings.batch_size, seed, at.epoch);
+        let place = rows.ranks.place();
+        let batches = order.skip(at.batch).map(|index| Batch::shard(rows.data, &index, place));
+        batches::ahead(batches, |batch| {
             let loss = finite(optimizer.step(model, &batch, rows.ranks)?, at.epoch)?;
             at.sum += loss;
             at.batch += 1;
@@ -130,8 +131,8 @@ pub fn fit(
             progress.record(Pace::EveryStep, "loss", done, loss);
             let auc = note_auc(at.epochs.last().and_then(|epoch| epoch.metrics.auc));
             progress.advance(done, &format!("loss {:.4}{auc}", at.sum / at.batch as f64));
-            keeper.keep(Moment::Step, || contents(done, &at, model, &mut optimizer, best.as_ref()))?;
-        }
+            keeper.keep(Moment::Step, || contents(done, &at, model, &mut optimizer, best.as_ref()))
+        })?;
         same_everywhere(rows.ranks, model.params())?;
         let scores = score_together(model, rows, &rows.split.valid)?;
         let metrics = metrics_of(&scores, rows.data, &rows.split.valid);
@@ -310,25 +311,27 @@ fn defined(metrics: &Metrics, scores: &[f32], epoch: usize) -> Result<()> {
 
 /// Scores of the given rows, in their order.
 pub fn score_rows(model: &dyn Trainable, data: &Dataset, rows: &[u32]) -> Result<Vec<f32>> {
-    score_shares(&Alone, rows, |index| model.scores(&Batch::of(data, index)))
+    score_shares(data, &Alone, rows, |batch| model.scores(batch))
 }
 
 /// [`score_rows`] by all ranks, each a share of the rows; every rank gets all scores.
 pub fn score_together(model: &dyn Trainable, rows: Rows, index: &[u32]) -> Result<Vec<f32>> {
-    score_shares(rows.ranks, index, |index| model.scores(&Batch::of(rows.data, index)))
+    score_shares(rows.data, rows.ranks, index, |batch| model.scores(batch))
 }
 
 /// Scores of `rows` in their order, where every rank scores a share with `score`, some thousand rows at a time.
 pub(super) fn score_shares(
+    data: &Dataset,
     ranks: &dyn Exchange,
     rows: &[u32],
-    score: impl Fn(&[u32]) -> Result<Vec<f32>>,
+    score: impl Fn(&Batch) -> Result<Vec<f32>>,
 ) -> Result<Vec<f32>> {
     let share = ranks.place().share(rows.len());
     let mut scores = Vec::with_capacity(share.len());
-    for index in batches::chunks(&rows[share]) {
-        scores.extend(score(index)?);
-    }
+    batches::ahead(batches::chunks(&rows[share]).map(|index| Batch::of(data, index)), |batch| {
+        scores.extend(score(&batch)?);
+        Ok(())
+    })?;
     Ok(ranks.gather_floats(scores))
 }
 

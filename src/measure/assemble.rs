@@ -13,7 +13,7 @@ use crate::{
     },
     export::signature::{ElementType, Field, Rows, Signature, TensorSpec},
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 /// Where the values of one candidate come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,10 +143,15 @@ impl Assembler {
             };
             match &mut tensor.data {
                 TensorData::I64(ids) => {
-                    plan.copy(user_row, candidates, |row| data.ids_of(row), i64::from, 0, ids);
+                    let append =
+                        |out: &mut Vec<i64>, row, part| out.extend(data.ids.of(row, part).map(i64::from));
+                    plan.copy(user_row, candidates, append, 0, ids);
                 }
                 TensorData::F32(numbers) => {
-                    plan.copy(user_row, candidates, |row| data.numbers_of(row), |x| x, f32::NAN, numbers);
+                    let append = |out: &mut Vec<f32>, row, part: Range<usize>| {
+                        out.extend_from_slice(&data.numbers_of(row)[part]);
+                    };
+                    plan.copy(user_row, candidates, append, f32::NAN, numbers);
                 }
             }
         }
@@ -173,7 +178,7 @@ impl Assembler {
             for run in &plan.runs {
                 let range = run.from..run.from + run.length;
                 match plan.element {
-                    ElementType::I64 => values.extend_from_slice(&data.ids_of(row)[range]),
+                    ElementType::I64 => values.extend(data.ids.of(row, range)),
                     ElementType::F32 => {
                         values.extend(data.numbers_of(row)[range].iter().map(|x| x.to_bits()))
                     }
@@ -185,32 +190,29 @@ impl Assembler {
 }
 
 impl TensorPlan {
-    fn copy<'d, T: Copy + 'd, U: Clone>(
+    /// `append` copies a part of a row of the data.
+    fn copy<U: Clone>(
         &self,
         user_row: u32,
         candidates: &[Candidate],
-        values: impl Fn(usize) -> &'d [T],
-        convert: impl Fn(T) -> U,
+        append: impl Fn(&mut Vec<U>, usize, Range<usize>),
         missing: U,
         out: &mut Vec<U>,
     ) {
         out.clear();
-        let user = values(user_row as usize);
-        let mut append = |source: Option<&[T]>, run: &Run| match source {
-            Some(source) => out.extend(source[run.from..run.from + run.length].iter().map(|&v| convert(v))),
+        let mut append = |source: Option<u32>, run: &Run| match source {
+            Some(row) => append(out, row as usize, run.from..run.from + run.length),
             None => out.extend(std::iter::repeat_n(missing.clone(), run.length)),
         };
         match self.rows {
-            Rows::One => self.runs.iter().for_each(|run| append(Some(user), run)),
+            Rows::One => self.runs.iter().for_each(|run| append(Some(user_row), run)),
             Rows::Candidates => {
                 for candidate in candidates {
-                    let item = values(candidate.item as usize);
-                    let pair = candidate.interactive.map(|row| values(row as usize));
                     for run in &self.runs {
                         let source = match run.origin {
-                            Origin::User => Some(user),
-                            Origin::Item => Some(item),
-                            Origin::Interactive => pair,
+                            Origin::User => Some(user_row),
+                            Origin::Item => Some(candidate.item),
+                            Origin::Interactive => candidate.interactive,
                         };
                         append(source, run);
                     }

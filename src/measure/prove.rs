@@ -17,6 +17,7 @@ use crate::{
     },
     data::{
         dataset::{Dataset, Slot},
+        ids::Ids,
         schema::Side,
     },
     export::{
@@ -188,9 +189,8 @@ fn request_inputs(signature: &Signature, request: &Dataset) -> Result<Inputs> {
 fn joined_request(network: &Network, data: &Dataset, user_row: u32, items: &[u32]) -> Dataset {
     let mut request = Dataset {
         features: data.features.clone(),
-        id_slots: data.id_slots,
         number_slots: data.number_slots,
-        labels: vec![0.0; items.len()],
+        labels: vec![0.0; items.len()].into(),
         ..Dataset::default()
     };
     let user_slots: Vec<_> = network
@@ -200,20 +200,26 @@ fn joined_request(network: &Network, data: &Dataset, user_row: u32, items: &[u32
         .filter_map(|input| data.features.iter().find(|f| f.name == input.feature).map(|f| f.slot))
         .collect();
     let user = user_row as usize;
+    let (mut all_ids, mut all_numbers) = (Vec::new(), Vec::new());
     for &item in items {
-        let mut ids = data.ids_of(item as usize).to_vec();
+        let mut ids: Vec<u32> = data.ids.of_row(item as usize).collect();
         let mut numbers = data.numbers_of(item as usize).to_vec();
         for slot in &user_slots {
             match *slot {
                 Slot::Ids { start, length } => {
-                    ids[start..start + length].copy_from_slice(&data.ids_of(user)[start..start + length]);
+                    let own = &mut ids[start..start + length];
+                    own.iter_mut()
+                        .zip(data.ids.of(user, start..start + length))
+                        .for_each(|(to, id)| *to = id);
                 }
                 Slot::Number { index } => numbers[index] = data.numbers_of(user)[index],
             }
         }
-        request.ids.extend(ids);
-        request.numbers.extend(numbers);
+        all_ids.extend(ids);
+        all_numbers.extend(numbers);
     }
+    request.ids = Ids::from_rows(data.ids.slots(), &all_ids);
+    request.numbers = all_numbers.into();
     request
 }
 

@@ -18,7 +18,10 @@ use crate::{
     data::{dataset::Dataset, schema::Schema},
     export::signature::Signature,
 };
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 /// The rows that a trace asks for, independent of any model.
 #[derive(Debug, Clone)]
@@ -47,10 +50,23 @@ impl ResolvedTrace {
     /// Finds the rows of every user, item and pair. A user or an item that the data does not have is an error.
     pub fn new(trace: &Trace, data: &Dataset) -> Result<Self> {
         let (users, items) = keys(data)?;
-        let last = |keys: &[u64]| -> HashMap<u64, u32> { keys.iter().copied().zip(0u32..).collect() };
-        let (user_rows, item_rows) = (last(users), last(items));
-        let pair_rows: HashMap<(u64, u64), u32> =
-            users.iter().copied().zip(items.iter().copied()).zip(0u32..).collect();
+        // Of a large log, only what the trace asks for: pairs are as many as rows.
+        let asked_users: HashSet<u64> = trace.requests.iter().map(|r| r.user).collect();
+        let asked_items: HashSet<u64> =
+            trace.requests.iter().flat_map(|r| r.candidates.iter().copied()).collect();
+        let (mut user_rows, mut item_rows, mut pair_rows) = (HashMap::new(), HashMap::new(), HashMap::new());
+        for ((&user, &item), row) in users.iter().zip(items).zip(0u32..) {
+            let (asked_user, asked_item) = (asked_users.contains(&user), asked_items.contains(&item));
+            if asked_user {
+                user_rows.insert(user, row);
+            }
+            if asked_item {
+                item_rows.insert(item, row);
+            }
+            if asked_user && asked_item {
+                pair_rows.insert((user, item), row);
+            }
+        }
         let total = trace.requests.iter().map(|r| r.candidates.len()).sum();
         let mut resolved = Self {
             users: Vec::with_capacity(trace.requests.len()),
@@ -119,7 +135,7 @@ impl Workload for TraceWorkload<'_> {
 
 fn keys(data: &Dataset) -> Result<(&[u64], &[u64])> {
     match (&data.user_keys, &data.item_keys) {
-        (Some(users), Some(items)) => Ok((users, items)),
+        (Some(users), Some(items)) => Ok((&**users, &**items)),
         _ => Err(Error::usage(
             "the data does not say which rows belong to which user and item",
             "name `user_key` and `item_key` under [data] in the schema",
@@ -139,7 +155,10 @@ mod tests {
     use super::*;
     use crate::{
         base::names::Layout,
-        data::dataset::{EncodedFeature, Slot},
+        data::{
+            dataset::{EncodedFeature, Slot},
+            ids::Ids,
+        },
         export::signature::{ElementType, Field, Rows, TensorSpec},
         measure::{
             engine::TensorData,
@@ -160,11 +179,10 @@ mod tests {
         };
         Dataset {
             features: vec![feature("u", 0), feature("i", 1), feature("x", 2)],
-            id_slots: 3,
-            ids: (0..4).flat_map(|r| [1 + r, 10 + r, 20 + r]).collect(),
-            labels: vec![0.0; 4],
-            user_keys: Some(vec![1, 1, 2, 1]),
-            item_keys: Some(vec![10, 11, 10, 10]),
+            ids: Ids::from_rows(3, &(0..4).flat_map(|r| [1 + r, 10 + r, 20 + r]).collect::<Vec<_>>()),
+            labels: vec![0.0; 4].into(),
+            user_keys: Some(vec![1, 1, 2, 1].into()),
+            item_keys: Some(vec![10, 11, 10, 10].into()),
             ..Dataset::default()
         }
     }

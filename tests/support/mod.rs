@@ -4,6 +4,7 @@ use autofas_bench::{
     base::rng,
     data::{
         dataset::{Dataset, EncodedFeature, Slot},
+        ids::Ids,
         schema::Side,
     },
     learn::network::{Dense, Embedding, Network, NetworkInput},
@@ -31,39 +32,41 @@ pub struct FeatureSpec {
 
 /// A data set of `rows` random rows with one column set per feature. Ids and numbers are laid out in feature order.
 pub fn dataset(features: &[FeatureSpec], rows: usize, seed: u64) -> Dataset {
-    let mut data = Dataset { labels: vec![0.0; rows], ..Dataset::default() };
+    let mut data = Dataset::default();
+    let (mut id_slots, mut labels, mut ids, mut numbers) = (0, vec![0.0; rows], Vec::new(), Vec::new());
     for (index, feature) in features.iter().enumerate() {
         let (slot, cardinality) = match feature.value {
             Value::Number => (Slot::Number { index: data.number_slots }, 0),
-            Value::Id { cardinality } => (Slot::Ids { start: data.id_slots, length: 1 }, cardinality),
-            Value::Sequence { cardinality, length } => {
-                (Slot::Ids { start: data.id_slots, length }, cardinality)
-            }
+            Value::Id { cardinality } => (Slot::Ids { start: id_slots, length: 1 }, cardinality),
+            Value::Sequence { cardinality, length } => (Slot::Ids { start: id_slots, length }, cardinality),
         };
         match slot {
             Slot::Number { .. } => data.number_slots += 1,
-            Slot::Ids { length, .. } => data.id_slots += length,
+            Slot::Ids { length, .. } => id_slots += length,
         }
         data.features.push(EncodedFeature { name: format!("f{index}"), slot, cardinality });
     }
     let mut rng = rng::generator(seed, "test/data");
-    for row in 0..rows {
+    for label in &mut labels {
         for feature in &data.features {
             match feature.slot {
-                Slot::Number { .. } => data.numbers.push(match rng.random_range(0..4) {
+                Slot::Number { .. } => numbers.push(match rng.random_range(0..4) {
                     0 => f32::NAN,
                     _ => rng.random::<f32>() * 16.0 - 8.0,
                 }),
                 Slot::Ids { length, .. } => {
                     let present = if length == 1 { 1 } else { rng.random_range(0..=length) };
-                    data.ids.extend((0..length).map(|position| {
+                    ids.extend((0..length).map(|position| {
                         if position < present { rng.random_range(0..feature.cardinality) } else { 0 }
                     }));
                 }
             }
         }
-        data.labels[row] = f32::from(rng.random::<bool>());
+        *label = f32::from(rng.random::<bool>());
     }
+    data.ids = Ids::from_rows(id_slots, &ids);
+    data.numbers = numbers.into();
+    data.labels = labels.into();
     data
 }
 

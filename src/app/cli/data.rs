@@ -1,14 +1,19 @@
-//! `data synth` and `data inspect`.
+//! `data synth`, `data inspect` and `data encode`.
 
 use super::output::{self, Format};
-use crate::data::{
-    inspect::{Inspection, inspect},
-    schema::Schema,
-    synth::{self, SynthSettings, Truth},
-    table::RawTable,
+use crate::{
+    app::config::{Experiment, Override, Stage},
+    base::{Result, progress::Progress},
+    data::{
+        encoded::{self, Header},
+        inspect::{Inspection, inspect},
+        schema::Schema,
+        synth::{self, SynthSettings, Truth},
+        table::RawTable,
+    },
 };
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Subcommand)]
 pub enum DataVerb {
@@ -16,6 +21,8 @@ pub enum DataVerb {
     Synth(SynthArgs),
     /// Look at a data set before anything is trained on it
     Inspect(InspectArgs),
+    /// Encode a data set once into a folder that needs no memory: for data larger than the memory
+    Encode(EncodeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -55,8 +62,24 @@ pub struct InspectArgs {
     schema: PathBuf,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  autofas-bench data encode --config E.toml --data D.parquet --out encoded
+  autofas-bench iterate --config E.toml --data encoded --out runs/first")]
+pub struct EncodeArgs {
+    /// The experiment whose schema and split are used: encoders are fitted on its training rows
+    #[arg(long, value_name = "E.toml")]
+    config: PathBuf,
+    /// CSV or Parquet file, or a folder of either: `data.path` of the experiment
+    #[arg(long, value_name = "D.parquet")]
+    data: Option<PathBuf>,
+    /// Folder to encode into; other verbs take it as --data
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
 impl DataVerb {
-    pub fn run(self, format: Format) -> anyhow::Result<()> {
+    pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
         match self {
             Self::Synth(args) => {
                 let out = args.out.display().to_string();
@@ -68,6 +91,10 @@ impl DataVerb {
                 let table = RawTable::read(&args.data, &schema.columns())?;
                 output::print(format, &inspect(&schema, &table)?, describe_inspection)
             }
+            Self::Encode(args) => {
+                let header = args.encode(progress)?;
+                output::print(format, &header, |header| describe_encoded(header, &args.out))
+            }
         }
     }
 }
@@ -77,6 +104,26 @@ impl SynthArgs {
         let Self { requests, candidates, users, items, width, seed, .. } = *self;
         SynthSettings { requests, candidates, users, items, width, seed }
     }
+}
+
+impl EncodeArgs {
+    fn encode(&self, progress: &dyn Progress) -> Result<Header> {
+        let data = self.data.iter().map(|data| Override::text("data.path", data.to_string_lossy()));
+        let experiment = Experiment::load(&self.config, &data.collect::<Vec<_>>())?;
+        let schema = Schema::load(&experiment.schema_path())?;
+        let (split, seed) = (&experiment.settings.split, experiment.settings.seeds.of(Stage::Split));
+        encoded::write(&schema, &experiment.named_data()?, split, seed, &self.out, progress)
+    }
+}
+
+fn describe_encoded(header: &Header, out: &Path) -> String {
+    let Header { rows, train_rows, valid_rows, bytes, .. } = header;
+    format!(
+        "{rows} rows in {}, {train_rows} to train on and {valid_rows} to validate on: {:.1} MB, {:.1} bytes per row",
+        out.display(),
+        *bytes as f64 / 1e6,
+        *bytes as f64 / *rows as f64
+    )
 }
 
 fn describe_truth(truth: &Truth, rows: usize, out: &str) -> String {

@@ -10,7 +10,7 @@ use crate::{
         Error, Result,
         names::{EngineName, Provider},
     },
-    data::{self, dataset::Dataset, encode::Encoders, schema::Schema, table::RawTable},
+    data::{self, column::Column, dataset::Dataset, encode::Encoders, schema::Schema},
     learn::metrics::Metrics,
     measure::{
         engine::{SessionOptions, engine},
@@ -68,13 +68,13 @@ impl EvaluateArgs {
     }
 }
 
-fn validation_rows(config: &Path, files: &DataFiles, encoders: &Encoders) -> Result<(Dataset, Vec<u32>)> {
+fn validation_rows(config: &Path, files: &DataFiles, encoders: &Encoders) -> Result<(Dataset, Column<u32>)> {
     let path = files.rows.to_string_lossy();
     let settings = Experiment::load(config, &[Override::text("data.path", path)])?.settings;
     let schema = Schema::load(&files.schema)?;
-    let table = RawTable::read(&files.rows, &settings.split.columns(&schema))?;
-    let split = settings.split.split(&schema, &table, settings.seeds.of(Stage::Split))?;
-    Ok((encoders.encode(&schema, &table)?, split.valid))
+    let seed = settings.seeds.of(Stage::Split);
+    let (dataset, split) = data::load_divided(&schema, &files.rows, encoders, &settings.split, seed)?;
+    Ok((dataset, split.valid))
 }
 
 fn describe(evaluation: &Evaluation) -> String {

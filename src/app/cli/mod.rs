@@ -77,7 +77,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Trace(verb) => verb.run(format),
         Verb::Table(verb) => verb.run(format, &*progress),
         Verb::Evaluate(args) => args.run(format),
-        Verb::Data(verb) => verb.run(format),
+        Verb::Data(verb) => verb.run(format, &*progress),
         Verb::Doctor(args) => args.run(format),
         Verb::EngineChild(args) => args.run(),
     }

@@ -4,7 +4,7 @@ use super::{Run, package::Finished};
 use crate::{
     app::config::Stage,
     base::{Result, rng},
-    data::{dataset::Split, split::hold_out},
+    data::{column::Column, dataset::Split, split::hold_out},
     learn::{
         derive::derive,
         embedding::input_features,
@@ -26,12 +26,15 @@ use crate::{
 /// The supernet at the end of its warm-up.
 const WARM_UP: &str = "warmup.safetensors";
 
+/// Rows whose scores are in memory at once.
+const SCORED_TOGETHER: usize = 1 << 18;
+
 /// The trained teachers: the first one guides the masks, all of them give the soft targets.
 pub(super) struct Guide {
     /// Whose embeddings the supernet reads and whose loss moves θ.
     pub(super) teacher: Teacher,
     /// r(x) of every row: the mean over the ensemble.
-    pub(super) soft: Vec<f32>,
+    pub(super) soft: Column<f32>,
     /// Of r(x) on the validation rows.
     pub(super) metrics: Metrics,
     /// Training rows that the teachers never saw, to judge masks on.
@@ -59,10 +62,8 @@ impl Run<'_> {
         let settings = &self.settings.teacher;
         let data = &self.loaded.dataset;
         let every: Vec<usize> = (0..self.space.features.len()).collect();
-        let rows: Vec<u32> = (0..data.rows() as u32).collect();
         let (split, held_out) = self.teachers_rows()?;
-        let mut guiding = None;
-        let mut soft = vec![0f32; data.rows()];
+        let mut teachers = Vec::new();
         for member in 0..settings.ensemble {
             let seed = rng::derive(self.seed(Stage::Teacher), &format!("teacher {member}"));
             let features = input_features(&self.space.features, &every, data)?;
@@ -80,17 +81,44 @@ impl Run<'_> {
             self.lead(|| teacher.params().load(&weights))?;
             share_params(self.ranks, teacher.params())?;
             self.say_fit("teacher", &report);
-            let share = 1.0 / settings.ensemble as f32;
-            let scores = score_together(&teacher, self.rows(), &rows)?;
-            soft.iter_mut().zip(scores).for_each(|(sum, score)| *sum += share * score);
-            guiding.get_or_insert(teacher);
+            teachers.push(teacher);
         }
-        let soft = data.teacher_scores.clone().unwrap_or(soft);
+        let soft = match &data.teacher_scores {
+            Some(scores) => scores.clone(),
+            None => self.soft_targets(&teachers)?,
+        };
         let valid = &self.loaded.split.valid;
         let scores: Vec<f32> = valid.iter().map(|&row| soft[row as usize]).collect();
         let metrics = metrics_of(&scores, data, valid);
         self.progress.say(&format!("r(x): validation AUC {}", auc(&metrics)));
-        Ok(Guide { teacher: guiding.expect("at least one teacher"), soft, metrics, held_out })
+        Ok(Guide { teacher: teachers.swap_remove(0), soft, metrics, held_out })
+    }
+
+    /// r(x) of every row: the mean over the teachers. A process that trains by itself keeps it in a file, since there is one for
+    /// every row.
+    fn soft_targets(&self, teachers: &[Teacher]) -> Result<Column<f32>> {
+        let rows = self.loaded.dataset.rows();
+        let path = self.journal.path("teacher/soft.bin");
+        let alone = self.ranks.place().size == 1;
+        if alone && path.exists() {
+            return Column::map(&path, rows);
+        }
+        self.progress.stage("score all rows with the teachers", rows as u64);
+        let share = 1.0 / teachers.len() as f32;
+        let pieces = (0..rows).step_by(SCORED_TOGETHER).map(|begin| {
+            let index: Vec<u32> = (begin as u32..rows.min(begin + SCORED_TOGETHER) as u32).collect();
+            let mut soft = vec![0.0; index.len()];
+            for teacher in teachers {
+                let scores = score_together(teacher, self.rows(), &index)?;
+                soft.iter_mut().zip(scores).for_each(|(sum, score)| *sum += share * score);
+            }
+            self.progress.advance((begin + index.len()) as u64, "");
+            Ok(soft)
+        });
+        if alone {
+            return Column::keep(&path, pieces);
+        }
+        Ok(pieces.collect::<Result<Vec<_>>>()?.concat().into())
     }
 
     /// What the teachers are trained and validated on, and the training rows that are held out from them.

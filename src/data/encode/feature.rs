@@ -2,8 +2,9 @@
 
 use super::{
     distinct::{Distinct, DistinctLists, MISSING},
-    hashing, numeric,
-    vocabulary::Vocabulary,
+    hashing,
+    numeric::{self, Moments, Sample},
+    vocabulary::{Counts, Vocabulary},
 };
 use crate::base::Result;
 use crate::data::{
@@ -58,6 +59,90 @@ pub struct FeatureEncoder {
     pub fitted: Fitted,
 }
 
+/// Learns an encoder from training rows that come in pieces.
+pub(super) struct Fitting<'a> {
+    feature: &'a Feature,
+    seen: Seen,
+}
+
+/// What has been seen so far of the training rows.
+enum Seen {
+    Counts(Counts),
+    Values(Sample),
+    Moments(Moments),
+    Nothing,
+}
+
+impl<'a> Fitting<'a> {
+    pub(super) fn new(feature: &'a Feature) -> Self {
+        let seen = match feature.encoding {
+            Encoding::Vocabulary { .. } => Seen::Counts(Counts::default()),
+            Encoding::Hash { .. } => Seen::Nothing,
+            Encoding::Buckets { .. } => Seen::Values(Sample::new(&feature.name)),
+            Encoding::Standardize => Seen::Moments(Moments::default()),
+        };
+        Self { feature, seen }
+    }
+
+    /// Learns from `train_rows` of the next piece.
+    pub(super) fn see(&mut self, piece: &RawTable, train_rows: &[u32]) -> Result<()> {
+        let rows = train_rows.iter().map(|&row| row as usize);
+        let column = &self.feature.column;
+        match &mut self.seen {
+            Seen::Nothing => {}
+            Seen::Counts(counts) => match &self.feature.sequence {
+                None => {
+                    let distinct = categories(piece, column)?;
+                    counts.add(&distinct, rows.map(|row| distinct.codes[row]));
+                }
+                Some(sequence) => {
+                    let lists = DistinctLists::of(piece.column(column)?, &sequence.separator);
+                    let kept = |row: usize| {
+                        let end = lists.starts[row + 1].min(lists.starts[row] + sequence.length);
+                        lists.items.codes[lists.starts[row]..end].iter().copied()
+                    };
+                    counts.add(&lists.items, rows.flat_map(kept));
+                }
+            },
+            Seen::Values(sample) => {
+                let numbers = numeric::numbers(piece, column)?;
+                rows.for_each(|row| sample.add(numbers[row]));
+            }
+            Seen::Moments(moments) => {
+                let numbers = numeric::numbers(piece, column)?;
+                rows.for_each(|row| moments.add(numbers[row]));
+            }
+        }
+        Ok(())
+    }
+
+    /// The encoder, after the last piece.
+    pub(super) fn finish(self) -> FeatureEncoder {
+        let Feature { name, column, encoding, sequence, .. } = self.feature;
+        let fitted = match (self.seen, *encoding) {
+            (Seen::Counts(counts), Encoding::Vocabulary { min_count }) => {
+                Fitted::Vocabulary(counts.vocabulary(min_count))
+            }
+            (Seen::Values(sample), Encoding::Buckets { buckets }) => {
+                Fitted::Buckets { edges: numeric::quantile_edges(sample.values(), buckets) }
+            }
+            (Seen::Moments(moments), _) => {
+                let (mean, deviation) = moments.mean_and_deviation();
+                Fitted::Standardize { mean, deviation }
+            }
+            (Seen::Nothing, Encoding::Hash { buckets }) => Fitted::Hash { buckets },
+            _ => unreachable!("`new` chose what is seen by the encoding"),
+        };
+        FeatureEncoder {
+            name: name.clone(),
+            column: column.clone(),
+            encoding: *encoding,
+            sequence: sequence.clone(),
+            fitted,
+        }
+    }
+}
+
 /// A whole column, encoded.
 pub(super) enum EncodedColumn {
     /// `rows × length` ids, row after row.
@@ -67,34 +152,6 @@ pub(super) enum EncodedColumn {
 }
 
 impl FeatureEncoder {
-    /// Fits the encoder of `feature` on `train_rows`.
-    pub(super) fn fit(feature: &Feature, table: &RawTable, train_rows: &[u32]) -> Result<Self> {
-        let numbers = || {
-            let all = numeric::numbers(table, &feature.column)?;
-            Ok(train_rows.iter().map(|&row| all[row as usize]).collect::<Vec<f32>>())
-        };
-        let fitted = match feature.encoding {
-            Encoding::Vocabulary { min_count } => {
-                Fitted::Vocabulary(fit_vocabulary(feature, table, train_rows, min_count)?)
-            }
-            Encoding::Hash { buckets } => Fitted::Hash { buckets },
-            Encoding::Buckets { buckets } => {
-                Fitted::Buckets { edges: numeric::quantile_edges(numbers()?, buckets) }
-            }
-            Encoding::Standardize => {
-                let (mean, deviation) = numeric::mean_and_deviation(&numbers()?);
-                Fitted::Standardize { mean, deviation }
-            }
-        };
-        Ok(Self {
-            name: feature.name.clone(),
-            column: feature.column.clone(),
-            encoding: feature.encoding,
-            sequence: feature.sequence.clone(),
-            fitted,
-        })
-    }
-
     /// Whether this encoder does what the schema now asks for.
     pub(super) fn serves(&self, feature: &Feature) -> bool {
         self.name == feature.name
@@ -190,29 +247,6 @@ impl FeatureEncoder {
             }
         }
     }
-}
-
-fn fit_vocabulary(
-    feature: &Feature,
-    table: &RawTable,
-    train_rows: &[u32],
-    min_count: u32,
-) -> Result<Vocabulary> {
-    let rows = train_rows.iter().map(|&row| row as usize);
-    Ok(match &feature.sequence {
-        None => {
-            let distinct = categories(table, &feature.column)?;
-            Vocabulary::fit(&distinct, rows.map(|row| distinct.codes[row]), min_count)
-        }
-        Some(sequence) => {
-            let lists = DistinctLists::of(table.column(&feature.column)?, &sequence.separator);
-            let kept = |row: usize| {
-                let end = lists.starts[row + 1].min(lists.starts[row] + sequence.length);
-                lists.items.codes[lists.starts[row]..end].iter().copied()
-            };
-            Vocabulary::fit(&lists.items, rows.flat_map(kept), min_count)
-        }
-    })
 }
 
 /// The distinct values of a column that is not made of lists.

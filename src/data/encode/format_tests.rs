@@ -130,7 +130,7 @@ proptest! {
         for feature in &data.features {
             if let Slot::Ids { start, length } = feature.slot {
                 for row in 0..data.rows() {
-                    prop_assert!(data.ids_of(row)[start..start + length].iter().all(|&id| id < feature.cardinality));
+                    prop_assert!(data.ids.of(row, start..start + length).all(|id| id < feature.cardinality));
                 }
             }
         }

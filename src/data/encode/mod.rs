@@ -19,17 +19,20 @@ pub mod vocabulary;
 pub use feature::{FeatureEncoder, Fitted};
 
 use super::{
+    column::Column,
     dataset::{Dataset, EncodedFeature, Slot},
+    ids::{Ids, Packing},
     schema::Schema,
     table::RawTable,
 };
 use crate::base::{Error, Result, error::Place, fsio, hash};
 use distinct::MISSING;
-use feature::{EncodedColumn, categories};
+use feature::{EncodedColumn, Fitting, categories};
 use rayon::prelude::*;
+use roles::Numbering;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use vocabulary::Vocabulary;
+use vocabulary::{Counts, Vocabulary};
 
 /// Version of the JSON file.
 const SCHEMA_VERSION: u32 = 1;
@@ -50,8 +53,6 @@ pub struct Encoders {
 pub struct RowLayout {
     /// In schema order.
     pub features: Vec<EncodedFeature>,
-    /// Ids per row.
-    pub id_slots: usize,
     /// Numbers per row.
     pub number_slots: usize,
 }
@@ -59,20 +60,9 @@ pub struct RowLayout {
 impl Encoders {
     /// Fits the encoders of all features of `schema` on `train_rows` of `table`.
     pub fn fit(schema: &Schema, table: &RawTable, train_rows: &[u32]) -> Result<Self> {
-        let fit = |feature| FeatureEncoder::fit(feature, table, train_rows);
-        let features = schema.features.par_iter().map(fit).collect::<Result<_>>()?;
-        let partitions = match &schema.partition {
-            None => None,
-            Some(column) => {
-                let distinct = categories(table, column)?;
-                Some(Vocabulary::fit(
-                    &distinct,
-                    train_rows.iter().map(|&row| distinct.codes[row as usize]),
-                    1,
-                ))
-            }
-        };
-        Ok(Self { schema_version: SCHEMA_VERSION, features, partitions })
+        let mut fitting = EncodersFitting::new(schema);
+        fitting.see(table, train_rows)?;
+        Ok(fitting.finish())
     }
 
     /// The encoder of every feature, in schema order.
@@ -98,7 +88,7 @@ impl Encoders {
                 EncodedFeature { name: encoder.name.clone(), slot, cardinality: encoder.cardinality() }
             })
             .collect();
-        RowLayout { features, id_slots, number_slots }
+        RowLayout { features, number_slots }
     }
 
     /// Values of the partition column by partition; empty without such a column.
@@ -108,37 +98,59 @@ impl Encoders {
 
     /// Encodes all rows of `table`. Fails when the encoders were fitted for other features than the schema's.
     pub fn encode(&self, schema: &Schema, table: &RawTable) -> Result<Dataset> {
+        self.encode_piece(schema, table, &mut Numbering::default())
+    }
+
+    /// [`Encoders::encode`] for a piece of a table, whose groups are numbered as those of the pieces before it.
+    pub(super) fn encode_piece(
+        &self,
+        schema: &Schema,
+        table: &RawTable,
+        groups: &mut Numbering,
+    ) -> Result<Dataset> {
         self.check_serves(schema)?;
         let columns: Vec<EncodedColumn> =
             self.features.par_iter().map(|encoder| encoder.column(table)).collect::<Result<_>>()?;
-        let RowLayout { features, id_slots, number_slots } = self.layout();
-        let (ids, numbers) = assemble(table.rows(), &features, &columns, [id_slots, number_slots]);
-        let role = |column: &Option<String>| column.clone();
-        let keys = |column: Option<String>| column.map(|c| roles::keys(table, &c)).transpose();
+        let RowLayout { features, number_slots } = self.layout();
+        let ids = assemble_ids(self.packing(), table.rows(), &features, &columns);
+        let numbers = assemble_numbers(number_slots, table.rows(), &features, &columns);
+        let keys = |column: &Option<String>| column.as_ref().map(|c| roles::keys(table, c)).transpose();
+        let stored = |keys: Option<Vec<u64>>| keys.map(Column::from);
         Ok(Dataset {
             features,
-            id_slots,
-            number_slots,
             ids,
-            numbers,
-            labels: roles::labels(table, &schema.label)?,
+            number_slots,
+            numbers: numbers.into(),
+            labels: roles::labels(table, &schema.label)?.into(),
             other_labels: (schema.other_labels.iter())
-                .map(|column| Ok((column.clone(), roles::labels(table, column)?)))
+                .map(|column| Ok((column.clone(), roles::labels(table, column)?.into())))
                 .collect::<Result<_>>()?,
             weights: match &schema.weight {
-                Some(column) => roles::weights(table, column)?,
-                None => vec![1.0; table.rows()],
+                Some(column) => roles::weights(table, column)?.into(),
+                None => vec![1.0; table.rows()].into(),
             },
-            groups: keys(role(&schema.group))?.map(|keys| roles::dense(&keys)),
-            partitions: self.route(schema, table)?,
-            partition_count: self.partition_values().len().max(1) as u32,
+            groups: keys(&schema.group)?.map(|keys| groups.of(&keys).into()),
+            partitions: self.route(schema, table)?.into(),
+            partition_count: self.partition_count(),
             teacher_scores: (schema.teacher_score.as_ref())
-                .map(|column| roles::probabilities(table, column))
+                .map(|column| roles::probabilities(table, column).map(Column::from))
                 .transpose()?,
-            requests: keys(role(&schema.request))?,
-            user_keys: keys(role(&schema.user_key))?,
-            item_keys: keys(role(&schema.item_key))?,
+            requests: stored(keys(&schema.request)?),
+            user_keys: stored(keys(&schema.user_key)?),
+            item_keys: stored(keys(&schema.item_key)?),
+            stated_hash: None,
         })
+    }
+
+    /// How the ids of a row are packed.
+    pub(super) fn packing(&self) -> Packing {
+        let slots = |encoder: &FeatureEncoder| std::iter::repeat_n(encoder.cardinality(), encoder.length());
+        Packing::new(self.features.iter().flat_map(slots))
+    }
+
+    /// Number of partitions, at least 1.
+    pub(super) fn partition_count(&self) -> u32 {
+        self.partition_values().len().max(1) as u32
     }
 
     fn route(&self, schema: &Schema, table: &RawTable) -> Result<Vec<u32>> {
@@ -207,37 +219,78 @@ impl Encoders {
     }
 }
 
-/// From columns to rows: every block of rows gathers its part of each column.
-fn assemble(
+/// Fits encoders on a table that comes in pieces.
+pub(super) struct EncodersFitting<'a> {
+    features: Vec<Fitting<'a>>,
+    partitions: Option<(&'a str, Counts)>,
+}
+
+impl<'a> EncodersFitting<'a> {
+    pub(super) fn new(schema: &'a Schema) -> Self {
+        Self {
+            features: schema.features.iter().map(Fitting::new).collect(),
+            partitions: schema.partition.as_ref().map(|column| (column.as_str(), Counts::default())),
+        }
+    }
+
+    /// Learns from `train_rows` of the next piece.
+    pub(super) fn see(&mut self, piece: &RawTable, train_rows: &[u32]) -> Result<()> {
+        self.features.par_iter_mut().try_for_each(|feature| feature.see(piece, train_rows))?;
+        if let Some((column, counts)) = &mut self.partitions {
+            let distinct = categories(piece, column)?;
+            counts.add(&distinct, train_rows.iter().map(|&row| distinct.codes[row as usize]));
+        }
+        Ok(())
+    }
+
+    /// The encoders, after the last piece.
+    pub(super) fn finish(self) -> Encoders {
+        Encoders {
+            schema_version: SCHEMA_VERSION,
+            features: self.features.into_par_iter().map(Fitting::finish).collect(),
+            partitions: self.partitions.map(|(_, counts)| counts.vocabulary(1)),
+        }
+    }
+}
+
+/// From columns to packed rows: every block of rows gathers its part of each column.
+fn assemble_ids(
+    packing: Packing,
     rows: usize,
     features: &[EncodedFeature],
     columns: &[EncodedColumn],
-    [id_slots, number_slots]: [usize; 2],
-) -> (Vec<u32>, Vec<f32>) {
-    let mut ids = vec![0; rows * id_slots];
-    let mut numbers = vec![0.0; rows * number_slots];
-    ids.par_chunks_mut((BLOCK_ROWS * id_slots).max(1)).enumerate().for_each(|(block, ids)| {
+) -> Ids {
+    let mut bytes = vec![0; rows * packing.stride()];
+    bytes.par_chunks_mut((BLOCK_ROWS * packing.stride()).max(1)).enumerate().for_each(|(block, bytes)| {
         for (feature, column) in features.iter().zip(columns) {
             if let (Slot::Ids { start, length }, EncodedColumn::Ids(values)) = (feature.slot, column) {
-                let values = values[block * BLOCK_ROWS * length..].chunks_exact(length);
-                for (row, value) in ids.chunks_exact_mut(id_slots).zip(values) {
-                    row[start..start + length].copy_from_slice(value);
+                let values = &values[block * BLOCK_ROWS * length..];
+                for place in 0..length {
+                    packing.write(start + place, bytes, values.iter().skip(place).step_by(length).copied());
                 }
             }
         }
     });
-    numbers.par_chunks_mut((BLOCK_ROWS * number_slots).max(1)).enumerate().for_each(|(block, numbers)| {
+    Ids::packed(packing, bytes.into())
+}
+
+/// The same of numbers.
+fn assemble_numbers(
+    slots: usize,
+    rows: usize,
+    features: &[EncodedFeature],
+    columns: &[EncodedColumn],
+) -> Vec<f32> {
+    let mut numbers = vec![0.0; rows * slots];
+    numbers.par_chunks_mut((BLOCK_ROWS * slots).max(1)).enumerate().for_each(|(block, numbers)| {
         for (feature, column) in features.iter().zip(columns) {
             if let (Slot::Number { index }, EncodedColumn::Numbers(values)) = (feature.slot, column) {
                 let values = &values[block * BLOCK_ROWS..];
-                numbers
-                    .chunks_exact_mut(number_slots)
-                    .zip(values)
-                    .for_each(|(row, &value)| row[index] = value);
+                numbers.chunks_exact_mut(slots).zip(values).for_each(|(row, &value)| row[index] = value);
             }
         }
     });
-    (ids, numbers)
+    numbers
 }
 
 #[cfg(test)]

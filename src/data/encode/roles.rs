@@ -53,12 +53,16 @@ pub(crate) fn keys(table: &RawTable, column: &str) -> Result<Vec<u64>> {
 }
 
 /// Numbers from 0 for equal keys, in the order in which they first appear.
-pub(crate) fn dense(keys: &[u64]) -> Vec<u32> {
-    let mut numbers = HashMap::new();
-    keys.iter()
-        .map(|&key| {
-            let next = numbers.len() as u32;
-            *numbers.entry(key).or_insert(next)
-        })
-        .collect()
+#[derive(Debug, Default)]
+pub(crate) struct Numbering(HashMap<u64, u32>);
+
+impl Numbering {
+    /// The numbers of the next keys.
+    pub(crate) fn of(&mut self, keys: &[u64]) -> Vec<u32> {
+        let mut number = |&key| {
+            let next = self.0.len() as u32;
+            *self.0.entry(key).or_insert(next)
+        };
+        keys.iter().map(&mut number).collect()
+    }
 }

@@ -79,20 +79,20 @@ fn encoders() -> Encoders {
 #[test]
 fn every_encoding_gives_the_ids_that_were_worked_out_by_hand() {
     let data = encoders().encode(&schema(), &table(CSV).unwrap()).unwrap();
-    assert_eq!((data.id_slots, data.number_slots), (6, 1));
+    assert_eq!((data.ids.slots(), data.number_slots), (6, 1));
     let slots: Vec<Slot> = data.features.iter().map(|f| f.slot).collect();
     let one = |start| Slot::Ids { start, length: 1 };
     assert_eq!(slots, [Slot::Number { index: 0 }, one(0), Slot::Ids { start: 1, length: 3 }, one(4), one(5)]);
     // Brands a and b occur twice and are ordered by text; c is unseen. Of the tags' kept items x has three, y two, u one.
-    let brand_and_tags: Vec<&[u32]> = (0..5).map(|row| &data.ids_of(row)[..4]).collect();
+    let brand_and_tags: Vec<Vec<u32>> = (0..5).map(|row| data.ids.of(row, 0..4).collect()).collect();
     assert_eq!(brand_and_tags, [[2, 2, 3, 2], [2, 0, 0, 0], [3, 3, 4, 0], [3, 2, 0, 0], [1, 3, 0, 0]]);
     // The training prices 1, 3, 5 have mean 3 and variance 8/3; their lower half ends at 3.
     let deviation = (8.0f64 / 3.0).sqrt();
     assert_eq!(data.numbers[0], (-2.0 / deviation) as f32);
     assert_eq!(data.numbers[1], 0.0);
     assert!(data.numbers[2].is_nan());
-    assert_eq!((0..5).map(|row| data.ids_of(row)[4]).collect::<Vec<_>>(), [1, 1, 0, 2, 2]);
-    assert_eq!(data.ids_of(4)[5], hashing::bucket("c", 50));
+    assert_eq!((0..5).map(|row| data.ids.at(row, 4)).collect::<Vec<_>>(), [1, 1, 0, 2, 2]);
+    assert_eq!(data.ids.at(4, 5), hashing::bucket("c", 50));
     let cardinalities: Vec<u32> = data.features.iter().map(|f| f.cardinality).collect();
     assert_eq!(cardinalities, [0, 4, 5, 3, 51]);
 }

@@ -12,19 +12,33 @@ pub struct Vocabulary {
     positions: HashMap<String, u32>,
 }
 
-impl Vocabulary {
-    /// The values that `codes` hold at least `min_count` times: most frequent first, equally frequent ones by their text.
-    pub fn fit(distinct: &Distinct, codes: impl Iterator<Item = u32>, min_count: u32) -> Self {
-        let mut counts = vec![0u32; distinct.texts.len()];
+/// How often each value was seen.
+#[derive(Debug, Default)]
+pub(super) struct Counts(HashMap<String, u64>);
+
+impl Counts {
+    /// Adds the values that `codes` hold.
+    pub(super) fn add(&mut self, distinct: &Distinct, codes: impl Iterator<Item = u32>) {
+        let mut counts = vec![0u64; distinct.texts.len()];
         codes.filter(|&code| code != MISSING).for_each(|code| counts[code as usize] += 1);
-        let mut kept: Vec<usize> =
-            (0..counts.len()).filter(|&code| counts[code] >= min_count.max(1)).collect();
-        kept.sort_by(|&a, &b| {
-            counts[b].cmp(&counts[a]).then_with(|| distinct.texts[a].cmp(&distinct.texts[b]))
-        });
-        kept.into_iter().map(|code| distinct.texts[code].clone()).collect::<Vec<_>>().into()
+        for (text, count) in distinct.texts.iter().zip(counts).filter(|&(_, count)| count > 0) {
+            match self.0.get_mut(text) {
+                Some(sum) => *sum += count,
+                None => drop(self.0.insert(text.clone(), count)),
+            }
+        }
     }
 
+    /// The values seen at least `min_count` times: most frequent first, equally frequent ones by their text.
+    pub(super) fn vocabulary(self, min_count: u32) -> Vocabulary {
+        let least = u64::from(min_count.max(1));
+        let mut kept: Vec<(String, u64)> = self.0.into_iter().filter(|&(_, count)| count >= least).collect();
+        kept.sort_unstable_by(|(a, of_a), (b, of_b)| of_b.cmp(of_a).then_with(|| a.cmp(b)));
+        kept.into_iter().map(|(text, _)| text).collect::<Vec<_>>().into()
+    }
+}
+
+impl Vocabulary {
     /// Place of a value, given in its canonical text.
     pub fn position(&self, text: &str) -> Option<u32> {
         self.positions.get(text).copied()

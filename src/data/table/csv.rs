@@ -9,41 +9,66 @@ use crate::base::{Error, Result, error::Place};
 use arrow::array::LargeStringBuilder;
 use std::{fs::File, io::Read, path::Path};
 
-/// Reads `columns` in the order asked for, with the line of every row.
-pub(super) fn read(file: &Path, delimiter: u8, columns: &[&str]) -> Result<(Vec<RawColumn>, RowLines)> {
-    let source = Scanned::new(open(file)?, delimiter);
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(source);
-    let headers = reader.headers().map_err(|e| error(file, 1, &e))?.clone();
-    if headers.is_empty() {
-        return Err(Error::input(
-            file,
-            Place::whole(),
-            "the file is empty",
-            "give a file with a header and rows",
-        ));
-    }
-    let wanted = columns.iter().map(|name| find(file, &headers, name)).collect::<Result<Vec<_>>>()?;
-    let mut builders: Vec<LargeStringBuilder> = wanted.iter().map(|_| LargeStringBuilder::new()).collect();
-    let mut record = csv::StringRecord::new();
-    for row in 0.. {
-        match reader.read_record(&mut record) {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(e) => return Err(error(file, reader.get_ref().rows().of(row), &e)),
+/// Some columns of a file, row after row.
+pub(super) struct Rows<'a> {
+    file: &'a Path,
+    reader: csv::Reader<Scanned<Box<dyn Read>>>,
+    /// Place of each column in a row.
+    wanted: Vec<usize>,
+    passed: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// `columns` in the order asked for.
+    pub(super) fn open(file: &'a Path, delimiter: u8, columns: &[&str]) -> Result<Self> {
+        let source = Scanned::new(open(file)?, delimiter);
+        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(source);
+        let headers = reader.headers().map_err(|e| error(file, 1, &e))?.clone();
+        if headers.is_empty() {
+            return Err(Error::input(
+                file,
+                Place::whole(),
+                "the file is empty",
+                "give a file with a header and rows",
+            ));
         }
-        for (builder, &index) in builders.iter_mut().zip(&wanted) {
-            match &record[index] {
-                "" => builder.append_null(),
-                text => builder.append_value(text),
+        let wanted = columns.iter().map(|name| find(file, &headers, name)).collect::<Result<_>>()?;
+        Ok(Self { file, reader, wanted, passed: 0 })
+    }
+
+    /// At most `limit` of the rows that are left, none of them at the end.
+    pub(super) fn next(&mut self, limit: usize) -> Result<Option<Vec<RawColumn>>> {
+        let mut builders: Vec<LargeStringBuilder> =
+            self.wanted.iter().map(|_| LargeStringBuilder::new()).collect();
+        let mut record = csv::StringRecord::new();
+        let begin = self.passed;
+        while self.passed - begin < limit {
+            match self.reader.read_record(&mut record) {
+                Ok(true) => self.passed += 1,
+                Ok(false) => break,
+                Err(e) => return Err(error(self.file, self.lines().of(self.passed), &e)),
+            }
+            for (builder, &index) in builders.iter_mut().zip(&self.wanted) {
+                match &record[index] {
+                    "" => builder.append_null(),
+                    text => builder.append_value(text),
+                }
             }
         }
+        let ended = self.passed - begin < limit;
+        if let Some(quote) = self.reader.get_ref().bad_quote().filter(|_| ended) {
+            return Err(quote_error(self.file, quote));
+        }
+        if self.passed == begin {
+            return Ok(None);
+        }
+        Ok(Some(builders.iter_mut().map(|builder| RawColumn::Text(builder.finish())).collect()))
     }
-    let source = reader.into_inner();
-    if let Some(quote) = source.bad_quote() {
-        return Err(quote_error(file, quote));
+
+    /// The line of every row that has been read.
+    pub(super) fn lines(&self) -> &RowLines {
+        self.reader.get_ref().rows()
     }
-    let columns = builders.iter_mut().map(|builder| RawColumn::Text(builder.finish())).collect();
-    Ok((columns, source.rows().clone()))
 }
 
 fn open(file: &Path) -> Result<Box<dyn Read>> {

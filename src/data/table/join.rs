@@ -8,6 +8,7 @@ use arrow::{
     datatypes::DataType,
     error::ArrowError,
 };
+use std::path::{Path, PathBuf};
 
 /// Doubles hold every whole number up to this one.
 const LARGEST_EXACT: u64 = 1 << 53;
@@ -56,28 +57,53 @@ fn common_type(pieces: &[RawColumn], name: &str, parts: &[Part]) -> Result<DataT
     if all(&is_numeric) {
         return match present.iter().find(|&&i| is_beyond_doubles(&pieces[i])) {
             None => Ok(DataType::Float64),
-            Some(&i) => Err(Error::input(
-                &parts[i].file,
-                Place::field(name),
-                "integers beyond 2^53, which would lose digits beside the floats of another file",
-                "write the column as integers or as text in all files",
-            )),
+            Some(&i) => Err(loses_digits(&parts[i].file, name)),
         };
     }
     let alike =
         |i: usize| type_of(i) == type_of(first) || is_numeric(&pieces[i]) && is_numeric(&pieces[first]);
     let odd = present.iter().copied().find(|&i| !alike(i)).expect("neither all of one type nor all numbers");
-    Err(Error::input(
-        &parts[odd].file,
+    Err(mixed(&parts[odd].file, name, pieces[odd].type_name(), pieces[first].type_name(), &parts[first].file))
+}
+
+/// What the pieces of a column held so far, where they are not kept to be joined.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    first: Option<(DataType, &'static str, PathBuf)>,
+    floats: bool,
+    beyond_doubles: bool,
+}
+
+impl Seen {
+    /// Refuses a piece whose values mean something else than those before it: text beside numbers, or integers that would
+    /// lose digits beside floats.
+    pub(super) fn check(&mut self, piece: &RawColumn, name: &str, file: &Path) -> Result<()> {
+        if is_absent(piece) {
+            return Ok(());
+        }
+        let data_type = piece.as_array().data_type();
+        let (first, first_name, first_file) =
+            self.first.get_or_insert_with(|| (data_type.clone(), piece.type_name(), file.to_owned()));
+        if data_type != first && !(is_numeric(piece) && first.is_numeric()) {
+            return Err(mixed(file, name, piece.type_name(), first_name, first_file));
+        }
+        self.floats |= data_type.is_floating();
+        self.beyond_doubles |= is_beyond_doubles(piece);
+        if self.floats && self.beyond_doubles { Err(loses_digits(file, name)) } else { Ok(()) }
+    }
+}
+
+fn mixed(file: &Path, name: &str, here: &str, there: &str, first: &Path) -> Error {
+    Error::input(file, Place::field(name), format!("{here} here, but {there} in {}", first.display()), FIX)
+}
+
+fn loses_digits(file: &Path, name: &str) -> Error {
+    Error::input(
+        file,
         Place::field(name),
-        format!(
-            "{} here, but {} in {}",
-            pieces[odd].type_name(),
-            pieces[first].type_name(),
-            parts[first].file.display()
-        ),
-        FIX,
-    ))
+        "integers beyond 2^53, which would lose digits beside the floats of another file",
+        "write the column as integers or as text in all files",
+    )
 }
 
 /// Whether every value is missing.

@@ -8,6 +8,7 @@ mod csv;
 mod join;
 mod lines;
 mod parquet;
+mod stream;
 
 use crate::base::{Error, Result, error::Place, keys};
 use arrow::{
@@ -18,6 +19,7 @@ use arrow::{
 };
 use lines::RowLines;
 use std::path::{Path, PathBuf};
+pub use stream::TableFiles;
 
 /// One column. Missing values are nulls; a NaN counts as missing too.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +40,8 @@ pub enum RawColumn {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Part {
     file: PathBuf,
+    /// Rows of the file before it.
+    first_row: usize,
     rows: usize,
     /// What each row is called in messages: its line, or its number where the file has no lines.
     lines: RowLines,
@@ -58,22 +62,24 @@ impl RawTable {
         let mut pieces: Vec<Vec<RawColumn>> = vec![Vec::new(); columns.len()];
         for (file, format) in &files {
             let (read, lines) = match format {
-                Format::Parquet => (parquet::read(file, columns)?, RowLines::consecutive()),
-                Format::Separated { delimiter } => csv::read(file, *delimiter, columns)?,
+                Format::Parquet => (parquet::Columns::open(file, columns)?.read()?, RowLines::consecutive()),
+                Format::Separated { delimiter } => {
+                    let mut rows = csv::Rows::open(file, *delimiter, columns)?;
+                    let read = rows.next(usize::MAX)?;
+                    (
+                        read.unwrap_or_else(|| columns.iter().map(|_| RawColumn::no_text()).collect()),
+                        rows.lines().clone(),
+                    )
+                }
             };
             let rows = read.first().map_or(0, RawColumn::len);
-            parts.push(Part { file: file.clone(), rows, lines });
+            parts.push(Part { file: file.clone(), first_row: 0, rows, lines });
             for (pieces, column) in pieces.iter_mut().zip(read) {
                 pieces.push(column);
             }
         }
         if parts.iter().all(|part| part.rows == 0) {
-            return Err(Error::input(
-                path,
-                Place::whole(),
-                "there are no rows",
-                "give a file with at least one row",
-            ));
+            return Err(no_rows(path));
         }
         let columns = columns
             .iter()
@@ -87,7 +93,10 @@ impl RawTable {
     pub fn from_columns(file: &Path, columns: Vec<(String, RawColumn)>) -> Self {
         let rows = columns.first().map_or(0, |(_, column)| column.len());
         debug_assert!(columns.iter().all(|(_, column)| column.len() == rows));
-        Self { parts: vec![Part { file: file.to_owned(), rows, lines: RowLines::consecutive() }], columns }
+        Self {
+            parts: vec![Part { file: file.to_owned(), first_row: 0, rows, lines: RowLines::consecutive() }],
+            columns,
+        }
     }
 
     /// Number of rows.
@@ -120,7 +129,7 @@ impl RawTable {
         let mut row_in_file = row;
         for part in &self.parts {
             if row_in_file < part.rows {
-                let place = Place::cell(column, part.lines.of(row_in_file));
+                let place = Place::cell(column, part.lines.of(part.first_row + row_in_file));
                 return Error::input(&part.file, place, problem, fix);
             }
             row_in_file -= part.rows;
@@ -143,6 +152,11 @@ impl RawColumn {
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Text without rows.
+    fn no_text() -> Self {
+        Self::Text(LargeStringArray::new_null(0))
     }
 
     /// What it holds, for messages.
@@ -233,6 +247,11 @@ impl Format {
         }
         Ok(files)
     }
+}
+
+/// The error for data without rows.
+fn no_rows(path: &Path) -> Error {
+    Error::input(path, Place::whole(), "there are no rows", "give a file with at least one row")
 }
 
 /// The error for a column that a file lacks.

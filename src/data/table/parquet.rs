@@ -10,7 +10,7 @@ use arrow::{
 };
 use parquet::arrow::{
     ProjectionMask,
-    arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder},
+    arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
 };
 use rayon::prelude::*;
 use std::{fs::File, path::Path, sync::Arc};
@@ -18,20 +18,101 @@ use std::{fs::File, path::Path, sync::Arc};
 /// Rows that are decoded at once.
 const BATCH_ROWS: usize = 1 << 16;
 
-/// Reads `columns` in the order asked for.
-pub(super) fn read(file: &Path, columns: &[&str]) -> Result<Vec<RawColumn>> {
-    let metadata =
-        ArrowReaderMetadata::load(&open(file)?, Default::default()).map_err(|e| unreadable(file, e))?;
-    let fields = metadata.schema().fields();
-    let roots = columns
-        .iter()
-        .map(|name| {
+/// Some columns of a file.
+pub(super) struct Columns<'a> {
+    file: &'a Path,
+    names: &'a [&'a str],
+    metadata: ArrowReaderMetadata,
+    /// Of each column, in the file's schema.
+    roots: Vec<usize>,
+}
+
+/// The columns piece by piece.
+pub(super) struct Pieces<'a> {
+    columns: Columns<'a>,
+    readers: Vec<ParquetRecordBatchReader>,
+}
+
+/// What becomes of whole numbers that need not fit into 64 bits with a sign.
+#[derive(Clone, Copy)]
+enum Wide {
+    /// Integers where all of them fit, else text with the same digits.
+    Narrowed,
+    /// Text: a piece cannot know whether those of the next one fit.
+    Text,
+}
+
+impl<'a> Columns<'a> {
+    /// `names` in the order asked for.
+    pub(super) fn open(file: &'a Path, names: &'a [&'a str]) -> Result<Self> {
+        let metadata =
+            ArrowReaderMetadata::load(&open(file)?, Default::default()).map_err(|e| unreadable(file, e))?;
+        let fields = metadata.schema().fields();
+        let root = |name: &&str| {
             fields.iter().position(|field| field.name() == name).ok_or_else(|| {
                 missing_column(file, name, &fields.iter().map(|f| f.name().as_str()).collect::<Vec<_>>())
             })
+        };
+        let roots = names.iter().map(root).collect::<Result<_>>()?;
+        Ok(Self { file, names, metadata, roots })
+    }
+
+    /// Reads all rows, the columns in parallel.
+    pub(super) fn read(&self) -> Result<Vec<RawColumn>> {
+        (0..self.roots.len()).into_par_iter().map(|column| self.read_column(column)).collect()
+    }
+
+    /// Reads `rows` at a time, the columns in parallel.
+    pub(super) fn pieces(self, rows: usize) -> Result<Pieces<'a>> {
+        let readers = self.roots.iter().map(|&root| self.reader(root, rows)).collect::<Result<_>>()?;
+        Ok(Pieces { readers, columns: self })
+    }
+
+    fn read_column(&self, column: usize) -> Result<RawColumn> {
+        let root = self.roots[column];
+        let mut pieces = Vec::new();
+        for batch in self.reader(root, BATCH_ROWS)? {
+            let batch = batch.map_err(|e| unreadable(self.file, e))?;
+            pieces.push(Arc::clone(batch.column(0)));
+        }
+        let array = if pieces.is_empty() {
+            new_empty_array(self.metadata.schema().field(root).data_type())
+        } else {
+            concat(&pieces.iter().map(|a| &**a).collect::<Vec<_>>()).map_err(|e| unreadable(self.file, e))?
+        };
+        self.normalise(column, array, Wide::Narrowed)
+    }
+
+    /// Each column opens the file anew: duplicated handles would share one position.
+    fn reader(&self, root: usize, rows: usize) -> Result<ParquetRecordBatchReader> {
+        let builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(open(self.file)?, self.metadata.clone());
+        let mask = ProjectionMask::roots(builder.parquet_schema(), [root]);
+        builder.with_projection(mask).with_batch_size(rows).build().map_err(|e| unreadable(self.file, e))
+    }
+
+    fn normalise(&self, column: usize, array: ArrayRef, wide: Wide) -> Result<RawColumn> {
+        normalise(array, wide).map_err(|e| {
+            let data_type = self.metadata.schema().field(self.roots[column]).data_type();
+            let problem = format!("values of type {data_type} cannot be used ({e})");
+            let fix = "write the column as integers, floats, text, dates or a list of these";
+            Error::input(self.file, Place::field(self.names[column]), problem, fix)
         })
-        .collect::<Result<Vec<_>>>()?;
-    roots.par_iter().zip(columns).map(|(&root, name)| column(file, &metadata, root, name)).collect()
+    }
+}
+
+impl Pieces<'_> {
+    /// The next rows; none at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Vec<RawColumn>>> {
+        let columns = &self.columns;
+        let piece = |(column, reader): (usize, &mut ParquetRecordBatchReader)| {
+            let Some(batch) = reader.next() else { return Ok(None) };
+            let batch = batch.map_err(|e| unreadable(columns.file, e))?;
+            columns.normalise(column, Arc::clone(batch.column(0)), Wide::Text).map(Some)
+        };
+        // All columns of a file have its number of rows, so they end together.
+        self.readers.par_iter_mut().enumerate().map(piece).collect()
+    }
 }
 
 fn open(file: &Path) -> Result<File> {
@@ -47,41 +128,17 @@ fn unreadable(file: &Path, error: impl std::fmt::Display) -> Error {
     )
 }
 
-/// Each column opens the file anew: duplicated handles would share one position.
-fn column(file: &Path, metadata: &ArrowReaderMetadata, root: usize, name: &str) -> Result<RawColumn> {
-    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(open(file)?, metadata.clone());
-    let mask = ProjectionMask::roots(builder.parquet_schema(), [root]);
-    let reader =
-        builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(|e| unreadable(file, e))?;
-    let mut pieces = Vec::new();
-    for batch in reader {
-        let batch = batch.map_err(|e| unreadable(file, e))?;
-        pieces.push(Arc::clone(batch.column(0)));
-    }
-    let field = metadata.schema().field(root);
-    let array = if pieces.is_empty() {
-        new_empty_array(field.data_type())
-    } else {
-        concat(&pieces.iter().map(|a| &**a).collect::<Vec<_>>()).map_err(|e| unreadable(file, e))?
-    };
-    normalise(array).map_err(|e| {
-        let problem = format!("values of type {} cannot be used ({e})", field.data_type());
-        let fix = "write the column as integers, floats, text, dates or a list of these";
-        Error::input(file, Place::field(name), problem, fix)
-    })
-}
-
 /// Brings an array to one of the types of [`RawColumn`]. Casts are strict: a value that does not fit is an error.
-fn normalise(array: ArrayRef) -> Result<RawColumn, ArrowError> {
+fn normalise(array: ArrayRef, wide: Wide) -> Result<RawColumn, ArrowError> {
     let to = |array: &dyn Array, target: &DataType| {
         cast_with_options(array, target, &CastOptions { safe: false, ..Default::default() })
     };
     let normal = match array.data_type() {
         DataType::Null => Arc::new(LargeStringArray::new_null(array.len())),
-        // Identifiers: columns whose values fit are integers, the others text with the same digits.
-        t if is_wide_integer(t) => {
-            to(&array, &DataType::Int64).or_else(|_| to(&array, &DataType::LargeUtf8))?
-        }
+        t if is_wide_integer(t) => match wide {
+            Wide::Narrowed => to(&array, &DataType::Int64).or_else(|_| to(&array, &DataType::LargeUtf8))?,
+            Wide::Text => to(&array, &DataType::LargeUtf8)?,
+        },
         DataType::Boolean => to(&array, &DataType::Int64)?,
         t if t.is_integer() => to(&array, &DataType::Int64)?,
         DataType::Float16 | DataType::Float32 => to(&array, &DataType::Float32)?,
@@ -95,7 +152,7 @@ fn normalise(array: ArrayRef) -> Result<RawColumn, ArrowError> {
         | DataType::Utf8View
         | DataType::Binary
         | DataType::LargeBinary => to(&array, &DataType::LargeUtf8)?,
-        DataType::Dictionary(_, value) => return normalise(to(&array, value)?),
+        DataType::Dictionary(_, value) => return normalise(to(&array, value)?, wide),
         DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => {
             let item = Field::new_list_field(DataType::LargeUtf8, true);
             to(&array, &DataType::LargeList(Arc::new(item)))?

@@ -9,7 +9,10 @@ mod supernet;
 mod teacher;
 
 use super::{embedding::EMBEDDING, params::Params, train::Trainable};
-use crate::data::dataset::{Batch, Dataset, EncodedFeature, Slot};
+use crate::data::{
+    dataset::{Batch, Dataset, EncodedFeature, Slot},
+    ids::Ids,
+};
 use candle_core::{Tensor, Var, backprop::GradStore};
 use serde_json::Value;
 
@@ -55,18 +58,20 @@ impl Reference {
             cardinality: cardinality as u32,
         });
         let labels = single("/batch/labels");
-        let partitions = match self.0.pointer("/batch/partitions") {
+        let partitions: Vec<u32> = match self.0.pointer("/batch/partitions") {
             Some(_) => self.numbers("/batch/partitions").into_iter().map(|p| p as u32).collect(),
             None => vec![0; labels.len()],
         };
         Dataset {
             features: features.collect(),
-            id_slots: cardinalities.len(),
-            ids: self.numbers("/batch/ids").into_iter().map(|id| id as u32).collect(),
-            weights: single("/batch/weights"),
+            ids: Ids::from_rows(
+                cardinalities.len(),
+                &self.numbers("/batch/ids").into_iter().map(|id| id as u32).collect::<Vec<_>>(),
+            ),
+            weights: single("/batch/weights").into(),
             partition_count: partitions.iter().max().unwrap() + 1,
-            partitions,
-            labels,
+            partitions: partitions.into(),
+            labels: labels.into(),
             ..Dataset::default()
         }
     }

@@ -179,13 +179,13 @@ impl<'a> Search<'a> {
         progress.stage("warm up the supernet", self.steps() * settings.warmup_epochs as u64);
         let mut at = self.begin(("warm-up", 0), &mut optimizer, progress, keeper)?;
         while at.epoch <= settings.warmup_epochs {
-            for batches in self.batches("warm-up", at.epoch, at.batch) {
+            batches::ahead(self.batches("warm-up", at.epoch, at.batch), |batches| {
                 let (_, loss2) = self.step(&batches, &Phase::WarmUp, &mut optimizer)?;
                 at.passed(0.0, finite(loss2, at.epoch)?);
                 progress.record(Pace::EveryStep, "warm_up/loss2", at.done, loss2);
                 progress.advance(at.done, &format!("loss {loss2:.4}"));
-                keeper.keep(Moment::Step, || self.contents(&at, &mut optimizer))?;
-            }
+                keeper.keep(Moment::Step, || self.contents(&at, &mut optimizer))
+            })?;
             at.next_epoch();
             keeper.keep(Moment::EpochEnd, || self.contents(&at, &mut optimizer))?;
         }
@@ -235,7 +235,7 @@ impl<'a> Search<'a> {
         let price = self.expected(prices)?.total_ms().to_bits();
         let mut at = self.begin(("search", price), &mut optimizer, progress, keeper)?;
         while at.epoch <= settings.epochs {
-            for batches in self.batches("search", at.epoch, at.batch) {
+            batches::ahead(self.batches("search", at.epoch, at.batch), |batches| {
                 let ramp = settings.lambda_share(at.done as f64 / steps as f64);
                 let phase = Phase::Search { prices, ramp, progress: at.done as f64 / total as f64 };
                 let (loss1, loss2) = self.step(&batches, &phase, &mut optimizer)?;
@@ -247,8 +247,8 @@ impl<'a> Search<'a> {
                 }
                 let auc = note_auc(at.epochs.last().and_then(|epoch| epoch.metrics.auc));
                 progress.advance(at.done, &format!("loss1 {loss1:.4} loss2 {loss2:.4}{auc}"));
-                keeper.keep(Moment::Step, || self.contents(&at, &mut optimizer))?;
-            }
+                keeper.keep(Moment::Step, || self.contents(&at, &mut optimizer))
+            })?;
             same_everywhere(self.scene.rows.ranks, &self.params)?;
             let report = self.epoch_report(&at, prices)?;
             progress.say(&format!(
@@ -319,7 +319,7 @@ impl<'a> Search<'a> {
     /// The batches of an epoch but its first `passed` ones. Held-out rows are fewer and come round several times.
     fn batches(&self, purpose: &str, epoch: usize, passed: usize) -> impl Iterator<Item = Batches> + use<'a> {
         let Scene { rows, held_out, settings, seed, .. } = self.scene;
-        let order = move |rows: &[u32], purpose: &str, epoch| {
+        let order = move |rows: &'a [u32], purpose: &str, epoch| {
             batches::epoch_batches(rows, settings.batch_size, rng::derive(seed, purpose), epoch)
         };
         let held_out = held_out.map(move |held_out| {
@@ -373,13 +373,13 @@ impl<'a> Search<'a> {
         let open: Vec<f32> = theta.iter().map(|&t| f32::from(u8::from(t > 0.5))).collect();
         let gates = Tensor::new(open, &Device::Cpu).and_then(|t| t.unsqueeze(0)).learn("open gates")?;
         let rows = self.scene.rows;
-        let score = |index: &[u32]| {
-            let embedded = self.scene.teacher.embed(&Batch::of(rows.data, index))?;
+        let score = |batch: &Batch| {
+            let embedded = self.scene.teacher.embed(batch)?;
             let logits =
                 self.supernet.forward(&masked(self.scene.teacher, &embedded, &gates)?.detach(), &p)?;
             values(&sigmoid(&logits).learn("score a batch")?)
         };
-        let scores = score_shares(rows.ranks, &rows.split.valid, score)?;
+        let scores = score_shares(rows.data, rows.ranks, &rows.split.valid, score)?;
         Ok(SearchEpoch {
             epoch: at.epoch,
             loss1: at.sum1 / self.steps() as f64,

@@ -107,7 +107,7 @@ fn masks_are_judged_on_held_out_rows_and_the_supernet_learns_from_the_others() {
     let [loss1, loss2] = world.losses(&world.batches(&world.loaded.dataset), 1.0);
     let mut flipped = world.loaded.dataset.clone();
     world.held_out.iter().for_each(|&row| {
-        let label = &mut flipped.labels[row as usize];
+        let label = &mut flipped.labels.to_mut()[row as usize];
         *label = 1.0 - *label;
     });
     let [other1, other2] = world.losses(&world.batches(&flipped), 1.0);
@@ -187,7 +187,8 @@ fn an_empty_list_of_held_out_rows_is_refused() {
 #[test]
 fn partition_shares_are_exact_for_more_rows_than_a_single_can_add_up() {
     let rows = 3_000_000;
-    let data = Dataset { partitions: vec![0; rows as usize], partition_count: 2, ..Dataset::default() };
-    let split = Split { train: (0..rows).collect(), valid: vec![] };
+    let data =
+        Dataset { partitions: vec![0; rows as usize].into(), partition_count: 2, ..Dataset::default() };
+    let split = Split { train: (0..rows).collect(), valid: vec![].into() };
     assert_eq!(partition_shares(Rows::alone(&data, &split)), [1.0, 0.0]);
 }

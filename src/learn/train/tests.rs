@@ -6,6 +6,7 @@ use crate::{
     },
     data::{
         dataset::{EncodedFeature, Slot},
+        ids::Ids,
         schema::Side,
     },
     learn::{
@@ -19,22 +20,25 @@ use std::cell::Cell;
 
 /// Two ids of 0 to 3; the label is 1 where just one of them is odd.
 fn toy() -> (Dataset, Split) {
-    let mut data = Dataset { id_slots: 2, partition_count: 1, ..Dataset::default() };
+    let mut data = Dataset { partition_count: 1, ..Dataset::default() };
+    let (mut ids, mut labels) = (Vec::new(), Vec::new());
     for index in 0..2 {
         let slot = Slot::Ids { start: index, length: 1 };
         data.features.push(EncodedFeature { name: format!("f{index}"), slot, cardinality: 4 });
     }
     for row in 0..640u32 {
         let (a, b) = (row % 4, row / 4 % 4);
-        data.ids.extend([a, b]);
-        data.labels.push(((a ^ b) % 2) as f32);
+        ids.extend([a, b]);
+        labels.push(((a ^ b) % 2) as f32);
     }
-    data.weights = vec![1.0; data.rows()];
-    data.partitions = vec![0; data.rows()];
+    data.ids = Ids::from_rows(2, &ids);
+    data.weights = vec![1.0; labels.len()].into();
+    data.partitions = vec![0; labels.len()].into();
+    data.labels = labels.into();
     let mut rows = every_row(&data);
     rng::shuffle(&mut rows, &mut rng::generator(1, "toy"));
     let train = rows.split_off(128);
-    (data, Split { train, valid: rows })
+    (data, Split { train: train.into(), valid: rows.into() })
 }
 
 fn inputs(data: &Dataset, width: usize) -> Vec<InputFeature> {
@@ -226,8 +230,9 @@ fn fit_scripted(model: &mut Scripted, positive: &[usize], settings: TrainSetting
     let rows = 21;
     let mut labels = vec![0.0; rows];
     positive.iter().for_each(|&row| labels[row] = 1.0);
-    let (weights, partitions) = (vec![1.0; rows], vec![0; rows]);
-    let data = Dataset { labels, weights, partitions, partition_count: 1, ..Dataset::default() };
+    let (weights, partitions) = (vec![1.0; rows].into(), vec![0; rows].into());
+    let data =
+        Dataset { labels: labels.into(), weights, partitions, partition_count: 1, ..Dataset::default() };
     let split = Split { train: (0..10).collect(), valid: (10..21).collect() };
     let settings = TrainSettings { batch_size: 5, ..settings };
     fit(model, Rows::alone(&data, &split), &settings, 1, &Silent, &mut Keeper::none())
@@ -260,7 +265,7 @@ fn training_ends_with_the_last_epoch_when_auc_still_rises() {
 #[test]
 fn a_loss_that_is_no_number_is_an_error_with_its_epoch() {
     let (mut data, split) = toy();
-    data.weights[split.train[0] as usize] = f32::NAN;
+    data.weights.to_mut()[split.train[0] as usize] = f32::NAN;
     let mut student = student(&data, &settings(), 1);
     let failed = fit(&mut student, Rows::alone(&data, &split), &settings(), 1, &Silent, &mut Keeper::none());
     let text = failed.unwrap_err().to_string();
@@ -278,8 +283,8 @@ fn without_an_auc_to_steer_by_training_fails_with_the_reason() {
 #[test]
 fn other_labels_are_evaluated_under_their_names() {
     let data = Dataset {
-        labels: vec![0.0, 1.0, 1.0],
-        other_labels: vec![("buy".into(), vec![1.0, 0.0, 1.0]), ("share".into(), vec![0.0; 3])],
+        labels: vec![0.0, 1.0, 1.0].into(),
+        other_labels: vec![("buy".into(), vec![1.0, 0.0, 1.0].into()), ("share".into(), vec![0.0; 3].into())],
         ..Dataset::default()
     };
     // In the order of rows 2, 0, 1 the scores are 0.9, 0.2, 0.5.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::base::names::Layout;
+use crate::{base::names::Layout, data::ids::Ids};
 
 /// Three rows of: `u` (user), `i` (item), `list` (item, two ids), `pair` (interactive), and a number of the pair.
 fn data() -> Dataset {
@@ -16,11 +16,10 @@ fn data() -> Dataset {
             id("pair", 4, 1),
             EncodedFeature { name: "x".to_owned(), slot: Slot::Number { index: 0 }, cardinality: 0 },
         ],
-        id_slots: 5,
         number_slots: 1,
-        ids: vec![1, 11, 21, 31, 41, 2, 12, 22, 32, 42, 1, 13, 23, 33, 43],
-        numbers: vec![0.5, 1.5, 2.5],
-        labels: vec![0.0; 3],
+        ids: Ids::from_rows(5, &[1, 11, 21, 31, 41, 2, 12, 22, 32, 42, 1, 13, 23, 33, 43]),
+        numbers: vec![0.5, 1.5, 2.5].into(),
+        labels: vec![0.0; 3].into(),
         ..Dataset::default()
     }
 }

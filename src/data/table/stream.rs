@@ -1,0 +1,92 @@
+//! A table piece by piece, for data that are larger than the memory.
+
+use super::{Format, Part, RawColumn, RawTable, csv, join, lines::RowLines, no_rows, parquet};
+use crate::base::Result;
+use std::path::{Path, PathBuf};
+
+/// Rows of a piece: enough to keep the cores busy, few enough for the memory.
+pub const PIECE_ROWS: usize = 1 << 15;
+
+/// A data set that is read in pieces, any number of times.
+#[derive(Debug, Clone)]
+pub struct TableFiles {
+    path: PathBuf,
+    files: Vec<(PathBuf, Format)>,
+}
+
+impl TableFiles {
+    /// The file, or the files of the folder, at `path`.
+    pub fn find(path: &Path) -> Result<Self> {
+        Ok(Self { path: path.to_owned(), files: Format::files(path)? })
+    }
+
+    /// Hands `columns` of all rows to `take`, [`PIECE_ROWS`] at most at a time and in their order. Fails when there are no
+    /// rows.
+    pub fn each_piece(&self, columns: &[&str], mut take: impl FnMut(&RawTable) -> Result<()>) -> Result<()> {
+        let mut types: Vec<join::Seen> = columns.iter().map(|_| join::Seen::default()).collect();
+        let mut passed = 0;
+        for (file, format) in &self.files {
+            let mut first_row = 0;
+            let mut piece = |read: Vec<RawColumn>, lines: &RowLines| {
+                let rows = read.first().map_or(0, RawColumn::len);
+                for ((seen, name), column) in types.iter_mut().zip(columns).zip(&read) {
+                    seen.check(column, name, file)?;
+                }
+                let part = Part { file: file.clone(), first_row, rows, lines: lines.clone() };
+                let columns = columns.iter().map(|&name| name.to_owned()).zip(read).collect();
+                first_row += rows;
+                passed += rows;
+                take(&RawTable { parts: vec![part], columns })
+            };
+            match format {
+                Format::Parquet => {
+                    let mut pieces = parquet::Columns::open(file, columns)?.pieces(PIECE_ROWS)?;
+                    while let Some(read) = pieces.next()? {
+                        piece(read, &RowLines::consecutive())?;
+                    }
+                }
+                Format::Separated { delimiter } => {
+                    let mut rows = csv::Rows::open(file, *delimiter, columns)?;
+                    while let Some(read) = rows.next(PIECE_ROWS)? {
+                        piece(read, rows.lines())?;
+                    }
+                }
+            }
+        }
+        if passed == 0 { Err(no_rows(&self.path)) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn the_pieces_are_the_table_and_know_their_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = PIECE_ROWS + 10;
+        for (name, begin) in [("a.csv", 0), ("b.csv", rows)] {
+            let mut file = std::fs::File::create(folder.path().join(name)).unwrap();
+            writeln!(file, "x").unwrap();
+            (begin..begin + rows).for_each(|i| writeln!(file, "{i}").unwrap());
+        }
+        let files = TableFiles::find(folder.path()).unwrap();
+        let (mut sizes, mut texts, mut error) = (Vec::new(), Vec::new(), String::new());
+        files
+            .each_piece(&["x"], |piece| {
+                sizes.push(piece.rows());
+                let RawColumn::Text(column) = piece.column("x")? else { panic!("CSV is text") };
+                texts.extend(column.iter().map(|text| text.unwrap().to_owned()));
+                error = piece.cell_error("x", piece.rows() - 1, "odd", "mend it").to_string();
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(sizes, [PIECE_ROWS, 10, PIECE_ROWS, 10]);
+        assert!(texts.iter().enumerate().all(|(i, text)| *text == i.to_string()));
+        // The header is line 1.
+        assert!(error.contains(&format!("b.csv, `x`, row {}: odd", rows + 1)), "{error}");
+        let one = TableFiles::find(&folder.path().join("a.csv")).unwrap();
+        assert!(one.each_piece(&["y"], |_| Ok(())).unwrap_err().to_string().contains("no such column"));
+    }
+}
