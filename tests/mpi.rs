@@ -138,7 +138,7 @@ fn train_everything(ranks: &dyn Exchange, folder: &Path) {
         SearchSettings { epochs: 1, warmup_epochs: 1, batch_size: BATCH, ..SearchSettings::default() };
     // Half of the steps warm up.
     let short = Split { train: some(&split.train, STEPS / 2).into(), valid: split.valid.clone() };
-    let (_, held_out) = hold_out(&split, 0.1, 1).unwrap();
+    let held_out: Vec<u32> = hold_out(&split.train, 0.1, 1).unwrap().taken().collect();
     let scene = Scene {
         rows: Rows { data: &data, split: &short, ranks },
         held_out: Some(&held_out),

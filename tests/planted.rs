@@ -103,7 +103,9 @@ impl Planted {
         let every: Vec<usize> = (0..space.features.len()).collect();
         let features = input_features(&space.features, &every, &data).unwrap();
         let mut teacher = Teacher::new(features, data.partition_count, &teacher_settings, seed).unwrap();
-        let (seen, held_out) = hold_out(&split, settings.held_out, seed).unwrap();
+        let parts = hold_out(&split.train, settings.held_out, seed).unwrap();
+        let seen = Split { train: parts.rest().collect(), valid: split.valid.clone() };
+        let held_out = parts.taken().collect();
         let rows = Rows::alone(&data, &seen);
         fit(&mut teacher, rows, &teacher_settings.train, seed, &Silent, &mut Keeper::none()).unwrap();
         let soft = score_rows(&teacher, &data, &(0..data.rows() as u32).collect::<Vec<_>>()).unwrap();

@@ -4,6 +4,7 @@
 //! `training_peer WORKLOAD ARGUMENT...` prints `{"ready": …}`; then each line `NAME COUNT` runs COUNT steps and is answered by one
 //! line of JSON. `memory reset` and `memory peak` are about the process's largest resident size.
 
+mod encode;
 mod search;
 mod steps;
 
@@ -48,6 +49,7 @@ fn main() {
         ("mlp", []) => serve(steps::MlpStep::new()),
         ("embedding", [rows, ids]) => serve(steps::EmbeddingStep::new(rows.parse().expect("a number"), ids)),
         ("search", [experiment, data, folder]) => serve(search::SearchSteps::new(experiment, data, folder)),
+        ("encode", [experiment, data, folder]) => serve(encode::EncodeSteps::new(experiment, data, folder)),
         _ => panic!("no workload {name} with {} arguments", rest.len()),
     }
 }

@@ -100,7 +100,8 @@ impl SearchSteps {
         let rows: Vec<u32> = (0..loaded.dataset.rows() as u32).collect();
         let soft = score_rows(&teacher, &loaded.dataset, &rows).expect("scores");
         let share = settings.search.held_out;
-        let (_, held_out) = hold_out(&loaded.split, share, seed(Stage::Teacher)).expect("held-out rows");
+        let held_out = hold_out(&loaded.split.train, share, seed(Stage::Teacher)).expect("held-out rows");
+        let held_out = held_out.taken().collect();
         let folder = PathBuf::from(folder);
         let seed = seed(Stage::Search);
         Self { schema, space, loaded, teacher, soft, held_out, settings: settings.search, seed, folder }
@@ -110,7 +111,7 @@ impl SearchSteps {
     fn split(&self, count: usize) -> Split {
         let Split { train, valid } = &self.loaded.split;
         let size = count * self.settings.batch_size;
-        Split { train: train[..size].to_vec(), valid: valid[..VALIDATION_ROWS].to_vec() }
+        Split { train: train[..size].to_vec().into(), valid: valid[..VALIDATION_ROWS].to_vec().into() }
     }
 
     fn search<'a>(&'a self, split: &'a Split) -> Search<'a> {

@@ -152,7 +152,11 @@ mod tests {
     #[test]
     fn what_is_made_ahead_comes_in_order_and_stops_when_nobody_takes_it() {
         let mut all = Vec::new();
-        ahead(0..100, |item| Ok(all.push(item))).unwrap();
+        let keep = |item| {
+            all.push(item);
+            Ok(())
+        };
+        ahead(0..100, keep).unwrap();
         assert_eq!(all, (0..100).collect::<Vec<_>>());
         let made = AtomicUsize::new(0);
         let endless = std::iter::repeat_with(|| made.fetch_add(1, Ordering::SeqCst));

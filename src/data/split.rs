@@ -83,7 +83,8 @@ impl SplitSettings {
         let column = self.column(schema);
         let rule = match self {
             Self::Shuffle { valid_fraction } => {
-                Rule::Draw(Selection::new(rows.count()?, share(*valid_fraction)?, seed, "split"))
+                let rows = rows.count()?;
+                Rule::Draw(Box::new(Selection::new(rows, share(*valid_fraction)?, seed, "split")))
             }
             Self::Time { train_until, valid_from, valid_until, valid_fraction, .. } => {
                 let column = column.ok_or_else(|| {
@@ -140,7 +141,7 @@ pub(super) struct Divider {
 
 enum Rule {
     Time(Bounds),
-    Draw(Selection),
+    Draw(Box<Selection>),
 }
 
 impl Divider {
@@ -182,23 +183,45 @@ pub(super) fn neither_empty(train: usize, valid: usize, rows: usize) -> Result<(
     Ok(())
 }
 
-/// Takes a `share` of the training rows out of `split`, drawn by seed: the latest rows are the ones that a network
-/// which must score tomorrow can least do without. Returns the smaller split and the rows taken, in ascending order;
-/// both hold at least one row.
-pub fn hold_out(split: &Split, share: f64, seed: u64) -> Result<(Split, Vec<u32>)> {
-    let mut selection = Selection::new(split.train.len(), self::share(share)?, seed, "held out");
-    let (held_out, train): (Vec<u32>, Vec<u32>) = split.train.iter().partition(|_| selection.chooses());
-    if train.is_empty() || held_out.is_empty() {
+/// Takes a `share` of `rows` (training rows, ascending) out, drawn by seed and not by time: the latest rows are the ones that
+/// a network which must score tomorrow can least do without. Both parts hold at least one row.
+pub fn hold_out(rows: &[u32], share: f64, seed: u64) -> Result<HoldOut<'_>> {
+    let selection = Selection::new(rows.len(), self::share(share)?, seed, "held out");
+    if selection.wanted >= rows.len() {
         return Err(Error::usage(
-            format!("{} training rows cannot be divided", split.train.len()),
+            format!("{} training rows cannot be divided", rows.len()),
             "give more rows, or hold none out",
         ));
     }
-    Ok((Split { train: train.into(), valid: split.valid.clone() }, held_out))
+    Ok(HoldOut { rows, selection })
+}
+
+/// See [`hold_out`]. Both parts are given row by row, for neither need fit into the memory.
+pub struct HoldOut<'a> {
+    rows: &'a [u32],
+    selection: Selection,
+}
+
+impl<'a> HoldOut<'a> {
+    /// The rows that are left.
+    pub fn rest(&self) -> impl Iterator<Item = u32> + use<'a> {
+        self.part(false)
+    }
+
+    /// The rows that are held out.
+    pub fn taken(&self) -> impl Iterator<Item = u32> + use<'a> {
+        self.part(true)
+    }
+
+    fn part(&self, taken: bool) -> impl Iterator<Item = u32> + use<'a> {
+        let (rows, mut selection) = (self.rows, self.selection.clone());
+        rows.iter().copied().filter(move |_| selection.chooses() == taken)
+    }
 }
 
 /// A random choice of a number of rows, all choices equally likely, made row by row (Knuth's algorithm S): each of the `left`
 /// rows that are still to come is chosen with probability `wanted / left`.
+#[derive(Clone)]
 struct Selection {
     left: usize,
     wanted: usize,
@@ -304,8 +327,8 @@ fn count(rows: usize, share: f64) -> usize {
 
 /// The time from which on a `share` of the rows, the latest, stands.
 fn border(mut times: Vec<i64>, share: f64) -> i64 {
-    let place = times.len() - count(times.len(), share).min(times.len());
-    times.get(place).is_some().then(|| *times.select_nth_unstable(place).1).unwrap_or(i64::MAX)
+    let place = times.len() - count(times.len(), share);
+    *times.select_nth_unstable(place).1
 }
 
 #[cfg(test)]
@@ -377,24 +400,36 @@ mod tests {
 
     #[test]
     fn rows_are_held_out_by_seed_and_none_is_lost() {
-        let split = Split { train: (0..8).map(|i| 2 * i).collect(), valid: vec![1, 3].into() };
-        let (rest, held_out) = hold_out(&split, 0.25, 1).unwrap();
-        assert_eq!((rest.train.len(), &*rest.valid, held_out.len()), (6, &[1, 3][..], 2));
-        let mut all = [&*rest.train, &*held_out].concat();
+        let rows: Vec<u32> = (0..8).map(|i| 2 * i).collect();
+        let taken = |seed| hold_out(&rows, 0.25, seed).unwrap().taken().collect::<Vec<_>>();
+        let rest: Vec<u32> = hold_out(&rows, 0.25, 1).unwrap().rest().collect();
+        assert_eq!((rest.len(), taken(1).len()), (6, 2));
+        let mut all = [rest, taken(1)].concat();
         all.sort_unstable();
-        assert_eq!(all, *split.train);
-        assert_eq!(hold_out(&split, 0.25, 1).unwrap().1, held_out);
-        assert!((2..20).any(|seed| hold_out(&split, 0.25, seed).unwrap().1 != held_out));
-        let one = Split { train: vec![0].into(), valid: vec![1].into() };
-        assert!(hold_out(&one, 0.5, 1).unwrap_err().to_string().contains("hold none out"));
+        assert_eq!(all, rows);
+        assert_eq!(taken(1), taken(1));
+        assert!((2..20).any(|seed| taken(seed) != taken(1)));
+        assert!(hold_out(&[0], 0.5, 1).err().unwrap().to_string().contains("hold none out"));
+    }
+
+    #[test]
+    fn every_row_is_held_out_equally_often() {
+        let rows: Vec<u32> = (0..10).collect();
+        let mut times = [0; 10];
+        for seed in 0..2000 {
+            hold_out(&rows, 0.3, seed).unwrap().taken().for_each(|row| times[row as usize] += 1);
+        }
+        // 600 ± five deviations of 20.
+        assert!(times.iter().all(|&count| (500..=700).contains(&count)), "{times:?}");
     }
 
     #[test]
     fn rows_are_held_out_by_draws_of_their_own() {
         let shuffle = SplitSettings::Shuffle { valid_fraction: 0.25 };
         let divided = shuffle.split(&schema(), &table(&[0; 40]), 1).unwrap();
-        let every = Split { train: (0..40).collect(), valid: vec![].into() };
-        assert_ne!(hold_out(&every, 0.25, 1).unwrap().1, *divided.valid);
+        let every: Vec<u32> = (0..40).collect();
+        let taken: Vec<u32> = hold_out(&every, 0.25, 1).unwrap().taken().collect();
+        assert_ne!(taken, *divided.valid);
     }
 
     #[test]

@@ -110,10 +110,10 @@ def figure(name, value, unit, goal=None, at_most=True, spread=None):
     print(json.dumps(line | {"spread": None if spread is None else round(spread, 4)}, ensure_ascii=False), flush=True)
 
 
-def ratio_figures(name, ratio, goal):
+def ratio_figures(name, ratio, goal, peer="PyTorch"):
     """The ratios of minima and of medians, and the times behind them."""
-    figure(f"{name}, ratio of minima", ratio.of_minima, "of PyTorch's time", goal, spread=ratio.spread_of_minima)
-    figure(f"{name}, ratio of medians", ratio.of_medians, "of PyTorch's time", goal, spread=ratio.spread_of_medians)
-    for whose, minimum, median in zip(("ours", "PyTorch's"), ratio.minima, ratio.medians):
+    figure(f"{name}, ratio of minima", ratio.of_minima, f"of {peer}'s time", goal, spread=ratio.spread_of_minima)
+    figure(f"{name}, ratio of medians", ratio.of_medians, f"of {peer}'s time", goal, spread=ratio.spread_of_medians)
+    for whose, minimum, median in zip(("ours", f"{peer}'s"), ratio.minima, ratio.medians):
         figure(f"{name}, {whose}, minimum", minimum, "ms")
         figure(f"{name}, {whose}, median", median, "ms")

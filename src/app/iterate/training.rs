@@ -22,12 +22,16 @@ use crate::{
     price::table::LatencyTable,
     space::{Operator, Subnet},
 };
+use bytemuck::Pod;
 
 /// The supernet at the end of its warm-up.
 const WARM_UP: &str = "warmup.safetensors";
 
 /// Rows whose scores are in memory at once.
 const SCORED_TOGETHER: usize = 1 << 18;
+
+/// r(x) of every row.
+const SOFT: &str = "teacher/soft.bin";
 
 /// The trained teachers: the first one guides the masks, all of them give the soft targets.
 pub(super) struct Guide {
@@ -38,7 +42,7 @@ pub(super) struct Guide {
     /// Of r(x) on the validation rows.
     pub(super) metrics: Metrics,
     /// Training rows that the teachers never saw, to judge masks on.
-    held_out: Option<Vec<u32>>,
+    held_out: Option<Column<u32>>,
 }
 
 /// A network that was trained in this run.
@@ -94,13 +98,11 @@ impl Run<'_> {
         Ok(Guide { teacher: teachers.swap_remove(0), soft, metrics, held_out })
     }
 
-    /// r(x) of every row: the mean over the teachers. A process that trains by itself keeps it in a file, since there is one for
-    /// every row.
+    /// r(x) of every row: the mean over the teachers.
     fn soft_targets(&self, teachers: &[Teacher]) -> Result<Column<f32>> {
         let rows = self.loaded.dataset.rows();
-        let path = self.journal.path("teacher/soft.bin");
-        let alone = self.ranks.place().size == 1;
-        if alone && path.exists() {
+        let path = self.journal.path(SOFT);
+        if self.ranks.place().size == 1 && path.exists() {
             return Column::map(&path, rows);
         }
         self.progress.stage("score all rows with the teachers", rows as u64);
@@ -115,22 +117,30 @@ impl Run<'_> {
             self.progress.advance((begin + index.len()) as u64, "");
             Ok(soft)
         });
-        if alone {
-            return Column::keep(&path, pieces);
-        }
-        Ok(pieces.collect::<Result<Vec<_>>>()?.concat().into())
+        self.kept(SOFT, pieces)
     }
 
     /// What the teachers are trained and validated on, and the training rows that are held out from them.
-    fn teachers_rows(&self) -> Result<(Split, Option<Vec<u32>>)> {
+    fn teachers_rows(&self) -> Result<(Split, Option<Column<u32>>)> {
         let split = &self.loaded.split;
         match self.settings.search.held_out {
             0.0 => Ok((split.clone(), None)),
             share => {
-                let (rest, held_out) = hold_out(split, share, self.seed(Stage::Teacher))?;
-                Ok((rest, Some(held_out)))
+                let parts = hold_out(&split.train, share, self.seed(Stage::Teacher))?;
+                let train = self.kept("teacher/train.bin", in_pieces(parts.rest()))?;
+                let held_out = self.kept("teacher/held_out.bin", in_pieces(parts.taken()))?;
+                Ok((Split { train, valid: split.valid.clone() }, Some(held_out)))
             }
         }
+    }
+
+    /// Numbers of which there are as many as rows: a process that trains by itself keeps them in a file, so that they need no
+    /// memory.
+    fn kept<T: Pod>(&self, file: &str, pieces: impl Iterator<Item = Result<Vec<T>>>) -> Result<Column<T>> {
+        if self.ranks.place().size == 1 {
+            return Column::keep(&self.journal.path(file), pieces);
+        }
+        Ok(pieces.collect::<Result<Vec<_>>>()?.concat().into())
     }
 
     /// The plain DNN on all features that the winner is set beside.
@@ -269,4 +279,12 @@ impl<'a> Searcher<'a> {
         search.restore(snapshot)?;
         Ok(search)
     }
+}
+
+/// Numbers some thousands at a time.
+fn in_pieces<T>(mut numbers: impl Iterator<Item = T>) -> impl Iterator<Item = Result<Vec<T>>> {
+    std::iter::from_fn(move || {
+        let piece: Vec<T> = numbers.by_ref().take(1 << 16).collect();
+        (!piece.is_empty()).then_some(Ok(piece))
+    })
 }

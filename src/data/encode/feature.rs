@@ -68,7 +68,7 @@ pub(super) struct Fitting<'a> {
 /// What has been seen so far of the training rows.
 enum Seen {
     Counts(Counts),
-    Values(Sample),
+    Values(Box<Sample>),
     Moments(Moments),
     Nothing,
 }
@@ -78,7 +78,7 @@ impl<'a> Fitting<'a> {
         let seen = match feature.encoding {
             Encoding::Vocabulary { .. } => Seen::Counts(Counts::default()),
             Encoding::Hash { .. } => Seen::Nothing,
-            Encoding::Buckets { .. } => Seen::Values(Sample::new(&feature.name)),
+            Encoding::Buckets { .. } => Seen::Values(Box::new(Sample::new(&feature.name))),
             Encoding::Standardize => Seen::Moments(Moments::default()),
         };
         Self { feature, seen }
