@@ -65,7 +65,7 @@ fn misread(message: &str, key: Option<String>, row: Option<u64>, path: &Path) ->
     if let Some(missing) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
         let field = key.map_or_else(|| missing.to_owned(), |table| format!("{table}.{missing}"));
         let place = Place { field: Some(field), row };
-        return Error::input(path, place, "this key is missing", format!("add `{missing} = …`"));
+        return Error::input(path, place, "this key is missing", format!("add `{missing}` with its value"));
     }
     let fix = match message.rsplit_once("expected ") {
         Some((_, wanted)) => format!("write {}", in_words(wanted)),
@@ -187,9 +187,9 @@ mod tests {
     #[test]
     fn a_missing_key_is_named_with_its_table() {
         let text = message("width = 1\n[inner]\nshare = 1.0");
-        assert_eq!(text, "s.toml, `inner.names`, row 2: this key is missing; add `names = …`");
+        assert_eq!(text, "s.toml, `inner.names`, row 2: this key is missing; add `names` with its value");
         assert!(
-            message("").contains("`width`") && message("").ends_with("add `width = …`"),
+            message("").contains("`width`") && message("").ends_with("add `width` with its value"),
             "{}",
             message("")
         );

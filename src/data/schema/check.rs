@@ -160,7 +160,7 @@ impl Checker<'_> {
             if let Some(other) = seen.get(column).filter(|role| !["time", "request"].contains(role)) {
                 return Err(self.error(
                     format!("data.{role}"),
-                    format!("column `{column}` is the {other}, which is not known when a request comes"),
+                    format!("column `{column}` is the {other} and cannot be a key of rows too"),
                     "name another column, or remove this key",
                 ));
             }

@@ -216,7 +216,7 @@ fn no_key_of_rows_is_an_outcome() {
         {
             let to = format!("weight = \"w\"\nteacher_score = \"t\"\n{key} = \"{column}\"");
             let text = error_of("weight = \"w\"", &to);
-            let expected = format!("s.toml, `data.{key}`: column `{column}` is the {role}, ");
+            let expected = format!("s.toml, `data.{key}`: column `{column}` is the {role} and cannot");
             assert!(text.starts_with(&expected) && text.contains("another column"), "{text}");
         }
         // A request may be a group, and one column several keys that features read as well.
