@@ -48,3 +48,18 @@ pub mod learn;
 pub mod measure;
 pub mod price;
 pub mod space;
+
+// The types of the way above, and what an experiment begins and ends with, for those who write `use autofas_bench::…`.
+// Inside the crate every path goes through its room.
+pub use app::config::Experiment;
+pub use base::{Error, Result};
+pub use data::{dataset::Dataset, schema::Schema};
+pub use export::OnnxModel;
+pub use learn::{network::Network, supernet::Supernet};
+pub use measure::{
+    engine::{Engine, Session},
+    measurement::Measurement,
+    replay::trace::Trace,
+};
+pub use price::table::LatencyTable;
+pub use space::{SearchSpace, Subnet};

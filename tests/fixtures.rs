@@ -1,8 +1,8 @@
 //! The files that a newcomer starts from.
 
 use autofas_bench::{
-    app::config::Experiment,
-    data::schema::{Kind, Schema, Source},
+    Experiment, Schema,
+    data::schema::{Kind, Source},
 };
 use std::path::{Path, PathBuf};
 

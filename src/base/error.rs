@@ -108,6 +108,10 @@ fn advice(source: &std::io::Error) -> &'static str {
         Kind::StorageFull | Kind::QuotaExceeded => "; make room there, then run again",
         Kind::FileTooLarge => "; raise the limit on the size of files (`ulimit -f`), then run again",
         Kind::PermissionDenied | Kind::ReadOnlyFilesystem => "; name a place that you may write to",
+        Kind::NotFound => {
+            "; check the path, which counts from the working directory unless it begins with `/`"
+        }
+        Kind::IsADirectory => "; this is a folder: name a file in it",
         Kind::NotADirectory | Kind::AlreadyExists => {
             "; a file is where a folder should be: remove it, or name another folder"
         }
@@ -196,5 +200,19 @@ impl Error {
     /// An [`Error::Learn`].
     pub fn learn(action: impl Into<String>, source: impl Into<Cause>) -> Self {
         Self::Learn { action: action.into(), source: source.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::fsio;
+
+    #[test]
+    fn a_path_that_is_not_there_or_is_a_folder_is_answered_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = fsio::read(&folder.path().join("gone.toml")).unwrap_err().to_string();
+        assert!(gone.contains("cannot read") && gone.contains("gone.toml; check the path"), "{gone}");
+        let whole = fsio::read_text(folder.path()).unwrap_err().to_string();
+        assert!(whole.ends_with("; this is a folder: name a file in it"), "{whole}");
     }
 }

@@ -45,7 +45,7 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Res
     };
     create_dir(folder)?;
     let io = |e| Error::io(path, "write", e);
-    let mut temporary = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(io)?;
+    let mut temporary = temporary_files().tempfile_in(folder).map_err(io)?;
     at(Moment::Begun, path);
     {
         let mut buffered = BufWriter::new(temporary.as_file_mut());
@@ -53,12 +53,6 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Res
     }
     at(Moment::Filled, path);
     temporary.as_file().sync_data().map_err(io)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Temporary files are private; results are not.
-        fs::set_permissions(temporary.path(), fs::Permissions::from_mode(0o644)).map_err(io)?;
-    }
     temporary.persist(path).map_err(|e| Error::io(path, "rename into", e.error))?;
     #[cfg(unix)]
     {
@@ -67,6 +61,19 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Res
     }
     at(Moment::Renamed, path);
     Ok(())
+}
+
+/// How temporary files are made. They are private by default; results have the rights of any new file, which the system
+/// takes from the user's umask.
+fn temporary_files() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder
 }
 
 /// Removes what writes that were killed have left in `folder` and the folders below it. Nobody may be writing there.
@@ -159,6 +166,31 @@ mod tests {
         assert!(failed.unwrap_err().to_string().contains("a.txt"));
         assert_eq!(read_text(&path).unwrap(), "old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    /// A umask belongs to a whole process, so the test runs itself again under another one.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_has_the_rights_that_the_umask_leaves() {
+        use std::os::unix::fs::PermissionsExt;
+        const FOLDER: &str = "AUTOFAS_TEST_UMASK_FOLDER";
+        if let Some(folder) = std::env::var_os(FOLDER) {
+            write(&Path::new(&folder).join("a.txt"), b"1").unwrap();
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        for (umask, mode) in [("027", 0o640), ("002", 0o664)] {
+            let ended = std::process::Command::new("sh")
+                .args(["-c", "umask $1; exec \"$0\" --exact base::fsio::tests::a_file_has_the_rights_that_the_umask_leaves"])
+                .arg(std::env::current_exe().unwrap())
+                .arg(umask)
+                .env(FOLDER, folder.path())
+                .output()
+                .unwrap();
+            assert!(ended.status.success(), "{ended:?}");
+            let found = fs::metadata(folder.path().join("a.txt")).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, mode, "umask {umask}");
+        }
     }
 
     #[test]

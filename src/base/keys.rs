@@ -29,27 +29,73 @@ pub fn suggestion(name: &str, known: &[&str]) -> String {
     }
 }
 
-/// Reads `text` (the content of `path`) as TOML. The error names the line and, for an unknown key or value, the nearest
-/// known one; the type must deny unknown fields.
+/// Reads `text` (the content of `path`) as TOML. The error names the line and the key and, for an unknown key or value,
+/// the nearest known one; the type must deny unknown fields.
 pub fn parse_toml<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
     toml::from_str(text).map_err(|error| {
-        let row = error.span().map(|span| line_of(text, span.start));
-        let message = error.message().trim();
-        match unknown_name(message) {
-            Some((what, name, known)) => Error::input(
-                path,
-                Place { field: Some(name.to_owned()), row },
-                format!("unknown {what}"),
-                suggestion(name, &known),
-            ),
-            None => Error::input(
-                path,
-                Place { field: None, row },
-                message.replace('\n', " "),
-                "write the value that the reference shows for this key",
-            ),
+        // What is no TOML at all belongs to no key.
+        if text.parse::<toml::Table>().is_err() {
+            return toml_syntax(text, path, &error);
         }
+        let row = error.span().map(|span| line_of(text, span.start));
+        misread(error.message(), dotted_key(&error), row, path)
     })
+}
+
+/// The error for a text that is not TOML.
+pub fn toml_syntax(text: &str, path: &Path, error: &toml::de::Error) -> Error {
+    let row = error.span().map(|span| line_of(text, span.start));
+    let problem = format!("not valid TOML ({})", error.message().trim().replace('\n', " "));
+    let fix = "mend this line: every key once, then `=` and a value; text in quotes, lists in [ ]";
+    Error::input(path, Place { field: None, row }, problem, fix)
+}
+
+/// Reads parsed JSON (the content of `path`) with the same courtesy.
+pub fn from_json<T: DeserializeOwned>(json: serde_json::Value, path: &Path) -> Result<T> {
+    serde_json::from_value(json).map_err(|error| misread(&error.to_string(), None, None, path))
+}
+
+/// The error for a sound document that does not hold what is asked for. `key` is what was being read.
+fn misread(message: &str, key: Option<String>, row: Option<u64>, path: &Path) -> Error {
+    let message = message.trim().replace('\n', " ");
+    if let Some((what, name, known)) = unknown_name(&message) {
+        let place = Place { field: Some(name.to_owned()), row };
+        return Error::input(path, place, format!("unknown {what}"), suggestion(name, &known));
+    }
+    if let Some(missing) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        let field = key.map_or_else(|| missing.to_owned(), |table| format!("{table}.{missing}"));
+        let place = Place { field: Some(field), row };
+        return Error::input(path, place, "this key is missing", format!("add `{missing}` with its value"));
+    }
+    let fix = match message.rsplit_once("expected ") {
+        Some((_, wanted)) => format!("write {}", in_words(wanted)),
+        None => "write a value of the kind that this key takes".to_owned(),
+    };
+    Error::input(path, Place { field: key, row }, message, fix)
+}
+
+/// The key that was being read. toml keeps it to itself but for a message without the document, which ends with it.
+fn dotted_key(error: &toml::de::Error) -> Option<String> {
+    let mut bare = error.clone();
+    bare.set_input(None);
+    let text = bare.to_string();
+    let key = text.trim_end().rsplit_once("in `")?.1.strip_suffix('`')?;
+    Some(key.to_owned())
+}
+
+/// What serde expects, in the words of somebody who writes a file.
+fn in_words(wanted: &str) -> &str {
+    match wanted {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of at least 0",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a string" => "text in quotes",
+        "a boolean" => "true or false",
+        "a sequence" => "a list in [ ]",
+        "a map" => "a table",
+        table if table.starts_with("struct ") => "a table",
+        other => other,
+    }
 }
 
 /// One-based line of a byte offset.
@@ -80,6 +126,17 @@ mod tests {
         width: usize,
         #[serde(default)]
         kind: Option<Kind>,
+        #[serde(default)]
+        inner: Option<Inner>,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Inner {
+        names: Vec<String>,
+        #[serde(default)]
+        share: f64,
     }
 
     #[derive(Debug, serde::Deserialize)]
@@ -108,9 +165,53 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_names_the_line() {
-        let text = message("\n\nwidth = \"a\"");
-        assert!(text.contains("row 3") && text.contains("string \"a\""), "{text}");
+    fn a_wrong_type_names_its_line_and_key_and_what_to_write() {
+        for (text, place, fix) in [
+            (
+                "\n\nwidth = \"a\"",
+                "`width`, row 3: invalid type: string \"a\"",
+                "a whole number of at least 0",
+            ),
+            ("width = -1", "`width`, row 1: invalid value: integer `-1`", "a whole number of at least 0"),
+            ("width = 1\n[inner]\nnames = 3", "`inner.names`, row 3: ", "a list in [ ]"),
+            ("width = 1\n[inner]\nnames = [\n\"a\",\n3,\n]", "`inner.names`, row 5: ", "text in quotes"),
+            ("width = 1\ninner = { names = [], share = \"x\" }", "`inner.share`, row 2: ", "a number"),
+            ("width = 1\ninner = 3", "`inner`, row 2: ", "a table"),
+        ] {
+            let found = message(text);
+            assert!(found.starts_with(&format!("s.toml, {place}")), "{text}: {found}");
+            assert!(found.ends_with(&format!("; write {fix}")), "{text}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_missing_key_is_named_with_its_table() {
+        let text = message("width = 1\n[inner]\nshare = 1.0");
+        assert_eq!(text, "s.toml, `inner.names`, row 2: this key is missing; add `names` with its value");
+        assert!(
+            message("").contains("`width`") && message("").ends_with("add `width` with its value"),
+            "{}",
+            message("")
+        );
+    }
+
+    #[test]
+    fn what_is_no_toml_is_a_matter_of_its_line_and_of_no_key() {
+        for text in ["\nwidth = = 1", "\nwidth = a", "width = 1\nwidth = 2"] {
+            let found = message(text);
+            assert!(found.starts_with("s.toml, row 2: not valid TOML ("), "{found}");
+            assert!(found.contains("; mend this line: "), "{found}");
+        }
+    }
+
+    #[test]
+    fn json_is_answered_as_toml_is() {
+        let read = |json| from_json::<Settings>(json, Path::new("s.json")).unwrap_err().to_string();
+        assert_eq!(
+            read(serde_json::json!({"width": 1, "knid": "item"})),
+            "s.json, `knid`: unknown key; did you mean `kind`?"
+        );
+        assert!(read(serde_json::json!({})).contains("`width`: this key is missing"));
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! What every room may use: errors, seeded generators, atomic file writes, progress, requests to
-//! stop, ranks, and the names of engines,
-//! layouts and precisions. Nothing here knows about data, networks or measurements.
+//! What every room may use: errors, keys that users write and the ranges of settings, files that are whole or not there,
+//! hashes and seeded generators, written dates, progress and requests to stop, ranks, the allocator, and the names of
+//! engines, layouts and precisions. Nothing here knows about data, networks or measurements.
 
+pub mod calendar;
 pub mod check;
 pub mod error;
 pub mod fsio;

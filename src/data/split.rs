@@ -4,6 +4,7 @@
 use super::{dataset::Split, schema::Schema, table::RawTable, time};
 use crate::base::{
     Error, Result,
+    check::{self, Checked, Violation},
     rng::{self, Generator},
 };
 use rand::RngExt;
@@ -66,6 +67,51 @@ impl SplitSettings {
         match self {
             Self::Time { column, .. } => column.as_deref().or(schema.time.as_deref()),
             Self::Shuffle { .. } => None,
+        }
+    }
+
+    /// Refuses what no data could be divided by, before any is read.
+    pub fn check(&self) -> Checked {
+        let fraction = |share: f64| check::inside("valid_fraction", share);
+        match self {
+            Self::Shuffle { valid_fraction } => fraction(*valid_fraction),
+            Self::Time {
+                valid_fraction: Some(share),
+                train_until: None,
+                valid_from: None,
+                valid_until: None,
+                ..
+            } => fraction(*share),
+            Self::Time {
+                valid_fraction: None,
+                train_until: until,
+                valid_from: from,
+                valid_until: end,
+                ..
+            } if until.is_some() || from.is_some() => {
+                let time = |key, moment: &Option<Moment>| {
+                    let time = moment.as_ref().map(Moment::time).transpose();
+                    time.map_err(|_| Violation {
+                        key,
+                        problem: "this is no time".to_owned(),
+                        fix: "write a number or a date such as 2024-05-31".to_owned(),
+                    })
+                };
+                let (until, from) = (time("train_until", until)?, time("valid_from", from)?);
+                let later = until.zip(from).is_none_or(|(until, from)| until < from);
+                let problem = "the training rows reach into the validation rows";
+                check::ensure(later, "valid_from", problem, "let it be later than `train_until`")?;
+                let begins = from.or(until.map(|until| until.saturating_add(1)));
+                let ends = begins.zip(time("valid_until", end)?).is_none_or(|(begins, end)| begins <= end);
+                let problem = "the validation rows end before they begin";
+                check::ensure(ends, "valid_until", problem, "let it be later than the other bounds")
+            }
+            Self::Time { .. } => check::ensure(
+                false,
+                "valid_fraction",
+                "a split by time needs either bounds or a fraction",
+                "give `train_until`, `valid_from` or both together with `by`, or only `valid_fraction`",
+            ),
         }
     }
 
@@ -454,6 +500,37 @@ mod tests {
                 .unwrap();
         let text = settings.split(&schema(), &table, 1).unwrap_err().to_string();
         assert!(text.contains("d.csv, `date`, row 2: no time can be read here"), "{text}");
+    }
+
+    #[test]
+    fn settings_that_no_data_could_fit_are_refused_by_key_before_any_is_read() {
+        let check = |text: &str| {
+            let settings: SplitSettings = crate::base::keys::parse_toml(text, Path::new("e.toml")).unwrap();
+            settings.check().map_err(|violation| violation.key)
+        };
+        for (text, key) in [
+            ("by = \"shuffle\"\nvalid_fraction = 1.0", "valid_fraction"),
+            ("by = \"time\"\nvalid_fraction = 0.0", "valid_fraction"),
+            ("by = \"time\"", "valid_fraction"),
+            ("by = \"time\"\nvalid_until = 5", "valid_fraction"),
+            ("by = \"time\"\ntrain_until = 1\nvalid_fraction = 0.1", "valid_fraction"),
+            ("by = \"time\"\ntrain_until = 4\nvalid_from = 4", "valid_from"),
+            ("by = \"time\"\ntrain_until = \"soon\"", "train_until"),
+            ("by = \"time\"\nvalid_from = \"2024-02-31\"", "valid_from"),
+            ("by = \"time\"\ntrain_until = 4\nvalid_until = 4", "valid_until"),
+            ("by = \"time\"\nvalid_from = 4\nvalid_until = 3", "valid_until"),
+        ] {
+            assert_eq!(check(text), Err(key), "{text}");
+        }
+        for text in [
+            "by = \"shuffle\"\nvalid_fraction = 0.5",
+            "by = \"time\"\nvalid_fraction = 0.5",
+            "by = \"time\"\ntrain_until = 4",
+            "by = \"time\"\nvalid_from = \"2024-02-29\"",
+            "by = \"time\"\ntrain_until = 4\nvalid_from = 5\nvalid_until = 5",
+        ] {
+            assert_eq!(check(text), Ok(()), "{text}");
+        }
     }
 
     #[test]

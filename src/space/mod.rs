@@ -1,10 +1,11 @@
 //! What can be chosen: operators, the search space, and one choice from it (a [`Subnet`]) with its canonical id.
 
 use crate::{
-    base::{Error, Result, hash},
+    base::{Error, Result, error::Place, hash},
     data::schema::{Feature, Side},
 };
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// An operator of a Mixop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,10 +52,10 @@ impl InputWidths {
     }
 }
 
-/// All features that may be selected and all operators of every Mixop.
+/// All features of a schema and all operators of every Mixop.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SearchSpace {
-    /// Features in schema order.
+    /// Features in schema order, those that are marked `never` among them: they keep their index and are not chosen.
     pub features: Vec<Feature>,
     /// Operators of each Mixop; widths within one are distinct.
     pub mixops: Vec<Vec<Operator>>,
@@ -82,6 +83,25 @@ impl SearchSpace {
             }
         }
         Ok(Self { features, mixops })
+    }
+
+    /// Checks a choice that was read from `file`: everything behind it takes its features for ascending and known.
+    pub fn verify(&self, subnet: &Subnet, file: &Path) -> Result<()> {
+        let Subnet { features, operators } = subnet;
+        let ascending = features.windows(2).all(|pair| pair[0] < pair[1]);
+        let known = features.last().is_some_and(|&last| last < self.features.len());
+        let offered = operators.len() == self.mixops.len()
+            && operators.iter().zip(&self.mixops).all(|(operator, mixop)| mixop.contains(operator));
+        let (key, problem) = if !ascending || !known {
+            let problem = format!("not ascending indices of the schema's {} features", self.features.len());
+            ("features", problem)
+        } else if !offered {
+            ("operators", format!("not one operator of each of the {} Mixops", self.mixops.len()))
+        } else {
+            return Ok(());
+        };
+        let fix = "restore the file, or remove it to derive the network again";
+        Err(Error::input(file, Place::field(key), problem, fix))
     }
 
     /// Input widths when each feature counts with weight `share` (1 or 0 for a choice, θ for an expectation).
@@ -158,5 +178,103 @@ impl Subnet {
         let names = self.feature_names(space).join("\n");
         let widths: String = self.layer_widths().iter().map(|w| format!("-{w}")).collect();
         format!("f{}{widths}-{}", self.features.len(), &hash::sha256(names.as_bytes())[..8])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::schema::Schema;
+    use Operator::{Mlp, Zero};
+
+    /// `hour` of the context, 4 wide, and `price` and `brand` of the item, 8 wide.
+    fn features() -> Vec<Feature> {
+        let text = r#"
+            [data]
+            label = "click"
+            [[feature]]
+            name = "hour"
+            kind = "context"
+            type = "categorical"
+            width = 4
+            fetch_ms = 1
+            [[feature]]
+            columns = ["price", "brand"]
+            kind = "item"
+            type = "categorical"
+            fetch_ms = 1
+        "#;
+        Schema::parse(text, Path::new("s.toml")).unwrap().features
+    }
+
+    fn space() -> SearchSpace {
+        SearchSpace::new(features(), vec![vec![Mlp(16), Mlp(8), Zero]; 3]).unwrap()
+    }
+
+    fn subnet(features: &[usize], operators: &[Operator]) -> Subnet {
+        Subnet { features: features.to_vec(), operators: operators.to_vec() }
+    }
+
+    #[test]
+    fn an_id_counts_the_features_lists_the_layers_and_ends_with_a_hash_of_the_names() {
+        // `printf 'hour\nprice' | sha256sum` begins with these digits.
+        let id = subnet(&[0, 1], &[Mlp(16), Zero, Mlp(8)]).id(&space());
+        assert_eq!(id, "f2-16-8-baa7641c");
+    }
+
+    #[test]
+    fn zero_operators_at_other_places_leave_the_id_and_another_order_of_layers_changes_it() {
+        let space = space();
+        let id = |operators: [Operator; 3]| subnet(&[0, 1], &operators).id(&space);
+        assert_eq!(id([Zero, Mlp(16), Mlp(8)]), id([Mlp(16), Mlp(8), Zero]));
+        assert_ne!(id([Mlp(8), Mlp(16), Zero]), id([Mlp(16), Mlp(8), Zero]));
+        assert_ne!(id([Mlp(16), Zero, Zero]), id([Mlp(16), Mlp(16), Zero]));
+        let with = |features: &[usize]| subnet(features, &[Zero; 3]).id(&space);
+        assert_ne!(with(&[0, 1]), with(&[0, 2]));
+    }
+
+    #[test]
+    fn layers_are_what_zero_operators_leave_in_order() {
+        assert_eq!(subnet(&[0], &[Mlp(8), Zero, Mlp(16)]).layer_widths(), [8, 16]);
+        assert!(subnet(&[0], &[Zero; 3]).layer_widths().is_empty());
+    }
+
+    #[test]
+    fn input_widths_add_the_chosen_features_by_side() {
+        let space = space();
+        let of = |features: &[usize]| subnet(features, &[]).input_widths(&space);
+        assert_eq!(of(&[0, 2]), InputWidths { user: 4.0, item: 8.0 });
+        assert_eq!(of(&[1, 2]), InputWidths { user: 0.0, item: 16.0 });
+        let expected = space.input_widths(|i| [0.5, 0.25, 1.0][i]);
+        assert_eq!((expected.user, expected.item, expected.total()), (2.0, 10.0, 12.0));
+    }
+
+    #[test]
+    fn a_space_without_features_or_with_unsound_operators_is_refused() {
+        for mixop in [vec![], vec![Mlp(0)], vec![Mlp(8), Mlp(8)], vec![Zero, Mlp(8), Zero]] {
+            let refused = SearchSpace::new(features(), vec![vec![Mlp(8)], mixop.clone()]);
+            let text = refused.unwrap_err().to_string();
+            assert!(text.contains("Mixop 2") && text.contains("[space]"), "{mixop:?}: {text}");
+        }
+        let text = SearchSpace::new(vec![], vec![vec![Mlp(8)]]).unwrap_err().to_string();
+        assert!(text.contains("no features"), "{text}");
+    }
+
+    #[test]
+    fn a_choice_from_a_file_that_the_space_does_not_offer_is_named_with_file_and_key() {
+        let space = space();
+        let all = [Mlp(16), Zero, Mlp(8)];
+        let problem = |features: &[usize], operators: &[Operator]| {
+            space.verify(&subnet(features, operators), Path::new("subnet.json")).map_err(|e| e.to_string())
+        };
+        assert_eq!(problem(&[0, 2], &all), Ok(()));
+        for features in [&[2, 0][..], &[1, 1], &[0, 3], &[]] {
+            let text = problem(features, &all).unwrap_err();
+            assert!(text.starts_with("subnet.json, `features`: "), "{features:?}: {text}");
+        }
+        for operators in [&all[..2], &[Mlp(16), Mlp(4), Zero]] {
+            let text = problem(&[0], operators).unwrap_err();
+            assert!(text.starts_with("subnet.json, `operators`: "), "{operators:?}: {text}");
+        }
     }
 }

@@ -171,6 +171,11 @@ mod tests {
         let cold = "[search.gate]\nkind = \"relaxed\"\nend_temperature = 0";
         assert!(problem(cold).contains("`search.gate.end_temperature`"));
         assert!(problem("[derive]\nrule = \"budget\"").contains("`derive.budget_ms`"));
+        assert!(
+            problem("[split]\nvalid_fraction = 1.5").contains("`split.valid_fraction`: 1.5 is not between")
+        );
+        let bounds = "[split]\nby = \"time\"\ntrain_until = 5\nvalid_from = 5";
+        assert!(problem(bounds).contains("`split.valid_from`: the training rows reach"));
         assert!(problem("[checkpoints]\nkeep = 0").contains("`checkpoints.keep`: 0 is too small"));
         assert!(problem("[checkpoints]\nevery_seconds = -1").contains("`checkpoints.every_seconds`"));
     }

@@ -90,7 +90,7 @@ impl Source<'_> {
 
 /// Lays file and overrides over the defaults and checks the result.
 pub fn resolve(file: &Path, text: &str, overrides: &[Override]) -> Result<(Settings, Resolved)> {
-    let document: Table = toml::from_str(text).map_err(|e| syntax_error(file, text, &e))?;
+    let document: Table = toml::from_str(text).map_err(|e| keys::toml_syntax(text, file, &e))?;
     let mut layers = tree::leaves(&document);
     let mut source = Source { file, origins: BTreeMap::new() };
     source.origins.extend(layers.iter().map(|(path, _)| (path.clone(), Origin::File)));
@@ -115,12 +115,6 @@ pub fn resolve(file: &Path, text: &str, overrides: &[Override]) -> Result<(Setti
         source.error(&format!("{table}.{key}"), problem, fix)
     })?;
     Ok((settings, resolved))
-}
-
-fn syntax_error(file: &Path, text: &str, error: &toml::de::Error) -> Error {
-    let row = error.span().map(|span| keys::line_of(text, span.start));
-    let problem = format!("not valid TOML ({})", error.message().trim());
-    Error::input(file, Place { field: None, row }, problem, "correct it, see the examples in fixtures/")
 }
 
 fn document_of(settings: &Settings) -> Table {

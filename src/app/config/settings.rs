@@ -92,6 +92,7 @@ impl Settings {
     pub fn check(&self) -> Result<(), (&'static str, Violation)> {
         let tables = [
             ("data", self.data.check()),
+            ("split", self.split.check()),
             ("teacher", self.teacher.check()),
             ("search", self.search.check()),
             ("derive", self.derive.check()),

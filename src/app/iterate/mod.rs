@@ -200,7 +200,7 @@ impl<'a> Run<'a> {
             trace_file::write(&self.trace_path(), &trace)?;
         }
         self.journal.remember("data.json", || Ok(self.identity()))?;
-        let schema = Versioned { schema_version: 1, content: &self.schema };
+        let schema = Versioned { schema_version: Schema::VERSION, content: &self.schema };
         fsio::write_json(&self.journal.path("schema.json"), &schema)?;
         self.loaded.encoders.save(&self.journal.path("encoders.json"))?;
         let environment = self.journal.path("environment.json");

@@ -243,9 +243,12 @@ impl<'a> Searcher<'a> {
             self.warmed_up()?.run(&prices, &*run.curves(&format!("search/round{round}")), keeper)
         })?;
         by_leader(run.ranks, || {
-            run.journal.remember(&format!("rounds/{round}/subnet.json"), || {
-                derive(&run.space, &outcome, &run.settings.derive, &prices)
-            })
+            let name = format!("rounds/{round}/subnet.json");
+            let subnet = run
+                .journal
+                .remember(&name, || derive(&run.space, &outcome, &run.settings.derive, &prices))?;
+            run.space.verify(&subnet, &run.journal.path(&name))?;
+            Ok(subnet)
         })
     }
 

@@ -115,6 +115,13 @@ pub(super) struct FeatureTable {
     pub never: bool,
 }
 
+impl FeatureTable {
+    /// What it says about its encoding.
+    pub fn encoding_keys(&self) -> EncodingKeys {
+        EncodingKeys { encoding: self.encoding, min_count: self.min_count, buckets: self.buckets }
+    }
+}
+
 impl Defaults {
     /// Defaults of a kind.
     pub fn serving(&self, kind: Kind) -> &ServingKeys {
@@ -124,6 +131,25 @@ impl Defaults {
             Kind::Item => &self.item,
             Kind::Interactive => &self.interactive,
         }
+    }
+
+    /// All kinds with their keys in the file.
+    pub fn kinds(&self) -> [(&'static str, &ServingKeys); 4] {
+        [
+            ("user", &self.user),
+            ("context", &self.context),
+            ("item", &self.item),
+            ("interactive", &self.interactive),
+        ]
+    }
+
+    /// All types with their keys in the file.
+    pub fn types(&self) -> [(&'static str, ValueType, EncodingKeys); 3] {
+        [
+            ("categorical", ValueType::Categorical, self.categorical),
+            ("numeric", ValueType::Numeric, self.numeric),
+            ("sequence", ValueType::Sequence, self.sequence),
+        ]
     }
 
     /// Defaults of a type.

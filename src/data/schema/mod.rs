@@ -39,13 +39,13 @@
 //!
 //! Where nothing is said: user and context features come from the matching stage, item and interactive ones from the
 //! store; width 8; vocabularies with `min_count = 2`; numbers in 32 buckets; 10 values of a sequence, separated by `,`.
-//! A price is never assumed.
+//! A price is never assumed. The default `fetch_group` of a kind is for those of its features that come from the store.
 
 pub(super) mod check;
 mod file;
 mod resolve;
 
-use crate::base::{Result, fsio, hash, keys};
+use crate::base::{Error, Result, error::Place, fsio, hash, keys};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -107,7 +107,7 @@ pub enum Refresh {
 
 /// How raw values become ids or numbers. Id 0 always means "missing" (and padding in sequences).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "encoding", rename_all = "lowercase")]
+#[serde(tag = "encoding", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Encoding {
     /// Id 1 is "unknown", ids from 2 are the values seen at least `min_count` times in training, most frequent first.
     Vocabulary {
@@ -130,6 +130,7 @@ pub enum Encoding {
 
 /// A multi-valued feature: the text holds several values, of which the first `length` are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sequence {
     /// Slots per row; shorter lists are padded with id 0.
     pub length: usize,
@@ -139,6 +140,7 @@ pub struct Sequence {
 
 /// One feature, validated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Feature {
     /// Unique name.
     pub name: String,
@@ -168,6 +170,7 @@ pub struct Feature {
 
 /// A validated schema file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Schema {
     /// All features in the order of the file; this order is canonical everywhere.
     pub features: Vec<Feature>,
@@ -201,14 +204,31 @@ pub struct Schema {
 }
 
 impl Schema {
+    /// Version of the JSON form, which stands in it as `schema_version`.
+    pub const VERSION: u32 = 1;
+
     /// Reads and checks a schema: the TOML file that a user writes, or the `.json` that travels with an exported model.
     pub fn load(path: &Path) -> Result<Self> {
         if path.extension().is_some_and(|extension| extension == "json") {
-            let schema = fsio::read_json(path)?;
-            check::check(&schema, path)?;
-            return Ok(schema);
+            return Self::read_json(path);
         }
         Self::parse(&fsio::read_text(path)?, path)
+    }
+
+    /// Reads the JSON form.
+    fn read_json(path: &Path) -> Result<Self> {
+        let mut json: serde_json::Value = fsio::read_json(path)?;
+        // Taken out first: a flattened wrapper around the fields would let unknown ones pass.
+        let version = json.as_object_mut().and_then(|fields| fields.remove("schema_version"));
+        if version != Some(Self::VERSION.into()) {
+            let found = version.map_or("missing".to_owned(), |version| version.to_string());
+            let problem = format!("is {found}, and this program reads {}", Self::VERSION);
+            let fix = "export the model again with this program, or give the schema's TOML file";
+            return Err(Error::input(path, Place::field("schema_version"), problem, fix));
+        }
+        let schema = keys::from_json(json, path)?;
+        check::check(&schema, path)?;
+        Ok(schema)
     }
 
     /// Checks the content of a schema file; `path` is for messages.

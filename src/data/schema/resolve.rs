@@ -2,6 +2,7 @@
 
 use super::{
     Encoding, Feature, Kind, Refresh, Schema, Sequence, Source,
+    check::{Fault, check_defaults},
     file::{DataTable, EncodingKeys, EncodingName, FeatureTable, SchemaFile, ValueType},
 };
 use crate::base::{Error, Result, error::Place, keys::line_of};
@@ -35,6 +36,7 @@ impl Entry<'_> {
 
 /// Fills in the defaults. `text` gives the line numbers.
 pub(super) fn resolve(file: SchemaFile, text: &str, path: &Path) -> Result<Schema> {
+    check_defaults(&file.defaults, path)?;
     let mut features = Vec::new();
     for spanned in &file.feature {
         let line = line_of(text, spanned.span().start);
@@ -85,6 +87,13 @@ fn names(table: &FeatureTable, path: &Path, line: u64) -> Result<Vec<(String, St
 
 fn feature(table: &FeatureTable, column: String, file: &SchemaFile, entry: &Entry) -> Result<Feature> {
     let serving = file.defaults.serving(table.kind);
+    let source = table.source.or(serving.source).unwrap_or(usual_source(table.kind));
+    // What the matching stage passes along lies in no stored row, so the default row is not its own.
+    let default_group = serving.fetch_group.as_ref().filter(|_| source == Source::Store);
+    let default = file.defaults.encoding(table.value_type);
+    let default_name = default.encoding.unwrap_or(usual_encoding(table.value_type));
+    let encoding = encoding_of(table.value_type, table.encoding_keys(), default_name, default)
+        .map_err(|(key, problem, fix)| entry.error(key, problem, fix))?;
     let fetch_ms = table.fetch_ms.or(serving.fetch_ms).ok_or_else(|| {
         entry.error(
             "fetch_ms",
@@ -96,10 +105,10 @@ fn feature(table: &FeatureTable, column: String, file: &SchemaFile, entry: &Entr
         name: entry.name.clone(),
         column,
         kind: table.kind,
-        source: table.source.or(serving.source).unwrap_or(usual_source(table.kind)),
-        fetch_group: table.fetch_group.clone().or_else(|| serving.fetch_group.clone()),
+        source,
+        fetch_group: table.fetch_group.as_ref().or(default_group).cloned(),
         refresh: table.refresh.or(serving.refresh).unwrap_or(usual_refresh(table.kind)),
-        encoding: encoding(table, file.defaults.encoding(table.value_type), entry)?,
+        encoding,
         sequence: sequence(table, entry)?,
         width: table.width.or(file.defaults.width).unwrap_or(WIDTH),
         fetch_ms,
@@ -122,37 +131,37 @@ fn usual_refresh(kind: Kind) -> Refresh {
     }
 }
 
-fn encoding(table: &FeatureTable, default: EncodingKeys, entry: &Entry) -> Result<Encoding> {
+/// The encoding of a type, where nothing else is said.
+pub(super) fn usual_encoding(value_type: ValueType) -> EncodingName {
+    if value_type == ValueType::Numeric { EncodingName::Buckets } else { EncodingName::Vocabulary }
+}
+
+/// The encoding that `keys` ask for. What they leave open comes from `default`: the encoding's name, and its numbers as
+/// long as the name is still the default's own.
+pub(super) fn encoding_of(
+    value_type: ValueType,
+    keys: EncodingKeys,
+    default_name: EncodingName,
+    default: EncodingKeys,
+) -> Result<Encoding, Fault> {
     use EncodingName::{Buckets, Hash, Standardize, Vocabulary};
-    let usual = if table.value_type == ValueType::Numeric { Buckets } else { Vocabulary };
-    let default_name = default.encoding.unwrap_or(usual);
-    let name = table.encoding.unwrap_or(default_name);
-    if (table.value_type == ValueType::Numeric) != matches!(name, Buckets | Standardize) {
-        return Err(entry.error(
+    let name = keys.encoding.unwrap_or(default_name);
+    if (value_type == ValueType::Numeric) != matches!(name, Buckets | Standardize) {
+        return Err((
             "encoding",
             "the encoding does not fit the type",
             "numeric takes buckets or standardize, categorical and sequence take vocabulary or hash",
         ));
     }
-    let takes_buckets = matches!(name, Hash | Buckets);
-    if table.buckets.is_some() && !takes_buckets {
-        return Err(entry.error(
-            "buckets",
-            "this encoding has no buckets",
-            "remove it, or use hash or buckets",
-        ));
+    if keys.buckets.is_some() && !matches!(name, Hash | Buckets) {
+        return Err(("buckets", "this encoding has no buckets", "remove it, or use hash or buckets"));
     }
-    if table.min_count.is_some() && name != Vocabulary {
-        return Err(entry.error(
-            "min_count",
-            "only a vocabulary counts values",
-            "remove it, or use vocabulary",
-        ));
+    if keys.min_count.is_some() && name != Vocabulary {
+        return Err(("min_count", "only a vocabulary counts values", "remove it, or use vocabulary"));
     }
-    // Numbers of the default belong to the default's own encoding.
     let same = name == default_name;
-    let buckets = table.buckets.or(default.buckets.filter(|_| same));
-    let min_count = table.min_count.or(default.min_count.filter(|_| same));
+    let buckets = keys.buckets.or(default.buckets.filter(|_| same));
+    let min_count = keys.min_count.or(default.min_count.filter(|_| same));
     Ok(match name {
         Vocabulary => Encoding::Vocabulary { min_count: min_count.unwrap_or(MIN_COUNT) },
         Hash => Encoding::Hash { buckets: buckets.unwrap_or(HASH_BUCKETS) },

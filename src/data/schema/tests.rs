@@ -35,27 +35,60 @@ fn error_of(from: &str, to: &str) -> String {
     parse(&SMALL.replacen(from, to, 1)).unwrap_err().to_string()
 }
 
-#[test]
-fn the_json_beside_a_model_reads_as_the_schema_it_was_written_from() {
+/// Writes the JSON form as it travels with a model, after `change`, and reads it back.
+fn through_json(schema: &Schema, change: impl FnOnce(&mut serde_json::Value)) -> Result<Schema> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("schema.json");
-    let schema = Schema::parse(SMALL, Path::new("s.toml")).unwrap();
-    fsio::write_json(&path, &schema).unwrap();
-    assert_eq!(Schema::load(&path).unwrap(), schema);
-    fsio::write_json(&path, &Schema { label: schema.features[0].column.clone(), ..schema }).unwrap();
-    assert!(Schema::load(&path).unwrap_err().to_string().contains("schema.json"));
+    let mut json = serde_json::to_value(schema).unwrap();
+    json["schema_version"] = Schema::VERSION.into();
+    change(&mut json);
+    fsio::write_json(&path, &json).unwrap();
+    Schema::load(&path)
+}
+
+#[test]
+fn the_json_beside_a_model_reads_as_the_schema_it_was_written_from() {
+    let schema = parse(SMALL).unwrap();
+    assert_eq!(through_json(&schema, |_| ()).unwrap(), schema);
+    let leaking = Schema { label: schema.features[0].column.clone(), ..schema };
+    assert!(through_json(&leaking, |_| ()).unwrap_err().to_string().contains("schema.json"));
+}
+
+#[test]
+fn json_of_another_version_or_with_a_misspelt_key_is_refused() {
+    let schema = parse(SMALL).unwrap();
+    let problem = |change: fn(&mut serde_json::Value)| through_json(&schema, change).unwrap_err().to_string();
+    for (change, expected) in [
+        (
+            (|json| json["schema_version"] = 9.into()) as fn(&mut serde_json::Value),
+            "schema.json, `schema_version`: is 9, and this program reads 1; ",
+        ),
+        (
+            |json| drop(json.as_object_mut().unwrap().remove("schema_version")),
+            "schema.json, `schema_version`: is missing",
+        ),
+        (|json| json["beta_m"] = 0.5.into(), "schema.json, `beta_m`: unknown key; did you mean `beta_ms`?"),
+        (
+            |json| json["features"][0]["must_kep"] = true.into(),
+            "schema.json, `must_kep`: unknown key; did you mean `must_keep`?",
+        ),
+        (
+            |json| json["features"][0]["encoding"]["bucket"] = 5.into(),
+            "schema.json, `bucket`: unknown key; did you mean `buckets`?",
+        ),
+    ] {
+        let text = problem(change);
+        assert!(text.contains(expected), "{text}");
+    }
 }
 
 #[test]
 fn a_sequence_of_numbers_is_refused_from_any_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("schema.json");
     for encoding in [Encoding::Standardize, Encoding::Buckets { buckets: 4 }] {
         let mut schema = parse(SMALL).unwrap();
         schema.features[1].encoding = encoding;
         schema.features[1].sequence = Some(Sequence { length: 3, separator: ",".to_owned() });
-        fsio::write_json(&path, &schema).unwrap();
-        let text = Schema::load(&path).unwrap_err().to_string();
+        let text = through_json(&schema, |_| ()).unwrap_err().to_string();
         assert!(text.contains("schema.json, `price.encoding`: a sequence of numbers"), "{text}");
     }
 }
@@ -99,7 +132,20 @@ fn contradictions_are_refused_with_field_and_fix() {
     let cases = [
         ("fetch_ms = 0.1", "fetch_ms = 0.1\nmust_keep = true\nnever = true", "segment.must_keep", "keep one"),
         ("fetch_ms = 0.1", "fetch_ms = -1", "segment.fetch_ms", "0 or more"),
-        ("fetch_ms = 0.1", "width = 0\nfetch_ms = 0.1", "segment.width", "at least 1"),
+        ("fetch_ms = 0.1", "width = 0\nfetch_ms = 0.1", "segment.width", "1 to 4096"),
+        ("fetch_ms = 0.1", "width = 1000000000000\nfetch_ms = 0.1", "segment.width", "1 to 4096"),
+        (
+            "type = \"categorical\"\nencoding",
+            "type = \"sequence\"\nlength = 0\nencoding",
+            "price.length",
+            "1 to 4096",
+        ),
+        (
+            "type = \"categorical\"\nencoding",
+            "type = \"sequence\"\nlength = 1000000000000\nencoding",
+            "price.length",
+            "1 to 4096",
+        ),
         ("fetch_ms = 0.1", "", "segment.fetch_ms", "[defaults]"),
         ("fetch_ms = 0.1", "fetch_ms = 0.1\nfetch_group = \"g\"", "segment.fetch_group", "use the store"),
         ("fetch_ms = 0.1", "fetch_ms = 0.1\nmin_count = 3", "segment.min_count", "use vocabulary"),
@@ -113,7 +159,6 @@ fn contradictions_are_refused_with_field_and_fix() {
             "price.encoding",
             "numeric takes",
         ),
-        ("buckets = 100", "buckets = 1", "segment.buckets", "2 to"),
         ("[\"price\", \"tags\"]", "[]", "feature", "name"),
     ];
     for (from, to, field, fix) in cases {
@@ -131,4 +176,52 @@ fn a_fetch_group_holds_one_kind() {
     );
     let text = parse(&both).unwrap_err().to_string();
     assert!(text.contains("`x.fetch_group`") && text.contains("`price`"), "{text}");
+}
+
+#[test]
+fn a_default_group_is_for_features_of_the_store_only() {
+    let passed = parse(&SMALL.replacen("min_count = 5", "min_count = 5\nsource = \"matching\"", 1)).unwrap();
+    let of = |feature: &Feature| (feature.source, feature.fetch_group.clone());
+    assert_eq!(of(&passed.features[1]), (Source::Matching, None));
+    let stored = parse(&SMALL.replacen("min_count = 5", "min_count = 5\nsource = \"store\"", 1)).unwrap();
+    assert_eq!(of(&stored.features[1]), (Source::Store, Some("row".to_owned())));
+}
+
+#[test]
+fn defaults_are_checked_under_their_own_keys_though_no_feature_inherits_them() {
+    for (from, to, field, fix) in [
+        ("width = 4", "width = 0", "defaults.width", "1 to 4096"),
+        ("buckets = 100", "buckets = 1", "defaults.categorical.buckets", "2 to"),
+        ("width = 4", "numeric = { min_count = 5 }", "defaults.numeric.min_count", "remove it"),
+        ("width = 4", "numeric = { encoding = \"hash\" }", "defaults.numeric.encoding", "standardize"),
+        (
+            "width = 4",
+            "numeric = { encoding = \"standardize\", buckets = 5 }",
+            "defaults.numeric.buckets",
+            "remove it",
+        ),
+        ("width = 4", "sequence = { min_count = 0 }", "defaults.sequence.min_count", "at least 1"),
+        ("width = 4", "context = { fetch_ms = -1 }", "defaults.context.fetch_ms", "0 or more"),
+    ] {
+        let text = error_of(from, to);
+        assert!(text.starts_with(&format!("s.toml, `{field}`: ")) && text.contains(fix), "{to}: {text}");
+    }
+}
+
+#[test]
+fn no_key_of_rows_is_an_outcome() {
+    for key in ["group", "partition", "user_key", "item_key"] {
+        for (column, role) in
+            [("click", "label"), ("buy", "other_labels"), ("w", "weight"), ("t", "teacher_score")]
+        {
+            let to = format!("weight = \"w\"\nteacher_score = \"t\"\n{key} = \"{column}\"");
+            let text = error_of("weight = \"w\"", &to);
+            let expected = format!("s.toml, `data.{key}`: column `{column}` is the {role} and cannot");
+            assert!(text.starts_with(&expected) && text.contains("another column"), "{text}");
+        }
+        // A request may be a group, and one column several keys that features read as well.
+        let shared = format!("weight = \"w\"\nrequest = \"r\"\ngroup = \"r\"\n{key} = \"segment\"");
+        let shared = if key == "group" { shared.replacen("group = \"r\"\n", "", 1) } else { shared };
+        parse(&SMALL.replacen("weight = \"w\"", &shared, 1)).unwrap();
+    }
 }

@@ -1,13 +1,14 @@
 //! The features of the synthetic log: role, serving, encoding, price, and the value of a row.
 //!
-//! Every role comes in every kind and from every source. Prices span 0.2 to 2 ms; a redundant feature always costs more
-//! than the one it repeats.
+//! Every role comes in every kind and from every source; useful and redundant features come in every combination of the
+//! two. Prices span 0.2 to 2 ms; a redundant feature always costs more than the one it repeats.
 
 use super::{SynthSettings, world::Impression};
 use crate::data::schema::{Kind, Source};
 use Kind::{Context, Interactive, Item, User};
 use Role::{Redundant, Useful, Useless};
 use Source::{Matching, Store};
+use serde::Serialize;
 use std::fmt::Write;
 
 /// What a feature was planted as.
@@ -18,6 +19,7 @@ pub(super) enum Role {
 }
 
 /// A raw value.
+#[derive(Debug)]
 pub(super) enum Value {
     Id(u32),
     Number(Option<f32>),
@@ -42,7 +44,7 @@ impl Value {
 pub(super) struct Planted {
     pub name: &'static str,
     pub role: Role,
-    kind: Kind,
+    pub kind: Kind,
     source: Source,
     /// Features with a group live in one stored row.
     group: Option<&'static str>,
@@ -122,16 +124,23 @@ pub(super) const FEATURES: &[Planted] = &{
         planted(("x_channel_copy", Redundant { of: "x_channel" }, Interactive, Matching, None, Vocabulary, 1.2, |i| copy(i.pair.channel))),
         planted(("x_affinity_noisy", Redundant { of: "x_affinity" }, Interactive, Store, None, Buckets, 2.0, |i| Number(Some(i.pair.affinity_noisy)))),
 
-        planted(("u_session", Useless, User, Matching, None, Hash, 0.4, |i| Id(i.request.session))),
+        // An id of high cardinality that belonged to a user or an item would tell who it is, and so be useful: these two are
+        // drawn anew for every request and every candidate, which makes them features of the context and of the pair.
+        planted(("u_session", Useless, Context, Matching, None, Hash, 0.4, |i| Id(i.request.session))),
         planted(("u_badge", Useless, User, Store, USER, Vocabulary, 0.3, |i| Id(i.user.badge))),
         planted(("c_trace", Useless, Context, Matching, None, Hash, 0.2, |i| Id(i.request.trace))),
         planted(("c_weather", Useless, Context, Store, None, Buckets, 0.6, |i| Number(Some(i.request.weather)))),
-        planted(("i_batch", Useless, Item, Matching, None, Hash, 0.3, |i| Id(i.pair.batch))),
+        planted(("i_batch", Useless, Interactive, Matching, None, Hash, 0.3, |i| Id(i.pair.batch))),
         planted(("i_weight", Useless, Item, Store, ITEM, Standardize, 0.4, |i| Number(Some(i.item.weight)))),
         planted(("x_token", Useless, Interactive, Matching, None, Hash, 0.6, |i| Id(i.pair.token))),
         planted(("x_noise", Useless, Interactive, Store, PAIR, Standardize, 0.5, |i| Number(Some(i.pair.noise)))),
     ]
 };
+
+/// A word of the schema file in quotes, which JSON writes as TOML does.
+fn written(word: &impl Serialize) -> String {
+    serde_json::to_string(word).expect("a word is plain data")
+}
 
 /// The content of the schema file.
 pub(super) fn schema_toml(settings: &SynthSettings) -> String {
@@ -158,20 +167,11 @@ width = {}
     );
     for feature in FEATURES {
         let (name, encoding, fetch_ms) = (feature.name, feature.encoding.toml(), feature.fetch_ms);
-        let kind = match feature.kind {
-            User => "user",
-            Context => "context",
-            Item => "item",
-            Interactive => "interactive",
-        };
-        let source = match feature.source {
-            Matching => "matching",
-            Store => "store",
-        };
+        let (kind, source) = (written(&feature.kind), written(&feature.source));
         let group = feature.group.map_or(String::new(), |group| format!("fetch_group = \"{group}\"\n"));
         let _ = write!(
             text,
-            "\n[[feature]]\nname = \"{name}\"\nkind = \"{kind}\"\nsource = \"{source}\"\n{group}{encoding}\nfetch_ms = {fetch_ms:?}\n"
+            "\n[[feature]]\nname = \"{name}\"\nkind = {kind}\nsource = {source}\n{group}{encoding}\nfetch_ms = {fetch_ms:?}\n"
         );
     }
     text

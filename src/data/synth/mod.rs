@@ -68,7 +68,8 @@ pub struct Truth {
     pub useless: Vec<String>,
     /// Pairs of useful features that act only together.
     pub interactions: Vec<[String; 2]>,
-    /// Units of the planted network's only hidden layer: a narrower layer cannot hold it, a wider one only costs more.
+    /// Units of the planted network's only hidden layer. They hold the logit exactly and none of them can be left out; a
+    /// wider layer only costs more.
     pub layer_width: usize,
     /// AUC of the planted probabilities on the whole log: no model does better but by chance.
     pub best_auc: f64,

@@ -6,7 +6,7 @@ use crate::data::{
     schema::{Kind, Source},
     split::SplitSettings,
 };
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 fn log() -> SynthLog {
     generate(&SynthSettings::default()).unwrap()
@@ -69,9 +69,14 @@ fn every_role_comes_in_every_kind_and_source_and_prices_span_ten_times() {
     let feature = |name: &str| schema.features.iter().find(|f| f.name == name).unwrap();
     let redundant: Vec<String> = truth.redundant.iter().map(|r| r.feature.clone()).collect();
     for names in [&truth.useful, &redundant, &truth.useless] {
-        let found: HashSet<(Kind, Source)> =
+        let kinds: HashSet<Kind> = names.iter().map(|n| feature(n).kind).collect();
+        let sources: HashSet<Source> = names.iter().map(|n| feature(n).source).collect();
+        assert_eq!((kinds.len(), sources.len()), (4, 2), "{names:?}");
+    }
+    for names in [&truth.useful, &redundant] {
+        let both: HashSet<(Kind, Source)> =
             names.iter().map(|n| (feature(n).kind, feature(n).source)).collect();
-        assert_eq!(found.len(), 8, "{names:?}");
+        assert_eq!(both.len(), 8, "{names:?}");
     }
     assert_eq!(truth.useful.len() + redundant.len() + truth.useless.len(), schema.features.len());
     for Redundant { feature: dear, of } in &truth.redundant {
@@ -83,6 +88,32 @@ fn every_role_comes_in_every_kind_and_source_and_prices_span_ten_times() {
     assert!((prices().fold(0.0, f64::max) / prices().fold(f64::MAX, f64::min) - 10.0).abs() < 1e-9);
     let groups: HashSet<&str> = schema.features.iter().filter_map(|f| f.fetch_group.as_deref()).collect();
     assert_eq!(groups, HashSet::from(["user_row", "item_row", "pair_row"]));
+}
+
+#[test]
+fn a_feature_has_one_value_for_all_that_its_kind_describes() {
+    let world = World::draw(&SynthSettings::default());
+    for feature in FEATURES {
+        let owner = |row: &Impression| match feature.kind {
+            Kind::User => Some(row.user.id),
+            Kind::Item => Some(row.item.id),
+            Kind::Context => Some(row.request.id),
+            Kind::Interactive => None,
+        };
+        let mut known = HashMap::new();
+        let mut changes = false;
+        for row in world.impressions() {
+            let value = format!("{:?}", (feature.value)(&row));
+            if let Some(owner) = owner(&row) {
+                let first = known.entry(owner).or_insert_with(|| value.clone());
+                assert_eq!(*first, value, "{} of {owner}", feature.name);
+            } else {
+                let first = known.entry(row.item.id).or_insert_with(|| value.clone());
+                changes |= *first != value;
+            }
+        }
+        assert!(changes || feature.kind != Kind::Interactive, "{} is one of the item", feature.name);
+    }
 }
 
 #[test]

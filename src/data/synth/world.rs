@@ -85,10 +85,11 @@ pub(super) struct World {
 impl World {
     pub fn draw(settings: &SynthSettings) -> Self {
         let mut rng = rng::generator(settings.seed, "synth world");
+        let mut order: Vec<usize> = (0..settings.items).collect();
         Self {
             users: (0..settings.users).map(|id| user(id, &mut rng)).collect(),
             items: (0..settings.items).map(|id| item(id, &mut rng)).collect(),
-            requests: (0..settings.requests).map(|id| request(id, settings, &mut rng)).collect(),
+            requests: (0..settings.requests).map(|id| request(id, settings, &mut order, &mut rng)).collect(),
         }
     }
 
@@ -141,12 +142,23 @@ fn item(id: usize, rng: &mut Generator) -> Item {
     }
 }
 
-fn request(id: usize, settings: &SynthSettings, rng: &mut Generator) -> Request {
-    // A partial shuffle: the first places hold different items.
-    let mut items: Vec<usize> = (0..settings.items).collect();
-    for place in 0..settings.candidates {
-        items.swap(place, rng.random_range(place..settings.items));
+/// `count` different values of `order`: the first places after a partial shuffle, which is taken back, so that the next
+/// draw finds the same order without making it anew.
+fn different(count: usize, order: &mut [usize], rng: &mut Generator) -> Vec<usize> {
+    let swaps: Vec<usize> = (0..count).map(|place| rng.random_range(place..order.len())).collect();
+    for (place, &other) in swaps.iter().enumerate() {
+        order.swap(place, other);
     }
+    let chosen = order[..count].to_vec();
+    for (place, &other) in swaps.iter().enumerate().rev() {
+        order.swap(place, other);
+    }
+    chosen
+}
+
+/// `order` is that of the items.
+fn request(id: usize, settings: &SynthSettings, order: &mut [usize], rng: &mut Generator) -> Request {
+    let items = different(settings.candidates, order, rng);
     let share = rng.random::<f32>();
     let gap_ms = SPAN_MS / settings.requests as i64;
     Request {
@@ -159,7 +171,7 @@ fn request(id: usize, settings: &SynthSettings, rng: &mut Generator) -> Request 
         session: rng.random_range(0..TOKENS),
         trace: rng.random_range(0..TOKENS),
         weather: normal(rng),
-        candidates: items[..settings.candidates].iter().map(|&item| pair(item, rng)).collect(),
+        candidates: items.into_iter().map(|item| pair(item, rng)).collect(),
     }
 }
 
@@ -174,5 +186,34 @@ fn pair(item: usize, rng: &mut Generator) -> Pair {
         batch: rng.random_range(0..TOKENS),
         token: rng.random_range(0..TOKENS),
         noise: normal(rng),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidates_are_different_and_leave_the_order_as_it_was() {
+        let mut rng = rng::generator(1, "test");
+        let mut order: Vec<usize> = (0..50).collect();
+        let mut seen = [false; 50];
+        for _ in 0..40 {
+            let mut again = rng.clone();
+            let chosen = different(20, &mut order, &mut rng);
+            // The plain way: shuffle a list of its own.
+            let mut list: Vec<usize> = (0..50).collect();
+            for place in 0..20 {
+                list.swap(place, again.random_range(place..50));
+            }
+            assert_eq!(chosen, list[..20]);
+            let mut sorted = chosen.clone();
+            sorted.sort_unstable();
+            sorted.dedup();
+            assert_eq!(sorted.len(), 20);
+            chosen.into_iter().for_each(|item| seen[item] = true);
+            assert!(order.iter().copied().eq(0..50));
+        }
+        assert_eq!(seen, [true; 50]);
     }
 }

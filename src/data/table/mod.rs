@@ -214,7 +214,9 @@ impl Format {
         }
     }
 
-    /// The file at `path`, or the files of the folder sorted by name.
+    /// The file at `path`, or the files of the folder sorted by name. Names that begin with `.` or `_` are what systems
+    /// and writers leave beside the data (`_SUCCESS`, `._day.csv`, half-written parts); everything else there is data, or
+    /// a mistake that must not end as missing rows.
     fn files(path: &Path) -> Result<Vec<(PathBuf, Self)>> {
         let io = |e| Error::io(path, "read", e);
         if !std::fs::metadata(path).map_err(io)?.is_dir() {
@@ -224,14 +226,15 @@ impl Format {
             };
             return Ok(vec![(path.to_owned(), Self::of(path).ok_or_else(unknown)?)]);
         }
-        let mut files = Vec::new();
+        let mut entries = Vec::new();
         for entry in std::fs::read_dir(path).map_err(io)? {
-            let file = entry.map_err(io)?.path();
-            if let Some(format) = Self::of(&file).filter(|_| file.is_file()) {
-                files.push((file, format));
+            let entry = entry.map_err(io)?;
+            if !entry.file_name().to_string_lossy().starts_with(['.', '_']) {
+                entries.push(entry.path());
             }
         }
-        files.sort_by(|a, b| a.0.cmp(&b.0));
+        entries.sort();
+        let files = entries.into_iter().map(Self::listed).collect::<Result<Vec<_>>>()?;
         let Some((_, first)) = files.first() else {
             let fix = format!("put files named {} into it", Self::NAMES);
             return Err(Error::input(path, Place::whole(), "the folder holds no data files", fix));
@@ -246,6 +249,20 @@ impl Format {
             ));
         }
         Ok(files)
+    }
+
+    /// A folder's entry with its format.
+    fn listed(file: PathBuf) -> Result<(PathBuf, Self)> {
+        if file.is_dir() {
+            let problem = "a folder among data files, which is not looked into";
+            let fix = "move its files beside the others, or begin its name with `_`";
+            return Err(Error::input(file, Place::whole(), problem, fix));
+        }
+        Self::of(&file).map(|format| (file.clone(), format)).ok_or_else(|| {
+            let problem = "this is no kind of data file that can be read";
+            let fix = format!("name it {}, move it away, or begin its name with `_`", Self::NAMES);
+            Error::input(&file, Place::whole(), problem, fix)
+        })
     }
 }
 

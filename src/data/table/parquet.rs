@@ -120,12 +120,29 @@ fn open(file: &Path) -> Result<File> {
 }
 
 fn unreadable(file: &Path, error: impl std::fmt::Display) -> Error {
-    Error::input(
-        file,
-        Place::whole(),
-        format!("not a readable Parquet file ({error})"),
-        "write the file again",
-    )
+    let words = error.to_string();
+    match unknown_codec(&words) {
+        Some(codec) => Error::input(
+            file,
+            Place::whole(),
+            format!("compressed with {codec}, which this program does not read"),
+            "write the file with snappy, gzip, zstd or lz4, or without compression",
+        ),
+        None => Error::input(
+            file,
+            Place::whole(),
+            format!("not a readable Parquet file ({words})"),
+            "write the file again",
+        ),
+    }
+}
+
+/// The codec that the reader was built without, from its own words: an error of its own kind there is none.
+fn unknown_codec(words: &str) -> Option<String> {
+    let (_, rest) = words
+        .split_once("Disabled feature at compile time: ")
+        .or_else(|| words.split_once("The codec type "))?;
+    rest.split_whitespace().next().map(str::to_lowercase)
 }
 
 /// Brings an array to one of the types of [`RawColumn`]. Casts are strict: a value that does not fit is an error.

@@ -73,6 +73,31 @@ fn every_parquet_type_becomes_integers_floats_text_or_lists() {
 }
 
 #[test]
+fn a_codec_that_is_not_read_is_named_with_those_that_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("day.parquet");
+    write_parquet(&path, vec![("packed", Arc::new(Int64Array::from(vec![1])))]);
+    let plain = std::fs::read(&path).unwrap();
+    // No writer here knows these codecs either. In the footer the column's path is followed by its codec: 0x15 begins a
+    // number, which is written doubled.
+    let codec_of = b"packed\x15\x00";
+    let places: Vec<usize> = (0..plain.len()).filter(|&at| plain[at..].starts_with(codec_of)).collect();
+    let &[place] = places.as_slice() else { panic!("one column chunk, not {places:?}") };
+    for (codec, name) in [(4, "brotli"), (3, "lzo")] {
+        let mut bytes = plain.clone();
+        bytes[place + codec_of.len() - 1] = 2 * codec;
+        std::fs::write(&path, bytes).unwrap();
+        let text = message(RawTable::read(&path, &["packed"]));
+        let problem = format!("day.parquet: compressed with {name}, which this program does not read; ");
+        assert!(text.contains(&problem), "{text}");
+        assert!(
+            text.ends_with("write the file with snappy, gzip, zstd or lz4, or without compression"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn csv_tsv_and_gzip_give_the_same_table() {
     let folder = tempfile::tempdir().unwrap();
     let csv = folder.path().join("t.csv");
@@ -113,6 +138,34 @@ fn a_folder_is_read_in_the_order_of_names_and_errors_name_file_and_row() {
     assert!(text.contains("c.parquet, `x`: text here, but integers in"), "{text}");
     std::fs::write(part("d.csv"), "x\n1\n").unwrap();
     assert!(message(RawTable::read(folder.path(), &["x"])).contains("d.csv: of another format"));
+}
+
+#[test]
+fn a_folder_holds_data_or_names_that_begin_with_a_dot_or_an_underscore() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |name: &str| folder.path().join(name);
+    std::fs::write(part("day1.csv"), "x\n1\n").unwrap();
+    for aside in ["._day1.csv", "_day0.csv", ".part.parquet", "_SUCCESS", ".crc"] {
+        std::fs::write(part(aside), [0xff, 0xfe]).unwrap();
+    }
+    std::fs::create_dir(part("_temporary")).unwrap();
+    assert_eq!(RawTable::read(folder.path(), &["x"]).unwrap().rows(), 1);
+
+    for name in ["day2.csv.bz2", "day4.txt", "day5"] {
+        std::fs::write(part(name), "x\n2\n").unwrap();
+        let text = message(RawTable::read(folder.path(), &["x"]));
+        let expected = format!("{name}: this is no kind of data file that can be read; name it .parquet");
+        assert!(text.contains(&expected), "{text}");
+        std::fs::remove_file(part(name)).unwrap();
+    }
+    for name in ["older", "day6.csv"] {
+        std::fs::create_dir(part(name)).unwrap();
+        let text = message(RawTable::read(folder.path(), &["x"]));
+        assert!(text.contains(&format!("{name}: a folder among data files")), "{text}");
+        assert!(text.contains("move its files beside the others"), "{text}");
+        std::fs::remove_dir(part(name)).unwrap();
+    }
+    assert_eq!(RawTable::read(folder.path(), &["x"]).unwrap().rows(), 1);
 }
 
 /// Reads a folder of Parquet files with one column `x` each.

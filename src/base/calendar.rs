@@ -1,0 +1,125 @@
+//! Written dates and times of day, in whole numbers so that no digit is lost.
+
+/// Days from 1970-01-01 to a date of the Gregorian calendar such as `2024-05-31`. None for what is no date.
+pub fn days_since_1970(date: &str) -> Option<i64> {
+    let [year, month, day] = fields(date, '-')?;
+    let sound = (1..=9999).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=days_of_month(year, month)).contains(&day);
+    sound.then(|| days(year, month, day))
+}
+
+/// Microseconds since midnight of a time such as `18:17:03.97996`, with or without a final `Z`; further digits are
+/// rounded. None for what is no time of day.
+pub fn clock_us(clock: &str) -> Option<i64> {
+    let clock = clock.strip_suffix('Z').unwrap_or(clock);
+    let (whole, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+    let [hour, minute, second] = fields(whole, ':')?;
+    // 60: the leap second.
+    let sound = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second);
+    let us = fraction_us(fraction)?;
+    sound.then_some(((hour * 60 + minute) * 60 + second) * 1_000_000 + us)
+}
+
+/// Microseconds of decimal seconds such as `-12.5`; further digits are rounded away from 0 from the half on.
+pub fn seconds_us(text: &str) -> Option<i64> {
+    let (sign, text) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let us = digits(whole)?.checked_mul(1_000_000)?.checked_add(fraction_us(fraction)?)?;
+    Some(sign * us)
+}
+
+/// Microseconds of the digits behind a decimal point.
+fn fraction_us(fraction: &str) -> Option<i64> {
+    let all = fraction.as_bytes();
+    if !all.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let us = (0..6).fold(0, |us, place| us * 10 + all.get(place).map_or(0, |digit| i64::from(digit - b'0')));
+    Some(us + i64::from(all.get(6).is_some_and(|&digit| digit >= b'5')))
+}
+
+fn digits(text: &str) -> Option<i64> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+fn fields(text: &str, separator: char) -> Option<[i64; 3]> {
+    let numbers: Option<Vec<i64>> = text.split(separator).map(digits).collect();
+    numbers?.try_into().ok()
+}
+
+fn days_of_month(year: i64, month: i64) -> i64 {
+    let next = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+    days(next.0, next.1, 1) - days(year, month, 1)
+}
+
+/// Years are counted from March, so that leap days come last, and 400 of them have 146,097 days.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_count_from_1970_through_leap_days() {
+        // `echo $(( $(date -ud DATE +%s) / 86400 ))`.
+        for (date, expected) in [
+            ("1970-01-01", 0),
+            ("1969-12-31", -1),
+            ("2000-03-01", 11_017),
+            ("2022-05-03", 19_115),
+            ("1900-01-01", -25_567),
+        ] {
+            assert_eq!(days_since_1970(date), Some(expected), "{date}");
+        }
+        assert_eq!(days_since_1970("2024-02-29").unwrap() + 1, days_since_1970("2024-03-01").unwrap());
+    }
+
+    #[test]
+    fn every_month_has_its_own_last_day() {
+        for last in ["2022-02-28", "2024-02-29", "2000-02-29", "2022-04-30", "2022-12-31"] {
+            assert!(days_since_1970(last).is_some(), "{last}");
+        }
+        for beyond in [
+            "2022-02-29",
+            "2022-02-31",
+            "1900-02-29",
+            "2022-04-31",
+            "2022-12-32",
+            "2022-01-00",
+            "2023-13-01",
+            "2022-05",
+            "2022-+5-03",
+            "0000-01-01",
+        ] {
+            assert_eq!(days_since_1970(beyond), None, "{beyond}");
+        }
+    }
+
+    #[test]
+    fn clocks_are_read_to_the_microsecond() {
+        assert_eq!(clock_us("00:00:00"), Some(0));
+        assert_eq!(clock_us("18:17:03.9799604Z"), Some(65_823_979_960));
+        assert_eq!(clock_us("18:17:03.9799605"), Some(65_823_979_961));
+        for broken in
+            ["", "25:00:00", "10:60:00", "10:00:61", "10:00", "10:00:00.x", "10:00:00ZZ", "-1:00:00"]
+        {
+            assert_eq!(clock_us(broken), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn seconds_keep_their_sign_and_round_at_the_seventh_digit() {
+        assert_eq!(seconds_us("12.0000015"), Some(12_000_002));
+        assert_eq!(seconds_us("-0.5"), Some(-500_000));
+        for broken in ["", "-", ".", "1.2.3", "noon", "9223372036854775807"] {
+            assert_eq!(seconds_us(broken), None, "{broken}");
+        }
+    }
+}
