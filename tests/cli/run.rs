@@ -119,6 +119,39 @@ fn two_rounds_end_with_a_winner_that_every_verb_can_use() {
     assert!(text.contains("AUC for the label purchase: teacher 0."), "{text}");
 }
 
+#[test]
+fn data_encoded_once_serve_in_place_of_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    synth(here);
+    let encode = ["data", "encode", "--config", "e.toml", "--out", "encoded"];
+    let header = json(here, &encode);
+    assert_eq!((header["rows"].as_u64(), header["train_rows"].as_u64()), (Some(2000), Some(1600)));
+    assert!(failure(here, 2, &encode).contains("holds encoded data already"));
+    let iterate = |data: &str, out: &str| {
+        json(here, &["iterate", "--config", "e.toml", "--data", data, "--out", out, "--rounds", "1"])
+    };
+    let [of_file, of_folder] = [iterate("log/log.parquet", "file"), iterate("encoded", "folder")];
+    for file in
+        ["teacher/0.safetensors", "teacher/soft.bin", "warmup.safetensors", "encoders.json", "data.json"]
+    {
+        assert!(
+            fs::read(here.join("file").join(file)).unwrap()
+                == fs::read(here.join("folder").join(file)).unwrap(),
+            "{file}"
+        );
+    }
+    assert_eq!(of_folder["teacher"], of_file["teacher"]);
+    let model = format!("folder/networks/{}/model.onnx", of_folder["winner"]["subnet"].as_str().unwrap());
+    let evaluate =
+        |data: &str| json(here, &["evaluate", "--model", &model, "--data", data, "--config", "e.toml"]);
+    assert_eq!(evaluate("encoded"), evaluate("log/log.parquet"));
+    fs::write(here.join("e.toml"), format!("{EXPERIMENT}[split]\nby = \"shuffle\"\nvalid_fraction = 0.5\n"))
+        .unwrap();
+    let other = ["iterate", "--config", "e.toml", "--data", "encoded", "--out", "other"];
+    assert!(failure(here, 1, &other).contains("another split"));
+}
+
 /// What Python's ONNX checker and Python's onnxruntime say about a package.
 fn check_onnx(package: &Path) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
