@@ -6,6 +6,7 @@ use super::{
     environment::Environment,
     hlog,
     measurement::{Load, Measurement, Provenance, Setup},
+    prove::FP32_TOLERANCE,
     replay::{
         clock::{Clock, RealClock},
         issue::{self, IssueOptions, Loop},
@@ -14,10 +15,11 @@ use super::{
     },
     service::{self, ServiceJob, ServiceSample},
     traced::{DataFiles, TracedData},
+    vectors::{OutputCheck, Vectors},
 };
 use crate::{
     base::{Error, Result, error::Place, fsio, hash, names::EngineName},
-    export,
+    export::{self, signature::Signature},
 };
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -145,8 +147,9 @@ impl Replay<'_> {
             ));
         }
         let workload = self.traced.workload(&signature)?;
-        let sessions: Vec<Box<dyn Session>> =
+        let mut sessions: Vec<Box<dyn Session>> =
             (0..job.workers).map(|_| self.engine.load(&model.path, &self.options)).collect::<Result<_>>()?;
+        let outputs = self.compare(model, &signature, &mut sessions)?;
         let mode = match job.pacing {
             Pacing::Closed => Loop::Closed,
             Pacing::Speed { .. } | Pacing::Rate { .. } => Loop::Open,
@@ -168,7 +171,23 @@ impl Replay<'_> {
             pacing: job.pacing,
         };
         let (load, provenance) = (self.load(&recording, mode), self.provenance(&model.path)?);
-        Ok(Measurement::of(&recording, setup, load, self.environment.clone(), provenance))
+        Ok(Measurement::of(&recording, setup, load, outputs, self.environment.clone(), provenance))
+    }
+
+    /// Scores the package's test request with the sessions that will be timed. None without such a request, and for the
+    /// null engine, which scores nothing.
+    fn compare(
+        &self,
+        model: &ReplayModel,
+        signature: &Signature,
+        sessions: &mut [Box<dyn Session>],
+    ) -> Result<Option<OutputCheck>> {
+        if self.job.engine == EngineName::Null {
+            return Ok(None);
+        }
+        let vectors = Vectors::of(&model.path, signature, self.options.candidates_hint)?;
+        let engine = format!("{} {}", self.job.engine, self.engine.version());
+        vectors.map(|vectors| vectors.compare(&engine, sessions, FP32_TOLERANCE)).transpose()
     }
 
     fn load(&self, recording: &Recording, mode: Loop) -> Load {

@@ -14,4 +14,6 @@ pub mod prove;
 pub mod replay;
 pub mod service;
 pub mod traced;
+mod validity;
+pub mod vectors;
 pub mod workload;

@@ -4,7 +4,7 @@ use super::{Run, meter::NamedModel, training::Trained};
 use crate::{
     app::{
         config::Stage,
-        package::{draw, prove_in},
+        package::{Provers, draw, prove_in},
     },
     base::{
         Result,
@@ -254,7 +254,9 @@ impl Run<'_> {
             let metadata = Metadata { subnet: id.clone(), ..Metadata::default() };
             export::onnx(&network, self.settings.target.layout, &metadata)?.write(&path)?;
             let rows = draw(&self.loaded.split.valid, SHAPE_ROWS, self.seed(Stage::Rounds));
-            prove_in(&self.settings.target.engines, &network, &path, &self.loaded.dataset, &rows)
+            let target = &self.settings.target;
+            let provers = Provers { engines: &target.engines, options: &target.session_options() };
+            prove_in(provers, &network, &path, &self.loaded.dataset, &rows)
         })?;
         Ok(NamedModel { name: id, path })
     }

@@ -103,12 +103,7 @@ impl<'a> ChildMeter<'a> {
     }
 
     fn options(&self) -> SessionOptions {
-        let target = &self.settings.target;
-        SessionOptions {
-            provider: target.provider,
-            threads: target.threads,
-            candidates_hint: Some(target.candidates),
-        }
+        self.settings.target.session_options()
     }
 }
 

@@ -5,8 +5,10 @@ use crate::{
         self,
         schema::{Schema, Side},
     },
+    export::companions::{TEST_VECTORS, Versioned},
     learn::network::{Dense, Embedding, Network, NetworkInput},
     measure::{
+        prove::test_vectors,
         replay::{
             arrivals::Arrivals,
             make::{self, ListLength, Order, TraceRecipe},
@@ -73,7 +75,11 @@ fn prepare(folder: &Path, encoder_hash: Option<&str>) -> ReplayJob {
         encoder_hash: encoder_hash.map_or_else(|| loaded.encoders.hash(), str::to_owned),
         ..export::Metadata::default()
     };
-    export::onnx(&network, Layout::UserOnce, &metadata).unwrap().write(&file("model.onnx")).unwrap();
+    let model = export::onnx(&network, Layout::UserOnce, &metadata).unwrap();
+    model.write(&file("model.onnx")).unwrap();
+    let vectors = test_vectors(&network, &model.signature, &loaded.dataset, &[3, 1, 4, 15]).unwrap();
+    let vectors = Versioned { schema_version: 1, content: &vectors };
+    fsio::write_json(&file(TEST_VECTORS), &vectors).unwrap();
     ReplayJob {
         engine: EngineName::Null,
         options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
@@ -106,6 +112,9 @@ fn a_replay_job_runs_from_files_to_files_on_every_engine_of_this_crate() {
         assert_eq!((measurement.load.mean_candidates, measurement.load.max_candidates), (6.0, 6));
         assert_eq!(measurement.setup.layout, Layout::UserOnce);
         assert_eq!(measurement.setup.candidates_hint, Some(6), "all requests of the trace have six");
+        // The four candidates of the package, repeated to the six that the session was made for.
+        let compared = measurement.outputs.map(|outputs| outputs.candidates);
+        assert_eq!(compared, (engine == EngineName::Tract).then_some(6));
         assert_eq!(measurement.provenance.rows_hash.len(), 64);
         let histograms = hlog::reading::read(&folder.path().join("r.hlog")).unwrap();
         let counts: Vec<_> = histograms.iter().map(|(tag, h)| (tag.as_str(), h.len())).collect();
@@ -147,4 +156,42 @@ fn a_trace_or_a_model_of_other_encoders_is_refused() {
     trace.origin.data_hash = "of yet another".into();
     trace_file::write(&job.trace, &trace).unwrap();
     assert!(run(&job).contains("trace.parquet"), "{}", run(&job));
+}
+
+#[test]
+fn a_model_that_scores_otherwise_than_its_package_says_is_not_timed() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = ReplayJob { engine: EngineName::Tract, workers: 2, ..prepare(folder.path(), None) };
+    let engine = engine::engine(EngineName::Tract).unwrap();
+    let file = folder.path().join(TEST_VECTORS);
+    let mut vectors: serde_json::Value = fsio::read_json(&file).unwrap();
+    let score = vectors["scores"][2].as_f64().unwrap();
+    for (off, agrees) in [(5e-6, true), (3e-5, false)] {
+        vectors["scores"][2] = (score + off).into();
+        fsio::write_json(&file, &vectors).unwrap();
+        match replay(&job, &*engine, &RealClock::start()) {
+            Ok(_) => assert!(agrees),
+            Err(error) => {
+                assert!(!agrees && matches!(error, Error::Limit { .. }), "{error}");
+                assert!(
+                    error.to_string().contains("candidate 2") && error.to_string().contains("tract"),
+                    "{error}"
+                );
+            }
+        }
+        let timed = job.models[0].hlog.as_ref().unwrap();
+        assert_eq!(timed.exists(), agrees);
+        let _ = std::fs::remove_file(timed);
+    }
+}
+
+#[test]
+fn a_package_without_test_vectors_is_replayed_and_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = ReplayJob { engine: EngineName::Tract, ..prepare(folder.path(), None) };
+    let engine = engine::engine(EngineName::Tract).unwrap();
+    std::fs::remove_file(folder.path().join(TEST_VECTORS)).unwrap();
+    let measurement = replay(&job, &*engine, &RealClock::start()).unwrap().remove(0);
+    assert!(!measurement.valid && measurement.response_us.count == 700);
+    assert!(measurement.reasons.iter().any(|reason| reason.contains("outputs not compared")));
 }

@@ -117,7 +117,10 @@ impl Summary {
 impl fmt::Display for ReplaySummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let response = &self.response_us;
-        write!(f, "mean {:.2} ms", response.mean / 1e3)?;
+        match response.mean {
+            Some(us) => write!(f, "mean {:.2} ms", us / 1e3)?,
+            None => f.write_str("no request was answered")?,
+        }
         for (name, value) in
             [("p50", response.p50), ("p90", response.p90), ("p99", response.p99), ("p99.9", response.p999)]
         {
@@ -148,7 +151,7 @@ mod tests {
             runs: 1,
             offered_qps: Some(50.0),
             answered_qps: 49.0,
-            response_us: LatencySummary { p50: Some(1500), mean: 2000.0, ..LatencySummary::default() },
+            response_us: LatencySummary { p50: Some(1500), mean: Some(2000.0), ..LatencySummary::default() },
         };
         let text = "mean 2.00 ms, p50 1.50 ms; offered 50.0, answered 49.0 per second";
         assert_eq!(replay.to_string(), text);
