@@ -210,8 +210,14 @@ fn what_is_wrong_shows_before_anything_is_trained_and_leaves_no_run() {
     let tract =
         ["--set", "target.engines=[\"tract\"]", "--set", "target.engine=tract", "--set", "derive.k=2"];
     let run = [&["iterate", "--config", "c.toml", "--out", "run"][..], &tract].concat();
+    let schema = fs::read_to_string(here.join("c.schema.toml")).unwrap();
+    fs::write(here.join("users.toml"), schema.replace("kind = \"item\"", "kind = \"user\"")).unwrap();
+    fs::write(here.join("never.toml"), schema.replace("fetch_ms = 0.1\n", "fetch_ms = 0.1\nnever = true\n"))
+        .unwrap();
     for (wrong, expected) in [
-        (&["--set", "traffic.arrivals=a.csv", "--set", "traffic.time_column=T"][..], "lasts some time"),
+        (&["--set", "data.schema=users.toml"][..], "would score alike"),
+        (&["--set", "data.schema=never.toml"], "without `never`"),
+        (&["--set", "traffic.arrivals=a.csv", "--set", "traffic.time_column=T"], "lasts some time"),
         (&["--set", "traffic.arrivals=gone.csv"], "gone.csv"),
         (&["--data", "gone.csv"], "gone.csv"),
         (&["--table", "table.json"], "--table TABLE.json"),

@@ -36,12 +36,11 @@ pub(super) type Replays = BTreeMap<EngineName, Vec<Replayed>>;
 
 impl Run<'_> {
     /// Replays the run's winner and the plain DNN.
-    pub(super) fn replay(&self, rounds: &[RoundSummary], baseline: &Trained) -> Result<Replays> {
+    pub(super) fn replay(&self, winner: &RoundSummary, baseline: &Trained) -> Result<Replays> {
         let Some(traffic) = self.traffic()? else {
             self.progress.say("no replay: the schema names no user_key and item_key");
             return Ok(Replays::new());
         };
-        let winner = RoundSummary::best(rounds);
         let models = [
             NamedModel { name: winner.network.subnet.clone(), path: self.journal.path(&winner.network.onnx) },
             baseline.finished.model(),

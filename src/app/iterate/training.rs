@@ -22,6 +22,7 @@ use crate::{
     price::table::LatencyTable,
     space::{Operator, Subnet},
 };
+use serde::{Deserialize, Serialize};
 
 /// The supernet at the end of its warm-up.
 const WARM_UP: &str = "warmup.safetensors";
@@ -44,6 +45,15 @@ pub(super) struct Trained {
     pub(super) finished: Finished,
     /// How its training went.
     pub(super) fit: FitReport,
+}
+
+/// What a search came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Searched {
+    /// The network that was derived.
+    pub(super) subnet: Subnet,
+    /// Version of the table whose prices the search was given.
+    pub(super) table_version: u32,
 }
 
 /// The search and its warmed-up start, built when a round first needs them.
@@ -194,7 +204,7 @@ impl<'a> Searcher<'a> {
     }
 
     /// Searches with the prices of `table` and derives one network.
-    pub(super) fn search(&mut self, round: usize, table: &LatencyTable) -> Result<Subnet> {
+    pub(super) fn search(&mut self, round: usize, table: &LatencyTable) -> Result<Searched> {
         let run = self.run;
         let target = &run.settings.target;
         let context = by_leader(run.ranks, || run.meter.context(target.engine))?;
@@ -206,7 +216,8 @@ impl<'a> Searcher<'a> {
         })?;
         by_leader(run.ranks, || {
             run.journal.remember(&format!("rounds/{round}/subnet.json"), || {
-                derive(&run.space, &outcome, &run.settings.derive, &prices)
+                let subnet = derive(&run.space, &outcome, &run.settings.derive, &prices)?;
+                Ok(Searched { subnet, table_version: table.version })
             })
         })
     }
