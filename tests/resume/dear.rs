@@ -94,7 +94,7 @@ fn run(folder: &Path, settings: &[(&str, &str)]) -> Result<Summary> {
         synth::write(&log, &folder.join("log")).unwrap();
     }
     let text = EXPERIMENT.replace("[[16, 8, \"zero\"], [8, \"zero\"]]", "[[16, 8], [8]]");
-    let overrides: Vec<_> = settings.iter().map(|(key, value)| Override::parse(*key, value)).collect();
+    let overrides: Vec<_> = settings.iter().map(|&(key, value)| Override::parse(key, value)).collect();
     let experiment = Experiment::parse(&folder.join("e.toml"), &text, &overrides).unwrap();
     iterate(&experiment, &folder.join("run"), Existing::Resume, &DearMeter, &Alone, &Silent, &Stop::never())
 }
