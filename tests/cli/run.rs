@@ -1,11 +1,11 @@
 //! A whole run, and the verbs that take one.
 
-use crate::world::{failure, json, output, program};
-use serde_json::Value;
-use std::{
-    fs,
-    path::{Path, PathBuf},
+use crate::{
+    python::{FIX, check_onnx},
+    world::{failure, json, output, program},
 };
+use serde_json::Value;
+use std::{fs, path::Path};
 
 /// Small enough for seconds; measured by both engines in child processes.
 const EXPERIMENT: &str = r#"
@@ -94,6 +94,8 @@ fn two_rounds_end_with_a_winner_that_every_verb_can_use() {
 
     let winner = summary["winner"]["subnet"].as_str().unwrap();
     let checked = check_onnx(&here.join("run/networks").join(winner));
+    assert!(checked.status.success(), "{} ({FIX})", String::from_utf8_lossy(&checked.stderr));
+    let checked = String::from_utf8_lossy(&checked.stdout);
     assert!(checked.contains("\"candidates\": 16"), "{checked}");
     every_json_file_names_its_version(&here.join("run"));
     every_timed_shape_was_proved_in_both_engines(&here.join("run/shapes"));
@@ -117,20 +119,6 @@ fn two_rounds_end_with_a_winner_that_every_verb_can_use() {
     assert!(purchase(&summary["teacher"]) > 0.0 && purchase(&summary["baseline"]) > 0.0);
     let text = output(here, &[&iterate[..], &["--resume"]].concat());
     assert!(text.contains("AUC for the label purchase: teacher 0."), "{text}");
-}
-
-/// What Python's ONNX checker and Python's onnxruntime say about a package.
-fn check_onnx(package: &Path) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = std::env::var_os("AUTOFAS_BENCH_PYTHON").map(PathBuf::from);
-    let python = python.unwrap_or_else(|| root.join(".venv/bin/python"));
-    let mut command = std::process::Command::new(&python);
-    let output = command.arg(root.join("scripts/check_onnx.py")).arg(package).output();
-    let output =
-        output.unwrap_or_else(|e| panic!("cannot start {} ({e}); run ./scripts/test", python.display()));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
 }
 
 fn every_timed_shape_was_proved_in_both_engines(shapes: &Path) {
