@@ -165,7 +165,7 @@ impl Run<'_> {
             for subnet in diverse.iter().chain(held_out) {
                 models.push(self.shape_of(subnet)?);
             }
-            self.progress.stage(&format!("time {} networks on {engine}", models.len()), 0);
+            self.progress.measuring(&format!("time {} networks on {engine}", models.len()));
             let times = self.meter.service(engine, &models, self.traffic()?.as_ref())?;
             let subnets = [&winner.finished.subnet, &baseline.finished.subnet]
                 .into_iter()

@@ -84,7 +84,7 @@ impl Run<'_> {
         for &engine in &self.settings.target.engines {
             let file = format!("tables/probed/{engine}.json");
             let Probed { context, entries } = self.journal.remember(&file, || {
-                self.progress.stage(&format!("probe every layer on {engine}"), 0);
+                self.progress.measuring(&format!("probe every layer on {engine}"));
                 let entries = self.meter.probe(engine, &self.space, self.mean_cardinality())?;
                 Ok(Probed { context: self.meter.context(engine)?, entries })
             })?;
