@@ -6,6 +6,7 @@ use super::{
     environment::Environment,
     hlog,
     measurement::{Load, Measurement, Provenance, Setup},
+    pinning,
     prove::FP32_TOLERANCE,
     replay::{
         clock::{Clock, RealClock},
@@ -92,20 +93,22 @@ pub fn run_job(job: &Path, out: &Path) -> Result<()> {
     let clock = RealClock::start();
     match &job {
         Job::Replay(job) => fsio::write_json(out, &replay(job, &*engine, &clock)?),
-        Job::Service(job) => fsio::write_json(
-            out,
-            &ServiceResult {
-                engine_version: engine.version(),
-                samples: service::measure(job, &*engine, &clock)?,
-                environment: Environment::current()?,
-            },
-        ),
+        Job::Service(job) => {
+            // Before the pin, which leaves fewer cores to this thread.
+            let mut environment = Environment::current()?;
+            let pin = || environment.pinned_cores = pinning::pin(job.options.threads);
+            let samples = service::measure(job, &*engine, &clock, pin)?;
+            fsio::write_json(out, &ServiceResult { engine_version: engine.version(), environment, samples })
+        }
     }
 }
 
 /// Runs a replay job in this process: one measurement per model.
 fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock) -> Result<Vec<Measurement>> {
     let traced = TracedData::load(&job.trace, &job.data)?;
+    let rows_hash = traced.dataset.rows_hash();
+    let mut environment = Environment::current()?;
+    environment.pinned_cores = pinning::pin(job.options.threads * job.workers);
     let replay = Replay {
         job,
         engine,
@@ -113,9 +116,9 @@ fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock) -> Result<Vec
         // A request of another length would run on another plan than the one that was made for the hint.
         options: SessionOptions { candidates_hint: traced.trace.fixed_candidates(), ..job.options.clone() },
         schedule_us: traced.trace.schedule_us(job.pacing)?,
-        environment: Environment::current()?,
+        environment,
         trace_sha256: hash::sha256_file(&job.trace)?,
-        rows_hash: traced.dataset.rows_hash(),
+        rows_hash,
         traced,
     };
     job.models.iter().map(|model| replay.run(model)).collect()

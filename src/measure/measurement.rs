@@ -173,6 +173,7 @@ pub(crate) mod examples {
             host: "h".into(),
             cpu: None,
             cores,
+            pinned_cores: None,
             memory_bytes: None,
             os: "linux".into(),
             kernel: None,

@@ -9,6 +9,7 @@ pub mod hlog;
 pub mod job;
 pub mod latency;
 pub mod measurement;
+mod pinning;
 pub mod probe;
 pub mod prove;
 pub mod replay;

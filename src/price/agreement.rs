@@ -27,7 +27,7 @@ pub struct Residual {
     pub measured_ms: f64,
     /// (predicted − measured) / measured, in percent.
     pub residual_pct: f64,
-    /// Spread of the measurement, in percent.
+    /// Standard error of the measurement, in percent.
     pub noise_pct: f64,
 }
 

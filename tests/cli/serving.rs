@@ -75,7 +75,11 @@ fn recorded_arrivals_keep_their_candidate_counts_and_are_stretched_to_the_rate()
     ];
     output(world.path(), &[&["trace", "make"], &MODEL[..], &recorded].concat());
     let shown = output(world.path(), &["trace", "show", "t.parquet"]);
-    let shown = shown.lines().filter(|line| !line.starts_with("data ")).collect::<Vec<_>>().join("\n");
+    let shown = shown
+        .lines()
+        .filter(|line| !line.starts_with("encoders ") && !line.starts_with("rows "))
+        .collect::<Vec<_>>()
+        .join("\n");
     insta::assert_snapshot!(shown);
 }
 
@@ -92,7 +96,7 @@ fn a_replay_without_arrivals_or_against_other_data_is_refused() {
     let make = [&["trace", "make"], &MODEL[..], &TRAFFIC, &["--out", "t.jsonl"]].concat();
     output(world.path(), &make);
     let text = fs::read_to_string(world.file("t.jsonl")).unwrap();
-    let hash = json(world.path(), &["trace", "show", "t.jsonl"])["data_hash"].as_str().unwrap().to_owned();
+    let hash = json(world.path(), &["trace", "show", "t.jsonl"])["encoder_hash"].as_str().unwrap().to_owned();
     fs::write(world.file("t.jsonl"), text.replace(&hash, "0123")).unwrap();
     let other = [&["replay"], &MODEL[..], &["--trace", "t.jsonl", "--engine", "null"]].concat();
     let message = failure(world.path(), 1, &other);

@@ -143,12 +143,15 @@ fn a_layer_that_no_network_held_takes_the_factor_of_its_class() {
 
 #[test]
 fn no_price_turns_negative_however_cheap_the_networks_are() {
-    for (fixed_ms, factor) in [(0.0, 0.01), (-0.05, 0.5), (0.0, 30.0)] {
+    for (fixed_ms, factor, kept) in
+        [(0.0, 0.01, Kept::Refit), (-0.05, 0.5, Kept::Refit), (0.0, 30.0, Kept::Raw)]
+    {
         let mut cheap = measured(fixed_ms, |_| factor);
         // Some contradict the rest, as a disturbed replay would.
         cheap.iter_mut().step_by(5).for_each(|o| o.measured_ms *= 0.1);
-        let (table, _) = learn(&cheap, &[]);
-        let found = correction(&table);
+        let (table, calibration) = learn(&cheap, &[]);
+        assert_eq!(calibration.choice.kept, kept, "{:?}", calibration.choice);
+        let found = table.buckets[0].correction.clone().unwrap_or(Correction::NONE);
         assert!(found.fixed_ms >= 0.0);
         let prices = table.prices(&context(), CANDIDATES).unwrap();
         for known in &table.buckets[0].entries {

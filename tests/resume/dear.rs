@@ -87,13 +87,19 @@ impl Meter for DearMeter {
     }
 }
 
+fn with_log() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let log = SynthSettings { requests: 120, candidates: 10, users: 60, items: 80, ..Default::default() };
+    synth::write(&log, &folder.path().join("log")).unwrap();
+    folder
+}
+
 /// Two hidden layers in every network, so that all have one between them.
 fn run(folder: &Path, settings: &[(&str, &str)]) -> Result<Summary> {
-    if !folder.join("log").exists() {
-        let log = SynthSettings { requests: 120, candidates: 10, users: 60, items: 80, ..Default::default() };
-        synth::write(&log, &folder.join("log")).unwrap();
+    let mut text = EXPERIMENT.replace("[[16, 8, \"zero\"], [8, \"zero\"]]", "[[16, 8], [8]]");
+    if settings.iter().any(|(key, _)| *key == "derive.rule") {
+        text = text.replace("rule = \"top_k\"\nk = 9\n", "");
     }
-    let text = EXPERIMENT.replace("[[16, 8, \"zero\"], [8, \"zero\"]]", "[[16, 8], [8]]");
     let overrides: Vec<_> = settings.iter().map(|&(key, value)| Override::parse(key, value)).collect();
     let experiment = Experiment::parse(&folder.join("e.toml"), &text, &overrides).unwrap();
     iterate(&experiment, &folder.join("run"), Existing::Resume, &DearMeter, &Alone, &Silent, &Stop::never())
@@ -116,7 +122,7 @@ fn network_ms(run: &Path, round: usize, table: u32) -> (f64, f64) {
 
 #[test]
 fn the_second_search_pays_what_whole_networks_cost_in_the_first_round() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = with_log();
     let summary = run(folder.path(), &[("rounds.diverse", "6")]).unwrap();
     let here = folder.path().join("run");
     let close = |(paid, expected): (f64, f64)| (paid / expected - 1.0).abs() < 1e-9;
@@ -137,7 +143,7 @@ fn the_second_search_pays_what_whole_networks_cost_in_the_first_round() {
 
 #[test]
 fn a_budget_that_no_measured_network_keeps_is_said_in_the_summary_and_is_a_limit() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = with_log();
     let budget = |folder: &Path, above: f64| {
         let schema = Schema::load(&folder.join("log/schema.toml")).unwrap();
         let all = vec![1.0; schema.features.len()];
@@ -147,11 +153,6 @@ fn a_budget_that_no_measured_network_keeps_is_said_in_the_summary_and_is_a_limit
     // All features are predicted to fit with 0.15 ms for the network, which then takes more than 1 ms.
     for (above, met) in [(0.5, false), (2.0, true)] {
         let _ = fs::remove_dir_all(folder.path().join("run"));
-        if !folder.path().join("log").exists() {
-            let log =
-                SynthSettings { requests: 120, candidates: 10, users: 60, items: 80, ..Default::default() };
-            synth::write(&log, &folder.path().join("log")).unwrap();
-        }
         let budget_ms = budget(folder.path(), above);
         let settings =
             [("derive.rule", "\"budget\""), ("derive.budget_ms", budget_ms.as_str()), ("rounds.count", "1")];
@@ -170,7 +171,7 @@ fn a_budget_that_no_measured_network_keeps_is_said_in_the_summary_and_is_a_limit
 
 #[test]
 fn probes_of_another_host_do_not_go_into_a_run_that_was_moved() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = with_log();
     run(folder.path(), &[("rounds.count", "1")]).unwrap();
     let file = |name: &str| folder.path().join("run").join(name);
     let probed = fsio::read_text(&file("tables/probed/tract.json")).unwrap();

@@ -96,6 +96,7 @@ fn environment() -> Environment {
         host: "scripted".to_owned(),
         cpu: None,
         cores: 1,
+        pinned_cores: None,
         memory_bytes: None,
         os: "none".to_owned(),
         kernel: None,

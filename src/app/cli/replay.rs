@@ -101,7 +101,7 @@ impl ReplayArgs {
         };
         let mut results = Vec::new();
         for &engine in &engines {
-            progress.stage(&format!("replay on {engine}"), 0);
+            progress.measuring(&format!("replay on {engine}"));
             results.extend(launcher.replay(self.job(engine, engines.len(), &trace)?)?);
             // Now, so that a later engine's failure loses nothing.
             match (&self.out, engines.len(), results.as_slice()) {

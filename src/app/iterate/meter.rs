@@ -38,7 +38,7 @@ pub struct NamedModel {
 pub struct ServiceTime {
     /// Estimated mean without interruptions, in ms: see [`ServiceSample::mean_ms`].
     pub mean_ms: f64,
-    /// Spread between two interleaved halves of the measurement, in percent.
+    /// Standard error of that, in percent.
     pub noise_pct: f64,
 }
 

@@ -11,7 +11,7 @@ use crate::{
         prove::test_vectors,
         replay::{
             arrivals::Arrivals,
-            make::{self, ListLength, Order, TraceRecipe},
+            make::{self, DataHashes, ListLength, Order, TraceRecipe},
             trace_file,
         },
         service::Requests,
@@ -59,7 +59,8 @@ fn prepare(folder: &Path, encoder_hash: Option<&str>) -> ReplayJob {
         seed: 1,
     };
     let log = workload::request_log(&loaded.dataset, None).unwrap();
-    let trace = make::make(&log, &recipe, &loaded.encoders.hash()).unwrap();
+    let hashes = DataHashes { encoders: loaded.encoders.hash(), rows: loaded.dataset.rows_hash() };
+    let trace = make::make(&log, &recipe, hashes).unwrap();
     trace_file::write(&file("trace.parquet"), &trace).unwrap();
     let input = |(side, feature): (Side, &data::dataset::EncodedFeature)| NetworkInput {
         feature: feature.name.clone(),
@@ -143,6 +144,26 @@ fn a_service_job_runs_from_files_to_files() {
     let result: ServiceResult = fsio::read_json(&out).unwrap();
     assert_eq!(result.samples.iter().map(|s| s.candidates).collect::<Vec<_>>(), [3, 50]);
     assert!(result.samples.iter().all(|s| s.mean_ms > 0.0 && s.runs == 4));
+    #[cfg(target_os = "linux")]
+    assert_eq!(result.environment.pinned_cores.map(|cores| cores.len()), Some(1), "one thread measures");
+}
+
+#[test]
+fn a_trace_is_refused_when_a_single_row_of_its_data_has_changed_unless_it_never_knew_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = prepare(folder.path(), None);
+    let engine = engine::engine(EngineName::Null).unwrap();
+    let run = || replay(&job, &*engine, &RealClock::start());
+    run().unwrap();
+    let log = fsio::read_text(&job.data.rows).unwrap();
+    // The same users and items: only one pair differs.
+    fsio::write(&job.data.rows, log.replacen("u1,i7", "u1,i14", 1).as_bytes()).unwrap();
+    let error = run().unwrap_err().to_string();
+    assert!(error.contains("trace.parquet") && error.contains("other rows"), "{error}");
+    let mut trace = trace_file::read(&job.trace).unwrap();
+    trace.origin.rows_hash = None;
+    trace_file::write(&job.trace, &trace).unwrap();
+    run().unwrap();
 }
 
 #[test]
@@ -153,7 +174,7 @@ fn a_trace_or_a_model_of_other_encoders_is_refused() {
     let run = |job: &ReplayJob| replay(job, &*engine, &RealClock::start()).unwrap_err().to_string();
     assert!(run(&job).contains("model.onnx") && run(&job).contains("other encoders"), "{}", run(&job));
     let mut trace = trace_file::read(&job.trace).unwrap();
-    trace.origin.data_hash = "of yet another".into();
+    trace.origin.encoder_hash = "of yet another".into();
     trace_file::write(&job.trace, &trace).unwrap();
     assert!(run(&job).contains("trace.parquet"), "{}", run(&job));
 }
