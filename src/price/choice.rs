@@ -3,7 +3,7 @@
 //! on.
 //!
 //! The judges are this round's fitted networks that the table had not seen: the correction before knows nothing of them,
-//! and the refit predicts each of them from a fit to all others (leave-one-out). Where fewer than [`LEAST_JUDGES`] are new,
+//! and the refit predicts each of them from a fit to all others (leave-one-out). Where fewer than three are new,
 //! all observations judge, and the correction before is judged on networks that it may know, to its advantage. The one
 //! before stays unless another one's mean |residual| is lower by more than the standard error of that difference. Networks
 //! that are held out to judge predictions have no voice here.

@@ -51,11 +51,11 @@ impl RoundSummary {
             line(format!("this round's networks, never seen by v{old}: {}", Off(found)))?;
         }
         if let Some(found) = &c.before.seen {
-            line(format!("networks that v{old} had been fitted on: {}", Off(found)))?;
+            line(format!("networks that v{old} had seen: {}", Off(found)))?;
         }
         line(format!("v{new}: {}", c.choice))?;
         if let Some(found) = &c.after.seen {
-            line(format!("networks that v{new} has been fitted on: {}", Off(found)))?;
+            line(format!("networks that v{new} has seen: {}", Off(found)))?;
         }
         if let (Some(before), Some(after)) = (&c.before.held_out, &c.after.held_out) {
             line(format!("held out, never seen by v{old} or v{new}: {} → {}", Off(before), Off(after)))?;
