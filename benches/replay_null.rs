@@ -14,7 +14,7 @@ use autofas_bench::{
             arrivals::Arrivals,
             clock::RealClock,
             issue::{IssueOptions, Loop, issue},
-            make::{ListLength, Order, TraceRecipe, make},
+            make::{DataHashes, ListLength, Order, TraceRecipe, make},
         },
         workload::{ResolvedTrace, TraceWorkload, request_log},
     },
@@ -72,7 +72,8 @@ fn replay(c: &mut Criterion) {
             length: ListLength::Fixed(candidates),
             seed: 1,
         };
-        let trace = make(&requests, &recipe, &encoders.hash()).unwrap();
+        let hashes = DataHashes { encoders: encoders.hash(), rows: data.rows_hash() };
+        let trace = make(&requests, &recipe, hashes).unwrap();
         let resolved = ResolvedTrace::new(&trace, &data).unwrap();
         let workload = TraceWorkload::new(&resolved, &data, &log.schema, &signature(&data)).unwrap();
         let schedule = vec![0; REQUESTS];

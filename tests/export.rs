@@ -62,7 +62,7 @@ fn assert_parity(features: &[FeatureSpec], hidden: &[usize], rows: usize, seed: 
     let engines: Vec<_> = engines.iter().map(AsRef::as_ref).collect();
     for &layout in Layout::ALL {
         let (_folder, path) = export_to_file(&network, layout);
-        let report = prove::prove(&network, &path, &data, &rows, &engines, FP32_TOLERANCE)
+        let report = prove::prove(&network, &path, &data, &rows, &engines, &options(None), FP32_TOLERANCE)
             .unwrap_or_else(|e| panic!("{layout}, {features:?}, {hidden:?}: {e}"));
         assert_eq!(report.engines.len(), 2);
     }
@@ -175,10 +175,45 @@ fn a_model_whose_weights_differ_from_the_network_fails_the_proof() {
     other.layers[1].bias[0] += 1e-3;
     let engine = engine::engine(EngineName::Tract).unwrap();
     let rows: Vec<u32> = (0..30).collect();
-    let failed = prove::prove(&other, &path, &data, &rows, &[engine.as_ref()], FP32_TOLERANCE).unwrap_err();
+    let failed =
+        prove::prove(&other, &path, &data, &rows, &[engine.as_ref()], &options(None), FP32_TOLERANCE)
+            .unwrap_err();
     assert!(matches!(failed, Error::Limit { .. }));
     let text = failed.to_string();
     assert!(text.contains("tract") && text.contains("row 0 scores"), "{text}");
+}
+
+#[test]
+fn the_joined_request_has_the_candidates_of_the_target() {
+    let features = support::every_kind();
+    let data = support::dataset(&features, 30, 6);
+    let network = support::network(&features, &[16], 6);
+    let (_folder, path) = export_to_file(&network, Layout::UserOnce);
+    let engines = engines();
+    let engines: Vec<_> = engines.iter().map(AsRef::as_ref).collect();
+    let rows: Vec<u32> = (0..30).collect();
+    for (hint, expected) in [(None, 30), (Some(7), 7), (Some(100), 100)] {
+        let report =
+            prove::prove(&network, &path, &data, &rows, &engines, &options(hint), FP32_TOLERANCE).unwrap();
+        assert_eq!((report.rows, report.request_candidates), (30, expected));
+    }
+}
+
+#[test]
+fn a_proof_is_made_on_the_provider_and_threads_that_will_serve() {
+    let features = support::every_kind();
+    let data = support::dataset(&features, 30, 6);
+    let network = support::network(&features, &[16], 6);
+    let (_folder, path) = export_to_file(&network, Layout::UserOnce);
+    let engine = engine::engine(EngineName::Tract).unwrap();
+    for options in [
+        SessionOptions { provider: Provider::Cuda, ..options(None) },
+        SessionOptions { threads: 2, ..options(None) },
+    ] {
+        let refused =
+            prove::prove(&network, &path, &data, &[0], &[engine.as_ref()], &options, FP32_TOLERANCE);
+        assert!(matches!(refused, Err(Error::Usage { .. })), "tract has neither");
+    }
 }
 
 #[test]
@@ -322,6 +357,8 @@ fn a_proof_without_an_engine_is_none() {
     let data = support::dataset(&features, 10, 1);
     let network = support::network(&features, &[8], 1);
     let (_folder, path) = export_to_file(&network, Layout::Concat);
-    let error = prove::prove(&network, &path, &data, &[0, 1], &[], FP32_TOLERANCE).unwrap_err().to_string();
+    let error = prove::prove(&network, &path, &data, &[0, 1], &[], &options(None), FP32_TOLERANCE)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("no engine"), "{error}");
 }

@@ -1,5 +1,7 @@
 //! Exported packages through Python's ONNX checker and Python's onnxruntime, by `scripts/check_onnx.py`.
 
+#[path = "support/python.rs"]
+mod python;
 mod support;
 
 use autofas_bench::{
@@ -7,24 +9,7 @@ use autofas_bench::{
     export::{self, Metadata, companions::TestVectors},
     measure::prove,
 };
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Output},
-};
-
-const FIX: &str = "run ./scripts/test, which sets Python up, or set AUTOFAS_BENCH_PYTHON to a Python with numpy, onnx and onnxruntime";
-
-/// Runs the script on a package folder.
-fn check(package: &Path) -> Output {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python =
-        std::env::var_os("AUTOFAS_BENCH_PYTHON").map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
-    Command::new(&python)
-        .arg(root.join("scripts/check_onnx.py"))
-        .arg(package)
-        .output()
-        .unwrap_or_else(|e| panic!("cannot start {} ({e}); {FIX}", python.display()))
-}
+use python::{FIX, check_onnx};
 
 /// Writes the package of a network with every kind of feature; `change` may falsify its test vectors.
 fn package(layout: Layout, change: fn(&mut TestVectors)) -> tempfile::TempDir {
@@ -45,7 +30,7 @@ fn package(layout: Layout, change: fn(&mut TestVectors)) -> tempfile::TempDir {
 fn the_checker_accepts_every_layout_and_onnxruntime_gives_the_same_scores() {
     for &layout in Layout::ALL {
         let folder = package(layout, |_| ());
-        let output = check(folder.path());
+        let output = check_onnx(folder.path());
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{layout}: {err}{out}");
         assert!(out.contains("\"candidates\": 200"), "{out}");
@@ -55,7 +40,7 @@ fn the_checker_accepts_every_layout_and_onnxruntime_gives_the_same_scores() {
 #[test]
 fn a_wrong_score_in_the_test_vectors_is_noticed() {
     let folder = package(Layout::UserOnce, |vectors| vectors.scores[7] += 1e-3);
-    let output = check(folder.path());
+    let output = check_onnx(folder.path());
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && err.contains("differ by"), "{err} ({FIX})");
 }

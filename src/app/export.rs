@@ -2,7 +2,7 @@
 
 use super::{
     iterate::{RunPaths, Summary},
-    package::Package,
+    package::{Package, Provers},
 };
 use crate::{
     base::{
@@ -12,7 +12,7 @@ use crate::{
     data::{self, encode::Encoders, schema::Schema},
     export,
     learn::network::Network,
-    measure::prove::ParityReport,
+    measure::{engine::SessionOptions, prove::ParityReport},
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -74,7 +74,13 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
     let package =
         Package { network: &network, metadata: &metadata, schema: &schema, encoders: &encoders, data: &data };
     let engines = [EngineName::Tract, EngineName::OnnxRuntime];
-    let parity = package.write(request.layout, &request.out, &rows, PARITY_SEED, &engines)?;
+    let parity = package.write(
+        request.layout,
+        &request.out,
+        &rows,
+        PARITY_SEED,
+        Provers { engines: &engines, options: &SessionOptions::PLAIN },
+    )?;
     Ok(Exported {
         schema_version: 1,
         subnet: id,

@@ -11,7 +11,7 @@ use crate::{
     export::{self, Metadata, write_package},
     learn::network::Network,
     measure::{
-        engine::{Engine, engine},
+        engine::{Engine, SessionOptions, engine},
         prove::{FP32_TOLERANCE, ParityReport, prove, test_vectors},
     },
 };
@@ -41,8 +41,8 @@ pub struct Package<'a> {
 }
 
 impl Package<'_> {
-    /// Writes the package, proves it on up to 10,000 of `rows`, drawn with `seed`, in every engine, and only then puts it
-    /// into `folder`, with [`CERTIFICATE`] as the last file.
+    /// Writes the package, proves it on up to 10,000 of `rows`, drawn with `seed`, in all of `provers`, and only then puts
+    /// it into `folder`, with [`CERTIFICATE`] as the last file.
     ///
     /// A model that some engine scores otherwise than the reference is an [`Error::Limit`], and leaves what was in the
     /// folder as it was.
@@ -52,7 +52,7 @@ impl Package<'_> {
         folder: &Path,
         rows: &[u32],
         seed: u64,
-        engines: &[EngineName],
+        provers: Provers,
     ) -> Result<ParityReport> {
         let model = export::onnx(self.network, layout, self.metadata)?;
         let tested = &rows[..rows.len().min(TEST_CANDIDATES)];
@@ -64,11 +64,20 @@ impl Package<'_> {
             .map_err(|e| Error::io(folder, "create a folder in", e))?;
         write_package(draft.path(), &model, self.schema, self.encoders, &vectors)?;
         let drawn = draw(rows, PARITY_ROWS, seed);
-        let report = prove_in(engines, self.network, &draft.path().join("model.onnx"), self.data, &drawn)?;
+        let report = prove_in(provers, self.network, &draft.path().join("model.onnx"), self.data, &drawn)?;
         replace(draft.path(), folder)?;
         fsio::write_json(&folder.join(CERTIFICATE), &report)?;
         Ok(report)
     }
+}
+
+/// Who proves a model.
+#[derive(Debug, Clone, Copy)]
+pub struct Provers<'a> {
+    /// The runtimes.
+    pub engines: &'a [EngineName],
+    /// How their sessions are made: as those that will be timed.
+    pub options: &'a SessionOptions,
 }
 
 /// Up to `count` of `rows`, drawn with `seed`.
@@ -79,18 +88,18 @@ pub fn draw(rows: &[u32], count: usize, seed: u64) -> Vec<u32> {
     drawn
 }
 
-/// Proves a model on `rows` in those of `engines` that compute something: the null engine has nothing that could agree.
+/// Proves a model on `rows` in those of `provers` that compute something: the null engine has nothing that could agree.
 pub fn prove_in(
-    engines: &[EngineName],
+    provers: Provers,
     network: &Network,
     model: &Path,
     data: &Dataset,
     rows: &[u32],
 ) -> Result<ParityReport> {
-    let real = engines.iter().filter(|&&name| name != EngineName::Null);
+    let real = provers.engines.iter().filter(|&&name| name != EngineName::Null);
     let engines = real.map(|&name| engine(name)).collect::<Result<Vec<_>>>()?;
     let engines: Vec<&dyn Engine> = engines.iter().map(AsRef::as_ref).collect();
-    prove(network, model, data, rows, &engines, FP32_TOLERANCE)
+    prove(network, model, data, rows, &engines, provers.options, FP32_TOLERANCE)
 }
 
 /// Moves all files of `draft` into `folder`, whose certificate goes first: it is not about them.
@@ -153,7 +162,8 @@ mod tests {
                 encoders: &encoders,
                 data: &data,
             };
-            package.write(Layout::Concat, &out, &rows, 0, engines)
+            let provers = Provers { engines, options: &SessionOptions::PLAIN };
+            package.write(Layout::Concat, &out, &rows, 0, provers)
         };
         write(0.5, &[EngineName::Tract]).unwrap();
         let before = content(&out);

@@ -78,7 +78,7 @@ pub fn probe_table(
             }
             stop.check()?;
             let layers = plan.operations.len();
-            progress.stage(&format!("probe {layers} layers on {engine} at {candidates} candidates"), 0);
+            progress.measuring(&format!("probe {layers} layers on {engine} at {candidates} candidates"));
             let one = ProbePlan { candidates: vec![candidates], ..plan.clone() };
             let probed = one.run(launcher, settings)?;
             let (noisy, max_noise_pct) =

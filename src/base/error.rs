@@ -53,12 +53,14 @@ pub enum Error {
         fix: String,
     },
     /// A runtime failed to load or run a model.
-    #[error("{engine} failed to {action}")]
+    #[error("{engine} failed to {action}; {fix}")]
     Engine {
         /// Name and version of the runtime.
         engine: String,
         /// "load model.onnx", "run".
         action: String,
+        /// What the user can do.
+        fix: String,
         /// The runtime's own words.
         source: Cause,
     },
@@ -79,7 +81,7 @@ pub enum Error {
         found: String,
     },
     /// A child process ended without a result.
-    #[error("the measuring process for {engine} ended with {status}: {stderr}")]
+    #[error("the measuring process for {engine} ended with {status}: {stderr}{}", after_child(*code))]
     Child {
         /// What it was measuring.
         engine: String,
@@ -116,6 +118,17 @@ fn advice(source: &std::io::Error) -> &'static str {
             "; a file is where a folder should be: remove it, or name another folder"
         }
         _ => "",
+    }
+}
+
+/// What the user can do about a measuring process without a result. One that ended by itself has said it.
+fn after_child(code: Option<i32>) -> &'static str {
+    match code {
+        Some(_) => "",
+        None => {
+            "\n(nothing was kept of this measurement: see whether the machine ran out of memory, then run the same \
+             command again; a run goes on with --resume)"
+        }
     }
 }
 
@@ -193,8 +206,14 @@ impl Error {
     }
 
     /// An [`Error::Engine`].
-    pub fn engine(engine: impl Into<String>, action: impl Into<String>, source: impl Into<Cause>) -> Self {
-        Self::Engine { engine: engine.into(), action: action.into(), source: source.into() }
+    pub fn engine(
+        engine: impl Into<String>,
+        action: impl Into<String>,
+        fix: impl Into<String>,
+        source: impl Into<Cause>,
+    ) -> Self {
+        let (engine, action, fix) = (engine.into(), action.into(), fix.into());
+        Self::Engine { engine, action, fix, source: source.into() }
     }
 
     /// An [`Error::Learn`].

@@ -4,6 +4,10 @@
 pub trait Progress: Sync {
     /// A new stage begins, with `total` steps of work (0 when unknown).
     fn stage(&self, name: &str, total: u64);
+    /// A stage in which another process measures: nothing may be drawn while it lasts, because that takes time from it.
+    fn measuring(&self, name: &str) {
+        self.stage(name, 0);
+    }
     /// The stage has advanced to `done` steps; `note` is a short status such as a loss.
     fn advance(&self, done: u64, note: &str);
     /// A line worth keeping: the result of a stage.

@@ -4,12 +4,17 @@ use super::{
     model::OnnxModel,
     signature::{ElementType, Rows, Signature},
 };
-use crate::base::{Result, fsio};
-use serde::Serialize;
+use crate::base::{Error, Result, error::Place, fsio};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::{fmt::Write as _, path::Path};
 
+/// The file of a package that holds its [`TestVectors`].
+pub const TEST_VECTORS: &str = "test_vectors.json";
+/// Version of that file.
+const VECTORS_VERSION: u32 = 1;
+
 /// One request with the scores that a faithful engine gives for it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TestVectors {
     /// Input tensors in the signature's order.
     pub inputs: Vec<TestTensor>,
@@ -18,7 +23,7 @@ pub struct TestVectors {
 }
 
 /// One input tensor of a test vector.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TestTensor {
     /// Name in the graph.
     pub name: String,
@@ -29,13 +34,38 @@ pub struct TestTensor {
 }
 
 /// Values of a test tensor.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum TestValues {
     /// Encoded ids.
     Ids(Vec<i64>),
     /// Numbers; a missing one (NaN) is written as null.
-    Numbers(Vec<f32>),
+    Numbers(#[serde(deserialize_with = "numbers")] Vec<f32>),
+}
+
+fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f32>, D::Error> {
+    let values = Vec::<Option<f32>>::deserialize(deserializer)?;
+    Ok(values.into_iter().map(|value| value.unwrap_or(f32::NAN)).collect())
+}
+
+impl TestVectors {
+    /// The vectors that travel with the package of `model`; none when the file is not there.
+    pub fn beside(model: &Path) -> Result<Option<Self>> {
+        let path = model.with_file_name(TEST_VECTORS);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let wrong = |place: Place, problem: String| {
+            Error::input(&path, place, problem, "export the model again with `autofas-bench export`")
+        };
+        let json: serde_json::Value = fsio::read_json(&path)?;
+        if json["schema_version"] != VECTORS_VERSION {
+            let problem = format!("is {}, and this program reads {VECTORS_VERSION}", json["schema_version"]);
+            return Err(wrong(Place::field("schema_version"), problem));
+        }
+        let vectors = serde_json::from_value(json);
+        vectors.map(Some).map_err(|e| wrong(Place::whole(), format!("these are no test vectors ({e})")))
+    }
 }
 
 /// Writes `model.onnx`, `signature.json`, `schema.json`, `encoders.json`, `test_vectors.json` and `README.md` into `folder`.
@@ -53,7 +83,10 @@ pub fn write_package(
     )?;
     fsio::write_json(&folder.join("schema.json"), &Versioned { schema_version: 1, content: schema })?;
     fsio::write_json(&folder.join("encoders.json"), encoders)?;
-    fsio::write_json(&folder.join("test_vectors.json"), &Versioned { schema_version: 1, content: vectors })?;
+    fsio::write_json(
+        &folder.join(TEST_VECTORS),
+        &Versioned { schema_version: VECTORS_VERSION, content: vectors },
+    )?;
     fsio::write(&folder.join("README.md"), readme(&model.signature).as_bytes())
 }
 

@@ -1,8 +1,12 @@
 //! From θ and p to one network: the strongest features, and in every Mixop the strongest operator.
+//!
+//! Whatever the rule, one feature of the item's side is among them, the strongest: without any, all candidates of a
+//! request would score alike.
 
 use super::{price_term::Prices, search::SearchOutcome, settings::DeriveSettings};
 use crate::{
     base::{Error, Result},
+    data::schema::Side,
     price::{feature::feature_ms, path::subnet_ms},
     space::{SearchSpace, Subnet},
 };
@@ -22,27 +26,30 @@ pub fn derive(
         .zip(&outcome.probabilities)
         .map(|(operators, p)| operators[strongest(p)])
         .collect();
-    let ranked = ranked_features(space, &outcome.theta);
+    space.check_item_side()?;
+    let Ranked { features: ranked, least } = ranked_features(space, &outcome.theta);
     let subnet = |count: usize| {
         let mut features = ranked[..count].to_vec();
         features.sort_unstable();
         Subnet { features, operators: Clone::clone(&operators) }
     };
-    let kept = space.features.iter().filter(|f| f.must_keep).count();
     let count = match *settings {
         DeriveSettings::Threshold { theta } => {
-            let above = ranked.iter().filter(|&&i| outcome.theta[i] > theta && !space.features[i].must_keep);
-            kept + above.count()
+            let chosen = |&&i: &&usize| outcome.theta[i] > theta || space.features[i].must_keep;
+            match ranked.iter().filter(chosen).count() {
+                0 => 0,
+                _ => least + ranked[least..].iter().filter(chosen).count(),
+            }
         }
-        DeriveSettings::TopK { k } => k.clamp(kept, ranked.len().max(kept)),
+        DeriveSettings::TopK { k } => k.clamp(least, ranked.len()),
         DeriveSettings::Budget { budget_ms } => {
             let mut fitting = None;
-            for count in kept.max(1)..=ranked.len() {
+            for count in least..=ranked.len() {
                 if price_ms(space, &subnet(count), prices)? <= budget_ms {
                     fitting = Some(count);
                 }
             }
-            fitting.ok_or_else(|| over_budget(budget_ms, space, &subnet(kept.max(1)), prices))?
+            fitting.ok_or_else(|| over_budget(budget_ms, space, &subnet(least), prices))?
         }
     };
     if count == 0 {
@@ -63,14 +70,29 @@ pub fn price_ms(space: &SearchSpace, subnet: &Subnet, prices: &Prices) -> Result
     Ok(features.ms + subnet_ms(space, subnet, layers)?)
 }
 
-/// Selectable features: those to keep first, then by falling θ.
-fn ranked_features(space: &SearchSpace, theta: &[f64]) -> Vec<usize> {
-    let mut ranked: Vec<usize> = (0..space.features.len()).filter(|&i| !space.features[i].never).collect();
-    ranked.sort_by(|&a, &b| {
+/// Selectable features in the order in which they are taken.
+struct Ranked {
+    features: Vec<usize>,
+    /// How many of them every network has.
+    least: usize,
+}
+
+/// Those to keep first, then the strongest of the item's side if none of these is of it, then the rest by falling θ.
+fn ranked_features(space: &SearchSpace, theta: &[f64]) -> Ranked {
+    let mut features: Vec<usize> = (0..space.features.len()).filter(|&i| !space.features[i].never).collect();
+    features.sort_by(|&a, &b| {
         let kept = |i: usize| space.features[i].must_keep;
         kept(b).cmp(&kept(a)).then(theta[b].total_cmp(&theta[a])).then(a.cmp(&b))
     });
-    ranked
+    let kept = features.iter().filter(|&&i| space.features[i].must_keep).count();
+    let first_item = features.iter().position(|&i| space.features[i].kind.side() == Side::Item);
+    match first_item.filter(|&at| at >= kept) {
+        Some(at) => {
+            features[kept..=at].rotate_right(1);
+            Ranked { features, least: kept + 1 }
+        }
+        None => Ranked { features, least: kept },
+    }
 }
 
 fn strongest(p: &[f64]) -> usize {
@@ -89,7 +111,7 @@ fn over_budget(budget_ms: f64, space: &SearchSpace, cheapest: &Subnet, prices: &
 mod tests {
     use super::*;
     use crate::{
-        data::schema::{Feature, Schema},
+        data::schema::{Feature, Kind, Schema},
         learn::fixtures::{schema, space},
         price::{fixtures::feature, scripted::ScriptedPrices},
         space::Operator,
@@ -160,6 +182,31 @@ mod tests {
         assert_eq!(of(DeriveSettings::TopK { k: 2 }), [0, 4]);
         assert_eq!(of(DeriveSettings::TopK { k: 9 }), [0, 2, 3, 4]);
         assert_eq!(of(DeriveSettings::Budget { budget_ms: 4.0 }), [0]);
+    }
+
+    #[test]
+    fn every_rule_takes_the_strongest_feature_of_the_item_even_when_all_users_are_stronger() {
+        let mut features = features();
+        for user in [1, 3, 4] {
+            features[user].kind = Kind::User;
+        }
+        // By falling θ: 1, 4, 3 of the user, then 2 and 0 of the item.
+        let of =
+            |features: &[Feature], settings| choose(features.to_vec(), THETA, settings).unwrap().features;
+        assert_eq!(of(&features, DeriveSettings::TopK { k: 1 }), [2]);
+        assert_eq!(of(&features, DeriveSettings::TopK { k: 3 }), [1, 2, 4]);
+        assert_eq!(of(&features, DeriveSettings::Threshold { theta: 0.7 }), [1, 2, 4]);
+        // The item's alone costs 3 ms to fetch, and with the strongest of the user as much.
+        assert_eq!(of(&features, DeriveSettings::Budget { budget_ms: 5.5 }), [1, 2]);
+        features[4].must_keep = true;
+        assert_eq!(of(&features, DeriveSettings::TopK { k: 1 }), [2, 4]);
+        assert_eq!(of(&features, DeriveSettings::Threshold { theta: 0.95 }), [2, 4]);
+        features[0].must_keep = true;
+        assert_eq!(of(&features, DeriveSettings::TopK { k: 1 }), [0, 4], "one of the item is kept already");
+        features[0].kind = Kind::User;
+        features[2].never = true;
+        let refused = choose(features, THETA, DeriveSettings::TopK { k: 3 }).unwrap_err().to_string();
+        assert!(refused.contains("all candidates"), "{refused}");
     }
 
     #[test]

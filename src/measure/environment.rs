@@ -18,6 +18,10 @@ pub struct Environment {
     pub cpu: Option<String>,
     /// Cores that affinity and control group leave to this process.
     pub cores: usize,
+    /// Processors that the measuring threads were confined to; absent where the system does not allow that, and where
+    /// nothing is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_cores: Option<Vec<usize>>,
     /// Total memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
@@ -43,6 +47,7 @@ impl Environment {
             host: host(),
             cpu: keyed(CPUINFO, "model name"),
             cores: cores(),
+            pinned_cores: None,
             memory_bytes: keyed("/proc/meminfo", "MemTotal").and_then(|text| kibibytes(&text)),
             os,
             kernel: line("/proc/sys/kernel/osrelease"),

@@ -45,6 +45,12 @@ pub fn evaluate(
             "choose days or a share that hold rows",
         ));
     }
+    if engine.name() == EngineName::Null {
+        return Err(Error::usage(
+            "the null engine scores every row with 0, which says nothing about the model",
+            "evaluate it with --engine tract or --engine onnxruntime",
+        ));
+    }
     let (signature, metadata) = export::read_signature(model)?;
     if metadata.encoder_hash != encoder_hash {
         return Err(Error::input(

@@ -6,6 +6,8 @@ use super::{
     environment::Environment,
     hlog,
     measurement::{Load, Measurement, Provenance, Setup},
+    pinning,
+    prove::FP32_TOLERANCE,
     replay::{
         clock::{Clock, RealClock},
         issue::{self, IssueOptions, Loop},
@@ -14,10 +16,11 @@ use super::{
     },
     service::{self, ServiceJob, ServiceSample},
     traced::{DataFiles, TracedData},
+    vectors::{OutputCheck, Vectors},
 };
 use crate::{
     base::{Error, Result, error::Place, fsio, hash, names::EngineName},
-    export,
+    export::{self, signature::Signature},
 };
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -90,20 +93,22 @@ pub fn run_job(job: &Path, out: &Path) -> Result<()> {
     let clock = RealClock::start();
     match &job {
         Job::Replay(job) => fsio::write_json(out, &replay(job, &*engine, &clock)?),
-        Job::Service(job) => fsio::write_json(
-            out,
-            &ServiceResult {
-                engine_version: engine.version(),
-                samples: service::measure(job, &*engine, &clock)?,
-                environment: Environment::current()?,
-            },
-        ),
+        Job::Service(job) => {
+            // Before the pin, which leaves fewer cores to this thread.
+            let mut environment = Environment::current()?;
+            let pin = || environment.pinned_cores = pinning::pin(job.options.threads);
+            let samples = service::measure(job, &*engine, &clock, pin)?;
+            fsio::write_json(out, &ServiceResult { engine_version: engine.version(), environment, samples })
+        }
     }
 }
 
 /// Runs a replay job in this process: one measurement per model.
 fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock) -> Result<Vec<Measurement>> {
     let traced = TracedData::load(&job.trace, &job.data)?;
+    let rows_hash = traced.dataset.rows_hash();
+    let mut environment = Environment::current()?;
+    environment.pinned_cores = pinning::pin(job.options.threads * job.workers);
     let replay = Replay {
         job,
         engine,
@@ -111,9 +116,9 @@ fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock) -> Result<Vec
         // A request of another length would run on another plan than the one that was made for the hint.
         options: SessionOptions { candidates_hint: traced.trace.fixed_candidates(), ..job.options.clone() },
         schedule_us: traced.trace.schedule_us(job.pacing)?,
-        environment: Environment::current()?,
+        environment,
         trace_sha256: hash::sha256_file(&job.trace)?,
-        rows_hash: traced.dataset.rows_hash(),
+        rows_hash,
         traced,
     };
     job.models.iter().map(|model| replay.run(model)).collect()
@@ -145,8 +150,9 @@ impl Replay<'_> {
             ));
         }
         let workload = self.traced.workload(&signature)?;
-        let sessions: Vec<Box<dyn Session>> =
+        let mut sessions: Vec<Box<dyn Session>> =
             (0..job.workers).map(|_| self.engine.load(&model.path, &self.options)).collect::<Result<_>>()?;
+        let outputs = self.compare(model, &signature, &mut sessions)?;
         let mode = match job.pacing {
             Pacing::Closed => Loop::Closed,
             Pacing::Speed { .. } | Pacing::Rate { .. } => Loop::Open,
@@ -168,7 +174,23 @@ impl Replay<'_> {
             pacing: job.pacing,
         };
         let (load, provenance) = (self.load(&recording, mode), self.provenance(&model.path)?);
-        Ok(Measurement::of(&recording, setup, load, self.environment.clone(), provenance))
+        Ok(Measurement::of(&recording, setup, load, outputs, self.environment.clone(), provenance))
+    }
+
+    /// Scores the package's test request with the sessions that will be timed. None without such a request, and for the
+    /// null engine, which scores nothing.
+    fn compare(
+        &self,
+        model: &ReplayModel,
+        signature: &Signature,
+        sessions: &mut [Box<dyn Session>],
+    ) -> Result<Option<OutputCheck>> {
+        if self.job.engine == EngineName::Null {
+            return Ok(None);
+        }
+        let vectors = Vectors::of(&model.path, signature, self.options.candidates_hint)?;
+        let engine = format!("{} {}", self.job.engine, self.engine.version());
+        vectors.map(|vectors| vectors.compare(&engine, sessions, FP32_TOLERANCE)).transpose()
     }
 
     fn load(&self, recording: &Recording, mode: Loop) -> Load {

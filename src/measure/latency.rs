@@ -49,9 +49,9 @@ impl Latencies {
         self.histogram.len()
     }
 
-    /// Exact mean in microseconds; 0 when empty.
-    pub fn mean_us(&self) -> f64 {
-        if self.count() == 0 { 0.0 } else { self.sum_ns as f64 / 1000.0 / self.count() as f64 }
+    /// Exact mean in microseconds; none when empty.
+    pub fn mean_us(&self) -> Option<f64> {
+        (self.count() > 0).then(|| self.sum_ns as f64 / 1000.0 / self.count() as f64)
     }
 
     /// The value at `quantile` in microseconds, when enough samples earn it.
@@ -72,7 +72,7 @@ impl Latencies {
             p99: self.quantile_us(0.99),
             p999: self.quantile_us(0.999),
             mean: self.mean_us(),
-            max: self.max_ns as f64 / 1000.0,
+            max: (self.count() > 0).then_some(self.max_ns as f64 / 1000.0),
             count: self.count(),
         }
     }
@@ -99,10 +99,12 @@ pub struct LatencySummary {
     /// 99.9th percentile, from 4,603 samples on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p999: Option<u64>,
-    /// Mean.
-    pub mean: f64,
-    /// Maximum.
-    pub max: f64,
+    /// Mean; absent without samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean: Option<f64>,
+    /// Maximum; absent without samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
     /// Number of samples.
     pub count: u64,
 }
@@ -140,7 +142,7 @@ mod tests {
             let found = found.unwrap() as f64;
             assert!((found - expected).abs() <= expected * 1e-3, "{found} for {expected}");
         }
-        assert_eq!((summary.mean, summary.max, summary.count), (5000.5, 10_000.0, 10_000));
+        assert_eq!((summary.mean, summary.max, summary.count), (Some(5000.5), Some(10_000.0), 10_000));
     }
 
     #[test]
@@ -156,6 +158,12 @@ mod tests {
     fn the_mean_keeps_what_whole_microseconds_lose() {
         let mut latencies = Latencies::default();
         latencies.record(Duration::from_nanos(1400));
-        assert_eq!(latencies.mean_us(), 1.4);
+        assert_eq!(latencies.mean_us(), Some(1.4));
+    }
+
+    #[test]
+    fn without_samples_there_is_neither_mean_nor_maximum() {
+        let text = serde_json::to_string(&of_us([]).summary()).unwrap();
+        assert_eq!(text, r#"{"count":0}"#);
     }
 }

@@ -1,26 +1,17 @@
-//! What a replay means: summaries of a [`Recording`] and whether it may be believed.
-//!
-//! A run is invalid, with the reasons in words, when
-//! - a request failed;
-//! - the median response is not earned (fewer than 7 requests);
-//! - the generator itself was late: at the median, or at the highest earned percentile up to p99, the dispatch lag
-//!   exceeds 50 µs + 5 % of the response time of the same percentile (lag adds to response, so a valid run is
-//!   distorted by no more than about that);
-//! - more threads were runnable than cores were given.
+//! What a replay means: summaries of a [`Recording`] and whether it may be believed, as `validity` judges it.
 
 use super::{
     environment::Environment,
-    latency::{Latencies, LatencySummary},
+    latency::LatencySummary,
     replay::{issue::Loop, recorder::Recording, trace::Pacing},
+    validity,
+    vectors::OutputCheck,
 };
 use crate::base::names::{EngineName, Layout, Provider};
 use serde::{Deserialize, Serialize};
 
 /// Version of the replay results that this program writes.
 pub const SCHEMA_VERSION: u32 = 2;
-
-const LAG_FLOOR_US: f64 = 50.0;
-const LAG_SHARE: f64 = 0.05;
 
 /// What was run, as asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,6 +95,10 @@ pub struct Measurement {
     pub span_ms: f64,
     /// Offered and served.
     pub load: Load,
+    /// How the scores of these very sessions agreed with the package's before the clock started; absent when they were
+    /// not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<OutputCheck>,
     /// Completion − scheduled arrival: waiting, assembly and service.
     pub response_us: LatencySummary,
     /// The engine's own run.
@@ -126,10 +121,11 @@ impl Measurement {
         recording: &Recording,
         setup: Setup,
         load: Load,
+        outputs: Option<OutputCheck>,
         environment: Environment,
         provenance: Provenance,
     ) -> Self {
-        let reasons = reasons(recording, &setup, environment.cores);
+        let reasons = validity::reasons(recording, &setup, &load, outputs, environment.cores);
         Self {
             schema_version: SCHEMA_VERSION,
             valid: reasons.is_empty(),
@@ -145,46 +141,11 @@ impl Measurement {
             warmup_us: recording.warmup.summary(),
             setup,
             load,
+            outputs,
             environment,
             provenance,
         }
     }
-}
-
-fn reasons(recording: &Recording, setup: &Setup, cores: usize) -> Vec<String> {
-    let mut reasons = Vec::new();
-    if recording.errors > 0 {
-        let first = recording.first_error.as_deref().unwrap_or("unknown");
-        reasons.push(format!("{} requests failed, the first with: {first}", recording.errors));
-    }
-    if recording.response.quantile_us(0.5).is_none() {
-        let answered = recording.response.count();
-        reasons.push(format!(
-            "only {answered} requests were answered: too few for a median; use a longer trace"
-        ));
-    }
-    reasons.extend(lateness(&recording.response, &recording.dispatch_lag));
-    if setup.threads * setup.workers > cores {
-        reasons.push(format!(
-            "{} workers with {} threads each on {cores} cores disturb each other; use fewer",
-            setup.workers, setup.threads
-        ));
-    }
-    reasons
-}
-
-fn lateness(response: &Latencies, lag: &Latencies) -> Option<String> {
-    let highest = [0.99, 0.9].into_iter().find(|&q| lag.quantile_us(q).is_some());
-    [Some(0.5), highest].into_iter().flatten().find_map(|quantile| {
-        let (lag_us, response_us) = (lag.quantile_us(quantile)? as f64, response.quantile_us(quantile)? as f64);
-        (lag_us > LAG_FLOOR_US + LAG_SHARE * response_us).then(|| {
-            format!(
-                "the generator was late: p{:.0} of the dispatch lag is {lag_us} µs at a response of {response_us} µs; \
-                 leave a core idle or lower the rate",
-                quantile * 100.0
-            )
-        })
-    })
 }
 
 #[cfg(test)]
@@ -212,6 +173,7 @@ pub(crate) mod examples {
             host: "h".into(),
             cpu: None,
             cores,
+            pinned_cores: None,
             memory_bytes: None,
             os: "linux".into(),
             kernel: None,
@@ -219,65 +181,14 @@ pub(crate) mod examples {
             program_version: "0".into(),
             program_sha256: "0".into(),
         };
-        Measurement::of(recording, setup(workers), load, environment, Provenance::default())
+        Measurement::of(recording, setup(workers), load, None, environment, Provenance::default())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{examples::measurement, *};
-    use crate::{base::Error, measure::replay::recorder::Times};
-    use std::time::Duration;
-
-    /// `count` requests that respond within 1 ms, of which the last `late` began `lag_us` late.
-    fn recording(count: u64, late: u64, lag_us: u64) -> Recording {
-        let mut recording = Recording::default();
-        for i in 0..count {
-            let begun = Duration::from_micros(if i >= count - late { lag_us } else { 0 });
-            let completed = begun.max(Duration::from_micros(1000));
-            let zero = Duration::ZERO;
-            recording.answered(Times { due: zero, free: zero, begun, assembled: begun, completed });
-        }
-        recording
-    }
-
-    #[test]
-    fn a_quiet_run_with_enough_requests_is_valid() {
-        let measurement = measurement(&recording(1000, 0, 0), 2, 2);
-        assert!(measurement.valid && measurement.reasons.is_empty(), "{:?}", measurement.reasons);
-        assert_eq!((measurement.requests, measurement.response_us.p99.is_some()), (1000, true));
-    }
-
-    #[test]
-    fn a_late_generator_makes_the_run_invalid() {
-        // At a response of 1,000 µs the limit is 100 µs, at the median as well as at p99.
-        assert!(measurement(&recording(1000, 1000, 99), 1, 2).valid);
-        for (late, percentile) in [(1000, "p50"), (20, "p99")] {
-            let measurement = measurement(&recording(1000, late, 120), 1, 2);
-            assert!(
-                !measurement.valid && measurement.reasons[0].contains(percentile),
-                "{:?}",
-                measurement.reasons
-            );
-        }
-        assert!(measurement(&recording(1000, 5, 900), 1, 2).valid, "beyond p99 it is not judged");
-    }
-
-    #[test]
-    fn errors_few_samples_and_crowded_cores_are_reasons() {
-        let mut failing = recording(1000, 0, 0);
-        failing.failed(&Error::engine("tract", "run", "bad id"));
-        failing.failed(&Error::engine("tract", "run", "another"));
-        let failed = measurement(&failing, 1, 2);
-        assert_eq!((failed.errors, failed.requests, failed.response_us.count), (2, 1002, 1000));
-        assert!(
-            !failed.valid
-                && failed.reasons[0].contains("2 requests failed")
-                && failed.reasons[0].contains("bad id")
-        );
-        assert!(measurement(&recording(6, 0, 0), 1, 2).reasons[0].contains("only 6"));
-        assert!(measurement(&recording(100, 0, 0), 3, 2).reasons[0].contains("3 workers"));
-    }
+    use crate::measure::validity::examples::recording;
 
     #[test]
     fn the_json_has_the_agreed_names_and_reads_back() {

@@ -208,6 +208,19 @@ impl Probed {
 }
 
 impl ServiceSettings {
+    fn context(&self, layout: Layout, engine_version: String, host: String) -> TableContext {
+        TableContext {
+            engine: self.engine,
+            engine_version,
+            provider: self.options.provider,
+            layout,
+            // The one format that the exporter writes.
+            precision: Precision::Fp32,
+            threads: self.options.threads,
+            host,
+        }
+    }
+
     fn job(&self, models: Vec<ServiceModel>, candidates: &[usize], requests: Requests) -> ServiceJob {
         ServiceJob {
             engine: self.engine,
@@ -223,28 +236,12 @@ impl ServiceSettings {
 
 /// The circumstances that this program's measurements on this machine will have.
 pub fn context_here(settings: &ServiceSettings, layout: Layout) -> Result<TableContext> {
-    Ok(TableContext {
-        engine: settings.engine,
-        engine_version: engine::engine(settings.engine)?.version(),
-        provider: settings.options.provider,
-        layout,
-        precision: Precision::Fp32,
-        threads: settings.options.threads,
-        host: environment::host(),
-    })
+    Ok(settings.context(layout, engine::engine(settings.engine)?.version(), environment::host()))
 }
 
 /// The circumstances of a result: what its values are filed under in a latency table.
 pub fn context(settings: &ServiceSettings, layout: Layout, result: &ServiceResult) -> TableContext {
-    TableContext {
-        engine: settings.engine,
-        engine_version: result.engine_version.clone(),
-        provider: settings.options.provider,
-        layout,
-        precision: Precision::Fp32,
-        threads: settings.options.threads,
-        host: result.environment.host.clone(),
-    }
+    settings.context(layout, result.engine_version.clone(), result.environment.host.clone())
 }
 
 /// Runs the smallest layer in a measuring process, so that an engine, a provider or a number of threads that this

@@ -2,8 +2,8 @@
 //! engines against each other, on real rows. Nothing is timed before it has passed.
 //!
 //! Logged rows mostly have a user each, so with the layout `user-once` they make small batches. One more request
-//! joins the first row's user with many items, as serving does; it also runs on the plan that an engine makes for
-//! a known candidate count.
+//! joins the first row's user with many items, as serving does: as many as the target's requests have where that is known,
+//! so that it runs on the very plan that an engine makes for that count.
 
 use super::{
     assemble::{Assembler, Candidate},
@@ -11,10 +11,7 @@ use super::{
     evaluate::{self, BATCH},
 };
 use crate::{
-    base::{
-        Error, Result,
-        names::{EngineName, Provider},
-    },
+    base::{Error, Result, names::EngineName},
     data::{
         dataset::{Dataset, Slot},
         ids::Ids,
@@ -77,7 +74,8 @@ struct Scored {
     scores: Vec<f32>,
 }
 
-/// Compares `network` with its export at `model`, on `rows` of `data`, in every engine.
+/// Compares `network` with its export at `model`, on `rows` of `data`, in every engine, whose sessions are made as
+/// `options` say. The joined request has as many candidates as they name, the items again from the first where they end.
 ///
 /// The first difference beyond `tolerance`, or a score that is not a number, is an [`Error::Limit`] that names engine,
 /// row and both scores.
@@ -87,6 +85,7 @@ pub fn prove(
     data: &Dataset,
     rows: &[u32],
     engines: &[&dyn Engine],
+    options: &SessionOptions,
     tolerance: f64,
 ) -> Result<ParityReport> {
     let Some(&user_row) = rows.first() else {
@@ -95,7 +94,10 @@ pub fn prove(
     if engines.is_empty() {
         return Err(Error::usage("no engine would prove the model", "name tract or onnxruntime"));
     }
-    let request = joined_request(network, data, user_row, &rows[..rows.len().min(BATCH)]);
+    let candidates = options.candidates_hint.unwrap_or(rows.len().min(BATCH));
+    let items: Vec<u32> = rows.iter().copied().cycle().take(candidates).collect();
+    let request = joined_request(network, data, user_row, &items);
+    let options = SessionOptions { candidates_hint: Some(candidates), ..options.clone() };
     let request_rows: Vec<u32> = (0..request.rows() as u32).collect();
     let mut scores = network.score(data, rows)?;
     scores.extend(network.score(&request, &request_rows)?);
@@ -109,7 +111,7 @@ pub fn prove(
         between_engines: 0.0,
     };
     for engine in engines {
-        let scores = engine_scores(*engine, model, data, rows, &request)?;
+        let scores = engine_scores(*engine, model, &options, data, rows, &request)?;
         let one = Scored { name: format!("{} {}", engine.name(), engine.version()), scores };
         for (index, other) in scored.iter().enumerate() {
             let difference = compare(&one, other, rows, tolerance)?;
@@ -131,14 +133,13 @@ pub fn prove(
 fn engine_scores(
     engine: &dyn Engine,
     model: &Path,
+    options: &SessionOptions,
     data: &Dataset,
     rows: &[u32],
     request: &Dataset,
 ) -> Result<Vec<f32>> {
     let (signature, _) = export::read_signature(model)?;
-    let options =
-        SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: Some(request.rows()) };
-    let mut session = engine.load(model, &options)?;
+    let mut session = engine.load(model, options)?;
     let mut scores =
         evaluate::score_rows(session.as_mut(), &Assembler::by_row(&signature, data)?, data, rows)?;
 

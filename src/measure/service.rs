@@ -2,9 +2,8 @@
 //!
 //! For each candidate count all models are loaded once and visited in several passes, each in a new seeded order, so
 //! that a drift of the machine meets all of them alike. One visit is a block of runs in a row, after one that warms
-//! the caches. How blocks become an estimate is said in `estimate`. The noise is the difference of the estimates from the
-//! even and from the odd passes, relative to the estimate; models above the stated noise are visited again, and those
-//! that stay above it are marked void.
+//! the caches. How blocks become an estimate, and how noisy it is, is said in `estimate`. Models above the stated noise are
+//! visited again, which adds blocks to those that they have; those that stay above it are marked void.
 //!
 //! Only [`Session::run`] is timed. What is asked is said in `inputs`; it is the same for every engine.
 
@@ -14,7 +13,7 @@ mod inputs;
 pub use inputs::{Requests, random_inputs};
 
 use super::{
-    engine::{Engine, Inputs, Session, SessionOptions},
+    engine::{Engine, Session, SessionOptions},
     replay::clock::Clock,
 };
 use crate::{
@@ -22,7 +21,7 @@ use crate::{
     export::signature::Signature,
 };
 use estimate::{median, noise_pct, without_slowest_quarter};
-use inputs::Source;
+use inputs::{Asker, Source};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
 
@@ -109,7 +108,7 @@ pub struct ServiceSample {
     pub runs: usize,
     /// Estimate of every block, in order of time.
     pub block_ms: Vec<f64>,
-    /// Difference of the estimates from even and odd passes, relative to the mean.
+    /// Standard error of the estimate, in percent of it, from the spread of all blocks.
     pub noise_pct: f64,
     /// The noise is above what was asked for, even after all repeats.
     pub void: bool,
@@ -118,15 +117,23 @@ pub struct ServiceSample {
 struct Subject<'a> {
     model: &'a ServiceModel,
     session: Box<dyn Session>,
-    inputs: Vec<Inputs>,
+    asker: Asker<'a>,
+    scores: Vec<f32>,
     blocks_ms: Vec<f64>,
     runs_ms: Vec<f64>,
 }
 
-/// Runs a job in this process. Samples come per candidate count in the order of the models.
-pub fn measure(job: &ServiceJob, engine: &dyn Engine, clock: &dyn Clock) -> Result<Vec<ServiceSample>> {
+/// Runs a job in this process. Samples come per candidate count in the order of the models. `ready` is called when all
+/// that is asked has been read and nothing has been loaded yet.
+pub fn measure(
+    job: &ServiceJob,
+    engine: &dyn Engine,
+    clock: &dyn Clock,
+    ready: impl FnOnce(),
+) -> Result<Vec<ServiceSample>> {
     job.effort.check()?;
     let source = Source::open(&job.requests, job.seed)?;
+    ready();
     let mut samples = Vec::with_capacity(job.models.len() * job.candidates.len());
     for &candidates in &job.candidates {
         samples.extend(measure_at(job, &source, candidates, engine, clock)?);
@@ -134,19 +141,20 @@ pub fn measure(job: &ServiceJob, engine: &dyn Engine, clock: &dyn Clock) -> Resu
     Ok(samples)
 }
 
-fn measure_at(
-    job: &ServiceJob,
-    source: &Source,
+fn measure_at<'a>(
+    job: &'a ServiceJob,
+    source: &'a Source,
     candidates: usize,
     engine: &dyn Engine,
     clock: &dyn Clock,
 ) -> Result<Vec<ServiceSample>> {
     let options = SessionOptions { candidates_hint: Some(candidates), ..job.options.clone() };
-    let subject = |model| -> Result<Subject> {
+    let subject = |model: &'a ServiceModel| -> Result<Subject<'a>> {
         Ok(Subject {
             model,
             session: engine.load(&model.path, &options)?,
-            inputs: source.inputs(&model.signature, candidates)?,
+            asker: source.asker(&model.signature, candidates)?,
+            scores: Vec::new(),
             blocks_ms: Vec::new(),
             runs_ms: Vec::new(),
         })
@@ -170,23 +178,24 @@ fn measure_at(
 
 impl Subject<'_> {
     fn visit(&mut self, effort: Effort, clock: &dyn Clock) -> Result<()> {
-        let mut scores = Vec::new();
-        let mut run = |turn: usize| -> Result<Duration> {
-            let begun = clock.now();
-            self.session.run(&self.inputs[turn % self.inputs.len()], &mut scores)?;
-            Ok(clock.now().saturating_sub(begun))
-        };
-        run(0)?;
+        self.run(clock)?;
         let budget = Duration::from_secs_f64(effort.block_ms.max(0.0) / 1e3);
         let (mut block, mut spent) = (Vec::new(), Duration::ZERO);
         while block.len() < effort.min_runs || (block.len() < effort.max_runs && spent < budget) {
-            let time = run(block.len() + 1)?;
+            let time = self.run(clock)?;
             spent += time;
             block.push(time.as_secs_f64() * 1e3);
         }
         self.runs_ms.extend_from_slice(&block);
         self.blocks_ms.push(without_slowest_quarter(block));
         Ok(())
+    }
+
+    fn run(&mut self, clock: &dyn Clock) -> Result<Duration> {
+        let inputs = self.asker.next();
+        let begun = clock.now();
+        self.session.run(inputs, &mut self.scores)?;
+        Ok(clock.now().saturating_sub(begun))
     }
 
     fn sample(&self, candidates: usize, effort: Effort) -> ServiceSample {

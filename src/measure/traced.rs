@@ -36,21 +36,26 @@ pub struct TracedData {
 }
 
 impl TracedData {
-    /// Reads both. A trace that was made with other encoders is refused.
+    /// Reads both. A trace that was made with other encoders, or of other rows, is refused: users and candidates would have
+    /// other values than those that the trace stands for.
     pub fn load(trace_file: &Path, files: &DataFiles) -> Result<Self> {
         let trace = trace_file::read(trace_file)?;
         let schema = Schema::load(&files.schema)?;
         let encoders = Encoders::load(&files.encoders)?;
         let encoder_hash = encoders.hash();
-        if trace.origin.data_hash != encoder_hash {
-            return Err(Error::input(
-                trace_file,
-                Place::whole(),
-                "the trace was made with other encoders",
-                "make it again with `trace make`",
-            ));
+        let refused = |problem: String| {
+            Err(Error::input(trace_file, Place::whole(), problem, "make it again with `trace make`"))
+        };
+        if trace.origin.encoder_hash != encoder_hash {
+            return refused("the trace was made with other encoders".to_owned());
         }
         let dataset = data::load_with(&schema, &files.rows, &encoders)?;
+        if trace.origin.rows_hash.as_ref().is_some_and(|known| *known != dataset.rows_hash()) {
+            return refused(format!(
+                "the trace was made of other rows than those of {}",
+                files.rows.display()
+            ));
+        }
         Ok(Self { resolved: ResolvedTrace::new(&trace, &dataset)?, trace, dataset, encoder_hash, schema })
     }
 

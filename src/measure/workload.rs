@@ -107,13 +107,15 @@ impl<'a> TraceWorkload<'a> {
         Ok(Self { data, resolved, assembler: Assembler::new(signature, data, schema)? })
     }
 
-    /// The inputs of a request with exactly `count` candidates: its own, from the first again where they end.
-    pub fn inputs_of(&self, request: usize, count: usize) -> Inputs {
+    /// Assembles a request with exactly `count` candidates: its own, from the first again where they end. Buffers of
+    /// `inputs` that are this workload's are reused.
+    pub fn prepare_as(&self, request: usize, count: usize, inputs: &mut Inputs) {
+        if inputs.tensors.is_empty() {
+            *inputs = self.assembler.inputs();
+        }
         let own = &self.resolved.candidates[self.resolved.parts[request].clone()];
         let candidates: Vec<Candidate> = own.iter().cycle().take(count).copied().collect();
-        let mut inputs = self.assembler.inputs();
-        self.assembler.fill(self.data, self.resolved.users[request], &candidates, &mut inputs);
-        inputs
+        self.assembler.fill(self.data, self.resolved.users[request], &candidates, inputs);
     }
 }
 
@@ -164,7 +166,7 @@ mod tests {
             engine::TensorData,
             replay::{
                 arrivals::Arrivals,
-                make::{ListLength, Order, TraceRecipe, make},
+                make::{DataHashes, ListLength, Order, TraceRecipe, make},
                 trace::Origin,
             },
         },
@@ -253,8 +255,9 @@ mod tests {
         let (data, schema) = (data(), schema());
         let resolved = ResolvedTrace::new(&trace(1, &[11, 10]), &data).unwrap();
         let workload = TraceWorkload::new(&resolved, &data, &schema, &signature()).unwrap();
+        let mut inputs = Inputs::default();
         for (count, expected) in [(1, vec![11, 21]), (3, vec![11, 21, 13, 23, 11, 21])] {
-            let inputs = workload.inputs_of(0, count);
+            workload.prepare_as(0, count, &mut inputs);
             assert_eq!((inputs.candidates, &inputs.tensors[1].data), (count, &TensorData::I64(expected)));
         }
     }
@@ -283,7 +286,7 @@ mod tests {
         };
         // Row 2 alone asks: user 2 for item 10; item 11 is in other rows only.
         let log = request_log(&data(), Some(&[2])).unwrap();
-        for request in make(&log, &recipe, "h").unwrap().requests {
+        for request in make(&log, &recipe, DataHashes::default()).unwrap().requests {
             assert_eq!((request.user, request.candidates), (2, vec![10, 11]));
         }
         assert_eq!(request_log(&data(), None).unwrap().items(), 2);

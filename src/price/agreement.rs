@@ -4,28 +4,41 @@ use super::{LayerPrices, observation::Observation};
 use crate::base::{Result, rank::kendall_tau};
 use serde::{Deserialize, Serialize};
 
+/// Whether a table knew a network's shape (its layers over its input widths) when it predicted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    /// It holds a measurement of it: the prediction shows a fit.
+    Seen,
+    /// It does not: the prediction is one.
+    Unseen,
+}
+
 /// Predicted against measured latency of one network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Residual {
     /// The network.
     pub network: String,
+    /// Whether the table that predicted had seen this shape.
+    pub shape: Shape,
     /// What the table said.
     pub predicted_ms: f64,
     /// What the measurement said.
     pub measured_ms: f64,
     /// (predicted − measured) / measured, in percent.
     pub residual_pct: f64,
-    /// Spread of the measurement, in percent.
+    /// Standard error of the measurement, in percent.
     pub noise_pct: f64,
 }
 
 impl Residual {
     /// The prediction of `prices` beside the measurement.
-    pub fn of(observation: &Observation, prices: &dyn LayerPrices) -> Result<Self> {
+    pub fn of(observation: &Observation, prices: &dyn LayerPrices, shape: Shape) -> Result<Self> {
         let predicted_ms = observation.predicted_ms(prices)?;
         let measured_ms = observation.measured_ms;
         Ok(Self {
             network: observation.network.clone(),
+            shape,
             predicted_ms,
             measured_ms,
             residual_pct: 100.0 * (predicted_ms - measured_ms) / measured_ms,
@@ -81,7 +94,7 @@ mod tests {
         let prices = ScriptedPrices { slope_ms: 0.0, layer_ms: 0.0, user_share: 0.0, fixed_ms: predicted_ms };
         let input = InputWidths { user: 1.0, item: 1.0 };
         let observation = Observation { network: "n".into(), widths: vec![], input, measured_ms, noise_pct };
-        Residual::of(&observation, &prices).unwrap()
+        Residual::of(&observation, &prices, Shape::Unseen).unwrap()
     }
 
     #[test]

@@ -11,10 +11,11 @@
 //! isolated values hold until networks say otherwise, a whole class moves more easily than one layer, and a
 //! layer that no network held takes the factor of its class. Factors stay above [`MIN_FACTOR`] and c₀ above 0, so no price
 //! can turn negative. Each fit starts from the raw values with all observations of the bucket, so the result does not
-//! depend on the order in which they came.
+//! depend on the order in which they came. Whether it is paid is decided in [`choice`](super::choice).
 
 use super::{
-    agreement::{Agreement, Residual},
+    agreement::{Agreement, Residual, Shape},
+    choice::{Choice, choose},
     cholesky::{Square, minimise_above},
     observation::Observation,
     path::{Step, step_ms, steps},
@@ -86,10 +87,20 @@ impl Correction {
         }
     }
 
-    /// The most probable correction of the raw values of `bucket` under its observations.
-    pub(super) fn fit(bucket: &Bucket) -> Result<Self> {
+    /// The most probable correction of the raw values of `bucket` under its observations, without the one at `left_out`.
+    pub(super) fn fit(bucket: &Bucket, left_out: Option<usize>) -> Result<Self> {
         let raw = TablePrices::new(bucket, &Self::NONE);
-        let mut held: Vec<Step> = bucket.observations.iter().flat_map(|o| steps(&o.widths)).collect();
+        let observations: Vec<&Observation> = bucket
+            .observations
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| Some(*at) != left_out)
+            .map(|(_, observation)| observation)
+            .collect();
+        if observations.is_empty() {
+            return Ok(Self::NONE);
+        }
+        let mut held: Vec<Step> = observations.iter().flat_map(|o| steps(&o.widths)).collect();
         held.sort_unstable();
         held.dedup();
 
@@ -101,7 +112,7 @@ impl Correction {
             v.iter().for_each(|&(at, value)| b[at] += weight * value * target);
         };
         let mut mean_ms = 0.0;
-        for observation in &bucket.observations {
+        for observation in &observations {
             let mut row = vec![(FIXED, 1.0)];
             for step in steps(&observation.widths) {
                 let ms = step_ms(step, observation.input, &raw)?;
@@ -114,7 +125,7 @@ impl Correction {
             }
             let sigma_ms = observation.measured_ms * observation.noise_pct.max(LEAST_NOISE_PCT) / 100.0;
             add(&row, observation.measured_ms, sigma_ms.powi(-2));
-            mean_ms += observation.measured_ms / bucket.observations.len() as f64;
+            mean_ms += observation.measured_ms / observations.len() as f64;
         }
         add(&[(FIXED, 1.0)], 0.0, (FIXED_DEVIATION * mean_ms).powi(-2));
         (CLASSES..STEPS).for_each(|class| add(&[(class, 1.0)], 1.0, CLASS_DEVIATION.powi(-2)));
@@ -165,11 +176,13 @@ pub struct Evidence<'a> {
 pub struct Fit {
     /// [`LatencyTable::id`].
     pub table: String,
-    /// Every network that the newer table was fitted on, those of earlier rounds included.
-    pub fitted: Option<Agreement>,
-    /// Networks that neither this nor an earlier round was fitted on: same layers over same input widths count as seen.
+    /// Networks that this table had seen: it may have been fitted on them.
+    pub seen: Option<Agreement>,
+    /// Networks of this round that the newer table learns from and this one had not seen: predictions.
+    pub unseen: Option<Agreement>,
+    /// Networks that no table of the run learns from, of shapes that none has seen.
     pub held_out: Option<Agreement>,
-    /// One per fitted network.
+    /// One per network that any table learnt from, each with what this one knew of it.
     pub fitted_networks: Vec<Residual>,
     /// One per held-out network.
     pub held_out_networks: Vec<Residual>,
@@ -182,14 +195,16 @@ pub struct Calibration {
     pub context: TableContext,
     /// Candidates per request.
     pub candidates: usize,
+    /// Which correction is paid from now on, and why.
+    pub choice: Choice,
     /// The table as it was.
     pub before: Fit,
     /// The table as it is now.
     pub after: Fit,
 }
 
-/// The next version of `table`, corrected by all observations so far and the fitted ones of `evidence`, and what that
-/// changed, in the order of `evidence`.
+/// The next version of `table`, corrected by all observations so far and the fitted ones of `evidence` where that predicts
+/// better, and what that changed, in the order of `evidence`.
 ///
 /// A network that was observed before is replaced by its newer measurement. Held-out networks that equal a fitted one, of
 /// this round or an earlier one, judge nothing. Fails when a network has a layer without a
@@ -197,8 +212,9 @@ pub struct Calibration {
 pub fn calibrate(table: &LatencyTable, evidence: &[Evidence]) -> Result<(LatencyTable, Vec<Calibration>)> {
     let networks: usize = evidence.iter().map(|e| e.fitted.len()).sum();
     let mut next = table.successor(format!("calibration with {networks} measured networks"));
+    let mut choices = Vec::with_capacity(evidence.len());
     for Evidence { context, candidates, fitted, held_out } in evidence {
-        table.bucket(context, *candidates)?;
+        let known = table.bucket(context, *candidates)?;
         if let Some(problem) = fitted.iter().chain(*held_out).find_map(Observation::problem) {
             return Err(Error::usage(problem, "replay the network again"));
         }
@@ -209,17 +225,23 @@ pub fn calibrate(table: &LatencyTable, evidence: &[Evidence]) -> Result<(Latency
                 Err(at) => bucket.observations.insert(at, observation.clone()),
             }
         }
-        bucket.refit()?;
+        let new = |o: &Observation| known.shape_of(o) == Shape::Unseen;
+        let (correction, choice) = choose(bucket, known.correction.as_ref(), new)?;
+        bucket.correction = correction;
+        choices.push(choice);
     }
     let calibrations = evidence
         .iter()
-        .map(|Evidence { context, candidates, held_out, .. }| {
-            let fitted = &next.bucket(context, *candidates)?.observations;
-            let seen = |o: &&Observation| fitted.binary_search_by(|known| known.order(o)).is_ok();
-            let unseen: Vec<Observation> = held_out.iter().filter(|o| !seen(o)).cloned().collect();
+        .zip(choices)
+        .map(|(Evidence { context, candidates, held_out, .. }, choice)| {
+            let bucket = next.bucket(context, *candidates)?;
+            let fitted = &bucket.observations;
+            let unseen = held_out.iter().filter(|o| bucket.shape_of(o) == Shape::Unseen);
+            let unseen: Vec<Observation> = unseen.cloned().collect();
             Ok(Calibration {
                 context: (*context).clone(),
                 candidates: *candidates,
+                choice,
                 before: Fit::of(table, context, *candidates, fitted, &unseen)?,
                 after: Fit::of(&next, context, *candidates, fitted, &unseen)?,
             })
@@ -231,13 +253,21 @@ pub fn calibrate(table: &LatencyTable, evidence: &[Evidence]) -> Result<(Latency
 impl Bucket {
     /// Derives the correction anew from raw values and observations.
     pub(super) fn refit(&mut self) -> Result<()> {
-        self.correction = if self.observations.is_empty() { None } else { Some(Correction::fit(self)?) };
+        self.correction = choose(self, None, |_| true)?.0;
         Ok(())
+    }
+
+    /// Whether the bucket holds a measurement of this shape.
+    pub fn shape_of(&self, observation: &Observation) -> Shape {
+        match self.observations.binary_search_by(|known| known.order(observation)) {
+            Ok(_) => Shape::Seen,
+            Err(_) => Shape::Unseen,
+        }
     }
 }
 
 impl Fit {
-    /// Judges the prices of `table` by measured networks.
+    /// Judges the prices of `table` by measured networks: `fitted` are those that it or a later table learns from.
     pub fn of(
         table: &LatencyTable,
         context: &TableContext,
@@ -245,14 +275,20 @@ impl Fit {
         fitted: &[Observation],
         held_out: &[Observation],
     ) -> Result<Self> {
-        let prices = table.prices(context, candidates)?;
+        let (prices, bucket) = (table.prices(context, candidates)?, table.bucket(context, candidates)?);
         let judge = |observations: &[Observation]| {
-            observations.iter().map(|o| Residual::of(o, &prices)).collect::<Result<Vec<_>>>()
+            let residual = |o| Residual::of(o, &prices, bucket.shape_of(o));
+            observations.iter().map(residual).collect::<Result<Vec<_>>>()
         };
         let (fitted_networks, held_out_networks) = (judge(fitted)?, judge(held_out)?);
+        let of = |shape| {
+            let residuals = fitted_networks.iter().filter(|residual| residual.shape == shape);
+            Agreement::of(&residuals.cloned().collect::<Vec<_>>())
+        };
         Ok(Self {
             table: table.id(),
-            fitted: Agreement::of(&fitted_networks),
+            seen: of(Shape::Seen),
+            unseen: of(Shape::Unseen),
             held_out: Agreement::of(&held_out_networks),
             fitted_networks,
             held_out_networks,

@@ -1,7 +1,8 @@
 //! Bilinear interpolation over probed (user width, item width) points, with its exact gradient.
 //!
 //! Widths above the probed range have no price. Widths below it take the price at its lower end, which is no less than
-//! theirs: a search's expected width may be smaller than any real network's.
+//! theirs: a search's expected width Σθ·width may be smaller than any real network's. No concrete network gets such a price
+//! without item features: [`step_ms`](super::path::step_ms) refuses it.
 
 use super::{FirstLayerPrice, matrix::WidthMatrix};
 use crate::space::InputWidths;
@@ -132,7 +133,7 @@ mod tests {
         let grid = grid();
         assert_eq!(at(&grid, 8.0, 1.0).ms, at(&grid, 8.0, 4.0).ms);
         assert_eq!(at(&grid, 8.0, 1.0).d_item, 0.0);
-        // Such as a network that reads nothing of the candidate.
+        // Such as a search that expects next to nothing of the candidate.
         assert_eq!(at(&grid, 24.0, 0.0).ms, at(&grid, 24.0, 4.0).ms);
     }
 

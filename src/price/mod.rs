@@ -3,6 +3,7 @@
 
 pub mod agreement;
 pub mod calibrate;
+pub mod choice;
 mod cholesky;
 pub mod expected;
 pub mod feature;

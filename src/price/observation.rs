@@ -20,7 +20,7 @@ pub struct Observation {
     pub input: InputWidths,
     /// Typical service time, measured as [`super::table::TableEntry::mean_ms`] is.
     pub measured_ms: f64,
-    /// Spread between repeats, in percent of the mean.
+    /// Standard error of that, in percent.
     pub noise_pct: f64,
 }
 

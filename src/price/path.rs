@@ -2,7 +2,7 @@
 
 use super::LayerPrices;
 use crate::{
-    base::Result,
+    base::{Error, Result},
     space::{InputWidths, SearchSpace, Subnet},
 };
 use serde::{Deserialize, Serialize};
@@ -35,9 +35,17 @@ pub fn steps(widths: &[usize]) -> impl Iterator<Item = Step> + '_ {
     })
 }
 
-/// T of one step.
+/// T of one step of a concrete network.
+///
+/// A network that reads nothing of the candidate is refused: it would score all candidates alike, and under the layout
+/// `user-once` it would be another graph than any that was probed. A search may still ask for the price of a small expected
+/// width: that is [`LayerPrices::first_ms`].
 pub fn step_ms(step: Step, input: InputWidths, prices: &dyn LayerPrices) -> Result<f64> {
     match step {
+        Step::First { .. } if input.item == 0.0 => Err(Error::usage(
+            "a network without item or interactive features scores all candidates alike, and has no price",
+            "choose at least one feature of kind item or interactive",
+        )),
         Step::First { to } => Ok(prices.first_ms(input, to)?.ms),
         Step::Layer { from, to } => prices.layer_ms(from, to),
     }
@@ -65,6 +73,15 @@ mod tests {
         // First (5 + 20)·4, then 4·2, then the output 2·1; three layers.
         let expected = 0.3 + 0.001 * (25.0 * 4.0 + 8.0 + 2.0) + 3.0 * 0.01;
         assert!((path_ms(&[4, 2], input, &prices).unwrap() - expected).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_network_that_reads_nothing_of_the_candidate_has_no_price_but_an_expectation_may_come_near_it() {
+        let prices = ScriptedPrices { slope_ms: 0.001, layer_ms: 0.01, user_share: 0.5, fixed_ms: 0.3 };
+        let input = InputWidths { user: 10.0, item: 0.0 };
+        let refused = path_ms(&[4, 2], input, &prices).unwrap_err();
+        assert!(matches!(refused, Error::Usage { .. }) && refused.to_string().contains("alike"), "{refused}");
+        assert!(prices.first_ms(input, 4).is_ok());
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub struct TableEntry {
     /// Typical service time: the median over short blocks of the mean of each block's faster three quarters, so that a
     /// disturbed run or block does not count.
     pub mean_ms: f64,
-    /// Spread between repeats of the whole measurement, in percent of the mean.
+    /// Standard error of that value, in percent of it, from the spread of the blocks.
     pub noise_pct: f64,
 }
 

@@ -104,6 +104,17 @@ impl SearchSpace {
         Err(Error::input(file, Place::field(key), problem, fix))
     }
 
+    /// Fails when no feature of the item's side may be selected: all candidates of a request would score alike.
+    pub fn check_item_side(&self) -> Result<()> {
+        if self.features.iter().any(|feature| feature.kind.side() == Side::Item && !feature.never) {
+            return Ok(());
+        }
+        Err(Error::usage(
+            "no feature of the candidates may be selected, so all candidates of a request would score alike",
+            "declare at least one feature of kind item or interactive in the schema, without `never`",
+        ))
+    }
+
     /// Input widths when each feature counts with weight `share` (1 or 0 for a choice, θ for an expectation).
     pub fn input_widths(&self, share: impl Fn(usize) -> f64) -> InputWidths {
         let mut widths = InputWidths { user: 0.0, item: 0.0 };

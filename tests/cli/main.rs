@@ -3,6 +3,8 @@
 mod config;
 mod data;
 mod doctor;
+#[path = "../support/python.rs"]
+mod python;
 mod run;
 mod serving;
 #[cfg(unix)]

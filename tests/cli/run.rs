@@ -1,11 +1,11 @@
 //! A whole run, and the verbs that take one.
 
-use crate::world::{failure, json, output, program};
-use serde_json::Value;
-use std::{
-    fs,
-    path::{Path, PathBuf},
+use crate::{
+    python::{FIX, check_onnx},
+    world::{failure, json, output, program},
 };
+use serde_json::Value;
+use std::{fs, path::Path};
 
 /// Small enough for seconds; measured by both engines in child processes.
 const EXPERIMENT: &str = r#"
@@ -94,6 +94,8 @@ fn two_rounds_end_with_a_winner_that_every_verb_can_use() {
 
     let winner = summary["winner"]["subnet"].as_str().unwrap();
     let checked = check_onnx(&here.join("run/networks").join(winner));
+    assert!(checked.status.success(), "{} ({FIX})", String::from_utf8_lossy(&checked.stderr));
+    let checked = String::from_utf8_lossy(&checked.stdout);
     assert!(checked.contains("\"candidates\": 16"), "{checked}");
     every_json_file_names_its_version(&here.join("run"));
     every_timed_shape_was_proved_in_both_engines(&here.join("run/shapes"));
@@ -150,20 +152,6 @@ fn data_encoded_once_serve_in_place_of_their_file() {
         .unwrap();
     let other = ["iterate", "--config", "e.toml", "--data", "encoded", "--out", "other"];
     assert!(failure(here, 1, &other).contains("another split"));
-}
-
-/// What Python's ONNX checker and Python's onnxruntime say about a package.
-fn check_onnx(package: &Path) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = std::env::var_os("AUTOFAS_BENCH_PYTHON").map(PathBuf::from);
-    let python = python.unwrap_or_else(|| root.join(".venv/bin/python"));
-    let mut command = std::process::Command::new(&python);
-    let output = command.arg(root.join("scripts/check_onnx.py")).arg(package).output();
-    let output =
-        output.unwrap_or_else(|e| panic!("cannot start {} ({e}); run ./scripts/test", python.display()));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
 }
 
 fn every_timed_shape_was_proved_in_both_engines(shapes: &Path) {
@@ -243,8 +231,14 @@ fn what_is_wrong_shows_before_anything_is_trained_and_leaves_no_run() {
     let tract =
         ["--set", "target.engines=[\"tract\"]", "--set", "target.engine=tract", "--set", "derive.k=2"];
     let run = [&["iterate", "--config", "c.toml", "--out", "run"][..], &tract].concat();
+    let schema = fs::read_to_string(here.join("c.schema.toml")).unwrap();
+    fs::write(here.join("users.toml"), schema.replace("kind = \"item\"", "kind = \"user\"")).unwrap();
+    fs::write(here.join("never.toml"), schema.replace("fetch_ms = 0.1\n", "fetch_ms = 0.1\nnever = true\n"))
+        .unwrap();
     for (wrong, expected) in [
-        (&["--set", "traffic.arrivals=a.csv", "--set", "traffic.time_column=T"][..], "lasts some time"),
+        (&["--set", "data.schema=users.toml"][..], "would score alike"),
+        (&["--set", "data.schema=never.toml"], "without `never`"),
+        (&["--set", "traffic.arrivals=a.csv", "--set", "traffic.time_column=T"], "lasts some time"),
         (&["--set", "traffic.arrivals=gone.csv"], "gone.csv"),
         (&["--data", "gone.csv"], "gone.csv"),
         (&["--table", "table.json"], "--table TABLE.json"),

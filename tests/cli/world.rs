@@ -8,8 +8,9 @@ use autofas_bench::{
         encode::Encoders,
         synth::{self, SynthLog, SynthSettings},
     },
-    export::{self, Metadata, companions::TestVectors},
+    export::{self, Metadata},
     learn::network::{Dense, Embedding, Network, NetworkInput},
+    measure::prove,
 };
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,19 @@ pub fn output(folder: &Path, args: &[&str]) -> String {
 /// The standard output of a run with `--json` that succeeds.
 pub fn json(folder: &Path, args: &[&str]) -> Value {
     serde_json::from_str(&output(folder, &[args, &["--json"]].concat())).unwrap()
+}
+
+/// What a `replay` with `--json` prints, and its messages. It succeeds with what may be believed and exits with 3 where
+/// something may not, such as on a machine that is busy with other things.
+pub fn replayed(folder: &Path, args: &[&str]) -> (Value, String) {
+    let done = program(folder).args(args).arg("--json").output().unwrap();
+    let said = String::from_utf8(done.stderr).unwrap();
+    let printed: Value = serde_json::from_slice(&done.stdout).unwrap_or_else(|_| panic!("{said}"));
+    let results = printed.as_array().cloned().unwrap_or_else(|| vec![printed.clone()]);
+    let valid = results.iter().all(|result| result["valid"] == true);
+    assert_eq!(done.status.code(), Some(if valid { 0 } else { 3 }), "{said}");
+    assert_eq!(said.contains("error: a replay that may be believed is not met"), !valid, "{said}");
+    (printed, said)
 }
 
 /// The messages of a run that fails with `code`.
@@ -60,7 +74,7 @@ impl World {
             ..Metadata::default()
         };
         let model = export::onnx(&network, Layout::UserOnce, &metadata).unwrap();
-        let vectors = TestVectors { inputs: Vec::new(), scores: Vec::new() };
+        let vectors = prove::test_vectors(&network, &model.signature, &data, &rows[..5]).unwrap();
         export::write_package(&folder.path().join("model"), &model, &log.schema, &encoders, &vectors)
             .unwrap();
         Self { folder, network, data }

@@ -5,7 +5,9 @@ use autofas_bench::{
     base::rng,
     price::{
         LayerPrices,
+        agreement::{Residual, Shape},
         calibrate::{Calibration, Correction, Evidence, MIN_FACTOR, calibrate},
+        choice::Kept,
         observation::Observation,
         path::{Step, step_ms, steps},
         table::{LatencyTable, Operation},
@@ -58,8 +60,10 @@ fn planted_factors_are_recovered() {
     assert!((found.first - 1.2).abs() < 0.02, "{found:?}");
     assert!((found.inner - 0.9).abs() < 0.02, "{found:?}");
     assert!((found.fixed_ms - 0.05).abs() < 0.01, "{found:?}");
-    assert!(calibration.after.fitted.unwrap().mape_pct < 0.5);
-    assert!(calibration.before.fitted.unwrap().mape_pct > 8.0);
+    assert_eq!((calibration.choice.kept, calibration.choice.judges), (Kept::Refit, networks().len() * 2));
+    assert!(calibration.after.seen.unwrap().mape_pct < 0.5);
+    assert!(calibration.before.unseen.unwrap().mape_pct > 8.0);
+    assert_eq!((calibration.before.seen, calibration.after.unseen), (None, None));
     assert_eq!(calibration.after.held_out, None);
 }
 
@@ -111,11 +115,18 @@ fn a_held_out_network_that_equals_a_fitted_one_judges_nothing() {
         let judged: Vec<_> = fit.held_out_networks.iter().map(|r| &r.network).collect();
         assert_eq!(judged, [&unseen[0].network, &unseen[1].network]);
     }
+    let shapes = |residuals: &[Residual]| residuals.iter().map(|r| r.shape).collect::<Vec<_>>();
+    assert_eq!(shapes(&calibration.before.fitted_networks), [Shape::Unseen; 10]);
+    assert_eq!(shapes(&calibration.after.fitted_networks), [Shape::Seen; 10]);
+    assert_eq!(shapes(&calibration.after.held_out_networks), [Shape::Unseen; 2]);
     // What an earlier round was fitted on stays seen.
     let evidence =
         Evidence { context: &context(), candidates: CANDIDATES, fitted: &unseen[..1], held_out: &held_out };
     let later = calibrate(&table, &[evidence]).unwrap().1.remove(0);
     assert_eq!(later.after.held_out.unwrap().networks, 1);
+    // The old table had seen ten of these eleven: only the eleventh is a prediction of it.
+    let (seen, unseen) = (later.before.seen.unwrap(), later.before.unseen.unwrap());
+    assert_eq!((seen.networks, unseen.networks, later.after.seen.unwrap().networks), (10, 1, 11));
 }
 
 #[test]
@@ -132,12 +143,15 @@ fn a_layer_that_no_network_held_takes_the_factor_of_its_class() {
 
 #[test]
 fn no_price_turns_negative_however_cheap_the_networks_are() {
-    for (fixed_ms, factor) in [(0.0, 0.01), (-0.05, 0.5), (0.0, 30.0)] {
+    for (fixed_ms, factor, kept) in
+        [(0.0, 0.01, Kept::Refit), (-0.05, 0.5, Kept::Refit), (0.0, 30.0, Kept::Raw)]
+    {
         let mut cheap = measured(fixed_ms, |_| factor);
         // Some contradict the rest, as a disturbed replay would.
         cheap.iter_mut().step_by(5).for_each(|o| o.measured_ms *= 0.1);
-        let (table, _) = learn(&cheap, &[]);
-        let found = correction(&table);
+        let (table, calibration) = learn(&cheap, &[]);
+        assert_eq!(calibration.choice.kept, kept, "{:?}", calibration.choice);
+        let found = table.buckets[0].correction.clone().unwrap_or(Correction::NONE);
         assert!(found.fixed_ms >= 0.0);
         let prices = table.prices(&context(), CANDIDATES).unwrap();
         for known in &table.buckets[0].entries {
@@ -193,4 +207,76 @@ fn a_network_without_raw_prices_or_without_a_time_is_refused() {
     odd[0].widths = vec![16];
     odd[0].measured_ms = 0.0;
     assert!(ask(&odd[0]).contains("no latency"));
+}
+
+/// Measurements whose only difference from the probed prices is noise.
+fn noisy(networks: usize, seed: u64) -> Vec<Observation> {
+    let mut all = measured(0.0, |_| 1.0);
+    rng::shuffle(&mut all, &mut rng::generator(seed, "choice"));
+    all.truncate(networks);
+    let noise = rng::normals(networks, 0.02, &mut rng::generator(seed, "noise"));
+    for (observation, noise) in all.iter_mut().zip(noise) {
+        observation.measured_ms *= 1.0 + f64::from(noise);
+        observation.noise_pct = 2.0;
+    }
+    all
+}
+
+#[test]
+fn residuals_of_noise_alone_change_no_price() {
+    let kept = |seed| learn(&noisy(9, seed), &[]).1.choice.kept;
+    let changed = (0..100).filter(|&seed| kept(seed) != Kept::Raw).count();
+    assert!(changed <= 10, "{changed} of 100 learnt noise");
+    let unchanged = (0..100).find(|&seed| kept(seed) == Kept::Raw).unwrap();
+    let (table, calibration) = learn(&noisy(9, unchanged), &[]);
+    assert_eq!((&table.buckets[0].correction, table.buckets[0].observations.len()), (&None, 9));
+    let choice = calibration.choice;
+    assert!(choice.raw_pct.unwrap() > 0.5 && choice.refit_pct.is_some() && choice.previous_pct.is_none());
+}
+
+#[test]
+fn a_factor_that_the_networks_share_is_learnt_through_the_noise() {
+    for seed in 0..20 {
+        let mut fitted = noisy(9, seed);
+        fitted.iter_mut().for_each(|o| o.measured_ms *= 1.3);
+        let (table, calibration) = learn(&fitted, &[]);
+        let choice = calibration.choice;
+        assert_eq!(choice.kept, Kept::Refit, "{choice:?}");
+        assert!(choice.refit_pct.unwrap() < 0.5 * choice.raw_pct.unwrap(), "{choice:?}");
+        assert!(correction(&table).first > 1.1);
+    }
+}
+
+#[test]
+fn a_correction_that_was_learnt_stays_where_new_networks_bear_it_out_and_goes_where_they_do_not() {
+    let calibrated = |table: &LatencyTable, fitted: &[Observation]| {
+        let evidence = Evidence { context: &context(), candidates: CANDIDATES, fitted, held_out: &[] };
+        let (table, mut calibrations) = calibrate(table, &[evidence]).unwrap();
+        (table, calibrations.remove(0).choice)
+    };
+    let all = measured(0.05, planted);
+    let (first, second) = all.split_at(20);
+    let (learnt, _) = calibrated(&probed(), first);
+    let before = learnt.buckets[0].correction.clone();
+    // New networks that it predicts to the last digit leave nothing to learn.
+    let prices = learnt.prices(&context(), CANDIDATES).unwrap();
+    let exact: Vec<_> = second
+        .iter()
+        .map(|o| Observation { measured_ms: o.predicted_ms(&prices).unwrap(), ..o.clone() })
+        .collect();
+    let (kept, choice) = calibrated(&learnt, &exact);
+    assert_eq!((choice.kept, choice.judges), (Kept::Previous, exact.len()));
+    assert!(choice.previous_pct.unwrap() < 1e-9, "{choice:?}");
+    assert_eq!(kept.buckets[0].correction, before);
+    // Networks that cost what was probed, and many of them, bring the probed prices back.
+    let raw = measured(0.0, |_| 1.0)[20..].to_vec();
+    let (_, choice) = calibrated(&learnt, &raw);
+    assert!(choice.kept != Kept::Previous && choice.raw_pct.unwrap() < 1e-9, "{choice:?}");
+}
+
+#[test]
+fn held_out_networks_have_no_voice_in_the_choice() {
+    let fitted = noisy(9, 3);
+    let dear: Vec<_> = measured(0.0, |_| 3.0).into_iter().skip(20).collect();
+    assert_eq!(learn(&fitted, &[]).1.choice, learn(&fitted, &dear).1.choice);
 }

@@ -6,6 +6,7 @@
 
 #![cfg(unix)]
 
+mod dear;
 mod kills;
 mod scripted;
 

@@ -96,6 +96,7 @@ fn environment() -> Environment {
         host: "scripted".to_owned(),
         cpu: None,
         cores: 1,
+        pinned_cores: None,
         memory_bytes: None,
         os: "none".to_owned(),
         kernel: None,
@@ -106,7 +107,8 @@ fn environment() -> Environment {
 }
 
 fn measurement(engine: EngineName, ms: f64) -> Measurement {
-    let summary = LatencySummary { mean: ms * 1e3, max: ms * 2e3, count: 20, ..Default::default() };
+    let summary =
+        LatencySummary { mean: Some(ms * 1e3), max: Some(ms * 2e3), count: 20, ..Default::default() };
     Measurement {
         schema_version: SCHEMA_VERSION,
         setup: Setup {
@@ -126,6 +128,7 @@ fn measurement(engine: EngineName, ms: f64) -> Measurement {
         errors: 0,
         first_error: None,
         span_ms: 400.0,
+        outputs: None,
         load: Load { offered_qps: Some(50.0), answered_qps: 50.0, mean_candidates: 20.0, max_candidates: 20 },
         response_us: summary.clone(),
         service_us: summary.clone(),

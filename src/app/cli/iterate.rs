@@ -64,7 +64,8 @@ impl IterateArgs {
             let stop = if ranks.leads() { stop.clone() } else { Stop::never() };
             let summary = iterate(&experiment, out, existing, &meter, ranks, progress, &stop)?;
             if ranks.leads() {
-                output::print(format, &summary, |summary| summary.to_text(out))
+                output::print(format, &summary, |summary| summary.to_text(out))?;
+                Ok(summary.check_budget()?)
             } else {
                 Ok(())
             }

@@ -29,8 +29,8 @@ use std::process::ExitCode;
     version,
     // Fixed, so that the help is the same text everywhere.
     term_width = 100,
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a stated limit was not met, 130 or 143 stopped by \
-                  SIGINT or SIGTERM."
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a stated limit was not met (parity, budget, a replay \
+                  that is not valid), 130 or 143 stopped by SIGINT or SIGTERM."
 )]
 pub struct Cli {
     #[command(subcommand)]

@@ -43,6 +43,12 @@ fn style(total: u64) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is well formed").with_key("per_sec", rate)
 }
 
+/// Of a stage that is drawn once: a spinner that stands still would look as if the program hung.
+fn standing() -> ProgressStyle {
+    ProgressStyle::with_template("{prefix} (measuring, so nothing moves here) …")
+        .expect("the template is well formed")
+}
+
 /// Steps of a second, or the seconds of a step where those are many.
 fn rate_text(per_second: f64) -> String {
     if !per_second.is_finite() || per_second <= 0.0 {
@@ -65,6 +71,16 @@ impl Bar {
         Self { current: Mutex::new(ProgressBar::hidden()), target }
     }
 
+    fn bar(&self, total: u64, name: &str) -> ProgressBar {
+        ProgressBar::with_draw_target(Some(total), (self.target)())
+            .with_style(style(total))
+            .with_prefix(name.to_owned())
+    }
+
+    fn replace(&self, bar: ProgressBar) {
+        self.with(|current| std::mem::replace(current, bar).finish_and_clear());
+    }
+
     fn with<R>(&self, use_bar: impl FnOnce(&mut ProgressBar) -> R) -> R {
         use_bar(&mut self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
@@ -72,11 +88,15 @@ impl Bar {
 
 impl Progress for Bar {
     fn stage(&self, name: &str, total: u64) {
-        let bar = ProgressBar::with_draw_target(Some(total), (self.target)())
-            .with_style(style(total))
-            .with_prefix(name.to_owned());
+        let bar = self.bar(total, name);
         bar.enable_steady_tick(Duration::from_millis(200));
-        self.with(|current| std::mem::replace(current, bar).finish_and_clear());
+        self.replace(bar);
+    }
+
+    fn measuring(&self, name: &str) {
+        let bar = self.bar(0, name).with_style(standing());
+        self.replace(bar.clone());
+        bar.tick();
     }
 
     fn advance(&self, done: u64, note: &str) {
@@ -160,6 +180,49 @@ mod tests {
         for wanted in ["search", "steps/s, ETA ", "loss1 0.5 AUC 0.73"] {
             assert!(line.contains(wanted), "{wanted:?} is not in {line:?}");
         }
+    }
+
+    #[test]
+    fn nothing_is_drawn_while_another_process_measures() {
+        static DRAWN: Mutex<usize> = Mutex::new(0);
+        #[derive(Debug)]
+        struct Counting;
+        impl TermLike for Counting {
+            fn width(&self) -> u16 {
+                140
+            }
+            fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+                Ok(())
+            }
+            fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+                Ok(())
+            }
+            fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+                Ok(())
+            }
+            fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+                Ok(())
+            }
+            fn write_line(&self, _: &str) -> io::Result<()> {
+                Ok(())
+            }
+            fn write_str(&self, text: &str) -> io::Result<()> {
+                *DRAWN.lock().unwrap() += usize::from(!text.is_empty());
+                Ok(())
+            }
+            fn clear_line(&self) -> io::Result<()> {
+                Ok(())
+            }
+            fn flush(&self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let bar = Bar::new(|| ProgressDrawTarget::term_like(Box::new(Counting)));
+        bar.measuring("replay");
+        let drawn = *DRAWN.lock().unwrap();
+        assert!(drawn > 0, "it says what it does");
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(*DRAWN.lock().unwrap(), drawn);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::{
     measure::{
         replay::{
             arrivals::Arrivals,
-            make::{self, ListLength, Order, TraceRecipe},
+            make::{self, DataHashes, ListLength, Order, TraceRecipe},
             trace::Trace,
         },
         traced::DataFiles,
@@ -69,6 +69,7 @@ impl RecipeArgs {
             seed: self.seed,
         };
         let (dataset, encoders) = super::files::load(files)?;
-        make::make(&workload::request_log(&dataset, None)?, &recipe, &encoders.hash())
+        let hashes = DataHashes { encoders: encoders.hash(), rows: dataset.rows_hash() };
+        make::make(&workload::request_log(&dataset, None)?, &recipe, hashes)
     }
 }

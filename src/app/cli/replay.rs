@@ -28,7 +28,10 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   autofas-bench replay --model out/model.onnx --data D.parquet --qps 50
-  autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --qps 50 --engine tract --out r.json")]
+  autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --qps 50 --engine tract --out r.json
+
+Before its clock starts, every session scores the request of test_vectors.json beside the model; scores that differ by more
+than 1e-5 end the replay with exit code 3. So does, after results were written, a result that is NOT VALID.")]
 pub struct ReplayArgs {
     /// The exported model
     #[arg(long, value_name = "M.onnx")]
@@ -98,7 +101,7 @@ impl ReplayArgs {
         };
         let mut results = Vec::new();
         for &engine in &engines {
-            progress.stage(&format!("replay on {engine}"), 0);
+            progress.measuring(&format!("replay on {engine}"));
             results.extend(launcher.replay(self.job(engine, engines.len(), &trace)?)?);
             // Now, so that a later engine's failure loses nothing.
             match (&self.out, engines.len(), results.as_slice()) {
@@ -108,9 +111,10 @@ impl ReplayArgs {
             }
         }
         match results.as_slice() {
-            [one] => output::print(format, one, |one| describe(std::slice::from_ref(one))),
-            several => output::print(format, &several, |several| describe(several)),
+            [one] => output::print(format, one, |one| describe(std::slice::from_ref(one)))?,
+            several => output::print(format, &several, |several| describe(several))?,
         }
+        Ok(believed(&results)?)
     }
 
     fn job(&self, engine: EngineName, engines: usize, trace: &Path) -> Result<ReplayJob> {
@@ -159,6 +163,19 @@ impl ReplayArgs {
     }
 }
 
+/// Fails when a result may not be believed; by now it has been written and printed with its reasons.
+fn believed(results: &[Measurement]) -> Result<()> {
+    let reasons: Vec<String> = results
+        .iter()
+        .filter(|result| !result.valid)
+        .map(|result| format!("{}: {}", result.setup.engine, result.reasons.join("; ")))
+        .collect();
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Limit { limit: "a replay that may be believed".to_owned(), found: reasons.join("; ") })
+}
+
 fn describe(results: &[Measurement]) -> String {
     let header = ["engine", "version", "requests", "ms", "p50", "p90", "p99", "p99.9", "mean", "max"];
     let mut rows = Vec::new();
@@ -191,6 +208,12 @@ fn describe(results: &[Measurement]) -> String {
             None => format!("answered {:.1} requests per second in closed loop", result.load.answered_qps),
         };
         text += &format!("\n{engine}: {load}, {:.0} candidates on average", result.load.mean_candidates);
+        if let Some(outputs) = &result.outputs {
+            text += &format!(
+                "\n{engine}: the scores of the package agree within {:.1e} (allowed: {:.0e})",
+                outputs.max_abs_difference, outputs.tolerance
+            );
+        }
         for reason in &result.reasons {
             text += &format!("\n{engine}: NOT VALID: {reason}");
         }
@@ -201,7 +224,7 @@ fn describe(results: &[Measurement]) -> String {
 
 fn columns_ms(summary: &LatencySummary) -> [String; 6] {
     let quantile = |us: Option<u64>| us.map_or("-".to_owned(), |us| format!("{:.3}", us as f64 / 1e3));
-    let ms = |us: f64| format!("{:.3}", us / 1e3);
+    let ms = |us: Option<f64>| us.map_or("-".to_owned(), |us| format!("{:.3}", us / 1e3));
     [
         quantile(summary.p50),
         quantile(summary.p90),

@@ -71,7 +71,8 @@ fn describe(summary: &TraceSummary) -> String {
             summary.mean_qps
         ),
         format!("candidates  {:.0} on average, {} at most", summary.mean_candidates, summary.max_candidates),
-        format!("data        {}", summary.data_hash),
+        format!("encoders    {}", summary.encoder_hash),
+        format!("rows        {}", summary.rows_hash.as_deref().unwrap_or("unknown")),
     ];
     if let Some(variation) = summary.gap_variation {
         lines

@@ -13,7 +13,7 @@ use crate::{
             BaselineSettings, DeriveSettings, Gate, Paths, RetrainSettings, SearchSettings, TeacherSettings,
         },
     },
-    measure::{latency::samples_needed, service::Effort},
+    measure::{engine::SessionOptions, latency::samples_needed, service::Effort},
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -217,6 +217,15 @@ impl Default for TargetSettings {
 }
 
 impl TargetSettings {
+    /// How the sessions are made that are proved and timed.
+    pub fn session_options(&self) -> SessionOptions {
+        SessionOptions {
+            provider: self.provider,
+            threads: self.threads,
+            candidates_hint: Some(self.candidates),
+        }
+    }
+
     fn check(&self) -> Checked {
         check::at_least("threads", self.threads, 1)?;
         check::at_least("candidates", self.candidates, 1)?;

@@ -38,7 +38,7 @@ pub struct NamedModel {
 pub struct ServiceTime {
     /// Estimated mean without interruptions, in ms: see [`ServiceSample::mean_ms`].
     pub mean_ms: f64,
-    /// Spread between two interleaved halves of the measurement, in percent.
+    /// Standard error of that, in percent.
     pub noise_pct: f64,
 }
 
@@ -103,12 +103,7 @@ impl<'a> ChildMeter<'a> {
     }
 
     fn options(&self) -> SessionOptions {
-        let target = &self.settings.target;
-        SessionOptions {
-            provider: target.provider,
-            threads: target.threads,
-            candidates_hint: Some(target.candidates),
-        }
+        self.settings.target.session_options()
     }
 }
 

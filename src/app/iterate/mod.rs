@@ -28,12 +28,18 @@ mod journal;
 mod measured;
 mod meter;
 mod package;
+mod probed;
+mod recommend;
+mod subnets;
 mod summary;
 mod traffic;
 mod training;
 
 pub use journal::Existing;
+pub use measured::MeasuredTime;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
+pub use probed::ProbeSummary;
+pub use recommend::BudgetSummary;
 pub use summary::{
     BaselineSummary, EnginePrediction, NetworkSummary, ReplaySummary, RoundSummary, Summary, TeacherSummary,
     WinnerSummary,
@@ -61,6 +67,7 @@ use crate::{
 use journal::Journal;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use summary::Found;
 
 /// What every step reads.
 struct Run<'a> {
@@ -101,7 +108,8 @@ impl RunPaths {
     pub const FILE: &str = "paths.json";
 }
 
-/// Runs the loop into `out` and returns what it found. A finished run with the same data gives its summary at once. A
+/// Runs the loop into `out` and returns what it found. A finished run with the same data gives its summary at once.
+/// Whether a stated budget was met is in the summary: see [`Summary::check_budget`]. A
 /// request to `stop` ends it after the present step with [`Error::Interrupted`].
 ///
 /// All of `ranks` train; rank 0 alone measures, writes and can be stopped, while the others wait for what it found.
@@ -129,21 +137,23 @@ pub fn iterate(
     let guide = run.guide()?;
     let baseline = run.baseline()?;
     let mut table = by_leader(ranks, || run.first_table())?;
+    let probes = by_leader(ranks, || run.probe_summaries(&table))?;
     let mut searcher = training::Searcher::new(&run, &guide);
     let mut rounds = Vec::new();
     for round in 1..=experiment.settings.rounds.count {
         progress.say(&format!("round {round} pays with table v{}", table.version));
-        let subnet = searcher.search(round, &table)?;
-        let winner = run.retrain(&guide, &subnet, table.version)?;
+        let searched = searcher.search(round, &table)?;
+        let winner = run.retrain(&guide, &searched.subnet, searched.table_version)?;
         let calibrated = by_leader(ranks, || run.calibrate(round, &winner, &baseline, &table))?;
-        rounds.push(run.round_summary(round, &winner, &calibrated));
+        rounds.push(run.round_summary(round, searched.table_version, &winner, &calibrated));
         progress.say(&rounds[round - 1].to_string());
         table = calibrated.next;
     }
     by_leader(ranks, || {
         run.journal.remember_document(SUMMARY, summary::SCHEMA_VERSION, || {
-            let replays = run.replay(&rounds, &baseline)?;
-            Ok(run.summary(&guide, &baseline, rounds, replays))
+            let best = run.recommend(&rounds);
+            let replays = run.replay(&rounds[best], &baseline)?;
+            Ok(run.summary(&guide, &baseline, Found { probes, rounds, best, replays }))
         })
     })
 }
@@ -191,6 +201,8 @@ impl<'a> Run<'a> {
 
     /// Tries whatever would otherwise fail after hours of training, and only then makes the folder that of this run.
     fn begin(&self) -> Result<()> {
+        self.space.check_item_side()?;
+        self.probe_plan()?;
         self.progress.stage("try the engines", 0);
         self.meter.check()?;
         self.check_given_table()?;

@@ -4,7 +4,7 @@ use super::{Run, meter::NamedModel};
 use crate::{
     app::{
         config::Stage,
-        package::{CERTIFICATE, Package},
+        package::{CERTIFICATE, Package, Provers},
     },
     base::Result,
     export::Metadata,
@@ -64,7 +64,8 @@ impl Run<'_> {
                 data: &self.loaded.dataset,
             };
             let (target, seed) = (&self.settings.target, self.seed(Stage::Rounds));
-            package.write(target.layout, &folder, &self.loaded.split.valid, seed, &target.engines)
+            let provers = Provers { engines: &target.engines, options: &target.session_options() };
+            package.write(target.layout, &folder, &self.loaded.split.valid, seed, provers)
         })?;
         self.progress.say(&format!(
             "  {} rows agree in every engine within {:.1e}",

@@ -4,19 +4,24 @@ mod text;
 
 use super::{
     Run,
-    measured::Calibrated,
+    measured::{Calibrated, MeasuredTime},
+    probed::ProbeSummary,
+    recommend::BudgetSummary,
     traffic::{Replayed, Replays},
     training::{Guide, Trained},
 };
 use crate::{
-    base::names::EngineName, learn::metrics::Metrics, measure::latency::LatencySummary,
-    price::calibrate::Calibration,
+    base::{Error, Result, names::EngineName},
+    learn::metrics::Metrics,
+    measure::latency::LatencySummary,
+    price::{agreement::Shape, calibrate::Calibration, feature::feature_ms},
+    space::Subnet,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of `summary.json`.
-pub(super) const SCHEMA_VERSION: u32 = 2;
+pub(super) const SCHEMA_VERSION: u32 = 3;
 
 /// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,9 +30,11 @@ pub struct Summary {
     pub schema_version: u32,
     /// The ranking network.
     pub teacher: TeacherSummary,
+    /// By engine: how many prices of single layers the first round paid with stayed noisy.
+    pub probes: BTreeMap<EngineName, ProbeSummary>,
     /// Every round.
     pub rounds: Vec<RoundSummary>,
-    /// The derived network of the best validation AUC.
+    /// The derived network of the best validation AUC, among those within the measured budget where one is stated.
     pub winner: WinnerSummary,
     /// The plain DNN on all features.
     pub baseline: BaselineSummary,
@@ -70,13 +77,15 @@ pub struct EnginePrediction {
     pub measured_ms: f64,
     /// (predicted − measured) / measured.
     pub residual_pct: f64,
-    /// Spread of the measurement.
+    /// Standard error of the measurement.
     pub noise_pct: f64,
+    /// The measurement stayed too noisy to show anything.
+    pub winner_void: bool,
+    /// Whether the round's table had seen this shape, so that the prediction is none.
+    pub shape: Shape,
     /// The plain DNN's service time in the same measurement.
-    pub baseline_ms: f64,
-    /// Spread of that.
-    pub baseline_noise_pct: f64,
-    /// Networks that stayed noisier than `probe.max_noise_pct` after all repeats. None of them corrects the table.
+    pub baseline: MeasuredTime,
+    /// Networks that stayed noisier than `probe.max_noise_pct` after all repeats. None of them corrects the table or judges it.
     pub void: Vec<String>,
     /// The other networks, with the table that the search paid with and with the corrected one.
     pub calibration: Calibration,
@@ -92,6 +101,8 @@ pub struct RoundSummary {
     /// The derived network.
     #[serde(flatten)]
     pub network: NetworkSummary,
+    /// Declared price of its features: equation (4).
+    pub feature_ms: f64,
     /// By engine.
     pub engines: BTreeMap<EngineName, EnginePrediction>,
 }
@@ -104,8 +115,11 @@ pub struct WinnerSummary {
     /// What it is.
     #[serde(flatten)]
     pub network: NetworkSummary,
-    /// Its service time in ms by engine.
-    pub measured_ms: BTreeMap<EngineName, f64>,
+    /// Its service time by engine.
+    pub service: BTreeMap<EngineName, MeasuredTime>,
+    /// Features and network against `derive.budget_ms`; absent without a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetSummary>,
     /// Under replayed traffic by engine.
     pub replays: BTreeMap<EngineName, ReplaySummary>,
 }
@@ -146,21 +160,36 @@ pub struct BaselineSummary {
     /// What it is.
     #[serde(flatten)]
     pub network: NetworkSummary,
-    /// Its service time in ms by engine.
-    pub measured_ms: BTreeMap<EngineName, f64>,
+    /// Its service time by engine.
+    pub service: BTreeMap<EngineName, MeasuredTime>,
     /// Under replayed traffic by engine.
     pub replays: BTreeMap<EngineName, ReplaySummary>,
 }
 
-impl RoundSummary {
-    /// The round of the highest validation AUC; the earliest of equal ones.
-    pub fn best(rounds: &[Self]) -> &Self {
-        let auc = |round: &Self| round.network.metrics.auc.unwrap_or(0.0);
-        rounds
-            .iter()
-            .reduce(|best, round| if auc(round) > auc(best) { round } else { best })
-            .expect("one round")
+impl Summary {
+    /// Fails when a budget was stated and no round's network was measured within it. The summary holds all the same.
+    pub fn check_budget(&self) -> Result<()> {
+        let Some(BudgetSummary { budget_ms, measured_ms, met: false }) = self.winner.budget else {
+            return Ok(());
+        };
+        Err(Error::Limit {
+            limit: format!("a measured budget of {budget_ms} ms for features and network"),
+            found: format!(
+                "no round found a network within it; the nearest, {}, was measured at {measured_ms:.3} ms (or too noisy \
+                 to be believed); raise [derive] budget_ms, or widen [space] downwards",
+                self.winner.network.subnet
+            ),
+        })
     }
+}
+
+/// What a run found beside its networks.
+pub(super) struct Found {
+    pub(super) probes: BTreeMap<EngineName, ProbeSummary>,
+    pub(super) rounds: Vec<RoundSummary>,
+    /// Position of the recommended round.
+    pub(super) best: usize,
+    pub(super) replays: Replays,
 }
 
 impl Run<'_> {
@@ -180,6 +209,7 @@ impl Run<'_> {
     pub(super) fn round_summary(
         &self,
         round: usize,
+        table_version: u32,
         winner: &Trained,
         calibrated: &Calibrated,
     ) -> RoundSummary {
@@ -189,8 +219,9 @@ impl Run<'_> {
                 measured_ms: part.winner.measured_ms,
                 residual_pct: part.winner.residual_pct,
                 noise_pct: part.winner.noise_pct,
-                baseline_ms: part.baseline_ms,
-                baseline_noise_pct: part.baseline_noise_pct,
+                winner_void: part.winner_time.void,
+                shape: part.winner.shape,
+                baseline: part.baseline_time,
                 void: part.void.clone(),
                 calibration: part.calibration.clone(),
             };
@@ -198,38 +229,48 @@ impl Run<'_> {
         });
         RoundSummary {
             round,
-            table_version: calibrated.next.version - 1,
+            table_version,
             network: self.network_summary(winner),
+            feature_ms: self.feature_ms(&winner.finished.subnet),
             engines: engines.collect(),
         }
     }
 
-    pub(super) fn summary(
-        &self,
-        guide: &Guide,
-        baseline: &Trained,
-        rounds: Vec<RoundSummary>,
-        replays: Replays,
-    ) -> Summary {
-        let best = RoundSummary::best(&rounds);
+    /// Equation (4) for a choice of features.
+    fn feature_ms(&self, subnet: &Subnet) -> f64 {
+        let chosen = |i: usize| f64::from(u8::from(subnet.features.binary_search(&i).is_ok()));
+        let theta: Vec<f64> = (0..self.space.features.len()).map(chosen).collect();
+        feature_ms(&self.space.features, &theta, self.schema.beta_ms, self.schema.gamma_ms).ms
+    }
+
+    pub(super) fn summary(&self, guide: &Guide, baseline: &Trained, found: Found) -> Summary {
+        let Found { probes, rounds, best, replays } = found;
+        let best = &rounds[best];
         let replayed = |position: usize| {
             let of = |replays: &Vec<Replayed>| replays.get(position).map(ReplaySummary::of);
             replays.iter().filter_map(|(&engine, replays)| Some((engine, of(replays)?))).collect()
         };
-        let service =
-            |of: fn(&EnginePrediction) -> f64| best.engines.iter().map(|(&e, p)| (e, of(p))).collect();
+        let service = |of: fn(&EnginePrediction) -> MeasuredTime| {
+            best.engines.iter().map(|(&engine, p)| (engine, of(p))).collect()
+        };
         Summary {
             schema_version: SCHEMA_VERSION,
             teacher: TeacherSummary { metrics: guide.metrics.clone() },
+            probes,
             winner: WinnerSummary {
                 round: best.round,
                 network: best.network.clone(),
-                measured_ms: service(|p| p.measured_ms),
+                service: service(|p| MeasuredTime {
+                    ms: p.measured_ms,
+                    noise_pct: p.noise_pct,
+                    void: p.winner_void,
+                }),
+                budget: self.budget(best),
                 replays: replayed(0),
             },
             baseline: BaselineSummary {
                 network: self.network_summary(baseline),
-                measured_ms: service(|p| p.baseline_ms),
+                service: service(|p| p.baseline),
                 replays: replayed(1),
             },
             rounds,

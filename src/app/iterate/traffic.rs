@@ -2,7 +2,7 @@
 //! replayed traffic, on every engine.
 
 use super::{
-    Run,
+    DataIdentity, Run,
     meter::{NamedModel, Traffic},
     summary::RoundSummary,
     training::Trained,
@@ -12,7 +12,7 @@ use crate::{
     measure::{
         measurement::Measurement,
         replay::{
-            make::make,
+            make::{DataHashes, make},
             trace::{Pacing, Trace},
         },
         traced::DataFiles,
@@ -36,20 +36,19 @@ pub(super) type Replays = BTreeMap<EngineName, Vec<Replayed>>;
 
 impl Run<'_> {
     /// Replays the run's winner and the plain DNN.
-    pub(super) fn replay(&self, rounds: &[RoundSummary], baseline: &Trained) -> Result<Replays> {
+    pub(super) fn replay(&self, winner: &RoundSummary, baseline: &Trained) -> Result<Replays> {
         let Some(traffic) = self.traffic()? else {
             self.progress.say("no replay: the schema names no user_key and item_key");
             return Ok(Replays::new());
         };
-        let winner = RoundSummary::best(rounds);
         let models = [
             NamedModel { name: winner.network.subnet.clone(), path: self.journal.path(&winner.network.onnx) },
             baseline.finished.model(),
         ];
         let mut replays = Replays::new();
         for &engine in &self.settings.target.engines {
-            self.progress
-                .stage(&format!("replay {} requests on {engine}", self.settings.traffic.requests), 0);
+            let requests = self.settings.traffic.requests;
+            self.progress.measuring(&format!("replay {requests} requests on {engine}"));
             let replayed = self.journal.remember(&format!("replay/{engine}.json"), || {
                 replay_until_valid(&models, |models| self.meter.replay(engine, models, &traffic))
             })?;
@@ -84,7 +83,9 @@ impl Run<'_> {
             return Ok(None);
         }
         let log = request_log(&self.loaded.dataset, Some(&self.loaded.split.valid))?;
-        let trace = make(&log, &self.experiment.trace_recipe(), &self.loaded.encoders.hash())?;
+        // Whoever replays it compares these with what it reads: they are those of data.json.
+        let DataIdentity { encoder_hash: encoders, rows_hash: rows, .. } = self.identity();
+        let trace = make(&log, &self.experiment.trace_recipe(), DataHashes { encoders, rows })?;
         // Recorded arrivals that cannot be stretched to the rate show here.
         trace.schedule_us(Pacing::Rate { qps: self.settings.traffic.qps })?;
         Ok(Some(trace))

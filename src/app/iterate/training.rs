@@ -23,6 +23,7 @@ use crate::{
     space::{Operator, Subnet},
 };
 use bytemuck::Pod;
+use serde::{Deserialize, Serialize};
 
 /// The supernet at the end of its warm-up.
 const WARM_UP: &str = "warmup.safetensors";
@@ -51,6 +52,15 @@ pub(super) struct Trained {
     pub(super) finished: Finished,
     /// How its training went.
     pub(super) fit: FitReport,
+}
+
+/// What a search came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Searched {
+    /// The network that was derived.
+    pub(super) subnet: Subnet,
+    /// Version of the table whose prices the search was given.
+    pub(super) table_version: u32,
 }
 
 /// The search and its warmed-up start, built when a round first needs them.
@@ -232,7 +242,7 @@ impl<'a> Searcher<'a> {
     }
 
     /// Searches with the prices of `table` and derives one network.
-    pub(super) fn search(&mut self, round: usize, table: &LatencyTable) -> Result<Subnet> {
+    pub(super) fn search(&mut self, round: usize, table: &LatencyTable) -> Result<Searched> {
         let run = self.run;
         let target = &run.settings.target;
         let context = by_leader(run.ranks, || run.meter.context(target.engine))?;
@@ -244,11 +254,12 @@ impl<'a> Searcher<'a> {
         })?;
         by_leader(run.ranks, || {
             let name = format!("rounds/{round}/subnet.json");
-            let subnet = run
-                .journal
-                .remember(&name, || derive(&run.space, &outcome, &run.settings.derive, &prices))?;
-            run.space.verify(&subnet, &run.journal.path(&name))?;
-            Ok(subnet)
+            let searched = run.journal.remember(&name, || {
+                let subnet = derive(&run.space, &outcome, &run.settings.derive, &prices)?;
+                Ok(Searched { subnet, table_version: table.version })
+            })?;
+            run.space.verify(&searched.subnet, &run.journal.path(&name))?;
+            Ok(searched)
         })
     }
 

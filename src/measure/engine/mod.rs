@@ -51,6 +51,17 @@ pub struct SessionOptions {
     pub candidates_hint: Option<usize>,
 }
 
+impl SessionOptions {
+    /// One thread on the processor, for any number of candidates: what every engine can do.
+    pub const PLAIN: Self = Self { provider: Provider::Cpu, threads: 1, candidates_hint: None };
+}
+
+/// What to do when a runtime refuses a model.
+const LOAD_FIX: &str = "export the model again with `autofas-bench export`, and see with `autofas-bench doctor` what this machine has";
+/// What to do when a runtime fails on a request.
+const RUN_FIX: &str =
+    "see whether `autofas-bench evaluate` scores rows with this model and engine; if not, export it again";
+
 /// A runtime that can load models.
 pub trait Engine: Send + Sync {
     /// Which one.

@@ -4,7 +4,7 @@
 //! be switched for tract, and `session.set_denormal_as_zero` stays off to match. Spinning is off, since it would take
 //! cores from the other threads of a measurement. A provider other than the CPU is used by every node or loading fails.
 
-use super::{Engine, Inputs, Session, SessionOptions, TensorData};
+use super::{Engine, Inputs, LOAD_FIX, RUN_FIX, Session, SessionOptions, TensorData};
 use crate::base::{
     Error, Result,
     names::{EngineName, Provider},
@@ -64,7 +64,8 @@ impl OnnxRuntime {
             .with_optimization_level(GraphOptimizationLevel::All)?;
         let provider = match options.provider {
             Provider::Cpu => None,
-            Provider::Cuda => Some(ep::CUDA::default().build()),
+            // TF32 keeps 10 bits of each factor: such scores do not agree with the reference.
+            Provider::Cuda => Some(ep::CUDA::default().with_tf32(false).build()),
             Provider::TensorRt => Some(ep::TensorRT::default().build()),
         };
         if let Some(provider) = provider {
@@ -98,7 +99,9 @@ impl Engine for OnnxRuntime {
         let engine = format!("ONNX Runtime {} ({})", self.version, options.provider);
         match self.session(model, options) {
             Ok(session) => Ok(Box::new(OnnxRuntimeSession { session, engine })),
-            Err(e) => Err(Error::engine(engine, format!("load {}", model.display()), e.to_string())),
+            Err(e) => {
+                Err(Error::engine(engine, format!("load {}", model.display()), LOAD_FIX, e.to_string()))
+            }
         }
     }
 }
@@ -176,7 +179,7 @@ impl OnnxRuntimeSession {
 
 impl Session for OnnxRuntimeSession {
     fn run(&mut self, inputs: &Inputs, scores: &mut Vec<f32>) -> Result<()> {
-        self.scores(inputs, scores).map_err(|e| Error::engine(&self.engine, "run", e.to_string()))
+        self.scores(inputs, scores).map_err(|e| Error::engine(&self.engine, "run", RUN_FIX, e.to_string()))
     }
 }
 

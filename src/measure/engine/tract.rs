@@ -4,7 +4,7 @@
 //! `candidates` is replaced by it *before* optimising, because tract picks its kernels by size. Any other count runs on
 //! a plan that keeps the symbol; it is made at loading when no count is known, else at its first use.
 
-use super::{Engine, InputTensor, Inputs, Session, SessionOptions, TensorData};
+use super::{Engine, InputTensor, Inputs, LOAD_FIX, RUN_FIX, Session, SessionOptions, TensorData};
 use crate::{
     base::{
         Error, Result,
@@ -43,14 +43,14 @@ impl Engine for Tract {
                 "use --threads 1, or --engine onnxruntime",
             ));
         }
-        let failed = |e: TractError| self.error(format!("load {}", model.display()), e);
+        let failed = |e: TractError| self.error(format!("load {}", model.display()), LOAD_FIX, e);
         Ok(Box::new(TractSession::new(model, options.candidates_hint).map_err(failed)?))
     }
 }
 
 impl Tract {
-    fn error(&self, action: String, error: TractError) -> Error {
-        Error::engine(format!("tract {}", self.version()), action, format!("{error:#}"))
+    fn error(&self, action: String, fix: &str, error: TractError) -> Error {
+        Error::engine(format!("tract {}", self.version()), action, fix, format!("{error:#}"))
     }
 }
 
@@ -125,7 +125,7 @@ fn tensor(input: &InputTensor) -> TractResult<TValue> {
 
 impl Session for TractSession {
     fn run(&mut self, inputs: &Inputs, scores: &mut Vec<f32>) -> Result<()> {
-        self.scores(inputs, scores).map_err(|e| Tract.error("run".to_owned(), e))
+        self.scores(inputs, scores).map_err(|e| Tract.error("run".to_owned(), RUN_FIX, e))
     }
 }
 

@@ -5,11 +5,13 @@ use crate::{
         self,
         schema::{Schema, Side},
     },
+    export::companions::{TEST_VECTORS, Versioned},
     learn::network::{Dense, Embedding, Network, NetworkInput},
     measure::{
+        prove::test_vectors,
         replay::{
             arrivals::Arrivals,
-            make::{self, ListLength, Order, TraceRecipe},
+            make::{self, DataHashes, ListLength, Order, TraceRecipe},
             trace_file,
         },
         service::Requests,
@@ -57,7 +59,8 @@ fn prepare(folder: &Path, encoder_hash: Option<&str>) -> ReplayJob {
         seed: 1,
     };
     let log = workload::request_log(&loaded.dataset, None).unwrap();
-    let trace = make::make(&log, &recipe, &loaded.encoders.hash()).unwrap();
+    let hashes = DataHashes { encoders: loaded.encoders.hash(), rows: loaded.dataset.rows_hash() };
+    let trace = make::make(&log, &recipe, hashes).unwrap();
     trace_file::write(&file("trace.parquet"), &trace).unwrap();
     let input = |(side, feature): (Side, &data::dataset::EncodedFeature)| NetworkInput {
         feature: feature.name.clone(),
@@ -73,7 +76,11 @@ fn prepare(folder: &Path, encoder_hash: Option<&str>) -> ReplayJob {
         encoder_hash: encoder_hash.map_or_else(|| loaded.encoders.hash(), str::to_owned),
         ..export::Metadata::default()
     };
-    export::onnx(&network, Layout::UserOnce, &metadata).unwrap().write(&file("model.onnx")).unwrap();
+    let model = export::onnx(&network, Layout::UserOnce, &metadata).unwrap();
+    model.write(&file("model.onnx")).unwrap();
+    let vectors = test_vectors(&network, &model.signature, &loaded.dataset, &[3, 1, 4, 15]).unwrap();
+    let vectors = Versioned { schema_version: 1, content: &vectors };
+    fsio::write_json(&file(TEST_VECTORS), &vectors).unwrap();
     ReplayJob {
         engine: EngineName::Null,
         options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
@@ -106,6 +113,9 @@ fn a_replay_job_runs_from_files_to_files_on_every_engine_of_this_crate() {
         assert_eq!((measurement.load.mean_candidates, measurement.load.max_candidates), (6.0, 6));
         assert_eq!(measurement.setup.layout, Layout::UserOnce);
         assert_eq!(measurement.setup.candidates_hint, Some(6), "all requests of the trace have six");
+        // The four candidates of the package, repeated to the six that the session was made for.
+        let compared = measurement.outputs.map(|outputs| outputs.candidates);
+        assert_eq!(compared, (engine == EngineName::Tract).then_some(6));
         assert_eq!(measurement.provenance.rows_hash.len(), 64);
         let histograms = hlog::reading::read(&folder.path().join("r.hlog")).unwrap();
         let counts: Vec<_> = histograms.iter().map(|(tag, h)| (tag.as_str(), h.len())).collect();
@@ -134,6 +144,26 @@ fn a_service_job_runs_from_files_to_files() {
     let result: ServiceResult = fsio::read_json(&out).unwrap();
     assert_eq!(result.samples.iter().map(|s| s.candidates).collect::<Vec<_>>(), [3, 50]);
     assert!(result.samples.iter().all(|s| s.mean_ms > 0.0 && s.runs == 4));
+    #[cfg(target_os = "linux")]
+    assert_eq!(result.environment.pinned_cores.map(|cores| cores.len()), Some(1), "one thread measures");
+}
+
+#[test]
+fn a_trace_is_refused_when_a_single_row_of_its_data_has_changed_unless_it_never_knew_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = prepare(folder.path(), None);
+    let engine = engine::engine(EngineName::Null).unwrap();
+    let run = || replay(&job, &*engine, &RealClock::start());
+    run().unwrap();
+    let log = fsio::read_text(&job.data.rows).unwrap();
+    // The same users and items: only one pair differs.
+    fsio::write(&job.data.rows, log.replacen("u1,i7", "u1,i14", 1).as_bytes()).unwrap();
+    let error = run().unwrap_err().to_string();
+    assert!(error.contains("trace.parquet") && error.contains("other rows"), "{error}");
+    let mut trace = trace_file::read(&job.trace).unwrap();
+    trace.origin.rows_hash = None;
+    trace_file::write(&job.trace, &trace).unwrap();
+    run().unwrap();
 }
 
 #[test]
@@ -144,7 +174,45 @@ fn a_trace_or_a_model_of_other_encoders_is_refused() {
     let run = |job: &ReplayJob| replay(job, &*engine, &RealClock::start()).unwrap_err().to_string();
     assert!(run(&job).contains("model.onnx") && run(&job).contains("other encoders"), "{}", run(&job));
     let mut trace = trace_file::read(&job.trace).unwrap();
-    trace.origin.data_hash = "of yet another".into();
+    trace.origin.encoder_hash = "of yet another".into();
     trace_file::write(&job.trace, &trace).unwrap();
     assert!(run(&job).contains("trace.parquet"), "{}", run(&job));
+}
+
+#[test]
+fn a_model_that_scores_otherwise_than_its_package_says_is_not_timed() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = ReplayJob { engine: EngineName::Tract, workers: 2, ..prepare(folder.path(), None) };
+    let engine = engine::engine(EngineName::Tract).unwrap();
+    let file = folder.path().join(TEST_VECTORS);
+    let mut vectors: serde_json::Value = fsio::read_json(&file).unwrap();
+    let score = vectors["scores"][2].as_f64().unwrap();
+    for (off, agrees) in [(5e-6, true), (3e-5, false)] {
+        vectors["scores"][2] = (score + off).into();
+        fsio::write_json(&file, &vectors).unwrap();
+        match replay(&job, &*engine, &RealClock::start()) {
+            Ok(_) => assert!(agrees),
+            Err(error) => {
+                assert!(!agrees && matches!(error, Error::Limit { .. }), "{error}");
+                assert!(
+                    error.to_string().contains("candidate 2") && error.to_string().contains("tract"),
+                    "{error}"
+                );
+            }
+        }
+        let timed = job.models[0].hlog.as_ref().unwrap();
+        assert_eq!(timed.exists(), agrees);
+        let _ = std::fs::remove_file(timed);
+    }
+}
+
+#[test]
+fn a_package_without_test_vectors_is_replayed_and_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = ReplayJob { engine: EngineName::Tract, ..prepare(folder.path(), None) };
+    let engine = engine::engine(EngineName::Tract).unwrap();
+    std::fs::remove_file(folder.path().join(TEST_VECTORS)).unwrap();
+    let measurement = replay(&job, &*engine, &RealClock::start()).unwrap().remove(0);
+    assert!(!measurement.valid && measurement.response_us.count == 700);
+    assert!(measurement.reasons.iter().any(|reason| reason.contains("outputs not compared")));
 }

@@ -8,7 +8,7 @@
 use super::{
     Workload,
     clock::Clock,
-    recorder::{Recording, Times},
+    recorder::{Part, Recording, Times},
 };
 use crate::{
     base::{Error, Result},
@@ -145,7 +145,8 @@ impl Worker<'_> {
         self.workload.prepare(request, &mut self.inputs)?;
         let assembled = self.clock.now();
         self.score()?;
-        Ok(Times { due, free, begun, assembled, completed: self.clock.now() })
+        let part = Part::of(request, self.schedule_us.len());
+        Ok(Times { part, due, free, begun, assembled, completed: self.clock.now() })
     }
 
     /// Runs the session; an answer that does not score every candidate once is a failure.
@@ -157,6 +158,7 @@ impl Worker<'_> {
         Err(Error::engine(
             "the engine",
             "answer a request",
+            "export the model again: it has to give one score per candidate",
             format!("{} scores for {} candidates", self.scores.len(), self.inputs.candidates),
         ))
     }

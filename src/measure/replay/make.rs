@@ -62,6 +62,15 @@ pub struct TraceRecipe {
     pub seed: u64,
 }
 
+/// What the keys of a trace belong to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DataHashes {
+    /// Of the encoders.
+    pub encoders: String,
+    /// Of the encoded rows.
+    pub rows: String,
+}
+
 impl RequestLog {
     /// Reads rows of (request if the log has one, user, item) in log order.
     pub fn new(rows: impl IntoIterator<Item = (Option<u64>, u64, u64)>) -> Self {
@@ -113,8 +122,8 @@ impl RequestLog {
     }
 }
 
-/// Makes a trace. `data_hash` names the data that its keys belong to.
-pub fn make(log: &RequestLog, recipe: &TraceRecipe, data_hash: &str) -> Result<Trace> {
+/// Makes a trace of the log of data with these hashes: see [`Origin`].
+pub fn make(log: &RequestLog, recipe: &TraceRecipe, data: DataHashes) -> Result<Trace> {
     let schedule = recipe.arrivals.schedule(recipe.requests, recipe.seed)?;
     if log.visits.is_empty() || schedule.offsets_us.is_empty() {
         return Err(Error::usage(
@@ -141,7 +150,8 @@ pub fn make(log: &RequestLog, recipe: &TraceRecipe, data_hash: &str) -> Result<T
         requests.push(Request { arrival_us, id: i as u64, user: *user, candidates });
     }
     let origin = Origin {
-        data_hash: data_hash.to_owned(),
+        encoder_hash: data.encoders,
+        rows_hash: Some(data.rows),
         arrivals: recipe.arrivals.to_string(),
         seed: recipe.seed,
         notes: notes(recipe, clamped, requests.len(), log.items()),
@@ -200,7 +210,8 @@ mod tests {
 
     #[test]
     fn requests_of_the_log_keep_their_candidates_and_are_padded_without_repeats() {
-        let trace = make(&log(true), &recipe(ListLength::Fixed(4), Order::Log, 1), "h").unwrap();
+        let trace =
+            make(&log(true), &recipe(ListLength::Fixed(4), Order::Log, 1), DataHashes::default()).unwrap();
         assert_eq!(trace.requests.len(), 200);
         for (request, (user, logged)) in trace.requests.iter().zip([
             (100, &[1, 2][..]),
@@ -220,7 +231,8 @@ mod tests {
 
     #[test]
     fn without_requests_each_row_is_a_visit_with_the_list_of_its_user() {
-        let trace = make(&log(false), &recipe(ListLength::Fixed(3), Order::Log, 1), "h").unwrap();
+        let trace =
+            make(&log(false), &recipe(ListLength::Fixed(3), Order::Log, 1), DataHashes::default()).unwrap();
         let users: Vec<_> = trace.requests[..6].iter().map(|r| r.user).collect();
         assert_eq!(users, [100, 100, 200, 100, 100, 200]);
         assert_eq!(trace.requests[0].candidates, [1, 2, 4]);
@@ -229,17 +241,22 @@ mod tests {
 
     #[test]
     fn traces_repeat_by_seed() {
-        let make = |seed| make(&log(true), &recipe(ListLength::Fixed(3), Order::Sampled, seed), "h").unwrap();
+        let make = |seed| {
+            make(&log(true), &recipe(ListLength::Fixed(3), Order::Sampled, seed), DataHashes::default())
+                .unwrap()
+        };
         assert_eq!(make(5), make(5));
         assert_ne!(make(5), make(6));
     }
 
     #[test]
     fn lengths_beyond_the_log_are_clamped_and_the_trace_says_so() {
-        let trace = make(&log(true), &recipe(ListLength::Fixed(99), Order::Log, 1), "h").unwrap();
+        let trace =
+            make(&log(true), &recipe(ListLength::Fixed(99), Order::Log, 1), DataHashes::default()).unwrap();
         assert!(trace.requests.iter().all(|r| r.candidates.len() == 6));
         assert!(trace.origin.notes[0].contains("200 of 200") && trace.origin.notes[0].contains("1 to 6"));
-        let error = make(&log(true), &recipe(ListLength::Arrivals, Order::Log, 1), "h").unwrap_err();
+        let error = make(&log(true), &recipe(ListLength::Arrivals, Order::Log, 1), DataHashes::default())
+            .unwrap_err();
         assert!(error.to_string().contains("column of counts"), "{error}");
     }
 
@@ -255,7 +272,7 @@ mod tests {
             speed: 1.0,
         };
         let recipe = TraceRecipe { arrivals: recorded, ..recipe(ListLength::Arrivals, Order::Log, 1) };
-        let trace = make(&log(true), &recipe, "h").unwrap();
+        let trace = make(&log(true), &recipe, DataHashes::default()).unwrap();
         let lengths: Vec<_> = trace.requests.iter().map(|r| r.candidates.len()).collect();
         assert_eq!(lengths, [2, 1, 5]);
         assert!(trace.origin.notes[1].contains("1 of 3"), "{:?}", trace.origin.notes);

@@ -28,7 +28,10 @@ pub struct TraceSummary {
     /// Largest number of candidates.
     pub max_candidates: usize,
     /// Hash of the encoders that the keys belong to.
-    pub data_hash: String,
+    pub encoder_hash: String,
+    /// Hash of the rows that users and candidates were taken from, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_hash: Option<String>,
     /// What a reader of results must know.
     pub notes: Vec<String>,
 }
@@ -40,7 +43,7 @@ impl TraceSummary {
         let duration_us = arrivals.last().zip(arrivals.first()).map_or(0, |(last, first)| last - first);
         let users: HashSet<u64> = trace.requests.iter().map(|request| request.user).collect();
         Self {
-            schema_version: 1,
+            schema_version: 2,
             requests: trace.requests.len(),
             users: users.len(),
             arrivals: trace.origin.arrivals.clone(),
@@ -49,7 +52,8 @@ impl TraceSummary {
             gap_variation: variation(&arrivals),
             mean_candidates: trace.mean_candidates(),
             max_candidates: trace.max_candidates(),
-            data_hash: trace.origin.data_hash.clone(),
+            encoder_hash: trace.origin.encoder_hash.clone(),
+            rows_hash: trace.origin.rows_hash.clone(),
             notes: trace.origin.notes.clone(),
         }
     }

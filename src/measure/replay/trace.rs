@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Version of the trace files that this program writes.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,10 @@ pub struct Request {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// Hash of the encoders that the keys belong to; a replay checks it.
-    pub data_hash: String,
+    pub encoder_hash: String,
+    /// Hash of the encoded rows that users and candidates were taken from; a replay checks it where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_hash: Option<String>,
     /// The arrivals in words.
     pub arrivals: String,
     /// Seed of users, candidates and random arrivals.
@@ -84,6 +87,10 @@ impl Trace {
                     "arrives before the request above it",
                     "sort by arrival_us",
                 );
+            }
+            if i64::try_from(request.arrival_us).is_err() {
+                let problem = "arrives later than 63 bits of microseconds can say";
+                return broken("arrival_us", row, problem, "give arrivals in µs from the start of the trace");
             }
             if request.candidates.is_empty() {
                 return broken("candidates", row, "no candidates", "give every request at least one");
@@ -163,7 +170,8 @@ pub(crate) mod examples {
             candidates: (0..candidates).map(|c| id * 1000 + c).collect(),
         });
         let origin = Origin {
-            data_hash: "ab".into(),
+            encoder_hash: "ab".into(),
+            rows_hash: Some("cd".into()),
             arrivals: "by hand".into(),
             seed: u64::MAX,
             notes: vec!["a note".into()],

@@ -246,13 +246,16 @@ mod tests {
     }
 
     #[test]
-    fn unsorted_and_empty_requests_are_not_even_written() {
+    fn unsorted_empty_and_far_too_late_requests_are_not_even_written() {
         let folder = tempfile::tempdir().unwrap();
         for path in files(folder.path()) {
             let unsorted = write(&path, &trace(&[0, 9, 8], 1)).unwrap_err().to_string();
             assert!(unsorted.contains("`arrival_us`, row 3") && unsorted.contains("sort"), "{unsorted}");
             let empty = write(&path, &trace(&[0], 0)).unwrap_err().to_string();
             assert!(empty.contains("`candidates`, row 1"), "{empty}");
+            // What a file's signed column cannot hold would read back as a negative time.
+            let late = write(&path, &trace(&[0, 1, i64::MAX as u64 + 1], 1)).unwrap_err().to_string();
+            assert!(late.contains("`arrival_us`, row 3") && late.contains("63 bits"), "{late}");
             assert!(!path.exists());
         }
     }
@@ -268,7 +271,7 @@ mod tests {
             ("\"arrival_us\":200", "\"arrival_us\":99", "row 3: arrives before"),
             ("\"arrival_us\":300", "\"arrival_us\":x", "row 4: not a request"),
             ("\"requests\":3", "\"requests\":4", "row 5: the file ends after 3 of 4"),
-            ("\"schema_version\":1", "\"schema_version\":9", "version 9"),
+            ("\"schema_version\":2", "\"schema_version\":9", "version 9"),
         ] {
             assert!(text.contains(from), "{text}");
             fsio::write(&path, text.replace(from, to).as_bytes()).unwrap();
@@ -283,9 +286,9 @@ mod tests {
     fn a_negative_time_in_parquet_is_named_with_its_row() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.parquet");
-        // Larger than i64 holds, so the file gets a negative number in the third row.
-        let original = trace(&[0, 1, u64::MAX], 1);
-        write(&path, &original).unwrap();
+        // As another program may write it.
+        let bytes = to_parquet(&trace(&[0, 1, u64::MAX], 1)).unwrap();
+        fsio::write(&path, &bytes).unwrap();
         let message = read(&path).unwrap_err().to_string();
         assert!(message.contains("`arrival_us`, row 3: -1 lies before"), "{message}");
     }

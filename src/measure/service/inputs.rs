@@ -7,6 +7,7 @@ use crate::{
         engine::{InputTensor, Inputs, TensorData},
         replay::Workload,
         traced::{DataFiles, TracedData},
+        workload::TraceWorkload,
     },
 };
 use rand::RngExt;
@@ -29,10 +30,8 @@ pub enum Requests {
     },
 }
 
-/// Different random requests per model, so that a run does not always find its embedding rows in the nearest cache.
-const RANDOM: u64 = 3;
-/// Different requests of a trace per model.
-const TRACED: usize = 8;
+/// Different random requests: more than a cache could keep the embedding rows of.
+const RANDOM: u64 = 64;
 
 /// [`Requests`], ready to be assembled.
 pub(super) enum Source {
@@ -48,23 +47,59 @@ impl Source {
         })
     }
 
-    /// Inputs of some requests with `candidates` candidates each, the same for every engine.
-    pub(super) fn inputs(&self, signature: &Signature, candidates: usize) -> Result<Vec<Inputs>> {
-        match self {
-            Self::Random { seed } => {
-                let ids = signature.tensors.iter().any(|tensor| tensor.element == ElementType::I64);
-                let count = if ids { RANDOM } else { 1 };
-                let of = |i| random_inputs(signature, candidates, seed.wrapping_add(i));
-                Ok((0..count).map(of).collect())
+    /// Requests with `candidates` candidates each, in the same order for every engine.
+    pub(super) fn asker<'s>(&'s self, signature: &'s Signature, candidates: usize) -> Result<Asker<'s>> {
+        let content = match self {
+            Self::Random { seed } => Content::Random { signature, seed: *seed },
+            Self::Trace(traced) => Content::Traced(traced.workload(signature)?),
+        };
+        Ok(Asker { content, candidates, turn: 0, inputs: Inputs::default() })
+    }
+}
+
+enum Content<'s> {
+    Random { signature: &'s Signature, seed: u64 },
+    Traced(TraceWorkload<'s>),
+}
+
+/// Asks one model request after request. The order goes on from visit to visit, and its beginning is spread over the whole
+/// trace: a slow model that is asked a few dozen requests and a fast one that is asked hundreds get the same mix.
+pub(super) struct Asker<'s> {
+    content: Content<'s>,
+    candidates: usize,
+    turn: usize,
+    /// Assembled right before it is asked, as in a replay; never while the clock runs.
+    inputs: Inputs,
+}
+
+impl Asker<'_> {
+    /// The next request.
+    pub(super) fn next(&mut self) -> &Inputs {
+        let (turn, candidates) = (self.turn, self.candidates);
+        self.turn += 1;
+        match &self.content {
+            // Where there are numbers alone, as in a dense layer, any do as well as any others.
+            Content::Random { signature, .. } if turn > 0 && !has_ids(signature) => {}
+            Content::Random { signature, seed } => {
+                self.inputs = random_inputs(signature, candidates, seed.wrapping_add(turn as u64 % RANDOM));
             }
-            Self::Trace(traced) => {
-                let workload = traced.workload(signature)?;
-                let count = workload.requests().min(TRACED);
-                let of = |i| workload.inputs_of(i * workload.requests() / count, candidates);
-                Ok((0..count).map(of).collect())
+            Content::Traced(workload) => {
+                let request = spread(turn, workload.requests());
+                workload.prepare_as(request, candidates, &mut self.inputs);
             }
         }
+        &self.inputs
     }
+}
+
+fn has_ids(signature: &Signature) -> bool {
+    signature.tensors.iter().any(|tensor| tensor.element == ElementType::I64)
+}
+
+/// The request of a turn: steps of the golden ratio around the trace, whose first k lie evenly for any k.
+fn spread(turn: usize, requests: usize) -> usize {
+    const GOLDEN: f64 = 0.618_033_988_749_895;
+    ((turn as f64 * GOLDEN).fract() * requests as f64) as usize
 }
 
 /// Inputs of one request with random content: ids below the cardinality, numbers in [-1, 1).
@@ -98,5 +133,24 @@ fn random_data(spec: &TensorSpec, rows: usize, generator: &mut rng::Generator) -
             let draw = |_| bounds.iter().map(|&bound| generator.random_range(0..bound)).collect::<Vec<_>>();
             TensorData::I64((0..rows).flat_map(draw).collect())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spread;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_first_turns_lie_evenly_over_the_trace_and_many_differ() {
+        for turns in [8, 24, 30, 64, 240] {
+            let mut asked: Vec<usize> = (0..turns).map(|turn| spread(turn, 500)).collect();
+            asked.sort_unstable();
+            let widest = asked.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+            assert!(widest <= 2 * 500 / turns + 1, "{turns} turns leave {widest} requests out");
+        }
+        let different: BTreeSet<usize> = (0..64).map(|turn| spread(turn, 500)).collect();
+        assert_eq!(different.len(), 64);
+        assert_eq!((spread(0, 1), spread(7, 1)), (0, 0));
     }
 }

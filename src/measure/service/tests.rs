@@ -2,7 +2,10 @@ use super::*;
 use crate::{
     base::names::{Layout, Provider},
     export::signature::{ElementType, Field, Rows, TensorSpec},
-    measure::{engine::TensorData, replay::clock::virtual_time::VirtualClock},
+    measure::{
+        engine::{Inputs, TensorData},
+        replay::clock::virtual_time::VirtualClock,
+    },
 };
 use std::{
     path::Path,
@@ -27,6 +30,8 @@ fn signature() -> Signature {
 struct Scripted {
     clock: Arc<VirtualClock>,
     log: Mutex<Vec<u64>>,
+    /// What model 1 was asked.
+    asked: Mutex<Vec<Inputs>>,
     drift: f64,
 }
 
@@ -51,6 +56,9 @@ impl Engine for Arc<Scripted> {
 
 impl Session for ScriptedSession {
     fn run(&mut self, inputs: &Inputs, _: &mut Vec<f32>) -> Result<()> {
+        if self.ms == 1 {
+            self.script.asked.lock().unwrap().push(inputs.clone());
+        }
         let mut log = self.script.log.lock().unwrap();
         log.push(self.ms);
         let slower = 1.0 + self.script.drift * log.len() as f64;
@@ -62,7 +70,14 @@ impl Session for ScriptedSession {
 }
 
 fn run(models: &[u64], drift: f64, effort: Effort) -> (Vec<ServiceSample>, Vec<u64>) {
-    let script = Arc::new(Scripted { clock: Arc::default(), log: Mutex::default(), drift });
+    let (samples, script) = run_script(models, drift, effort);
+    let log = script.log.lock().unwrap().clone();
+    (samples, log)
+}
+
+fn run_script(models: &[u64], drift: f64, effort: Effort) -> (Vec<ServiceSample>, Arc<Scripted>) {
+    let (clock, log, asked) = (Arc::default(), Mutex::default(), Mutex::default());
+    let script = Arc::new(Scripted { clock, log, asked, drift });
     let models = models.iter().map(|ms| ServiceModel {
         name: format!("{ms} ms"),
         path: ms.to_string().into(),
@@ -77,9 +92,8 @@ fn run(models: &[u64], drift: f64, effort: Effort) -> (Vec<ServiceSample>, Vec<u
         effort,
         seed: 1,
     };
-    let samples = measure(&job, &script, &*script.clock).unwrap();
-    let log = script.log.lock().unwrap().clone();
-    (samples, log)
+    let samples = measure(&job, &script, &*script.clock, || ()).unwrap();
+    (samples, script)
 }
 
 const EFFORT: Effort =
@@ -120,6 +134,18 @@ fn only_noisy_models_are_visited_again_and_the_order_varies_by_pass() {
     let passes: Vec<_> = log.chunks(10).collect();
     assert!(passes.windows(2).any(|w| w[0] != w[1]));
     assert!(passes.iter().all(|p| (1..=5).all(|m| p.iter().filter(|&&x| x == m).count() == 2)));
+}
+
+#[test]
+fn a_visit_goes_on_with_the_requests_where_the_one_before_it_ended() {
+    let effort = Effort { passes: 10, min_runs: 5, max_runs: 5, repeats: 0, ..EFFORT };
+    let (_, script) = run_script(&[1, 2], 0.0, effort);
+    let asked = script.asked.lock().unwrap();
+    // Ten visits of one warming and five timed runs, at the first of two candidate counts.
+    let asked = &asked[..60];
+    assert!(asked.iter().all(|inputs| inputs.candidates == 100));
+    let repeated = (0..60).filter(|&i| asked[..i].contains(&asked[i])).count();
+    assert_eq!(repeated, 0, "sixty different requests");
 }
 
 #[test]

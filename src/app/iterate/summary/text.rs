@@ -1,7 +1,11 @@
 //! The summary for people.
 
-use super::{ReplaySummary, RoundSummary, Summary};
-use crate::{base::names::EngineName, learn::metrics::Metrics, price::agreement::Agreement};
+use super::{BudgetSummary, EnginePrediction, MeasuredTime, ReplaySummary, RoundSummary, Summary};
+use crate::{
+    base::names::EngineName,
+    learn::metrics::Metrics,
+    price::agreement::{Agreement, Shape},
+};
 use std::{fmt, path::Path};
 
 impl fmt::Display for RoundSummary {
@@ -21,31 +25,40 @@ impl fmt::Display for RoundSummary {
             self.table_version,
             self.table_version + 1
         )?;
-        for (engine, p) in &self.engines {
-            writeln!(
-                f,
-                "  {engine:<12} winner {:.3} predicted, {:.3} measured: {:+.1} % (noise {:.1} %)",
-                p.predicted_ms, p.measured_ms, p.residual_pct, p.noise_pct
-            )?;
-            if !p.void.is_empty() {
-                writeln!(f, "  {:<12} too noisy to correct the table: {}", "", p.void.join(", "))?;
-            }
-            let c = &p.calibration;
-            for (set, before, after) in [
-                ("fitted on", &c.before.fitted, &c.after.fitted),
-                ("never seen", &c.before.held_out, &c.after.held_out),
-            ] {
-                if let (Some(before), Some(after)) = (before, after) {
-                    writeln!(
-                        f,
-                        "  {:<12} {} networks {set}: {} → {}",
-                        "",
-                        before.networks,
-                        Off(before),
-                        Off(after)
-                    )?;
-                }
-            }
+        self.engines.iter().try_for_each(|(engine, part)| self.describe(*engine, part, f))
+    }
+}
+
+impl RoundSummary {
+    fn describe(&self, engine: EngineName, p: &EnginePrediction, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (old, new) = (self.table_version, self.table_version + 1);
+        let seen = match p.shape {
+            Shape::Seen => format!("v{old} had seen this shape"),
+            Shape::Unseen => format!("v{old} had never seen this shape"),
+        };
+        let noise = if p.winner_void { "VOID, noise" } else { "noise" };
+        writeln!(
+            f,
+            "  {engine:<12} winner {:.3} predicted, {:.3} measured: {:+.1} % ({noise} {:.1} %; {seen})",
+            p.predicted_ms, p.measured_ms, p.residual_pct, p.noise_pct
+        )?;
+        let mut line = |text: String| writeln!(f, "  {:<12} {text}", "");
+        if !p.void.is_empty() {
+            line(format!("too noisy to correct the table or to judge it: {}", p.void.join(", ")))?;
+        }
+        let c = &p.calibration;
+        if let Some(found) = &c.before.unseen {
+            line(format!("this round's networks, never seen by v{old}: {}", Off(found)))?;
+        }
+        if let Some(found) = &c.before.seen {
+            line(format!("networks that v{old} had seen: {}", Off(found)))?;
+        }
+        line(format!("v{new}: {}", c.choice))?;
+        if let Some(found) = &c.after.seen {
+            line(format!("networks that v{new} has seen: {}", Off(found)))?;
+        }
+        if let (Some(before), Some(after)) = (&c.before.held_out, &c.after.held_out) {
+            line(format!("held out, never seen by v{old} or v{new}: {} → {}", Off(before), Off(after)))?;
         }
         Ok(())
     }
@@ -62,11 +75,22 @@ impl fmt::Display for Auc {
     }
 }
 
+/// A time with its noise, or with the word that it is worth nothing.
+impl fmt::Display for MeasuredTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.void {
+            true => write!(f, "{:.3} VOID", self.ms),
+            false => write!(f, "{:.3} ±{:.1} %", self.ms, self.noise_pct),
+        }
+    }
+}
+
 struct Off<'a>(&'a Agreement);
 
 impl fmt::Display for Off<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.1} % off (bias {:+.1} %)", self.0.mape_pct, self.0.bias_pct)
+        let Agreement { networks, mape_pct, bias_pct, .. } = self.0;
+        write!(f, "{networks} networks {mape_pct:.1} % off (bias {bias_pct:+.1} %)")
     }
 }
 
@@ -77,20 +101,32 @@ impl Summary {
         for round in &self.rounds {
             text += &format!("{round}\n");
         }
-        let engines: Vec<EngineName> = self.winner.measured_ms.keys().copied().collect();
+        let engines: Vec<EngineName> = self.winner.service.keys().copied().collect();
         let header: String = engines.iter().map(|e| format!(" {:>20}", format!("{e}, ms"))).collect();
         text += &format!("{:<44} {:>8} {:>9} {:>11}{header}\n", "network", "AUC", "features", "parameters");
         for (name, network, measured) in [
-            ("winner", &self.winner.network, &self.winner.measured_ms),
-            ("plain DNN", &self.baseline.network, &self.baseline.measured_ms),
+            ("winner", &self.winner.network, &self.winner.service),
+            ("plain DNN", &self.baseline.network, &self.baseline.service),
         ] {
-            let times: String = engines.iter().map(|e| format!(" {:>20.3}", measured[e])).collect();
+            let times: String = engines.iter().map(|e| format!(" {:>20}", measured[e].to_string())).collect();
             text += &format!(
                 "{:<44} {:>8} {:>9} {:>11}{times}\n",
                 format!("{name} {}", network.subnet),
                 Auc(network.metrics.auc).to_string(),
                 network.features.len(),
                 network.parameters
+            );
+        }
+        if let Some(BudgetSummary { budget_ms, measured_ms, met }) = self.winner.budget {
+            let verdict = if met { "within the budget" } else { "NOT WITHIN the budget" };
+            text += &format!(
+                "features and network of the winner: {measured_ms:.3} ms, {verdict} of {budget_ms} ms\n"
+            );
+        }
+        for (engine, probes) in self.probes.iter().filter(|(_, probes)| probes.noisy > 0) {
+            text += &format!(
+                "{} of {} layers on {engine} stayed noisy when probed: their prices are doubtful\n",
+                probes.noisy, probes.layers
             );
         }
         for label in self.teacher.metrics.other_labels.keys() {
@@ -117,7 +153,10 @@ impl Summary {
 impl fmt::Display for ReplaySummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let response = &self.response_us;
-        write!(f, "mean {:.2} ms", response.mean / 1e3)?;
+        match response.mean {
+            Some(us) => write!(f, "mean {:.2} ms", us / 1e3)?,
+            None => f.write_str("no request was answered")?,
+        }
         for (name, value) in
             [("p50", response.p50), ("p90", response.p90), ("p99", response.p99), ("p99.9", response.p999)]
         {
@@ -141,6 +180,13 @@ mod tests {
     use crate::measure::latency::LatencySummary;
 
     #[test]
+    fn a_time_is_said_with_its_noise_or_that_it_is_void() {
+        let time = |noise_pct, void| MeasuredTime { ms: 1.25, noise_pct, void }.to_string();
+        assert_eq!(time(0.84, false), "1.250 ±0.8 %");
+        assert_eq!(time(7.0, true), "1.250 VOID");
+    }
+
+    #[test]
     fn a_replay_that_may_not_be_believed_says_so_with_its_reasons() {
         let mut replay = ReplaySummary {
             valid: true,
@@ -148,7 +194,7 @@ mod tests {
             runs: 1,
             offered_qps: Some(50.0),
             answered_qps: 49.0,
-            response_us: LatencySummary { p50: Some(1500), mean: 2000.0, ..LatencySummary::default() },
+            response_us: LatencySummary { p50: Some(1500), mean: Some(2000.0), ..LatencySummary::default() },
         };
         let text = "mean 2.00 ms, p50 1.50 ms; offered 50.0, answered 49.0 per second";
         assert_eq!(replay.to_string(), text);

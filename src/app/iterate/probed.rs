@@ -1,0 +1,145 @@
+//! What the first round pays with: a table that was given, or probes of every layer of the space.
+
+use super::Run;
+use crate::{
+    base::{Error, Result, names::EngineName},
+    measure::probe::ProbePlan,
+    price::{
+        LayerPrices,
+        table::{LatencyTable, Operation, SCHEMA_VERSION, TableContext, TableEntry},
+    },
+    space::InputWidths,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::Path};
+
+/// The table that was given instead of probes, from the run's folder.
+const GIVEN_TABLE: &str = "tables/given.json";
+
+/// Every layer on one engine, and under which circumstances.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Probed {
+    context: TableContext,
+    entries: Vec<TableEntry>,
+}
+
+/// How far the prices of single layers may be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ProbeSummary {
+    /// Layers that were probed.
+    pub layers: usize,
+    /// Those that stayed noisier than `probe.max_noise_pct`: their prices are doubtful.
+    pub noisy: usize,
+}
+
+impl Run<'_> {
+    /// What the first round pays with: the given table, or probes of every layer of the space, alone, on every engine.
+    pub(super) fn first_table(&self) -> Result<LatencyTable> {
+        match self.experiment.table_path() {
+            Some(path) => {
+                self.journal.remember_document(GIVEN_TABLE, SCHEMA_VERSION, || self.given_table(&path))
+            }
+            None => self.journal.remember_document("tables/v1.json", SCHEMA_VERSION, || self.probe()),
+        }
+    }
+
+    /// Fails when a table is given that cannot pay for the space.
+    pub(super) fn check_given_table(&self) -> Result<()> {
+        match self.experiment.table_path() {
+            Some(path) if !self.journal.path(GIVEN_TABLE).exists() => self.given_table(&path).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    fn given_table(&self, path: &Path) -> Result<LatencyTable> {
+        let table = LatencyTable::load(path)?;
+        let target = &self.settings.target;
+        let plan = self.probe_plan()?;
+        for &engine in &target.engines {
+            let prices = table.prices(&self.meter.context(engine)?, target.candidates)?;
+            for operation in &plan.operations {
+                match *operation {
+                    Operation::First { user, item, to } => {
+                        prices.first_ms(InputWidths { user: user as f64, item: item as f64 }, to)?;
+                    }
+                    Operation::Layer { from, to } => {
+                        prices.layer_ms(from, to)?;
+                    }
+                }
+            }
+        }
+        Ok(table)
+    }
+
+    /// Every layer that a network of the space can have.
+    pub(super) fn probe_plan(&self) -> Result<ProbePlan> {
+        let target = &self.settings.target;
+        ProbePlan::for_space(&self.space, self.mean_cardinality(), target.layout, &[target.candidates])
+    }
+
+    fn probe(&self) -> Result<LatencyTable> {
+        let candidates = self.settings.target.candidates;
+        let max_noise_pct = self.settings.probe.max_noise_pct;
+        let mut table = LatencyTable::new("isolated layer probes");
+        for &engine in &self.settings.target.engines {
+            let file = format!("tables/probed/{engine}.json");
+            let Probed { context, entries } = self.journal.remember(&file, || {
+                self.progress.measuring(&format!("probe every layer on {engine}"));
+                let entries = self.meter.probe(engine, &self.space, self.mean_cardinality())?;
+                Ok(Probed { context: self.meter.context(engine)?, entries })
+            })?;
+            self.check_measured_here(&file, engine, &context)?;
+            let noisy = entries.iter().filter(|entry| entry.noise_pct > max_noise_pct).count();
+            if noisy > 0 {
+                let of = entries.len();
+                self.progress.say(&format!(
+                    "{noisy} of {of} layers on {engine} stayed noisier than {max_noise_pct} %: their prices are doubtful"
+                ));
+            }
+            for entry in entries {
+                table.insert(&context, candidates, entry)?;
+            }
+        }
+        Ok(table)
+    }
+
+    /// Rows of the average embedding table, for probes that gather from tables of realistic size.
+    fn mean_cardinality(&self) -> usize {
+        let features = &self.loaded.dataset.features;
+        let rows: usize = features.iter().map(|f| f.cardinality as usize).sum();
+        (rows / features.len()).max(2)
+    }
+
+    /// Per engine, how many prices of the first table stayed noisy.
+    pub(super) fn probe_summaries(&self, first: &LatencyTable) -> Result<BTreeMap<EngineName, ProbeSummary>> {
+        let max_noise_pct = self.settings.probe.max_noise_pct;
+        let target = &self.settings.target;
+        let summary = |&engine: &EngineName| {
+            let entries = &first.bucket(&self.meter.context(engine)?, target.candidates)?.entries;
+            let noisy = entries.iter().filter(|entry| entry.noise_pct > max_noise_pct).count();
+            Ok((engine, ProbeSummary { layers: entries.len(), noisy }))
+        };
+        target.engines.iter().map(summary).collect()
+    }
+
+    /// Fails when what was kept in `file` had been measured under other circumstances than this machine's: times of two
+    /// hosts do not go into one run.
+    pub(super) fn check_measured_here(
+        &self,
+        file: &str,
+        engine: EngineName,
+        measured: &TableContext,
+    ) -> Result<()> {
+        let here = self.meter.context(engine)?;
+        if *measured == here {
+            return Ok(());
+        }
+        Err(Error::usage(
+            format!(
+                "{} was measured with {measured}, and this would go on with {here}",
+                self.journal.path(file).display()
+            ),
+            "go on where it was measured, or start a new run with another --out",
+        ))
+    }
+}

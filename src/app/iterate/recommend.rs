@@ -1,0 +1,102 @@
+//! Which round's network a run recommends. A budget is held against what was measured, not against what was predicted.
+
+use super::{Run, summary::RoundSummary};
+use crate::learn::settings::DeriveSettings;
+use serde::{Deserialize, Serialize};
+
+/// What a stated budget came to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BudgetSummary {
+    /// Features and network together, as `derive.budget_ms` says.
+    pub budget_ms: f64,
+    /// Declared price of the winner's features and its measured service time on the target's engine.
+    pub measured_ms: f64,
+    /// Whether the winner keeps the budget. A measurement that is too noisy to be believed shows that of nothing.
+    pub met: bool,
+}
+
+/// What decides between rounds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Cost {
+    auc: f64,
+    ms: f64,
+    void: bool,
+}
+
+impl Cost {
+    fn within(&self, budget_ms: f64) -> bool {
+        !self.void && self.ms <= budget_ms
+    }
+}
+
+impl Run<'_> {
+    /// Position of the recommended round.
+    pub(super) fn recommend(&self, rounds: &[RoundSummary]) -> usize {
+        let costs: Vec<Cost> = rounds.iter().map(|round| self.cost(round)).collect();
+        best(&costs, self.budget_ms())
+    }
+
+    /// The winner against the budget, where there is one.
+    pub(super) fn budget(&self, winner: &RoundSummary) -> Option<BudgetSummary> {
+        let cost = self.cost(winner);
+        let of = |budget_ms| BudgetSummary { budget_ms, measured_ms: cost.ms, met: cost.within(budget_ms) };
+        self.budget_ms().map(of)
+    }
+
+    fn budget_ms(&self) -> Option<f64> {
+        match self.settings.derive {
+            DeriveSettings::Budget { budget_ms } => Some(budget_ms),
+            DeriveSettings::Threshold { .. } | DeriveSettings::TopK { .. } => None,
+        }
+    }
+
+    fn cost(&self, round: &RoundSummary) -> Cost {
+        let target = &round.engines[&self.settings.target.engine];
+        Cost {
+            auc: round.network.metrics.auc.unwrap_or(0.0),
+            ms: round.feature_ms + target.measured_ms,
+            void: target.winner_void,
+        }
+    }
+}
+
+/// The highest AUC among those within the budget, the faster and then the earlier of equal ones. When none is within, the
+/// fastest: the nearest to what was asked for.
+fn best(costs: &[Cost], budget_ms: Option<f64>) -> usize {
+    let all = || costs.iter().enumerate();
+    let within = all().filter(|(_, cost)| budget_ms.is_none_or(|budget_ms| cost.within(budget_ms)));
+    let ranked = within.min_by(|(_, a), (_, b)| b.auc.total_cmp(&a.auc).then(a.ms.total_cmp(&b.ms)));
+    let fastest = || all().min_by(|(_, a), (_, b)| a.ms.total_cmp(&b.ms));
+    ranked.or_else(fastest).expect("one round").0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cost(auc: f64, ms: f64) -> Cost {
+        Cost { auc, ms, void: false }
+    }
+
+    #[test]
+    fn the_highest_auc_wins_and_of_equal_ones_the_faster() {
+        assert_eq!(best(&[cost(0.71, 1.0), cost(0.72, 9.0), cost(0.7, 0.1)], None), 1);
+        assert_eq!(best(&[cost(0.72, 2.0), cost(0.72, 1.0), cost(0.72, 1.0)], None), 1);
+    }
+
+    #[test]
+    fn a_budget_leaves_only_what_was_measured_within_it() {
+        let rounds = [cost(0.71, 1.0), cost(0.72, 2.1), cost(0.70, 0.5)];
+        assert_eq!(best(&rounds, Some(2.1)), 1);
+        assert_eq!(best(&rounds, Some(2.0)), 0);
+        assert_eq!(best(&rounds, Some(0.4)), 2, "none is within: the nearest");
+    }
+
+    #[test]
+    fn a_void_measurement_keeps_no_budget() {
+        let doubtful = Cost { void: true, ..cost(0.73, 0.9) };
+        assert_eq!(best(&[doubtful, cost(0.71, 1.0)], Some(1.0)), 1);
+        assert_eq!(best(&[doubtful, cost(0.71, 1.0)], None), 0, "without a budget the AUC decides");
+        assert!(!doubtful.within(1.0));
+    }
+}

@@ -1,0 +1,179 @@
+//! Which correction is paid: none, the one before, or a refit to all observations so far. A refit can be worse than what
+//! it replaces, when few networks say little more than noise; so it has to predict networks better that it was not fitted
+//! on.
+//!
+//! The judges are this round's fitted networks that the table had not seen: the correction before knows nothing of them,
+//! and the refit predicts each of them from a fit to all others (leave-one-out). Where fewer than three are new,
+//! all observations judge, and the correction before is judged on networks that it may know, to its advantage. The one
+//! before stays unless another one's mean |residual| is lower by more than the standard error of that difference. Networks
+//! that are held out to judge predictions have no voice here.
+
+use super::{
+    LayerPrices,
+    agreement::{Residual, Shape},
+    calibrate::Correction,
+    observation::Observation,
+    resolved::TablePrices,
+    table::Bucket,
+};
+use crate::base::Result;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Fewer networks change nothing: a difference of two values has no standard error worth the name.
+const LEAST_JUDGES: usize = 3;
+
+/// The correction that was kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kept {
+    /// None: prices as probed.
+    Raw,
+    /// That of the table before.
+    Previous,
+    /// The fit to all observations so far.
+    Refit,
+}
+
+/// What was kept, and the mean |residual| of all that could have been.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Networks that judged.
+    pub judges: usize,
+    /// What is paid from now on.
+    pub kept: Kept,
+    /// Error of the prices as probed, in percent; absent without judges.
+    pub raw_pct: Option<f64>,
+    /// Error of the correction before; absent when there was none.
+    pub previous_pct: Option<f64>,
+    /// Leave-one-out error of the refit.
+    pub refit_pct: Option<f64>,
+}
+
+impl Choice {
+    /// Nothing was learnt, so nothing changes.
+    fn unchanged(previous: Option<&Correction>) -> Self {
+        let kept = if previous.is_some() { Kept::Previous } else { Kept::Raw };
+        Self { judges: 0, kept, raw_pct: None, previous_pct: None, refit_pct: None }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kept {
+            Kept::Raw => "prices stay as probed",
+            Kept::Previous => "the correction before stays",
+            Kept::Refit => "corrected anew",
+        })?;
+        let known = [("as probed", self.raw_pct), ("before", self.previous_pct), ("anew", self.refit_pct)];
+        let known: Vec<_> =
+            known.iter().filter_map(|(name, pct)| pct.map(|pct| format!("{name} {pct:.1} %"))).collect();
+        match known.as_slice() {
+            [] => Ok(()),
+            known => write!(f, " (on {}: {} off)", networks(self.judges), known.join(", ")),
+        }
+    }
+}
+
+fn networks(count: usize) -> String {
+    match count {
+        1 => "1 network that it was not fitted on".to_owned(),
+        count => format!("{count} networks that it was not fitted on"),
+    }
+}
+
+/// The correction of `bucket`, whose observations are complete, when `previous` was paid before. `new` says which
+/// observations came now.
+pub(super) fn choose(
+    bucket: &Bucket,
+    previous: Option<&Correction>,
+    new: impl Fn(&Observation) -> bool,
+) -> Result<(Option<Correction>, Choice)> {
+    let all: Vec<usize> = (0..bucket.observations.len()).collect();
+    let fresh: Vec<usize> = all.iter().copied().filter(|&at| new(&bucket.observations[at])).collect();
+    let judges = if fresh.len() < LEAST_JUDGES { all } else { fresh };
+    if judges.is_empty() {
+        return Ok((previous.cloned(), Choice::unchanged(previous)));
+    }
+    let fixed = |correction: &Correction| {
+        let prices = TablePrices::new(bucket, correction);
+        judges.iter().map(|&at| off_pct(&bucket.observations[at], &prices)).collect::<Result<Vec<f64>>>()
+    };
+    let raw = fixed(&Correction::NONE)?;
+    let before = previous.map(&fixed).transpose()?;
+    let refit: Vec<f64> = judges.iter().map(|&at| left_out_pct(bucket, at)).collect::<Result<_>>()?;
+
+    let incumbent = before.as_ref().unwrap_or(&raw);
+    let challengers = [(Kept::Raw, &raw), (Kept::Refit, &refit)];
+    let better = challengers.into_iter().filter(|(_, errors)| clearly_lower(errors, incumbent));
+    let best = better.min_by(|a, b| mean(a.1).total_cmp(&mean(b.1)));
+    let kept = best.map_or(Choice::unchanged(previous).kept, |(kept, _)| kept);
+    let correction = match kept {
+        Kept::Raw => None,
+        Kept::Previous => previous.cloned(),
+        Kept::Refit => Some(Correction::fit(bucket, None)?),
+    };
+    let choice = Choice {
+        judges: judges.len(),
+        kept,
+        raw_pct: Some(mean(&raw)),
+        previous_pct: before.as_deref().map(mean),
+        refit_pct: Some(mean(&refit)),
+    };
+    Ok((correction, choice))
+}
+
+fn off_pct(observation: &Observation, prices: &dyn LayerPrices) -> Result<f64> {
+    Ok(Residual::of(observation, prices, Shape::Unseen)?.residual_pct.abs())
+}
+
+/// Error on one network of the fit to all others.
+fn left_out_pct(bucket: &Bucket, at: usize) -> Result<f64> {
+    off_pct(&bucket.observations[at], &TablePrices::new(bucket, &Correction::fit(bucket, Some(at))?))
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Whether the mean of `errors` is below that of `others` by more than the standard error of the paired difference.
+fn clearly_lower(errors: &[f64], others: &[f64]) -> bool {
+    let gains: Vec<f64> = others.iter().zip(errors).map(|(other, error)| other - error).collect();
+    let count = gains.len();
+    if count < LEAST_JUDGES {
+        return false;
+    }
+    let gain = mean(&gains);
+    let variance = gains.iter().map(|g| (g - gain).powi(2)).sum::<f64>() / (count - 1) as f64;
+    gain > (variance / count as f64).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_counts_from_its_standard_error_on() {
+        // Gains of 1 ± 1: mean 1, deviation √(4/3)·1, standard error 0.577.
+        assert!(clearly_lower(&[0.0, 2.0, 0.0, 2.0], &[2.0, 2.0, 2.0, 2.0]));
+        // Gains 4, −2, 4, −2: mean 1, standard error 1.73.
+        assert!(!clearly_lower(&[0.0, 6.0, 0.0, 6.0], &[4.0, 4.0, 4.0, 4.0]));
+        assert!(!clearly_lower(&[0.0, 0.0], &[9.0, 9.0]), "two networks are too few");
+        assert!(!clearly_lower(&[1.0; 9], &[1.0; 9]), "equal is not lower");
+    }
+
+    #[test]
+    fn a_choice_is_said_with_the_errors_that_decided_it() {
+        let choice = Choice {
+            judges: 9,
+            kept: Kept::Refit,
+            raw_pct: Some(8.04),
+            previous_pct: None,
+            refit_pct: Some(3.1),
+        };
+        let text =
+            "corrected anew (on 9 networks that it was not fitted on: as probed 8.0 %, anew 3.1 % off)";
+        assert_eq!(choice.to_string(), text);
+        assert_eq!(Choice::unchanged(Some(&Correction::NONE)).to_string(), "the correction before stays");
+    }
+}
