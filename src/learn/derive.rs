@@ -23,35 +23,75 @@ pub fn derive(
         .map(|(operators, p)| operators[strongest(p)])
         .collect();
     let ranked = ranked_features(space, &outcome.theta);
-    let subnet = |count: usize| {
-        let mut features = ranked[..count].to_vec();
+    let subnet = |chosen: &[usize]| {
+        let mut features = chosen.to_vec();
         features.sort_unstable();
         Subnet { features, operators: Clone::clone(&operators) }
     };
     let kept = space.features.iter().filter(|f| f.must_keep).count();
-    let count = match *settings {
+    let chosen = match *settings {
         DeriveSettings::Threshold { theta } => {
             let above = ranked.iter().filter(|&&i| outcome.theta[i] > theta && !space.features[i].must_keep);
-            kept + above.count()
+            ranked[..kept + above.count()].to_vec()
         }
-        DeriveSettings::TopK { k } => k.clamp(kept, ranked.len().max(kept)),
+        DeriveSettings::TopK { k } => ranked[..k.clamp(kept, ranked.len().max(kept))].to_vec(),
         DeriveSettings::Budget { budget_ms } => {
-            let mut fitting = None;
-            for count in kept.max(1)..=ranked.len() {
-                if price_ms(space, &subnet(count), prices)? <= budget_ms {
-                    fitting = Some(count);
+            let price = |chosen: &[usize]| price_ms(space, &subnet(chosen), prices);
+            match within(budget_ms, &ranked, kept, price)? {
+                Affordable::Features(chosen) => chosen,
+                Affordable::Nothing { cheapest } => {
+                    return Err(over_budget(budget_ms, space, &subnet(&cheapest), prices));
                 }
             }
-            fitting.ok_or_else(|| over_budget(budget_ms, space, &subnet(kept.max(1)), prices))?
         }
     };
-    if count == 0 {
+    if chosen.is_empty() {
         return Err(Error::usage(
             "no feature is left: every θ is below the threshold",
             "lower [search] lambda, lower [derive] theta, or derive by top_k",
         ));
     }
-    Ok(subnet(count))
+    Ok(subnet(&chosen))
+}
+
+/// What a budget pays for.
+enum Affordable {
+    Features(Vec<usize>),
+    /// Not even the cheapest choice.
+    Nothing {
+        cheapest: Vec<usize>,
+    },
+}
+
+/// Walks down `ranked` from its first `kept` features, which are taken in any case, and takes what the budget still pays
+/// for. A dear feature is passed over, for weaker ones behind it may fit.
+fn within(
+    budget_ms: f64,
+    ranked: &[usize],
+    kept: usize,
+    price_ms: impl Fn(&[usize]) -> Result<f64>,
+) -> Result<Affordable> {
+    let (kept, others) = ranked.split_at(kept);
+    let mut chosen = kept.to_vec();
+    if !chosen.is_empty() && price_ms(&chosen)? > budget_ms {
+        return Ok(Affordable::Nothing { cheapest: chosen });
+    }
+    let mut cheapest = (f64::INFINITY, Vec::new());
+    for &feature in others {
+        chosen.push(feature);
+        let ms = price_ms(&chosen)?;
+        if ms > budget_ms {
+            if ms < cheapest.0 {
+                cheapest = (ms, chosen.clone());
+            }
+            chosen.pop();
+        }
+    }
+    // Where nothing was taken, every price was that of one feature.
+    Ok(match chosen.is_empty() {
+        true => Affordable::Nothing { cheapest: cheapest.1 },
+        false => Affordable::Features(chosen),
+    })
 }
 
 /// Predicted latency of one network in ms: (4) at θ ∈ {0, 1} and the path through its layers.
@@ -81,7 +121,7 @@ fn over_budget(budget_ms: f64, space: &SearchSpace, cheapest: &Subnet, prices: &
     let price = price_ms(space, cheapest, prices).map_or_else(|e| e.to_string(), |ms| format!("{ms:.3} ms"));
     Error::Limit {
         limit: format!("a budget of {budget_ms} ms"),
-        found: format!("the smallest derived network {} costs {price}", cheapest.id(space)),
+        found: format!("the cheapest derived network {} costs {price}", cheapest.id(space)),
     }
 }
 
@@ -134,19 +174,39 @@ mod tests {
         assert_eq!(choose(features(), tied, DeriveSettings::TopK { k: 2 }).unwrap().features, [1, 2]);
     }
 
+    /// What `count` features cost whose slowest fetch takes `slowest_ms`: their count, and layers 4 and 1 on them,
+    /// 1 + 0.5 + 0.01·(2·count·4) + 0.5 + 0.01·(4·1) ms.
+    fn cost(slowest_ms: f64, count: f64) -> f64 {
+        slowest_ms + 0.1 * count + 2.04 + 0.08 * count
+    }
+
     #[test]
-    fn a_budget_takes_as_many_of_the_strongest_as_it_pays_for() {
-        // Layers 4 and 1 on n features: 1 + 0.5 + 0.01·(2n·4) + 0.5 + 0.01·(4·1) ms.
-        let network = |n: f64| 2.04 + 0.08 * n;
-        // By falling θ the fetch times are 2, 5, 4, 3, 1: from the second feature on, the slowest takes 5 ms.
-        let three = 5.0 + 3.0 * 0.1 + network(3.0);
-        let of = |budget_ms| choose(features(), THETA, DeriveSettings::Budget { budget_ms });
-        assert_eq!(of(three + 1e-9).unwrap().features, [1, 3, 4]);
-        assert_eq!(of(three - 1e-9).unwrap().features, [1, 4]);
-        let one = 2.0 + 0.1 + network(1.0);
-        assert_eq!(of(one + 1e-9).unwrap().features, [1]);
-        let refused = of(one - 1e-9).unwrap_err();
-        assert!(matches!(refused, Error::Limit { .. }), "{refused}");
+    fn a_budget_takes_by_falling_theta_what_it_pays_for_and_passes_over_what_is_too_dear() {
+        let of =
+            |budget_ms| choose(features(), THETA, DeriveSettings::Budget { budget_ms }).unwrap().features;
+        // By falling θ the fetch times are 2, 5, 4, 3, 1. A fourth feature costs more than the third, whichever it is.
+        assert_eq!(of(cost(5.0, 3.0) + 1e-9), [1, 3, 4]);
+        assert_eq!(of(cost(5.0, 3.0) - 1e-9), [1, 4]);
+        // The second takes 5 ms; without it the others fit.
+        assert_eq!(of(cost(5.0, 2.0) - 1e-9), [0, 1, 2, 3]);
+        // Nothing but the weakest fits, which takes 1 ms.
+        assert_eq!(of(cost(2.0, 1.0) - 1e-9), [0]);
+        assert_eq!(of(cost(1.0, 1.0) + 1e-9), [0]);
+    }
+
+    #[test]
+    fn a_budget_that_pays_for_nothing_is_refused_with_the_price_of_the_cheapest_network() {
+        let refused = |features, budget_ms| {
+            let refused = choose(features, THETA, DeriveSettings::Budget { budget_ms }).unwrap_err();
+            assert!(matches!(refused, Error::Limit { .. }), "{refused}");
+            refused.to_string()
+        };
+        let text = refused(features(), cost(1.0, 1.0) - 1e-9);
+        assert!(text.contains(&format!("costs {:.3} ms", cost(1.0, 1.0))), "{text}");
+        let mut kept = features();
+        kept[3].must_keep = true;
+        let text = refused(kept, cost(4.0, 1.0) - 1e-9);
+        assert!(text.contains(&format!("costs {:.3} ms", cost(4.0, 1.0))), "{text}");
     }
 
     #[test]
