@@ -186,8 +186,8 @@ pub struct SearchSettings {
     pub theta_start: f64,
     /// Step size of Adam for the logits of θ.
     pub theta_learning_rate: f64,
-    /// Whether every θ moves at one speed or in proportion to its gradient. In proportion, noise moves little, and the
-    /// strongest features stand first; at one speed, whatever is consistent moves as far as whatever is large.
+    /// Whether every θ moves in proportion to its gradient (joint) or all at one speed (each). In proportion, noise moves
+    /// little, and the strongest features stand first; at one speed, whatever is consistent moves as far as whatever is large.
     pub theta_scaling: Scaling,
     /// Step size of Adam for α.
     pub alpha_learning_rate: f64,
@@ -220,7 +220,7 @@ impl Default for SearchSettings {
             weight_decay: 0.0,
             theta_start: 0.5,
             theta_learning_rate: 0.02,
-            theta_scaling: Scaling::Each,
+            theta_scaling: Scaling::Joint,
             alpha_learning_rate: 0.01,
             lambda: 0.01,
             lambda1: 0.3,
@@ -286,7 +286,7 @@ pub enum DeriveSettings {
         #[serde(default = "thirty")]
         k: usize,
     },
-    /// The strongest, as many as the predicted latency allows.
+    /// The largest set within a latency budget: by falling θ, all that still fits.
     Budget {
         /// Features and network together, in ms. Has no default that makes sense: 0 is refused.
         #[serde(default)]
