@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_straight_through_gradient_is_the_formula() {
-        // L = Σ (c ⊙ g e)², so ∂L/∂(g e) = 2c² g e and ∂L/∂θ_i = Σ_batch Σ_columns 2 c² g e · e.
+        // L = Σ (g e + ¼)², so ∂L/∂(g e) = 2·(g e + ¼) and ∂L/∂θ_i = Σ_batch Σ_columns 2·(g e + ¼)·e.
         let mut params = Params::new(1);
         let mask = Mask::new(&features(2), 0.4, &mut params).unwrap();
         let columns = Columns::new(vec![0..2, 2..3]);

@@ -60,8 +60,9 @@ impl Prices<'_> {
         Ok(Expected { feature, network: expected_network_ms(space, p, widths, self.layers)? })
     }
 
-    /// Loss1's latency: (4), and when `pay` is joint the network's price as a function of the expected input widths D(θ),
-    /// with α held constant. Gradient to `theta` `[features]`.
+    /// Loss1's latency in ms. Its value is (4) alone, or when `pay` is joint (4) + (6): features and the whole network. Its
+    /// gradient to `theta` `[features]` is that of (4), and when joint also that of the first layer's price at the
+    /// expected input widths D(θ); α is held constant, so the later layers add to the value and not to the gradient.
     pub fn loss1_term(
         &self,
         space: &SearchSpace,
