@@ -10,7 +10,7 @@ use crate::{
         embedding::input_features,
         fixtures::{every_row, mixed, scramble, space},
         scalar,
-        settings::{Gate, TeacherSettings},
+        settings::{Gate, GradientBlock, TeacherSettings},
         train::{Trainable, score_rows},
     },
     price::scripted::ScriptedPrices,
@@ -99,6 +99,25 @@ fn the_warm_up_moves_weights_and_leaves_theta_and_alpha_bit_for_bit() {
     assert_ne!(bits(&search, false), before[1]);
     search.run(&world.prices(), &Silent, &mut Keeper::none()).unwrap();
     assert_ne!(bits(&search, true), before[0]);
+}
+
+/// The gradient of an embedding never stands in a graph, so only its bits can tell that nothing moved it.
+#[test]
+fn a_search_changes_no_bit_of_the_teacher_and_its_embeddings() {
+    for block in [GradientBlock::On, GradientBlock::Off] {
+        let mut world = World::new();
+        world.settings.gradient_block = block;
+        let bits = || -> Vec<(String, Vec<u32>)> {
+            let of = |var| values(var).unwrap().into_iter().map(f32::to_bits).collect();
+            world.teacher.params().iter().map(|(name, var)| (name.to_owned(), of(var))).collect()
+        };
+        let before = bits();
+        assert!(before.iter().any(|(name, _)| name.starts_with(crate::learn::embedding::EMBEDDING)));
+        let mut search = world.search();
+        search.warm_up(&Silent, &mut Keeper::none()).unwrap();
+        search.run(&world.prices(), &Silent, &mut Keeper::none()).unwrap();
+        assert_eq!(bits(), before, "{block:?}");
+    }
 }
 
 #[test]
