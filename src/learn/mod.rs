@@ -38,6 +38,8 @@ pub mod settings;
 pub mod student;
 pub mod supernet;
 pub mod teacher;
+#[cfg(test)]
+mod threads;
 pub mod train;
 
 use crate::base::{Error, Result};
