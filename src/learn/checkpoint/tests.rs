@@ -8,7 +8,7 @@ use crate::{
         params::Params,
         price_term::Prices,
         search::{Scene, Search},
-        settings::{Gate, SearchSettings, TeacherSettings, TrainSettings},
+        settings::{Gate, Paths, SearchSettings, TeacherSettings, TrainSettings},
         student::{Lesson, Student},
         teacher::Teacher,
         train::{Rows, fit},
@@ -93,7 +93,7 @@ struct World {
 }
 
 impl World {
-    fn new(gate: Gate) -> Self {
+    fn new(gate: Gate, paths: Paths) -> Self {
         let (schema, loaded) = mixed();
         let space = space(&schema, &[&[7, 5, 0], &[5, 0]]);
         let every: Vec<usize> = (0..schema.features.len()).collect();
@@ -109,6 +109,7 @@ impl World {
             batch_size: 32,
             lambda_ramp_epochs: 1.5,
             gate,
+            paths,
             ..SearchSettings::default()
         };
         Self { schema, loaded, space, teacher, soft, held_out, settings }
@@ -122,8 +123,8 @@ impl World {
     }
 }
 
-fn with_warm_up(test: impl FnOnce(Training)) {
-    let world = World::new(Gate::StraightThrough);
+fn with_warm_up(paths: Paths, test: impl FnOnce(Training)) {
+    let world = World::new(Gate::StraightThrough, paths);
     test(&|seed, progress, keeper| {
         let mut search = world.search(seed);
         search.warm_up(progress, keeper)?;
@@ -131,8 +132,8 @@ fn with_warm_up(test: impl FnOnce(Training)) {
     });
 }
 
-fn with_search(test: impl FnOnce(Training)) {
-    let world = World::new(Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1 });
+fn with_search(paths: Paths, test: impl FnOnce(Training)) {
+    let world = World::new(Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1 }, paths);
     test(&|seed, progress, keeper| {
         let mut search = world.search(seed);
         let prices = Prices { schema: &world.schema, layers: &LAYERS };
@@ -214,12 +215,20 @@ fn a_student_ends_alike_from_every_state() {
 
 #[test]
 fn a_warm_up_ends_alike_from_every_state() {
-    with_warm_up(|train| ends_alike_from_every_state(10, train));
+    with_warm_up(Paths::All, |train| ends_alike_from_every_state(10, train));
 }
 
 #[test]
 fn a_search_ends_alike_from_every_state() {
-    with_search(|train| ends_alike_from_every_state(10, train));
+    with_search(Paths::All, |train| ends_alike_from_every_state(10, train));
+}
+
+#[test]
+fn a_search_of_sampled_paths_ends_alike_from_every_state() {
+    for count in [1, 2] {
+        with_warm_up(Paths::Sampled { count }, |train| ends_alike_from_every_state(10, train));
+        with_search(Paths::Sampled { count }, |train| ends_alike_from_every_state(10, train));
+    }
 }
 
 #[test]
