@@ -89,8 +89,13 @@ fn train_everything((schema, loaded): &(Schema, Loaded), threads: usize, seed: u
 
         let space = space(schema, &[&[128, 64, 0], &[64, 8, 0]]);
         for paths in [Paths::All, Paths::Sampled { count: 1 }, Paths::Sampled { count: 2 }] {
-            let settings =
-                SearchSettings { epochs: 1, warmup_epochs: 1, batch_size: BATCH, paths, ..Default::default() };
+            let settings = SearchSettings {
+                epochs: 1,
+                warmup_epochs: 1,
+                batch_size: BATCH,
+                paths,
+                ..Default::default()
+            };
             let (teacher, soft, settings) = (&teacher, &soft[..], &settings);
             let held_out = Some(&loaded.split.valid[..300]);
             let scene = Scene { rows, held_out, teacher, soft, settings, seed };
