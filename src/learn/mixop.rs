@@ -12,7 +12,7 @@
 use super::{
     Learn,
     ops::mix::{Incoming, Outgoing, Plan, Source, mix},
-    params::{DenseParams, Next, Params},
+    params::{Next, Params},
     values,
 };
 use crate::{
@@ -151,12 +151,13 @@ impl Mixop {
     }
 
     /// Weight `[inputs, width]` and bias of the pair `from` → operator of `width`.
-    pub fn pair(&self, from: Key, width: usize) -> Result<DenseParams> {
+    #[cfg(test)]
+    pub(super) fn pair(&self, from: Key, width: usize) -> Result<super::params::DenseParams> {
         let before = mlps(&self.operators).take_while(|&(_, w)| w != width);
         let column: usize = before.map(|(_, width)| width).sum();
         let (row, inputs) = (self.rows[&from], from.width(self.input_width));
         let part = |row: usize, rows: usize| self.weights.narrow(0, row, rows)?.narrow(1, column, width);
-        Ok(DenseParams {
+        Ok(super::params::DenseParams {
             weight: part(row, inputs).learn("read a pair's weights")?,
             bias: part(row + inputs, 1).and_then(|row| row.squeeze(0)).learn("read a pair's biases")?,
         })
