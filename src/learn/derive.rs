@@ -130,13 +130,16 @@ mod tests {
     use super::*;
     use crate::{
         data::schema::{Feature, Schema},
-        learn::fixtures::{schema, space},
-        price::{fixtures::feature, scripted::ScriptedPrices},
+        learn::fixtures::schema,
+        price::{
+            fixtures::{feature, space_of},
+            linear::LinearPrices,
+        },
         space::Operator,
     };
 
-    const LAYERS: ScriptedPrices =
-        ScriptedPrices { slope_ms: 0.01, layer_ms: 0.5, user_share: 1.0, fixed_ms: 1.0 };
+    const LAYERS: LinearPrices =
+        LinearPrices { column_ms: 0.0, slope_ms: 0.01, layer_ms: 0.5, user_share: 1.0, fixed_ms: 1.0 };
 
     /// Five features of the store, of width 2, whose fetch times are 1 to 5 ms.
     fn features() -> Vec<Feature> {
@@ -150,7 +153,7 @@ mod tests {
 
     fn choose(features: Vec<Feature>, theta: [f64; 5], settings: DeriveSettings) -> Result<Subnet> {
         let schema = Schema { gamma_ms: 0.1, ..schema(features) };
-        let space = space(&schema, &[&[8, 4, 0], &[0, 4, 8]]);
+        let space = space_of(schema.features.clone(), &[&[8, 4, 0], &[0, 4, 8]]);
         derive(&space, &outcome(theta), &settings, &Prices { schema: &schema, layers: &LAYERS })
     }
 
@@ -232,7 +235,7 @@ mod tests {
     #[test]
     fn the_price_of_a_subnet_is_its_slowest_fetch_plus_counts_plus_layers() {
         let schema = Schema { gamma_ms: 0.1, ..schema(features()) };
-        let space = space(&schema, &[&[8, 4, 0], &[0, 4, 8]]);
+        let space = space_of(schema.features.clone(), &[&[8, 4, 0], &[0, 4, 8]]);
         let prices = Prices { schema: &schema, layers: &LAYERS };
         let subnet = Subnet { features: vec![0, 2], operators: vec![Operator::Zero, Operator::Mlp(8)] };
         let wanted = 3.0 + 0.2 + 1.0 + (0.5 + 0.01 * 4.0 * 8.0) + (0.5 + 0.01 * 8.0);

@@ -103,23 +103,20 @@ mod tests {
     use super::*;
     use crate::{
         learn::{
-            fixtures::{mixed, space},
+            fixtures::{LAYERS, mixed},
             params::Params,
             scalar,
         },
-        price::scripted::ScriptedPrices,
+        price::fixtures::space_of,
     };
     use candle_nn::ops::softmax;
-
-    const LAYERS: ScriptedPrices =
-        ScriptedPrices { slope_ms: 0.002, layer_ms: 0.05, user_share: 0.1, fixed_ms: 0.2 };
 
     const THETA: [f64; 8] = [0.9, 0.2, 0.5, 0.7, 0.35, 0.6, 0.45, 0.8];
     const ALPHA: [[f64; 3]; 2] = [[0.3, -0.4, 0.1], [-0.2, 0.5, 0.0]];
 
     fn scene() -> (Schema, SearchSpace) {
         let (schema, _) = mixed();
-        let space = space(&schema, &[&[24, 12, 0], &[16, 0, 8]]);
+        let space = space_of(schema.features.clone(), &[&[24, 12, 0], &[16, 0, 8]]);
         (schema, space)
     }
 

@@ -3,7 +3,7 @@
 use super::{
     checkpoint::Keeper,
     embedding::input_features,
-    fixtures::{every_row, space},
+    fixtures::every_row,
     params::Params,
     price_term::Prices,
     search::{Scene, Search},
@@ -23,12 +23,12 @@ use crate::{
         split::SplitSettings,
         synth::{self, SynthSettings},
     },
-    price::scripted::ScriptedPrices,
+    price::{fixtures::space_of, linear::LinearPrices},
 };
 use serde::Serialize;
 
-const LAYERS: ScriptedPrices =
-    ScriptedPrices { slope_ms: 2e-5, layer_ms: 0.05, user_share: 0.1, fixed_ms: 0.2 };
+const LAYERS: LinearPrices =
+    LinearPrices { column_ms: 0.0, slope_ms: 2e-5, layer_ms: 0.05, user_share: 0.1, fixed_ms: 0.2 };
 
 /// More rows than a product sums over in one pass.
 const BATCH: usize = 700;
@@ -87,7 +87,7 @@ fn train_everything((schema, loaded): &(Schema, Loaded), threads: usize, seed: u
         let report = fit(&mut student, rows, &train, seed, &Silent, &mut Keeper::none()).unwrap();
         ends.push(End::of(student.params(), &report));
 
-        let space = space(schema, &[&[128, 64, 0], &[64, 8, 0]]);
+        let space = space_of(schema.features.clone(), &[&[128, 64, 0], &[64, 8, 0]]);
         for paths in [Paths::All, Paths::Sampled { count: 1 }, Paths::Sampled { count: 2 }] {
             let settings = SearchSettings {
                 epochs: 1,

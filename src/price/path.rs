@@ -56,11 +56,12 @@ pub fn subnet_ms(space: &SearchSpace, subnet: &Subnet, prices: &dyn LayerPrices)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::price::scripted::ScriptedPrices;
+    use crate::price::linear::LinearPrices;
 
     #[test]
     fn a_path_costs_its_fixed_part_and_each_layer_once() {
-        let prices = ScriptedPrices { slope_ms: 0.001, layer_ms: 0.01, user_share: 0.5, fixed_ms: 0.3 };
+        let prices =
+            LinearPrices { column_ms: 0.0, slope_ms: 0.001, layer_ms: 0.01, user_share: 0.5, fixed_ms: 0.3 };
         let input = InputWidths { user: 10.0, item: 20.0 };
         // First (5 + 20)·4, then 4·2, then the output 2·1; three layers.
         let expected = 0.3 + 0.001 * (25.0 * 4.0 + 8.0 + 2.0) + 3.0 * 0.01;
