@@ -11,6 +11,7 @@
 
 use super::{
     Learn,
+    device::device,
     ops::mix::{Incoming, Outgoing, Plan, Source, mix},
     params::{Next, Params},
     values,
@@ -19,7 +20,7 @@ use crate::{
     base::Result,
     space::{Key, Operator},
 };
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Entries whose tensors are neighbouring columns of one tensor.
@@ -229,7 +230,7 @@ struct Shares {
 impl Shares {
     fn of(probability: Tensor, twin: Option<(&Tensor, &Tensor)>) -> Result<Self> {
         let Some((zero, mass)) = twin else {
-            let constant = |value: f32| Tensor::new(&[value], &Device::Cpu).learn("write a share");
+            let constant = |value: f32| Tensor::new(&[value], device()).learn("write a share");
             return Ok(Self { mass: probability, mixed: constant(1.0)?, passed: constant(0.0)? });
         };
         let compute = || {

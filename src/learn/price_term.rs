@@ -1,7 +1,7 @@
 //! Latency as terms of a loss. The price room computes values and gradients in plain numbers; here they become
 //! tensors whose value and gradient are those.
 
-use super::{Learn, settings::PriceFirstLayer, values};
+use super::{Learn, device::device, settings::PriceFirstLayer, values};
 use crate::{
     base::Result,
     data::schema::{Schema, Side},
@@ -12,12 +12,12 @@ use crate::{
     },
     space::SearchSpace,
 };
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 /// A scalar with the given `value` whose gradient by each tensor is the given one: value + Σ ⟨gradient, x − x₀⟩.
 fn linear_term(value: f64, parts: &[(&Tensor, &[f64])]) -> Result<Tensor> {
     let compute = || {
-        let mut sum = Tensor::new(value as f32, &Device::Cpu)?;
+        let mut sum = Tensor::new(value as f32, device())?;
         for (x, gradient) in parts {
             let gradient: Vec<f32> = gradient.iter().map(|&g| g as f32).collect();
             let gradient = Tensor::from_vec(gradient, x.shape(), x.device())?;
@@ -109,6 +109,7 @@ mod tests {
         },
         price::fixtures::space_of,
     };
+    use candle_core::Device;
     use candle_nn::ops::softmax;
 
     const THETA: [f64; 8] = [0.9, 0.2, 0.5, 0.7, 0.35, 0.6, 0.45, 0.8];

@@ -2,6 +2,7 @@
 
 use super::{
     Learn,
+    device::device,
     mixop::{Block, Entry, Mixop, keys_after},
     ops::dense::{Follow, dense},
     params::{DenseParams, Next, Params},
@@ -10,7 +11,7 @@ use crate::{
     base::Result,
     space::{Key, SearchSpace},
 };
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use candle_nn::ops::softmax;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,7 +59,7 @@ impl Supernet {
 
     /// Logits `[rows]` from the masked input `[rows, width]` under the given p of every Mixop.
     pub fn forward(&self, input: &Tensor, probabilities: &[Tensor]) -> Result<Tensor> {
-        let mass = Tensor::ones(1, DType::F32, &Device::Cpu).learn("start the supernet")?;
+        let mass = Tensor::ones(1, DType::F32, device()).learn("start the supernet")?;
         let mut blocks = vec![Block { x: input.clone(), entries: vec![Entry { key: Key::Input, mass }] }];
         for (mixop, p) in self.mixops.iter().zip(probabilities) {
             blocks = mixop.forward(blocks, p)?;
@@ -110,6 +111,7 @@ mod tests {
         price::fixtures::space_of,
         space::{Operator, Subnet},
     };
+    use candle_core::Device;
     use candle_nn::ops::sigmoid;
 
     /// The weights that `subnet` has inside the supernet, as dense layers whose first takes the chosen features in

@@ -205,7 +205,7 @@ impl Optimizer {
         let TrainSettings { learning_rate, weight_decay, .. } = *settings;
         let mut dense = AdamW::default();
         for (_, var) in model.params().iter().filter(|(name, _)| !name.starts_with(EMBEDDING)) {
-            dense.add(var, Rates { learning_rate, weight_decay, scaling: Scaling::Each });
+            dense.add(var, Rates { learning_rate, weight_decay, scaling: Scaling::Each })?;
         }
         let tables = model.bank().tables().into_iter();
         let tables = tables.map(|table| {

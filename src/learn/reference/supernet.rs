@@ -176,7 +176,7 @@ fn a_search_step_equals_pytorchs() {
     assert_gradients(search.params(), &both, |name| parameter(reference, "gradients", name));
 
     let (rate, decay) = (stage.settings.theta_learning_rate, stage.settings.alpha_learning_rate);
-    let mut optimizer = search.optimizer(rate, decay);
+    let mut optimizer = search.optimizer(rate, decay).unwrap();
     let teacher = || -> Vec<u32> {
         let params = stage.teacher.params().iter();
         params.flat_map(|(_, var)| values(var).unwrap()).map(f32::to_bits).collect()

@@ -13,6 +13,7 @@ pub(in crate::learn) use step::{Batches, Phase};
 use super::{
     Learn,
     checkpoint::{Contents, Keeper, Moment, Stored},
+    device::device,
     exchange::{same_everywhere, share_params},
     mask::Mask,
     metrics::Metrics,
@@ -34,7 +35,7 @@ use crate::{
     data::{batches, dataset::Batch},
     space::SearchSpace,
 };
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -175,7 +176,7 @@ impl<'a> Search<'a> {
     /// `keeper` has saved.
     pub fn warm_up(&mut self, progress: &dyn Progress, keeper: &mut Keeper) -> Result<()> {
         let settings = self.scene.settings;
-        let mut optimizer = self.optimizer(0.0, 0.0);
+        let mut optimizer = self.optimizer(0.0, 0.0)?;
         progress.stage("warm up the supernet", self.steps() * settings.warmup_epochs as u64);
         let mut at = self.begin(("warm-up", 0), &mut optimizer, progress, keeper)?;
         while at.epoch <= settings.warmup_epochs {
@@ -228,7 +229,7 @@ impl<'a> Search<'a> {
         // The draws of a search do not depend on whether its warm-up ran just now or was read from a file.
         self.masks_rng = rng::generator(self.scene.seed, "search masks");
         self.paths_rng = rng::generator(self.scene.seed, "search paths");
-        let mut optimizer = self.optimizer(settings.theta_learning_rate, settings.alpha_learning_rate);
+        let mut optimizer = self.optimizer(settings.theta_learning_rate, settings.alpha_learning_rate)?;
         let steps = self.steps();
         let total = steps * settings.epochs as u64;
         progress.stage("search", total);
@@ -371,7 +372,7 @@ impl<'a> Search<'a> {
         let theta = self.mask.theta_values()?;
         let expected = self.expected(prices)?;
         let open: Vec<f32> = theta.iter().map(|&t| f32::from(u8::from(t > 0.5))).collect();
-        let gates = Tensor::new(open, &Device::Cpu).and_then(|t| t.unsqueeze(0)).learn("open gates")?;
+        let gates = Tensor::new(open, device()).and_then(|t| t.unsqueeze(0)).learn("open gates")?;
         let rows = self.scene.rows;
         let score = |index: &[u32]| {
             let embedded = self.scene.teacher.embed(&Batch::of(rows.data, index))?;
