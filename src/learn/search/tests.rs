@@ -6,6 +6,7 @@ use crate::{
         fixtures::World,
         scalar,
         settings::{Gate, GradientBlock},
+        values,
     },
 };
 
