@@ -77,7 +77,7 @@ impl Search<'_> {
         };
         let gates = self.mask.draw(&settings.gate, progress, &mut self.masks_rng)?;
         let p = self.supernet.probabilities()?;
-        let drawn = paths::draw(settings.paths, &p, &mut self.paths_rng)?;
+        let drawn = paths::draw(settings.paths, self.supernet.alphas(), &p, &mut self.paths_rng)?;
         self.step_with(batches, &Drawn { gates, p, paths: drawn }, phase, optimizer)
     }
 
