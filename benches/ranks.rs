@@ -2,7 +2,7 @@
 //! how long sending alone takes. `scripts/figures/ranks` runs it under `mpirun` with one and with two ranks.
 
 use autofas_bench::{
-    base::{Result, progress::Progress},
+    base::progress::Progress,
     data::{
         dataset::Split,
         load_table,
@@ -20,8 +20,8 @@ use autofas_bench::{
         teacher::Teacher,
         train::{Rows, Trainable},
     },
-    price::{FirstLayerPrice, LayerPrices},
-    space::{InputWidths, Operator, SearchSpace},
+    price::linear::LinearPrices,
+    space::{Operator, SearchSpace},
 };
 use std::{sync::Mutex, time::Instant};
 
@@ -32,23 +32,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const INPUT_WIDTH: usize = 320;
 const BATCH: usize = 2048;
 const STEPS: usize = 12;
-
-/// Free layers: prices are no part of what is timed.
-struct Free;
-
-impl LayerPrices for Free {
-    fn first_ms(&self, _: InputWidths, _: usize) -> Result<FirstLayerPrice> {
-        Ok(FirstLayerPrice { ms: 0.0, d_user: 0.0, d_item: 0.0 })
-    }
-
-    fn layer_ms(&self, _: usize, _: usize) -> Result<f64> {
-        Ok(0.0)
-    }
-
-    fn fixed_ms(&self) -> f64 {
-        0.0
-    }
-}
 
 /// Notes when every step ended.
 struct Clock(Mutex<Vec<Instant>>);
@@ -77,7 +60,7 @@ fn main() {
     let by_chance = SplitSettings::Shuffle { valid_fraction: 0.01 };
     let loaded = load_table(&schema, &log.table, &by_chance, 1).expect("rows");
     let data = loaded.dataset;
-    let split = Split { train: loaded.split.train[..BATCH * STEPS].to_vec(), ..loaded.split };
+    let split = Split { train: loaded.split.train[..BATCH * STEPS].to_vec().into(), ..loaded.split };
     let every: Vec<usize> = (0..count).collect();
     let features = input_features(&schema.features, &every, &data).expect("features");
     let teacher = TeacherSettings::default();
@@ -98,7 +81,9 @@ fn main() {
     };
     let mut search = Search::new(&space, scene).expect("a search");
     let clock = Clock(Mutex::default());
-    search.run(&Prices { schema: &schema, layers: &Free }, &clock, &mut Keeper::none()).expect("an epoch");
+    // Prices are no part of what is timed.
+    let free = LinearPrices::default();
+    search.run(&Prices { schema: &schema, layers: &free }, &clock, &mut Keeper::none()).expect("an epoch");
     let ends = clock.0.into_inner().expect("one thread");
     // The first steps fill the allocator.
     let steps: Vec<f64> = ends.windows(2).skip(2).map(|w| (w[1] - w[0]).as_secs_f64() * 1e3).collect();

@@ -42,7 +42,8 @@ fn supernet_step(criterion: &mut Criterion) {
         let supernet = Supernet::new(&space, INPUT_WIDTH, &mut params).expect("a supernet");
         let mut optimizer = AdamW::default();
         for (_, var) in params.iter() {
-            optimizer.add(var, Rates { learning_rate: 1e-3, weight_decay: 0.0, scaling: Scaling::Each });
+            let rates = Rates { learning_rate: 1e-3, weight_decay: 0.0, scaling: Scaling::Each };
+            optimizer.add(var, rates).expect("moments");
         }
         let input = rng::normals(ROWS * INPUT_WIDTH, 1.0, &mut rng::generator(1, "bench"));
         let input = Tensor::from_vec(input, (ROWS, INPUT_WIDTH), &Device::Cpu).expect("a matrix");

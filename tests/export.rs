@@ -322,10 +322,11 @@ fn an_exported_model_is_evaluated_as_its_network_would_be() {
         let (_folder, path) = export_to_file(&network, layout);
         for engine in engines() {
             let found =
-                evaluate::evaluate(engine.as_ref(), &path, &options(None), &data, "ec", &rows).unwrap();
+                evaluate::evaluate(engine.as_ref(), &path, &options(None), &data, "ec", &rows, &[]).unwrap();
             assert_eq!((found.rows, found.engine), (300, engine.name()));
             assert!((found.metrics.auc.unwrap() - expected_auc).abs() < 1e-3, "{found:?}");
-            let other = evaluate::evaluate(engine.as_ref(), &path, &options(None), &data, "other", &rows);
+            let other =
+                evaluate::evaluate(engine.as_ref(), &path, &options(None), &data, "other", &rows, &[]);
             assert!(other.unwrap_err().to_string().contains("other encoders"));
         }
     }

@@ -4,7 +4,6 @@
 
 use autofas_bench::{
     base::{
-        Result,
         progress::{Progress, Silent},
         rng,
         stop::Stop,
@@ -22,13 +21,13 @@ use autofas_bench::{
         exchange::{Alone, Exchange, join},
         price_term::Prices,
         search::{Scene, Search},
-        settings::{SearchSettings, TeacherSettings, TrainSettings},
+        settings::{Paths, SearchSettings, TeacherSettings, TrainSettings},
         student::{Lesson, Student},
         teacher::Teacher,
         train::{Rows, Trainable, fit, score_together},
     },
-    price::{FirstLayerPrice, LayerPrices},
-    space::{InputWidths, Operator, SearchSpace},
+    price::linear::LinearPrices,
+    space::{Operator, SearchSpace},
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -52,22 +51,15 @@ const STEPS: usize = 20;
 const TOLERANCE: f64 = 1e-5;
 
 /// Prices that rise with the widths.
-struct Linear;
+const LINEAR: LinearPrices =
+    LinearPrices { column_ms: 0.0, slope_ms: 1e-4, layer_ms: 0.0, user_share: 0.1, fixed_ms: 0.0 };
 
-impl LayerPrices for Linear {
-    fn first_ms(&self, inputs: InputWidths, to: usize) -> Result<FirstLayerPrice> {
-        let (d_user, d_item) = (1e-5 * to as f64, 1e-4 * to as f64);
-        Ok(FirstLayerPrice { ms: d_user * inputs.user + d_item * inputs.item, d_user, d_item })
-    }
-
-    fn layer_ms(&self, from: usize, to: usize) -> Result<f64> {
-        Ok(1e-4 * (from * to) as f64)
-    }
-
-    fn fixed_ms(&self) -> f64 {
-        0.0
-    }
-}
+/// Searches over all paths, and over one or two that every step draws.
+const SEARCHES: [(&str, Paths); 3] = [
+    ("search", Paths::All),
+    ("search of one path", Paths::Sampled { count: 1 }),
+    ("search of two paths", Paths::Sampled { count: 2 }),
+];
 
 /// As many rows that the last batch of an epoch of `steps` has fewer rows than there are ranks.
 fn some(rows: &[u32], steps: usize) -> Vec<u32> {
@@ -134,26 +126,32 @@ fn train_everything(ranks: &dyn Exchange, folder: &Path) {
 
     let operators = [Operator::Mlp(32), Operator::Mlp(16), Operator::Zero];
     let space = SearchSpace::new(schema.features.clone(), vec![operators.to_vec(); 2]).unwrap();
-    let settings =
-        SearchSettings { epochs: 1, warmup_epochs: 1, batch_size: BATCH, ..SearchSettings::default() };
     // Half of the steps warm up.
     let short = Split { train: some(&split.train, STEPS / 2).into(), valid: split.valid.clone() };
     let held_out: Vec<u32> = hold_out(&split.train, 0.1, 1).unwrap().taken().collect();
-    let scene = Scene {
-        rows: Rows { data: &data, split: &short, ranks },
-        held_out: Some(&held_out),
-        teacher: &guide,
-        soft: &soft,
-        settings: &settings,
-        seed: 7,
-    };
-    let mut search = Search::new(&space, scene).unwrap();
-    search.warm_up(&Silent, &mut Keeper::none()).unwrap();
-    let prices = Prices { schema, layers: &Linear };
-    let outcome = search.run(&prices, &Silent, &mut Keeper::none()).unwrap();
-    write("search", serde_json::to_value(outcome).unwrap());
-    if ranks.leads() {
-        search.save(&path("search")).unwrap();
+    for (name, paths) in SEARCHES {
+        let settings = SearchSettings {
+            epochs: 1,
+            warmup_epochs: 1,
+            batch_size: BATCH,
+            paths,
+            ..SearchSettings::default()
+        };
+        let scene = Scene {
+            rows: Rows { data: &data, split: &short, ranks },
+            held_out: Some(&held_out),
+            teacher: &guide,
+            soft: &soft,
+            settings: &settings,
+            seed: 7,
+        };
+        let mut search = Search::new(&space, scene).unwrap();
+        search.warm_up(&Silent, &mut Keeper::none()).unwrap();
+        let outcome = search.run(&Prices { schema, layers: &LINEAR }, &Silent, &mut Keeper::none()).unwrap();
+        write(name, serde_json::to_value(outcome).unwrap());
+        if ranks.leads() {
+            search.save(&path(name)).unwrap();
+        }
     }
 }
 
@@ -316,7 +314,7 @@ fn worst(found: &BTreeMap<String, Vec<f64>>, wanted: &BTreeMap<String, Vec<f64>>
 /// All numbers that a training left, by file and name.
 fn numbers(folder: &Path) -> BTreeMap<String, Vec<f64>> {
     let mut found = BTreeMap::new();
-    for name in ["teacher", "student", "search"] {
+    for name in ["teacher", "student"].into_iter().chain(SEARCHES.map(|(name, _)| name)) {
         for (tensor, values) in tensors(&folder.join(format!("{name}.safetensors"))) {
             found.insert(format!("{name} {tensor}"), values);
         }
@@ -359,6 +357,18 @@ fn any_number_of_ranks_trains_as_one_process_does() {
         println!("{ranks} ranks: largest difference {:.1e} at {}", worst.0, worst.1);
         assert!(worst.0 <= if ranks == 1 { 0.0 } else { TOLERANCE }, "{ranks} ranks: {}", worst.1);
     }
+}
+
+#[test]
+fn two_ranks_give_the_same_bytes_again() {
+    let [first, second] = [(); 2].map(|()| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = ranks_of("rank_that_trains", 2);
+        command.env(FOLDER, folder.path());
+        succeed(command);
+        numbers(folder.path())
+    });
+    assert!(first == second, "{}", worst(&first, &second).1);
 }
 
 /// How the job ends: its output, and that it failed soon.

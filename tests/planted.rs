@@ -22,6 +22,7 @@ use autofas_bench::{
     },
     price::{
         FirstLayerPrice, LayerPrices,
+        linear::LinearPrices,
         path::{Step, steps},
     },
     space::{InputWidths, SearchSpace, Subnet},
@@ -32,40 +33,27 @@ use std::{path::Path, sync::LazyLock};
 #[global_allocator]
 static ALLOCATOR: memory::Allocator = memory::ALLOCATOR;
 
-/// T in closed form: so much per gathered column, per multiply-add and per layer; a column of the user counts half.
-#[derive(Clone, Copy, Default)]
-struct ScriptedPrices {
-    /// A table entry that costs fifty times as much.
-    dear: Option<Step>,
-}
+/// So much per gathered column, per multiply-add and per layer; a column of the user counts half.
+const LINEAR: LinearPrices =
+    LinearPrices { column_ms: 0.02, slope_ms: 0.0001, layer_ms: 0.02, user_share: 0.5, fixed_ms: 0.0 };
 
-const GATHER_MS: f64 = 0.02;
-const MULTIPLY_ADD_MS: f64 = 0.0001;
-const LAYER_MS: f64 = 0.02;
-const USER_SHARE: f64 = 0.5;
+/// [`LINEAR`], but for a layer that costs fifty times as much.
+struct Dear(Step);
 
-impl ScriptedPrices {
-    fn factor(self, step: Step) -> f64 {
-        if self.dear == Some(step) { 50.0 } else { 1.0 }
-    }
-}
-
-impl LayerPrices for ScriptedPrices {
+impl LayerPrices for Dear {
     fn first_ms(&self, input: InputWidths, to: usize) -> Result<FirstLayerPrice> {
-        let factor = self.factor(Step::First { to });
-        let d_item = (GATHER_MS + MULTIPLY_ADD_MS * to as f64) * factor;
-        let d_user = USER_SHARE * d_item;
-        let ms = d_user * input.user + d_item * input.item + LAYER_MS * factor;
-        Ok(FirstLayerPrice { ms, d_user, d_item })
+        let FirstLayerPrice { ms, d_user, d_item } = LINEAR.first_ms(input, to)?;
+        let factor = if self.0 == (Step::First { to }) { 50.0 } else { 1.0 };
+        Ok(FirstLayerPrice { ms: factor * ms, d_user: factor * d_user, d_item: factor * d_item })
     }
 
     fn layer_ms(&self, from: usize, to: usize) -> Result<f64> {
-        let ms = MULTIPLY_ADD_MS * (from * to) as f64 + LAYER_MS;
-        Ok(ms * self.factor(Step::Layer { from, to }))
+        let factor = if self.0 == (Step::Layer { from, to }) { 50.0 } else { 1.0 };
+        Ok(factor * LINEAR.layer_ms(from, to)?)
     }
 
     fn fixed_ms(&self) -> f64 {
-        0.0
+        LINEAR.fixed_ms()
     }
 }
 
@@ -127,12 +115,12 @@ impl Planted {
         search
     }
 
-    fn run(&self, search: &mut Search, layers: ScriptedPrices) -> SearchOutcome {
-        search.run(&Prices { schema: &self.schema, layers: &layers }, &Silent, &mut Keeper::none()).unwrap()
+    fn run(&self, search: &mut Search, layers: &dyn LayerPrices) -> SearchOutcome {
+        search.run(&Prices { schema: &self.schema, layers }, &Silent, &mut Keeper::none()).unwrap()
     }
 
     fn derive(&self, outcome: &SearchOutcome, settings: &DeriveSettings) -> Subnet {
-        let prices = Prices { schema: &self.schema, layers: &ScriptedPrices::default() };
+        let prices = Prices { schema: &self.schema, layers: &LINEAR };
         derive(&self.space, outcome, settings, &prices).unwrap()
     }
 }
@@ -148,7 +136,7 @@ fn strengths(planted: &Planted, outcome: &SearchOutcome) -> Vec<String> {
 /// The log of seed 1 and what its search finds: two tests start from it.
 static FIRST: LazyLock<(Planted, SearchOutcome)> = LazyLock::new(|| {
     let planted = Planted::new(1, |_, _| ());
-    let outcome = planted.run(&mut planted.warm_search(), ScriptedPrices::default());
+    let outcome = planted.run(&mut planted.warm_search(), &LINEAR);
     (planted, outcome)
 });
 
@@ -172,14 +160,14 @@ fn the_search_keeps_the_useful_features_and_no_other_with_seed_1() {
 #[test]
 fn the_search_keeps_the_useful_features_and_no_other_with_seed_2() {
     let planted = Planted::new(2, |_, _| ());
-    let outcome = planted.run(&mut planted.warm_search(), ScriptedPrices::default());
+    let outcome = planted.run(&mut planted.warm_search(), &LINEAR);
     assert_exactly_the_useful(&planted, &outcome);
 }
 
 #[test]
 fn the_search_keeps_the_useful_features_and_no_other_with_seed_3() {
     let planted = Planted::new(3, |_, _| ());
-    let outcome = planted.run(&mut planted.warm_search(), ScriptedPrices::default());
+    let outcome = planted.run(&mut planted.warm_search(), &LINEAR);
     assert_exactly_the_useful(&planted, &outcome);
 }
 
@@ -189,7 +177,7 @@ fn a_layer_that_becomes_fifty_times_dearer_is_avoided_by_the_next_search() {
     let before = planted.derive(outcome, &ABOVE_HALF).layer_widths();
     let &[from, to] = before.as_slice() else { panic!("two layers were expected, not {before:?}") };
     let step = Step::Layer { from, to };
-    let outcome = planted.run(&mut planted.warm_search(), ScriptedPrices { dear: Some(step) });
+    let outcome = planted.run(&mut planted.warm_search(), &Dear(step));
     let after = planted.derive(&outcome, &ABOVE_HALF).layer_widths();
     assert!(steps(&after).all(|other| other != step), "{before:?}, then {after:?}");
 }
@@ -206,7 +194,7 @@ fn doubling_the_price_of_a_chosen_feature_changes_the_choice_to_its_twin() {
                 schema.features.iter_mut().find(|f| f.name == name).unwrap().fetch_ms = ms;
             }
         });
-        let outcome = planted.run(&mut planted.warm_search(), ScriptedPrices::default());
+        let outcome = planted.run(&mut planted.warm_search(), &LINEAR);
         let k = planted.log.truth.useful.len();
         let subnet = planted.derive(&outcome, &DeriveSettings::TopK { k });
         let names = subnet.feature_names(&planted.space);

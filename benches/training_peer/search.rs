@@ -4,7 +4,6 @@ use super::{Workload, milliseconds};
 use autofas_bench::{
     app::config::{Experiment, Stage},
     base::{
-        Result,
         progress::{Pace, Progress},
         rng,
     },
@@ -25,8 +24,8 @@ use autofas_bench::{
         teacher::Teacher,
         train::{Rows, Trainable, score_rows},
     },
-    price::{FirstLayerPrice, LayerPrices},
-    space::{InputWidths, Operator, SearchSpace},
+    price::linear::LinearPrices,
+    space::{Operator, SearchSpace},
 };
 use candle_core::{Device, Tensor};
 use rand::RngExt;
@@ -42,32 +41,9 @@ use std::{
 /// Rows that an epoch ends with here; a whole validation set takes longer in proportion.
 const VALIDATION_ROWS: usize = 4096;
 
-/// T(w→k) = slope·w·k + layer; a user column counts `user_share` of an item column.
-struct Scripted {
-    slope_ms: f64,
-    layer_ms: f64,
-    user_share: f64,
-    fixed_ms: f64,
-}
-
 /// About what 1,000 candidates take on one core.
-const PRICES: Scripted = Scripted { slope_ms: 2e-5, layer_ms: 0.02, user_share: 0.001, fixed_ms: 0.05 };
-
-impl LayerPrices for Scripted {
-    fn first_ms(&self, input: InputWidths, to: usize) -> Result<FirstLayerPrice> {
-        let d_item = self.slope_ms * to as f64;
-        let d_user = self.user_share * d_item;
-        Ok(FirstLayerPrice { ms: d_user * input.user + d_item * input.item + self.layer_ms, d_user, d_item })
-    }
-
-    fn layer_ms(&self, from: usize, to: usize) -> Result<f64> {
-        Ok(self.slope_ms * from as f64 * to as f64 + self.layer_ms)
-    }
-
-    fn fixed_ms(&self) -> f64 {
-        self.fixed_ms
-    }
-}
+const PRICES: LinearPrices =
+    LinearPrices { column_ms: 0.0, slope_ms: 2e-5, layer_ms: 0.02, user_share: 0.001, fixed_ms: 0.05 };
 
 /// An untrained teacher and everything that a search over its embeddings reads: time does not depend on training.
 pub struct SearchSteps {
@@ -170,7 +146,7 @@ impl SearchSteps {
         };
         let mixops: Vec<Vec<usize>> =
             self.space.mixops.iter().map(|operators| operators.iter().map(width).collect()).collect();
-        let Scripted { slope_ms, layer_ms, user_share, fixed_ms } = PRICES;
+        let LinearPrices { slope_ms, layer_ms, user_share, fixed_ms, .. } = PRICES;
         json!({
             "settings": serde_json::to_value(&self.settings).expect("plain settings"),
             "features": features.collect::<Vec<_>>(),

@@ -41,7 +41,8 @@ fn labels(rows: usize) -> (Tensor, Tensor) {
 fn adamw(params: &Params) -> AdamW {
     let mut optimizer = AdamW::default();
     for (_, var) in params.iter() {
-        optimizer.add(var, Rates { learning_rate: 1e-3, weight_decay: 0.0, scaling: Scaling::Each });
+        let rates = Rates { learning_rate: 1e-3, weight_decay: 0.0, scaling: Scaling::Each };
+        optimizer.add(var, rates).expect("moments");
     }
     optimizer
 }

@@ -27,38 +27,95 @@ pub fn derive(
         .map(|(operators, p)| operators[strongest(p)])
         .collect();
     space.check_item_side()?;
-    let Ranked { features: ranked, least } = ranked_features(space, &outcome.theta);
-    let subnet = |count: usize| {
-        let mut features = ranked[..count].to_vec();
+    let Ranked { features: ranked, kept, least } = ranked_features(space, &outcome.theta);
+    let subnet = |chosen: &[usize]| {
+        let mut features = chosen.to_vec();
         features.sort_unstable();
         Subnet { features, operators: Clone::clone(&operators) }
     };
-    let count = match *settings {
+    let chosen = match *settings {
         DeriveSettings::Threshold { theta } => {
-            let chosen = |&&i: &&usize| outcome.theta[i] > theta || space.features[i].must_keep;
-            match ranked.iter().filter(chosen).count() {
-                0 => 0,
-                _ => least + ranked[least..].iter().filter(chosen).count(),
-            }
-        }
-        DeriveSettings::TopK { k } => k.clamp(least, ranked.len()),
-        DeriveSettings::Budget { budget_ms } => {
-            let mut fitting = None;
-            for count in least..=ranked.len() {
-                if price_ms(space, &subnet(count), prices)? <= budget_ms {
-                    fitting = Some(count);
+            let strong = |&i: &usize| outcome.theta[i] > theta || space.features[i].must_keep;
+            match ranked.iter().any(strong) {
+                false => Vec::new(),
+                true => {
+                    let rest = ranked[least..].iter().copied().filter(strong);
+                    ranked[..least].iter().copied().chain(rest).collect()
                 }
             }
-            fitting.ok_or_else(|| over_budget(budget_ms, space, &subnet(least), prices))?
+        }
+        DeriveSettings::TopK { k } => ranked[..k.clamp(least, ranked.len())].to_vec(),
+        DeriveSettings::Budget { budget_ms } => {
+            let price = |chosen: &[usize]| price_ms(space, &subnet(chosen), prices);
+            let of_item = |i: usize| space.features[i].kind.side() == Side::Item;
+            match within(budget_ms, &ranked, kept, of_item, price)? {
+                Affordable::Features(chosen) => chosen,
+                Affordable::Nothing { cheapest } => {
+                    return Err(over_budget(budget_ms, space, &subnet(&cheapest), prices));
+                }
+            }
         }
     };
-    if count == 0 {
+    if chosen.is_empty() {
         return Err(Error::usage(
             "no feature is left: every θ is below the threshold",
             "lower [search] lambda, lower [derive] theta, or derive by top_k",
         ));
     }
-    Ok(subnet(count))
+    Ok(subnet(&chosen))
+}
+
+/// What a budget pays for.
+enum Affordable {
+    Features(Vec<usize>),
+    /// Not even the cheapest choice.
+    Nothing {
+        cheapest: Vec<usize>,
+    },
+}
+
+/// Takes the first `kept` features of `ranked` in any case, and the strongest feature of the item's side that the budget pays for
+/// where none of them is one; then walks down `ranked` and takes what the budget still pays for. A dear feature is passed over, for
+/// weaker ones behind it may fit.
+fn within(
+    budget_ms: f64,
+    ranked: &[usize],
+    kept: usize,
+    of_item: impl Fn(usize) -> bool,
+    price_ms: impl Fn(&[usize]) -> Result<f64>,
+) -> Result<Affordable> {
+    let (kept, others) = ranked.split_at(kept);
+    let mut chosen = kept.to_vec();
+    if chosen.iter().any(|&i| of_item(i)) {
+        if price_ms(&chosen)? > budget_ms {
+            return Ok(Affordable::Nothing { cheapest: chosen });
+        }
+    } else {
+        let mut cheapest = (f64::INFINITY, Vec::new());
+        for &feature in others.iter().filter(|&&i| of_item(i)) {
+            let with = [kept, &[feature]].concat();
+            let ms = price_ms(&with)?;
+            if ms < cheapest.0 {
+                cheapest = (ms, with);
+            }
+            if ms <= budget_ms {
+                chosen.push(feature);
+                break;
+            }
+        }
+        if chosen.len() == kept.len() {
+            return Ok(Affordable::Nothing { cheapest: cheapest.1 });
+        }
+    }
+    for &feature in others {
+        if !chosen.contains(&feature) {
+            chosen.push(feature);
+            if price_ms(&chosen)? > budget_ms {
+                chosen.pop();
+            }
+        }
+    }
+    Ok(Affordable::Features(chosen))
 }
 
 /// Predicted latency of one network in ms: (4) at θ ∈ {0, 1} and the path through its layers.
@@ -73,7 +130,9 @@ pub fn price_ms(space: &SearchSpace, subnet: &Subnet, prices: &Prices) -> Result
 /// Selectable features in the order in which they are taken.
 struct Ranked {
     features: Vec<usize>,
-    /// How many of them every network has.
+    /// How many of them must be kept.
+    kept: usize,
+    /// With how many of them a network is one: those, and one feature of the item's side.
     least: usize,
 }
 
@@ -89,9 +148,9 @@ fn ranked_features(space: &SearchSpace, theta: &[f64]) -> Ranked {
     match first_item.filter(|&at| at >= kept) {
         Some(at) => {
             features[kept..=at].rotate_right(1);
-            Ranked { features, least: kept + 1 }
+            Ranked { features, kept, least: kept + 1 }
         }
-        None => Ranked { features, least: kept },
+        None => Ranked { features, kept, least: kept },
     }
 }
 
@@ -103,7 +162,7 @@ fn over_budget(budget_ms: f64, space: &SearchSpace, cheapest: &Subnet, prices: &
     let price = price_ms(space, cheapest, prices).map_or_else(|e| e.to_string(), |ms| format!("{ms:.3} ms"));
     Error::Limit {
         limit: format!("a budget of {budget_ms} ms"),
-        found: format!("the smallest derived network {} costs {price}", cheapest.id(space)),
+        found: format!("the cheapest derived network {} costs {price}", cheapest.id(space)),
     }
 }
 
@@ -112,13 +171,16 @@ mod tests {
     use super::*;
     use crate::{
         data::schema::{Feature, Kind, Schema},
-        learn::fixtures::{schema, space},
-        price::{fixtures::feature, scripted::ScriptedPrices},
+        learn::fixtures::schema,
+        price::{
+            fixtures::{feature, space_of},
+            linear::LinearPrices,
+        },
         space::Operator,
     };
 
-    const LAYERS: ScriptedPrices =
-        ScriptedPrices { slope_ms: 0.01, layer_ms: 0.5, user_share: 1.0, fixed_ms: 1.0 };
+    const LAYERS: LinearPrices =
+        LinearPrices { column_ms: 0.0, slope_ms: 0.01, layer_ms: 0.5, user_share: 1.0, fixed_ms: 1.0 };
 
     /// Five features of the store, of width 2, whose fetch times are 1 to 5 ms.
     fn features() -> Vec<Feature> {
@@ -132,7 +194,7 @@ mod tests {
 
     fn choose(features: Vec<Feature>, theta: [f64; 5], settings: DeriveSettings) -> Result<Subnet> {
         let schema = Schema { gamma_ms: 0.1, ..schema(features) };
-        let space = space(&schema, &[&[8, 4, 0], &[0, 4, 8]]);
+        let space = space_of(schema.features.clone(), &[&[8, 4, 0], &[0, 4, 8]]);
         derive(&space, &outcome(theta), &settings, &Prices { schema: &schema, layers: &LAYERS })
     }
 
@@ -156,19 +218,39 @@ mod tests {
         assert_eq!(choose(features(), tied, DeriveSettings::TopK { k: 2 }).unwrap().features, [1, 2]);
     }
 
+    /// What `count` features cost whose slowest fetch takes `slowest_ms`: their count, and layers 4 and 1 on them,
+    /// 1 + 0.5 + 0.01·(2·count·4) + 0.5 + 0.01·(4·1) ms.
+    fn cost(slowest_ms: f64, count: f64) -> f64 {
+        slowest_ms + 0.1 * count + 2.04 + 0.08 * count
+    }
+
     #[test]
-    fn a_budget_takes_as_many_of_the_strongest_as_it_pays_for() {
-        // Layers 4 and 1 on n features: 1 + 0.5 + 0.01·(2n·4) + 0.5 + 0.01·(4·1) ms.
-        let network = |n: f64| 2.04 + 0.08 * n;
-        // By falling θ the fetch times are 2, 5, 4, 3, 1: from the second feature on, the slowest takes 5 ms.
-        let three = 5.0 + 3.0 * 0.1 + network(3.0);
-        let of = |budget_ms| choose(features(), THETA, DeriveSettings::Budget { budget_ms });
-        assert_eq!(of(three + 1e-9).unwrap().features, [1, 3, 4]);
-        assert_eq!(of(three - 1e-9).unwrap().features, [1, 4]);
-        let one = 2.0 + 0.1 + network(1.0);
-        assert_eq!(of(one + 1e-9).unwrap().features, [1]);
-        let refused = of(one - 1e-9).unwrap_err();
-        assert!(matches!(refused, Error::Limit { .. }), "{refused}");
+    fn a_budget_takes_by_falling_theta_what_it_pays_for_and_passes_over_what_is_too_dear() {
+        let of =
+            |budget_ms| choose(features(), THETA, DeriveSettings::Budget { budget_ms }).unwrap().features;
+        // By falling θ the fetch times are 2, 5, 4, 3, 1. A fourth feature costs more than the third, whichever it is.
+        assert_eq!(of(cost(5.0, 3.0) + 1e-9), [1, 3, 4]);
+        assert_eq!(of(cost(5.0, 3.0) - 1e-9), [1, 4]);
+        // The second takes 5 ms; without it the others fit.
+        assert_eq!(of(cost(5.0, 2.0) - 1e-9), [0, 1, 2, 3]);
+        // Nothing but the weakest fits, which takes 1 ms.
+        assert_eq!(of(cost(2.0, 1.0) - 1e-9), [0]);
+        assert_eq!(of(cost(1.0, 1.0) + 1e-9), [0]);
+    }
+
+    #[test]
+    fn a_budget_that_pays_for_nothing_is_refused_with_the_price_of_the_cheapest_network() {
+        let refused = |features, budget_ms| {
+            let refused = choose(features, THETA, DeriveSettings::Budget { budget_ms }).unwrap_err();
+            assert!(matches!(refused, Error::Limit { .. }), "{refused}");
+            refused.to_string()
+        };
+        let text = refused(features(), cost(1.0, 1.0) - 1e-9);
+        assert!(text.contains(&format!("costs {:.3} ms", cost(1.0, 1.0))), "{text}");
+        let mut kept = features();
+        kept[3].must_keep = true;
+        let text = refused(kept, cost(4.0, 1.0) - 1e-9);
+        assert!(text.contains(&format!("costs {:.3} ms", cost(4.0, 1.0))), "{text}");
     }
 
     #[test]
@@ -219,7 +301,7 @@ mod tests {
     #[test]
     fn the_price_of_a_subnet_is_its_slowest_fetch_plus_counts_plus_layers() {
         let schema = Schema { gamma_ms: 0.1, ..schema(features()) };
-        let space = space(&schema, &[&[8, 4, 0], &[0, 4, 8]]);
+        let space = space_of(schema.features.clone(), &[&[8, 4, 0], &[0, 4, 8]]);
         let prices = Prices { schema: &schema, layers: &LAYERS };
         let subnet = Subnet { features: vec![0, 2], operators: vec![Operator::Zero, Operator::Mlp(8)] };
         let wanted = 3.0 + 0.2 + 1.0 + (0.5 + 0.01 * 4.0 * 8.0) + (0.5 + 0.01 * 8.0);

@@ -1,5 +1,13 @@
-//! Small data sets for the tests of this room.
+//! Small data sets for the tests of this room, and all that a search over one reads.
 
+use super::{
+    embedding::input_features,
+    price_term::Prices,
+    search::{Scene, Search},
+    settings::{SearchSettings, TeacherSettings},
+    teacher::Teacher,
+    train::{Rows, Trainable, score_rows},
+};
 use crate::{
     data::{
         Loaded,
@@ -9,7 +17,8 @@ use crate::{
         split::SplitSettings,
         synth::{self, SynthSettings},
     },
-    space::{Operator, SearchSpace},
+    price::{fixtures::space_of, linear::LinearPrices},
+    space::SearchSpace,
 };
 
 /// A schema with these features and the label `y`; no β, no γ.
@@ -43,13 +52,6 @@ pub(super) fn mixed() -> (Schema, Loaded) {
     (schema, loaded)
 }
 
-/// All features of a schema and Mixops of these widths, where 0 stands for the zero operator.
-pub(super) fn space(schema: &Schema, mixops: &[&[usize]]) -> SearchSpace {
-    let operator = |&width: &usize| if width == 0 { Operator::Zero } else { Operator::Mlp(width) };
-    let mixops = mixops.iter().map(|widths| widths.iter().map(operator).collect()).collect();
-    SearchSpace::new(schema.features.clone(), mixops).unwrap()
-}
-
 /// Every row of a data set.
 pub(super) fn every_row(data: &Dataset) -> Vec<u32> {
     (0..data.rows() as u32).collect()
@@ -60,6 +62,57 @@ pub(super) fn scramble(params: &super::params::Params) {
     for (name, var) in params.iter() {
         let draw = &mut crate::base::rng::generator(7, name);
         params.set(name, crate::base::rng::normals(var.elem_count(), 0.3, draw)).unwrap();
+    }
+}
+
+/// Prices that rise with the widths.
+pub(super) const LAYERS: LinearPrices =
+    LinearPrices { column_ms: 0.0, slope_ms: 0.002, layer_ms: 0.05, user_share: 0.1, fixed_ms: 0.2 };
+
+/// Everything that a search over the mixed data reads.
+pub(super) struct World {
+    pub(super) schema: Schema,
+    pub(super) loaded: Loaded,
+    pub(super) space: SearchSpace,
+    pub(super) teacher: Teacher,
+    pub(super) soft: Vec<f32>,
+    pub(super) settings: SearchSettings,
+    /// So few that they come round several times in an epoch.
+    pub(super) held_out: Vec<u32>,
+}
+
+impl World {
+    pub(super) fn new(settings: SearchSettings) -> Self {
+        let (schema, loaded) = mixed();
+        let data = &loaded.dataset;
+        let every: Vec<usize> = (0..schema.features.len()).collect();
+        let features = input_features(&schema.features, &every, data).unwrap();
+        let layers = TeacherSettings { shared: vec![6], partition: vec![5], ..TeacherSettings::default() };
+        let teacher = Teacher::new(features, data.partition_count, &layers, 1).unwrap();
+        scramble(teacher.params());
+        let soft = score_rows(&teacher, data, &every_row(data)).unwrap();
+        let held_out = loaded.split.train[..40].to_vec();
+        let space = space_of(schema.features.clone(), &[&[6, 4, 0], &[5, 0]]);
+        Self { schema, loaded, space, teacher, soft, settings, held_out }
+    }
+
+    pub(super) fn scene(&self, seed: u64) -> Scene<'_> {
+        Scene {
+            rows: Rows::alone(&self.loaded.dataset, &self.loaded.split),
+            held_out: Some(&self.held_out),
+            teacher: &self.teacher,
+            soft: &self.soft,
+            settings: &self.settings,
+            seed,
+        }
+    }
+
+    pub(super) fn search(&self, seed: u64) -> Search<'_> {
+        Search::new(&self.space, self.scene(seed)).unwrap()
+    }
+
+    pub(super) fn prices(&self) -> Prices<'_> {
+        Prices { schema: &self.schema, layers: &LAYERS }
     }
 }
 

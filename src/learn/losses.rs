@@ -1,8 +1,8 @@
 //! The terms of equations (5) and (7).
 
-use super::Learn;
+use super::{Learn, device::device};
 use crate::{base::Result, data::dataset::Batch};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
 
 /// Weighted mean of −y·ln σ(z) − (1−y)·ln(1−σ(z)) over logits `[rows]`: Σ w·loss / Σ w; 0 when all weights are 0.
@@ -25,7 +25,7 @@ fn weighted(logits: &Tensor, labels: &Tensor, weights: &Tensor) -> candle_core::
 
 /// [`cross_entropy`] of a batch, or what its rows add to that of the batch that they are a part of.
 pub fn ranking(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
-    let tensor = |values: &[f32]| Tensor::new(values, &Device::Cpu).learn("read labels");
+    let tensor = |values: &[f32]| Tensor::new(values, device()).learn("read labels");
     let (labels, weights) = (tensor(&batch.labels)?, tensor(&batch.weights)?);
     match &batch.part {
         None => cross_entropy(logits, &labels, &weights),
@@ -47,7 +47,7 @@ pub fn distillation(teacher: &Tensor, student: &Tensor) -> Result<Tensor> {
 /// holds r(x) for every row of the data set. Of a shard, it is what the rows add to that of the whole batch.
 pub fn taught(logits: &Tensor, batch: &Batch, teacher: &[f32], lambda1: f64) -> Result<Tensor> {
     let soft: Vec<f32> = batch.index.iter().map(|&row| teacher[row as usize]).collect();
-    let soft = Tensor::new(soft, &Device::Cpu).learn("read the teacher's scores")?;
+    let soft = Tensor::new(soft, device()).learn("read the teacher's scores")?;
     let ranking = ranking(logits, batch)?;
     let chances = sigmoid(logits).learn("score a batch")?;
     let distilled = match &batch.part {
@@ -64,6 +64,7 @@ pub fn taught(logits: &Tensor, batch: &Batch, teacher: &[f32], lambda1: f64) -> 
 mod tests {
     use super::*;
     use crate::data::{dataset::Dataset, shard::Place};
+    use candle_core::Device;
 
     fn tensor(values: &[f32]) -> Tensor {
         Tensor::new(values, &Device::Cpu).unwrap()

@@ -7,12 +7,12 @@
 //! * *relaxed*: σ((logit θ + logit u) / τ) with u uniform (Maddison et al. 2017), whose temperature τ falls over the
 //!   search; its gradient is that of the relaxed value.
 
-use super::{Learn, params::Params, settings::Gate};
+use super::{Learn, device::device, params::Params, settings::Gate};
 use crate::{
     base::{Result, rng::Generator},
     data::schema::Feature,
 };
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
 use rand::RngExt;
 
@@ -34,7 +34,7 @@ impl Mask {
     pub fn new(features: &[Feature], start: f32, params: &mut Params) -> Result<Self> {
         let flags = |flag: fn(&Feature) -> bool| {
             let flags: Vec<f32> = features.iter().map(|f| f32::from(u8::from(flag(f)))).collect();
-            Tensor::new(flags, &Device::Cpu).learn("create masks")
+            Tensor::new(flags, device()).learn("create masks")
         };
         Ok(Self {
             free: params.constant(THETA, features.len(), (start / (1.0 - start)).ln())?,
@@ -94,7 +94,7 @@ impl Mask {
             })
             .collect();
         let compute = || {
-            let noise = Tensor::from_vec(noise, self.free.shape(), &Device::Cpu)?;
+            let noise = Tensor::from_vec(noise, self.free.shape(), device())?;
             self.decided(sigmoid(&((&self.free + noise)? / temperature)?))?.unsqueeze(0)
         };
         compute().learn("draw relaxed masks")
@@ -122,7 +122,7 @@ pub fn missing(
     if let Some((_, rows)) = place {
         rng.set_word_pos(word_of(rows));
     }
-    Tensor::from_vec(gates, shape, &Device::Cpu).learn("draw missing features")
+    Tensor::from_vec(gates, shape, device()).learn("draw missing features")
 }
 
 #[cfg(test)]
@@ -133,6 +133,7 @@ mod tests {
         learn::ops::gate::{Columns, gate},
         price::fixtures::feature,
     };
+    use candle_core::Device;
 
     fn features(count: usize) -> Vec<Feature> {
         (0..count).map(|i| feature(&format!("f{i}"), 1)).collect()
@@ -155,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_straight_through_gradient_is_the_formula() {
-        // L = Σ (c ⊙ g e)², so ∂L/∂(g e) = 2c² g e and ∂L/∂θ_i = Σ_batch Σ_columns 2 c² g e · e.
+        // L = Σ (g e + ¼)², so ∂L/∂(g e) = 2·(g e + ¼) and ∂L/∂θ_i = Σ_batch Σ_columns 2·(g e + ¼)·e.
         let mut params = Params::new(1);
         let mask = Mask::new(&features(2), 0.4, &mut params).unwrap();
         let columns = Columns::new(vec![0..2, 2..3]);

@@ -92,6 +92,44 @@ pub fn overlap_at_k(scores: &[f32], teacher: &[f32], k: usize) -> Option<f64> {
     recall_at_k(scores, &wanted, k)
 }
 
+/// How much of what a teacher ranks highest survives, as means over the lists of one request each. A list of K candidates
+/// or fewer loses nothing at K and is left out; where every list is so short, K is absent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TopLists {
+    /// By K: the share of the teacher's best, as many as the smallest K, among the K highest scores.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub recall_at: BTreeMap<usize, f64>,
+    /// By K: the share of the teacher's top K among the K highest scores.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub overlap_at: BTreeMap<usize, f64>,
+}
+
+impl TopLists {
+    /// Of rows with these scores, teacher scores and requests, at every K of `at`.
+    pub fn of(scores: &[f32], teacher: &[f32], requests: &[u64], at: &[usize]) -> Self {
+        let mut order: Vec<usize> = (0..requests.len()).collect();
+        order.sort_by_key(|&row| requests[row]);
+        let least = at.iter().copied().min().unwrap_or(0);
+        let mut sums = BTreeMap::<usize, (f64, f64, f64)>::new();
+        for list in order.chunk_by(|&i, &j| requests[i] == requests[j]) {
+            let of = |values: &[f32]| list.iter().map(|&row| values[row]).collect::<Vec<_>>();
+            let (scores, teacher) = (of(scores), of(teacher));
+            let mut best = vec![0.0; list.len()];
+            top_k(&teacher, least).into_iter().for_each(|i| best[i] = 1.0);
+            for &k in at.iter().filter(|&&k| k < list.len()) {
+                let both = recall_at_k(&scores, &best, k).zip(overlap_at_k(&scores, &teacher, k));
+                let Some((recall, overlap)) = both else { continue };
+                let (recalls, overlaps, lists) = sums.entry(k).or_default();
+                (*recalls, *overlaps, *lists) = (*recalls + recall, *overlaps + overlap, *lists + 1.0);
+            }
+        }
+        Self {
+            recall_at: sums.iter().map(|(&k, (recalls, _, lists))| (k, recalls / lists)).collect(),
+            overlap_at: sums.iter().map(|(&k, (_, overlaps, lists))| (k, overlaps / lists)).collect(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +197,20 @@ mod tests {
         assert_eq!(overlap_at_k(&scores, &teacher, 3), Some(2.0 / 3.0));
         assert_eq!(overlap_at_k(&scores, &teacher, 4), Some(1.0));
         assert_eq!(overlap_at_k(&scores, &teacher, 0), None);
+    }
+
+    #[test]
+    fn top_lists_are_means_over_the_requests_that_k_cuts() {
+        // Request 8 (interleaved): the teacher ranks its rows a, c, b, the scores b, a, c. Request 5: both d, e. Request 3: alone.
+        let requests = [8, 5, 8, 8, 5, 3];
+        let teacher = [0.9, 0.8, 0.1, 0.5, 0.2, 0.7];
+        let scores = [0.5, 0.6, 0.9, 0.2, 0.1, 0.3];
+        let lists = TopLists::of(&scores, &teacher, &requests, &[2, 1, 3]);
+        // At 1, request 8 keeps nothing and request 5 all. At 2, only request 8 is cut: {b, a} holds the teacher's best, a,
+        // and half of {a, c}. No list has more than three.
+        assert_eq!(lists.recall_at, BTreeMap::from([(1, 0.5), (2, 1.0)]));
+        assert_eq!(lists.overlap_at, BTreeMap::from([(1, 0.5), (2, 0.5)]));
+        assert_eq!(TopLists::of(&scores, &teacher, &requests, &[]), TopLists::default());
     }
 
     #[test]

@@ -11,15 +11,16 @@
 
 use super::{
     Learn,
+    device::device,
     ops::mix::{Incoming, Outgoing, Plan, Source, mix},
-    params::{DenseParams, Next, Params},
+    params::{Next, Params},
     values,
 };
 use crate::{
     base::Result,
     space::{Key, Operator},
 };
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Entries whose tensors are neighbouring columns of one tensor.
@@ -151,12 +152,13 @@ impl Mixop {
     }
 
     /// Weight `[inputs, width]` and bias of the pair `from` → operator of `width`.
-    pub fn pair(&self, from: Key, width: usize) -> Result<DenseParams> {
+    #[cfg(test)]
+    pub(super) fn pair(&self, from: Key, width: usize) -> Result<super::params::DenseParams> {
         let before = mlps(&self.operators).take_while(|&(_, w)| w != width);
         let column: usize = before.map(|(_, width)| width).sum();
         let (row, inputs) = (self.rows[&from], from.width(self.input_width));
         let part = |row: usize, rows: usize| self.weights.narrow(0, row, rows)?.narrow(1, column, width);
-        Ok(DenseParams {
+        Ok(super::params::DenseParams {
             weight: part(row, inputs).learn("read a pair's weights")?,
             bias: part(row + inputs, 1).and_then(|row| row.squeeze(0)).learn("read a pair's biases")?,
         })
@@ -228,7 +230,7 @@ struct Shares {
 impl Shares {
     fn of(probability: Tensor, twin: Option<(&Tensor, &Tensor)>) -> Result<Self> {
         let Some((zero, mass)) = twin else {
-            let constant = |value: f32| Tensor::new(&[value], &Device::Cpu).learn("write a share");
+            let constant = |value: f32| Tensor::new(&[value], device()).learn("write a share");
             return Ok(Self { mass: probability, mixed: constant(1.0)?, passed: constant(0.0)? });
         };
         let compute = || {

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | [`params`], [`optimizer`], [`row_adam`] | named seeded tensors; AdamW; Adam over the touched rows of a table |
+//! | [`device`](mod@device) | where networks are trained |
 //! | [`ops`] | custom operations: where the time of training goes |
 //! | [`checkpoint`] | the state in the middle of a training, saved and gone on from |
 //! | [`embedding`], [`mask`], [`mlp`], [`mixop`], [`paths`] | the pieces of both networks, and what a step draws |
@@ -14,6 +15,7 @@
 
 pub mod checkpoint;
 pub mod derive;
+pub mod device;
 pub mod embedding;
 pub mod exchange;
 #[cfg(test)]
@@ -38,6 +40,8 @@ pub mod settings;
 pub mod student;
 pub mod supernet;
 pub mod teacher;
+#[cfg(test)]
+mod threads;
 pub mod train;
 
 use crate::base::{Error, Result};

@@ -8,7 +8,7 @@ use super::{
     checkpoint::{Part, State, Values},
 };
 use crate::base::Result;
-use candle_core::{CpuStorage, InplaceOp2, Layout, Var, backprop::GradStore};
+use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor, Var, backprop::GradStore};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -48,10 +48,31 @@ struct Moments {
     second: Vec<f32>,
 }
 
+/// Both moments, where their parameter lives.
+enum Kept {
+    InMemory(Mutex<Moments>),
+    OnDevice { first: Tensor, second: Tensor },
+}
+
+impl Kept {
+    /// Moments of a parameter from their numbers.
+    fn beside(var: &Var, first: Vec<f32>, second: Vec<f32>) -> Result<Self> {
+        if var.device().is_cpu() {
+            return Ok(Self::InMemory(Mutex::new(Moments { first, second })));
+        }
+        Self::on_device(var, first, second)
+    }
+
+    fn on_device(var: &Var, first: Vec<f32>, second: Vec<f32>) -> Result<Self> {
+        let tensor = |values| Tensor::from_vec(values, var.shape(), var.device()).learn("create moments");
+        Ok(Self::OnDevice { first: tensor(first)?, second: tensor(second)? })
+    }
+}
+
 struct Entry {
     var: Var,
     rates: Rates,
-    moments: Mutex<Moments>,
+    kept: Kept,
     steps: i32,
 }
 
@@ -63,10 +84,11 @@ pub struct AdamW {
 
 impl AdamW {
     /// Adds a parameter.
-    pub fn add(&mut self, var: &Var, rates: Rates) {
-        let count = var.elem_count();
-        let moments = Mutex::new(Moments { first: vec![0.0; count], second: vec![0.0; count] });
-        self.entries.push(Entry { var: var.clone(), rates, moments, steps: 0 });
+    pub fn add(&mut self, var: &Var, rates: Rates) -> Result<()> {
+        let zeros = vec![0.0; var.elem_count()];
+        let kept = Kept::beside(var, zeros.clone(), zeros)?;
+        self.entries.push(Entry { var: var.clone(), rates, kept, steps: 0 });
+        Ok(())
     }
 
     /// The parameters, in the order in which they were added.
@@ -81,14 +103,19 @@ impl AdamW {
             entry.steps += 1;
             let rate = entry.rates.learning_rate * scale;
             let update = Update {
-                moments: &entry.moments,
                 scaling: entry.rates.scaling,
                 step_size: (rate / (1.0 - f64::from(BETA1).powi(entry.steps))) as f32,
                 correction: (1.0 / (1.0 - f64::from(BETA2).powi(entry.steps))).sqrt() as f32,
                 decay: (1.0 - rate * entry.rates.weight_decay) as f32,
             };
-            let gradient = gradient.contiguous().learn("read a gradient")?;
-            entry.var.inplace_op2(&gradient, &update).learn("update parameters")?;
+            match &mut entry.kept {
+                Kept::InMemory(moments) => {
+                    let gradient = gradient.contiguous().learn("read a gradient")?;
+                    entry.var.inplace_op2(&gradient, &InPlace { update, moments })
+                }
+                Kept::OnDevice { first, second } => update.plain(&entry.var, gradient, first, second),
+            }
+            .learn("update parameters")?;
         }
         Ok(())
     }
@@ -98,9 +125,17 @@ impl AdamW {
         let steps = self.entries.iter().map(|entry| entry.steps as u32).collect();
         let mut state = vec![(STEPS.to_owned(), Values::Counts(Cow::Owned(steps)))];
         for (i, entry) in self.entries.iter_mut().enumerate() {
-            let Moments { first, second } = entry.moments.get_mut().unwrap_or_else(PoisonError::into_inner);
-            state.push((format!("{i}.first"), Values::Numbers(first)));
-            state.push((format!("{i}.second"), Values::Numbers(second)));
+            let [first, second] = match &mut entry.kept {
+                Kept::InMemory(moments) => {
+                    let Moments { first, second } = moments.get_mut().unwrap_or_else(PoisonError::into_inner);
+                    [Values::Numbers(first), Values::Numbers(second)]
+                }
+                Kept::OnDevice { first, second } => {
+                    [first, second].map(|moment| Values::Tensor(moment.clone()))
+                }
+            };
+            state.push((format!("{i}.first"), first));
+            state.push((format!("{i}.second"), second));
         }
         state
     }
@@ -112,7 +147,7 @@ impl AdamW {
             let count = entry.var.elem_count();
             let first = from.numbers(&format!("{i}.first"), count)?;
             let second = from.numbers(&format!("{i}.second"), count)?;
-            entry.moments = Mutex::new(Moments { first, second });
+            entry.kept = Kept::beside(&entry.var, first, second)?;
             entry.steps = steps as i32;
         }
         Ok(())
@@ -122,8 +157,7 @@ impl AdamW {
 /// Name of the step counts in a checkpoint.
 const STEPS: &str = "steps";
 
-struct Update<'a> {
-    moments: &'a Mutex<Moments>,
+struct Update {
     scaling: Scaling,
     /// η / (1 − β₁ᵗ).
     step_size: f32,
@@ -133,7 +167,13 @@ struct Update<'a> {
     decay: f32,
 }
 
-impl InplaceOp2 for Update<'_> {
+/// The step in one pass over main memory.
+struct InPlace<'a> {
+    update: Update,
+    moments: &'a Mutex<Moments>,
+}
+
+impl InplaceOp2 for InPlace<'_> {
     fn name(&self) -> &'static str {
         "adamw"
     }
@@ -152,7 +192,7 @@ impl InplaceOp2 for Update<'_> {
         let gradient = &gradient[start..start + weights.len()];
         let mut moments = self.moments.lock().expect("no other step is running");
         let Moments { first, second } = &mut *moments;
-        let joint = match self.scaling {
+        let joint = match self.update.scaling {
             Scaling::Each => None,
             Scaling::Joint => Some(gradient.iter().map(|g| g * g).sum::<f32>() / gradient.len() as f32),
         };
@@ -162,12 +202,32 @@ impl InplaceOp2 for Update<'_> {
             .par_chunks_mut(CHUNK)
             .zip(gradient.par_chunks(CHUNK))
             .zip(first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK)))
-            .for_each(|((w, g), (m, v))| self.apply(w, g, m, v, joint));
+            .for_each(|((w, g), (m, v))| self.update.apply(w, g, m, v, joint));
         Ok(())
     }
 }
 
-impl Update<'_> {
+impl Update {
+    /// The step in candle's own operations.
+    fn plain(
+        &self,
+        var: &Var,
+        gradient: &Tensor,
+        first: &mut Tensor,
+        second: &mut Tensor,
+    ) -> candle_core::Result<()> {
+        let [beta1, beta2] = [BETA1, BETA2].map(f64::from);
+        let squared = match self.scaling {
+            Scaling::Each => gradient.sqr()?,
+            Scaling::Joint => gradient.sqr()?.mean_all()?.broadcast_as(gradient.shape())?,
+        };
+        *first = ((&*first * beta1)? + (gradient * (1.0 - beta1))?)?;
+        *second = ((&*second * beta2)? + (squared * (1.0 - beta2))?)?;
+        let size = ((second.sqrt()? * f64::from(self.correction))? + f64::from(EPSILON))?;
+        let step = ((&*first * f64::from(self.step_size))? / size)?;
+        var.set(&((var.as_tensor() * f64::from(self.decay))? - step)?)
+    }
+
     /// `joint` is the mean square of the whole gradient, when all numbers are measured by it.
     fn apply(
         &self,
@@ -188,7 +248,8 @@ impl Update<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{Device, Tensor};
+    use crate::{base::rng, learn::values};
+    use candle_core::Device;
     use candle_nn::Optimizer;
 
     #[test]
@@ -198,7 +259,7 @@ mod tests {
             (Var::from_tensor(&start).unwrap(), Var::from_tensor(&start.copy().unwrap()).unwrap());
         let rates = Rates { learning_rate: 0.03, weight_decay: 0.1, scaling: Scaling::Each };
         let mut optimizer = AdamW::default();
-        optimizer.add(&ours, rates);
+        optimizer.add(&ours, rates).unwrap();
         let params = candle_nn::ParamsAdamW { lr: 0.03, weight_decay: 0.1, ..Default::default() };
         let mut reference = candle_nn::AdamW::new(vec![theirs.clone()], params).unwrap();
         let loss = |w: &Var| w.sqr().unwrap().mul(&Tensor::new(&[1f32, 30.0, 0.1], &Device::Cpu).unwrap());
@@ -216,7 +277,9 @@ mod tests {
         let var =
             Var::from_tensor(&Tensor::zeros(3, candle_core::DType::F32, &Device::Cpu).unwrap()).unwrap();
         let mut optimizer = AdamW::default();
-        optimizer.add(&var, Rates { learning_rate: 0.1, weight_decay: 0.0, scaling: Scaling::Joint });
+        optimizer
+            .add(&var, Rates { learning_rate: 0.1, weight_decay: 0.0, scaling: Scaling::Joint })
+            .unwrap();
         let slopes = Tensor::new(&[1f32, -2.0, 4.0], &Device::Cpu).unwrap();
         for _ in 0..5 {
             let loss = var.mul(&slopes).unwrap().sum_all().unwrap();
@@ -226,5 +289,34 @@ mod tests {
         let want = [1f32, -2.0, 4.0].map(|g| -0.5 * g / 7f32.sqrt());
         let got = var.to_vec1::<f32>().unwrap();
         assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-4), "{got:?} {want:?}");
+    }
+
+    #[test]
+    fn what_other_devices_do_in_candles_operations_is_the_same_step() {
+        let draw = |name: &str| {
+            let draws = rng::normals(6, 1.0, &mut rng::generator(1, name));
+            Tensor::from_vec(draws, (2, 3), &Device::Cpu).unwrap()
+        };
+        for scaling in [Scaling::Each, Scaling::Joint] {
+            let rates = Rates { learning_rate: 0.03, weight_decay: 0.1, scaling };
+            let run = |plain: bool| {
+                let var = Var::from_tensor(&draw("start")).unwrap();
+                let mut optimizer = AdamW::default();
+                optimizer.add(&var, rates).unwrap();
+                if plain {
+                    optimizer.entries[0].kept = Kept::on_device(&var, vec![0.0; 6], vec![0.0; 6]).unwrap();
+                }
+                for step in 0..20 {
+                    let loss = var.mul(&draw(&format!("gradient {step}"))).unwrap().sum_all().unwrap();
+                    optimizer.step(&loss.backward().unwrap(), 1.0).unwrap();
+                }
+                let [.., (_, first), (_, second)] = &optimizer.state()[..] else { panic!("two moments") };
+                assert_eq!(matches!((first, second), (Values::Tensor(_), Values::Tensor(_))), plain);
+                values(&var).unwrap()
+            };
+            for (plain, ours) in run(true).into_iter().zip(run(false)) {
+                assert!((plain - ours).abs() < 1e-6, "{scaling:?}: {plain} {ours}");
+            }
+        }
     }
 }

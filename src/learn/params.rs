@@ -6,7 +6,9 @@
 use super::{
     Learn,
     checkpoint::{Part, State, Values},
+    device::device,
     dimensions,
+    embedding::EMBEDDING,
     ops::dense::{Follow, dense},
 };
 use crate::base::{Error, Result, rng};
@@ -78,7 +80,8 @@ impl Params {
     }
 
     fn insert(&mut self, name: &str, values: Vec<f32>, shape: Shape) -> Result<Tensor> {
-        let tensor = Tensor::from_vec(values, shape, &Device::Cpu).learn("create parameters")?;
+        let place = if name.starts_with(EMBEDDING) { &Device::Cpu } else { device() };
+        let tensor = Tensor::from_vec(values, shape, place).learn("create parameters")?;
         let var = Var::from_tensor(&tensor).learn("create parameters")?;
         let handle = var.as_tensor().clone();
         let former = self.tensors.insert(name.to_owned(), var);
@@ -119,7 +122,7 @@ impl Params {
     pub fn snapshot_of(&self, from: &Part) -> Result<Snapshot> {
         let tensors = self.iter().map(|(name, var)| {
             let tensor = from.tensor(name, var.dims())?;
-            Ok((name.to_owned(), tensor.clone()))
+            Ok((name.to_owned(), tensor.to_device(var.device()).learn("read parameters")?))
         });
         tensors.collect::<Result<_>>().map(Snapshot)
     }
@@ -163,7 +166,7 @@ impl Params {
                     var.shape()
                 )));
             }
-            var.set(tensor).learn("load parameters")?;
+            tensor.to_device(var.device()).and_then(|tensor| var.set(&tensor)).learn("load parameters")?;
         }
         Ok(())
     }

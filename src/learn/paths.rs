@@ -10,21 +10,28 @@ use crate::base::{Result, rng::Generator};
 use candle_core::Tensor;
 use rand::RngExt;
 
-/// p of every Mixop as a step sees it: 0 for operators that take no part, with gradient to the others.
-pub fn draw(paths: Paths, probabilities: &[Tensor], rng: &mut Generator) -> Result<Vec<Tensor>> {
+/// p = softmax(α) of every Mixop as a step sees it: 0 for operators that take no part, with gradient to α.
+pub fn draw(
+    paths: Paths,
+    alphas: &[Tensor],
+    probabilities: &[Tensor],
+    rng: &mut Generator,
+) -> Result<Vec<Tensor>> {
     let Paths::Sampled { count } = paths else { return Ok(probabilities.to_vec()) };
-    probabilities.iter().map(|p| sampled(p, count, rng)).collect()
+    alphas.iter().zip(probabilities).map(|(alpha, p)| sampled(alpha, p, count, rng)).collect()
 }
 
-fn sampled(p: &Tensor, count: usize, rng: &mut Generator) -> Result<Tensor> {
+fn sampled(alpha: &Tensor, p: &Tensor, count: usize, rng: &mut Generator) -> Result<Tensor> {
     let taken = choose(&values(p)?, count, rng);
     let compute = || {
         let taken = Tensor::new(taken, p.device())?;
-        let alive = (p * &taken)?;
-        match count {
-            1 => alive.div(&(p.detach() + (1.0 - taken)?)?),
-            _ => alive.broadcast_div(&alive.sum_keepdim(0)?),
+        if count == 1 {
+            return (p * &taken)?.div(&(p.detach() + (1.0 - taken)?)?);
         }
+        // Through p, those that were not drawn would get the rounding error of a gradient of 0, which Adam takes for one.
+        let largest = alpha.detach().max_keepdim(0)?;
+        let alive = (alpha.broadcast_sub(&largest)?.exp()? * taken)?;
+        alive.broadcast_div(&alive.sum_keepdim(0)?)
     };
     compute().learn("sample operators")
 }
@@ -56,8 +63,15 @@ mod tests {
     use candle_core::{Device, Var};
     use candle_nn::ops::softmax;
 
-    fn p(values: &[f32]) -> Tensor {
-        Tensor::new(values, &Device::Cpu).unwrap()
+    /// Draws from softmax(α).
+    fn draw_from(alpha: &Tensor, paths: Paths, rng: &mut Generator) -> Tensor {
+        let p = softmax(alpha, 0).unwrap();
+        draw(paths, std::slice::from_ref(alpha), &[p], rng).unwrap().remove(0)
+    }
+
+    /// α of these probabilities.
+    fn alpha(p: &[f32]) -> Tensor {
+        Tensor::new(p, &Device::Cpu).unwrap().log().unwrap()
     }
 
     #[test]
@@ -79,8 +93,8 @@ mod tests {
     fn several_are_distinct_and_share_the_mass_in_proportion() {
         let mut rng = rng::generator(1, "paths");
         for _ in 0..50 {
-            let drawn = draw(Paths::Sampled { count: 2 }, &[p(&[0.5, 0.1, 0.4])], &mut rng).unwrap();
-            let drawn = values(&drawn[0]).unwrap();
+            let drawn = draw_from(&alpha(&[0.5, 0.1, 0.4]), Paths::Sampled { count: 2 }, &mut rng);
+            let drawn = values(&drawn).unwrap();
             assert_eq!(drawn.iter().filter(|&&p| p > 0.0).count(), 2);
             assert!((drawn.iter().sum::<f32>() - 1.0).abs() < 1e-6);
             if drawn[1] == 0.0 {
@@ -91,29 +105,47 @@ mod tests {
 
     #[test]
     fn as_many_as_there_are_is_the_mixture() {
-        let all = p(&[0.5, 0.1, 0.4]);
-        let drawn =
-            draw(Paths::Sampled { count: 3 }, std::slice::from_ref(&all), &mut rng::generator(1, "paths"))
-                .unwrap();
-        assert_eq!(values(&drawn[0]).unwrap(), values(&all).unwrap());
-        let drawn = draw(Paths::All, std::slice::from_ref(&all), &mut rng::generator(1, "paths")).unwrap();
-        assert_eq!(values(&drawn[0]).unwrap(), values(&all).unwrap());
+        let alpha = alpha(&[0.5, 0.1, 0.4]);
+        let all = values(&softmax(&alpha, 0).unwrap()).unwrap();
+        for paths in [Paths::Sampled { count: 3 }, Paths::All] {
+            let drawn = draw_from(&alpha, paths, &mut rng::generator(1, "paths"));
+            assert_eq!(values(&drawn).unwrap(), all);
+        }
+    }
+
+    /// The weights drawn at α, and the gradient of α of their sum times 1, 2, 3, ….
+    fn weights_and_gradient(alpha: &Var, count: usize, seed: u64) -> (Vec<f32>, Vec<f32>) {
+        let mut rng = rng::generator(seed, "paths");
+        let drawn = draw_from(alpha, Paths::Sampled { count }, &mut rng);
+        let factors: Vec<f32> = (1..=alpha.elem_count()).map(|k| k as f32).collect();
+        let factors = Tensor::new(factors, &Device::Cpu).unwrap();
+        let gradients = (&drawn * factors).unwrap().sum_all().unwrap().backward().unwrap();
+        (values(&drawn).unwrap(), values(gradients.get(alpha).unwrap()).unwrap())
+    }
+
+    #[test]
+    fn several_have_the_gradient_of_their_own_softmax_and_those_not_drawn_have_none() {
+        let alpha = Var::new(&[0.3f32, -0.2, 0.9, 0.1, -1.3], &Device::Cpu).unwrap();
+        for seed in 0..20 {
+            let (weights, found) = weights_and_gradient(&alpha, 2, seed);
+            let mean: f32 = weights.iter().zip(1..).map(|(w, k)| w * k as f32).sum();
+            for (k, (found, weight)) in found.iter().zip(&weights).enumerate() {
+                let wanted = weight * ((k + 1) as f32 - mean);
+                assert!((found - wanted).abs() < 1e-6, "{k}: {found} {wanted}");
+                assert!(*weight > 0.0 || *found == 0.0, "{k} was not drawn and has {found}");
+            }
+        }
     }
 
     #[test]
     fn a_single_one_has_weight_1_and_the_gradient_of_ln_p() {
         let alpha = Var::new(&[0.3f32, -0.2, 0.9], &Device::Cpu).unwrap();
-        let p = softmax(&alpha, 0).unwrap();
-        let drawn =
-            draw(Paths::Sampled { count: 1 }, std::slice::from_ref(&p), &mut rng::generator(1, "paths"))
-                .unwrap();
-        let weights = values(&drawn[0]).unwrap();
+        let (weights, found) = weights_and_gradient(&alpha, 1, 1);
         let chosen = weights.iter().position(|&w| w == 1.0).expect("one of weight 1");
         assert_eq!(weights.iter().sum::<f32>(), 1.0);
-        let gradients = drawn[0].sum_all().unwrap().backward().unwrap();
-        let found = values(gradients.get(&alpha).unwrap()).unwrap();
-        for (k, (found, p)) in found.iter().zip(values(&p).unwrap()).enumerate() {
-            let wanted = f32::from(u8::from(k == chosen)) - p;
+        let p = values(&softmax(&alpha, 0).unwrap()).unwrap();
+        for (k, (found, p)) in found.iter().zip(p).enumerate() {
+            let wanted = (chosen + 1) as f32 * (f32::from(u8::from(k == chosen)) - p);
             assert!((found - wanted).abs() < 1e-6, "{k}: {found} {wanted}");
         }
     }

@@ -1,7 +1,7 @@
 //! Latency as terms of a loss. The price room computes values and gradients in plain numbers; here they become
 //! tensors whose value and gradient are those.
 
-use super::{Learn, settings::PriceFirstLayer, values};
+use super::{Learn, device::device, settings::PriceFirstLayer, values};
 use crate::{
     base::Result,
     data::schema::{Schema, Side},
@@ -12,12 +12,12 @@ use crate::{
     },
     space::SearchSpace,
 };
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 /// A scalar with the given `value` whose gradient by each tensor is the given one: value + Σ ⟨gradient, x − x₀⟩.
 fn linear_term(value: f64, parts: &[(&Tensor, &[f64])]) -> Result<Tensor> {
     let compute = || {
-        let mut sum = Tensor::new(value as f32, &Device::Cpu)?;
+        let mut sum = Tensor::new(value as f32, device())?;
         for (x, gradient) in parts {
             let gradient: Vec<f32> = gradient.iter().map(|&g| g as f32).collect();
             let gradient = Tensor::from_vec(gradient, x.shape(), x.device())?;
@@ -60,8 +60,9 @@ impl Prices<'_> {
         Ok(Expected { feature, network: expected_network_ms(space, p, widths, self.layers)? })
     }
 
-    /// Loss1's latency: (4), and when `pay` is joint the network's price as a function of the expected input widths D(θ),
-    /// with α held constant. Gradient to `theta` `[features]`.
+    /// Loss1's latency in ms. Its value is (4) alone, or when `pay` is joint (4) + (6): features and the whole network. Its
+    /// gradient to `theta` `[features]` is that of (4), and when joint also that of the first layer's price at the
+    /// expected input widths D(θ); α is held constant, so the later layers add to the value and not to the gradient.
     pub fn loss1_term(
         &self,
         space: &SearchSpace,
@@ -102,23 +103,21 @@ mod tests {
     use super::*;
     use crate::{
         learn::{
-            fixtures::{mixed, space},
+            fixtures::{LAYERS, mixed},
             params::Params,
             scalar,
         },
-        price::scripted::ScriptedPrices,
+        price::fixtures::space_of,
     };
+    use candle_core::Device;
     use candle_nn::ops::softmax;
-
-    const LAYERS: ScriptedPrices =
-        ScriptedPrices { slope_ms: 0.002, layer_ms: 0.05, user_share: 0.1, fixed_ms: 0.2 };
 
     const THETA: [f64; 8] = [0.9, 0.2, 0.5, 0.7, 0.35, 0.6, 0.45, 0.8];
     const ALPHA: [[f64; 3]; 2] = [[0.3, -0.4, 0.1], [-0.2, 0.5, 0.0]];
 
     fn scene() -> (Schema, SearchSpace) {
         let (schema, _) = mixed();
-        let space = space(&schema, &[&[24, 12, 0], &[16, 0, 8]]);
+        let space = space_of(schema.features.clone(), &[&[24, 12, 0], &[16, 0, 8]]);
         (schema, space)
     }
 

@@ -2,17 +2,16 @@
 
 use super::{
     Learn,
-    embedding::{EmbeddingBank, rows_in_schema_order},
+    device::device,
     mixop::{Block, Entry, Mixop, keys_after},
-    network::Dense,
     ops::dense::{Follow, dense},
     params::{DenseParams, Next, Params},
 };
 use crate::{
     base::Result,
-    space::{Key, Operator, SearchSpace, Subnet},
+    space::{Key, SearchSpace},
 };
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use candle_nn::ops::softmax;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,7 +59,7 @@ impl Supernet {
 
     /// Logits `[rows]` from the masked input `[rows, width]` under the given p of every Mixop.
     pub fn forward(&self, input: &Tensor, probabilities: &[Tensor]) -> Result<Tensor> {
-        let mass = Tensor::ones(1, DType::F32, &Device::Cpu).learn("start the supernet")?;
+        let mass = Tensor::ones(1, DType::F32, device()).learn("start the supernet")?;
         let mut blocks = vec![Block { x: input.clone(), entries: vec![Entry { key: Key::Input, mass }] }];
         for (mixop, p) in self.mixops.iter().zip(probabilities) {
             blocks = mixop.forward(blocks, p)?;
@@ -89,9 +88,35 @@ impl Supernet {
         compute().learn("run the output node")
     }
 
+    /// The space it was made for.
+    pub fn space(&self) -> &SearchSpace {
+        &self.space
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        data::dataset::Batch,
+        learn::{
+            embedding::{EmbeddingBank, input_features, rows_in_schema_order},
+            fixtures::{every_row, mixed, scramble},
+            network::{Dense, Network},
+            settings::TeacherSettings,
+            teacher::{Teacher, masked},
+            train::Trainable,
+            values,
+        },
+        price::fixtures::space_of,
+        space::{Operator, Subnet},
+    };
+    use candle_core::Device;
+    use candle_nn::ops::sigmoid;
+
     /// The weights that `subnet` has inside the supernet, as dense layers whose first takes the chosen features in
     /// schema order. Sigmoid aside, they give the supernet's output when all mass lies on the subnet's path.
-    pub fn inherit(&self, subnet: &Subnet, bank: &EmbeddingBank) -> Result<Vec<Dense>> {
+    fn inherit(supernet: &Supernet, subnet: &Subnet, bank: &EmbeddingBank) -> Result<Vec<Dense>> {
         let mut from = Key::Input;
         let mut layers = Vec::new();
         let mut push = |from: Key, dense: DenseParams| -> Result<()> {
@@ -102,51 +127,28 @@ impl Supernet {
             layers.push(DenseParams { weight, bias: dense.bias }.to_plain()?);
             Ok(())
         };
-        for (mixop, operator) in self.mixops.iter().zip(&subnet.operators) {
+        for (mixop, operator) in supernet.mixops.iter().zip(&subnet.operators) {
             if let Operator::Mlp(width) = *operator {
                 push(from, mixop.pair(from, width)?)?;
                 from = Key::Width(width);
             }
         }
-        push(from, self.output[&from].clone())?;
+        push(from, supernet.output[&from].clone())?;
         Ok(layers)
     }
 
-    /// The space it was made for.
-    pub fn space(&self) -> &SearchSpace {
-        &self.space
+    /// p with all mass on the operators of `subnet`.
+    fn one_hot(space: &SearchSpace, subnet: &Subnet) -> Result<Vec<Tensor>> {
+        space
+            .mixops
+            .iter()
+            .zip(&subnet.operators)
+            .map(|(operators, chosen)| {
+                let mass: Vec<f32> = operators.iter().map(|o| f32::from(u8::from(o == chosen))).collect();
+                Tensor::new(mass, &Device::Cpu).learn("write operator probabilities")
+            })
+            .collect()
     }
-}
-
-/// p with all mass on the operators of `subnet`.
-pub fn one_hot(space: &SearchSpace, subnet: &Subnet) -> Result<Vec<Tensor>> {
-    space
-        .mixops
-        .iter()
-        .zip(&subnet.operators)
-        .map(|(operators, chosen)| {
-            let mass: Vec<f32> = operators.iter().map(|o| f32::from(u8::from(o == chosen))).collect();
-            Tensor::new(mass, &Device::Cpu).learn("write operator probabilities")
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        data::dataset::Batch,
-        learn::{
-            embedding::input_features,
-            fixtures::{every_row, mixed, scramble, space},
-            network::Network,
-            settings::TeacherSettings,
-            teacher::{Teacher, masked},
-            train::Trainable,
-            values,
-        },
-    };
-    use candle_nn::ops::sigmoid;
 
     fn mlp(width: usize) -> Operator {
         Operator::Mlp(width)
@@ -157,7 +159,7 @@ mod tests {
         let (schema, loaded) = mixed();
         let data = &loaded.dataset;
         // A width of 37 is that of the input, with which it must not be confused.
-        let space = space(&schema, &[&[5, 0, 37], &[37, 5, 0], &[0, 7, 5]]);
+        let space = space_of(schema.features.clone(), &[&[5, 0, 37], &[37, 5, 0], &[0, 7, 5]]);
         let every: Vec<usize> = (0..space.features.len()).collect();
         let features = input_features(&space.features, &every, data).unwrap();
         let settings = TeacherSettings::default();
@@ -182,7 +184,7 @@ mod tests {
             let inputs = teacher.bank().to_plain().unwrap().into_iter().enumerate();
             let network = Network {
                 inputs: inputs.filter(|(i, _)| kept(*i)).map(|(_, input)| input).collect(),
-                layers: supernet.inherit(&subnet, teacher.bank()).unwrap(),
+                layers: inherit(&supernet, &subnet, teacher.bank()).unwrap(),
             };
             let rows = every_row(data);
             let gates: Vec<f32> = every.iter().map(|&i| f32::from(u8::from(kept(i)))).collect();

@@ -4,6 +4,7 @@
 
 use super::{
     Learn,
+    device::device,
     embedding::{EmbeddingBank, InputFeature},
     losses, mask,
     mlp::{Hidden, Mode, dropout},
@@ -22,7 +23,7 @@ use crate::{
     },
     data::{dataset::Batch, shard::Part},
 };
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
 
 /// Embeddings, shared layers and one head per partition.
@@ -133,8 +134,8 @@ impl FrozenTeacher {
         let mut own = vec![0f32; partitions.len() * shares.len()];
         own.chunks_mut(shares.len()).zip(partitions).for_each(|(row, &p)| row[p as usize] = 1.0);
         let compute = || {
-            let own = Tensor::from_vec(own, (partitions.len(), shares.len()), &Device::Cpu)?;
-            let shares = Tensor::new(shares, &Device::Cpu)?.unsqueeze(0)?;
+            let own = Tensor::from_vec(own, (partitions.len(), shares.len()), device())?;
+            let shares = Tensor::new(shares, device())?.unsqueeze(0)?;
             let weights = own.broadcast_sub(&shares)?.broadcast_mul(gate)?.broadcast_add(&shares)?;
             (Tensor::cat(&all, 1)? * weights)?.sum(1)
         };
@@ -218,7 +219,7 @@ fn run(
         let part = if rows.len() == partitions.len() {
             x.clone()
         } else {
-            let rows = Tensor::new(rows, &Device::Cpu).learn("route rows")?;
+            let rows = Tensor::new(rows, device()).learn("route rows")?;
             x.index_select(&rows, 0).learn("route rows")?
         };
         let hidden = head.hidden.forward(&part, mode)?;
@@ -229,7 +230,7 @@ fn run(
                 .learn("run a partition")?,
         );
     }
-    let gather = || Tensor::cat(&logits, 0)?.index_select(&Tensor::new(place, &Device::Cpu)?, 0);
+    let gather = || Tensor::cat(&logits, 0)?.index_select(&Tensor::new(place, device())?, 0);
     gather().learn("collect partitions")
 }
 
@@ -247,6 +248,7 @@ mod tests {
         settings::TrainSettings,
         values,
     };
+    use candle_core::Device;
 
     fn teacher(feature_dropout: f32) -> (Teacher, Batch) {
         let (schema, loaded) = mixed();

@@ -1,15 +1,15 @@
 //! Fitting a network: seeded batches, AdamW, metrics after every epoch, early stopping on the validation AUC.
 
+mod optimizer;
+
+pub(super) use optimizer::Optimizer;
+
 use super::{
-    Learn,
-    checkpoint::{Contents, Keeper, Moment, State, Stored},
-    embedding::{EMBEDDING, EmbeddingBank},
-    exchange::{Alone, Exchange, merge_rows, same_everywhere, sum_gradients},
+    checkpoint::{Contents, Keeper, Moment, Stored},
+    embedding::EmbeddingBank,
+    exchange::{Alone, Exchange, same_everywhere},
     metrics::Metrics,
-    optimizer::{AdamW, Rates, Scaling},
     params::{Params, Snapshot},
-    row_adam::{RowAdam, RowGradient},
-    scalar,
     settings::TrainSettings,
 };
 use crate::{
@@ -23,7 +23,8 @@ use crate::{
         dataset::{Batch, Dataset, Split},
     },
 };
-use candle_core::{Tensor, Var};
+use candle_core::Tensor;
+use optimizer::{DENSE, TABLES};
 use serde::{Deserialize, Serialize};
 
 /// A network that [`fit`] can train.
@@ -193,77 +194,6 @@ fn resume(
     };
     Ok((at, best))
 }
-
-/// AdamW over the dense parameters, and row by row over the embedding tables.
-pub(super) struct Optimizer {
-    dense: AdamW,
-    tables: Vec<RowAdam>,
-}
-
-impl Optimizer {
-    /// Zero moments, with the decay that embeddings and dense layers have.
-    pub(super) fn new(model: &dyn Trainable, settings: &TrainSettings) -> Result<Self> {
-        let TrainSettings { learning_rate, weight_decay, .. } = *settings;
-        let mut dense = AdamW::default();
-        for (_, var) in model.params().iter().filter(|(name, _)| !name.starts_with(EMBEDDING)) {
-            dense.add(var, Rates { learning_rate, weight_decay, scaling: Scaling::Each });
-        }
-        let tables = model.bank().tables().into_iter();
-        let tables = tables.map(|table| {
-            RowAdam::new(table, settings.embedding_learning_rate, settings.embedding_weight_decay)
-        });
-        Ok(Self { dense, tables: tables.collect::<Result<_>>()? })
-    }
-
-    /// One step of `model` on a batch of which every rank has a shard. Returns the loss before it.
-    pub(super) fn step(
-        &mut self,
-        model: &mut dyn Trainable,
-        batch: &Batch,
-        ranks: &dyn Exchange,
-    ) -> Result<f64> {
-        // A leaf of the graph, so that the gradient of the input can be read from it.
-        let embedded = Var::from_tensor(&model.bank().lookup(batch)?).learn("embed a batch")?;
-        let loss = model.loss(&embedded, batch)?;
-        let mut gradients = loss.backward().learn("differentiate the loss")?;
-        let by_input = gradients.get(&embedded).cloned();
-        let moves_tables = f64::from(u8::from(by_input.is_some()));
-        let mut sums = [scalar(&loss)?, moves_tables];
-        sum_gradients(ranks, &mut gradients, self.dense.vars(), &mut sums)?;
-        self.dense.step(&gradients, 1.0)?;
-        let [loss, moves_tables] = sums;
-        // One rank's rows may count nothing, but all ranks take part in every exchange.
-        if moves_tables > 0.0 {
-            let own = match by_input {
-                Some(by_input) => model.bank().gradients(batch, &by_input)?,
-                None => vec![RowGradient::default(); self.tables.len()],
-            };
-            let all = merge_rows(ranks, own);
-            self.tables.iter_mut().zip(&all).try_for_each(|(table, gradient)| table.step(gradient))?;
-        }
-        Ok(loss)
-    }
-
-    /// Moments and step counts of the dense parameters and of the tables, for a checkpoint.
-    fn states(&mut self) -> [State<'_>; 2] {
-        let mut tables = State::new();
-        for (i, table) in self.tables.iter().enumerate() {
-            tables.extend(table.state().map(|(name, values)| (format!("{i}.{name}"), values)));
-        }
-        [self.dense.state(), tables]
-    }
-
-    /// Goes back to the state in a checkpoint.
-    fn resume(&mut self, stored: &Stored) -> Result<()> {
-        self.dense.resume(&stored.part(DENSE))?;
-        let tables = stored.part(TABLES);
-        self.tables.iter_mut().enumerate().try_for_each(|(i, table)| table.resume(&tables, &i.to_string()))
-    }
-}
-
-/// Names of the optimizer's parts in a checkpoint.
-const DENSE: &str = "optimizer";
-const TABLES: &str = "tables";
 
 /// What a status line says of the last validation.
 pub(super) fn note_auc(auc: Option<f64>) -> String {

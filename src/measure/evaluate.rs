@@ -8,7 +8,10 @@ use crate::{
     base::{Error, Result, error::Place, names::EngineName},
     data::dataset::Dataset,
     export,
-    learn::{metrics::Metrics, train::metrics_of},
+    learn::{
+        metrics::{Metrics, TopLists},
+        train::metrics_of,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -27,10 +30,14 @@ pub struct Evaluation {
     /// AUC, GAUC and logloss, of the other labels as well.
     #[serde(flatten)]
     pub metrics: Metrics,
+    /// Against the teacher's scores; empty without a request and a teacher score of every row.
+    #[serde(flatten)]
+    pub top_lists: TopLists,
 }
 
 /// Scores `rows` of `data` with the model and compares them with the labels. `encoder_hash` is that of the encoders that
-/// `data` was encoded with: a model that was trained with others would read its ids as other values.
+/// `data` was encoded with: a model that was trained with others would read its ids as other values. `at` holds every K at
+/// which the lists of a request are cut.
 pub fn evaluate(
     engine: &dyn Engine,
     model: &Path,
@@ -38,6 +45,7 @@ pub fn evaluate(
     data: &Dataset,
     encoder_hash: &str,
     rows: &[u32],
+    at: &[usize],
 ) -> Result<Evaluation> {
     if rows.is_empty() {
         return Err(Error::usage(
@@ -69,7 +77,18 @@ pub fn evaluate(
         engine_version: engine.version(),
         rows: rows.len(),
         metrics: metrics_of(&scores, data, rows),
+        top_lists: top_lists(&scores, data, rows, at),
     })
+}
+
+/// What the scores of some rows keep of the teacher's favourites.
+fn top_lists(scores: &[f32], data: &Dataset, rows: &[u32], at: &[usize]) -> TopLists {
+    let (Some(teacher), Some(requests)) = (&data.teacher_scores, &data.requests) else {
+        return TopLists::default();
+    };
+    let teacher: Vec<f32> = rows.iter().map(|&row| teacher[row as usize]).collect();
+    let requests: Vec<u64> = rows.iter().map(|&row| requests[row as usize]).collect();
+    TopLists::of(scores, &teacher, &requests, at)
 }
 
 /// Candidates per run at most: enough to keep an engine busy, few enough to stay in the cache.

@@ -88,10 +88,16 @@ impl Agreement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{price::scripted::ScriptedPrices, space::InputWidths};
+    use crate::{price::linear::LinearPrices, space::InputWidths};
 
     fn residual(predicted_ms: f64, measured_ms: f64, noise_pct: f64) -> Residual {
-        let prices = ScriptedPrices { slope_ms: 0.0, layer_ms: 0.0, user_share: 0.0, fixed_ms: predicted_ms };
+        let prices = LinearPrices {
+            column_ms: 0.0,
+            slope_ms: 0.0,
+            layer_ms: 0.0,
+            user_share: 0.0,
+            fixed_ms: predicted_ms,
+        };
         let input = InputWidths { user: 1.0, item: 1.0 };
         let observation = Observation { network: "n".into(), widths: vec![], input, measured_ms, noise_pct };
         Residual::of(&observation, &prices, Shape::Unseen).unwrap()

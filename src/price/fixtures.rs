@@ -23,12 +23,17 @@ pub(crate) fn feature(name: &str, width: usize) -> Feature {
     }
 }
 
-/// One user and one item feature of widths 8 and 24, and the given Mixops, where width 0 stands for the zero operator.
+/// One user and one item feature of widths 8 and 24, and the given Mixops.
 pub(crate) fn space(mixops: &[&[usize]]) -> SearchSpace {
     let user = Feature { kind: Kind::User, ..feature("user", 8) };
+    space_of(vec![user, feature("item", 24)], mixops)
+}
+
+/// These features, and Mixops of these widths, where 0 stands for the zero operator.
+pub(crate) fn space_of(features: Vec<Feature>, mixops: &[&[usize]]) -> SearchSpace {
     let operator = |&width: &usize| if width == 0 { Operator::Zero } else { Operator::Mlp(width) };
     let mixops = mixops.iter().map(|widths| widths.iter().map(operator).collect()).collect();
-    SearchSpace::new(vec![user, feature("item", 24)], mixops).expect("a sound space")
+    SearchSpace::new(features, mixops).expect("a sound space")
 }
 
 /// Every choice of one operator per Mixop.

@@ -10,13 +10,12 @@ pub mod feature;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod grid;
+pub mod linear;
 mod matrix;
 pub mod merge;
 pub mod observation;
 pub mod path;
 pub mod resolved;
-#[cfg(test)]
-pub(crate) mod scripted;
 pub mod table;
 
 use crate::{base::Result, space::InputWidths};

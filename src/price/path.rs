@@ -64,11 +64,12 @@ pub fn subnet_ms(space: &SearchSpace, subnet: &Subnet, prices: &dyn LayerPrices)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::price::scripted::ScriptedPrices;
+    use crate::price::linear::LinearPrices;
 
     #[test]
     fn a_path_costs_its_fixed_part_and_each_layer_once() {
-        let prices = ScriptedPrices { slope_ms: 0.001, layer_ms: 0.01, user_share: 0.5, fixed_ms: 0.3 };
+        let prices =
+            LinearPrices { column_ms: 0.0, slope_ms: 0.001, layer_ms: 0.01, user_share: 0.5, fixed_ms: 0.3 };
         let input = InputWidths { user: 10.0, item: 20.0 };
         // First (5 + 20)·4, then 4·2, then the output 2·1; three layers.
         let expected = 0.3 + 0.001 * (25.0 * 4.0 + 8.0 + 2.0) + 3.0 * 0.01;
@@ -77,7 +78,8 @@ mod tests {
 
     #[test]
     fn a_network_that_reads_nothing_of_the_candidate_has_no_price_but_an_expectation_may_come_near_it() {
-        let prices = ScriptedPrices { slope_ms: 0.001, layer_ms: 0.01, user_share: 0.5, fixed_ms: 0.3 };
+        let prices =
+            LinearPrices { column_ms: 0.0, slope_ms: 0.001, layer_ms: 0.01, user_share: 0.5, fixed_ms: 0.3 };
         let input = InputWidths { user: 10.0, item: 0.0 };
         let refused = path_ms(&[4, 2], input, &prices).unwrap_err();
         assert!(matches!(refused, Error::Usage { .. }) && refused.to_string().contains("alike"), "{refused}");

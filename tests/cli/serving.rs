@@ -1,7 +1,7 @@
 //! `trace`, `replay` and `evaluate` on an exported model.
 
 use crate::world::{World, failure, json, output, program, replayed};
-use autofas_bench::learn::metrics::auc;
+use autofas_bench::learn::metrics::{TopLists, auc};
 use std::fs;
 
 const MODEL: [&str; 4] = ["--model", "model/model.onnx", "--data", "log/log.parquet"];
@@ -113,6 +113,40 @@ fn evaluate_gives_the_reference_networks_auc_on_either_engine() {
         assert_eq!((&found["rows"], &found["engine"]), (&600.into(), &engine.into()));
         assert!((found["auc"].as_f64().unwrap() - expected).abs() < 1e-3, "{found} {expected}");
     }
+}
+
+#[test]
+fn evaluate_compares_the_top_of_every_request_with_the_teachers() {
+    let world = World::new();
+    let without = json(world.path(), &[&["evaluate"], &MODEL[..], &["--engine", "tract"]].concat());
+    assert!(without.get("recall_at").is_none() && without.get("overlap_at").is_none(), "{without}");
+
+    // Purchases stand in for a teacher's scores. Of ten candidates 4 and 7 are cut, 10 are not.
+    let schema = fs::read_to_string(world.file("log/schema.toml")).unwrap();
+    let schema = schema.replace("other_labels = [\"purchase\"]", "teacher_score = \"purchase\"");
+    fs::write(world.file("taught.toml"), schema).unwrap();
+    let options = ["--engine", "tract", "--schema", "taught.toml", "--at", "4,7,10"];
+    let found = json(world.path(), &[&["evaluate"], &MODEL[..], &options].concat());
+    let rows: Vec<u32> = (0..world.data.rows() as u32).collect();
+    let scores = world.network.score(&world.data, &rows).unwrap();
+    let (_, teacher) = &world.data.other_labels[0];
+    let requests = world.data.requests.as_ref().unwrap();
+    let wanted = TopLists::of(&scores, &teacher[..], &requests[..], &[4, 7]);
+    for (name, wanted) in [("recall_at", &wanted.recall_at), ("overlap_at", &wanted.overlap_at)] {
+        let found = found[name].as_object().unwrap();
+        assert!(found.keys().eq(["4", "7"]), "{found:?}");
+        for (k, wanted) in wanted {
+            let found = found[&k.to_string()].as_f64().unwrap();
+            assert!(
+                *wanted > 0.0 && *wanted < 1.0 && (found - wanted).abs() < 1e-6,
+                "{name} {k}: {found} {wanted}"
+            );
+        }
+    }
+    let text = output(world.path(), &[&["evaluate"], &MODEL[..], &options].concat());
+    assert!(text.contains("top 4") && text.contains("overlap"), "{text}");
+    let refused = failure(world.path(), 2, &[&["evaluate"], &MODEL[..], &["--at", "0"]].concat());
+    assert!(refused.contains("--at"), "{refused}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
         names::{EngineName, Provider},
     },
     data::{self, column::Column, dataset::Dataset, encode::Encoders, schema::Schema},
-    learn::metrics::Metrics,
+    learn::metrics::{Metrics, TopLists},
     measure::{
         engine::{SessionOptions, engine},
         evaluate::{Evaluation, evaluate},
@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   autofas-bench evaluate --model out/model.onnx --data new_day.parquet
+  autofas-bench evaluate --model out/model.onnx --data new_day.parquet --at 10,50,200
   autofas-bench evaluate --model out/model.onnx --data D.parquet --config E.toml   # its validation rows only")]
 pub struct EvaluateArgs {
     /// The exported model
@@ -43,12 +44,18 @@ pub struct EvaluateArgs {
     /// Threads inside one request
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
+    /// Where Recall@K and overlap cut a request's list; they need a request and a teacher_score column in the schema
+    #[arg(long, value_name = "K,K", value_delimiter = ',', default_values_t = [10, 50])]
+    at: Vec<usize>,
 }
 
 impl EvaluateArgs {
     pub fn run(self, format: Format) -> anyhow::Result<()> {
         if self.threads == 0 {
             return Err(Error::usage("nobody would score the rows", "give at least 1 thread").into());
+        }
+        if self.at.contains(&0) {
+            return Err(Error::usage("the top 0 of a list holds nothing", "give --at numbers from 1").into());
         }
         let files = self.data.files(Some(&self.model))?;
         let encoders = Encoders::load(&files.encoders)?;
@@ -63,7 +70,8 @@ impl EvaluateArgs {
         let options =
             SessionOptions { provider: self.provider, threads: self.threads, candidates_hint: None };
         let engine = engine(self.engine)?;
-        let evaluation = evaluate(&*engine, &self.model, &options, &dataset, &encoders.hash(), &rows)?;
+        let hash = encoders.hash();
+        let evaluation = evaluate(&*engine, &self.model, &options, &dataset, &hash, &rows, &self.at)?;
         output::print(format, &evaluation, describe)
     }
 }
@@ -94,5 +102,13 @@ fn describe(evaluation: &Evaluation) -> String {
     let trained = std::iter::once(row("(trained)", metrics));
     let rows: Vec<_> =
         trained.chain(metrics.other_labels.iter().map(|(label, metrics)| row(label, metrics))).collect();
-    output::table(&["engine", "version", "rows", "label", "auc", "gauc", "logloss"], &rows)
+    let metrics = output::table(&["engine", "version", "rows", "label", "auc", "gauc", "logloss"], &rows);
+    let TopLists { recall_at, overlap_at } = &evaluation.top_lists;
+    if overlap_at.is_empty() {
+        return metrics;
+    }
+    let lists = overlap_at.iter().map(|(k, overlap)| {
+        vec![format!("top {k}"), metric(recall_at.get(k).copied()), metric(Some(*overlap))]
+    });
+    metrics + "\n\n" + &output::table(&["of a request", "recall", "overlap"], &lists.collect::<Vec<_>>())
 }

@@ -9,6 +9,7 @@ use crate::{
     data::split::{Moment, SplitSettings},
     learn::{
         checkpoint::CheckpointSettings,
+        device::DeviceSettings,
         settings::{
             BaselineSettings, DeriveSettings, Gate, Paths, RetrainSettings, SearchSettings, TeacherSettings,
         },
@@ -27,6 +28,8 @@ pub struct Settings {
     pub split: SplitSettings,
     /// What may be chosen.
     pub space: SpaceSettings,
+    /// Where everything is trained.
+    pub training: DeviceSettings,
     /// The ranking network that teaches.
     pub teacher: TeacherSettings,
     /// The search of features and operators.
@@ -57,6 +60,7 @@ impl Default for Settings {
             data: DataSettings::default(),
             split: latest_share(0.2),
             space: SpaceSettings::default(),
+            training: DeviceSettings::default(),
             teacher: TeacherSettings::default(),
             search: SearchSettings::default(),
             derive: DeriveSettings::default(),

@@ -58,6 +58,7 @@ use crate::{
     data::{self, Loaded, schema::Schema},
     export::companions::Versioned,
     learn::{
+        device,
         exchange::{Exchange, by_leader},
         train::Rows,
     },
@@ -122,6 +123,7 @@ pub fn iterate(
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<Summary> {
+    device::choose(experiment.settings.training.device)?;
     let config = experiment.resolved.to_string();
     let journal = if ranks.leads() {
         Journal::open(out, &config, existing, experiment.settings.checkpoints, stop)?

@@ -1,21 +1,16 @@
 use super::*;
 use crate::{
     base::progress::Silent,
-    data::schema::Schema,
     learn::{
         embedding::input_features,
-        fixtures::{every_row, mixed, space},
+        fixtures::{World, every_row, mixed},
         params::Params,
-        price_term::Prices,
-        search::{Scene, Search},
-        settings::{Gate, SearchSettings, TeacherSettings, TrainSettings},
+        settings::{Gate, Paths, SearchSettings, TeacherSettings, TrainSettings},
         student::{Lesson, Student},
         teacher::Teacher,
         train::{Rows, fit},
         values,
     },
-    price::scripted::ScriptedPrices,
-    space::SearchSpace,
 };
 use std::sync::Mutex;
 
@@ -79,51 +74,20 @@ fn with_student(test: impl FnOnce(Training)) {
     });
 }
 
-const LAYERS: ScriptedPrices =
-    ScriptedPrices { slope_ms: 0.002, layer_ms: 0.05, user_share: 0.1, fixed_ms: 0.2 };
-
-struct World {
-    schema: Schema,
-    loaded: crate::data::Loaded,
-    space: SearchSpace,
-    teacher: Teacher,
-    soft: Vec<f32>,
-    held_out: Vec<u32>,
-    settings: SearchSettings,
+fn world(gate: Gate, paths: Paths) -> World {
+    World::new(SearchSettings {
+        epochs: 2,
+        warmup_epochs: 2,
+        batch_size: 32,
+        lambda_ramp_epochs: 1.5,
+        gate,
+        paths,
+        ..SearchSettings::default()
+    })
 }
 
-impl World {
-    fn new(gate: Gate) -> Self {
-        let (schema, loaded) = mixed();
-        let space = space(&schema, &[&[7, 5, 0], &[5, 0]]);
-        let every: Vec<usize> = (0..schema.features.len()).collect();
-        let features = input_features(&schema.features, &every, &loaded.dataset).unwrap();
-        let settings = TeacherSettings { shared: vec![6], partition: vec![5], ..TeacherSettings::default() };
-        let teacher = Teacher::new(features, loaded.dataset.partition_count, &settings, 1).unwrap();
-        let soft = vec![0.4; loaded.dataset.rows()];
-        // Twenty rows that come round several times in an epoch.
-        let held_out = loaded.split.valid[..20].to_vec();
-        let settings = SearchSettings {
-            epochs: 2,
-            warmup_epochs: 2,
-            batch_size: 32,
-            lambda_ramp_epochs: 1.5,
-            gate,
-            ..SearchSettings::default()
-        };
-        Self { schema, loaded, space, teacher, soft, held_out, settings }
-    }
-
-    fn search(&self, seed: u64) -> Search<'_> {
-        let rows = Rows::alone(&self.loaded.dataset, &self.loaded.split);
-        let (teacher, soft, settings) = (&self.teacher, &self.soft[..], &self.settings);
-        let scene = Scene { rows, held_out: Some(&self.held_out), teacher, soft, settings, seed };
-        Search::new(&self.space, scene).unwrap()
-    }
-}
-
-fn with_warm_up(test: impl FnOnce(Training)) {
-    let world = World::new(Gate::StraightThrough);
+fn with_warm_up(paths: Paths, test: impl FnOnce(Training)) {
+    let world = world(Gate::StraightThrough, paths);
     test(&|seed, progress, keeper| {
         let mut search = world.search(seed);
         search.warm_up(progress, keeper)?;
@@ -131,12 +95,11 @@ fn with_warm_up(test: impl FnOnce(Training)) {
     });
 }
 
-fn with_search(test: impl FnOnce(Training)) {
-    let world = World::new(Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1 });
+fn with_search(paths: Paths, test: impl FnOnce(Training)) {
+    let world = world(Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1 }, paths);
     test(&|seed, progress, keeper| {
         let mut search = world.search(seed);
-        let prices = Prices { schema: &world.schema, layers: &LAYERS };
-        let outcome = search.run(&prices, progress, keeper)?;
+        let outcome = search.run(&world.prices(), progress, keeper)?;
         Ok(end(search.params(), &outcome))
     });
 }
@@ -214,12 +177,20 @@ fn a_student_ends_alike_from_every_state() {
 
 #[test]
 fn a_warm_up_ends_alike_from_every_state() {
-    with_warm_up(|train| ends_alike_from_every_state(10, train));
+    with_warm_up(Paths::All, |train| ends_alike_from_every_state(10, train));
 }
 
 #[test]
 fn a_search_ends_alike_from_every_state() {
-    with_search(|train| ends_alike_from_every_state(10, train));
+    with_search(Paths::All, |train| ends_alike_from_every_state(10, train));
+}
+
+#[test]
+fn a_search_of_sampled_paths_ends_alike_from_every_state() {
+    for count in [1, 2] {
+        with_warm_up(Paths::Sampled { count }, |train| ends_alike_from_every_state(10, train));
+        with_search(Paths::Sampled { count }, |train| ends_alike_from_every_state(10, train));
+    }
 }
 
 #[test]

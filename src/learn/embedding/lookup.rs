@@ -7,6 +7,7 @@ use crate::{
     data::dataset::Batch,
     learn::{
         Learn,
+        device::device,
         ops::{self, matrix::BLOCK_ROWS},
         row_adam::RowGradient,
     },
@@ -33,7 +34,7 @@ impl EmbeddingBank {
             ops::with_all(&tables, fill).learn("embed a batch")?;
             column += group.members.len() * group.width;
         }
-        Tensor::from_vec(input, (batch.rows(), width), &Device::Cpu).learn("embed a batch")
+        Tensor::from_vec(input, (batch.rows(), width), device()).learn("embed a batch")
     }
 
     /// All tables, in the order of their gradients.
@@ -43,7 +44,8 @@ impl EmbeddingBank {
 
     /// The gradient of every table, from that of the input `[rows, width]`.
     pub fn gradients(&self, batch: &Batch, by_input: &Tensor) -> Result<Vec<RowGradient>> {
-        let by_input = by_input.contiguous().learn("read a gradient")?;
+        let by_input =
+            by_input.to_device(&Device::Cpu).and_then(|g| g.contiguous()).learn("read a gradient")?;
         let width = self.width();
         let compute = |tensors: &[&[f32]]| {
             let mut column = 0;

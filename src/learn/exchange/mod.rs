@@ -21,7 +21,7 @@ use crate::{
     base::{Error, Result, hash},
     data::shard::Place,
 };
-use candle_core::{Tensor, Var, backprop::GradStore};
+use candle_core::{Device, Tensor, Var, backprop::GradStore};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The processes that train together, seen from one of them. Every rank must make the same calls in the same order.
@@ -127,7 +127,8 @@ pub fn sum_gradients<'v>(
     for var in &vars {
         match gradients.get(var) {
             Some(gradient) => {
-                let gradient = gradient.contiguous().learn("read a gradient")?;
+                let gradient =
+                    gradient.to_device(&Device::Cpu).and_then(|g| g.contiguous()).learn("read a gradient")?;
                 super::ops::with_all(&[&gradient], |numbers| {
                     all.extend_from_slice(numbers[0]);
                     Ok(())

@@ -4,6 +4,7 @@
 //! The crate `mpi` does the same and more, but its bindings are generated with bindgen, which needs libclang and turns on a
 //! feature of `syn`: everything with a derive macro would be compiled twice, for builds with and without it.
 
+use crate::base::{Error, Result};
 use std::{
     ffi::{c_char, c_int, c_void},
     ptr,
@@ -71,6 +72,9 @@ unsafe extern "C" {
 /// MPI_THREAD_FUNNELED: there are other threads, and one of them calls MPI.
 const FUNNELED: c_int = 1;
 
+/// Exit code of a job of which a rank panicked: that of a Rust program that does.
+pub const PANICKED: i32 = 101;
+
 /// A type of numbers that travel.
 pub trait Number: Copy + Default {
     #[doc(hidden)]
@@ -123,8 +127,8 @@ fn address_mut<T>(numbers: &mut [T]) -> *mut c_void {
     if numbers.is_empty() { ptr::null_mut() } else { numbers.as_mut_ptr().cast() }
 }
 
-/// Begins MPI; once per process. Returns rank and size.
-pub fn init() -> (usize, usize) {
+/// Begins MPI; once per process. Returns rank and size, or an error when this MPI cannot be called beside other threads.
+pub fn init() -> Result<(usize, usize)> {
     let (mut got, mut rank, mut size) = (0, 0, 0);
     // SAFETY: null arguments are allowed; the results are written to live variables.
     unsafe {
@@ -137,7 +141,22 @@ pub fn init() -> (usize, usize) {
         check(MPI_Comm_rank(world(), &mut rank));
         check(MPI_Comm_size(world(), &mut size));
     }
-    (rank as usize, size as usize)
+    if let Err(error) = enough_threads(got) {
+        finalize();
+        return Err(error);
+    }
+    Ok((rank as usize, size as usize))
+}
+
+/// The levels are ordered: a higher one allows more.
+fn enough_threads(got: c_int) -> Result<()> {
+    if got >= FUNNELED {
+        return Ok(());
+    }
+    Err(Error::usage(
+        format!("this MPI has thread level {got}, and training beside other threads needs level {FUNNELED}"),
+        "use an Open MPI that was built with threads (MPI_THREAD_FUNNELED), such as scripts/setup-mpi installs",
+    ))
 }
 
 /// Ends MPI.
@@ -152,27 +171,51 @@ pub fn abort(code: i32) {
     unsafe { MPI_Abort(world(), code) };
 }
 
-/// A transfer that is under way, with the buffers that it reads and writes.
+/// A transfer that is under way, with the buffers that it reads and writes. MPI uses them until it is waited for, which
+/// dropping does too; it must not be forgotten ([`std::mem::forget`]).
 #[must_use]
 pub struct Transfer<B> {
     request: Request,
-    buffers: B,
+    /// Absent once they are given back.
+    buffers: Option<B>,
 }
 
 impl<B> Transfer<B> {
+    fn new(request: Request, buffers: B) -> Self {
+        Self { request, buffers: Some(buffers) }
+    }
+
     /// The buffers, when it is done.
     pub fn wait(mut self) -> B {
-        // SAFETY: the request was made by MPI; one that is done already is the null request, which may be waited for.
-        check(unsafe { MPI_Wait(&mut self.request, ptr::null_mut()) });
-        self.buffers
+        self.finish();
+        self.buffers.take().expect("a transfer is waited for once")
     }
 
     /// Whether it is done.
     pub fn is_done(&mut self) -> bool {
         let mut done = 0;
-        // SAFETY: as in `wait`.
+        // SAFETY: as in `finish`.
         check(unsafe { MPI_Test(&mut self.request, &mut done, ptr::null_mut()) });
         done != 0
+    }
+
+    fn finish(&mut self) {
+        // SAFETY: the request was made by MPI; one that is done already is the null request, which may be waited for.
+        check(unsafe { MPI_Wait(&mut self.request, ptr::null_mut()) });
+    }
+}
+
+impl<B> Drop for Transfer<B> {
+    fn drop(&mut self) {
+        if self.buffers.is_none() {
+            return;
+        }
+        // The buffers end here, and MPI may still write into them. In a panic the other ranks may never make their part of
+        // it, so there is nothing to wait for.
+        if std::thread::panicking() {
+            abort(PANICKED);
+        }
+        self.finish();
     }
 }
 
@@ -201,7 +244,7 @@ pub fn all_to_all<'a, T: Number>(
             &mut request,
         )
     });
-    Transfer { request, buffers: (send, receive) }
+    Transfer::new(request, (send, receive))
 }
 
 /// Puts the pieces of all ranks one after the other, on all of them.
@@ -226,7 +269,7 @@ pub fn all_gather<'a, T: Number>(
             &mut request,
         )
     });
-    Transfer { request, buffers: (send, receive) }
+    Transfer::new(request, (send, receive))
 }
 
 /// Fills the buffers of all ranks with that of rank 0.
@@ -236,7 +279,7 @@ pub fn broadcast<T: Number>(buffer: &mut [T]) -> Transfer<&mut [T]> {
     check(unsafe {
         MPI_Ibcast(address_mut(buffer), count(buffer.len()), datatype::<T>(), 0, world(), &mut request)
     });
-    Transfer { request, buffers: buffer }
+    Transfer::new(request, buffer)
 }
 
 /// Puts pieces of `lengths` one after the other, on all ranks.
@@ -265,4 +308,16 @@ pub fn gather_pieces<T: Number>(own: &[T], lengths: &[usize]) -> Vec<T> {
         )
     });
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_mpi_that_cannot_be_called_beside_other_threads_is_refused() {
+        let text = enough_threads(0).unwrap_err().to_string();
+        assert!(text.contains("thread level 0"), "{text}");
+        assert!((FUNNELED..4).all(|level| enough_threads(level).is_ok()));
+    }
 }

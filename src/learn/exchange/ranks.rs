@@ -40,7 +40,7 @@ struct Scratch {
 impl Ranks {
     /// Joins the job; once per process.
     pub fn join() -> Result<Self> {
-        let (rank, size) = mpi::init();
+        let (rank, size) = mpi::init()?;
         let place = Place { rank, size };
         Ok(Self { place, thread: thread::current().id(), scratch: Mutex::default() })
     }
@@ -134,7 +134,7 @@ impl Drop for Ranks {
     fn drop(&mut self) {
         // The others wait in an exchange that this rank will never make.
         if thread::panicking() {
-            mpi::abort(101);
+            mpi::abort(mpi::PANICKED);
         }
         mpi::finalize();
     }

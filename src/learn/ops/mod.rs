@@ -2,7 +2,8 @@
 //!
 //! | file | computes |
 //! | --- | --- |
-//! | [`matrix`] | products of strided matrices on one thread, and how their work is divided among threads |
+//! | [`matrix`] | strided matrices, and how their rows are divided among threads |
+//! | [`product`](mod@product) | their products |
 //! | [`dense`](mod@dense) | relu(x·W + b) with dropout |
 //! | [`mix`](mod@mix) | a Mixop: Σ_j π_j·relu(X_j·W_j + b_j) over all entries, merged with what the zero operator passes on |
 //! | [`gate`](mod@gate) | masks over embeddings |
@@ -11,8 +12,8 @@
 //! devices other than the CPU.
 //!
 //! No sum depends on the number of threads: rows are summed in blocks of [`matrix::BLOCK_ROWS`] whose sums are added in
-//! order, and a product sums over its inner dimension in one order wherever its tile begins. So the same seed gives the
-//! same bytes with any number of threads.
+//! order, and [`product::multiply`] sums over the inner dimension in one order whichever rows a thread takes. So on one
+//! machine the same seed gives the same bytes with any number of threads.
 
 pub mod dense;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod fixtures;
 pub mod gate;
 pub mod matrix;
 pub mod mix;
+pub mod product;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor};
 use matrix::Matrix;

@@ -34,14 +34,16 @@ fn a_hundred_steps_of_adamw_equal_pytorchs() {
     let (reference, start) = read("adamw", 1);
     let var = Var::from_tensor(&start).unwrap();
     let mut optimizer = AdamW::default();
-    optimizer.add(
-        &var,
-        Rates {
-            learning_rate: reference.number("/optimizer/learning_rate"),
-            weight_decay: reference.number("/optimizer/weight_decay"),
-            scaling: Scaling::Each,
-        },
-    );
+    optimizer
+        .add(
+            &var,
+            Rates {
+                learning_rate: reference.number("/optimizer/learning_rate"),
+                weight_decay: reference.number("/optimizer/weight_decay"),
+                scaling: Scaling::Each,
+            },
+        )
+        .unwrap();
     let gradients = numbers(&reference, "/adamw/gradients");
     let mut compared = 0;
     for (step, gradient) in gradients.chunks_exact(start.elem_count()).enumerate() {

@@ -8,6 +8,7 @@ use crate::{
         schema::{Feature, Kind, Schema, Source},
     },
     learn::{
+        optimizer::Scaling,
         price_term::Prices,
         search::{Batches, Drawn, Phase, Scene, Search},
         settings::{GradientBlock, SearchSettings},
@@ -93,6 +94,7 @@ impl Stage {
             learning_rate: reference.number("/optimizer/weights/learning_rate"),
             weight_decay: reference.number("/optimizer/weights/weight_decay"),
             theta_learning_rate: reference.number("/optimizer/free/learning_rate"),
+            theta_scaling: Scaling::Each,
             alpha_learning_rate: reference.number("/optimizer/alpha/learning_rate"),
             lambda: reference.number("/lambdas/lambda"),
             lambda1: reference.number("/lambdas/lambda1"),
@@ -174,9 +176,15 @@ fn a_search_step_equals_pytorchs() {
     assert_gradients(search.params(), &both, |name| parameter(reference, "gradients", name));
 
     let (rate, decay) = (stage.settings.theta_learning_rate, stage.settings.alpha_learning_rate);
-    let mut optimizer = search.optimizer(rate, decay);
+    let mut optimizer = search.optimizer(rate, decay).unwrap();
+    let teacher = || -> Vec<u32> {
+        let params = stage.teacher.params().iter();
+        params.flat_map(|(_, var)| values(var).unwrap()).map(f32::to_bits).collect()
+    };
+    let before = teacher();
     search.step_with(&stage.batch(), &drawn, &phase, &mut optimizer).unwrap();
     assert_all(search.params(), |name| parameter(reference, "after_step", name));
+    assert_eq!(teacher(), before, "the teacher and its embeddings rest");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! block the supernet sees the same masked embeddings as constants. A warm-up trains the supernet's weights first,
 //! with α and θ at rest and no latency, because a zero operator is free and would win while the others know nothing.
 
+mod report;
+mod state;
 mod step;
 
 #[cfg(test)]
@@ -11,19 +13,16 @@ pub(in crate::learn) use step::Drawn;
 pub(in crate::learn) use step::{Batches, Phase};
 
 use super::{
-    Learn,
-    checkpoint::{Contents, Keeper, Moment, Stored},
+    checkpoint::{Keeper, Moment},
     exchange::{same_everywhere, share_params},
     mask::Mask,
     metrics::Metrics,
-    optimizer::AdamW,
     params::{Params, Snapshot},
     price_term::{Expected, Prices, probability_values},
     settings::SearchSettings,
     supernet::Supernet,
-    teacher::{FrozenTeacher, Teacher, masked},
-    train::{Rows, Trainable, finite, metrics_of, note_auc, record_metrics, score_shares},
-    values,
+    teacher::{FrozenTeacher, Teacher},
+    train::{Rows, Trainable, finite, note_auc, record_metrics},
 };
 use crate::{
     base::{
@@ -34,8 +33,6 @@ use crate::{
     data::{batches, dataset::Batch},
     space::SearchSpace,
 };
-use candle_core::{Device, Tensor};
-use candle_nn::ops::sigmoid;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -70,40 +67,6 @@ pub struct SearchOutcome {
     pub probabilities: Vec<Vec<f64>>,
     /// How it went.
     pub epochs: Vec<SearchEpoch>,
-}
-
-/// Where a warm-up or a search stands.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Position {
-    /// The present epoch, from 1.
-    epoch: usize,
-    /// Batches of it that have been trained on.
-    batch: usize,
-    /// Steps of the phase.
-    done: u64,
-    /// Sum of Loss1 over the epoch.
-    sum1: f64,
-    /// Sum of Loss2 over the epoch.
-    sum2: f64,
-    /// The epochs before it.
-    epochs: Vec<SearchEpoch>,
-}
-
-impl Position {
-    fn start() -> Self {
-        Self { epoch: 1, batch: 0, done: 0, sum1: 0.0, sum2: 0.0, epochs: Vec::new() }
-    }
-
-    fn passed(&mut self, loss1: f64, loss2: f64) {
-        self.batch += 1;
-        self.done += 1;
-        self.sum1 += loss1;
-        self.sum2 += loss2;
-    }
-
-    fn next_epoch(&mut self) {
-        (self.epoch, self.batch, self.sum1, self.sum2) = (self.epoch + 1, 0, 0.0, 0.0);
-    }
 }
 
 /// What the search reads and never changes.
@@ -175,7 +138,7 @@ impl<'a> Search<'a> {
     /// `keeper` has saved.
     pub fn warm_up(&mut self, progress: &dyn Progress, keeper: &mut Keeper) -> Result<()> {
         let settings = self.scene.settings;
-        let mut optimizer = self.optimizer(0.0, 0.0);
+        let mut optimizer = self.optimizer(0.0, 0.0)?;
         progress.stage("warm up the supernet", self.steps() * settings.warmup_epochs as u64);
         let mut at = self.begin(("warm-up", 0), &mut optimizer, progress, keeper)?;
         while at.epoch <= settings.warmup_epochs {
@@ -228,7 +191,7 @@ impl<'a> Search<'a> {
         // The draws of a search do not depend on whether its warm-up ran just now or was read from a file.
         self.masks_rng = rng::generator(self.scene.seed, "search masks");
         self.paths_rng = rng::generator(self.scene.seed, "search paths");
-        let mut optimizer = self.optimizer(settings.theta_learning_rate, settings.alpha_learning_rate);
+        let mut optimizer = self.optimizer(settings.theta_learning_rate, settings.alpha_learning_rate)?;
         let steps = self.steps();
         let total = steps * settings.epochs as u64;
         progress.stage("search", total);
@@ -273,39 +236,6 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// Where the phase stands, with everything gone back to if `keeper` has saved it. `phase` is its name and price.
-    fn begin(
-        &mut self,
-        phase: (&str, u64),
-        optimizer: &mut AdamW,
-        progress: &dyn Progress,
-        keeper: &mut Keeper,
-    ) -> Result<Position> {
-        let Scene { rows, held_out, settings, seed, .. } = self.scene;
-        let sizes = (rows.data.rows(), rows.split.train.len(), held_out.map(<[u32]>::len));
-        let search = (phase, settings, seed, sizes, self.params.shapes());
-        match keeper.begin_together(rows.ranks, &search, progress)? {
-            Some(stored) => self.resume(&stored, optimizer),
-            None => Ok(Position::start()),
-        }
-    }
-
-    /// Everything that the rest of a phase depends on.
-    fn contents<'s>(&self, at: &Position, optimizer: &'s mut AdamW) -> Contents<'s> {
-        Contents::at(at.done, &(at, &self.masks_rng, &self.paths_rng))
-            .with("parameters", self.params.state())
-            .with("optimizer", optimizer.state())
-    }
-
-    /// Goes back to what [`Search::contents`] gave.
-    fn resume(&mut self, stored: &Stored, optimizer: &mut AdamW) -> Result<Position> {
-        let (at, masks_rng, paths_rng) = stored.position()?;
-        (self.masks_rng, self.paths_rng) = (masks_rng, paths_rng);
-        self.params.resume(&stored.part("parameters"))?;
-        optimizer.resume(&stored.part("optimizer"))?;
-        Ok(at)
-    }
-
     /// Latencies under the present θ and p.
     fn expected(&self, prices: &Prices) -> Result<Expected> {
         let p = probability_values(&self.supernet.probabilities()?)?;
@@ -333,62 +263,6 @@ impl<'a> Search<'a> {
             .zip(judges)
             .skip(passed)
             .map(move |(train, judge)| Batches { train: batch(train), held_out: judge.map(batch) })
-    }
-
-    /// θ, α, p, the expected latency and the step sizes as points of curves.
-    fn record_state(&self, step: u64, ramp: f64, prices: &Prices, progress: &dyn Progress) -> Result<()> {
-        let Scene { settings, .. } = self.scene;
-        let space = self.supernet.space();
-        let theta = self.mask.theta_values()?;
-        let p = probability_values(&self.supernet.probabilities()?)?;
-        let alpha = probability_values(self.supernet.alphas())?;
-        let expected = self.expected(prices)?;
-        let point = |tag: &str, value: f64| progress.record(Pace::Seldom, tag, step, value);
-        for (feature, &theta) in space.features.iter().zip(&theta) {
-            point(&format!("theta/{}", feature.name), theta);
-        }
-        for (i, operators) in space.mixops.iter().enumerate() {
-            for (k, operator) in operators.iter().enumerate() {
-                point(&format!("alpha/mixop{}/{operator}", i + 1), alpha[i][k]);
-                point(&format!("probability/mixop{}/{operator}", i + 1), p[i][k]);
-            }
-        }
-        point("latency/features_ms", expected.feature.ms);
-        point("latency/network_ms", expected.network.ms);
-        point("latency/total_ms", expected.total_ms());
-        point("expected_features", theta.iter().sum());
-        point("lambda/of_features", settings.lambda * ramp);
-        point("lambda/of_network", settings.lambda2 * ramp);
-        point("learning_rate/weights", settings.learning_rate);
-        point("learning_rate/theta", settings.theta_learning_rate);
-        point("learning_rate/alpha", settings.alpha_learning_rate);
-        Ok(())
-    }
-
-    /// The epoch that has come to its end.
-    fn epoch_report(&self, at: &Position, prices: &Prices) -> Result<SearchEpoch> {
-        let p = self.supernet.probabilities()?;
-        let theta = self.mask.theta_values()?;
-        let expected = self.expected(prices)?;
-        let open: Vec<f32> = theta.iter().map(|&t| f32::from(u8::from(t > 0.5))).collect();
-        let gates = Tensor::new(open, &Device::Cpu).and_then(|t| t.unsqueeze(0)).learn("open gates")?;
-        let rows = self.scene.rows;
-        let score = |batch: &Batch| {
-            let embedded = self.scene.teacher.embed(batch)?;
-            let logits =
-                self.supernet.forward(&masked(self.scene.teacher, &embedded, &gates)?.detach(), &p)?;
-            values(&sigmoid(&logits).learn("score a batch")?)
-        };
-        let scores = score_shares(rows.data, rows.ranks, &rows.split.valid, score)?;
-        Ok(SearchEpoch {
-            epoch: at.epoch,
-            loss1: at.sum1 / self.steps() as f64,
-            loss2: at.sum2 / self.steps() as f64,
-            metrics: metrics_of(&scores, rows.data, &rows.split.valid),
-            feature_ms: expected.feature.ms,
-            network_ms: expected.network.ms,
-            expected_features: theta.iter().sum(),
-        })
     }
 }
 

@@ -77,7 +77,7 @@ impl Search<'_> {
         };
         let gates = self.mask.draw(&settings.gate, progress, &mut self.masks_rng)?;
         let p = self.supernet.probabilities()?;
-        let drawn = paths::draw(settings.paths, &p, &mut self.paths_rng)?;
+        let drawn = paths::draw(settings.paths, self.supernet.alphas(), &p, &mut self.paths_rng)?;
         self.step_with(batches, &Drawn { gates, p, paths: drawn }, phase, optimizer)
     }
 
@@ -157,7 +157,7 @@ impl Search<'_> {
     }
 
     /// AdamW over θ, α and the weights, each group at its own rate; a rate of 0 leaves its group at rest.
-    pub(in crate::learn) fn optimizer(&self, theta_rate: f64, alpha_rate: f64) -> AdamW {
+    pub(in crate::learn) fn optimizer(&self, theta_rate: f64, alpha_rate: f64) -> Result<AdamW> {
         let settings = self.scene.settings;
         let mut optimizer = AdamW::default();
         for (name, var) in self.params.iter() {
@@ -173,10 +173,10 @@ impl Search<'_> {
                 }
             };
             if rates.learning_rate > 0.0 {
-                optimizer.add(var, rates);
+                optimizer.add(var, rates)?;
             }
         }
-        optimizer
+        Ok(optimizer)
     }
 }
 

@@ -1,84 +1,32 @@
 use super::*;
 use crate::{
     base::progress::Silent,
-    data::{
-        Loaded,
-        dataset::{Dataset, Split},
-        schema::Schema,
-    },
+    data::dataset::{Dataset, Split},
     learn::{
-        embedding::input_features,
-        fixtures::{every_row, mixed, scramble, space},
+        fixtures::World,
         scalar,
-        settings::{Gate, TeacherSettings},
-        train::{Trainable, score_rows},
+        settings::{Gate, GradientBlock},
+        values,
     },
-    price::scripted::ScriptedPrices,
 };
 
-const LAYERS: ScriptedPrices =
-    ScriptedPrices { slope_ms: 0.002, layer_ms: 0.05, user_share: 0.1, fixed_ms: 0.2 };
-
-/// Everything that a search over the mixed data reads.
-struct World {
-    schema: Schema,
-    loaded: Loaded,
-    space: SearchSpace,
-    teacher: Teacher,
-    soft: Vec<f32>,
-    settings: SearchSettings,
-    held_out: Vec<u32>,
+fn world() -> World {
+    World::new(SearchSettings { batch_size: 32, lambda: 0.5, lambda2: 0.25, ..Default::default() })
 }
 
-impl World {
-    fn new() -> Self {
-        let (schema, loaded) = mixed();
-        let data = &loaded.dataset;
-        let every: Vec<usize> = (0..schema.features.len()).collect();
-        let features = input_features(&schema.features, &every, data).unwrap();
-        let settings = TeacherSettings { shared: vec![6], partition: vec![5], ..TeacherSettings::default() };
-        let teacher = Teacher::new(features, data.partition_count, &settings, 1).unwrap();
-        scramble(teacher.params());
-        let soft = score_rows(&teacher, data, &every_row(data)).unwrap();
-        let settings = SearchSettings { batch_size: 32, lambda: 0.5, lambda2: 0.25, ..Default::default() };
-        let held_out = loaded.split.train[..40].to_vec();
-        let space = space(&schema, &[&[6, 4, 0], &[5, 0]]);
-        Self { schema, loaded, space, teacher, soft, settings, held_out }
-    }
+/// A batch of training rows, and one of held-out rows of `data`.
+fn batches(world: &World, data: &Dataset) -> Batches {
+    let train = Batch::of(&world.loaded.dataset, &world.loaded.split.train[40..72]);
+    Batches { train, held_out: Some(Batch::of(data, &world.held_out[..32])) }
+}
 
-    fn scene(&self) -> Scene<'_> {
-        Scene {
-            rows: Rows::alone(&self.loaded.dataset, &self.loaded.split),
-            held_out: Some(&self.held_out),
-            teacher: &self.teacher,
-            soft: &self.soft,
-            settings: &self.settings,
-            seed: 1,
-        }
-    }
-
-    fn search(&self) -> Search<'_> {
-        Search::new(&self.space, self.scene()).unwrap()
-    }
-
-    fn prices(&self) -> Prices<'_> {
-        Prices { schema: &self.schema, layers: &LAYERS }
-    }
-
-    /// A batch of training rows, and one of held-out rows of `data`.
-    fn batches(&self, data: &Dataset) -> Batches {
-        let train = Batch::of(&self.loaded.dataset, &self.loaded.split.train[40..72]);
-        Batches { train, held_out: Some(Batch::of(data, &self.held_out[..32])) }
-    }
-
-    /// Loss1 and Loss2 at the start of a search with all gates open.
-    fn losses(&self, batches: &Batches, ramp: f64) -> [f64; 2] {
-        let search = self.search();
-        let gates = search.mask.straight_through(vec![1.0; self.space.features.len()]).unwrap();
-        let phase = Phase::Search { prices: &self.prices(), ramp, progress: 0.0 };
-        let terms = search.terms(batches, &search.every_path(gates), &phase).unwrap();
-        [terms.loss1.unwrap(), terms.loss2].map(|loss| scalar(&loss).unwrap())
-    }
+/// Loss1 and Loss2 at the start of a search with all gates open.
+fn losses(world: &World, batches: &Batches, ramp: f64) -> [f64; 2] {
+    let search = world.search(1);
+    let gates = search.mask.straight_through(vec![1.0; world.space.features.len()]).unwrap();
+    let phase = Phase::Search { prices: &world.prices(), ramp, progress: 0.0 };
+    let terms = search.terms(batches, &search.every_path(gates), &phase).unwrap();
+    [terms.loss1.unwrap(), terms.loss2].map(|loss| scalar(&loss).unwrap())
 }
 
 /// Values of all parameters that a search chooses with (θ and α), or of all others.
@@ -91,8 +39,8 @@ fn bits(search: &Search, choices: bool) -> Vec<u32> {
 
 #[test]
 fn the_warm_up_moves_weights_and_leaves_theta_and_alpha_bit_for_bit() {
-    let world = World::new();
-    let mut search = world.search();
+    let world = world();
+    let mut search = world.search(1);
     let before = [true, false].map(|choices| bits(&search, choices));
     search.warm_up(&Silent, &mut Keeper::none()).unwrap();
     assert_eq!(bits(&search, true), before[0]);
@@ -101,28 +49,47 @@ fn the_warm_up_moves_weights_and_leaves_theta_and_alpha_bit_for_bit() {
     assert_ne!(bits(&search, true), before[0]);
 }
 
+/// The gradient of an embedding never stands in a graph, so only its bits can tell that nothing moved it.
+#[test]
+fn a_search_changes_no_bit_of_the_teacher_and_its_embeddings() {
+    for block in [GradientBlock::On, GradientBlock::Off] {
+        let mut world = world();
+        world.settings.gradient_block = block;
+        let bits = || -> Vec<(String, Vec<u32>)> {
+            let of = |var| values(var).unwrap().into_iter().map(f32::to_bits).collect();
+            world.teacher.params().iter().map(|(name, var)| (name.to_owned(), of(var))).collect()
+        };
+        let before = bits();
+        assert!(before.iter().any(|(name, _)| name.starts_with(crate::learn::embedding::EMBEDDING)));
+        let mut search = world.search(1);
+        search.warm_up(&Silent, &mut Keeper::none()).unwrap();
+        search.run(&world.prices(), &Silent, &mut Keeper::none()).unwrap();
+        assert_eq!(bits(), before, "{block:?}");
+    }
+}
+
 #[test]
 fn masks_are_judged_on_held_out_rows_and_the_supernet_learns_from_the_others() {
-    let world = World::new();
-    let [loss1, loss2] = world.losses(&world.batches(&world.loaded.dataset), 1.0);
+    let world = world();
+    let [loss1, loss2] = losses(&world, &batches(&world, &world.loaded.dataset), 1.0);
     let mut flipped = world.loaded.dataset.clone();
     world.held_out.iter().for_each(|&row| {
         let label = &mut flipped.labels.to_mut()[row as usize];
         *label = 1.0 - *label;
     });
-    let [other1, other2] = world.losses(&world.batches(&flipped), 1.0);
+    let [other1, other2] = losses(&world, &batches(&world, &flipped), 1.0);
     assert_eq!(loss2, other2);
     assert!((loss1 - other1).abs() > 1e-3, "{loss1} {other1}");
 }
 
 #[test]
 fn latency_enters_the_losses_with_its_ramp() {
-    let world = World::new();
-    let batches = world.batches(&world.loaded.dataset);
-    let [free1, free2] = world.losses(&batches, 0.0);
-    let [half1, half2] = world.losses(&batches, 0.5);
-    let [full1, full2] = world.losses(&batches, 1.0);
-    let search = world.search();
+    let world = world();
+    let batches = batches(&world, &world.loaded.dataset);
+    let [free1, free2] = losses(&world, &batches, 0.0);
+    let [half1, half2] = losses(&world, &batches, 0.5);
+    let [full1, full2] = losses(&world, &batches, 1.0);
+    let search = world.search(1);
     let p = probability_values(&search.supernet.probabilities().unwrap()).unwrap();
     let theta = search.mask.theta_values().unwrap();
     let expected = world.prices().expected(&world.space, &theta, &p).unwrap();
@@ -139,8 +106,8 @@ fn latency_enters_the_losses_with_its_ramp() {
 
 #[test]
 fn relaxed_gates_harden_as_the_temperature_falls_geometrically() {
-    let world = World::new();
-    let search = world.search();
+    let world = world();
+    let search = world.search(1);
     let gate = Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.25 };
     let logits = |progress| -> Vec<f32> {
         let gates = search.mask.draw(&gate, progress, &mut rng::generator(1, "gates")).unwrap();
@@ -158,12 +125,12 @@ fn relaxed_gates_harden_as_the_temperature_falls_geometrically() {
 fn a_search_goes_on_from_a_saved_warm_up_as_from_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("warm.safetensors");
-    let world = World::new();
-    let mut first = world.search();
+    let world = world();
+    let mut first = world.search(1);
     first.warm_up(&Silent, &mut Keeper::none()).unwrap();
     first.save(&path).unwrap();
     let outcome = first.run(&world.prices(), &Silent, &mut Keeper::none()).unwrap();
-    let mut second = world.search();
+    let mut second = world.search(1);
     second.load(&path).unwrap();
     assert_eq!(second.run(&world.prices(), &Silent, &mut Keeper::none()).unwrap(), outcome);
     assert_eq!(bits(&second, false), bits(&first, false));
@@ -171,16 +138,16 @@ fn a_search_goes_on_from_a_saved_warm_up_as_from_its_own() {
 
 #[test]
 fn theta_starts_where_the_settings_say() {
-    let mut world = World::new();
+    let mut world = world();
     world.settings.theta_start = 0.8;
-    let theta = world.search().mask.theta_values().unwrap();
+    let theta = world.search(1).mask.theta_values().unwrap();
     assert!(theta.iter().all(|t| (t - 0.8).abs() < 1e-6), "{theta:?}");
 }
 
 #[test]
 fn an_empty_list_of_held_out_rows_is_refused() {
-    let world = World::new();
-    let refused = Search::new(&world.space, Scene { held_out: Some(&[]), ..world.scene() });
+    let world = world();
+    let refused = Search::new(&world.space, Scene { held_out: Some(&[]), ..world.scene(1) });
     assert!(refused.err().unwrap().to_string().contains("no rows are held out"));
 }
 

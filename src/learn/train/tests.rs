@@ -10,6 +10,7 @@ use crate::{
         schema::Side,
     },
     learn::{
+        Learn,
         embedding::InputFeature,
         fixtures::every_row,
         student::{Lesson, Student},

@@ -1,11 +1,14 @@
-//! Prices in closed form, for tests that need to know the answer.
+//! Prices in closed form, for tests and benches that need to know the answer.
 
 use super::{FirstLayerPrice, LayerPrices};
 use crate::{base::Result, space::InputWidths};
 
-/// T(w→k) = slope·w·k + layer; a user column counts `user_share` of an item column.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ScriptedPrices {
+/// T(w→k) = slope·w·k + layer, and column·w more for the first layer, whose user columns count `user_share` of an item
+/// column. The default is free.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LinearPrices {
+    /// Milliseconds per column that the first layer gathers.
+    pub column_ms: f64,
     /// Milliseconds per multiply-add.
     pub slope_ms: f64,
     /// Milliseconds per layer.
@@ -16,9 +19,9 @@ pub(crate) struct ScriptedPrices {
     pub fixed_ms: f64,
 }
 
-impl LayerPrices for ScriptedPrices {
+impl LayerPrices for LinearPrices {
     fn first_ms(&self, input: InputWidths, to: usize) -> Result<FirstLayerPrice> {
-        let d_item = self.slope_ms * to as f64;
+        let d_item = self.column_ms + self.slope_ms * to as f64;
         let d_user = self.user_share * d_item;
         Ok(FirstLayerPrice { ms: d_user * input.user + d_item * input.item + self.layer_ms, d_user, d_item })
     }

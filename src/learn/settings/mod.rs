@@ -1,0 +1,49 @@
+//! Settings of everything that is trained, with the defaults of the experiment file. Equation numbers are those of
+//! the AutoFAS paper.
+
+mod derive;
+mod search;
+mod train;
+
+pub use derive::DeriveSettings;
+pub use search::{Gate, GradientBlock, Paths, PriceFirstLayer, SearchSettings};
+pub use train::{BaselineSettings, RetrainSettings, TeacherSettings, TrainSettings};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_within_their_ranges() {
+        TeacherSettings::default().check().unwrap();
+        SearchSettings::default().check().unwrap();
+        DeriveSettings::default().check().unwrap();
+        RetrainSettings::default().check().unwrap();
+        BaselineSettings::default().check().unwrap();
+    }
+
+    #[test]
+    fn latency_is_paid_in_full_after_the_ramp_and_not_before() {
+        let share = |ramp, epochs| {
+            SearchSettings { lambda_ramp_epochs: ramp, ..Default::default() }.lambda_share(epochs)
+        };
+        assert_eq!([0.0, 0.125, 0.5, 3.0].map(|epochs| share(0.5, epochs)), [0.0, 0.25, 1.0, 1.0]);
+        assert_eq!(share(0.0, 0.0), 1.0);
+    }
+
+    #[test]
+    fn a_violation_names_its_key() {
+        let dropped = TeacherSettings {
+            train: TrainSettings { dropout: 1.0, ..Default::default() },
+            ..Default::default()
+        };
+        assert_eq!(dropped.check().unwrap_err().key, "dropout");
+        let gate = Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.0 };
+        let cold = SearchSettings { gate, ..Default::default() };
+        assert_eq!(cold.check().unwrap_err().key, "gate.end_temperature");
+        for theta_start in [0.0, 1.0] {
+            let stuck = SearchSettings { theta_start, ..Default::default() };
+            assert_eq!(stuck.check().unwrap_err().key, "theta_start");
+        }
+    }
+}

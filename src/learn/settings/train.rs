@@ -1,0 +1,150 @@
+//! Networks that are fitted to labels: the teacher, the derived network, the plain DNN.
+
+use crate::base::check::{self, Checked};
+use serde::{Deserialize, Serialize};
+
+/// How a plain network is fitted: Adam with decoupled weight decay, early stopping on the validation AUC.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainSettings {
+    /// Share of a hidden layer's outputs that a training step drops.
+    pub dropout: f32,
+    /// Share of the concatenated embeddings that a training step drops.
+    pub embedding_dropout: f32,
+    /// Step size of Adam for dense layers.
+    pub learning_rate: f64,
+    /// Step size of Adam for rows of embeddings. A row moves only when a batch touches it, where a dense Adam goes on for
+    /// 1/(1 − β₁) = 10 steps: at ten times the step size of dense layers a rare id moves as far as there.
+    pub embedding_learning_rate: f64,
+    /// Decoupled weight decay of dense layers.
+    pub weight_decay: f64,
+    /// Decoupled weight decay of embeddings.
+    pub embedding_weight_decay: f64,
+    /// Rows per step.
+    pub batch_size: usize,
+    /// Passes over the training rows, at most.
+    pub max_epochs: usize,
+    /// Epochs without a better validation AUC before training stops.
+    pub patience: usize,
+}
+
+impl Default for TrainSettings {
+    fn default() -> Self {
+        Self {
+            dropout: 0.2,
+            embedding_dropout: 0.0,
+            learning_rate: 1e-3,
+            embedding_learning_rate: 1e-2,
+            weight_decay: 0.0,
+            embedding_weight_decay: 0.0,
+            batch_size: 2048,
+            max_epochs: 6,
+            patience: 1,
+        }
+    }
+}
+
+impl TrainSettings {
+    /// The first setting outside its range.
+    pub fn check(&self) -> Checked {
+        check::share_below_one("dropout", f64::from(self.dropout))?;
+        check::share_below_one("embedding_dropout", f64::from(self.embedding_dropout))?;
+        check::positive("learning_rate", self.learning_rate)?;
+        check::positive("embedding_learning_rate", self.embedding_learning_rate)?;
+        check::not_negative("weight_decay", self.weight_decay)?;
+        check::not_negative("embedding_weight_decay", self.embedding_weight_decay)?;
+        check::at_least("batch_size", self.batch_size, 1)?;
+        check::at_least("max_epochs", self.max_epochs, 1)?;
+        check::at_least("patience", self.patience, 1)
+    }
+}
+
+/// The teacher (ranking network): shared MLP, one MLP per partition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TeacherSettings {
+    /// Widths of the layers that all partitions share.
+    pub shared: Vec<usize>,
+    /// Widths of the layers that each partition has for itself, before its output node.
+    pub partition: Vec<usize>,
+    /// Share of whole features that each row of a training step misses. A teacher that never misses one spreads what
+    /// twins say over both, so that its frozen layers cannot do without either.
+    pub feature_dropout: f32,
+    /// Teachers with different seeds whose mean score is r(x).
+    pub ensemble: usize,
+    /// How it is fitted.
+    #[serde(flatten)]
+    pub train: TrainSettings,
+}
+
+impl Default for TeacherSettings {
+    fn default() -> Self {
+        Self {
+            shared: vec![256, 128],
+            partition: vec![64],
+            feature_dropout: 0.0,
+            ensemble: 1,
+            train: TrainSettings::default(),
+        }
+    }
+}
+
+impl TeacherSettings {
+    /// The first setting outside its range.
+    pub fn check(&self) -> Checked {
+        check::widths("shared", &self.shared)?;
+        check::widths("partition", &self.partition)?;
+        check::share_below_one("feature_dropout", f64::from(self.feature_dropout))?;
+        check::at_least("ensemble", self.ensemble, 1)?;
+        self.train.check()
+    }
+}
+
+/// Training the derived network from scratch, with the teacher's scores as soft targets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RetrainSettings {
+    /// λ1 of (7): weight of mean (r − p)², the ranking term has 1 − λ1.
+    pub distillation: f64,
+    /// How it is fitted.
+    #[serde(flatten)]
+    pub train: TrainSettings,
+}
+
+impl Default for RetrainSettings {
+    fn default() -> Self {
+        Self { distillation: 0.3, train: TrainSettings::default() }
+    }
+}
+
+impl RetrainSettings {
+    /// The first setting outside its range.
+    pub fn check(&self) -> Checked {
+        check::share("distillation", self.distillation)?;
+        self.train.check()
+    }
+}
+
+/// The plain DNN on all features that the winner is set beside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BaselineSettings {
+    /// Widths of its hidden layers.
+    pub widths: Vec<usize>,
+    /// How it is fitted.
+    #[serde(flatten)]
+    pub train: TrainSettings,
+}
+
+impl Default for BaselineSettings {
+    fn default() -> Self {
+        Self { widths: vec![1024, 512, 256], train: TrainSettings::default() }
+    }
+}
+
+impl BaselineSettings {
+    /// The first setting outside its range.
+    pub fn check(&self) -> Checked {
+        check::widths("widths", &self.widths)?;
+        self.train.check()
+    }
+}
