@@ -20,7 +20,7 @@ use autofas_bench::{
         network::Embedding,
         price_term::Prices,
         search::{Scene, Search},
-        settings::SearchSettings,
+        settings::{Paths, SearchSettings},
         teacher::Teacher,
         train::{Rows, Trainable, score_rows},
     },
@@ -61,7 +61,9 @@ pub struct SearchSteps {
 impl SearchSteps {
     pub fn new(experiment: &str, data: &str, folder: &str) -> Self {
         let experiment = Experiment::load(Path::new(experiment), &[]).expect("an experiment");
-        let settings = experiment.settings.clone();
+        let mut settings = experiment.settings.clone();
+        // The reference takes the whole mixture.
+        settings.search.paths = Paths::All;
         let seed = |stage| settings.seeds.of(stage);
         let schema = Schema::load(&experiment.schema_path()).expect("a schema");
         let space =

@@ -12,6 +12,13 @@ pub struct Violation {
     pub fix: String,
 }
 
+impl From<Violation> for super::Error {
+    /// For settings that came from no file.
+    fn from(Violation { key, problem, fix }: Violation) -> Self {
+        Self::usage(format!("`{key}`: {problem}"), fix)
+    }
+}
+
 /// Nothing, or the first violation.
 pub type Checked = Result<(), Violation>;
 

@@ -94,6 +94,19 @@ pub fn sweep(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Opens a file and locks it for as long as the result lives, or its process: only one works on `what` at a time.
+pub fn lock(path: &Path, what: &str) -> Result<fs::File> {
+    let file = fs::File::open(path).map_err(|e| Error::io(path, "open", e))?;
+    match file.try_lock() {
+        Err(fs::TryLockError::WouldBlock) => Err(Error::usage(
+            format!("another process is working on {what} of {}", path.display()),
+            "wait for it to end, or name another folder with --out",
+        )),
+        // Some file systems know no locks.
+        Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(file),
+    }
+}
+
 /// Removes a file; one that is not there is fine.
 pub fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {

@@ -16,19 +16,21 @@ enum Source<T> {
 }
 
 impl<T: Pod> Column<T> {
-    /// Maps the file at `path`, which holds `length` little-endian numbers and is never changed while it is mapped.
-    pub fn map(path: &Path, length: usize) -> Result<Self> {
+    /// Maps the file at `path`, which holds `length` little-endian numbers and is never changed while it is mapped. `fix` is for
+    /// a file of another length.
+    pub fn map(path: &Path, length: usize, fix: &str) -> Result<Self> {
         let io = |e| Error::io(path, "read", e);
         let file = File::open(path).map_err(io)?;
         let (found, wanted) = (file.metadata().map_err(io)?.len(), length * size_of::<T>());
         if found != wanted as u64 {
             let problem = format!("{found} bytes where {wanted} belong");
-            return Err(Error::input(path, Place::whole(), problem, "encode the data again"));
+            return Err(Error::input(path, Place::whole(), problem, fix));
         }
         if wanted == 0 {
             return Ok(Self::default());
         }
-        // SAFETY: whoever writes such a file renames it into place when it is whole, and nobody changes it afterwards.
+        // SAFETY: whoever writes such a file, or the folder with it, renames it into place when it is whole, and nobody changes
+        // it afterwards.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
         Ok(Self(Source::Mapped(Arc::new(map), PhantomData)))
     }
@@ -64,7 +66,7 @@ impl<T: Pod> Column<T> {
         });
         match failure {
             Some(error) => Err(error),
-            None => written.and_then(|()| Self::map(path, length)),
+            None => written.and_then(|()| Self::map(path, length, "write it again")),
         }
     }
 }
@@ -130,7 +132,7 @@ mod tests {
         assert_eq!(mapped, Column::from(values.clone()));
         mapped.to_mut()[3] = 1;
         assert_eq!((mapped[2], mapped[3], mapped[4]), (14, 1, 28));
-        assert_eq!(*Column::<u32>::map(&path, 5000).unwrap(), values);
+        assert_eq!(*Column::<u32>::map(&path, 5000, "").unwrap(), values);
     }
 
     #[test]
@@ -147,9 +149,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.f32");
         std::fs::write(&path, [0; 10]).unwrap();
-        let text = Column::<f32>::map(&path, 3).unwrap_err().to_string();
+        let text = Column::<f32>::map(&path, 3, "").unwrap_err().to_string();
         assert!(text.contains("c.f32: 10 bytes where 12 belong"), "{text}");
         std::fs::write(&path, []).unwrap();
-        assert!(Column::<f32>::map(&path, 0).unwrap().is_empty());
+        assert!(Column::<f32>::map(&path, 0, "").unwrap().is_empty());
     }
 }

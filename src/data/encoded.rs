@@ -2,15 +2,17 @@
 //! memory.
 //!
 //! ```text
-//! FOLDER/  encoded.json     what it holds; written last: a folder without it is not finished
+//! FOLDER/  encoded.json     what it holds
 //!          encoders.json    fitted on the training rows
 //!          NAME.bin         one column, little-endian: ids (packed, see Packing), numbers, labels, weights, …
 //!          train.bin, valid.bin   the rows of the split, ascending
 //! ```
 //!
-//! The source is read in pieces, once to divide the rows and to fit the encoders and once to encode. What grows with the
-//! number of rows is held on the disk; only a split by a fraction in time keeps the times of all rows for a moment, to
-//! find the border.
+//! The folder gets its name when it is whole; until then it is called `FOLDER.unfinished`.
+//!
+//! The source is read in pieces: once to divide the rows and to fit the encoders, once to encode, and before both where a split
+//! needs the number of rows or the border in time. What grows with the number of rows is held on the disk, but for the times
+//! of all rows where a fraction splits by time, and what is as many as the values of a column: counts, vocabularies, groups.
 
 use super::{
     Loaded,
@@ -53,7 +55,7 @@ pub struct Header {
     pub valid_rows: usize,
     /// Bytes of all columns.
     pub bytes: u64,
-    /// Columns beside those that every data set has.
+    /// Names of all columns.
     pub columns: Vec<String>,
     /// Of the schema.
     pub schema_hash: String,
@@ -72,8 +74,8 @@ pub fn is_encoded(path: &Path) -> bool {
     path.join(HEADER).is_file()
 }
 
-/// Encodes the file or folder at `source` into `folder`. What an unfinished call has left there is written again; a folder
-/// with anything else in it is refused.
+/// Encodes the file or folder at `source` into `folder`, which must not be there or be empty. What an unfinished call has left
+/// beside it is written again.
 pub fn write(
     schema: &Schema,
     source: &Path,
@@ -82,11 +84,11 @@ pub fn write(
     folder: &Path,
     progress: &dyn Progress,
 ) -> Result<Header> {
-    claim(folder)?;
+    let unfinished = Unfinished::claim(folder)?;
     let files = TableFiles::find(source)?;
     progress.stage("divide the rows and fit the encoders", 0);
     let mut divider = settings.divider(schema, &Source { files: &files, schema }, seed)?;
-    let mut columns = Columns::new(folder);
+    let mut columns = Columns::new(&unfinished.folder);
     let (mut rows, mut train_rows, mut valid_rows) = (0, 0, 0);
     let mut fitting = EncodersFitting::new(schema);
     files.each_piece(&settings.columns(schema), |piece| {
@@ -101,6 +103,7 @@ pub fn write(
         progress.advance(rows as u64, &format!("{rows} rows"));
         fitting.see(piece, &in_piece)
     })?;
+    divider.finish()?;
     neither_empty(train_rows, valid_rows, rows)?;
     let encoders = fitting.finish();
     progress.stage("encode", rows as u64);
@@ -118,7 +121,7 @@ pub fn write(
         let fix = "encode the data again when nobody writes to them";
         return Err(Error::input(source, Place::whole(), problem, fix));
     }
-    encoders.save(&folder.join(ENCODERS))?;
+    encoders.save(&unfinished.folder.join(ENCODERS))?;
     let header = Header {
         schema_version: SCHEMA_VERSION,
         rows,
@@ -132,7 +135,8 @@ pub fn write(
         split: settings.clone(),
         split_seed: seed,
     };
-    fsio::write_json(&folder.join(HEADER), &header)?;
+    fsio::write_json(&unfinished.folder.join(HEADER), &header)?;
+    unfinished.finish(folder)?;
     Ok(header)
 }
 
@@ -150,8 +154,8 @@ pub fn split(folder: &Path, settings: &SplitSettings, seed: u64) -> Result<Split
         return Err(differs(folder, "another split"));
     }
     Ok(Split {
-        train: Column::map(&file(folder, TRAIN), header.train_rows)?,
-        valid: Column::map(&file(folder, VALID), header.valid_rows)?,
+        train: mapped(folder, TRAIN, header.train_rows)?,
+        valid: mapped(folder, VALID, header.valid_rows)?,
     })
 }
 
@@ -169,19 +173,19 @@ pub fn map(folder: &Path, schema: &Schema, encoders: &Encoders) -> Result<Datase
     let rows = header.rows;
     let RowLayout { features, number_slots } = encoders.layout();
     let packing = encoders.packing();
-    let bytes = Column::map(&file(folder, name::IDS), rows * packing.stride())?;
+    let bytes = mapped(folder, name::IDS, rows * packing.stride())?;
     Ok(Dataset {
         features,
         ids: Ids::packed(packing, bytes),
         number_slots,
-        numbers: Column::map(&file(folder, name::NUMBERS), rows * number_slots)?,
-        labels: Column::map(&file(folder, name::LABELS), rows)?,
+        numbers: mapped(folder, name::NUMBERS, rows * number_slots)?,
+        labels: mapped(folder, name::LABELS, rows)?,
         other_labels: (schema.other_labels.iter().enumerate())
-            .map(|(i, label)| Ok((label.clone(), Column::map(&file(folder, &name::other_label(i)), rows)?)))
+            .map(|(i, label)| Ok((label.clone(), mapped(folder, &name::other_label(i), rows)?)))
             .collect::<Result<_>>()?,
-        weights: Column::map(&file(folder, name::WEIGHTS), rows)?,
+        weights: mapped(folder, name::WEIGHTS, rows)?,
         groups: optional(folder, &header, name::GROUPS)?,
-        partitions: Column::map(&file(folder, name::PARTITIONS), rows)?,
+        partitions: mapped(folder, name::PARTITIONS, rows)?,
         partition_count: encoders.partition_count(),
         teacher_scores: optional(folder, &header, name::TEACHER_SCORES)?,
         requests: optional(folder, &header, name::REQUESTS)?,
@@ -198,7 +202,12 @@ fn header(folder: &Path) -> Result<Header> {
         return Ok(header);
     }
     let problem = format!("version {} where this program writes {SCHEMA_VERSION}", header.schema_version);
-    Err(Error::input(path, Place::field("schema_version"), problem, "encode the data again"))
+    Err(Error::input(
+        path,
+        Place::field("schema_version"),
+        problem,
+        "encode the data again with `data encode`",
+    ))
 }
 
 fn differs(folder: &Path, what: &str) -> Error {
@@ -213,28 +222,58 @@ fn differs(folder: &Path, what: &str) -> Error {
 
 fn optional<T: Pod>(folder: &Path, header: &Header, name: &str) -> Result<Option<Column<T>>> {
     let present = header.columns.iter().any(|column| column == name);
-    present.then(|| Column::map(&file(folder, name), header.rows)).transpose()
+    present.then(|| mapped(folder, name, header.rows)).transpose()
+}
+
+fn mapped<T: Pod>(folder: &Path, column: &str, length: usize) -> Result<Column<T>> {
+    Column::map(&file(folder, column), length, "encode the data again with `data encode`")
 }
 
 fn file(folder: &Path, column: &str) -> PathBuf {
     folder.join(format!("{column}.bin"))
 }
 
-/// Makes `folder`, unless it holds what is not ours to overwrite.
-fn claim(folder: &Path) -> Result<()> {
-    let refuse = |problem: String| Err(Error::usage(problem, "name another --out, or remove the folder"));
-    if is_encoded(folder) {
-        return refuse(format!("{} holds encoded data already", folder.display()));
-    }
-    fsio::create_dir(folder)?;
-    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, "list", e))? {
-        let name = entry.map_err(|e| Error::io(folder, "list", e))?.file_name();
-        let name = name.to_string_lossy();
-        if !name.ends_with(".bin") && name != ENCODERS && !name.starts_with(fsio::TEMPORARY) {
-            return refuse(format!("{} holds other files, such as {name}", folder.display()));
+/// The folder under the name that it has until it is whole.
+struct Unfinished {
+    folder: PathBuf,
+    /// Nobody else writes there as long as this is open.
+    _lock: File,
+}
+
+impl Unfinished {
+    const LOCK: &str = "lock";
+
+    fn claim(folder: &Path) -> Result<Self> {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let own = folder.with_file_name(format!("{name}.unfinished"));
+        let taken = match std::fs::read_dir(folder) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+        };
+        if taken {
+            let problem = match is_encoded(folder) {
+                true => format!("{} holds encoded data already", folder.display()),
+                false => format!("{} is not an empty folder", folder.display()),
+            };
+            return Err(Error::usage(problem, "name another --out, or remove it"));
         }
+        fsio::create_dir(&own)?;
+        let path = own.join(Self::LOCK);
+        File::create(&path).map_err(|e| Error::io(&path, "create", e))?;
+        let lock = fsio::lock(&path, "the folder")?;
+        for entry in std::fs::read_dir(&own).map_err(|e| Error::io(&own, "list", e))? {
+            let entry = entry.map_err(|e| Error::io(&own, "list", e))?.path();
+            if entry != path {
+                fsio::remove(&entry)?;
+            }
+        }
+        Ok(Self { folder: own, _lock: lock })
     }
-    fsio::sweep(folder)
+
+    fn finish(self, folder: &Path) -> Result<()> {
+        fsio::remove(&self.folder.join(Self::LOCK))?;
+        std::fs::rename(&self.folder, folder).map_err(|e| Error::io(folder, "rename into", e))
+    }
 }
 
 /// The source as a split may have to see it before the first row is divided.

@@ -89,14 +89,8 @@ impl SplitSettings {
                 valid_until: end,
                 ..
             } if until.is_some() || from.is_some() => {
-                let time = |key, moment: &Option<Moment>| {
-                    let time = moment.as_ref().map(Moment::time).transpose();
-                    time.map_err(|_| Violation {
-                        key,
-                        problem: "this is no time".to_owned(),
-                        fix: "write a number or a date such as 2024-05-31".to_owned(),
-                    })
-                };
+                let time =
+                    |key, moment: &Option<Moment>| moment.as_ref().map(|moment| moment.time(key)).transpose();
                 let (until, from) = (time("train_until", until)?, time("valid_from", from)?);
                 let later = until.zip(from).is_none_or(|(until, from)| until < from);
                 let problem = "the training rows reach into the validation rows";
@@ -126,11 +120,11 @@ impl SplitSettings {
 
     /// What divides the rows of `rows` when they come by in their order.
     pub(super) fn divider(&self, schema: &Schema, rows: &impl AllRows, seed: u64) -> Result<Divider> {
+        self.check()?;
         let column = self.column(schema);
         let rule = match self {
             Self::Shuffle { valid_fraction } => {
-                let rows = rows.count()?;
-                Rule::Draw(Box::new(Selection::new(rows, share(*valid_fraction)?, seed, "split")))
+                Rule::Draw(Box::new(Selection::new(rows.count()?, *valid_fraction, seed, "split")))
             }
             Self::Time { train_until, valid_from, valid_until, valid_fraction, .. } => {
                 let column = column.ok_or_else(|| {
@@ -139,19 +133,9 @@ impl SplitSettings {
                         "name one as `time` in the schema or as `column` in the split, or split by = \"shuffle\"",
                     )
                 })?;
-                Rule::Time(match (valid_fraction, train_until, valid_from, valid_until) {
-                    (Some(fraction), None, None, None) => {
-                        Bounds::from(border(rows.times(column)?, share(*fraction)?))
-                    }
-                    (None, until, from, end) if until.is_some() || from.is_some() => {
-                        Bounds::new(until.as_ref(), from.as_ref(), end.as_ref())?
-                    }
-                    _ => {
-                        return Err(Error::usage(
-                            "a split by time needs either bounds or a fraction",
-                            "give `train_until`, `valid_from` or both, or only `valid_fraction`",
-                        ));
-                    }
+                Rule::Time(match valid_fraction {
+                    Some(fraction) => Bounds::from(border(rows.times(column)?, *fraction)),
+                    None => Bounds::new(train_until.as_ref(), valid_from.as_ref(), valid_until.as_ref())?,
                 })
             }
         };
@@ -208,12 +192,27 @@ impl Divider {
             }
             (Rule::Time(_), None) => unreachable!("a split by time has a column"),
             (Rule::Draw(valid), _) => {
+                if piece.rows() > valid.left {
+                    return Err(changed());
+                }
                 rows.for_each(|row| take(if valid.chooses() { Part::Valid } else { Part::Train }, row));
             }
         }
         self.passed = next;
         Ok(())
     }
+
+    /// Fails when fewer rows came by than were counted.
+    pub(super) fn finish(self) -> Result<()> {
+        match self.rule {
+            Rule::Draw(selection) if selection.left > 0 => Err(changed()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn changed() -> Error {
+    Error::usage("the data changed while they were read", "read them again when nobody writes to them")
 }
 
 /// An error when a part is empty.
@@ -232,7 +231,8 @@ pub(super) fn neither_empty(train: usize, valid: usize, rows: usize) -> Result<(
 /// Takes a `share` of `rows` (training rows, ascending) out, drawn by seed and not by time: the latest rows are the ones that
 /// a network which must score tomorrow can least do without. Both parts hold at least one row.
 pub fn hold_out(rows: &[u32], share: f64, seed: u64) -> Result<HoldOut<'_>> {
-    let selection = Selection::new(rows.len(), self::share(share)?, seed, "held out");
+    check::inside("held_out", share)?;
+    let selection = Selection::new(rows.len(), share, seed, "held out");
     if selection.wanted >= rows.len() {
         return Err(Error::usage(
             format!("{} training rows cannot be divided", rows.len()),
@@ -312,21 +312,15 @@ struct Bounds {
 }
 
 impl Bounds {
+    /// Of settings that were checked.
     fn new(until: Option<&Moment>, from: Option<&Moment>, end: Option<&Moment>) -> Result<Self> {
-        let until = until.map(Moment::time).transpose()?;
-        let from = from.map(Moment::time).transpose()?;
-        let bounds = Self {
+        let until = until.map(|until| until.time("train_until")).transpose()?;
+        let from = from.map(|from| from.time("valid_from")).transpose()?;
+        Ok(Self {
             train_until: until.or(from.map(|t| t.saturating_sub(1))).unwrap_or(i64::MIN),
             valid_from: from.or(until.map(|t| t.saturating_add(1))).unwrap_or(i64::MAX),
-            valid_until: end.map(Moment::time).transpose()?.unwrap_or(i64::MAX),
-        };
-        if bounds.train_until >= bounds.valid_from {
-            return Err(Error::usage(
-                "the training rows reach into the validation rows",
-                "let `valid_from` be later than `train_until`",
-            ));
-        }
-        Ok(bounds)
+            valid_until: end.map(|end| end.time("valid_until")).transpose()?.unwrap_or(i64::MAX),
+        })
     }
 
     /// Everything before `border` trains, everything else validates.
@@ -346,24 +340,17 @@ impl Bounds {
 }
 
 impl Moment {
-    fn time(&self) -> Result<i64> {
+    /// As the column counts it; `key` is where it was written.
+    fn time(&self, key: &'static str) -> Result<i64, Violation> {
         match self {
             Self::Number(number) => Ok(*number),
-            Self::Date(text) => time::parse(text).ok_or_else(|| {
-                Error::usage(format!("`{text}` is no time"), "write a number or a date such as 2024-05-31")
+            Self::Date(text) => time::parse(text).ok_or_else(|| Violation {
+                key,
+                problem: format!("`{text}` is no time"),
+                fix: "write a number or a date such as 2024-05-31".to_owned(),
             }),
         }
     }
-}
-
-fn share(fraction: f64) -> Result<f64> {
-    if fraction > 0.0 && fraction < 1.0 {
-        return Ok(fraction);
-    }
-    Err(Error::usage(
-        format!("{fraction} is no share of the rows"),
-        "give a `valid_fraction` between 0 and 1",
-    ))
 }
 
 /// How many of `rows` a share is: at least one.
@@ -541,7 +528,7 @@ mod tests {
             ("by = \"time\"\ntrain_until = 1\nvalid_fraction = 0.1", "only `valid_fraction`"),
             ("by = \"time\"\ntrain_until = 1", "move the bounds"),
             ("by = \"time\"\nvalid_from = \"soon\"", "a date such as"),
-            ("by = \"shuffle\"\nvalid_fraction = 1.5", "between 0 and 1"),
+            ("by = \"shuffle\"\nvalid_fraction = 1.5", "above 0 and below 1"),
             ("by = \"shuffle\"\nvalid_fractoin = 0.5", "did you mean `valid_fraction`"),
             ("by = \"tme\"", "did you mean `time`"),
         ] {

@@ -106,7 +106,6 @@ pub fn run_job(job: &Path, out: &Path) -> Result<()> {
 /// Runs a replay job in this process: one measurement per model.
 fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock) -> Result<Vec<Measurement>> {
     let traced = TracedData::load(&job.trace, &job.data)?;
-    let rows_hash = traced.dataset.rows_hash();
     let mut environment = Environment::current()?;
     environment.pinned_cores = pinning::pin(job.options.threads * job.workers);
     let replay = Replay {
@@ -118,7 +117,7 @@ fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock) -> Result<Vec
         schedule_us: traced.trace.schedule_us(job.pacing)?,
         environment,
         trace_sha256: hash::sha256_file(&job.trace)?,
-        rows_hash,
+        rows_hash: traced.rows_hash.clone(),
         traced,
     };
     job.models.iter().map(|model| replay.run(model)).collect()

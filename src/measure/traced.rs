@@ -31,6 +31,8 @@ pub struct TracedData {
     pub dataset: Dataset,
     /// Hash of the encoders of both.
     pub encoder_hash: String,
+    /// Hash of the rows.
+    pub rows_hash: String,
     schema: Schema,
     resolved: ResolvedTrace,
 }
@@ -50,13 +52,21 @@ impl TracedData {
             return refused("the trace was made with other encoders".to_owned());
         }
         let dataset = data::load_with(&schema, &files.rows, &encoders)?;
-        if trace.origin.rows_hash.as_ref().is_some_and(|known| *known != dataset.rows_hash()) {
+        let rows_hash = dataset.rows_hash();
+        if trace.origin.rows_hash.as_ref().is_some_and(|known| *known != rows_hash) {
             return refused(format!(
                 "the trace was made of other rows than those of {}",
                 files.rows.display()
             ));
         }
-        Ok(Self { resolved: ResolvedTrace::new(&trace, &dataset)?, trace, dataset, encoder_hash, schema })
+        Ok(Self {
+            resolved: ResolvedTrace::new(&trace, &dataset)?,
+            trace,
+            dataset,
+            encoder_hash,
+            rows_hash,
+            schema,
+        })
     }
 
     /// The trace as requests to a model of this signature.

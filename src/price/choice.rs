@@ -70,15 +70,15 @@ impl fmt::Display for Choice {
             known.iter().filter_map(|(name, pct)| pct.map(|pct| format!("{name} {pct:.1} %"))).collect();
         match known.as_slice() {
             [] => Ok(()),
-            known => write!(f, " (on {}: {} off)", networks(self.judges), known.join(", ")),
+            known => write!(f, " (judged on {}: {} off)", networks(self.judges), known.join(", ")),
         }
     }
 }
 
 fn networks(count: usize) -> String {
     match count {
-        1 => "1 network that it was not fitted on".to_owned(),
-        count => format!("{count} networks that it was not fitted on"),
+        1 => "1 network".to_owned(),
+        count => format!("{count} networks"),
     }
 }
 
@@ -171,8 +171,7 @@ mod tests {
             previous_pct: None,
             refit_pct: Some(3.1),
         };
-        let text =
-            "corrected anew (on 9 networks that it was not fitted on: as probed 8.0 %, anew 3.1 % off)";
+        let text = "corrected anew (judged on 9 networks: as probed 8.0 %, anew 3.1 % off)";
         assert_eq!(choice.to_string(), text);
         assert_eq!(Choice::unchanged(Some(&Correction::NONE)).to_string(), "the correction before stays");
     }

@@ -56,7 +56,7 @@ enum Verb {
     Table(table::TableVerb),
     /// Score labelled rows with an exported model: AUC, GAUC, logloss
     Evaluate(evaluate::EvaluateArgs),
-    /// Draw or inspect data sets
+    /// Draw, inspect or encode data sets
     #[command(subcommand)]
     Data(data::DataVerb),
     /// Show which engines, providers and threads this machine has, with the fix for what is missing

@@ -13,7 +13,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
-    fs::{File, TryLockError},
+    fs::File,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
@@ -122,7 +122,7 @@ impl Journal {
     /// Keeps other processes out of the run.
     fn lock(&self) -> Result<()> {
         if self.lock.get().is_none() {
-            let _ = self.lock.set(locked(&self.path(CONFIG))?);
+            let _ = self.lock.set(fsio::lock(&self.path(CONFIG), "the run")?);
         }
         Ok(())
     }
@@ -207,19 +207,6 @@ impl Journal {
         }
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem).replace('/', "-");
         Keeper::new(self.path(CHECKPOINTS).join(stem), self.checkpoints, self.stop.clone())
-    }
-}
-
-/// The file, locked: only one process works on a run.
-fn locked(config: &Path) -> Result<File> {
-    let file = File::open(config).map_err(|e| Error::io(config, "open", e))?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(Error::usage(
-            format!("another process is working on the run of {}", config.display()),
-            "wait for it to end, or name another folder with --out",
-        )),
-        // Some file systems know no locks.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
     }
 }
 

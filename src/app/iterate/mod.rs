@@ -9,7 +9,7 @@
 //! RUN/  config.toml        the resolved experiment; paths.json: where the data lay at the last start
 //!       data.json          hashes of rows, split, schema and encoders; schema.json, encoders.json
 //!       environment.json   machine and program of the first start
-//!       teacher/           weights and metrics of every teacher
+//!       teacher/           weights and metrics of every teacher; r(x) of all rows, and the rows that are trained on and held out
 //!       warmup.safetensors the search before any price counts, shared by all rounds
 //!       networks/ID/       network.safetensors, fit.json, parity.json, model.onnx and its companions; the plain DNN in
 //!                          baseline-ID/
@@ -81,6 +81,7 @@ struct Run<'a> {
     meter: &'a dyn Meter,
     ranks: &'a dyn Exchange,
     progress: &'a dyn Progress,
+    identity: DataIdentity,
 }
 
 /// What the data was, so that a resumed run cannot go on with other data.
@@ -176,29 +177,20 @@ impl<'a> Run<'a> {
         let space = SearchSpace::new(schema.features.clone(), settings.space.mixops.clone())?;
         progress.stage("read and encode the data", 0);
         let loaded = data::load(&schema, &path, &settings.split, settings.seeds.of(Stage::Split))?;
-        let run = Self { settings, experiment, schema, space, loaded, journal, meter, ranks, progress };
-        let own = run.identity();
+        let identity = identity(&schema, &loaded);
+        let run =
+            Self { settings, experiment, schema, space, loaded, journal, meter, ranks, progress, identity };
         // A rank may have read another file than rank 0, too.
-        let begun = by_leader(ranks, || Ok(run.journal.recall("data.json")?.unwrap_or_else(|| own.clone())))?;
-        if begun != own {
+        let begun = by_leader(ranks, || {
+            Ok(run.journal.recall("data.json")?.unwrap_or_else(|| run.identity.clone()))
+        })?;
+        if begun != run.identity {
             return Err(Error::usage(
                 format!("the run was begun with other data than {}", path.display()),
                 "resume it with the same data and schema, or start a new run with another --out",
             ));
         }
         Ok(run)
-    }
-
-    fn identity(&self) -> DataIdentity {
-        DataIdentity {
-            rows: self.loaded.dataset.rows(),
-            train_rows: self.loaded.split.train.len(),
-            valid_rows: self.loaded.split.valid.len(),
-            schema_hash: self.schema.hash(),
-            encoder_hash: self.loaded.encoders.hash(),
-            rows_hash: self.loaded.dataset.rows_hash(),
-            split_hash: self.loaded.split.hash(),
-        }
     }
 
     /// Tries whatever would otherwise fail after hours of training, and only then makes the folder that of this run.
@@ -213,7 +205,7 @@ impl<'a> Run<'a> {
         if let Some(trace) = trace {
             trace_file::write(&self.trace_path(), &trace)?;
         }
-        self.journal.remember("data.json", || Ok(self.identity()))?;
+        self.journal.remember("data.json", || Ok(self.identity.clone()))?;
         let schema = Versioned { schema_version: Schema::VERSION, content: &self.schema };
         fsio::write_json(&self.journal.path("schema.json"), &schema)?;
         self.loaded.encoders.save(&self.journal.path("encoders.json"))?;
@@ -264,5 +256,17 @@ impl<'a> Run<'a> {
 
     fn seed(&self, stage: Stage) -> u64 {
         self.settings.seeds.of(stage)
+    }
+}
+
+fn identity(schema: &Schema, loaded: &Loaded) -> DataIdentity {
+    DataIdentity {
+        rows: loaded.dataset.rows(),
+        train_rows: loaded.split.train.len(),
+        valid_rows: loaded.split.valid.len(),
+        schema_hash: schema.hash(),
+        encoder_hash: loaded.encoders.hash(),
+        rows_hash: loaded.dataset.rows_hash(),
+        split_hash: loaded.split.hash(),
     }
 }

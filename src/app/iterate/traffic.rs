@@ -84,7 +84,7 @@ impl Run<'_> {
         }
         let log = request_log(&self.loaded.dataset, Some(&self.loaded.split.valid))?;
         // Whoever replays it compares these with what it reads: they are those of data.json.
-        let DataIdentity { encoder_hash: encoders, rows_hash: rows, .. } = self.identity();
+        let DataIdentity { encoder_hash: encoders, rows_hash: rows, .. } = self.identity.clone();
         let trace = make(&log, &self.experiment.trace_recipe(), DataHashes { encoders, rows })?;
         // Recorded arrivals that cannot be stretched to the rate show here.
         trace.schedule_us(Pacing::Rate { qps: self.settings.traffic.qps })?;

@@ -3,7 +3,7 @@
 use super::{Run, package::Finished};
 use crate::{
     app::config::Stage,
-    base::{Result, rng},
+    base::{Result, fsio, rng},
     data::{column::Column, dataset::Split, split::hold_out},
     learn::{
         derive::derive,
@@ -85,6 +85,8 @@ impl Run<'_> {
             let weights = self.journal.path(&format!("teacher/{member}.safetensors"));
             let report =
                 self.journal.remember_training(self.ranks, &format!("teacher/{member}.json"), |keeper| {
+                    // Scores of another teacher than this one.
+                    self.lead(|| fsio::remove(&self.journal.path(SOFT)))?;
                     self.progress.stage(&format!("teacher {} of {}", member + 1, settings.ensemble), 0);
                     let rows = Rows { data, split: &split, ranks: self.ranks };
                     let curves = self.curves(&format!("teacher/{member}"));
@@ -113,7 +115,7 @@ impl Run<'_> {
         let rows = self.loaded.dataset.rows();
         let path = self.journal.path(SOFT);
         if self.ranks.place().size == 1 && path.exists() {
-            return Column::map(&path, rows);
+            return Column::map(&path, rows, "remove it to score the rows again");
         }
         self.progress.stage("score all rows with the teachers", rows as u64);
         let share = 1.0 / teachers.len() as f32;

@@ -121,22 +121,79 @@ fn data_encoded_for_another_experiment_are_refused() {
 }
 
 #[test]
-fn a_folder_is_finished_only_with_its_header_and_nothing_else_is_overwritten() {
+fn a_folder_has_its_name_when_it_is_whole_and_nothing_is_overwritten() {
     let temporary = tempfile::tempdir().unwrap();
     let (source, folder) = (source(temporary.path()), temporary.path().join("encoded"));
     let [bounds, ..] = splits();
     let encode = || write(&schema(), &source, &bounds, 7, &folder, &Silent);
-    encode().unwrap();
-    assert!(encode().unwrap_err().to_string().contains("encoded data already"));
     // As a call that was killed leaves it.
-    std::fs::remove_file(folder.join(HEADER)).unwrap();
-    std::fs::write(folder.join("numbers.bin"), "half").unwrap();
+    let unfinished = temporary.path().join("encoded.unfinished");
+    std::fs::create_dir(&unfinished).unwrap();
+    std::fs::write(unfinished.join("numbers.bin"), "half").unwrap();
+    std::fs::write(unfinished.join("of_another_schema.bin"), "half").unwrap();
     encode().unwrap();
+    assert!(!unfinished.exists() && !folder.join("of_another_schema.bin").exists());
     open(&folder, &schema(), &bounds, 7).unwrap();
+    assert!(encode().unwrap_err().to_string().contains("encoded data already"));
+    let text = TableFiles::find(&folder).unwrap_err().to_string();
+    assert!(text.contains("encoded already"), "{text}");
     std::fs::remove_file(folder.join(HEADER)).unwrap();
-    std::fs::write(folder.join("notes.txt"), "mine").unwrap();
-    assert!(encode().unwrap_err().to_string().contains("notes.txt"));
-    assert_eq!(std::fs::read_to_string(folder.join("notes.txt")).unwrap(), "mine");
+    assert!(encode().unwrap_err().to_string().contains("not an empty folder"));
+}
+
+#[test]
+fn two_processes_do_not_encode_into_one_folder() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().join("encoded");
+    let _first = Unfinished::claim(&folder).unwrap();
+    let text = Unfinished::claim(&folder).err().unwrap().to_string();
+    assert!(text.contains("another process is working on the folder"), "{text}");
+}
+
+/// Rows in row groups that end elsewhere than pieces, with every type that a piece brings to another form.
+fn write_parquet(path: &Path, rows: std::ops::Range<u64>) {
+    use arrow::array::*;
+    let column = |name: &str, array: ArrayRef| (name.to_owned(), array, true);
+    let all = || rows.clone();
+    let mut tags = LargeListBuilder::new(LargeStringBuilder::new());
+    all().for_each(|r| tags.append_value((0..r % 3).map(|i| Some(format!("t{}", (r + i) % 7)))));
+    let missing = |r: u64| (!r.is_multiple_of(5)).then_some(r as f32 / 8.0 % 9.0);
+    let text = |r: u64| (!r.is_multiple_of(9)).then(|| format!("b{}", r % 300));
+    let columns = vec![
+        column("y", std::sync::Arc::new(BooleanArray::from_iter(all().map(|r| Some(r % 2 == 0))))),
+        column("z", std::sync::Arc::new(Int8Array::from_iter(all().map(|_| Some(1))))),
+        column("t", std::sync::Arc::new(Int64Array::from_iter(all().map(|r| Some(r as i64))))),
+        column("u", std::sync::Arc::new(UInt64Array::from_iter(all().map(|r| Some(u64::MAX - r % 97))))),
+        column("p", std::sync::Arc::new(UInt64Array::from_iter(all().map(|r| Some(r % 3))))),
+        column("price", std::sync::Arc::new(Float32Array::from_iter(all().map(missing)))),
+        column("brand", std::sync::Arc::new(StringArray::from_iter(all().map(text)))),
+        column("tags", std::sync::Arc::new(tags.finish())),
+    ];
+    let batch = arrow::record_batch::RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+    let groups = parquet::file::properties::WriterProperties::builder()
+        .set_max_row_group_row_count(Some(7_000))
+        .build();
+    let file = File::create(path).unwrap();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(file, batch.schema(), Some(groups)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn pieces_of_parquet_files_are_those_of_the_whole() {
+    let temporary = tempfile::tempdir().unwrap();
+    let parts = temporary.path().join("parts");
+    std::fs::create_dir(&parts).unwrap();
+    write_parquet(&parts.join("0.parquet"), 0..50_000);
+    write_parquet(&parts.join("1.parquet"), 50_000..80_000);
+    for (i, split) in splits().iter().enumerate() {
+        let folder = temporary.path().join(format!("encoded{i}"));
+        write(&schema(), &parts, split, 7, &folder, &Silent).unwrap();
+        let [whole, mapped] = [&parts, &folder].map(|path| data::load(&schema(), path, split, 7).unwrap());
+        assert_eq!(mapped.encoders, whole.encoders);
+        assert_eq!(mapped.split, whole.split);
+        assert_eq!(mapped.dataset.rows_hash(), whole.dataset.rows_hash());
+    }
 }
 
 #[test]

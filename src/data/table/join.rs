@@ -70,24 +70,36 @@ fn common_type(pieces: &[RawColumn], name: &str, parts: &[Part]) -> Result<DataT
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     first: Option<(DataType, &'static str, PathBuf)>,
+    /// Every value was a whole number, written as one.
+    whole: bool,
     floats: bool,
     beyond_doubles: bool,
 }
 
 impl Seen {
-    /// Refuses a piece whose values mean something else than those before it: text beside numbers, or integers that would
-    /// lose digits beside floats.
+    /// Refuses a piece whose values would mean something else if it were joined with those before it: text beside numbers,
+    /// integers that would lose digits beside floats, and singles beside doubles, which write the same number otherwise.
     pub(super) fn check(&mut self, piece: &RawColumn, name: &str, file: &Path) -> Result<()> {
         if is_absent(piece) {
             return Ok(());
         }
         let data_type = piece.as_array().data_type();
-        let (first, first_name, first_file) =
-            self.first.get_or_insert_with(|| (data_type.clone(), piece.type_name(), file.to_owned()));
-        if data_type != first && !(is_numeric(piece) && first.is_numeric()) {
+        let Some((first, first_name, first_file)) = &self.first else {
+            self.first = Some((data_type.clone(), piece.type_name(), file.to_owned()));
+            self.whole = is_whole(piece);
+            return self.note(piece, name, file);
+        };
+        self.whole = self.whole && is_whole(piece);
+        let one_precision = !(first.is_floating() && data_type.is_floating());
+        let numbers = is_numeric(piece) && first.is_numeric() && one_precision;
+        if data_type != first && !numbers && !self.whole {
             return Err(mixed(file, name, piece.type_name(), first_name, first_file));
         }
-        self.floats |= data_type.is_floating();
+        self.note(piece, name, file)
+    }
+
+    fn note(&mut self, piece: &RawColumn, name: &str, file: &Path) -> Result<()> {
+        self.floats |= piece.as_array().data_type().is_floating();
         self.beyond_doubles |= is_beyond_doubles(piece);
         if self.floats && self.beyond_doubles { Err(loses_digits(file, name)) } else { Ok(()) }
     }
@@ -135,4 +147,44 @@ fn is_whole(piece: &RawColumn) -> bool {
 
 fn is_beyond_doubles(piece: &RawColumn) -> bool {
     matches!(piece, RawColumn::Ints(a) if a.iter().flatten().any(|v| v.unsigned_abs() > LARGEST_EXACT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Float32Array, Float64Array, Int64Array, LargeStringArray};
+
+    fn seen(pieces: &[RawColumn]) -> Result<()> {
+        let mut seen = Seen::default();
+        pieces.iter().try_for_each(|piece| seen.check(piece, "x", Path::new("f.parquet")))
+    }
+
+    #[test]
+    fn pieces_are_refused_where_joining_them_would_change_a_value() {
+        let ints = || RawColumn::Ints(Int64Array::from(vec![1, 2]));
+        let large = || RawColumn::Ints(Int64Array::from(vec![(1 << 53) + 1]));
+        let singles = || RawColumn::Singles(Float32Array::from(vec![0.1]));
+        let doubles = || RawColumn::Doubles(Float64Array::from(vec![0.1]));
+        let text = |text: &str| RawColumn::Text(LargeStringArray::from(vec![text]));
+        let absent = || RawColumn::Text(LargeStringArray::new_null(3));
+        for sound in [
+            vec![ints(), singles(), absent()],
+            vec![absent(), doubles(), ints()],
+            vec![ints(), text("18446744073709551615"), large()],
+            vec![text("7"), ints(), text("8")],
+            vec![text("a"), text("7")],
+        ] {
+            assert!(seen(&sound).is_ok(), "{sound:?}");
+        }
+        for unsound in [
+            vec![singles(), doubles()],
+            vec![large(), ints(), doubles()],
+            vec![doubles(), large()],
+            vec![ints(), text("a")],
+            vec![text("a"), ints()],
+            vec![text("007"), ints()],
+        ] {
+            assert!(seen(&unsound).is_err(), "{unsound:?}");
+        }
+    }
 }

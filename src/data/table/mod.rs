@@ -10,6 +10,7 @@ mod lines;
 mod parquet;
 mod stream;
 
+use super::encoded::is_encoded;
 use crate::base::{Error, Result, error::Place, keys};
 use arrow::{
     array::{
@@ -163,7 +164,8 @@ impl RawColumn {
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::Ints(_) => "integers",
-            Self::Singles(_) | Self::Doubles(_) => "numbers",
+            Self::Singles(_) => "numbers of single precision",
+            Self::Doubles(_) => "numbers",
             Self::Text(_) => "text",
             Self::Lists(_) => "lists",
         }
@@ -225,6 +227,10 @@ impl Format {
                 Error::input(path, Place::whole(), problem, format!("give a file named {}", Self::NAMES))
             };
             return Ok(vec![(path.to_owned(), Self::of(path).ok_or_else(unknown)?)]);
+        }
+        if is_encoded(path) {
+            let fix = "give the data that they were made from";
+            return Err(Error::input(path, Place::whole(), "these data are encoded already", fix));
         }
         let mut entries = Vec::new();
         for entry in std::fs::read_dir(path).map_err(io)? {
