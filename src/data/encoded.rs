@@ -69,7 +69,7 @@ pub struct Header {
     pub split_seed: u64,
 }
 
-/// Whether `path` is a folder that [`write`] has finished.
+/// Whether `path` is a folder that [`write()`] has finished.
 pub fn is_encoded(path: &Path) -> bool {
     path.join(HEADER).is_file()
 }

@@ -20,7 +20,7 @@ impl TableFiles {
         Ok(Self { path: path.to_owned(), files: Format::files(path)? })
     }
 
-    /// Hands `columns` of all rows to `take`, [`PIECE_ROWS`] at most at a time and in their order. Fails when there are no
+    /// Hands `columns` of all rows to `take`, some ten thousand at a time and in their order. Fails when there are no
     /// rows.
     pub fn each_piece(&self, columns: &[&str], mut take: impl FnMut(&RawTable) -> Result<()>) -> Result<()> {
         let mut types: Vec<join::Seen> = columns.iter().map(|_| join::Seen::default()).collect();
