@@ -5,7 +5,7 @@ use crate::base::Result;
 use std::path::{Path, PathBuf};
 
 /// Rows of a piece: enough to keep the cores busy, few enough for the memory.
-pub const PIECE_ROWS: usize = 1 << 15;
+pub const PIECE_ROWS: usize = 1 << 14;
 
 /// A data set that is read in pieces, any number of times.
 #[derive(Debug, Clone)]
