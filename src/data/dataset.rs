@@ -54,8 +54,8 @@ pub struct Dataset {
     pub other_labels: Vec<(String, Column<f32>)>,
     /// Sample weights; all 1 without a weight column.
     pub weights: Column<f32>,
-    /// Dense index of the GAUC group, when there is a group column.
-    pub groups: Option<Column<u32>>,
+    /// Key of the GAUC group, when there is a group column.
+    pub groups: Option<Column<u64>>,
     /// Dense index of the partition per row; all 0 without a partition column.
     pub partitions: Column<u32>,
     /// Number of partitions, at least 1.

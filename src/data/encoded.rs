@@ -12,13 +12,13 @@
 //!
 //! The source is read in pieces: once to divide the rows and to fit the encoders, once to encode, and before both where a split
 //! needs the number of rows or the border in time. What grows with the number of rows is held on the disk, but for the times
-//! of all rows where a fraction splits by time, and what is as many as the values of a column: counts, vocabularies, groups.
+//! of all rows where a fraction splits by time, and the distinct values of every column.
 
 use super::{
     Loaded,
     column::{self, Column},
     dataset::{Dataset, RowsHasher, Split, name},
-    encode::{Encoders, EncodersFitting, RowLayout, roles::Numbering},
+    encode::{Encoders, EncodersFitting, RowLayout},
     ids::Ids,
     schema::Schema,
     split::{AllRows, SplitSettings, neither_empty},
@@ -107,9 +107,9 @@ pub fn write(
     neither_empty(train_rows, valid_rows, rows)?;
     let encoders = fitting.finish();
     progress.stage("encode", rows as u64);
-    let (mut groups, mut hasher, mut encoded) = (Numbering::default(), RowsHasher::default(), 0);
+    let (mut hasher, mut encoded) = (RowsHasher::default(), 0);
     files.each_piece(&schema.columns(), |piece| {
-        let data = encoders.encode_piece(schema, piece, &mut groups)?;
+        let data = encoders.encode(schema, piece)?;
         data.columns().iter().try_for_each(|(name, bytes)| columns.append(name, bytes))?;
         hasher.add(&data);
         encoded += piece.rows();

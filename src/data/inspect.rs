@@ -11,6 +11,7 @@ use super::{
 use crate::base::{Result, rank::auc};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 /// Quantile buckets that a number is cut into before its buckets are scored.
 const BUCKETS: u32 = 20;
@@ -98,11 +99,7 @@ pub fn inspect(schema: &Schema, table: &RawTable) -> Result<Inspection> {
         })
     };
     let requests = match &schema.request {
-        Some(column) => roles::Numbering::default()
-            .of(&roles::keys(table, column)?)
-            .into_iter()
-            .max()
-            .map(|last| last as usize + 1),
+        Some(column) => Some(roles::keys(table, column)?.into_iter().collect::<HashSet<_>>().len()),
         None => None,
     };
     Ok(Inspection {

@@ -22,7 +22,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// The metrics of `scores` for one label; `groups` holds the GAUC group of each row.
-    pub fn of(scores: &[f32], labels: &[f32], groups: Option<&[u32]>) -> Self {
+    pub fn of(scores: &[f32], labels: &[f32], groups: Option<&[u64]>) -> Self {
         Self {
             auc: auc(scores, labels),
             gauc: groups.and_then(|groups| gauc(scores, labels, groups)),
@@ -39,7 +39,7 @@ fn positive(label: f32) -> bool {
 /// Mean of the groups' AUC, each weighted by its number of rows; groups with one class only are left out.
 ///
 /// None when no group has both classes.
-pub fn gauc(scores: &[f32], labels: &[f32], groups: &[u32]) -> Option<f64> {
+pub fn gauc(scores: &[f32], labels: &[f32], groups: &[u64]) -> Option<f64> {
     let mut order: Vec<usize> = (0..groups.len()).collect();
     order.sort_by_key(|&row| groups[row]);
     let (mut sum, mut weight) = (0.0, 0.0);

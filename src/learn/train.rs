@@ -267,7 +267,7 @@ pub(super) fn score_shares(
 
 /// Metrics of scores for the given rows, of the label that is trained on and of the other ones.
 pub fn metrics_of(scores: &[f32], data: &Dataset, rows: &[u32]) -> Metrics {
-    let groups: Option<Vec<u32>> =
+    let groups: Option<Vec<u64>> =
         data.groups.as_ref().map(|groups| rows.iter().map(|&row| groups[row as usize]).collect());
     let of = |labels: &[f32]| {
         let labels: Vec<f32> = rows.iter().map(|&row| labels[row as usize]).collect();

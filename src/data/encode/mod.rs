@@ -29,7 +29,6 @@ use crate::base::{Error, Result, error::Place, fsio, hash};
 use distinct::MISSING;
 use feature::{EncodedColumn, Fitting, categories};
 use rayon::prelude::*;
-use roles::Numbering;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use vocabulary::{Counts, Vocabulary};
@@ -98,16 +97,6 @@ impl Encoders {
 
     /// Encodes all rows of `table`. Fails when the encoders were fitted for other features than the schema's.
     pub fn encode(&self, schema: &Schema, table: &RawTable) -> Result<Dataset> {
-        self.encode_piece(schema, table, &mut Numbering::default())
-    }
-
-    /// [`Encoders::encode`] for a piece of a table, whose groups are numbered as those of the pieces before it.
-    pub(super) fn encode_piece(
-        &self,
-        schema: &Schema,
-        table: &RawTable,
-        groups: &mut Numbering,
-    ) -> Result<Dataset> {
         self.check_serves(schema)?;
         let columns: Vec<EncodedColumn> =
             self.features.par_iter().map(|encoder| encoder.column(table)).collect::<Result<_>>()?;
@@ -129,7 +118,7 @@ impl Encoders {
                 Some(column) => roles::weights(table, column)?.into(),
                 None => vec![1.0; table.rows()].into(),
             },
-            groups: keys(&schema.group)?.map(|keys| groups.of(&keys).into()),
+            groups: stored(keys(&schema.group)?),
             partitions: self.route(schema, table)?.into(),
             partition_count: self.partition_count(),
             teacher_scores: (schema.teacher_score.as_ref())

@@ -3,7 +3,6 @@
 use super::{feature::categories, hashing, numeric};
 use crate::base::Result;
 use crate::data::{encode::distinct::MISSING, table::RawTable};
-use std::collections::HashMap;
 
 /// Labels: 0 or 1 in every row.
 pub(crate) fn labels(table: &RawTable, column: &str) -> Result<Vec<f32>> {
@@ -50,19 +49,4 @@ pub(crate) fn keys(table: &RawTable, column: &str) -> Result<Vec<u64>> {
     }
     let keys: Vec<u64> = distinct.texts.iter().map(|text| hashing::key(text)).collect();
     Ok(distinct.codes.iter().map(|&code| keys[code as usize]).collect())
-}
-
-/// Numbers from 0 for equal keys, in the order in which they first appear.
-#[derive(Debug, Default)]
-pub(crate) struct Numbering(HashMap<u64, u32>);
-
-impl Numbering {
-    /// The numbers of the next keys.
-    pub(crate) fn of(&mut self, keys: &[u64]) -> Vec<u32> {
-        let mut number = |&key| {
-            let next = self.0.len() as u32;
-            *self.0.entry(key).or_insert(next)
-        };
-        keys.iter().map(&mut number).collect()
-    }
 }

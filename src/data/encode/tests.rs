@@ -102,7 +102,8 @@ fn columns_with_roles_are_read_beside_the_features() {
     let data = encoders().encode(&schema(), &table(CSV).unwrap()).unwrap();
     assert_eq!(data.labels, [1.0, 0.0, 0.0, 1.0, 1.0]);
     assert_eq!(data.weights, [1.0, 2.0, 1.0, 0.5, 1.0]);
-    assert_eq!(data.groups.unwrap(), [0, 1, 0, 2, 1]);
+    // Both are the column `user`.
+    assert_eq!(data.groups, data.user_keys);
     assert_eq!(data.teacher_scores.unwrap(), [0.5, 0.1, 0.2, 0.9, 1.0]);
     let keys = data.user_keys.unwrap();
     assert_eq!((keys[0], keys[1]), (keys[2], hashing::fnv1a(b"bob")));

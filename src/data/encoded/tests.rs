@@ -93,7 +93,7 @@ fn what_is_encoded_in_pieces_is_what_is_encoded_in_memory() {
         assert_eq!(mapped.dataset.rows_hash(), whole.dataset.rows_hash());
         assert_eq!(mapped.dataset.partition_count, 3);
         // 1 byte each for bucket and both tags, 2 for one of 300 brands; 4 per number, label, …; 8 per key.
-        assert_eq!(header.bytes, 80_000 * (5 + 4 * 6 + 8 + 4));
+        assert_eq!(header.bytes, 80_000 * (5 + 4 * 6 + 8 + 8));
         let (again, _) = data::load_divided(&schema(), &folder, &whole.encoders, split, 7).unwrap();
         assert_eq!(again.columns(), whole.dataset.columns());
     }
