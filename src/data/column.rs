@@ -2,7 +2,7 @@
 
 use crate::base::{Error, Result, error::Place, fsio};
 use bytemuck::Pod;
-use memmap2::Mmap;
+use memmap2::{Advice, Mmap};
 use std::{fs::File, io::Write, marker::PhantomData, path::Path, sync::Arc};
 
 /// One number per row or several; read as a slice.
@@ -32,6 +32,9 @@ impl<T: Pod> Column<T> {
         // SAFETY: whoever writes such a file, or the folder with it, renames it into place when it is whole, and nobody changes
         // it afterwards.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        // Rows are drawn from all over a window. What the system would read around each (8 MB on some machines) would drive
+        // the rest of the window out of a small memory. Only advice: where it fails, reading is slower.
+        let _ = map.advise(Advice::Random);
         Ok(Self(Source::Mapped(Arc::new(map), PhantomData)))
     }
 
