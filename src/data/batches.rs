@@ -11,9 +11,11 @@ use crate::base::{
 use std::sync::mpsc::sync_channel;
 
 /// Neighbouring rows that are read together.
-const BLOCK_ROWS: usize = 1 << 10;
+pub(super) const BLOCK_ROWS: usize = 1 << 10;
 /// Blocks whose rows are shuffled among each other.
 const WINDOW_BLOCKS: usize = 1 << 8;
+/// Rows that are shuffled among each other.
+pub(super) const WINDOW_ROWS: usize = WINDOW_BLOCKS * BLOCK_ROWS;
 /// Batches that are made ahead: one in use, one ready, one in the making.
 const AHEAD: usize = 2;
 
@@ -124,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_set_of_many_windows_is_visited_once_and_a_window_holds_whole_blocks() {
-        let count = 2 * WINDOW_BLOCKS * BLOCK_ROWS + 700;
+        let count = 2 * WINDOW_ROWS + 700;
         let rows: Vec<u32> = (0..count as u32).collect();
         let order = epoch_batches(&rows, 5000, 3, 1).collect::<Vec<_>>().concat();
         // One block is shorter, so a window may end this much earlier.

@@ -64,31 +64,6 @@ fn a_shuffle_repeats_by_seed_and_keeps_every_row_once() {
 }
 
 #[test]
-fn rows_are_held_out_by_seed_and_none_is_lost() {
-    let rows: Vec<u32> = (0..8).map(|i| 2 * i).collect();
-    let taken = |seed| hold_out(&rows, 0.25, seed).unwrap().taken().collect::<Vec<_>>();
-    let rest: Vec<u32> = hold_out(&rows, 0.25, 1).unwrap().rest().collect();
-    assert_eq!((rest.len(), taken(1).len()), (6, 2));
-    let mut all = [rest, taken(1)].concat();
-    all.sort_unstable();
-    assert_eq!(all, rows);
-    assert_eq!(taken(1), taken(1));
-    assert!((2..20).any(|seed| taken(seed) != taken(1)));
-    assert!(hold_out(&[0], 0.5, 1).err().unwrap().to_string().contains("hold none out"));
-}
-
-#[test]
-fn every_row_is_held_out_equally_often() {
-    let rows: Vec<u32> = (0..10).collect();
-    let mut times = [0; 10];
-    for seed in 0..2000 {
-        hold_out(&rows, 0.3, seed).unwrap().taken().for_each(|row| times[row as usize] += 1);
-    }
-    // 600 ± five deviations of 20.
-    assert!(times.iter().all(|&count| (500..=700).contains(&count)), "{times:?}");
-}
-
-#[test]
 fn rows_are_held_out_by_draws_of_their_own() {
     let shuffle = SplitSettings::Shuffle { valid_fraction: 0.25 };
     let divided = shuffle.split(&schema(), &table(&[0; 40]), 1).unwrap();
