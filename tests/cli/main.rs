@@ -6,6 +6,7 @@ mod doctor;
 #[path = "../support/python.rs"]
 mod python;
 mod run;
+mod search;
 mod serving;
 #[cfg(unix)]
 mod stopping;

@@ -50,7 +50,7 @@ fn synth(folder: &Path) {
     fs::write(folder.join("e.toml"), EXPERIMENT).unwrap();
 }
 
-fn texts(values: &Value) -> Vec<&str> {
+pub fn texts(values: &Value) -> Vec<&str> {
     values.as_array().unwrap().iter().map(|value| value.as_str().unwrap()).collect()
 }
 
@@ -201,7 +201,7 @@ fn a_finished_run_is_not_taken_for_one_on_changed_data() {
 }
 
 /// A log of three features whose first label is `first`, and an experiment for it.
-fn csv_log(folder: &Path, first: &str) {
+pub fn csv_log(folder: &Path, first: &str) {
     let mut rows = format!("click,user,item,hour\n{first},u0,i0,0\n");
     (1..400).for_each(|i| rows += &format!("{},u{},i{},{}\n", i % 3 % 2, i % 17, i * 7 % 60, i % 24));
     fs::write(folder.join("log.csv"), rows).unwrap();

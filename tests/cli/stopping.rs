@@ -172,18 +172,36 @@ fn checkpoints(folder: &Path) -> Vec<PathBuf> {
 fn a_training_that_is_stopped_saves_and_names_the_command_that_goes_on() {
     let folder = world();
     let here = folder.path();
-    let mut running = Running::start(here, &ITERATE);
-    running.wait_for("train …");
-    thread::sleep(Duration::from_millis(200));
-    running.signal("INT", To::Everybody);
-    let (code, said) = running.end();
-    assert_eq!(code, Some(130), "{said}");
+    let said = stopped_in_its_teacher(here, &ITERATE);
     let message = said.lines().last().unwrap();
     assert!(message.starts_with("error: stopped by SIGINT; "), "{said}");
     assert!(message.ends_with("iterate --config e.toml --out 'a run' --resume`"), "{said}");
     assert!(!checkpoints(here).is_empty(), "{said}");
     assert!(run_named_command(here, message).contains("goes on from"));
     assert!(!here.join("a run/checkpoints").exists(), "the result is there");
+}
+
+/// What a run said that got a SIGINT while its teacher was trained.
+fn stopped_in_its_teacher(folder: &Path, args: &[&str]) -> String {
+    let mut running = Running::start(folder, args);
+    running.wait_for("train …");
+    thread::sleep(Duration::from_millis(200));
+    running.signal("INT", To::Everybody);
+    let (code, said) = running.end();
+    assert_eq!(code, Some(130), "{said}");
+    said
+}
+
+#[test]
+fn a_search_that_is_stopped_goes_on_as_a_search() {
+    let folder = world();
+    let here = folder.path();
+    let said = stopped_in_its_teacher(here, &["search", "--config", "e.toml", "--out", "a run"]);
+    let message = said.lines().last().unwrap();
+    assert!(message.ends_with("search --config e.toml --out 'a run' --resume`"), "{said}");
+    assert!(!checkpoints(here).is_empty(), "{said}");
+    assert!(run_named_command(here, message).contains("goes on from"));
+    assert!(here.join("a run/rounds/1/subnet.json").exists() && !here.join("a run/networks").exists());
 }
 
 #[test]

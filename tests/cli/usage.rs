@@ -3,8 +3,9 @@
 use crate::world::{failure, output, program};
 use std::{path::Path, process::Stdio};
 
-const VERBS: [&[&str]; 13] = [
+const VERBS: [&[&str]; 14] = [
     &["iterate"],
+    &["search"],
     &["export"],
     &["table", "probe"],
     &["table", "merge"],

@@ -7,6 +7,7 @@
 #![cfg(unix)]
 
 mod dear;
+mod divided;
 mod kills;
 mod scripted;
 

@@ -13,6 +13,8 @@ mod progress;
 mod ranks;
 mod recipe;
 mod replay;
+mod run_args;
+mod search;
 mod signals;
 mod table;
 mod trace;
@@ -44,6 +46,8 @@ pub struct Cli {
 enum Verb {
     /// Search, derive, retrain, export, prove, measure and calibrate, round after round
     Iterate(iterate::IterateArgs),
+    /// Search once and derive a network, with nothing of it trained or measured yet
+    Search(search::SearchArgs),
     /// Write a network of a run as an ONNX package, proved against its reference in every engine
     Export(export::ExportArgs),
     /// Replay recorded traffic into an exported model: real latency on each engine
@@ -72,6 +76,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let progress = progress::for_stderr();
     match cli.verb {
         Verb::Iterate(args) => args.run(format, &*progress),
+        Verb::Search(args) => args.run(format, &*progress),
         Verb::Export(args) => args.run(format, &*progress),
         Verb::Replay(args) => args.run(format, &*progress),
         Verb::Trace(verb) => verb.run(format),

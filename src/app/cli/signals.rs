@@ -12,7 +12,7 @@ const PLAIN: &str = "-_./=,:@%+";
 
 /// A request to stop that either signal makes, with this very command and `--resume` as the way to go on.
 pub fn stop_on_signals() -> anyhow::Result<Stop> {
-    let stop = Stop::new(resume_command(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())));
+    let stop = Stop::new(resume_command(this_command()));
     let asked = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // In this order: the first signal finds the shutdown unarmed, then arms it.
@@ -23,8 +23,13 @@ pub fn stop_on_signals() -> anyhow::Result<Stop> {
     Ok(stop)
 }
 
+/// The words that this program was started with.
+pub fn this_command() -> impl Iterator<Item = String> {
+    std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())
+}
+
 /// The command as a shell reads it, with `--resume`.
-fn resume_command(args: impl Iterator<Item = String>) -> String {
+pub fn resume_command(args: impl Iterator<Item = String>) -> String {
     const RESUME: &str = "--resume";
     let mut words: Vec<String> = args.map(|arg| quoted(&arg)).collect();
     if !words.iter().any(|word| word == RESUME) {

@@ -1,7 +1,7 @@
 //! The main job: search → derive → retrain → export → prove → measure → calibrate, round after round. Each round pays
 //! with the latency table that the one before it corrected.
 //!
-//! [`iterate`] reads as the pipeline. Every step is a file of its own, and every step's result is kept in the run
+//! [`iterate`] reads as the pipeline, and [`search`] as its part up to the first derived network. Every step is a file of its own, and every step's result is kept in the run
 //! directory by the `journal`, so a run that was killed goes on where it stopped: at the step, and inside a training at
 //! its last checkpoint.
 //!
@@ -30,6 +30,7 @@ mod meter;
 mod package;
 mod probed;
 mod recommend;
+mod searched;
 mod subnets;
 mod summary;
 mod traffic;
@@ -40,6 +41,7 @@ pub use measured::MeasuredTime;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
 pub use probed::ProbeSummary;
 pub use recommend::BudgetSummary;
+pub use searched::{ExpectedLatency, SearchFiles, SearchSummary};
 pub use summary::{
     BaselineSummary, EnginePrediction, NetworkSummary, ReplaySummary, RoundSummary, Summary, TeacherSummary,
     WinnerSummary,
@@ -63,12 +65,17 @@ use crate::{
         train::Rows,
     },
     measure::replay::trace_file,
+    price::table::LatencyTable,
     space::SearchSpace,
 };
 use journal::Journal;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use summary::Found;
+use training::{Guide, Searcher};
+
+/// Rounds count from here.
+const FIRST_ROUND: usize = 1;
 
 /// What every step reads.
 struct Run<'a> {
@@ -124,32 +131,22 @@ pub fn iterate(
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<Summary> {
-    device::choose(experiment.settings.training.device)?;
-    let config = experiment.resolved.to_string();
-    let journal = if ranks.leads() {
-        Journal::open(out, &config, existing, experiment.settings.checkpoints, stop)?
-    } else {
-        Journal::followed(out)
-    };
-    let run = Run::prepare(experiment, journal, meter, ranks, progress)?;
+    let run = Run::open(experiment, out, existing, meter, ranks, progress, stop)?;
     const SUMMARY: &str = "summary.json";
     if let Some(known) = by_leader(ranks, || run.journal.recall_document(SUMMARY, summary::SCHEMA_VERSION))? {
         return Ok(known);
     }
-    by_leader(ranks, || run.begin())?;
-    let guide = run.guide()?;
+    let (guide, mut table) = run.until_first_search()?;
     let baseline = run.baseline()?;
-    let mut table = by_leader(ranks, || run.first_table())?;
     let probes = by_leader(ranks, || run.probe_summaries(&table))?;
-    let mut searcher = training::Searcher::new(&run, &guide);
+    let mut searcher = Searcher::new(&run, &guide);
     let mut rounds = Vec::new();
-    for round in 1..=experiment.settings.rounds.count {
-        progress.say(&format!("round {round} pays with table v{}", table.version));
-        let searched = searcher.search(round, &table)?;
+    for round in FIRST_ROUND..=experiment.settings.rounds.count {
+        let (_, searched) = searcher.search(round, &table)?;
         let winner = run.retrain(&guide, &searched.subnet, searched.table_version)?;
         let calibrated = by_leader(ranks, || run.calibrate(round, &winner, &baseline, &table))?;
         rounds.push(run.round_summary(round, searched.table_version, &winner, &calibrated));
-        progress.say(&rounds[round - 1].to_string());
+        progress.say(&rounds[round - FIRST_ROUND].to_string());
         table = calibrated.next;
     }
     by_leader(ranks, || {
@@ -161,7 +158,45 @@ pub fn iterate(
     })
 }
 
+/// Runs the loop into `out` up to the network that the first round derives, and returns what that is. [`iterate`] goes on from
+/// there with the same experiment and [`Existing::Resume`], and ends as if it had done all of it. What is said there of
+/// `ranks` and `stop` holds here.
+pub fn search(
+    experiment: &Experiment,
+    out: &Path,
+    existing: Existing,
+    meter: &dyn Meter,
+    ranks: &dyn Exchange,
+    progress: &dyn Progress,
+    stop: &Stop,
+) -> Result<SearchSummary> {
+    let run = Run::open(experiment, out, existing, meter, ranks, progress, stop)?;
+    let (guide, table) = run.until_first_search()?;
+    let (outcome, searched) = Searcher::new(&run, &guide).search(FIRST_ROUND, &table)?;
+    by_leader(ranks, || run.search_summary(&guide, &table, &outcome, &searched))
+}
+
 impl<'a> Run<'a> {
+    /// The run in `out`, with everything read that it depends on. Writes nothing.
+    fn open(
+        experiment: &'a Experiment,
+        out: &Path,
+        existing: Existing,
+        meter: &'a dyn Meter,
+        ranks: &'a dyn Exchange,
+        progress: &'a dyn Progress,
+        stop: &Stop,
+    ) -> Result<Self> {
+        device::choose(experiment.settings.training.device)?;
+        let config = experiment.resolved.to_string();
+        let journal = if ranks.leads() {
+            Journal::open(out, &config, existing, experiment.settings.checkpoints, stop)?
+        } else {
+            Journal::followed(out)
+        };
+        Self::prepare(experiment, journal, meter, ranks, progress)
+    }
+
     /// Reads everything that the run depends on, and refuses to continue one that was begun with other data. Writes
     /// nothing.
     fn prepare(
@@ -191,6 +226,12 @@ impl<'a> Run<'a> {
             ));
         }
         Ok(run)
+    }
+
+    /// The steps before the first search: the teachers, and the table that it pays with.
+    fn until_first_search(&self) -> Result<(Guide, LatencyTable)> {
+        by_leader(self.ranks, || self.begin())?;
+        Ok((self.guide()?, by_leader(self.ranks, || self.first_table())?))
     }
 
     /// Tries whatever would otherwise fail after hours of training, and only then makes the folder that of this run.

@@ -15,6 +15,8 @@ use std::{collections::BTreeMap, path::Path};
 
 /// The table that was given instead of probes, from the run's folder.
 const GIVEN_TABLE: &str = "tables/given.json";
+/// The table of the probes.
+const PROBED_TABLE: &str = "tables/v1.json";
 
 /// Every layer on one engine, and under which circumstances.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +34,19 @@ pub struct ProbeSummary {
     pub noisy: usize,
 }
 
+impl ProbeSummary {
+    /// A line about doubtful prices on `engine`; nothing where there are none.
+    pub(super) fn doubt(&self, engine: EngineName) -> String {
+        let Self { layers, noisy } = self;
+        match noisy {
+            0 => String::new(),
+            _ => format!(
+                "{noisy} of {layers} layers on {engine} stayed noisy when probed: their prices are doubtful\n"
+            ),
+        }
+    }
+}
+
 impl Run<'_> {
     /// What the first round pays with: the given table, or probes of every layer of the space, alone, on every engine.
     pub(super) fn first_table(&self) -> Result<LatencyTable> {
@@ -39,8 +54,13 @@ impl Run<'_> {
             Some(path) => {
                 self.journal.remember_document(GIVEN_TABLE, SCHEMA_VERSION, || self.given_table(&path))
             }
-            None => self.journal.remember_document("tables/v1.json", SCHEMA_VERSION, || self.probe()),
+            None => self.journal.remember_document(PROBED_TABLE, SCHEMA_VERSION, || self.probe()),
         }
+    }
+
+    /// Where it is kept, from the run's folder.
+    pub(super) fn first_table_file(&self) -> &'static str {
+        if self.experiment.table_path().is_some() { GIVEN_TABLE } else { PROBED_TABLE }
     }
 
     /// Fails when a table is given that cannot pay for the space.

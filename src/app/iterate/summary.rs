@@ -237,7 +237,7 @@ impl Run<'_> {
     }
 
     /// Equation (4) for a choice of features.
-    fn feature_ms(&self, subnet: &Subnet) -> f64 {
+    pub(super) fn feature_ms(&self, subnet: &Subnet) -> f64 {
         let chosen = |i: usize| f64::from(u8::from(subnet.features.binary_search(&i).is_ok()));
         let theta: Vec<f64> = (0..self.space.features.len()).map(chosen).collect();
         feature_ms(&self.space.features, &theta, self.schema.beta_ms, self.schema.gamma_ms).ms

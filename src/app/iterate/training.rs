@@ -13,7 +13,7 @@ use crate::{
         network::Network,
         params::Snapshot,
         price_term::Prices,
-        search::{Scene, Search},
+        search::{Scene, Search, SearchOutcome},
         settings::TrainSettings,
         student::{Lesson, Student},
         teacher::Teacher,
@@ -244,25 +244,27 @@ impl<'a> Searcher<'a> {
     }
 
     /// Searches with the prices of `table` and derives one network.
-    pub(super) fn search(&mut self, round: usize, table: &LatencyTable) -> Result<Searched> {
+    pub(super) fn search(&mut self, round: usize, table: &LatencyTable) -> Result<(SearchOutcome, Searched)> {
         let run = self.run;
+        run.progress.say(&format!("round {round} pays with table v{}", table.version));
         let target = &run.settings.target;
         let context = by_leader(run.ranks, || run.meter.context(target.engine))?;
         let layers = table.prices(&context, target.candidates)?;
         let prices = Prices { schema: &run.schema, layers: &layers };
-        let name = format!("rounds/{round}/search.json");
+        let name = outcome_file(round);
         let outcome = run.journal.remember_training(run.ranks, &name, |keeper| {
             self.warmed_up()?.run(&prices, &*run.curves(&format!("search/round{round}")), keeper)
         })?;
-        by_leader(run.ranks, || {
-            let name = format!("rounds/{round}/subnet.json");
+        let searched = by_leader(run.ranks, || {
+            let name = subnet_file(round);
             let searched = run.journal.remember(&name, || {
                 let subnet = derive(&run.space, &outcome, &run.settings.derive, &prices)?;
                 Ok(Searched { subnet, table_version: table.version })
             })?;
             run.space.verify(&searched.subnet, &run.journal.path(&name))?;
             Ok(searched)
-        })
+        })?;
+        Ok((outcome, searched))
     }
 
     /// The search at the end of its warm-up, which no price influences.
@@ -295,6 +297,16 @@ impl<'a> Searcher<'a> {
         search.restore(snapshot)?;
         Ok(search)
     }
+}
+
+/// Where θ, p and the epochs of a round's search are kept.
+pub(super) fn outcome_file(round: usize) -> String {
+    format!("rounds/{round}/search.json")
+}
+
+/// Where the network that a round derived is kept.
+pub(super) fn subnet_file(round: usize) -> String {
+    format!("rounds/{round}/subnet.json")
 }
 
 /// Numbers some thousands at a time.

@@ -123,11 +123,8 @@ impl Summary {
                 "features and network of the winner: {measured_ms:.3} ms, {verdict} of {budget_ms} ms\n"
             );
         }
-        for (engine, probes) in self.probes.iter().filter(|(_, probes)| probes.noisy > 0) {
-            text += &format!(
-                "{} of {} layers on {engine} stayed noisy when probed: their prices are doubtful\n",
-                probes.noisy, probes.layers
-            );
+        for (&engine, probes) in &self.probes {
+            text += &probes.doubt(engine);
         }
         for label in self.teacher.metrics.other_labels.keys() {
             let auc = |metrics: &Metrics| Auc(metrics.other_labels.get(label).and_then(|m| m.auc));

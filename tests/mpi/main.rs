@@ -2,6 +2,9 @@
 //!
 //! The tests start this program, or the command line, under `mpirun`; what is ignored here is the part of one rank.
 
+mod launch;
+mod whole;
+
 use autofas_bench::{
     base::{
         progress::{Progress, Silent},
@@ -29,15 +32,10 @@ use autofas_bench::{
     price::linear::LinearPrices,
     space::{Operator, SearchSpace},
 };
+use launch::{ends, mpirun, ranks_of, succeed, text};
 use safetensors::SafeTensors;
 use serde_json::Value;
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    process::{Command, Output, Stdio},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 // The program's allocator.
 #[global_allocator]
@@ -258,33 +256,6 @@ fn rank_that_may_panic() {
     ranks.sum(&mut vec![1.0; 1000]);
 }
 
-/// `mpirun` for `ranks` processes of one thread each.
-fn mpirun(ranks: usize) -> Command {
-    let mut command = Command::new("mpirun");
-    // Root is refused by default, and a machine may have fewer cores than a test has ranks.
-    command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", &ranks.to_string()]);
-    command.env("RAYON_NUM_THREADS", "1").stdin(Stdio::null());
-    command
-}
-
-/// This program's ignored test `name` on several ranks.
-fn ranks_of(name: &str, ranks: usize) -> Command {
-    let mut command = mpirun(ranks);
-    command.arg(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", name, "--nocapture", "--test-threads", "1"]);
-    command
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-fn succeed(mut command: Command) -> Output {
-    let output = command.output().expect("mpirun is installed: see scripts/setup-mpi");
-    assert!(output.status.success(), "{}", text(&output));
-    output
-}
-
 /// The numbers of a file of tensors by name.
 fn tensors(path: &Path) -> BTreeMap<String, Vec<f64>> {
     let bytes = fs::read(path).unwrap();
@@ -371,24 +342,15 @@ fn two_ranks_give_the_same_bytes_again() {
     assert!(first == second, "{}", worst(&first, &second).1);
 }
 
-/// How the job ends: its output, and that it failed soon.
-fn ends(mut command: Command) -> String {
-    let begin = Instant::now();
-    let output = command.output().unwrap();
-    assert!(!output.status.success());
-    assert!(begin.elapsed() < Duration::from_secs(60), "the other rank went on");
-    text(&output)
-}
-
 #[test]
 fn a_lost_rank_ends_the_job_with_a_message() {
-    let said = ends(ranks_of("rank_that_may_be_lost", 2));
+    let (_, said) = ends(ranks_of("rank_that_may_be_lost", 2));
     assert!(said.contains("rank 1") && said.contains("signal 9"), "{said}");
 }
 
 #[test]
 fn a_rank_that_panics_ends_the_job() {
-    let said = ends(ranks_of("rank_that_may_panic", 2));
+    let (_, said) = ends(ranks_of("rank_that_may_panic", 2));
     assert!(said.contains("rank 1 gives up"), "{said}");
 }
 
@@ -436,7 +398,7 @@ held_out = 2
 const PROGRAM: &str = env!("CARGO_BIN_EXE_autofas-bench");
 
 #[test]
-fn two_ranks_iterate_and_one_process_goes_on_with_their_run() {
+fn two_ranks_search_and_iterate_and_one_process_goes_on_with_their_run() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     let synth = ["data", "synth", "--requests", "200", "--candidates", "10", "--out", "log"];
@@ -444,26 +406,32 @@ fn two_ranks_iterate_and_one_process_goes_on_with_their_run() {
     command.args(synth).current_dir(here);
     succeed(command);
     fs::write(here.join("e.toml"), EXPERIMENT).unwrap();
-    let iterate = ["iterate", "--json", "--config", "e.toml", "--out", "run"];
-    let mut command = mpirun(2);
-    command.arg(PROGRAM).args(iterate).current_dir(here);
-    let output = succeed(command);
-    // Rank 0 alone prints: otherwise there would be two documents.
-    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let options = ["--json", "--config", "e.toml", "--out", "run"];
+    let iterate = [&["iterate"][..], &options].concat();
+    let of_two = |args: &[&str]| -> Value {
+        let mut command = mpirun(2);
+        command.arg(PROGRAM).args(args).current_dir(here);
+        // Rank 0 alone prints: otherwise there would be two documents.
+        serde_json::from_slice(&succeed(command).stdout).unwrap()
+    };
+    let searched = of_two(&[&["search"][..], &options].concat());
+    let summary = of_two(&[&iterate[..], &["--resume"]].concat());
     assert_eq!(summary["rounds"].as_array().unwrap().len(), 1);
+    assert_eq!(summary["rounds"][0]["subnet"], searched["subnet"]);
+    assert_eq!(summary["teacher"], searched["teacher"]);
 
     // What was measured is kept; the trainings are done again by one process.
     for file in ["summary.json", "teacher/0.json", "rounds/1/search.json"] {
         fs::remove_file(here.join("run").join(file)).unwrap();
     }
     let mut command = Command::new(PROGRAM);
-    command.args(iterate).arg("--resume").current_dir(here);
+    command.args(&iterate).arg("--resume").current_dir(here);
     let resumed: Value = serde_json::from_slice(&succeed(command).stdout).unwrap();
     let auc = |summary: &Value| summary["teacher"]["auc"].as_f64().unwrap();
     assert!((auc(&summary) - auc(&resumed)).abs() < 1e-3, "{} {}", auc(&summary), auc(&resumed));
 
     let mut command = mpirun(2);
-    command.arg(PROGRAM).args(iterate).current_dir(here);
+    command.arg(PROGRAM).args(&iterate).current_dir(here);
     let refused = command.output().unwrap();
     assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
     assert_eq!(text(&refused).matches("already holds a run").count(), 1, "{}", text(&refused));

@@ -1,0 +1,90 @@
+//! What the verbs that work in a run directory are told, and how they are run.
+
+use super::{
+    output::{self, Format},
+    ranks, signals,
+};
+use crate::{
+    app::{
+        config::{Experiment, Override},
+        iterate::{ChildMeter, Existing, Meter},
+    },
+    base::{Error, Result, progress::Progress, stop::Stop},
+    learn::exchange::Exchange,
+    measure::child::Launcher,
+};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// Work in a run directory on one of the ranks: [`iterate`](crate::app::iterate::iterate) or a part of it.
+type Work<T> = fn(&Experiment, &Path, Existing, &dyn Meter, &dyn Exchange, &dyn Progress, &Stop) -> Result<T>;
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The experiment file
+    #[arg(long, value_name = "E.toml")]
+    config: PathBuf,
+    /// CSV or Parquet file, or a folder of either: `data.path` of the experiment
+    #[arg(long, value_name = "D.parquet")]
+    data: Option<PathBuf>,
+    /// Run directory
+    #[arg(long, value_name = "RUN", required_unless_present = "print_config")]
+    out: Option<PathBuf>,
+    /// A latency table of `table probe` that the first round pays with, instead of probes: `target.table`
+    #[arg(long, value_name = "TABLE.json")]
+    table: Option<PathBuf>,
+    /// Any other setting
+    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    set: Vec<String>,
+    /// Continue the run in --out where it stopped
+    #[arg(long)]
+    resume: bool,
+    /// Print every setting with its origin, and stop
+    #[arg(long)]
+    print_config: bool,
+}
+
+impl RunArgs {
+    /// Does `work` with the experiment that the arguments and `more` give, and hands what rank 0 gets from it, with the
+    /// run directory, to `finish`.
+    pub fn run<T>(
+        self,
+        format: Format,
+        progress: &dyn Progress,
+        more: Option<Override>,
+        work: Work<T>,
+        finish: impl FnOnce(&T, &Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let experiment = Experiment::load(&self.config, &self.overrides(more)?)?;
+        if self.print_config {
+            return output::print(format, &experiment.resolved.tree, |_| experiment.resolved.to_string());
+        }
+        let Some(out) = &self.out else {
+            return Err(Error::usage("no run directory is named", "give --out RUN").into());
+        };
+        let existing = if self.resume { Existing::Resume } else { Existing::Refuse };
+        let stop = signals::stop_on_signals()?;
+        let meter = ChildMeter::new(Launcher::this_program(&stop)?, &experiment.settings);
+        ranks::together(progress, |ranks, progress| {
+            // Rank 0 saves and ends all: if each stopped when its signal came, they would stop at different steps.
+            let stop = if ranks.leads() { stop.clone() } else { Stop::never() };
+            let found = work(&experiment, out, existing, &meter, ranks, progress, &stop)?;
+            if ranks.leads() { finish(&found, out) } else { Ok(()) }
+        })
+    }
+
+    fn overrides(&self, more: Option<Override>) -> Result<Vec<Override>> {
+        let mut overrides = Vec::new();
+        for set in &self.set {
+            let (path, value) = set.split_once('=').ok_or_else(|| {
+                Error::usage(format!("--set {set} has no value"), "write it as --set key.path=value")
+            })?;
+            overrides.push(Override::parse(path.trim(), value.trim()));
+        }
+        let path = |key, path: &PathBuf| Override::text(key, path.to_string_lossy());
+        overrides.extend(self.data.iter().map(|data| path("data.path", data)));
+        overrides.extend(self.table.iter().map(|table| path("target.table", table)));
+        overrides.extend(more);
+        Ok(overrides)
+    }
+}

@@ -1,0 +1,164 @@
+//! What one search found, for people and for programs.
+
+use super::{
+    FIRST_ROUND, ProbeSummary, Run, TeacherSummary,
+    training::{Guide, Searched, auc, outcome_file, subnet_file},
+};
+use crate::{
+    base::{Error, Result, error::Place, names::EngineName},
+    learn::search::SearchOutcome,
+    price::{path::subnet_ms, table::LatencyTable},
+    space::Operator,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::Path};
+
+/// Version of [`SearchSummary`].
+const SCHEMA_VERSION: u32 = 1;
+
+/// The network that a search derived, before anything of it is trained or measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchSummary {
+    /// Version of this layout.
+    pub schema_version: u32,
+    /// The ranking network.
+    pub teacher: TeacherSummary,
+    /// Version of the table that the search paid with.
+    pub table_version: u32,
+    /// By engine: how many prices of single layers in it stayed noisy.
+    pub probes: BTreeMap<EngineName, ProbeSummary>,
+    /// Canonical id.
+    pub subnet: String,
+    /// Names of its features.
+    pub features: Vec<String>,
+    /// One operator per Mixop.
+    pub operators: Vec<Operator>,
+    /// Widths of the hidden layers that are left.
+    pub layers: Vec<usize>,
+    /// Declared price of its features: equation (4).
+    pub feature_ms: f64,
+    /// By engine: service time of the network, as the table predicts it.
+    pub predicted_ms: BTreeMap<EngineName, f64>,
+    /// What the search itself paid when it ended, on the target's engine.
+    pub expected: ExpectedLatency,
+    /// Where it stands.
+    pub files: SearchFiles,
+}
+
+/// Over all features and paths, as probable as the search left them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ExpectedLatency {
+    /// Σθ.
+    pub features: f64,
+    /// Equation (4).
+    pub feature_ms: f64,
+    /// Equation (6).
+    pub network_ms: f64,
+}
+
+/// Files of a search, from the run's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchFiles {
+    /// Folder of the teachers' weights and metrics.
+    pub teacher: String,
+    /// The table that was paid with.
+    pub table: String,
+    /// θ, p and every epoch.
+    pub search: String,
+    /// The derived network.
+    pub subnet: String,
+}
+
+impl Run<'_> {
+    /// What the first round's search came to.
+    pub(super) fn search_summary(
+        &self,
+        guide: &Guide,
+        table: &LatencyTable,
+        outcome: &SearchOutcome,
+        searched: &Searched,
+    ) -> Result<SearchSummary> {
+        let subnet = &searched.subnet;
+        let target = &self.settings.target;
+        let predicted_ms = target.engines.iter().map(|&engine| {
+            let prices = table.prices(&self.meter.context(engine)?, target.candidates)?;
+            Ok((engine, subnet_ms(&self.space, subnet, &prices)?))
+        });
+        Ok(SearchSummary {
+            schema_version: SCHEMA_VERSION,
+            teacher: TeacherSummary { metrics: guide.metrics.clone() },
+            table_version: searched.table_version,
+            probes: self.probe_summaries(table)?,
+            subnet: subnet.id(&self.space),
+            features: subnet.feature_names(&self.space).into_iter().map(str::to_owned).collect(),
+            operators: subnet.operators.clone(),
+            layers: subnet.layer_widths(),
+            feature_ms: self.feature_ms(subnet),
+            predicted_ms: predicted_ms.collect::<Result<_>>()?,
+            expected: self.expected(outcome)?,
+            files: SearchFiles {
+                teacher: "teacher".to_owned(),
+                table: self.first_table_file().to_owned(),
+                search: outcome_file(FIRST_ROUND),
+                subnet: subnet_file(FIRST_ROUND),
+            },
+        })
+    }
+
+    /// What the first round's search paid when it ended.
+    fn expected(&self, outcome: &SearchOutcome) -> Result<ExpectedLatency> {
+        let last = outcome.epochs.last().ok_or_else(|| {
+            Error::input(
+                self.journal.path(&outcome_file(FIRST_ROUND)),
+                Place::field("epochs"),
+                "a search has at least one",
+                "remove the file to search again",
+            )
+        })?;
+        Ok(ExpectedLatency {
+            features: last.expected_features,
+            feature_ms: last.feature_ms,
+            network_ms: last.network_ms,
+        })
+    }
+}
+
+impl SearchSummary {
+    /// The summary as text, with paths from `run`.
+    pub fn to_text(&self, run: &Path) -> String {
+        let mut text = format!("teacher r(x): AUC {}\n", auc(&self.teacher.metrics));
+        for (label, metrics) in &self.teacher.metrics.other_labels {
+            text += &format!("AUC for the label {label}: {}\n", auc(metrics));
+        }
+        let operators: Vec<String> = self.operators.iter().map(ToString::to_string).collect();
+        text += &format!(
+            "\nderived {}: {} features, operators {}\nfeatures: {}\n\n",
+            self.subnet,
+            self.features.len(),
+            operators.join(", "),
+            self.features.join(", ")
+        );
+        for (engine, ms) in &self.predicted_ms {
+            text +=
+                &format!("predicted service time, {engine}: {ms:.3} ms (table v{})\n", self.table_version);
+        }
+        for (&engine, probes) in &self.probes {
+            text += &probes.doubt(engine);
+        }
+        text += &format!("declared price of the features: {:.3} ms\n", self.feature_ms);
+        let ExpectedLatency { features, feature_ms, network_ms } = self.expected;
+        text += &format!(
+            "expected when the search ended: {features:.1} features for {feature_ms:.3} ms, network {network_ms:.3} ms\n\n"
+        );
+        let files = &self.files;
+        for (what, file) in [
+            ("subnet", &files.subnet),
+            ("search", &files.search),
+            ("table", &files.table),
+            ("teacher", &files.teacher),
+        ] {
+            text += &format!("{:<9}{}\n", format!("{what}:"), run.join(file).display());
+        }
+        text
+    }
+}

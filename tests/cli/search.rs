@@ -1,0 +1,75 @@
+//! One search, by itself and followed by the rest of a run.
+
+use crate::{
+    run::{csv_log, texts},
+    world::{failure, json, output},
+};
+use std::{fs, path::Path};
+
+/// The experiment of `csv_log`, on one engine.
+const SEARCH: [&str; 11] = [
+    "search",
+    "--config",
+    "c.toml",
+    "--out",
+    "run",
+    "--set",
+    "target.engines=[\"tract\"]",
+    "--set",
+    "target.engine=tract",
+    "--set",
+    "derive.k=2",
+];
+
+#[test]
+fn the_help_shows_every_option() {
+    insta::assert_snapshot!(output(Path::new("."), &["search", "--help"]));
+}
+
+#[test]
+fn a_search_names_its_network_and_the_command_that_goes_on_from_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    csv_log(here, "0");
+    let search = [&SEARCH[..], &["--set", "rounds.count=1"]].concat();
+    let found = json(here, &search);
+    assert_eq!(found["schema_version"], 1);
+    assert_eq!(texts(&found["features"]).len(), 2);
+    assert_eq!(found["operators"].as_array().unwrap().len(), 2);
+    assert!(found["predicted_ms"]["tract"].as_f64().unwrap() > 0.0, "{found}");
+    let written = fs::read(here.join("run").join(found["files"]["subnet"].as_str().unwrap())).unwrap();
+    let written: serde_json::Value = serde_json::from_slice(&written).unwrap();
+    assert_eq!(written["result"]["subnet"]["operators"], found["operators"]);
+    assert!(!here.join("run/networks").exists());
+
+    assert!(failure(here, 2, &search).contains("--resume"));
+    let said = output(here, &[&search[..], &["--resume"]].concat());
+    let subnet = found["subnet"].as_str().unwrap();
+    for expected in
+        [subnet, "predicted service time, tract: ", "run/rounds/1/subnet.json", "run/tables/v1.json"]
+    {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    let next = said.split('`').nth(1).unwrap();
+    assert!(next.contains(" iterate --config c.toml --out run ") && next.ends_with(" --resume"), "{next}");
+    let done = std::process::Command::new("sh").args(["-c", next]).current_dir(here).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let summary: serde_json::Value =
+        serde_json::from_slice(&fs::read(here.join("run/summary.json")).unwrap()).unwrap();
+    let first = &summary["rounds"][0];
+    assert_eq!((&first["subnet"], &first["features"]), (&found["subnet"], &found["features"]));
+    assert_eq!(first["engines"]["tract"]["predicted_ms"], found["predicted_ms"]["tract"]);
+    assert_eq!(summary["teacher"], found["teacher"]);
+}
+
+#[test]
+fn a_search_may_pay_with_a_given_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    csv_log(here, "0");
+    let probe = ["table", "probe", "--config", "c.toml", "--engine", "tract", "--out", "t.json"];
+    json(here, &[&probe[..], &["--cardinality", "20"]].concat());
+    let found = json(here, &[&SEARCH[..], &["--table", "t.json"]].concat());
+    assert_eq!(found["files"]["table"], "tables/given.json");
+    assert_eq!(fs::read(here.join("run/tables/given.json")).unwrap(), fs::read(here.join("t.json")).unwrap());
+}
