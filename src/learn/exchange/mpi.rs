@@ -311,13 +311,4 @@ pub fn gather_pieces<T: Number>(own: &[T], lengths: &[usize]) -> Vec<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_mpi_that_cannot_be_called_beside_other_threads_is_refused() {
-        let text = enough_threads(0).unwrap_err().to_string();
-        assert!(text.contains("thread level 0"), "{text}");
-        assert!((FUNNELED..4).all(|level| enough_threads(level).is_ok()));
-    }
-}
+mod tests;
