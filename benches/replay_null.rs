@@ -81,8 +81,8 @@ fn replay(c: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(candidates), |b| {
             b.iter(|| {
                 let session = null.load(Path::new("none"), &options).unwrap();
-                let closed = IssueOptions { mode: Loop::Closed, warmup: 0 };
-                issue(&workload, &schedule, vec![session], &clock, closed).unwrap()
+                let closed = IssueOptions { mode: Loop::Closed, ..IssueOptions::default() };
+                issue(&workload, &schedule, &mut [session], &clock, &closed).unwrap()
             })
         });
     }

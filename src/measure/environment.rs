@@ -117,7 +117,7 @@ fn line(path: &str) -> Option<String> {
 }
 
 /// The value of the first `key: value` line.
-fn keyed(path: impl AsRef<Path>, key: &str) -> Option<String> {
+pub(super) fn keyed(path: impl AsRef<Path>, key: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     text.lines()
         .filter_map(|line| line.split_once(':'))
@@ -125,7 +125,7 @@ fn keyed(path: impl AsRef<Path>, key: &str) -> Option<String> {
         .map(|(_, value)| value.trim().to_owned())
 }
 
-fn kibibytes(text: &str) -> Option<u64> {
+pub(super) fn kibibytes(text: &str) -> Option<u64> {
     text.strip_suffix("kB")?.trim().parse::<u64>().ok().map(|k| k * 1024)
 }
 

@@ -2,6 +2,7 @@
 //! measured in a process of its own (see [`child`](super::child)).
 
 use super::{
+    cost,
     engine::{self, Engine, Session, SessionOptions},
     environment::Environment,
     hlog,
@@ -149,15 +150,21 @@ impl Replay<'_> {
             ));
         }
         let workload = self.traced.workload(&signature)?;
-        let mut sessions: Vec<Box<dyn Session>> =
-            (0..job.workers).map(|_| self.engine.load(&model.path, &self.options)).collect::<Result<_>>()?;
+        let load = || (0..job.workers).map(|_| self.engine.load(&model.path, &self.options)).collect();
+        let (mut sessions, load_bytes): (Vec<Box<dyn Session>>, _) = cost::growth(load)?;
         let outputs = self.compare(model, &signature, &mut sessions)?;
         let mode = match job.pacing {
             Pacing::Closed => Loop::Closed,
             Pacing::Speed { .. } | Pacing::Rate { .. } => Loop::Open,
         };
-        let options = IssueOptions { mode, warmup: job.warmup };
-        let recording = issue::issue(&workload, &self.schedule_us, sessions, self.clock, options)?;
+        // A worker whose session has threads of its own shares the cores with them.
+        let cores = match &self.environment.pinned_cores {
+            Some(cores) if job.options.threads == 1 && cores.len() == job.workers => cores.clone(),
+            _ => Vec::new(),
+        };
+        let options = IssueOptions { mode, warmup: job.warmup, cores, ..IssueOptions::default() };
+        let mut recording = issue::issue(&workload, &self.schedule_us, &mut sessions, self.clock, &options)?;
+        recording.cost.load_bytes = load_bytes;
         if let Some(path) = &model.hlog {
             write_hlog(path, &recording)?;
         }

@@ -2,6 +2,7 @@
 
 pub mod assemble;
 pub mod child;
+pub mod cost;
 pub mod engine;
 pub mod environment;
 pub mod evaluate;

@@ -16,6 +16,14 @@ pub(super) fn pin(_: usize) -> Option<Vec<usize>> {
     None
 }
 
+/// Confines this thread to some of the cores that [`pin`] got. False where the system refuses it.
+pub(super) fn confine(cores: &[usize]) -> bool {
+    #[cfg(target_os = "linux")]
+    return system::confine(cores);
+    #[cfg(not(target_os = "linux"))]
+    return cores.is_empty();
+}
+
 /// `needed` of the `allowed` processors, in ascending order: first one of each group of siblings, from the last on.
 #[cfg(any(target_os = "linux", test))]
 fn choose(allowed: &[usize], needed: usize, siblings: impl Fn(usize) -> Vec<usize>) -> Vec<usize> {

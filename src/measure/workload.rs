@@ -124,6 +124,10 @@ impl Workload for TraceWorkload<'_> {
         self.resolved.users.len()
     }
 
+    fn candidates(&self, request: usize) -> usize {
+        self.resolved.parts[request].len()
+    }
+
     fn inputs(&self) -> Inputs {
         self.assembler.inputs()
     }

@@ -8,7 +8,16 @@ pub trait Clock: Sync {
     /// Time since the origin.
     fn now(&self) -> Duration;
     /// Returns at `due` or, unavoidably, a little later; at once when `due` has passed.
-    fn wait_until(&self, due: Duration);
+    fn wait_until(&self, due: Duration) -> Waited;
+}
+
+/// A wait that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waited {
+    /// The time now.
+    pub now: Duration,
+    /// How long a processor was kept busy with waiting.
+    pub spun: Duration,
 }
 
 /// The machine's monotonic clock.
@@ -32,18 +41,18 @@ impl Clock for RealClock {
         self.origin.elapsed()
     }
 
-    fn wait_until(&self, due: Duration) {
-        loop {
-            let left = due.saturating_sub(self.now());
-            if left.is_zero() {
-                return;
-            }
-            if left > SPIN {
-                std::thread::sleep(left - SPIN);
-            } else {
-                std::hint::spin_loop();
-            }
+    fn wait_until(&self, due: Duration) -> Waited {
+        let mut now = self.now();
+        while due > now + SPIN {
+            std::thread::sleep(due - now - SPIN);
+            now = self.now();
         }
+        let awake = now;
+        while now < due {
+            std::hint::spin_loop();
+            now = self.now();
+        }
+        Waited { now, spun: now - awake }
     }
 }
 
@@ -70,10 +79,11 @@ pub(crate) mod virtual_time {
             Duration::from_nanos(self.now_ns.load(Ordering::SeqCst))
         }
 
-        fn wait_until(&self, due: Duration) {
+        fn wait_until(&self, due: Duration) -> Waited {
             if due > self.now() {
                 self.now_ns.store((due + self.late).as_nanos() as u64, Ordering::SeqCst);
             }
+            Waited { now: self.now(), spun: Duration::ZERO }
         }
     }
 }
@@ -87,8 +97,11 @@ mod tests {
         let clock = RealClock::start();
         for us in [0, 50, 700, 3000] {
             let due = clock.now() + Duration::from_micros(us);
-            clock.wait_until(due);
-            assert!(clock.now() >= due);
+            let waited = clock.wait_until(due);
+            assert!(waited.now >= due && clock.now() >= waited.now);
+            // What was slept is not spun, and what is over already takes neither.
+            assert_eq!(clock.wait_until(due).spun, Duration::ZERO);
+            assert!(waited.spun <= waited.now - (due - Duration::from_micros(us)));
         }
     }
 }

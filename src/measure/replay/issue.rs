@@ -1,44 +1,67 @@
 //! The issue loop. The schedule is fixed before the clock starts, and nothing that the system under test does moves
 //! it: a request that had to wait shows its wait.
 //!
-//! Each worker owns one session. A free worker takes the next request of the schedule, waits for its arrival (sleep,
-//! then spin) and serves it. Requests are thus taken first come, first served by the first worker that is free, as
-//! from one queue, without a further thread that would compete for a core.
+//! Each worker owns one session, and a core where there are enough. A free worker takes the next request of the schedule,
+//! waits for its arrival (sleep, then spin) and serves it. Requests are thus taken first come, first served by the first
+//! worker that is free, as from one queue, without a further thread that would compete for a core.
+//!
+//! All that a run records has its place beforehand: the loop itself allocates nothing.
+
+mod queue;
+mod worker;
 
 use super::{
-    Workload,
+    Workload, buckets,
     clock::Clock,
-    recorder::{Part, Recording, Times},
+    recorder::{Cut, Recording},
 };
 use crate::{
-    base::{Error, Result},
-    measure::engine::{Inputs, Session},
+    base::{Error, Result, stop::Stop},
+    measure::{
+        cost::{self, Usage},
+        engine::Session,
+        pinning,
+    },
 };
+use queue::Queue;
 use serde::{Deserialize, Serialize};
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{OnceLock, mpsc},
     thread,
     time::Duration,
 };
+use worker::{Common, Worker};
 
 /// When the next request is issued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Loop {
     /// At its scheduled arrival, whatever became of the ones before it.
+    #[default]
     Open,
     /// As soon as a worker is free: shows the highest throughput, and no queueing. Its response times are not those of
     /// users who come when they want.
     Closed,
+    /// All at the start, as a batch job has them: shows the highest throughput, and response times are those from the start
+    /// of the whole.
+    Offline,
 }
 
 /// How a run is issued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct IssueOptions {
-    /// Open or closed.
+    /// Open, closed or offline.
     pub mode: Loop,
-    /// Requests that every worker runs before the clock starts.
+    /// Requests of every bucket of candidate counts that every worker runs before the clock starts, after a first, cold one
+    /// that is reported apart. With 0 the clock starts cold.
     pub warmup: usize,
+    /// Requests that may wait at once in open loop; one that would be one more is rejected, and counted. None: as many as
+    /// there are.
+    pub max_queue: Option<usize>,
+    /// A core of its own for each worker. Workers without one run wherever the process may.
+    pub cores: Vec<usize>,
+    /// Who asks to stop gets what was recorded until then, marked as interrupted.
+    pub stop: Stop,
 }
 
 /// Between the last warm-up and the origin of the schedule, so that all workers stand ready.
@@ -46,122 +69,115 @@ const LEAD: Duration = Duration::from_millis(2);
 
 /// Runs the whole schedule: request `i` arrives `schedule_us[i]` after the start. One worker per session.
 ///
-/// Fails when the warm-up fails; later failures of single requests are counted in the recording.
+/// Fails when the warm-up fails; later failures of single requests are counted in the recording. A panic of an engine goes
+/// on to the caller.
 pub fn issue(
     workload: &dyn Workload,
     schedule_us: &[u64],
-    sessions: Vec<Box<dyn Session>>,
+    sessions: &mut [Box<dyn Session>],
     clock: &dyn Clock,
-    options: IssueOptions,
+    options: &IssueOptions,
 ) -> Result<Recording> {
-    if sessions.is_empty() || schedule_us.is_empty() || workload.requests() != schedule_us.len() {
+    check(workload, schedule_us, sessions.len(), options)?;
+    let cut = match options.mode {
+        Loop::Open => Cut::of(schedule_us),
+        Loop::Closed | Loop::Offline => Cut::none(),
+    };
+    let common = Common { workload, clock, stop: &options.stop, cut };
+    let workers = sessions.iter_mut().map(|session| Worker::new(common, &mut **session)).collect();
+    let mut recording = run(workers, common, options, |origin| {
+        Queue::new(options.mode, schedule_us, options.max_queue, origin)
+    })?;
+    if let Some(last) = recording.intervals.last_mut() {
+        last.end = last.begin.max(recording.span);
+    }
+    Ok(recording)
+}
+
+fn check(workload: &dyn Workload, schedule_us: &[u64], workers: usize, options: &IssueOptions) -> Result<()> {
+    if workers == 0 || schedule_us.is_empty() || workload.requests() != schedule_us.len() {
         return Err(Error::usage(
             format!(
-                "{} workers cannot run {} scheduled arrivals of {} requests",
-                sessions.len(),
+                "{workers} workers cannot run {} scheduled arrivals of {} requests",
                 schedule_us.len(),
                 workload.requests()
             ),
             "give at least one worker, and one arrival per request",
         ));
     }
-    let next = AtomicUsize::new(0);
-    let mut workers: Vec<Worker> = sessions
-        .into_iter()
-        .map(|session| Worker {
-            session,
-            workload,
-            schedule_us,
-            clock,
-            next: &next,
-            inputs: workload.inputs(),
-            scores: Vec::new(),
-            recording: Recording::default(),
-        })
-        .collect();
-    on_threads(&mut workers, |worker| worker.warm_up(options.warmup)).into_iter().collect::<Result<()>>()?;
-    let origin = clock.now() + LEAD;
-    on_threads(&mut workers, |worker| worker.work(options.mode, origin));
-    let mut total = Recording::default();
-    workers.into_iter().for_each(|worker| total.merge(worker.recording));
-    Ok(total)
+    if options.max_queue.is_some() && options.mode != Loop::Open {
+        return Err(Error::usage(
+            "only requests that arrive by a schedule can find a queue full",
+            "leave out the limit of the queue, or the closed or offline loop",
+        ));
+    }
+    Ok(())
 }
 
-/// Runs `task` for every worker at once, each on its own thread. A panic of an engine goes on to the caller.
-fn on_threads<'a, T: Send>(workers: &mut [Worker<'a>], task: impl Fn(&mut Worker<'a>) -> T + Sync) -> Vec<T> {
+/// Warms all workers up, starts the clock for all at once, and joins what they recorded. Each keeps its thread from the
+/// first run to the last, since runtimes and allocators keep memory per thread.
+fn run<'a>(
+    workers: Vec<Worker<'a>>,
+    common: Common<'a>,
+    options: &IssueOptions,
+    queue: impl FnOnce(Duration) -> Queue<'a>,
+) -> Result<Recording> {
+    let buckets = match options.warmup {
+        0 => Vec::new(),
+        keep => buckets::of(common.workload, keep),
+    };
+    let started = OnceLock::new();
+    let unwarmed_bytes = cost::resident_bytes();
     thread::scope(|scope| {
-        let task = &task;
-        let threads: Vec<_> = workers.iter_mut().map(|worker| scope.spawn(move || task(worker))).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    })
-}
-
-struct Worker<'a> {
-    session: Box<dyn Session>,
-    workload: &'a dyn Workload,
-    schedule_us: &'a [u64],
-    clock: &'a dyn Clock,
-    next: &'a AtomicUsize,
-    inputs: Inputs,
-    scores: Vec<f32>,
-    recording: Recording,
-}
-
-impl Worker<'_> {
-    fn warm_up(&mut self, requests: usize) -> Result<()> {
-        for request in 0..requests {
-            self.workload.prepare(request % self.schedule_us.len(), &mut self.inputs)?;
-            let begun = self.clock.now();
-            self.score()?;
-            self.recording.warmup.record(self.clock.now().saturating_sub(begun));
+        let (warmed, all_warmed) = mpsc::channel();
+        let mut threads = Vec::with_capacity(workers.len());
+        for (number, mut worker) in workers.into_iter().enumerate() {
+            let (go, gone) = mpsc::channel::<()>();
+            let (warmed, started, buckets) = (warmed.clone(), &started, &buckets);
+            let thread = scope.spawn(move || {
+                if let Some(&core) = options.cores.get(number) {
+                    pinning::confine(&[core]);
+                }
+                // Nobody listens only where another worker has failed.
+                let _ = warmed.send(worker.warm_up(buckets, options.warmup));
+                drop(warmed);
+                if let (Ok(()), Some(queue)) = (gone.recv(), started.get()) {
+                    worker.work(queue);
+                }
+                worker.recording
+            });
+            threads.push((go, thread));
         }
-        Ok(())
-    }
-
-    fn work(&mut self, mode: Loop, origin: Duration) {
-        self.clock.wait_until(origin);
-        loop {
-            let free = self.clock.now();
-            let request = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(&arrival_us) = self.schedule_us.get(request) else { return };
-            let due = match mode {
-                Loop::Open => origin + Duration::from_micros(arrival_us),
-                Loop::Closed => free,
-            };
-            self.clock.wait_until(due);
-            match self.serve(request, due, free) {
-                Ok(times) => self.recording.answered(times),
-                Err(error) => self.recording.failed(&error),
+        drop(warmed);
+        // Ends when every worker has sent its result or has panicked.
+        let outcomes: Vec<Result<()>> = all_warmed.iter().collect();
+        let ready = outcomes.len() == threads.len() && outcomes.iter().all(Result::is_ok);
+        let warmed_bytes = cost::resident_bytes();
+        let has_peak = cost::reset_peak();
+        let before = Usage::of_process();
+        if ready {
+            started.get_or_init(|| queue(common.clock.now() + LEAD));
+            for (go, _) in &threads {
+                // A worker that listens no more has panicked, which its join tells.
+                let _ = go.send(());
             }
-            self.recording.span = self.clock.now().saturating_sub(origin);
         }
-    }
-
-    fn serve(&mut self, request: usize, due: Duration, free: Duration) -> Result<Times> {
-        let begun = self.clock.now();
-        self.workload.prepare(request, &mut self.inputs)?;
-        let assembled = self.clock.now();
-        self.score()?;
-        let part = Part::of(request, self.schedule_us.len());
-        Ok(Times { part, due, free, begun, assembled, completed: self.clock.now() })
-    }
-
-    /// Runs the session; an answer that does not score every candidate once is a failure.
-    fn score(&mut self) -> Result<()> {
-        self.session.run(&self.inputs, &mut self.scores)?;
-        if self.scores.len() == self.inputs.candidates {
-            return Ok(());
-        }
-        Err(Error::engine(
-            "the engine",
-            "answer a request",
-            "export the model again: it has to give one score per candidate",
-            format!("{} scores for {} candidates", self.scores.len(), self.inputs.candidates),
-        ))
-    }
+        let recordings = threads.into_iter().map(|(go, thread)| {
+            drop(go);
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        let total = recordings.reduce(|mut total, recording| {
+            total.merge(recording);
+            total
+        });
+        outcomes.into_iter().collect::<Result<()>>()?;
+        let mut total = total.unwrap_or_default();
+        total.cost.process = Usage::of_process().zip(before).map(|(now, then)| now.since(then));
+        total.cost.peak_bytes = cost::peak_bytes().filter(|_| has_peak);
+        total.cost.warm_up_bytes =
+            warmed_bytes.zip(unwarmed_bytes).map(|(now, then)| now.saturating_sub(then));
+        Ok(total)
+    })
 }
 
 #[cfg(test)]

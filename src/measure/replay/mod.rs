@@ -5,6 +5,7 @@
 //! [`issue`] runs it against a [`clock`], and the [`recorder`] keeps what happened.
 
 pub mod arrivals;
+pub mod buckets;
 pub mod clock;
 pub mod issue;
 pub mod make;
@@ -23,6 +24,8 @@ use crate::{base::Result, measure::engine::Inputs};
 pub trait Workload: Sync {
     /// Number of requests.
     fn requests(&self) -> usize;
+    /// Number of candidates of a request.
+    fn candidates(&self, request: usize) -> usize;
     /// Buffers for [`Workload::prepare`].
     fn inputs(&self) -> Inputs;
     /// Assembles the inputs of a request into `inputs`, whose buffers are reused.

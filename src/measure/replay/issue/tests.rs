@@ -2,7 +2,15 @@ use super::{
     super::clock::{RealClock, virtual_time::VirtualClock},
     *,
 };
+use crate::measure::{
+    engine::Inputs,
+    replay::recorder::{ColdRuns, Excerpt},
+};
 use std::sync::{Arc, Mutex};
+
+mod queueing;
+mod stopping;
+mod warming;
 
 /// Remembers which requests were prepared.
 #[derive(Default)]
@@ -14,6 +22,9 @@ struct Numbers {
 impl Workload for Numbers {
     fn requests(&self) -> usize {
         self.requests
+    }
+    fn candidates(&self, _: usize) -> usize {
+        2
     }
     fn inputs(&self) -> Inputs {
         Inputs::default()
@@ -60,14 +71,25 @@ fn virtual_run(
     late: Duration,
     service_us: impl Fn(u64) -> u64 + Send + 'static,
 ) -> Recording {
+    let options = IssueOptions { mode, ..IssueOptions::default() };
+    virtual_run_with(&numbers(schedule_us.len()), schedule_us, &options, late, service_us)
+}
+
+/// The same, with a workload and options.
+fn virtual_run_with(
+    workload: &dyn Workload,
+    schedule_us: &[u64],
+    options: &IssueOptions,
+    late: Duration,
+    service_us: impl Fn(u64) -> u64 + Send + 'static,
+) -> Recording {
     let clock = Arc::new(VirtualClock { late, ..VirtualClock::default() });
     let spent = clock.clone();
     let session = scripted(move |n| {
         spent.pass(Duration::from_micros(service_us(n)));
         Ok(2)
     });
-    let workload = numbers(schedule_us.len());
-    issue(&workload, schedule_us, vec![session], &*clock, IssueOptions { mode, warmup: 0 }).unwrap()
+    issue(workload, schedule_us, &mut [session], &*clock, options).unwrap()
 }
 
 fn close(found: Option<u64>, expected: f64) {
@@ -143,8 +165,8 @@ fn errors_and_wrong_answers_are_counted_and_kept_out_of_the_latencies() {
         7 => Ok(1),
         _ => Ok(2),
     });
-    let options = IssueOptions { mode: Loop::Closed, warmup: 0 };
-    let recording = issue(&numbers(100), &[0; 100], vec![session], &RealClock::start(), options).unwrap();
+    let options = IssueOptions { mode: Loop::Closed, ..IssueOptions::default() };
+    let recording = issue(&numbers(100), &[0; 100], &mut [session], &RealClock::start(), &options).unwrap();
     assert_eq!((recording.errors, recording.response.count(), recording.service.count()), (20, 80, 80));
     assert!(recording.first_error.unwrap().contains("out of luck"));
 }
@@ -152,12 +174,14 @@ fn errors_and_wrong_answers_are_counted_and_kept_out_of_the_latencies() {
 #[test]
 fn warm_up_runs_are_reported_apart_and_their_failure_ends_the_run() {
     let workload = numbers(3);
-    let options = IssueOptions { mode: Loop::Open, warmup: 5 };
+    let options = IssueOptions { warmup: 5, ..IssueOptions::default() };
     let clock = RealClock::start();
-    let recording = issue(&workload, &[0; 3], vec![scripted(|_| Ok(2))], &clock, options).unwrap();
+    let recording = issue(&workload, &[0; 3], &mut [scripted(|_| Ok(2))], &clock, &options).unwrap();
     assert_eq!((recording.warmup.count(), recording.service.count()), (5, 3));
-    assert_eq!(*workload.prepared.lock().unwrap(), [0, 1, 2, 0, 1, 0, 1, 2]);
-    assert!(issue(&workload, &[0; 3], vec![scripted(|_| Ok(3))], &clock, options).is_err());
+    assert_eq!(*workload.prepared.lock().unwrap(), [0, 0, 1, 2, 0, 1, 0, 1, 2]);
+    assert_eq!(recording.cold.len(), 1);
+    assert_eq!((recording.cold[0].candidates, recording.cold[0].us.len()), (2, 1));
+    assert!(issue(&workload, &[0; 3], &mut [scripted(|_| Ok(3))], &clock, &options).is_err());
 }
 
 #[test]
@@ -169,9 +193,9 @@ fn several_workers_share_one_queue_and_serve_every_request_once() {
             Ok(2)
         })
     };
-    let options = IssueOptions { mode: Loop::Open, warmup: 0 };
+    let options = IssueOptions::default();
     let recording =
-        issue(&workload, &[0; 6], vec![sleeper(), sleeper()], &RealClock::start(), options).unwrap();
+        issue(&workload, &[0; 6], &mut [sleeper(), sleeper()], &RealClock::start(), &options).unwrap();
     let mut prepared = workload.prepared.into_inner().unwrap();
     prepared.sort_unstable();
     assert_eq!(prepared, [0, 1, 2, 3, 4, 5]);
@@ -189,17 +213,17 @@ fn a_real_stall_shows_in_the_requests_behind_it() {
         }
         Ok(2)
     });
-    let options = IssueOptions { mode: Loop::Open, warmup: 0 };
+    let options = IssueOptions::default();
     let schedule = evenly(100, 2000);
-    let recording = issue(&numbers(100), &schedule, vec![session], &RealClock::start(), options).unwrap();
+    let recording = issue(&numbers(100), &schedule, &mut [session], &RealClock::start(), &options).unwrap();
     // The 49 that arrive less than 100 ms after the stalled one wait for 100 ms at least; noise only adds.
     assert!(recording.response.histogram().count_between(99_900, u64::MAX / 2) >= 50);
 }
 
 #[test]
 fn a_schedule_that_does_not_fit_the_requests_is_refused() {
-    let options = IssueOptions { mode: Loop::Open, warmup: 0 };
-    for (schedule, sessions) in [(vec![0], vec![scripted(|_| Ok(2))]), (vec![0, 0], vec![])] {
-        assert!(issue(&numbers(2), &schedule, sessions, &RealClock::start(), options).is_err());
+    let options = IssueOptions::default();
+    for (schedule, mut sessions) in [(vec![0], vec![scripted(|_| Ok(2))]), (vec![0, 0], vec![])] {
+        assert!(issue(&numbers(2), &schedule, &mut sessions, &RealClock::start(), &options).is_err());
     }
 }

@@ -1,0 +1,150 @@
+//! One worker: a thread with a session of its own, that takes requests from the queue.
+
+use super::queue::{Queue, Turn};
+use crate::{
+    base::{Error, Result, memory, stop::Stop},
+    measure::{
+        cost::Usage,
+        engine::{Inputs, Session},
+        replay::{
+            Workload,
+            buckets::Bucket,
+            clock::Clock,
+            recorder::{ColdRuns, Cut, Part, Recording, Times},
+        },
+    },
+};
+use std::time::Duration;
+
+/// Who waits looks this often whether somebody has asked to stop.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What all workers share.
+#[derive(Clone, Copy)]
+pub(super) struct Common<'a> {
+    pub(super) workload: &'a dyn Workload,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) stop: &'a Stop,
+    pub(super) cut: Cut,
+}
+
+pub(super) struct Worker<'a> {
+    common: Common<'a>,
+    session: &'a mut dyn Session,
+    inputs: Inputs,
+    scores: Vec<f32>,
+    pub(super) recording: Recording,
+}
+
+impl<'a> Worker<'a> {
+    /// Makes room for all that it will record.
+    pub(super) fn new(common: Common<'a>, session: &'a mut dyn Session) -> Self {
+        let recording = Recording { intervals: common.cut.intervals(), ..Recording::default() };
+        Self { common, session, inputs: common.workload.inputs(), scores: Vec::new(), recording }
+    }
+
+    /// Runs every bucket once cold, with its largest request so that no buffer has to grow later, and then `runs` times.
+    pub(super) fn warm_up(&mut self, buckets: &[Bucket], runs: usize) -> Result<()> {
+        for bucket in buckets {
+            let cold = self.warm_run(bucket.largest)?;
+            let us = vec![cold.as_secs_f64() * 1e6];
+            self.recording.cold.push(ColdRuns { candidates: bucket.candidates, us });
+            for &request in bucket.first.iter().cycle().take(runs) {
+                if self.common.stop.requested() {
+                    return Ok(());
+                }
+                let took = self.warm_run(request)?;
+                self.recording.warmup.record(took);
+            }
+        }
+        Ok(())
+    }
+
+    fn warm_run(&mut self, request: usize) -> Result<Duration> {
+        self.common.workload.prepare(request, &mut self.inputs)?;
+        let begun = self.common.clock.now();
+        self.score()?;
+        Ok(self.common.clock.now().saturating_sub(begun))
+    }
+
+    /// Serves until the queue is empty or somebody asks to stop. What it costs is counted from the start of the schedule.
+    pub(super) fn work(&mut self, queue: &Queue) {
+        let origin = queue.origin;
+        if self.wait_until(origin).is_none() {
+            self.recording.interrupted = true;
+            return;
+        }
+        self.recording.cost.spun = Duration::ZERO;
+        let (usage, allocations) = (Usage::of_thread(), memory::allocations());
+        while let Some(turn) = queue.take(self.common.clock, &mut self.recording.rejected) {
+            let Some(begun) = self.begin(&turn) else {
+                self.recording.interrupted = true;
+                break;
+            };
+            match self.serve(&turn, begun) {
+                Ok(times) => {
+                    self.recording.answered(times);
+                    self.recording.intervals[self.common.cut.index(turn.arrival_us)]
+                        .answered
+                        .answered(&times);
+                    self.recording.span = times.completed.saturating_sub(origin);
+                }
+                Err(error) => {
+                    self.recording.failed(&error);
+                    self.recording.span = self.common.clock.now().saturating_sub(origin);
+                }
+            }
+        }
+        let cost = &mut self.recording.cost;
+        // Asking how many there were is an allocation itself.
+        cost.allocations = memory::allocations().zip(allocations).map(|(now, then)| now - then - 1);
+        cost.workers = Usage::of_thread().zip(usage).map(|(now, then)| now.since(then));
+    }
+
+    /// When work on a request begins: at its arrival, or now. None when somebody has asked to stop.
+    fn begin(&mut self, turn: &Turn) -> Option<Duration> {
+        if turn.due > turn.free {
+            return self.wait_until(turn.due);
+        }
+        (!self.common.stop.requested()).then_some(turn.free)
+    }
+
+    /// The time then; none when somebody has asked to stop.
+    fn wait_until(&mut self, due: Duration) -> Option<Duration> {
+        let mut now = self.common.clock.now();
+        loop {
+            if self.common.stop.requested() {
+                return None;
+            }
+            let waited = self.common.clock.wait_until(due.min(now + LOOK));
+            now = waited.now;
+            self.recording.cost.spun += waited.spun;
+            if now >= due {
+                return Some(now);
+            }
+        }
+    }
+
+    fn serve(&mut self, turn: &Turn, begun: Duration) -> Result<Times> {
+        let Common { workload, clock, .. } = self.common;
+        workload.prepare(turn.request, &mut self.inputs)?;
+        let assembled = clock.now();
+        self.score()?;
+        let part = Part::of(turn.request, workload.requests());
+        Ok(Times { part, due: turn.due, free: turn.free, begun, assembled, completed: clock.now() })
+    }
+
+    /// Runs the session; an answer that does not score every candidate once is a failure.
+    fn score(&mut self) -> Result<()> {
+        self.session.run(&self.inputs, &mut self.scores)?;
+        if self.scores.len() == self.inputs.candidates {
+            return Ok(());
+        }
+        Err(Error::engine(
+            "the engine",
+            "answer a request",
+            "export the model again: it has to give one score per candidate",
+            format!("{} scores for {} candidates", self.scores.len(), self.inputs.candidates),
+        ))
+    }
+}
