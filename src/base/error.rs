@@ -94,11 +94,11 @@ pub enum Error {
     },
     /// Somebody asked the program to stop. The step was finished and its result saved; the program exits with 128 + the
     /// signal's number, as shells report it.
-    #[error("stopped by {}; what was done is kept, go on with `{resume}`", signal_name(*signal))]
+    #[error("stopped by {}; what was done is kept{}", signal_name(*signal), going_on(resume))]
     Interrupted {
         /// Number of the signal.
         signal: usize,
-        /// The command that goes on.
+        /// The command that goes on; empty where none does.
         resume: String,
     },
 }
@@ -130,6 +130,10 @@ fn after_child(code: Option<i32>) -> &'static str {
              command again; a run goes on with --resume)"
         }
     }
+}
+
+fn going_on(resume: &str) -> String {
+    if resume.is_empty() { String::new() } else { format!(", go on with `{resume}`") }
 }
 
 /// The name of a signal that asks to stop.

@@ -14,12 +14,12 @@ use std::sync::{
 pub struct Stop {
     /// Number of the signal; 0 while nobody has asked.
     signal: Arc<AtomicUsize>,
-    /// The command that goes on from here.
+    /// The command that goes on from here; empty where none does.
     resume: Arc<str>,
 }
 
 impl Stop {
-    /// Nobody has asked yet; who stops names `resume` as the command that goes on.
+    /// Nobody has asked yet; who stops names `resume` as the command that goes on, where it is not empty.
     pub fn new(resume: impl Into<Arc<str>>) -> Self {
         Self { signal: Arc::default(), resume: resume.into() }
     }
@@ -41,14 +41,19 @@ impl Stop {
 
     /// Whether somebody has asked.
     pub fn requested(&self) -> bool {
-        self.signal.load(Ordering::Relaxed) != 0
+        self.signal().is_some()
+    }
+
+    /// Number of the signal that asked.
+    pub fn signal(&self) -> Option<usize> {
+        Some(self.signal.load(Ordering::Relaxed)).filter(|&signal| signal != 0)
     }
 
     /// Fails with [`Error::Interrupted`] when somebody has asked.
     pub fn check(&self) -> Result<()> {
-        match self.signal.load(Ordering::Relaxed) {
-            0 => Ok(()),
-            signal => Err(Error::Interrupted { signal, resume: self.resume.to_string() }),
+        match self.signal() {
+            None => Ok(()),
+            Some(signal) => Err(Error::Interrupted { signal, resume: self.resume.to_string() }),
         }
     }
 }

@@ -2,18 +2,20 @@
 //! child of this process runs at a time.
 //!
 //! A child does not outlive its parent: its standard input is a pipe that the system closes when the parent ends,
-//! however it ends, and with [`TIED`] the child ends then too.
+//! however it ends, and with [`TIED`] the child ends then too. A byte that comes through it is the number of a signal: the
+//! request to stop that the parent has got, which the child's own terminal may not have sent.
 
 use super::{
     environment,
     job::{Job, ReplayJob, ServiceResult},
-    measurement::Measurement,
+    measurement::Pass,
     service::ServiceJob,
 };
 use crate::base::{Error, Result, fsio, stop::Stop};
 use serde::de::DeserializeOwned;
 use std::{
     fs::File,
+    io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Mutex, PoisonError},
@@ -30,6 +32,10 @@ const LAST_LINES: usize = 12;
 /// How often the parent looks whether the child is done: seldom, because it shares the cores.
 const POLL: Duration = Duration::from_millis(20);
 
+/// What a replay may take to end with what it has, once it was asked to stop: a request that runs is finished, then the
+/// result is written.
+const GRACE: Duration = Duration::from_secs(20);
+
 /// Which program measures, and how long it may take.
 #[derive(Debug, Clone)]
 pub struct Launcher {
@@ -37,7 +43,7 @@ pub struct Launcher {
     pub program: PathBuf,
     /// A child that runs longer is ended.
     pub timeout: Duration,
-    /// A child that is running when somebody asks to stop is ended.
+    /// A child that is running when somebody asks to stop is ended; one that replays is told, and ends with what it has.
     pub stop: Stop,
 }
 
@@ -53,8 +59,9 @@ impl Launcher {
         Ok(Self { program: environment::program()?, timeout: Duration::from_secs(3600), stop: stop.clone() })
     }
 
-    /// Replays a trace in a child process: one measurement per model.
-    pub fn replay(&self, job: ReplayJob) -> Result<Vec<Measurement>> {
+    /// Replays a trace in a child process: one pass per model. When somebody asks to stop, the child ends with what it has
+    /// measured: the last pass may be interrupted, and passes may be missing.
+    pub fn replay(&self, job: ReplayJob) -> Result<Vec<Pass>> {
         self.run(&Job::Replay(job))
     }
 
@@ -91,7 +98,8 @@ impl Launcher {
                 stderr: last_lines(&file("stderr")),
             })
         };
-        match self.wait(&mut child)? {
+        let finishes = matches!(job, Job::Replay(_));
+        match self.wait(&mut child, finishes.then_some(GRACE))? {
             End::OutOfTime => failed(format!("no result within {} s", self.timeout.as_secs_f64()), None),
             End::Exited(status) if !status.success() => {
                 self.check_stop(status)?;
@@ -104,16 +112,32 @@ impl Launcher {
         }
     }
 
-    /// Waits for the child; ends it when its time is over or somebody has asked to stop.
-    fn wait(&self, child: &mut Child) -> Result<End> {
+    /// Waits for the child; ends it when its time is over, or somebody has asked to stop and the grace, where it has one, is
+    /// over too.
+    fn wait(&self, child: &mut Child, grace: Option<Duration>) -> Result<End> {
         let lost = |e| Error::io(&self.program, "wait for", e);
         let begun = Instant::now();
+        let mut told: Option<Instant> = None;
         loop {
             if let Some(status) = child.try_wait().map_err(lost)? {
                 return Ok(End::Exited(status));
             }
             let out_of_time = begun.elapsed() > self.timeout;
-            if out_of_time || self.stop.requested() {
+            let stopped = match (self.stop.signal(), grace) {
+                (None, _) => false,
+                (Some(_), None) => true,
+                (Some(signal), Some(grace)) => {
+                    let told = *told.get_or_insert_with(|| {
+                        if let Some(pipe) = &mut child.stdin {
+                            // One that has ended meanwhile need not be told.
+                            let _ = pipe.write_all(&[signal as u8]);
+                        }
+                        Instant::now()
+                    });
+                    told.elapsed() > grace
+                }
+            };
+            if out_of_time || stopped {
                 // It may have ended by itself meanwhile, which is as good.
                 let _ = child.kill();
                 child.wait().map_err(lost)?;

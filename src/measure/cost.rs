@@ -5,6 +5,7 @@
 
 use super::environment::{keyed, kibibytes};
 use crate::base::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fs, time::Duration};
 
@@ -87,6 +88,14 @@ impl Cost {
         self.spun += other.spun;
     }
 
+    /// Adds what belongs to the process in another pass, which was another process: times add up, of memory the most counts.
+    pub fn add_process(&mut self, other: &Self) {
+        self.process = both(self.process, other.process, Usage::plus);
+        self.load_bytes = both(self.load_bytes, other.load_bytes, u64::max);
+        self.warm_up_bytes = both(self.warm_up_bytes, other.warm_up_bytes, u64::max);
+        self.peak_bytes = both(self.peak_bytes, other.peak_bytes, u64::max);
+    }
+
     /// What is reported of it, for a run of so many requests.
     pub fn summary(&self, requests: u64) -> CostSummary {
         let each = |count: u64| count as f64 / requests.max(1) as f64;
@@ -114,7 +123,7 @@ fn both<T>(mine: Option<T>, theirs: Option<T>, join: impl Fn(T, T) -> T) -> Opti
 }
 
 /// The cost of a run. Fields that the system does not tell are absent.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CostSummary {
     /// Processor time of the process per request, without the time that the generator spun through.

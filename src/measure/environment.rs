@@ -1,6 +1,7 @@
 //! On what something was measured: processor, cores given to this process, memory, kernel, program.
 
 use crate::base::{Error, Result, hash};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
@@ -9,13 +10,23 @@ use std::{
 };
 
 /// The machine and the program of a measurement. What the system does not tell is absent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Environment {
     /// Short hash of processor model and instruction sets, cores and operating system: the host in a latency table's key.
     pub host: String,
     /// The processor's own name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<String>,
+    /// Those of its instruction sets that decide how fast networks run, of every processor's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instruction_sets: Vec<String>,
+    /// Processors that affinity leaves to this process, in the kernel's list form such as `0-3,7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<String>,
+    /// What the control group lets all its processes use of the processors' time, as its file says it: µs of quota and of
+    /// the period that it is for, or `max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_quota: Option<String>,
     /// Cores that affinity and control group leave to this process.
     pub cores: usize,
     /// Processors that the measuring threads were confined to; absent where the system does not allow that, and where
@@ -46,6 +57,9 @@ impl Environment {
         Ok(Self {
             host: host(),
             cpu: keyed(CPUINFO, "model name"),
+            instruction_sets: instruction_sets(&fs::read_to_string(CPUINFO).unwrap_or_default()),
+            affinity: keyed("/proc/self/status", "Cpus_allowed_list"),
+            cpu_quota: cpu_quota(),
             cores: cores(),
             pinned_cores: None,
             memory_bytes: keyed("/proc/meminfo", "MemTotal").and_then(|text| kibibytes(&text)),
@@ -112,6 +126,57 @@ fn fingerprint(cpuinfo: &str, cores: usize, os: &str) -> String {
     hash::sha256(text.as_bytes())[..12].to_owned()
 }
 
+/// What kernels of networks choose by, on x86 and on ARM.
+const INSTRUCTION_SETS: [&str; 22] = [
+    "sse4_2",
+    "avx",
+    "avx2",
+    "fma",
+    "f16c",
+    "avx_vnni",
+    "avx512f",
+    "avx512bw",
+    "avx512dq",
+    "avx512vl",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_tile",
+    "amx_int8",
+    "amx_bf16",
+    "asimd",
+    "asimdhp",
+    "asimddp",
+    "sve",
+    "i8mm",
+    "bf16",
+];
+
+/// Those that every processor has.
+fn instruction_sets(cpuinfo: &str) -> Vec<String> {
+    let flags: Vec<BTreeSet<&str>> = cpuinfo
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(key, _)| ["flags", "Features"].contains(&key.trim()))
+        .map(|(_, value)| value.split_whitespace().collect())
+        .collect();
+    let everywhere = |set: &&str| !flags.is_empty() && flags.iter().all(|flags| flags.contains(set));
+    INSTRUCTION_SETS.into_iter().filter(everywhere).map(str::to_owned).collect()
+}
+
+/// Of the control group that this process is in; containers see theirs at the root. Version 2, then version 1.
+fn cpu_quota() -> Option<String> {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    let version1 = || {
+        let of = |name: &str| line(&format!("/sys/fs/cgroup/cpu/cpu.cfs_{name}_us"));
+        Some(format!("{} {}", of("quota")?, of("period")?))
+    };
+    line(&format!("/sys/fs/cgroup/{own}/cpu.max"))
+        .or_else(|| line("/sys/fs/cgroup/cpu.max"))
+        .or_else(version1)
+}
+
 fn line(path: &str) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
@@ -162,6 +227,14 @@ mod tests {
         let moved = one.replace("2400.1", "1200.7").replace("avx2 fma", "fma avx2");
         assert_eq!(fingerprint(&one, 2, "linux"), fingerprint(&moved, 2, "linux"));
         assert_eq!(fingerprint(&one, 2, "linux"), fingerprint(&format!("{one}\n{one}"), 2, "linux"));
+    }
+
+    #[test]
+    fn only_instruction_sets_of_every_processor_are_named() {
+        let both = format!("{}{}", x86(1, "fpu avx2 fma avx512f"), x86(1, "fma avx2 fpu"));
+        assert_eq!(instruction_sets(&both), ["avx2", "fma"]);
+        assert_eq!(instruction_sets("Features\t: fp asimd sve\n"), ["asimd", "sve"]);
+        assert!(instruction_sets("").is_empty());
     }
 
     #[test]

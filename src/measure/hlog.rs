@@ -1,6 +1,7 @@
 //! Interval logs (`.hlog`) of HDR histograms: compressed V2 as other HDR tools read them, one tagged line per
 //! histogram, values in microseconds.
 
+use super::replay::recorder::Recording;
 use crate::base::{Result, fsio};
 use hdrhistogram::{
     Histogram,
@@ -30,6 +31,17 @@ pub fn write(
         }
         Ok(())
     })
+}
+
+/// Writes the histograms of a replay.
+pub fn write_recording(path: &Path, recording: &Recording) -> Result<()> {
+    let histograms = [
+        ("response", recording.response.histogram()),
+        ("service", recording.service.histogram()),
+        ("lag", recording.dispatch_lag.histogram()),
+        ("assembly", recording.assembly.histogram()),
+    ];
+    write(path, "autofas-bench replay", recording.span, &histograms)
 }
 
 /// Reads logs back, for tests.

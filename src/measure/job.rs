@@ -2,25 +2,25 @@
 //! measured in a process of its own (see [`child`](super::child)).
 
 use super::{
+    conditions::Watch,
     cost,
     engine::{self, Engine, Session, SessionOptions},
     environment::Environment,
-    hlog,
-    measurement::{Load, Measurement, Provenance, Setup},
+    measurement::{Load, Pass, Provenance, Setup},
     pinning,
     prove::FP32_TOLERANCE,
     replay::{
         clock::{Clock, RealClock},
         issue::{self, IssueOptions, Loop},
         recorder::Recording,
-        trace::{self, Pacing},
+        trace::{self, Pacing, Trace},
     },
     service::{self, ServiceJob, ServiceSample},
     traced::{DataFiles, TracedData},
     vectors::{OutputCheck, Vectors},
 };
 use crate::{
-    base::{Error, Result, error::Place, fsio, hash, names::EngineName},
+    base::{Error, Result, error::Place, fsio, hash, names::EngineName, stop::Stop},
     export::{self, signature::Signature},
 };
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ pub enum Job {
     Service(ServiceJob),
 }
 
-/// Replay one trace into models, one after the other.
+/// Replay one trace once into models, one after the other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReplayJob {
     /// The runtime.
@@ -45,25 +45,18 @@ pub struct ReplayJob {
     pub options: SessionOptions,
     /// Sessions that serve at once.
     pub workers: usize,
-    /// Exported models, each with a place for its histograms.
-    pub models: Vec<ReplayModel>,
+    /// Exported models: ONNX files with this program's metadata.
+    pub models: Vec<PathBuf>,
     /// The trace.
     pub trace: PathBuf,
     /// How its requests are spaced.
     pub pacing: Pacing,
-    /// Requests that every worker runs before the clock starts.
+    /// Requests of every bucket of candidate counts that every worker runs before the clock starts, after a cold one.
     pub warmup: usize,
+    /// Requests that may wait at once in open loop; without it, as many as there are.
+    pub max_queue: Option<usize>,
     /// Data that the trace's keys belong to.
     pub data: DataFiles,
-}
-
-/// A model to replay into.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReplayModel {
-    /// The ONNX file, with this program's metadata.
-    pub path: PathBuf,
-    /// Where the histograms go.
-    pub hlog: Option<PathBuf>,
 }
 
 /// Result of a [`ServiceJob`], with the circumstances that a latency table keys by.
@@ -87,13 +80,13 @@ impl Job {
     }
 }
 
-/// Runs the job of a file in this process and writes its result: what the hidden verb `engine-child` does.
-pub fn run_job(job: &Path, out: &Path) -> Result<()> {
-    let job: Job = fsio::read_json(job)?;
+/// Runs a job in this process and writes its result: what the hidden verb `engine-child` does. A replay that somebody asks
+/// to stop ends with what it has measured by then.
+pub fn run_job(job: &Job, out: &Path, stop: &Stop) -> Result<()> {
     let engine = engine::engine(job.engine())?;
     let clock = RealClock::start();
-    match &job {
-        Job::Replay(job) => fsio::write_json(out, &replay(job, &*engine, &clock)?),
+    match job {
+        Job::Replay(job) => fsio::write_json(out, &replay(job, &*engine, &clock, stop)?),
         Job::Service(job) => {
             // Before the pin, which leaves fewer cores to this thread.
             let mut environment = Environment::current()?;
@@ -104,8 +97,8 @@ pub fn run_job(job: &Path, out: &Path) -> Result<()> {
     }
 }
 
-/// Runs a replay job in this process: one measurement per model.
-fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock) -> Result<Vec<Measurement>> {
+/// Runs a replay job in this process: one pass per model, fewer when somebody asks to stop.
+fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock, stop: &Stop) -> Result<Vec<Pass>> {
     let traced = TracedData::load(&job.trace, &job.data)?;
     let mut environment = Environment::current()?;
     environment.pinned_cores = pinning::pin(job.options.threads * job.workers);
@@ -113,6 +106,7 @@ fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock) -> Result<Vec
         job,
         engine,
         clock,
+        stop,
         // A request of another length would run on another plan than the one that was made for the hint.
         options: SessionOptions { candidates_hint: traced.trace.fixed_candidates(), ..job.options.clone() },
         schedule_us: traced.trace.schedule_us(job.pacing)?,
@@ -121,7 +115,8 @@ fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock) -> Result<Vec
         rows_hash: traced.rows_hash.clone(),
         traced,
     };
-    job.models.iter().map(|model| replay.run(model)).collect()
+    let running = |_: &&PathBuf| !stop.requested();
+    job.models.iter().take_while(running).map(|model| replay.run(model)).collect()
 }
 
 /// All that the models of a job share.
@@ -129,6 +124,7 @@ struct Replay<'a> {
     job: &'a ReplayJob,
     engine: &'a dyn Engine,
     clock: &'a dyn Clock,
+    stop: &'a Stop,
     options: SessionOptions,
     schedule_us: Vec<u64>,
     environment: Environment,
@@ -138,23 +134,24 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    fn run(&self, model: &ReplayModel) -> Result<Measurement> {
+    fn run(&self, model: &Path) -> Result<Pass> {
         let job = self.job;
-        let (signature, metadata) = export::read_signature(&model.path)?;
+        let (signature, metadata) = export::read_signature(model)?;
         if metadata.encoder_hash != self.traced.encoder_hash {
             return Err(Error::input(
-                &model.path,
+                model,
                 Place::whole(),
                 "the model was trained with other encoders than the trace's",
                 "give the encoders of the model's run",
             ));
         }
         let workload = self.traced.workload(&signature)?;
-        let load = || (0..job.workers).map(|_| self.engine.load(&model.path, &self.options)).collect();
+        let load = || (0..job.workers).map(|_| self.engine.load(model, &self.options)).collect();
         let (mut sessions, load_bytes): (Vec<Box<dyn Session>>, _) = cost::growth(load)?;
         let outputs = self.compare(model, &signature, &mut sessions)?;
         let mode = match job.pacing {
             Pacing::Closed => Loop::Closed,
+            Pacing::Offline => Loop::Offline,
             Pacing::Speed { .. } | Pacing::Rate { .. } => Loop::Open,
         };
         // A worker whose session has threads of its own shares the cores with them.
@@ -162,39 +159,46 @@ impl Replay<'_> {
             Some(cores) if job.options.threads == 1 && cores.len() == job.workers => cores.clone(),
             _ => Vec::new(),
         };
-        let options = IssueOptions { mode, warmup: job.warmup, cores, ..IssueOptions::default() };
+        let (warmup, max_queue, stop) = (job.warmup, job.max_queue, self.stop.clone());
+        let options = IssueOptions { mode, warmup, max_queue, cores, stop };
+        let watch = Watch::begin();
         let mut recording = issue::issue(&workload, &self.schedule_us, &mut sessions, self.clock, &options)?;
+        let conditions = watch.end();
         recording.cost.load_bytes = load_bytes;
-        if let Some(path) = &model.hlog {
-            write_hlog(path, &recording)?;
-        }
         let setup = Setup {
             engine: job.engine,
             engine_version: self.engine.version(),
-            provider: self.options.provider,
             layout: signature.layout,
-            threads: self.options.threads,
-            candidates_hint: self.options.candidates_hint,
+            options: self.options.clone(),
             workers: job.workers,
             mode,
             pacing: job.pacing,
+            warmup_requests: job.warmup,
+            max_queue: job.max_queue,
         };
-        let (load, provenance) = (self.load(&recording, mode), self.provenance(&model.path)?);
-        Ok(Measurement::of(&recording, setup, load, outputs, self.environment.clone(), provenance))
+        Ok(Pass {
+            setup,
+            load: self.load(&recording, mode),
+            outputs,
+            recording,
+            conditions,
+            environment: self.environment.clone(),
+            provenance: self.provenance(model)?,
+        })
     }
 
     /// Scores the package's test request with the sessions that will be timed. None without such a request, and for the
     /// null engine, which scores nothing.
     fn compare(
         &self,
-        model: &ReplayModel,
+        model: &Path,
         signature: &Signature,
         sessions: &mut [Box<dyn Session>],
     ) -> Result<Option<OutputCheck>> {
         if self.job.engine == EngineName::Null {
             return Ok(None);
         }
-        let vectors = Vectors::of(&model.path, signature, self.options.candidates_hint)?;
+        let vectors = Vectors::of(model, signature, self.options.candidates_hint)?;
         let engine = format!("{} {}", self.job.engine, self.engine.version());
         vectors.map(|vectors| vectors.compare(&engine, sessions, FP32_TOLERANCE)).transpose()
     }
@@ -203,9 +207,10 @@ impl Replay<'_> {
         let open = mode == Loop::Open;
         Load {
             offered_qps: open.then(|| trace::mean_qps(&self.schedule_us)).flatten(),
-            answered_qps: recording.response.count() as f64 / recording.span.as_secs_f64().max(1e-9),
+            answered_qps: recording.answered_qps(),
             mean_candidates: self.traced.trace.mean_candidates(),
             max_candidates: self.traced.trace.max_candidates(),
+            half_candidates: half_candidates(&self.traced.trace),
         }
     }
 
@@ -223,14 +228,14 @@ impl Replay<'_> {
     }
 }
 
-fn write_hlog(path: &Path, recording: &Recording) -> Result<()> {
-    let histograms = [
-        ("response", recording.response.histogram()),
-        ("service", recording.service.histogram()),
-        ("lag", recording.dispatch_lag.histogram()),
-        ("assembly", recording.assembly.histogram()),
-    ];
-    hlog::write(path, "autofas-bench replay", recording.span, &histograms)
+/// Mean number of candidates in the first and in the last half of the requests.
+fn half_candidates(trace: &Trace) -> [f64; 2] {
+    let (first, last) = trace.requests.split_at(trace.requests.len().div_ceil(2));
+    // A single request is both halves.
+    let last = if last.is_empty() { first } else { last };
+    [first, last].map(|half| {
+        half.iter().map(|request| request.candidates.len() as f64).sum::<f64>() / half.len() as f64
+    })
 }
 
 #[cfg(test)]

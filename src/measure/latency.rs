@@ -1,17 +1,26 @@
 //! Latencies of many requests: an HDR histogram in microseconds beside the exact sum and maximum, and its summary.
 //!
 //! A quantile q is reported only when it is earned: the n samples must exceed it at least once with 99 %
-//! confidence, 1 − qⁿ ≥ 0.99, so n ≥ ln 0.01 / ln q (7 for p50, 44 for p90, 459 for p99, 4,603 for p99.9).
+//! confidence, 1 − qⁿ ≥ 0.99, so n ≥ ln 0.01 / ln q (7 for p50, 44 for p90, 459 for p99, 4,603 for p99.9). With each comes
+//! how far the true one may lie from it (see [`order`](super::order)).
 
-use hdrhistogram::Histogram;
+use super::order::{self, Ranks};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hdrhistogram::{
+    Histogram,
+    serialization::{Deserializer, Serializer, V2DeflateSerializer},
+};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{hint::black_box, time::Duration};
 
 /// Room made beforehand, so that recording allocates only for latencies above it.
 const EXPECTED_MAX_US: u64 = 600_000_000;
 
-/// Raw latencies, three significant digits from 1 µs upwards.
-#[derive(Debug, Clone)]
+/// Raw latencies, three significant digits from 1 µs upwards. Serialised as `{histogram, sum_ns, max_ns}`, the first in
+/// HdrHistogram's compressed V2 form as base64.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Packed", into = "Packed")]
 pub struct Latencies {
     histogram: Histogram<u64>,
     sum_ns: u128,
@@ -61,6 +70,24 @@ impl Latencies {
         (self.count() >= samples_needed(quantile)).then(|| self.histogram.value_at_quantile(quantile))
     }
 
+    /// Bounds of the true quantile in microseconds, where it is reported: lower and upper, each with 99 % confidence.
+    pub fn bounds_us(&self, quantile: f64) -> Option<[u64; 2]> {
+        let Ranks { lower, upper } = order::ranks(self.count(), quantile)?;
+        let (mut seen, mut bounds) = (0, [None; 2]);
+        for value in self.histogram.iter_recorded() {
+            seen += value.count_since_last_iteration();
+            let us = value.value_iterated_to();
+            if bounds[0].is_none() && seen >= lower {
+                bounds[0] = Some(self.histogram.lowest_equivalent(us));
+            }
+            if seen >= upper {
+                bounds[1] = Some(self.histogram.highest_equivalent(us));
+                break;
+            }
+        }
+        Some([bounds[0]?, bounds[1]?])
+    }
+
     /// The histogram in microseconds.
     pub fn histogram(&self) -> &Histogram<u64> {
         &self.histogram
@@ -73,10 +100,50 @@ impl Latencies {
             p90: self.quantile_us(0.9),
             p99: self.quantile_us(0.99),
             p999: self.quantile_us(0.999),
+            bounds: Bounds {
+                p50: self.bounds_us(0.5),
+                p90: self.bounds_us(0.9),
+                p99: self.bounds_us(0.99),
+                p999: self.bounds_us(0.999),
+            },
             mean: self.mean_us(),
             max: (self.count() > 0).then_some(self.max_ns as f64 / 1000.0),
             count: self.count(),
         }
+    }
+}
+
+/// [`Latencies`] between two processes.
+#[derive(Serialize, Deserialize)]
+struct Packed {
+    histogram: String,
+    sum_ns: u128,
+    max_ns: u128,
+}
+
+impl From<Latencies> for Packed {
+    fn from(latencies: Latencies) -> Self {
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new()
+            .serialize(&latencies.histogram, &mut bytes)
+            .expect("a vector takes any histogram of counts below 2⁶³");
+        Self { histogram: STANDARD.encode(bytes), sum_ns: latencies.sum_ns, max_ns: latencies.max_ns }
+    }
+}
+
+impl TryFrom<Packed> for Latencies {
+    type Error = String;
+
+    fn try_from(packed: Packed) -> Result<Self, String> {
+        let bytes =
+            STANDARD.decode(packed.histogram).map_err(|e| format!("a histogram is not base64 ({e})"))?;
+        let read: Histogram<u64> = Deserializer::new()
+            .deserialize(&mut &bytes[..])
+            .map_err(|e| format!("a histogram cannot be decoded ({e})"))?;
+        // Into one that grows, which the form does not say.
+        let mut latencies = Self { sum_ns: packed.sum_ns, max_ns: packed.max_ns, ..Self::default() };
+        latencies.histogram.add(&read).expect("a histogram that grows takes any value");
+        Ok(latencies)
     }
 }
 
@@ -87,7 +154,7 @@ pub fn samples_needed(quantile: f64) -> u64 {
 
 /// Quantiles, mean and maximum of latencies, in the unit that the field's name carries (`response_us`). Quantiles
 /// that too few samples support are absent.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencySummary {
     /// Median.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,6 +168,9 @@ pub struct LatencySummary {
     /// 99.9th percentile, from 4,603 samples on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p999: Option<u64>,
+    /// How far the true quantiles may lie from those above.
+    #[serde(default, skip_serializing_if = "Bounds::is_empty")]
+    pub bounds: Bounds,
     /// Mean; absent without samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean: Option<f64>,
@@ -109,6 +179,30 @@ pub struct LatencySummary {
     pub max: Option<f64>,
     /// Number of samples.
     pub count: u64,
+}
+
+/// Of every quantile that is reported its lower and upper bound, in the same unit. Each bound alone holds with 99 %
+/// confidence when samples are independent: see [`order`](super::order).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Bounds {
+    /// Of the median.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50: Option<[u64; 2]>,
+    /// Of the 90th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p90: Option<[u64; 2]>,
+    /// Of the 99th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99: Option<[u64; 2]>,
+    /// Of the 99.9th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p999: Option<[u64; 2]>,
+}
+
+impl Bounds {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[cfg(test)]
@@ -167,5 +261,30 @@ mod tests {
     fn without_samples_there_is_neither_mean_nor_maximum() {
         let text = serde_json::to_string(&of_us([]).summary()).unwrap();
         assert_eq!(text, r#"{"count":0}"#);
+    }
+
+    #[test]
+    fn bounds_are_the_samples_of_the_binomial_ranks() {
+        // 100 samples 1 … 100: ranks 38 and 63 bound the median, and values below 1,024 are exact.
+        let summary = of_us(1..=100).summary();
+        assert_eq!(summary.bounds.p50, Some([38, 63]));
+        assert_eq!((summary.bounds.p99, summary.p99), (None, None));
+        // From 459 samples on the largest is the bound of p99.
+        assert_eq!(of_us(1..=459).summary().bounds.p99.unwrap()[1], 459);
+    }
+
+    #[test]
+    fn latencies_come_back_from_their_written_form_with_every_count_and_go_on_growing() {
+        let latencies = of_us([1, 1, 7, 80_000, 3_600_000_000]);
+        let text = serde_json::to_string(&latencies).unwrap();
+        let mut back: Latencies = serde_json::from_str(&text).unwrap();
+        assert_eq!(back.summary(), latencies.summary());
+        assert_eq!(back.histogram(), latencies.histogram());
+        back.merge(&of_us([36_000_000_000]));
+        assert_eq!((back.count(), back.summary().max), (6, Some(3.6e10)));
+        for broken in [text.replace("HISTFAAA", "HISTF#AA"), text.replace("HISTFAAA", "HISTFBBB")] {
+            assert_ne!(broken, text);
+            assert!(serde_json::from_str::<Latencies>(&broken).is_err());
+        }
     }
 }

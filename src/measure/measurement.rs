@@ -1,33 +1,40 @@
-//! What a replay means: summaries of a [`Recording`] and whether it may be believed, as `validity` judges it.
+//! What a replay means: the passes of one model on one engine, merged into summaries, with how far they lie apart and
+//! whether they may be believed, as [`validity`] judges it.
 
 use super::{
+    conditions::Conditions,
+    cost::CostSummary,
+    engine::SessionOptions,
     environment::Environment,
     latency::LatencySummary,
-    replay::{issue::Loop, recorder::Recording, trace::Pacing},
-    validity,
+    regression::Comparison,
+    replay::{
+        issue::Loop,
+        recorder::{ColdRuns, Recording},
+        trace::Pacing,
+    },
+    validity::{self, Limits},
     vectors::OutputCheck,
 };
-use crate::base::names::{EngineName, Layout, Provider};
+use crate::base::names::{EngineName, Layout};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of the replay results that this program writes.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// What was run, as asked for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Setup {
     /// The runtime.
     pub engine: EngineName,
     /// Its version.
     pub engine_version: String,
-    /// Where it computed.
-    pub provider: Provider,
     /// Layout of the graph.
     pub layout: Layout,
-    /// Intra-op threads of every session.
-    pub threads: usize,
-    /// Candidate count that sessions were made for; absent when requests of the trace differ in it.
-    pub candidates_hint: Option<usize>,
+    /// How its sessions were made; the hint is absent when requests of the trace differ in their candidates.
+    #[serde(flatten)]
+    pub options: SessionOptions,
     /// Sessions, one thread each.
     pub workers: usize,
     /// Open or closed loop.
@@ -35,10 +42,16 @@ pub struct Setup {
     pub mode: Loop,
     /// How the trace was spaced.
     pub pacing: Pacing,
+    /// Requests of every bucket of candidate counts that every session ran before the clock of a pass started, after a cold
+    /// one.
+    pub warmup_requests: usize,
+    /// Requests that might wait at once; absent where that was not limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_queue: Option<usize>,
 }
 
 /// From which files a result came.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Provenance {
     /// The model's file.
     pub model: String,
@@ -59,9 +72,9 @@ pub struct Provenance {
 }
 
 /// Offered and served load.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Load {
-    /// Mean rate of the schedule; absent in closed loop.
+    /// Mean rate of the schedule; absent without a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offered_qps: Option<f64>,
     /// Answered requests per second of the run.
@@ -70,10 +83,114 @@ pub struct Load {
     pub mean_candidates: f64,
     /// Largest number of candidates.
     pub max_candidates: usize,
+    /// Mean number of candidates in the first and in the last half of the trace.
+    pub half_candidates: [f64; 2],
 }
 
-/// The result of one replay.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// How the passes were made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Plan {
+    /// Passes over the trace that were asked for.
+    pub repeats: usize,
+    /// Of the order in which engines and models take turns.
+    pub seed: u64,
+    /// Least requests and duration of a result that may be believed.
+    #[serde(flatten)]
+    pub limits: Limits,
+}
+
+/// One pass of a model over the whole trace, raw: what a measuring process hands to its parent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Pass {
+    /// What was run.
+    pub setup: Setup,
+    /// Offered and served.
+    pub load: Load,
+    /// The comparison with the package's scores.
+    pub outputs: Option<OutputCheck>,
+    /// What happened.
+    pub recording: Recording,
+    /// What the machine did meanwhile.
+    pub conditions: Conditions,
+    /// The machine.
+    pub environment: Environment,
+    /// The files.
+    pub provenance: Provenance,
+}
+
+/// One pass, summarised.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PassSummary {
+    /// Requests issued, failed and rejected ones included.
+    pub requests: u64,
+    /// From the schedule's start to the last completion.
+    pub span_ms: f64,
+    /// Answered requests per second.
+    pub answered_qps: f64,
+    /// Completion − scheduled arrival.
+    pub response_us: LatencySummary,
+    /// The engine's own run.
+    pub service_us: LatencySummary,
+    /// How late the generator began work that could have begun.
+    pub dispatch_lag_us: LatencySummary,
+    /// What the machine did meanwhile.
+    pub conditions: Conditions,
+}
+
+impl PassSummary {
+    fn of(pass: &Pass) -> Self {
+        let recording = &pass.recording;
+        Self {
+            requests: recording.requests(),
+            span_ms: recording.span.as_secs_f64() * 1e3,
+            answered_qps: recording.answered_qps(),
+            response_us: recording.response.summary(),
+            service_us: recording.service.summary(),
+            dispatch_lag_us: recording.dispatch_lag.summary(),
+            conditions: pass.conditions,
+        }
+    }
+}
+
+/// How far passes lie apart: half of the range of a percentile over the passes, in percent of its median. Absent with
+/// fewer than two passes, and where a pass has too few samples for the percentile.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Spread {
+    /// Of the median service time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_p50_pct: Option<f64>,
+    /// Of the median response time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_p50_pct: Option<f64>,
+    /// Of the 99th percentile of the response time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_p99_pct: Option<f64>,
+}
+
+impl Spread {
+    /// Of these passes.
+    pub fn of(passes: &[PassSummary]) -> Self {
+        let of = |value: fn(&PassSummary) -> Option<u64>| {
+            half_range_pct(passes.iter().map(value).collect::<Option<Vec<u64>>>()?)
+        };
+        Self {
+            service_p50_pct: of(|pass| pass.service_us.p50),
+            response_p50_pct: of(|pass| pass.response_us.p50),
+            response_p99_pct: of(|pass| pass.response_us.p99),
+        }
+    }
+}
+
+/// Half of the range in percent of the median. A microsecond is what histograms tell apart, so a median of 0 is taken as 1.
+fn half_range_pct(mut values: Vec<u64>) -> Option<f64> {
+    values.sort_unstable();
+    let (&[first, .., last], middle) = (values.as_slice(), values.len() / 2) else { return None };
+    let median = (values[middle] + values[(values.len() - 1) / 2]) as f64 / 2.0;
+    Some(50.0 * (last - first) as f64 / median.max(1.0))
+}
+
+/// The result of a replay of one model on one engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Measurement {
     /// Version of this layout.
     pub schema_version: u32,
@@ -84,14 +201,20 @@ pub struct Measurement {
     pub valid: bool,
     /// Why not.
     pub reasons: Vec<String>,
-    /// Requests issued, failed ones included.
+    /// Somebody asked to stop before all passes were done; what had been measured by then is here.
+    pub interrupted: bool,
+    /// How the passes were made.
+    pub plan: Plan,
+    /// Requests issued in all passes, failed and rejected ones included.
     pub requests: u64,
-    /// Requests that failed; they are in no latency.
+    /// Requests that failed in the engine; they are in no latency.
     pub errors: u64,
+    /// Requests that found the queue full; they are in no latency.
+    pub rejected: u64,
     /// The first failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_error: Option<String>,
-    /// From the schedule's start to the last completion.
+    /// From the schedule's start to the last completion, summed over the passes.
     pub span_ms: f64,
     /// Offered and served.
     pub load: Load,
@@ -101,14 +224,27 @@ pub struct Measurement {
     pub outputs: Option<OutputCheck>,
     /// Completion − scheduled arrival: waiting, assembly and service.
     pub response_us: LatencySummary,
+    /// From the arrival to the begin of work: waiting for a worker, and the generator's lateness.
+    pub queueing_us: LatencySummary,
     /// The engine's own run.
     pub service_us: LatencySummary,
     /// How late the generator began work that could have begun.
     pub dispatch_lag_us: LatencySummary,
     /// Filling the input tensors.
     pub assembly_us: LatencySummary,
-    /// The engine's runs before the clock started.
+    /// The engine's runs before the clock started, without the cold ones.
     pub warmup_us: LatencySummary,
+    /// The first runs of every bucket of candidate counts, one per session and pass.
+    pub cold: Vec<ColdRuns>,
+    /// What serving cost.
+    pub cost: CostSummary,
+    /// Every pass, in order of time.
+    pub passes: Vec<PassSummary>,
+    /// How far they lie apart.
+    pub spread: Spread,
+    /// Against an older result, when that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
     /// The machine.
     pub environment: Environment,
     /// The files.
@@ -116,90 +252,55 @@ pub struct Measurement {
 }
 
 impl Measurement {
-    /// Summarises and judges a recording.
-    pub fn of(
-        recording: &Recording,
-        setup: Setup,
-        load: Load,
-        outputs: Option<OutputCheck>,
-        environment: Environment,
-        provenance: Provenance,
-    ) -> Self {
-        let reasons = validity::reasons(recording, &setup, &load, outputs, environment.cores);
-        Self {
+    /// Merges, summarises and judges passes of one model on one engine; the merged recording comes with it. None without a
+    /// pass.
+    pub fn of(passes: &[Pass], plan: &Plan) -> Option<(Self, Recording)> {
+        let (first, others) = passes.split_first()?;
+        let mut recording = first.recording.clone();
+        for pass in others {
+            recording.merge(pass.recording.clone());
+            recording.cost.add_process(&pass.recording.cost);
+        }
+        // Workers of one pass overlap in time, passes follow each other.
+        recording.span = passes.iter().map(|pass| pass.recording.span).sum();
+        let summaries: Vec<PassSummary> = passes.iter().map(PassSummary::of).collect();
+        let load = Load { answered_qps: recording.answered_qps(), ..first.load };
+        let spread = Spread::of(&summaries);
+        let interrupted = passes.len() < plan.repeats || recording.interrupted;
+        let reasons = validity::reasons(passes, &recording, &spread, plan);
+        let measurement = Self {
             schema_version: SCHEMA_VERSION,
             valid: reasons.is_empty(),
             reasons,
-            requests: recording.response.count() + recording.errors,
+            interrupted,
+            plan: plan.clone(),
+            requests: recording.requests(),
             errors: recording.errors,
+            rejected: recording.rejected,
             first_error: recording.first_error.clone(),
             span_ms: recording.span.as_secs_f64() * 1e3,
             response_us: recording.response.summary(),
+            queueing_us: recording.queueing.summary(),
             service_us: recording.service.summary(),
             dispatch_lag_us: recording.dispatch_lag.summary(),
             assembly_us: recording.assembly.summary(),
             warmup_us: recording.warmup.summary(),
-            setup,
+            cold: recording.cold.clone(),
+            cost: recording.cost.summary(recording.requests()),
+            passes: summaries,
+            spread,
+            comparison: None,
+            setup: first.setup.clone(),
             load,
-            outputs,
-            environment,
-            provenance,
-        }
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod examples {
-    use super::*;
-
-    pub(crate) fn setup(workers: usize) -> Setup {
-        Setup {
-            engine: EngineName::Null,
-            engine_version: "1".into(),
-            provider: Provider::Cpu,
-            layout: Layout::UserOnce,
-            threads: 1,
-            candidates_hint: None,
-            workers,
-            mode: Loop::Open,
-            pacing: Pacing::Speed { factor: 1.0 },
-        }
-    }
-
-    pub(crate) fn measurement(recording: &Recording, workers: usize, cores: usize) -> Measurement {
-        let load =
-            Load { offered_qps: Some(1.0), answered_qps: 1.0, mean_candidates: 1.0, max_candidates: 1 };
-        let environment = Environment {
-            host: "h".into(),
-            cpu: None,
-            cores,
-            pinned_cores: None,
-            memory_bytes: None,
-            os: "linux".into(),
-            kernel: None,
-            governor: None,
-            program_version: "0".into(),
-            program_sha256: "0".into(),
+            outputs: first.outputs,
+            environment: first.environment.clone(),
+            provenance: first.provenance.clone(),
         };
-        Measurement::of(recording, setup(workers), load, None, environment, Provenance::default())
+        Some((measurement, recording))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{examples::measurement, *};
-    use crate::measure::validity::examples::recording;
-
-    #[test]
-    fn the_json_has_the_agreed_names_and_reads_back() {
-        let measurement = measurement(&recording(1000, 0, 0), 1, 2);
-        let json = serde_json::to_value(&measurement).unwrap();
-        for key in ["schema_version", "engine", "provider", "valid", "reasons", "requests", "environment"] {
-            assert!(json.get(key).is_some(), "{key}");
-        }
-        assert_eq!(json["loop"], "open");
-        assert_eq!(json["response_us"]["count"], 1000);
-        assert!(json["response_us"].get("p99").is_some() && json["response_us"].get("p999").is_none());
-        assert_eq!(serde_json::from_value::<Measurement>(json).unwrap(), measurement);
-    }
-}
+pub(crate) mod examples;
+#[cfg(test)]
+mod tests;

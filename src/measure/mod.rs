@@ -1,7 +1,9 @@
 //! How it really runs: engines, replay, proof, probes, measurements.
 
 pub mod assemble;
+pub mod campaign;
 pub mod child;
+pub mod conditions;
 pub mod cost;
 pub mod engine;
 pub mod environment;
@@ -10,12 +12,14 @@ pub mod hlog;
 pub mod job;
 pub mod latency;
 pub mod measurement;
+pub mod order;
 mod pinning;
 pub mod probe;
 pub mod prove;
+pub mod regression;
 pub mod replay;
 pub mod service;
 pub mod traced;
-mod validity;
+pub mod validity;
 pub mod vectors;
 pub mod workload;

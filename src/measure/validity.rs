@@ -1,21 +1,35 @@
 //! Whether a replay may be believed. It may not, with the reasons in words, when
-//! - a request failed;
-//! - the median response is not earned (fewer than 7 requests);
+//! - a request failed, or found the queue full;
+//! - it has fewer requests or took less time than [`Limits`] say, in all passes together;
+//! - somebody stopped it before all passes were done;
 //! - an engine that computes something was not compared with the scores of the model's package;
 //! - the generator itself was late: at any percentile that is reported, the dispatch lag exceeds 50 µs + 5 % of the
 //!   response time of the same percentile (lag adds to response, so a valid run is distorted by no more than about that);
 //! - the load was more than the workers can serve: they were busy for 95 % of the time, or for 80 % while the responses
 //!   more than doubled between the first and the last quarter. Such responses tell how long the run was, not how fast the
 //!   engine is;
-//! - more threads were runnable than cores were given.
+//! - more threads were runnable than cores were given;
+//! - the machine changed: see `steadiness`.
+
+mod steadiness;
 
 use super::{
     latency::Latencies,
-    measurement::{Load, Setup},
+    measurement::{Load, Pass, Plan, Setup, Spread},
     replay::{issue::Loop, recorder::Recording},
-    vectors::OutputCheck,
 };
 use crate::base::names::EngineName;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The least that a result has to stand on, in all passes together.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Limits {
+    /// Answered requests.
+    pub min_requests: u64,
+    /// From the begin of the schedule to the last answer, in seconds.
+    pub min_duration_s: f64,
+}
 
 const LAG_FLOOR_US: f64 = 50.0;
 const LAG_SHARE: f64 = 0.05;
@@ -28,39 +42,64 @@ const GROWTH: f64 = 2.0;
 /// … if the workers were busy for this share: bursts alone make some quarter slower than another.
 const GROWING_SHARE: f64 = 0.8;
 
-/// Why the recording may not be believed; empty when it may.
-pub(super) fn reasons(
-    recording: &Recording,
-    setup: &Setup,
-    load: &Load,
-    outputs: Option<OutputCheck>,
-    cores: usize,
-) -> Vec<String> {
+/// Why the passes, whose recordings together are `total`, may not be believed; empty when they may. There is at least one.
+pub(super) fn reasons(passes: &[Pass], total: &Recording, spread: &Spread, plan: &Plan) -> Vec<String> {
+    let Some(first) = passes.first() else { return Vec::new() };
+    let setup = &first.setup;
     let mut reasons = Vec::new();
-    if recording.errors > 0 {
-        let first = recording.first_error.as_deref().unwrap_or("unknown");
-        reasons.push(format!("{} requests failed, the first with: {first}", recording.errors));
+    if total.errors > 0 {
+        let first = total.first_error.as_deref().unwrap_or("unknown");
+        reasons.push(format!("{} requests failed, the first with: {first}", total.errors));
     }
-    if recording.response.quantile_us(0.5).is_none() {
-        let answered = recording.response.count();
+    if total.rejected > 0 {
         reasons.push(format!(
-            "only {answered} requests were answered: too few for a median; use a longer trace"
+            "{} requests found the queue full and were rejected; lower the rate, add workers, or allow a longer queue",
+            total.rejected
         ));
     }
+    reasons.extend(completeness(passes, plan));
+    reasons.extend(amount(total, plan.limits));
     // The null engine has no outputs: what is measured with it is the harness.
-    if outputs.is_none() && setup.engine != EngineName::Null {
+    if passes.iter().any(|pass| pass.outputs.is_none()) && setup.engine != EngineName::Null {
         reasons.push(
             "outputs not compared: no test_vectors.json with scores lies beside the model; take the whole package that \
              `autofas-bench export` writes"
                 .to_owned(),
         );
     }
-    reasons.extend(lateness(&recording.response, &recording.dispatch_lag));
-    reasons.extend(overload(recording, setup, load));
-    if setup.threads * setup.workers > cores {
+    reasons.extend(lateness(&total.response, &total.dispatch_lag));
+    // Each pass starts anew: a queue that grows does so within one.
+    reasons.extend(passes.iter().find_map(|pass| overload(&pass.recording, setup, &pass.load)));
+    let (threads, cores) = (setup.options.threads, first.environment.cores);
+    if threads * setup.workers > cores {
         reasons.push(format!(
-            "{} workers with {} threads each on {cores} cores disturb each other; use fewer",
-            setup.workers, setup.threads
+            "{} workers with {threads} threads each on {cores} cores disturb each other; use fewer",
+            setup.workers
+        ));
+    }
+    reasons.extend(steadiness::reasons(passes, total, spread));
+    reasons
+}
+
+fn completeness(passes: &[Pass], plan: &Plan) -> Option<String> {
+    let whole = passes.iter().filter(|pass| !pass.recording.interrupted).count();
+    (whole < plan.repeats)
+        .then(|| format!("stopped: only {whole} of {} passes came to their end; run it again", plan.repeats))
+}
+
+fn amount(total: &Recording, limits: Limits) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let (answered, seconds) = (total.response.count(), total.span.as_secs_f64());
+    if answered < limits.min_requests {
+        reasons.push(format!(
+            "only {answered} requests were answered, not {}: too few for its percentiles; use a longer trace or more repeats",
+            limits.min_requests
+        ));
+    }
+    if seconds < limits.min_duration_s {
+        reasons.push(format!(
+            "all passes together took {seconds:.1} s, not {} s; use a longer trace or more repeats",
+            limits.min_duration_s
         ));
     }
     reasons
@@ -117,6 +156,24 @@ pub(crate) mod examples {
         recording
     }
 
+    /// `count` requests that are served at once, request i in `service_us(i)`.
+    pub(crate) fn serving(count: u64, service_us: impl Fn(u64) -> u64) -> Recording {
+        let mut recording = Recording::default();
+        for i in 0..count {
+            let part = Part::of(i as usize, count as usize);
+            let (zero, completed) = (Duration::ZERO, Duration::from_micros(service_us(i)));
+            recording.answered(Times {
+                part,
+                due: zero,
+                free: zero,
+                begun: zero,
+                assembled: zero,
+                completed,
+            });
+        }
+        recording
+    }
+
     /// 1,000 requests of 1 ms of work each; request i waits for `wait_us(i)` before it.
     pub(crate) fn waiting(wait_us: impl Fn(u64) -> u64) -> Recording {
         let mut recording = Recording::default();
@@ -131,90 +188,4 @@ pub(crate) mod examples {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{
-        examples::{recording, waiting},
-        *,
-    };
-    use crate::{
-        base::Error,
-        measure::measurement::examples::{measurement, setup},
-    };
-
-    #[test]
-    fn a_quiet_run_with_enough_requests_is_valid() {
-        let measurement = measurement(&recording(1000, 0, 0), 2, 2);
-        assert!(measurement.valid && measurement.reasons.is_empty(), "{:?}", measurement.reasons);
-        assert_eq!((measurement.requests, measurement.response_us.p99.is_some()), (1000, true));
-    }
-
-    #[test]
-    fn a_generator_that_is_late_at_any_reported_percentile_makes_the_run_invalid() {
-        // At a response of 1,000 µs the limit is 100 µs, at every percentile.
-        assert!(measurement(&recording(1000, 1000, 99), 1, 2).valid);
-        for (count, late, percentile) in
-            [(1000, 1000, "p50"), (1000, 120, "p90"), (1000, 20, "p99"), (5000, 10, "p99.9")]
-        {
-            let measurement = measurement(&recording(count, late, 120), 1, 2);
-            let reasons = measurement.reasons;
-            assert!(!measurement.valid && reasons[0].contains(&format!("{percentile} of")), "{reasons:?}");
-        }
-        assert!(measurement(&recording(1000, 5, 900), 1, 2).valid, "no percentile that is reported is late");
-    }
-
-    #[test]
-    fn errors_few_samples_and_crowded_cores_are_reasons() {
-        let mut failing = recording(1000, 0, 0);
-        failing.failed(&Error::engine("tract", "run", "mend it", "bad id"));
-        failing.failed(&Error::engine("tract", "run", "mend it", "another"));
-        let failed = measurement(&failing, 1, 2);
-        assert_eq!((failed.errors, failed.requests, failed.response_us.count), (2, 1002, 1000));
-        assert!(
-            !failed.valid
-                && failed.reasons[0].contains("2 requests failed")
-                && failed.reasons[0].contains("bad id")
-        );
-        assert!(measurement(&recording(6, 0, 0), 1, 2).reasons[0].contains("only 6"));
-        assert!(measurement(&recording(100, 0, 0), 3, 2).reasons[0].contains("3 workers"));
-    }
-
-    fn judged(recording: &Recording, engine: EngineName, mode: Loop, offered_qps: f64) -> Vec<String> {
-        let load = Load {
-            offered_qps: Some(offered_qps),
-            answered_qps: offered_qps,
-            mean_candidates: 1.0,
-            max_candidates: 1,
-        };
-        reasons(recording, &Setup { engine, mode, ..setup(1) }, &load, None, 2)
-    }
-
-    #[test]
-    fn an_engine_whose_outputs_were_not_compared_is_not_believed() {
-        let quiet = recording(1000, 0, 0);
-        let found = judged(&quiet, EngineName::Tract, Loop::Open, 1.0);
-        assert!(found.len() == 1 && found[0].contains("outputs not compared"), "{found:?}");
-        assert!(judged(&quiet, EngineName::Null, Loop::Open, 1.0).is_empty(), "it has no outputs");
-    }
-
-    #[test]
-    fn a_rate_that_the_workers_cannot_serve_is_a_reason() {
-        // 1 ms of work per request: 1,000 per second fill one worker.
-        let steady = waiting(|_| 0);
-        let found = |qps| judged(&steady, EngineName::Null, Loop::Open, qps);
-        assert!(found(949.0).is_empty());
-        assert!(found(951.0)[0].contains("95 % of what"), "{:?}", found(951.0));
-        assert!(judged(&steady, EngineName::Null, Loop::Closed, 951.0).is_empty(), "nothing was offered");
-    }
-
-    #[test]
-    fn responses_that_grow_under_a_high_load_are_a_reason_and_a_slow_quarter_alone_is_none() {
-        // Medians of the first and the last quarter: 1.25 and 2.75 ms.
-        let growing = waiting(|i| 2 * i);
-        let found = judged(&growing, EngineName::Null, Loop::Open, 850.0);
-        assert!(found.len() == 1 && found[0].contains("first quarter"), "{found:?}");
-        assert!(judged(&growing, EngineName::Null, Loop::Open, 750.0).is_empty());
-        // 1.125 and 1.875 ms.
-        let slowly = waiting(|i| i);
-        assert!(judged(&slowly, EngineName::Null, Loop::Open, 850.0).is_empty(), "less than twice");
-    }
-}
+mod tests;

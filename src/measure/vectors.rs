@@ -12,11 +12,12 @@ use crate::{
         signature::{ElementType, Rows, Signature, TensorSpec},
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// How far a session was from the scores of its package.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OutputCheck {
     /// Candidates of the request that was scored.
     pub candidates: usize,

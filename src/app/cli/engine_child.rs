@@ -1,6 +1,10 @@
 //! The hidden verb of a measuring process: one engine, one job.
 
-use crate::measure::job;
+use super::signals;
+use crate::{
+    base::{fsio, stop::Stop},
+    measure::job::{self, Job},
+};
 use clap::Args;
 use std::{io::Read, path::PathBuf};
 
@@ -20,13 +24,26 @@ pub struct EngineChildArgs {
 
 impl EngineChildArgs {
     pub fn run(self) -> anyhow::Result<()> {
+        let job: Job = fsio::read_json(&self.job)?;
+        // A replay writes what it has; what else is measured is worth nothing unfinished, and ends at once.
+        let stop = match &job {
+            Job::Replay(_) => signals::stop_only()?,
+            Job::Service(_) => Stop::never(),
+        };
         if self.tied {
+            let stop = stop.clone();
             // It waits in the kernel and takes no time from what is measured.
-            std::thread::spawn(|| {
-                let _ = std::io::stdin().read(&mut [0]);
-                std::process::exit(1);
-            });
+            std::thread::spawn(move || listen(&stop));
         }
-        Ok(job::run_job(&self.job, &self.out)?)
+        Ok(job::run_job(&job, &self.out, &stop)?)
     }
+}
+
+/// A byte from the parent is the number of a signal that it has got; the end of its pipe is its own end.
+fn listen(stop: &Stop) {
+    let mut signal = [0];
+    while matches!(std::io::stdin().read(&mut signal), Ok(1)) {
+        stop.request(signal[0].into());
+    }
+    std::process::exit(1);
 }

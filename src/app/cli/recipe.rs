@@ -39,7 +39,7 @@ pub struct RecipeArgs {
     in_log_order: bool,
     /// Seed of users, candidates and random arrivals
     #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
+    pub seed: u64,
 }
 
 impl RecipeArgs {

@@ -12,7 +12,25 @@ const PLAIN: &str = "-_./=,:@%+";
 
 /// A request to stop that either signal makes, with this very command and `--resume` as the way to go on.
 pub fn stop_on_signals() -> anyhow::Result<Stop> {
-    let stop = Stop::new(resume_command(this_command()));
+    stop_or_end(Stop::new(resume_command(this_command())))
+}
+
+/// A request to stop that either signal makes, for a verb that writes what it has and cannot go on from there.
+pub fn stop_and_keep() -> anyhow::Result<Stop> {
+    stop_or_end(Stop::never())
+}
+
+/// For a measuring process: its parent gets the signal too, tells it again, and ends it when that takes too long. No second
+/// signal ends it with all that it has measured.
+pub fn stop_only() -> anyhow::Result<Stop> {
+    let stop = Stop::never();
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_usize(signal, stop.flag(), signal as usize)?;
+    }
+    Ok(stop)
+}
+
+fn stop_or_end(stop: Stop) -> anyhow::Result<Stop> {
     let asked = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // In this order: the first signal finds the shutdown unarmed, then arms it.

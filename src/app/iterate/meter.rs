@@ -5,15 +5,19 @@ use crate::{
     base::{Result, fsio, names::EngineName},
     export::companions::Versioned,
     measure::{
+        campaign::{Campaign, Measured},
         child::Launcher,
         engine::SessionOptions,
         environment::Environment,
-        job::{ReplayJob, ReplayModel},
-        measurement::Measurement,
+        hlog,
+        job::ReplayJob,
+        latency::samples_needed,
+        measurement::{Measurement, Plan},
         probe::{self, ProbePlan, ServiceSettings, context_here, measure_networks},
         replay::trace::Pacing,
         service::{Requests, ServiceSample},
         traced::DataFiles,
+        validity::Limits,
     },
     price::table::{TableContext, TableEntry},
     space::SearchSpace,
@@ -23,6 +27,9 @@ use std::path::{Path, PathBuf};
 
 /// Requests that a replay runs before its clock starts.
 const WARM_UP_REQUESTS: usize = 20;
+/// Passes of a replay. The loop compares networks by interleaved service times, and its replays show them under traffic once,
+/// in the time that `[traffic]` says; how far repeated passes lie apart is what the verb `replay` is for.
+const PASSES: usize = 1;
 
 /// A model to be timed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,17 +156,31 @@ impl Meter for ChildMeter<'_> {
         models: &[NamedModel],
         traffic: &Traffic,
     ) -> Result<Vec<Measurement>> {
-        let hlog = |model: &NamedModel| Some(traffic.hlogs.join(format!("{}-{engine}.hlog", model.name)));
-        self.launcher.replay(ReplayJob {
+        let job = ReplayJob {
             engine,
             options: self.options(),
             workers: 1,
-            models: models.iter().map(|m| ReplayModel { path: m.path.clone(), hlog: hlog(m) }).collect(),
+            models: models.iter().map(|model| model.path.clone()).collect(),
             trace: traffic.trace.clone(),
             pacing: Pacing::Rate { qps: self.settings.traffic.qps },
             warmup: WARM_UP_REQUESTS,
+            max_queue: None,
             data: traffic.data.clone(),
-        })
+        };
+        // How many requests there are, and for how long, is the experiment's own choice.
+        let limits = Limits { min_requests: samples_needed(0.5), min_duration_s: 0.0 };
+        let plan = Plan { repeats: PASSES, seed: self.settings.seeds.of(Stage::Probe), limits };
+        let outcome = Campaign { jobs: vec![job], plan }.run(&self.launcher, |_| {})?;
+        if let Some(failure) = outcome.failure {
+            return Err(failure);
+        }
+        let measured = outcome.measured.into_iter().flatten();
+        let keep = |(model, measured): (&NamedModel, Measured)| {
+            let path = traffic.hlogs.join(format!("{}-{engine}.hlog", model.name));
+            hlog::write_recording(&path, &measured.recording)?;
+            Ok(measured.measurement)
+        };
+        models.iter().zip(measured).map(keep).collect()
     }
 
     fn describe(&self, path: &Path) -> Result<()> {

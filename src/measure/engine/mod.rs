@@ -8,6 +8,7 @@ use crate::base::{
     Result,
     names::{EngineName, Provider},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -41,7 +42,7 @@ pub struct Inputs {
 }
 
 /// How a session is to be made. Recorded with every measurement.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionOptions {
     /// Where ONNX Runtime computes; tract has only the CPU.
     pub provider: Provider,

@@ -24,6 +24,7 @@ use crate::{
     },
 };
 use queue::Queue;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     sync::{OnceLock, mpsc},
@@ -33,7 +34,7 @@ use std::{
 use worker::{Common, Worker};
 
 /// When the next request is issued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Loop {
     /// At its scheduled arrival, whatever became of the ones before it.

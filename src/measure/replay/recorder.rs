@@ -4,6 +4,7 @@ use crate::{
     base::Error,
     measure::{cost::Cost, latency::Latencies},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -68,7 +69,7 @@ impl Times {
 }
 
 /// Response and service of some of the requests.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Excerpt {
     /// Completion − scheduled arrival.
     pub response: Latencies,
@@ -90,7 +91,7 @@ impl Excerpt {
 }
 
 /// The requests that were due in a stretch of the schedule.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Interval {
     /// After the start of the schedule.
     pub begin: Duration,
@@ -102,7 +103,7 @@ pub struct Interval {
 
 /// What every worker's first request of a number of candidates took, before the clock started: a runtime may make a plan
 /// then, or grow its memory.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ColdRuns {
     /// The most candidates that a request of this bucket may have.
     pub candidates: usize,
@@ -111,7 +112,7 @@ pub struct ColdRuns {
 }
 
 /// All that is kept of a run. Workers record apart and are merged afterwards, so nothing is shared while timing.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Recording {
     /// Completion − scheduled arrival.
     pub response: Latencies,
@@ -179,6 +180,13 @@ impl Recording {
     /// Requests whose turn came: answered, failed and rejected.
     pub fn requests(&self) -> u64 {
         self.response.count() + self.errors + self.rejected
+    }
+
+    /// Answered requests per second.
+    pub fn answered_qps(&self) -> f64 {
+        self.response.count() as f64 / self.span.as_secs_f64().max(1e-9)
+    }
+
     }
 
     /// Adds another worker's recording of the same run.

@@ -1,6 +1,7 @@
 //! A trace: which user asks for which candidates, and when.
 
 use crate::base::{Error, Result, error::Place};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -46,7 +47,7 @@ pub struct Trace {
 }
 
 /// How a replay spaces the requests of a trace.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Pacing {
     /// As recorded, this many times faster.
@@ -59,8 +60,10 @@ pub enum Pacing {
         /// Mean requests per second.
         qps: f64,
     },
-    /// Back to back, without a schedule.
+    /// One after the other, without a schedule.
     Closed,
+    /// All at once, as a batch job asks.
+    Offline,
 }
 
 impl Trace {
@@ -105,7 +108,7 @@ impl Trace {
         let factor = match pacing {
             Pacing::Speed { factor } => factor,
             Pacing::Rate { qps } => qps / self.mean_qps().unwrap_or(f64::INFINITY),
-            Pacing::Closed => 1.0,
+            Pacing::Closed | Pacing::Offline => 1.0,
         };
         if !(factor.is_finite() && factor > 0.0) {
             return Err(Error::usage(

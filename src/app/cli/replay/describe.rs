@@ -1,0 +1,130 @@
+//! Results of replays as text.
+
+use crate::{
+    app::cli::output,
+    measure::{
+        latency::LatencySummary,
+        measurement::{Measurement, Spread},
+        regression::Comparison,
+    },
+};
+use std::collections::BTreeSet;
+
+/// A table of all results, then what is to be said of each.
+pub(super) fn text(results: &[&Measurement]) -> String {
+    let header = ["engine", "version", "requests", "ms", "p50", "p90", "p99", "p99.9", "mean", "max"];
+    let rows: Vec<_> = results.iter().flat_map(|result| rows(result)).collect();
+    let mut lines = vec![output::table(&header, &rows)];
+    for result in results {
+        let engine = result.setup.engine;
+        lines.extend(remarks(result).into_iter().map(|remark| format!("{engine}: {remark}")));
+    }
+    let notes: BTreeSet<_> = results.iter().flat_map(|result| &result.provenance.notes).collect();
+    lines.extend(notes.into_iter().map(|note| format!("note: {note}")));
+    lines.join("\n")
+}
+
+fn rows(result: &Measurement) -> Vec<Vec<String>> {
+    let row = |first: [String; 3], name: &str, cells: [String; 6]| {
+        first.into_iter().chain([name.to_owned()]).chain(cells).collect::<Vec<_>>()
+    };
+    let setup = &result.setup;
+    let first = [setup.engine.to_string(), setup.engine_version.clone(), result.requests.to_string()];
+    let blank = || [const { String::new() }; 3];
+    vec![
+        row(first, "response", columns_ms(&result.response_us)),
+        row(blank(), "  at most", upper_ms(&result.response_us)),
+        row(blank(), "service", columns_ms(&result.service_us)),
+        row(blank(), "assembly", columns_ms(&result.assembly_us)),
+        row(blank(), "dispatch lag", columns_ms(&result.dispatch_lag_us)),
+    ]
+}
+
+fn remarks(result: &Measurement) -> Vec<String> {
+    let load = &result.load;
+    let offered = load.offered_qps.map_or_else(String::new, |offered| format!("offered {offered:.1}, "));
+    let mode = if load.offered_qps.is_none() { " without a schedule" } else { "" };
+    let mut remarks = vec![format!(
+        "{offered}answered {:.1} requests per second{mode}, {:.0} candidates on average",
+        load.answered_qps, load.mean_candidates
+    )];
+    if let Some(outputs) = &result.outputs {
+        remarks.push(format!(
+            "the scores of the package agree within {:.1e} (allowed: {:.0e})",
+            outputs.max_abs_difference, outputs.tolerance
+        ));
+    }
+    remarks.push(spread(result.passes.len(), &result.spread));
+    remarks.extend(result.comparison.iter().flat_map(comparison));
+    remarks.push(match result.valid {
+        true => "VALID".to_owned(),
+        false => format!("INVALID: {}", result.reasons.join("\n  and ")),
+    });
+    remarks
+}
+
+fn spread(passes: usize, spread: &Spread) -> String {
+    let figures = [
+        ("service p50", spread.service_p50_pct),
+        ("response p50", spread.response_p50_pct),
+        ("response p99", spread.response_p99_pct),
+    ];
+    let known: Vec<String> =
+        figures.iter().filter_map(|(name, pct)| pct.map(|pct| format!("{name} ±{pct:.1} %"))).collect();
+    match known.as_slice() {
+        [] => format!("{passes} pass, which has no spread"),
+        known => format!("{passes} passes lie apart by {}", known.join(", ")),
+    }
+}
+
+fn comparison(comparison: &Comparison) -> Vec<String> {
+    let Comparison { max_regression_pct: limit, .. } = comparison;
+    let verdict = if comparison.regressed { "SLOWER than" } else { "not slower than" };
+    let mut lines = vec![format!("{verdict} {} by more than {limit} %", comparison.baseline)];
+    lines.extend(comparison.changes.iter().map(|change| {
+        format!(
+            "  {}: {:+.1} % (99 %: {:+.1} to {:+.1} %; {:.1} % would have been seen)",
+            change.figure, change.change_pct, change.lower_pct, change.upper_pct, change.detectable_pct
+        )
+    }));
+    lines
+}
+
+/// What a result that is slower than its baseline says of itself; none where it is not.
+pub(super) fn regression(result: &Measurement) -> Option<String> {
+    let comparison = result.comparison.as_ref().filter(|comparison| comparison.regressed)?;
+    let slower = comparison.changes.iter().filter(|change| change.regressed);
+    let words: Vec<String> = slower
+        .map(|change| {
+            format!("{} by {:.1} %, at least {:.1} %", change.figure, change.change_pct, change.lower_pct)
+        })
+        .collect();
+    Some(format!(
+        "{} is slower than {}: {} (allowed: {} %)",
+        result.setup.engine,
+        comparison.baseline,
+        words.join(", "),
+        comparison.max_regression_pct
+    ))
+}
+
+fn quantile_ms(us: Option<u64>) -> String {
+    ms(us.map(|us| us as f64))
+}
+
+fn ms(us: Option<f64>) -> String {
+    us.map_or("-".to_owned(), |us| format!("{:.3}", us / 1e3))
+}
+
+fn columns_ms(summary: &LatencySummary) -> [String; 6] {
+    let LatencySummary { p50, p90, p99, p999, mean, max, .. } = *summary;
+    [quantile_ms(p50), quantile_ms(p90), quantile_ms(p99), quantile_ms(p999), ms(mean), ms(max)]
+}
+
+/// The upper bounds of the percentiles.
+fn upper_ms(summary: &LatencySummary) -> [String; 6] {
+    let upper = |bounds: Option<[u64; 2]>| quantile_ms(bounds.map(|[_, upper]| upper));
+    let bounds = summary.bounds;
+    let none = || "-".to_owned();
+    [upper(bounds.p50), upper(bounds.p90), upper(bounds.p99), upper(bounds.p999), none(), none()]
+}

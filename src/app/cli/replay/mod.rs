@@ -1,0 +1,267 @@
+//! `replay`: real latency of an exported model under recorded traffic.
+
+mod describe;
+
+use super::{
+    files::DataArgs,
+    output::{self, Format},
+    recipe::RecipeArgs,
+    signals,
+};
+use crate::{
+    base::{
+        Error, Result, fsio,
+        names::{EngineName, Provider},
+        progress::Progress,
+    },
+    measure::{
+        campaign::{Campaign, Measured},
+        child::Launcher,
+        engine::SessionOptions,
+        hlog,
+        job::ReplayJob,
+        measurement::{Measurement, Plan},
+        probe,
+        regression::{Baseline, Comparison, LEAST_PASSES},
+        replay::{trace::Pacing, trace_file},
+        validity::Limits,
+    },
+};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  autofas-bench replay --model out/model.onnx --data D.parquet --qps 50
+  autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --qps 50 --engine tract --out r.json
+  autofas-bench replay --model out/model.onnx --data D.parquet --qps 50 --baseline r.json --out now.json
+
+Before its clock starts, every session scores the request of test_vectors.json beside the model; scores that differ by more
+than 1e-5 end the replay with exit code 3. So does, after results were written, a result that is INVALID, and one that is
+slower than --baseline by more than --max-regression and by more than noise. SIGINT ends a replay with what it has: the
+result is written, marked as interrupted and INVALID.")]
+pub struct ReplayArgs {
+    /// The exported model
+    #[arg(long, value_name = "M.onnx")]
+    model: PathBuf,
+    #[command(flatten)]
+    data: DataArgs,
+    /// A trace of `trace make`, instead of one that is made now
+    #[arg(long, value_name = "T.parquet", conflicts_with = "recipe")]
+    trace: Option<PathBuf>,
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    /// tract, onnxruntime or null; may be repeated [default: all that compute on --provider]
+    #[arg(long, value_name = "NAME")]
+    engine: Vec<EngineName>,
+    /// Where ONNX Runtime computes: cpu, cuda or tensorrt
+    #[arg(long, value_name = "NAME", default_value_t = Provider::Cpu)]
+    provider: Provider,
+    /// Threads inside one request
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threads: usize,
+    /// Requests that are served at once
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    workers: usize,
+    /// Replay recorded arrivals this many times faster
+    #[arg(long, value_name = "X", conflicts_with_all = ["qps", "closed", "offline"])]
+    speed: Option<f64>,
+    /// Mean requests per second; recorded arrivals are stretched to it
+    #[arg(long, value_name = "Q", conflicts_with_all = ["closed", "offline"])]
+    qps: Option<f64>,
+    /// One request after the other, without a schedule: shows the highest rate, not the response under load
+    #[arg(long, conflicts_with = "offline")]
+    closed: bool,
+    /// All requests at once, as a batch job asks: shows the throughput
+    #[arg(long)]
+    offline: bool,
+    /// Requests that may wait at once; one more is rejected and counted [default: as many as there are]
+    #[arg(long, value_name = "N", conflicts_with_all = ["closed", "offline"])]
+    max_queue: Option<usize>,
+    /// Requests of every number of candidates that each worker runs before the clock starts, after a cold one
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    warmup: usize,
+    /// Passes over the trace, by turns with the other engines; their spread is reported
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    repeats: usize,
+    /// Answered requests that a valid result needs, in all passes together; 459 earn a p99
+    #[arg(long, value_name = "N", default_value_t = 459)]
+    min_requests: u64,
+    /// Seconds that a valid result needs, in all passes together
+    #[arg(long, value_name = "S", default_value_t = 10.0)]
+    min_duration: f64,
+    /// An older result of the same model, trace, setup and host to hold this one against
+    #[arg(long, value_name = "OLD.json")]
+    baseline: Option<PathBuf>,
+    /// How much slower than --baseline a result may be, in percent
+    #[arg(long, value_name = "PCT", default_value_t = 5.0, requires = "baseline")]
+    max_regression: f64,
+    /// Where the result goes: an object, or a list of them when there are several engines
+    #[arg(long, value_name = "R.json")]
+    out: Option<PathBuf>,
+    /// Where the histograms go; with several engines, the engine's name is put before the ending
+    #[arg(long, value_name = "R.hlog")]
+    hlog: Option<PathBuf>,
+}
+
+/// Any rate does: without a schedule the arrivals are not looked at.
+const ANY_QPS: f64 = 1.0;
+
+impl ReplayArgs {
+    pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
+        self.check()?;
+        let baseline = self.baseline.as_deref().map(Baseline::load).transpose()?;
+        let launcher = Launcher::this_program(&signals::stop_and_keep()?)?;
+        let engines = self.engines();
+        progress.stage("try the engines", 0);
+        for &engine in &engines {
+            probe::trial(&launcher, engine, &self.options())?;
+        }
+        let folder = tempfile::tempdir()?;
+        let trace = match &self.trace {
+            Some(path) => path.clone(),
+            None => {
+                progress.stage("make the trace", 0);
+                let qps = if self.closed || self.offline { Some(ANY_QPS) } else { self.qps };
+                let trace = self.recipe.make(&self.data.files(Some(&self.model))?, qps)?;
+                let path = folder.path().join("trace.parquet");
+                trace_file::write(&path, &trace)?;
+                path
+            }
+        };
+        let jobs = engines.iter().map(|&engine| self.job(engine, &trace)).collect::<Result<Vec<_>>>()?;
+        if let Some(baseline) = &baseline {
+            // Before an hour is spent on what cannot be compared.
+            jobs.iter().try_for_each(|job| baseline.of(job, &self.model).map(drop))?;
+        }
+        let campaign = Campaign { jobs, plan: self.plan() };
+        let outcome = campaign.run(&launcher, |turn| {
+            progress.measuring(&format!("replay on {}, pass {} of {}", turn.engine, turn.pass, turn.passes));
+        })?;
+        let mut measured: Vec<Measured> = outcome.measured.into_iter().flatten().collect();
+        if let Some(baseline) = &baseline {
+            for Measured { measurement, .. } in &mut measured {
+                let of_engine = |job: &&ReplayJob| job.engine == measurement.setup.engine;
+                let job = campaign.jobs.iter().find(of_engine).expect("a result is of a job");
+                let older = baseline.of(job, &self.model)?;
+                let comparison = Comparison::of(older, measurement, &baseline.file(), self.max_regression);
+                measurement.comparison = Some(comparison);
+            }
+        }
+        self.write(&measured)?;
+        let results: Vec<&Measurement> = measured.iter().map(|measured| &measured.measurement).collect();
+        match results.as_slice() {
+            [one] if engines.len() == 1 => output::print(format, one, |one| describe::text(&[one]))?,
+            several => output::print(format, &several, |several| describe::text(several))?,
+        }
+        match outcome.failure {
+            Some(failure) => Err(failure.into()),
+            None => Ok(believed(&results)?),
+        }
+    }
+
+    /// Refuses options that make no sense together, before anything is read.
+    fn check(&self) -> Result<()> {
+        if self.workers == 0 || self.threads == 0 {
+            let fix = "give at least 1 worker and 1 thread";
+            return Err(Error::usage("nobody would serve the requests", fix));
+        }
+        if self.repeats == 0 || self.baseline.is_some() && self.repeats < LEAST_PASSES {
+            return Err(Error::usage(
+                format!("--repeats {} gives no spread", self.repeats),
+                format!("give at least 1, and at least {LEAST_PASSES} with --baseline"),
+            ));
+        }
+        for (option, value) in
+            [("--min-duration", self.min_duration), ("--max-regression", self.max_regression)]
+        {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(Error::usage(format!("{option} {value} is no limit"), "give 0 or more"));
+            }
+        }
+        Ok(())
+    }
+
+    fn plan(&self) -> Plan {
+        let limits = Limits { min_requests: self.min_requests, min_duration_s: self.min_duration };
+        Plan { repeats: self.repeats, seed: self.recipe.seed, limits }
+    }
+
+    fn job(&self, engine: EngineName, trace: &Path) -> Result<ReplayJob> {
+        Ok(ReplayJob {
+            engine,
+            options: self.options(),
+            workers: self.workers,
+            models: vec![self.model.clone()],
+            trace: trace.to_owned(),
+            pacing: self.pacing(),
+            warmup: self.warmup,
+            max_queue: self.max_queue,
+            data: self.data.files(Some(&self.model))?,
+        })
+    }
+
+    /// Writes results and histograms where that was asked for.
+    fn write(&self, measured: &[Measured]) -> Result<()> {
+        let several = self.engines().len() > 1;
+        if let Some(path) = &self.out {
+            let results: Vec<_> = measured.iter().map(|measured| &measured.measurement).collect();
+            match results.as_slice() {
+                [one] if !several => fsio::write_json(path, one)?,
+                several => fsio::write_json(path, &several)?,
+            }
+        }
+        for Measured { measurement, recording } in measured {
+            let named = |path: &PathBuf| match several {
+                true => path.with_extension(format!("{}.hlog", measurement.setup.engine)),
+                false => path.clone(),
+            };
+            if let Some(path) = self.hlog.as_ref().map(named) {
+                hlog::write_recording(&path, recording)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Only ONNX Runtime has other providers than the CPU.
+    fn engines(&self) -> Vec<EngineName> {
+        match (self.engine.as_slice(), self.provider) {
+            ([], Provider::Cpu) => vec![EngineName::Tract, EngineName::OnnxRuntime],
+            ([], _) => vec![EngineName::OnnxRuntime],
+            (chosen, _) => chosen.to_vec(),
+        }
+    }
+
+    fn options(&self) -> SessionOptions {
+        SessionOptions { provider: self.provider, threads: self.threads, candidates_hint: None }
+    }
+
+    fn pacing(&self) -> Pacing {
+        let recorded = self.trace.is_some() || self.recipe.arrivals.is_some();
+        match (self.qps, self.speed) {
+            _ if self.closed => Pacing::Closed,
+            _ if self.offline => Pacing::Offline,
+            (Some(qps), _) if recorded => Pacing::Rate { qps },
+            (_, speed) => Pacing::Speed { factor: speed.unwrap_or(1.0) },
+        }
+    }
+}
+
+/// Fails when a result may not be believed, or is slower than the baseline; by now it has been written and printed with its
+/// reasons.
+fn believed(results: &[&Measurement]) -> Result<()> {
+    let reasons: Vec<String> = results
+        .iter()
+        .filter(|result| !result.valid)
+        .map(|result| format!("{}: {}", result.setup.engine, result.reasons.join("; ")))
+        .collect();
+    if !reasons.is_empty() {
+        let limit = "a replay that may be believed".to_owned();
+        return Err(Error::Limit { limit, found: reasons.join("; ") });
+    }
+    let slower: Vec<String> = results.iter().filter_map(|result| describe::regression(result)).collect();
+    if slower.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Limit { limit: "the speed of the baseline".to_owned(), found: slower.join("; ") })
+}

@@ -1,0 +1,118 @@
+//! Repeated passes over one trace, on several engines by turns.
+//!
+//! What a machine does to a measurement changes from minute to minute: so every engine replays the whole trace several times,
+//! and in every round the engines, and the models of each, take turns in a new seeded order. A drift then meets all of them
+//! alike, and how far the passes of one lie apart tells how far its result may be believed. Every pass is a process of its
+//! own ([`child`](super::child)), so that what a process brings with it (the layout of its memory, say) is in the spread too.
+
+use super::{
+    child::Launcher,
+    job::ReplayJob,
+    measurement::{Measurement, Pass, Plan},
+    replay::recorder::Recording,
+};
+use crate::base::{Error, Result, names::EngineName, rng};
+
+/// What to replay, and how often.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Campaign {
+    /// One per engine; each may have several models.
+    pub jobs: Vec<ReplayJob>,
+    /// Passes, order and limits.
+    pub plan: Plan,
+}
+
+/// The turn that is about to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// Whose turn it is.
+    pub engine: EngineName,
+    /// Number of the pass, from 1 …
+    pub pass: usize,
+    /// … to this.
+    pub passes: usize,
+}
+
+/// All passes of one model on one engine.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// What they mean.
+    pub measurement: Measurement,
+    /// What happened in all of them, merged.
+    pub recording: Recording,
+}
+
+/// What a campaign has brought.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Per job, in their order, and per model of it. A job without any pass has none.
+    pub measured: Vec<Vec<Measured>>,
+    /// The first failure of an engine, or the request to stop. What the others, or the passes before it, have measured is
+    /// kept.
+    pub failure: Option<Error>,
+}
+
+impl Campaign {
+    /// Runs all turns in child processes; `announce` is told of each before it begins. An engine that fails has no further
+    /// turn, and the others go on. Fails when nothing at all was measured.
+    pub fn run(&self, launcher: &Launcher, mut announce: impl FnMut(Turn)) -> Result<Outcome> {
+        let mut outcome = self.run_with(|job, pass| {
+            announce(Turn { engine: job.engine, pass, passes: self.plan.repeats });
+            launcher.replay(job)
+        })?;
+        outcome.failure = launcher.stop.check().err().or(outcome.failure);
+        Ok(outcome)
+    }
+
+    /// [`Campaign::run`] with whatever `replay` makes of a job and the number of its pass.
+    fn run_with(&self, mut replay: impl FnMut(ReplayJob, usize) -> Result<Vec<Pass>>) -> Result<Outcome> {
+        if self.plan.repeats == 0 {
+            return Err(Error::usage("no pass was asked for", "give at least 1 as --repeats"));
+        }
+        let mut passes: Vec<Vec<Vec<Pass>>> =
+            self.jobs.iter().map(|job| vec![Vec::new(); job.models.len()]).collect();
+        let mut waiting: Vec<usize> = (0..self.jobs.len()).collect();
+        let mut generator = rng::generator(self.plan.seed, "turns");
+        let mut failure = None;
+        'rounds: for round in 1..=self.plan.repeats {
+            rng::shuffle(&mut waiting, &mut generator);
+            for j in waiting.clone() {
+                let job = &self.jobs[j];
+                let mut order: Vec<usize> = (0..job.models.len()).collect();
+                rng::shuffle(&mut order, &mut generator);
+                let models = order.iter().map(|&m| job.models[m].clone()).collect();
+                match replay(ReplayJob { models, ..job.clone() }, round) {
+                    Ok(done) => {
+                        let cut = done.len() < order.len() || done.iter().any(|pass| pass.recording.interrupted);
+                        order.into_iter().zip(done).for_each(|(m, pass)| passes[j][m].push(pass));
+                        if cut {
+                            break 'rounds;
+                        }
+                    }
+                    Err(error) => {
+                        let stopped = matches!(error, Error::Interrupted { .. });
+                        failure.get_or_insert(error);
+                        waiting.retain(|&other| other != j);
+                        if stopped {
+                            break 'rounds;
+                        }
+                    }
+                }
+            }
+        }
+        let measured: Vec<Vec<Measured>> = passes.iter().map(|models| self.merged(models)).collect();
+        match failure {
+            Some(error) if measured.iter().all(Vec::is_empty) => Err(error),
+            failure => Ok(Outcome { measured, failure }),
+        }
+    }
+
+    fn merged(&self, models: &[Vec<Pass>]) -> Vec<Measured> {
+        let of = |passes: &Vec<Pass>| Measurement::of(passes, &self.plan);
+        let measured = |(measurement, recording)| Measured { measurement, recording };
+        models.iter().filter_map(of).map(measured).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

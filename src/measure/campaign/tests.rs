@@ -1,0 +1,123 @@
+use super::*;
+use crate::{
+    base::names::Provider,
+    measure::{
+        engine::SessionOptions,
+        measurement::examples::{pass, plan},
+        replay::trace::Pacing,
+        traced::DataFiles,
+        validity::examples::recording,
+    },
+};
+use std::collections::BTreeSet;
+
+fn job(engine: EngineName, models: &[&str]) -> ReplayJob {
+    ReplayJob {
+        engine,
+        options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
+        workers: 1,
+        models: models.iter().map(Into::into).collect(),
+        trace: "t.parquet".into(),
+        pacing: Pacing::Closed,
+        warmup: 0,
+        max_queue: None,
+        data: DataFiles { rows: "r".into(), schema: "s".into(), encoders: "e".into() },
+    }
+}
+
+/// A pass of every model, which carries engine and model.
+fn passes(job: &ReplayJob) -> Vec<Pass> {
+    let of = |model: &std::path::PathBuf| {
+        let mut pass = pass(recording(100, 0, 0), 1, 2);
+        pass.setup.engine = job.engine;
+        pass.provenance.model = model.display().to_string();
+        pass
+    };
+    job.models.iter().map(of).collect()
+}
+
+fn campaign(repeats: usize) -> Campaign {
+    let jobs = vec![job(EngineName::Tract, &["a", "b"]), job(EngineName::Null, &["a", "b"])];
+    Campaign { jobs, plan: plan(repeats) }
+}
+
+#[test]
+fn every_engine_and_model_has_its_turn_in_every_round_in_an_order_that_the_seed_decides() {
+    let turns = |seed| {
+        let mut campaign = campaign(8);
+        campaign.plan.seed = seed;
+        let mut turns = Vec::new();
+        let outcome = campaign.run_with(|job, round| {
+            turns.push((round, job.engine, job.models.clone()));
+            Ok(passes(&job))
+        });
+        (turns, outcome.unwrap())
+    };
+    let (first, outcome) = turns(1);
+    assert_eq!(first.len(), 16);
+    for round in first.chunks(2) {
+        assert_eq!(round[0].0, round[1].0);
+        assert_ne!(round[0].1, round[1].1, "both engines in every round");
+    }
+    let orders: BTreeSet<_> = first.chunks(2).map(|round| (round[0].1, round[0].2.clone())).collect();
+    assert_eq!(orders.len(), 4, "either engine first, either model first");
+    for (measured, engine) in outcome.measured.iter().zip([EngineName::Tract, EngineName::Null]) {
+        let found: Vec<_> = measured
+            .iter()
+            .map(|m| (m.measurement.setup.engine, m.measurement.provenance.model.as_str()))
+            .collect();
+        assert_eq!(found, [(engine, "a"), (engine, "b")], "in the order that was asked for");
+        assert!(measured.iter().all(|m| m.measurement.passes.len() == 8 && m.recording.requests() == 800));
+    }
+    assert_eq!(turns(1).0, first);
+    assert_ne!(turns(2).0, first);
+}
+
+#[test]
+fn an_engine_that_fails_has_no_further_turn_and_the_others_are_measured() {
+    let mut tried = 0;
+    let outcome = campaign(3)
+        .run_with(|job, _| match job.engine {
+            EngineName::Tract => {
+                tried += 1;
+                Err(Error::usage("cannot", "do something else"))
+            }
+            _ => Ok(passes(&job)),
+        })
+        .unwrap();
+    assert_eq!(tried, 1);
+    assert!(outcome.failure.unwrap().to_string().contains("cannot"));
+    assert!(outcome.measured[0].is_empty() && outcome.measured[1][0].measurement.passes.len() == 3);
+    let nothing = campaign(3).run_with(|_, _| Err(Error::usage("cannot", "do something else")));
+    assert!(nothing.is_err(), "with nothing measured the failure is the outcome");
+}
+
+#[test]
+fn what_was_measured_before_a_request_to_stop_is_kept_and_marked() {
+    for cut in ["inside the second model", "before the second model", "without a result"] {
+        let mut turns = 0;
+        let outcome = campaign(3)
+            .run_with(|job, _| {
+                turns += 1;
+                let mut done = passes(&job);
+                match (turns, cut) {
+                    (1..=2, _) => {}
+                    (_, "inside the second model") => done[1].recording.interrupted = true,
+                    (_, "before the second model") => done.truncate(1),
+                    _ => return Err(Error::Interrupted { signal: 2, resume: String::new() }),
+                }
+                Ok(done)
+            })
+            .unwrap();
+        assert_eq!(turns, 3, "nothing begins after it");
+        for Measured { measurement, .. } in outcome.measured.iter().flatten() {
+            assert!(measurement.interrupted && !measurement.valid && measurement.requests >= 100, "{cut}");
+        }
+    }
+}
+
+#[test]
+fn no_pass_at_all_is_wrong_usage() {
+    let refused = campaign(0).run_with(|job, _| Ok(passes(&job)));
+    assert!(matches!(refused, Err(Error::Usage { .. })));
+}

@@ -1,0 +1,188 @@
+//! The regression gate: is this result slower than an older one by more than is allowed, and not by noise?
+//!
+//! # The interval
+//!
+//! Passes are the units: requests of one pass share whatever disturbed it, and passes of one run are processes of their own
+//! that took turns with those of other engines. Of each pass the logarithm of a figure is taken (so that differences are
+//! ratios), and the difference of the two means gets Welch's one-sided 99 % limits: `d ± t(0.99, ν) · √(s₁²/n₁ + s₂²/n₂)`,
+//! with ν after Welch and Satterthwaite. A bootstrap would resample three values, and know nothing of what lies outside
+//! them; Student's t does, and pays for few passes with a wide interval.
+//!
+//! Two results were not measured by turns, so the interval is made wider by what passes of one run cannot show:
+//! - by how much the fixed work of [`conditions`](super::conditions) differs between the two runs, at its fastest in each:
+//!   a machine that is itself slower today is no regression;
+//! - by the microsecond that histograms tell apart, for percentiles.
+//!
+//! And its lower end is never above the ratio of the fastest passes. Interruptions only ever add time, so the fastest pass is
+//! the nearest to what the program itself takes, and a program that became slower shows it there too.
+//!
+//! A result fails when the lower end of a figure is above the limit: never because of its noise, which only widens the
+//! interval. The price is said with every figure: the slowdown that would just have been seen, `detectable_pct`.
+//!
+//! What it cannot know: a neighbour that slows the engine and not the fixed work, through a whole run and not in the older
+//! one. Measure the baseline on the same day where it matters.
+
+mod baseline;
+mod student;
+
+pub use baseline::Baseline;
+
+use super::measurement::{Measurement, PassSummary};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Of each end of an interval.
+const CONFIDENCE: f64 = 0.99;
+/// Below that there is no spread to speak of.
+pub const LEAST_PASSES: usize = 3;
+/// What histograms tell apart.
+const RESOLUTION_US: f64 = 1.0;
+
+/// A result against an older one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Comparison {
+    /// The older result's file.
+    pub baseline: String,
+    /// Version of the runtime that it was measured on.
+    pub baseline_engine_version: String,
+    /// SHA-256 of the program that measured it.
+    pub baseline_program_sha256: String,
+    /// A figure may become this much larger.
+    pub max_regression_pct: f64,
+    /// By how much fixed work differs between the two runs: added to every interval on both sides.
+    pub machine_pct: f64,
+    /// Figure by figure; those that too few samples support in some pass are left out.
+    pub changes: Vec<Change>,
+    /// Some figure is larger by more than is allowed, and not by noise.
+    pub regressed: bool,
+}
+
+/// How one figure changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Change {
+    /// Such as `response p99`.
+    pub figure: String,
+    /// Geometric mean over the older result's passes.
+    pub baseline_us: f64,
+    /// Over this one's.
+    pub current_us: f64,
+    /// By how much it grew.
+    pub change_pct: f64,
+    /// It grew by at least this, with 99 % confidence.
+    pub lower_pct: f64,
+    /// It grew by at most this, with 99 % confidence.
+    pub upper_pct: f64,
+    /// A slowdown by this much would just have failed.
+    pub detectable_pct: f64,
+    /// The lower end is above the limit.
+    pub regressed: bool,
+}
+
+/// A figure of a pass in µs, and whether it is a percentile.
+type Figure = (&'static str, fn(&PassSummary) -> Option<f64>, bool);
+
+const FIGURES: [Figure; 4] = [
+    ("service mean", |pass| pass.service_us.mean, false),
+    ("service p50", |pass| pass.service_us.p50.map(|us| us as f64), true),
+    ("response p50", |pass| pass.response_us.p50.map(|us| us as f64), true),
+    ("response p99", |pass| pass.response_us.p99.map(|us| us as f64), true),
+];
+
+impl Comparison {
+    /// Compares the passes of two results of the same setup; `file` is where the older one was.
+    pub fn of(older: &Measurement, newer: &Measurement, file: &str, max_regression_pct: f64) -> Self {
+        let machine = machine_difference(older, newer);
+        let change = |(figure, value, rounded): &Figure| {
+            let of = |result: &Measurement| result.passes.iter().map(value).collect::<Option<Vec<f64>>>();
+            let (before, after) = (of(older)?, of(newer)?);
+            // With the clearer name, because the figures of too few passes have no spread.
+            let enough = before.len().min(after.len()) >= 2;
+            enough.then(|| Change::of(figure, [&before, &after], machine, *rounded, max_regression_pct))
+        };
+        let changes: Vec<Change> = FIGURES.iter().filter_map(change).collect();
+        Self {
+            baseline: file.to_owned(),
+            baseline_engine_version: older.setup.engine_version.clone(),
+            baseline_program_sha256: older.environment.program_sha256.clone(),
+            max_regression_pct,
+            machine_pct: percent(machine),
+            regressed: changes.iter().any(|change| change.regressed),
+            changes,
+        }
+    }
+}
+
+impl Change {
+    /// Of the values of both results' passes in µs. `machine` is a difference of logarithms.
+    fn of(figure: &str, values_us: [&[f64]; 2], machine: f64, rounded: bool, limit_pct: f64) -> Self {
+        let [before, after] = values_us.map(Logs::of);
+        let difference = after.mean - before.mean;
+        let (error, freedom) = welch([&before, &after]);
+        let noise = student::quantile(CONFIDENCE, freedom) * error;
+        let rounding = if rounded { (RESOLUTION_US / before.mean.exp()).ln_1p() } else { 0.0 };
+        let between = machine + rounding;
+        let fastest = after.least - before.least;
+        let lower = (difference - noise).min(fastest) - between;
+        let upper = (difference + noise).max(fastest) + between;
+        Self {
+            figure: figure.to_owned(),
+            baseline_us: before.mean.exp(),
+            current_us: after.mean.exp(),
+            change_pct: percent(difference),
+            lower_pct: percent(lower),
+            upper_pct: percent(upper),
+            detectable_pct: percent((limit_pct / 100.0).ln_1p() + noise + between),
+            regressed: percent(lower) > limit_pct,
+        }
+    }
+}
+
+/// A difference of logarithms as a change in percent.
+fn percent(difference: f64) -> f64 {
+    100.0 * difference.exp_m1()
+}
+
+/// Logarithms of the values of some passes.
+struct Logs {
+    mean: f64,
+    least: f64,
+    variance: f64,
+    count: f64,
+}
+
+impl Logs {
+    fn of(values_us: &[f64]) -> Self {
+        // What takes no time at all has no ratio.
+        let logs: Vec<f64> = values_us.iter().map(|us| us.max(RESOLUTION_US / 2.0).ln()).collect();
+        let count = logs.len() as f64;
+        let mean = logs.iter().sum::<f64>() / count;
+        let squares: f64 = logs.iter().map(|log| (log - mean).powi(2)).sum();
+        let least = logs.iter().copied().fold(f64::INFINITY, f64::min);
+        Self { mean, least, variance: squares / (count - 1.0), count }
+    }
+}
+
+/// Standard error of the difference of two means, and its degrees of freedom.
+fn welch(samples: [&Logs; 2]) -> (f64, f64) {
+    let [a, b] = samples.map(|logs| logs.variance / logs.count);
+    let [of_a, of_b] = samples.map(|logs| logs.count - 1.0);
+    let sum = a + b;
+    let freedom = if sum > 0.0 { sum * sum / (a * a / of_a + b * b / of_b) } else { of_a + of_b };
+    (sum.sqrt(), freedom)
+}
+
+/// |ln| of the ratio by which fixed work differs at its fastest: of the clock's or of the memory's, whichever is larger.
+fn machine_difference(older: &Measurement, newer: &Measurement) -> f64 {
+    let fastest = |result: &Measurement, memory: bool| {
+        let works = result.passes.iter().flat_map(|pass| [pass.conditions.before, pass.conditions.after]);
+        works
+            .map(|work| if memory { work.memory_us } else { work.clock_us })
+            .fold(f64::INFINITY, f64::min)
+            .max(f64::MIN_POSITIVE)
+    };
+    let differs = |memory| (fastest(newer, memory) / fastest(older, memory)).ln().abs();
+    differs(false).max(differs(true))
+}
+
+#[cfg(test)]
+mod tests;

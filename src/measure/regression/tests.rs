@@ -1,0 +1,124 @@
+use super::*;
+use crate::{
+    base::rng::{self, Generator},
+    measure::{
+        measurement::examples::{pass, plan},
+        validity::examples::recording,
+    },
+};
+
+/// A result whose passes have these service times in µs.
+fn result(services_us: &[f64]) -> Measurement {
+    let passes = vec![pass(recording(1000, 0, 0), 1, 2); services_us.len()];
+    let mut result = Measurement::of(&passes, &plan(services_us.len())).unwrap().0;
+    for (pass, &us) in result.passes.iter_mut().zip(services_us) {
+        pass.service_us.mean = Some(us);
+        for summary in [&mut pass.service_us, &mut pass.response_us] {
+            summary.p50 = Some(us.round() as u64);
+            summary.p99 = Some((1.5 * us).round() as u64);
+        }
+    }
+    result
+}
+
+fn compared(older: &[f64], newer: &[f64]) -> Comparison {
+    Comparison::of(&result(older), &result(newer), "old.json", 5.0)
+}
+
+#[test]
+fn the_interval_of_values_worked_out_by_hand() {
+    // Logarithms of e⁷·{0.99, 1, 1.01} have mean 7 − 3.3e-5 and variance 1.0001e-4; both alike: √(2 · s²/3) and 4 degrees.
+    let base = 7f64.exp();
+    let at = |factor: f64| [0.99, 1.0, 1.01].map(|x| factor * base * x);
+    let change = compared(&at(1.0), &at(1.2)).changes.remove(0);
+    assert_eq!(change.figure, "service mean");
+    assert!((change.change_pct - 20.0).abs() < 1e-9, "{change:?}");
+    let noise = 3.7469 * (2.0 * 1.0001e-4f64 / 3.0).sqrt();
+    assert!((change.lower_pct - 100.0 * ((1.2f64.ln() - noise).exp() - 1.0)).abs() < 0.01, "{change:?}");
+    assert!((change.upper_pct - 100.0 * ((1.2f64.ln() + noise).exp() - 1.0)).abs() < 0.01, "{change:?}");
+    assert!(
+        (change.detectable_pct - 100.0 * ((1.05f64.ln() + noise).exp() - 1.0)).abs() < 0.01,
+        "{change:?}"
+    );
+    assert!(change.regressed);
+}
+
+#[test]
+fn a_slower_machine_widens_the_interval_of_every_figure() {
+    let older = result(&[1000.0, 1001.0, 1002.0]);
+    let mut newer = result(&[1100.0, 1101.0, 1102.0]);
+    assert!(Comparison::of(&older, &newer, "old.json", 5.0).regressed);
+    for pass in &mut newer.passes {
+        pass.conditions.before.clock_us *= 1.08;
+        pass.conditions.after.clock_us *= 1.08;
+    }
+    let comparison = Comparison::of(&older, &newer, "old.json", 5.0);
+    assert!(!comparison.regressed && (comparison.machine_pct - 8.0).abs() < 1e-6, "{comparison:?}");
+    assert!(comparison.changes.iter().all(|c| c.lower_pct < 3.0 && c.change_pct > 9.0));
+}
+
+#[test]
+fn a_slowdown_that_the_fastest_passes_do_not_have_is_none() {
+    // Tight enough for Welch, but one pass of the newer run was as fast as ever.
+    let comparison = compared(&[1000.0; 5], &[1150.0, 1150.0, 1150.0, 1150.0, 1004.0]);
+    assert!(!comparison.regressed, "{comparison:?}");
+    assert!(compared(&[1000.0; 5], &[1150.0; 5]).regressed);
+}
+
+#[test]
+fn a_microsecond_of_a_short_time_is_no_regression() {
+    let comparison = compared(&[9.0; 3], &[10.0; 3]);
+    let regressed: Vec<_> = comparison.changes.iter().filter(|c| c.regressed).map(|c| &c.figure).collect();
+    // The mean is exact.
+    assert_eq!(regressed, ["service mean"]);
+}
+
+#[test]
+fn figures_that_a_pass_has_too_few_samples_for_are_left_out() {
+    let mut older = result(&[1000.0; 3]);
+    older.passes[1].response_us.p99 = None;
+    let comparison = Comparison::of(&older, &result(&[1000.0; 3]), "old.json", 5.0);
+    let figures: Vec<_> = comparison.changes.iter().map(|change| change.figure.as_str()).collect();
+    assert_eq!(figures, ["service mean", "service p50", "response p50"]);
+}
+
+/// Times of `count` passes of a run: normal around 1,000 µs · `factor` with a relative deviation between passes.
+fn drawn(count: usize, factor: f64, deviation: f32, rng: &mut Generator) -> Vec<f64> {
+    rng::normals(count, deviation, rng).into_iter().map(|e| 1000.0 * factor * (1.0 + f64::from(e))).collect()
+}
+
+/// Share of 2,000 comparisons that fail, with passes that differ by `deviation` and runs that differ by `between`.
+fn failing(repeats: usize, slowdown: f64, deviation: f32, between: f32) -> f64 {
+    let mut rng = rng::generator(7, "gate");
+    const TIMES: usize = 2000;
+    let mut run = |slowdown: f64| {
+        let run = 1.0 + f64::from(rng::normals(1, between, &mut rng)[0]);
+        drawn(repeats, run * slowdown, deviation, &mut rng)
+    };
+    let fails = |_: &usize| compared(&run(1.0), &run(slowdown)).regressed;
+    (0..TIMES).filter(fails).count() as f64 / TIMES as f64
+}
+
+#[test]
+fn equal_programs_pass_whatever_the_noise_between_passes() {
+    for repeats in [3, 5, 10] {
+        for deviation in [0.002, 0.01, 0.03, 0.1, 0.3] {
+            let share = failing(repeats, 1.0, deviation, 0.0);
+            assert!(share <= 0.003, "{repeats} passes of {deviation}: {share}");
+        }
+        // Runs that differ by 1 % from each other for no reason that the fixed work shows.
+        assert!(failing(repeats, 1.0, 0.005, 0.01) <= 0.003);
+    }
+}
+
+#[test]
+fn a_slowdown_of_ten_percent_fails_where_passes_are_as_quiet_as_a_valid_result_asks() {
+    assert!(failing(3, 1.1, 0.005, 0.0) > 0.995);
+    assert!(failing(5, 1.1, 0.01, 0.0) > 0.99);
+    assert!(failing(10, 1.1, 0.015, 0.0) > 0.99);
+}
+
+#[test]
+fn a_slowdown_just_below_the_limit_seldom_fails() {
+    assert!(failing(3, 1.04, 0.01, 0.0) < 0.01);
+}

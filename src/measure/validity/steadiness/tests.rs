@@ -1,0 +1,68 @@
+use super::*;
+use crate::measure::{
+    conditions::{Conditions, FixedWork, examples::QUIET},
+    measurement::{
+        Measurement,
+        examples::{pass, plan},
+    },
+    validity::examples::serving,
+};
+
+/// The reasons against three passes that serve in these times in µs under these conditions.
+fn reasons(services_us: [u64; 3], conditions: Conditions) -> Vec<String> {
+    let passes = services_us.map(|us| Pass { conditions, ..pass(serving(1000, |_| us), 1, 2) });
+    Measurement::of(&passes, &plan(3)).unwrap().0.reasons
+}
+
+fn clock(before: f64, after: f64) -> Conditions {
+    let at = |clock_us| FixedWork { clock_us, ..QUIET.before };
+    Conditions { before: at(before), after: at(after), ..QUIET }
+}
+
+#[test]
+fn a_steady_machine_is_no_reason() {
+    assert_eq!(reasons([1000, 1029, 971], QUIET), Vec::<String>::new());
+}
+
+#[test]
+fn a_clock_that_changes_during_a_pass_is_a_reason_in_either_direction() {
+    assert!(reasons([1000; 3], clock(300.0, 314.0)).is_empty());
+    let slower = reasons([1000; 3], clock(300.0, 330.0));
+    assert!(slower.len() == 1 && slower[0].contains("10 % slower"), "{slower:?}");
+    assert!(reasons([1000; 3], clock(330.0, 300.0))[0].contains("10 % faster"));
+}
+
+#[test]
+fn heat_and_stolen_time_are_reasons_where_the_system_tells() {
+    let hot = reasons([1000; 3], Conditions { throttle_events: Some(2), ..QUIET });
+    assert!(hot.len() == 1 && hot[0].contains("6 times"), "{hot:?}");
+    assert!(reasons([1000; 3], Conditions { steal_pct: Some(0.9), ..QUIET }).is_empty());
+    let stolen = reasons([1000; 3], Conditions { steal_pct: Some(2.5), ..QUIET });
+    assert!(stolen.len() == 1 && stolen[0].contains("2.5 %"), "{stolen:?}");
+    let untold = Conditions { steal_pct: None, throttle_events: None, ..QUIET };
+    assert!(reasons([1000; 3], untold).is_empty());
+}
+
+#[test]
+fn passes_that_lie_apart_make_the_result_void_unless_a_microsecond_is_all() {
+    let void = reasons([1000, 1000, 1065], QUIET);
+    assert!(void.len() == 1 && void[0].contains("void") && void[0].contains("1000 and 1065"), "{void:?}");
+    // Half a microsecond around 10 is 5 %, and nothing.
+    assert!(reasons([10, 10, 11], QUIET).is_empty());
+}
+
+#[test]
+fn a_drift_counts_when_it_is_large_and_not_by_chance_and_not_the_traces_own() {
+    let drifting = |count: u64, last_us: u64, half_candidates| {
+        let recording = serving(count, |i| if i < count / 2 { 1000 + i % 100 } else { last_us + i % 100 });
+        let mut pass = pass(recording, 1, 2);
+        pass.load.half_candidates = half_candidates;
+        Measurement::of(&[pass], &plan(1)).unwrap().0.reasons
+    };
+    let found = drifting(1000, 1100, [8.0, 8.0]);
+    assert!(found.len() == 1 && found[0].contains("drifted"), "{found:?}");
+    assert!(drifting(1000, 1040, [8.0, 8.0]).is_empty(), "4 %");
+    assert!(drifting(1000, 1100, [8.0, 9.0]).is_empty(), "the last half asks for more candidates");
+    assert!(drifting(20, 1090, [8.0, 8.0]).is_empty(), "20 requests cannot tell");
+    assert!(!drifting(1000, 900, [8.0, 8.0]).is_empty(), "faster is a drift too");
+}
