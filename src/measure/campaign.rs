@@ -83,7 +83,8 @@ impl Campaign {
                 let models = order.iter().map(|&m| job.models[m].clone()).collect();
                 match replay(ReplayJob { models, ..job.clone() }, round) {
                     Ok(done) => {
-                        let cut = done.len() < order.len() || done.iter().any(|pass| pass.recording.interrupted);
+                        let cut =
+                            done.len() < order.len() || done.iter().any(|pass| pass.recording.interrupted);
                         order.into_iter().zip(done).for_each(|(m, pass)| passes[j][m].push(pass));
                         if cut {
                             break 'rounds;

@@ -1,10 +1,12 @@
 //! On what something was measured: processor, cores given to this process, memory, kernel, program.
 
+mod software;
+
 use crate::base::{Error, Result, hash};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -48,6 +50,12 @@ pub struct Environment {
     pub program_version: String,
     /// SHA-256 of the running program.
     pub program_sha256: String,
+    /// Versions of the crates that measure.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub crates: BTreeMap<String, String>,
+    /// SHA-256 of the runtimes' libraries that were loaded, by file name; empty where the system does not tell.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub libraries: BTreeMap<String, String>,
 }
 
 impl Environment {
@@ -68,6 +76,8 @@ impl Environment {
             governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             program_sha256: hash::sha256_file(&program()?)?,
+            crates: software::crates(),
+            libraries: software::libraries(),
         })
     }
 }

@@ -8,6 +8,7 @@ use super::{
     environment::Environment,
     measurement::{Load, Pass, Provenance, Setup},
     pinning,
+    planted::Planted,
     prove::FP32_TOLERANCE,
     replay::{
         clock::{Clock, RealClock},
@@ -57,6 +58,8 @@ pub struct ReplayJob {
     pub max_queue: Option<usize>,
     /// Data that the trace's keys belong to.
     pub data: DataFiles,
+    /// Time that is added on purpose.
+    pub planted: Option<Planted>,
 }
 
 /// Result of a [`ServiceJob`], with the circumstances that a latency table keys by.
@@ -146,7 +149,7 @@ impl Replay<'_> {
             ));
         }
         let workload = self.traced.workload(&signature)?;
-        let load = || (0..job.workers).map(|_| self.engine.load(model, &self.options)).collect();
+        let load = || (0..job.workers).map(|_| self.session(model)).collect();
         let (mut sessions, load_bytes): (Vec<Box<dyn Session>>, _) = cost::growth(load)?;
         let outputs = self.compare(model, &signature, &mut sessions)?;
         let mode = match job.pacing {
@@ -168,13 +171,16 @@ impl Replay<'_> {
         let setup = Setup {
             engine: job.engine,
             engine_version: self.engine.version(),
+            provider: self.options.provider,
             layout: signature.layout,
-            options: self.options.clone(),
+            threads: self.options.threads,
+            candidates_hint: self.options.candidates_hint,
             workers: job.workers,
             mode,
             pacing: job.pacing,
             warmup_requests: job.warmup,
             max_queue: job.max_queue,
+            planted: job.planted,
         };
         Ok(Pass {
             setup,
@@ -184,6 +190,14 @@ impl Replay<'_> {
             conditions,
             environment: self.environment.clone(),
             provenance: self.provenance(model)?,
+        })
+    }
+
+    fn session(&self, model: &Path) -> Result<Box<dyn Session>> {
+        let session = self.engine.load(model, &self.options)?;
+        Ok(match self.job.planted {
+            Some(planted) => planted.into(session),
+            None => session,
         })
     }
 

@@ -4,9 +4,9 @@
 use super::{
     conditions::Conditions,
     cost::CostSummary,
-    engine::SessionOptions,
     environment::Environment,
     latency::LatencySummary,
+    planted::Planted,
     regression::Comparison,
     replay::{
         issue::Loop,
@@ -16,7 +16,7 @@ use super::{
     validity::{self, Limits},
     vectors::OutputCheck,
 };
-use crate::base::names::{EngineName, Layout};
+use crate::base::names::{EngineName, Layout, Provider};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,11 +30,14 @@ pub struct Setup {
     pub engine: EngineName,
     /// Its version.
     pub engine_version: String,
+    /// Where it computed.
+    pub provider: Provider,
     /// Layout of the graph.
     pub layout: Layout,
-    /// How its sessions were made; the hint is absent when requests of the trace differ in their candidates.
-    #[serde(flatten)]
-    pub options: SessionOptions,
+    /// Intra-op threads of every session.
+    pub threads: usize,
+    /// Candidate count that sessions were made for; absent when requests of the trace differ in it.
+    pub candidates_hint: Option<usize>,
     /// Sessions, one thread each.
     pub workers: usize,
     /// Open or closed loop.
@@ -48,6 +51,9 @@ pub struct Setup {
     /// Requests that might wait at once; absent where that was not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_queue: Option<usize>,
+    /// Time that was added to every run of a session on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planted: Option<Planted>,
 }
 
 /// From which files a result came.

@@ -70,7 +70,7 @@ pub(super) fn reasons(passes: &[Pass], total: &Recording, spread: &Spread, plan:
     reasons.extend(lateness(&total.response, &total.dispatch_lag));
     // Each pass starts anew: a queue that grows does so within one.
     reasons.extend(passes.iter().find_map(|pass| overload(&pass.recording, setup, &pass.load)));
-    let (threads, cores) = (setup.options.threads, first.environment.cores);
+    let (threads, cores) = (setup.threads, first.environment.cores);
     if threads * setup.workers > cores {
         reasons.push(format!(
             "{} workers with {threads} threads each on {cores} cores disturb each other; use fewer",

@@ -3,6 +3,7 @@
 mod config;
 mod data;
 mod doctor;
+mod gate;
 #[path = "../support/python.rs"]
 mod python;
 mod run;

@@ -1,6 +1,6 @@
 //! Runs that are stopped, killed, or run out of room, and go on.
 
-use crate::world::{failure, json, output, program};
+use crate::world::{World, failure, json, output, program};
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -234,6 +234,51 @@ fn a_probing_that_is_stopped_keeps_what_it_has_and_leaves_no_process_behind() {
         assert_eq!(candidates, [20, 30]);
         assert!(!here.join("t.partial.json").exists());
         assert_eq!(json(here, &[&PROBE[..], &["--resume"]].concat()), table, "a finished table is read");
+    }
+}
+
+/// A replay on `world::World`'s files, of so many requests per second.
+fn replay<'a>(qps: &'a str, requests: &'a str, repeats: &'a str) -> Vec<&'a str> {
+    let traffic = ["--qps", qps, "--requests", requests, "--candidates", "8", "--repeats", repeats];
+    let model = ["replay", "--model", "model/model.onnx", "--data", "log/log.parquet", "--engine", "null"];
+    [&model[..], &traffic, &["--out", "r.json"]].concat()
+}
+
+#[test]
+fn a_replay_that_is_stopped_between_passes_keeps_those_that_it_has() {
+    let world = World::new();
+    let mut running = Running::start(world.path(), &replay("500", "60", "500"));
+    running.wait_for("pass 3 of 500");
+    running.signal("INT", To::Everybody);
+    let (code, said) = running.end();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.lines().last().unwrap().ends_with("stopped by SIGINT; what was done is kept"), "{said}");
+    let result = world.read_json("r.json");
+    assert_eq!((&result["interrupted"], &result["valid"]), (&true.into(), &false.into()));
+    assert!(result["requests"].as_u64().unwrap() >= 120 && result["passes"].as_array().unwrap().len() < 500);
+    assert!(result["reasons"].to_string().contains("stopped: only"), "{}", result["reasons"]);
+}
+
+#[test]
+fn a_replay_that_is_stopped_in_the_middle_of_a_pass_keeps_what_was_answered() {
+    // From a terminal everybody gets the signal; from elsewhere only the parent does, which tells its child.
+    for (signal, to, code) in [("INT", To::Everybody, 130), ("TERM", To::Parent, 143)] {
+        let world = World::new();
+        // It lasts for minutes. A busy machine may need a while until the first request: then it is tried once more.
+        let kept = [500, 2000, 8000].into_iter().find_map(|wait_ms| {
+            let mut running = Running::start(world.path(), &replay("20", "4000", "1"));
+            running.wait_for("pass 1 of 1");
+            let measuring = running.measuring();
+            thread::sleep(Duration::from_millis(wait_ms));
+            running.signal(signal, to);
+            let (found, said) = running.end();
+            assert_eq!(found, Some(code), "{said}");
+            gone(measuring);
+            world.file("r.json").exists().then(|| world.read_json("r.json"))
+        });
+        let kept = kept.expect("a partial result");
+        assert_eq!((&kept["interrupted"], &kept["valid"]), (&true.into(), &false.into()));
+        assert!((1..4000).contains(&kept["requests"].as_u64().unwrap()), "{}", kept["requests"]);
     }
 }
 

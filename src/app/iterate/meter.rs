@@ -166,6 +166,7 @@ impl Meter for ChildMeter<'_> {
             warmup: WARM_UP_REQUESTS,
             max_queue: None,
             data: traffic.data.clone(),
+            planted: None,
         };
         // How many requests there are, and for how long, is the experiment's own choice.
         let limits = Limits { min_requests: samples_needed(0.5), min_duration_s: 0.0 };

@@ -1,20 +1,17 @@
 use super::*;
-use crate::{
-    base::names::Provider,
-    measure::{
-        engine::SessionOptions,
-        measurement::examples::{pass, plan},
-        replay::trace::Pacing,
-        traced::DataFiles,
-        validity::examples::recording,
-    },
+use crate::measure::{
+    engine::SessionOptions,
+    measurement::examples::{pass, plan},
+    replay::trace::Pacing,
+    traced::DataFiles,
+    validity::examples::recording,
 };
 use std::collections::BTreeSet;
 
 fn job(engine: EngineName, models: &[&str]) -> ReplayJob {
     ReplayJob {
         engine,
-        options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
+        options: SessionOptions::PLAIN,
         workers: 1,
         models: models.iter().map(Into::into).collect(),
         trace: "t.parquet".into(),
@@ -22,6 +19,7 @@ fn job(engine: EngineName, models: &[&str]) -> ReplayJob {
         warmup: 0,
         max_queue: None,
         data: DataFiles { rows: "r".into(), schema: "s".into(), encoders: "e".into() },
+        planted: None,
     }
 }
 

@@ -95,6 +95,7 @@ fn prepare(folder: &Path, encoder_hash: Option<&str>) -> ReplayJob {
             schema: file("schema.toml"),
             encoders: file("encoders.json"),
         },
+        planted: None,
     }
 }
 
@@ -115,7 +116,7 @@ fn a_replay_job_runs_from_files_to_files_on_every_engine_of_this_crate() {
         assert_eq!((pass.load.mean_candidates, pass.load.max_candidates), (6.0, 6));
         assert_eq!(pass.load.half_candidates, [6.0, 6.0]);
         assert_eq!(pass.setup.layout, Layout::UserOnce);
-        assert_eq!(pass.setup.options.candidates_hint, Some(6), "all requests of the trace have six");
+        assert_eq!(pass.setup.candidates_hint, Some(6), "all requests of the trace have six");
         // The four candidates of the package, repeated to the six that the session was made for.
         let compared = pass.outputs.map(|outputs| outputs.candidates);
         assert_eq!(compared, (engine == EngineName::Tract).then_some(6));

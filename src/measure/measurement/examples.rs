@@ -1,22 +1,22 @@
 //! Passes and results made by hand, for tests.
 
 use super::*;
-use crate::{
-    base::names::{EngineName, Provider},
-    measure::conditions::examples::QUIET,
-};
+use crate::measure::conditions::examples::QUIET;
 
 pub(crate) fn setup(workers: usize) -> Setup {
     Setup {
         engine: EngineName::Null,
         engine_version: "1".into(),
+        provider: Provider::Cpu,
         layout: Layout::UserOnce,
-        options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
+        threads: 1,
+        candidates_hint: None,
         workers,
         mode: Loop::Open,
         pacing: Pacing::Speed { factor: 1.0 },
         warmup_requests: 0,
         max_queue: None,
+        planted: None,
     }
 }
 

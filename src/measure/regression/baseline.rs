@@ -2,9 +2,13 @@
 
 use super::LEAST_PASSES;
 use crate::{
-    base::{Error, Result, error::Place, fsio, hash, names::EngineName},
+    base::{
+        Error, Result,
+        error::Place,
+        fsio, hash,
+        names::{EngineName, Provider},
+    },
     measure::{
-        engine::SessionOptions,
         environment,
         job::ReplayJob,
         measurement::{Measurement, SCHEMA_VERSION},
@@ -95,7 +99,8 @@ impl Baseline {
 #[derive(Debug, Clone, PartialEq)]
 struct Subject {
     engine: EngineName,
-    options: SessionOptions,
+    provider: Provider,
+    threads: usize,
     workers: usize,
     warmup_requests: usize,
     max_queue: Option<usize>,
@@ -109,7 +114,8 @@ impl Subject {
     fn of_job(job: &ReplayJob, model: &Path) -> Result<Self> {
         Ok(Self {
             engine: job.engine,
-            options: job.options.clone(),
+            provider: job.options.provider,
+            threads: job.options.threads,
             workers: job.workers,
             warmup_requests: job.warmup,
             max_queue: job.max_queue,
@@ -123,7 +129,8 @@ impl Subject {
     fn of(result: &Measurement) -> Self {
         Self {
             engine: result.setup.engine,
-            options: result.setup.options.clone(),
+            provider: result.setup.provider,
+            threads: result.setup.threads,
             workers: result.setup.workers,
             warmup_requests: result.setup.warmup_requests,
             max_queue: result.setup.max_queue,
@@ -136,14 +143,13 @@ impl Subject {
 
     /// What of this, the older one, is otherwise in `newer`.
     fn differences(&self, newer: &Self) -> Vec<String> {
-        // The hint is the trace's.
-        let options = |subject: &Self| SessionOptions { candidates_hint: None, ..subject.options.clone() };
         let pairs = [
             ("model", short(&self.model_sha256), short(&newer.model_sha256)),
             ("trace", short(&self.trace_sha256), short(&newer.trace_sha256)),
             ("host", self.host.clone(), newer.host.clone()),
-            ("session", format!("{:?}", options(self)), format!("{:?}", options(newer))),
-            ("workers", self.workers.to_string(), newer.workers.to_string()),
+            ("provider", self.provider.to_string(), newer.provider.to_string()),
+            ("number of threads", self.threads.to_string(), newer.threads.to_string()),
+            ("number of workers", self.workers.to_string(), newer.workers.to_string()),
             ("warm-up", self.warmup_requests.to_string(), newer.warmup_requests.to_string()),
             ("limit of the queue", format!("{:?}", self.max_queue), format!("{:?}", newer.max_queue)),
             ("pacing", format!("{:?}", self.pacing), format!("{:?}", newer.pacing)),
@@ -162,13 +168,11 @@ fn short(hash: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        base::names::Provider,
-        measure::{
-            measurement::examples::{pass, plan},
-            traced::DataFiles,
-            validity::examples::recording,
-        },
+    use crate::measure::{
+        engine::SessionOptions,
+        measurement::examples::{pass, plan},
+        traced::DataFiles,
+        validity::examples::recording,
     };
 
     /// A job and a valid result of it.
@@ -179,7 +183,7 @@ mod tests {
         };
         let job = ReplayJob {
             engine: EngineName::Null,
-            options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
+            options: SessionOptions::PLAIN,
             workers: 1,
             models: vec![file("model.onnx")],
             trace: file("trace.parquet"),
@@ -187,10 +191,11 @@ mod tests {
             warmup: 0,
             max_queue: None,
             data: DataFiles { rows: "r".into(), schema: "s".into(), encoders: "e".into() },
+            planted: None,
         };
         let mut pass = pass(recording(1000, 0, 0), 1, 2);
         pass.environment.host = environment::host();
-        pass.setup.options.candidates_hint = Some(8);
+        pass.setup.candidates_hint = Some(8);
         pass.provenance.model_sha256 = hash::sha256(b"model.onnx");
         pass.provenance.trace_sha256 = hash::sha256(b"trace.parquet");
         (job, Measurement::of(&vec![pass; 3], &plan(3)).unwrap().0)
@@ -229,8 +234,8 @@ mod tests {
             ("another model", |r| r.provenance.model_sha256 = "ab".into()),
             ("another trace", |r| r.provenance.trace_sha256 = "ab".into()),
             ("another host", |r| r.environment.host = "ab".into()),
-            ("another session", |r| r.setup.options.threads = 2),
-            ("another workers", |r| r.setup.workers = 2),
+            ("another number of threads", |r| r.setup.threads = 2),
+            ("another number of workers", |r| r.setup.workers = 2),
             ("another warm-up", |r| r.setup.warmup_requests = 9),
             ("another pacing", |r| r.setup.pacing = Pacing::Closed),
         ];

@@ -187,8 +187,6 @@ impl Recording {
         self.response.count() as f64 / self.span.as_secs_f64().max(1e-9)
     }
 
-    }
-
     /// Adds another worker's recording of the same run.
     pub fn merge(&mut self, other: Self) {
         for (mine, theirs) in [

@@ -126,7 +126,7 @@ impl Trace {
         self.origin.arrivals += &match pacing {
             Pacing::Rate { qps } => format!(", stretched to {qps} per second"),
             Pacing::Speed { factor } => format!(", at speed {factor}"),
-            Pacing::Closed => String::new(),
+            Pacing::Closed | Pacing::Offline => String::new(),
         };
         Ok(self)
     }

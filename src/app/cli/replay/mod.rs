@@ -21,6 +21,7 @@ use crate::{
         hlog,
         job::ReplayJob,
         measurement::{Measurement, Plan},
+        planted::Planted,
         probe,
         regression::{Baseline, Comparison, LEAST_PASSES},
         replay::{trace::Pacing, trace_file},
@@ -96,6 +97,12 @@ pub struct ReplayArgs {
     /// How much slower than --baseline a result may be, in percent
     #[arg(long, value_name = "PCT", default_value_t = 5.0, requires = "baseline")]
     max_regression: f64,
+    /// Spin for this long after every run of the engine, to see what is made of a delay that is known
+    #[arg(long, value_name = "US", default_value_t = 0.0, hide = true)]
+    plant_busy_us: f64,
+    /// Make every run this much longer by spinning
+    #[arg(long, value_name = "PCT", default_value_t = 0.0, hide = true)]
+    plant_slowdown_pct: f64,
     /// Where the result goes: an object, or a list of them when there are several engines
     #[arg(long, value_name = "R.json")]
     out: Option<PathBuf>,
@@ -172,9 +179,12 @@ impl ReplayArgs {
                 format!("give at least 1, and at least {LEAST_PASSES} with --baseline"),
             ));
         }
-        for (option, value) in
-            [("--min-duration", self.min_duration), ("--max-regression", self.max_regression)]
-        {
+        for (option, value) in [
+            ("--min-duration", self.min_duration),
+            ("--max-regression", self.max_regression),
+            ("--plant-busy-us", self.plant_busy_us),
+            ("--plant-slowdown-pct", self.plant_slowdown_pct),
+        ] {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(Error::usage(format!("{option} {value} is no limit"), "give 0 or more"));
             }
@@ -198,7 +208,13 @@ impl ReplayArgs {
             warmup: self.warmup,
             max_queue: self.max_queue,
             data: self.data.files(Some(&self.model))?,
+            planted: self.planted(),
         })
+    }
+
+    fn planted(&self) -> Option<Planted> {
+        let planted = Planted { busy_us: self.plant_busy_us, slowdown_pct: self.plant_slowdown_pct };
+        (planted.busy_us > 0.0 || planted.slowdown_pct > 0.0).then_some(planted)
     }
 
     /// Writes results and histograms where that was asked for.
