@@ -42,7 +42,7 @@ fn campaign(repeats: usize) -> Campaign {
 #[test]
 fn every_engine_and_model_has_its_turn_in_every_round_in_an_order_that_the_seed_decides() {
     let turns = |seed| {
-        let mut campaign = campaign(8);
+        let mut campaign = campaign(20);
         campaign.plan.seed = seed;
         let mut turns = Vec::new();
         let outcome = campaign.run_with(|job, round| {
@@ -52,7 +52,7 @@ fn every_engine_and_model_has_its_turn_in_every_round_in_an_order_that_the_seed_
         (turns, outcome.unwrap())
     };
     let (first, outcome) = turns(1);
-    assert_eq!(first.len(), 16);
+    assert_eq!(first.len(), 40);
     for round in first.chunks(2) {
         assert_eq!(round[0].0, round[1].0);
         assert_ne!(round[0].1, round[1].1, "both engines in every round");
@@ -65,7 +65,7 @@ fn every_engine_and_model_has_its_turn_in_every_round_in_an_order_that_the_seed_
             .map(|m| (m.measurement.setup.engine, m.measurement.provenance.model.as_str()))
             .collect();
         assert_eq!(found, [(engine, "a"), (engine, "b")], "in the order that was asked for");
-        assert!(measured.iter().all(|m| m.measurement.passes.len() == 8 && m.recording.requests() == 800));
+        assert!(measured.iter().all(|m| m.measurement.passes.len() == 20 && m.recording.requests() == 2000));
     }
     assert_eq!(turns(1).0, first);
     assert_ne!(turns(2).0, first);

@@ -3,7 +3,7 @@
 use std::f64::consts::FRAC_PI_2;
 
 /// Steps of the sum over a quarter of a turn.
-const STEPS: usize = 20_000;
+const STEPS: usize = 2000;
 
 /// The value that a t-distributed variable with `freedom` ≥ 1 degrees of freedom stays below with `probability`, from 0.5
 /// up to below 1.

@@ -87,10 +87,10 @@ fn drawn(count: usize, factor: f64, deviation: f32, rng: &mut Generator) -> Vec<
     rng::normals(count, deviation, rng).into_iter().map(|e| 1000.0 * factor * (1.0 + f64::from(e))).collect()
 }
 
-/// Share of 2,000 comparisons that fail, with passes that differ by `deviation` and runs that differ by `between`.
+/// Share of 500 comparisons that fail, with passes that differ by `deviation` and runs that differ by `between`.
 fn failing(repeats: usize, slowdown: f64, deviation: f32, between: f32) -> f64 {
     let mut rng = rng::generator(7, "gate");
-    const TIMES: usize = 2000;
+    const TIMES: usize = 500;
     let mut run = |slowdown: f64| {
         let run = 1.0 + f64::from(rng::normals(1, between, &mut rng)[0]);
         drawn(repeats, run * slowdown, deviation, &mut rng)
@@ -104,18 +104,21 @@ fn equal_programs_pass_whatever_the_noise_between_passes() {
     for repeats in [3, 5, 10] {
         for deviation in [0.002, 0.01, 0.03, 0.1, 0.3] {
             let share = failing(repeats, 1.0, deviation, 0.0);
-            assert!(share <= 0.003, "{repeats} passes of {deviation}: {share}");
+            // The limit of 5 % is far outside of what noise does in a valid result; beyond, the interval keeps its 99 %.
+            let allowed = if deviation <= 0.03 { 0.0 } else { 0.01 };
+            assert!(share <= allowed, "{repeats} passes of {deviation}: {share}");
         }
         // Runs that differ by 1 % from each other for no reason that the fixed work shows.
-        assert!(failing(repeats, 1.0, 0.005, 0.01) <= 0.003);
+        assert!(failing(repeats, 1.0, 0.005, 0.01) <= 0.006);
     }
 }
 
 #[test]
 fn a_slowdown_of_ten_percent_fails_where_passes_are_as_quiet_as_a_valid_result_asks() {
-    assert!(failing(3, 1.1, 0.005, 0.0) > 0.995);
-    assert!(failing(5, 1.1, 0.01, 0.0) > 0.99);
-    assert!(failing(10, 1.1, 0.015, 0.0) > 0.99);
+    for (repeats, deviation) in [(3, 0.005), (5, 0.01), (10, 0.015)] {
+        let share = failing(repeats, 1.1, deviation, 0.0);
+        assert!(share > 0.99, "{repeats} passes of {deviation}: {share}");
+    }
 }
 
 #[test]
