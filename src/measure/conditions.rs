@@ -9,7 +9,11 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{fs, hint::black_box, time::Instant};
+use std::{
+    fs,
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 /// The fastest of several runs of two fixed pieces of work, on the thread that asks.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,11 +28,11 @@ pub struct FixedWork {
 const CHAIN: u64 = 200_000;
 /// Numbers that are summed.
 const NUMBERS: usize = 1 << 20;
-/// Runs of each, of which the fastest counts.
-const RUNS: usize = 12;
+/// Runs of each go on for this long, and the fastest counts: a core that has slept needs a while until its clock is back.
+const EFFORT: Duration = Duration::from_millis(40);
 
 impl FixedWork {
-    /// Does the work now: some 10 ms.
+    /// Does the work now: for 80 ms.
     pub fn measure() -> Self {
         let numbers = vec![1u32; NUMBERS];
         Self {
@@ -44,12 +48,13 @@ fn chain(links: u64) -> u64 {
 }
 
 fn fastest_us(work: impl Fn() -> u64) -> f64 {
-    let time = |_| {
+    let (start, mut fastest) = (Instant::now(), Duration::MAX);
+    while start.elapsed() < EFFORT {
         let begun = Instant::now();
         black_box(work());
-        begun.elapsed().as_secs_f64() * 1e6
-    };
-    (0..RUNS).map(time).fold(f64::INFINITY, f64::min)
+        fastest = fastest.min(begun.elapsed());
+    }
+    fastest.as_secs_f64() * 1e6
 }
 
 /// What the machine did during one pass. What the system does not tell is absent.
