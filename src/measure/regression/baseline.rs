@@ -230,7 +230,8 @@ mod tests {
     fn what_is_otherwise_is_named_and_versions_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let (job, result) = subject(folder.path());
-        let changes: [(&str, fn(&mut Measurement)); 7] = [
+        type Change = fn(&mut Measurement);
+        let changes: [(&str, Change); 7] = [
             ("another model", |r| r.provenance.model_sha256 = "ab".into()),
             ("another trace", |r| r.provenance.trace_sha256 = "ab".into()),
             ("another host", |r| r.environment.host = "ab".into()),
