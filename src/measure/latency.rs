@@ -2,7 +2,7 @@
 //!
 //! A quantile q is reported only when it is earned: the n samples must exceed it at least once with 99 %
 //! confidence, 1 − qⁿ ≥ 0.99, so n ≥ ln 0.01 / ln q (7 for p50, 44 for p90, 459 for p99, 4,603 for p99.9). With each comes
-//! how far the true one may lie from it (see [`order`](super::order)).
+//! how far the true one may lie from it (see [`order`]).
 
 use super::order::{self, Ranks};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -182,7 +182,7 @@ pub struct LatencySummary {
 }
 
 /// Of every quantile that is reported its lower and upper bound, in the same unit. Each bound alone holds with 99 %
-/// confidence when samples are independent: see [`order`](super::order).
+/// confidence when samples are independent: see [`order`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Bounds {
     /// Of the median.
