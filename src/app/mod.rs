@@ -7,3 +7,4 @@ pub mod export;
 pub mod iterate;
 pub mod package;
 pub mod probe;
+pub mod report;

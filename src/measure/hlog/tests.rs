@@ -1,0 +1,75 @@
+use super::{reading::read, *};
+use crate::measure::latency::Latencies;
+use std::time::UNIX_EPOCH;
+
+const STARTED: Duration = Duration::from_millis(1_700_000_000_250);
+
+fn write_all(path: &Path, intervals: &[Interval<'_>]) -> Result<()> {
+    write(path, "test", UNIX_EPOCH + STARTED, intervals)
+}
+
+fn histogram(values: impl IntoIterator<Item = u64>) -> Histogram<u64> {
+    let mut latencies = Latencies::default();
+    values.into_iter().for_each(|us| latencies.record(Duration::from_micros(us)));
+    latencies.histogram().clone()
+}
+
+fn interval<'a>(start_s: u64, end_s: u64, tag: &'a str, histogram: &'a Histogram<u64>) -> Interval<'a> {
+    Interval { start: Duration::from_secs(start_s), end: Duration::from_secs(end_s), tag, histogram }
+}
+
+#[test]
+fn a_log_reads_back_equal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.hlog");
+    let response = histogram((0..5000).map(|i| i * i % 700_001));
+    let service = histogram([17, 17, 17]);
+    write_all(&path, &[interval(0, 3, "response", &response), interval(0, 3, "service", &service)]).unwrap();
+    let back = read(&path).unwrap();
+    assert_eq!(back, vec![("response".to_owned(), response), ("service".to_owned(), service)]);
+}
+
+#[test]
+fn lines_stand_by_their_begin_under_the_header() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.hlog");
+    let (early, late) = (histogram([1500]), histogram([9000]));
+    write_all(&path, &[interval(1, 2, "a", &late), interval(0, 1, "a", &early), interval(0, 2, "b", &early)])
+        .unwrap();
+    let text = fsio::read_text(&path).unwrap();
+    let until_payload: Vec<&str> = text.lines().map(|l| l.split("HIST").next().unwrap()).collect();
+    assert_eq!(
+        until_payload,
+        [
+            "#[Histogram log format version 1.3]",
+            "#[test; values in microseconds, Interval_Max in milliseconds]",
+            "#[StartTime: 1700000000.250 (seconds since epoch)]",
+            "#[BaseTime: 1700000000.250 (seconds since epoch)]",
+            "#[MaxValueDivisor: 1000.000]",
+            "Tag=a,0.000,1.000,1.500,",
+            "Tag=b,0.000,2.000,1.500,",
+            "Tag=a,1.000,1.000,9.007,",
+        ]
+    );
+}
+
+#[test]
+fn a_tag_that_a_log_cannot_say_is_an_error_and_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.hlog");
+    let any = histogram([1]);
+    for tag in ["a,b", "a b", ""] {
+        let error = write_all(&path, &[interval(0, 1, tag, &any)]).unwrap_err();
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        assert!(format!("{error} {cause}").contains("the tag"), "{error} {cause}");
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn a_damaged_log_is_an_error_that_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.hlog");
+    fsio::write(&path, b"Tag=response,0.000,1.000,2.000,HISTFAAA!\n").unwrap();
+    assert!(read(&path).unwrap_err().to_string().contains("r.hlog"));
+}
