@@ -80,9 +80,9 @@ fn run(engine_text: &str, inputs: &Path, plan: &Path) {
         }
     };
     let clock = RealClock::start();
-    let options = IssueOptions { mode: Loop::Open, warmup: WARMUP };
+    let options = IssueOptions { mode: Loop::Open, warmup: WARMUP, ..IssueOptions::default() };
     let recording =
-        issue(&workload, &plan.arrivals_us, vec![session], &clock, options).expect("a run that begins");
+        issue(&workload, &plan.arrivals_us, &mut [session], &clock, &options).expect("a run that begins");
     assert_eq!(recording.errors, 0, "{:?}", recording.first_error);
     let summary = |latencies: &Latencies| serde_json::to_value(latencies.summary()).expect("numbers");
     let answer = json!({

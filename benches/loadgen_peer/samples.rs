@@ -73,6 +73,7 @@ fn tensor(name: &str, view: &TensorView<'_>) -> InputTensor {
 
 /// Requests whose inputs are there already. One worker takes those of its request and puts back those of the one before.
 pub struct Ready {
+    candidates: Vec<usize>,
     slots: Mutex<(Vec<Inputs>, Option<usize>)>,
     samples: Vec<usize>,
 }
@@ -80,13 +81,18 @@ pub struct Ready {
 impl Ready {
     /// Request `i` is sample `samples[i]`.
     pub fn new(inputs: Vec<Inputs>, samples: Vec<usize>) -> Self {
-        Self { slots: Mutex::new((inputs, None)), samples }
+        let candidates = samples.iter().map(|&sample| inputs[sample].candidates).collect();
+        Self { candidates, slots: Mutex::new((inputs, None)), samples }
     }
 }
 
 impl Workload for Ready {
     fn requests(&self) -> usize {
         self.samples.len()
+    }
+
+    fn candidates(&self, request: usize) -> usize {
+        self.candidates[request]
     }
 
     fn inputs(&self) -> Inputs {

@@ -78,8 +78,7 @@ pub fn write_recording(path: &Path, recording: &Recording) -> Result<()> {
     }
     for piece in &recording.intervals {
         let (start, end) = (piece.begin, piece.end);
-        for (tag, latencies) in
-            [("response", &piece.answered.response), ("service", &piece.answered.service)]
+        for (tag, latencies) in [("response", &piece.answered.response), ("service", &piece.answered.service)]
         {
             lines.push(Interval { start, end, tag, histogram: latencies.histogram() });
         }

@@ -24,6 +24,31 @@ fn several_engines_give_a_list_and_a_histogram_file_each() {
 }
 
 #[test]
+fn a_replay_writes_percentiles_and_a_picture_of_every_engine() {
+    let world = World::new();
+    let files = ["--engine", "tract", "--engine", "null", "--csv", "r.csv", "--plot", "r.html"];
+    replayed(world.path(), &[&["replay"], &MODEL[..], &TRAFFIC, &files].concat());
+    let (csv, page) =
+        (fs::read_to_string(world.file("r.csv")).unwrap(), fs::read_to_string(world.file("r.html")).unwrap());
+    for engine in ["tract", "null"] {
+        for kind in ["response", "queueing", "service", "lag", "assembly"] {
+            let of = |line: &&str| {
+                line.contains(&format!("\"{engine}\"")) && line.ends_with(&format!("\"{kind}\""))
+            };
+            let last = csv.lines().rfind(of).unwrap_or_else(|| panic!("{engine} {kind}: {csv}"));
+            assert!(last.contains(",1.000000000000,") && last.contains(",Infinity,"), "{last}");
+        }
+        assert!(
+            page.contains(&format!("<td>{engine}<td>")) && page.contains(&format!(">\n{engine}, ")),
+            "{page}"
+        );
+    }
+    let args = [&["replay"], &MODEL[..], &TRAFFIC, &["--plot", "r.png"]].concat();
+    let said = failure(world.path(), 1, &args);
+    assert!(said.contains("r.png") && said.contains(".svg or .html"), "{said}");
+}
+
+#[test]
 fn one_engine_gives_one_object_with_the_agreed_fields() {
     let world = World::new();
     let (result, _) =

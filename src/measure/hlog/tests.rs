@@ -73,3 +73,35 @@ fn a_damaged_log_is_an_error_that_names_the_file() {
     fsio::write(&path, b"Tag=response,0.000,1.000,2.000,HISTFAAA!\n").unwrap();
     assert!(read(&path).unwrap_err().to_string().contains("r.hlog"));
 }
+
+#[test]
+fn the_stretches_of_a_replay_add_up_to_the_whole_and_everything_else_is_one_line() {
+    use crate::measure::replay::recorder::{Cut, Part, Recording, Times};
+    let cut = Cut::of(&[0, 2_500_000]);
+    let mut recording =
+        Recording { intervals: cut.intervals(), span: Duration::from_millis(2600), ..Recording::default() };
+    for i in 0..500 {
+        let at = |us: u64| Duration::from_micros(i * 5000 + us);
+        let times = Times {
+            part: Part::of(i as usize, 500),
+            due: at(0),
+            free: at(0),
+            begun: at(2),
+            assembled: at(10),
+            completed: at(11 + i),
+        };
+        recording.answered(times);
+        recording.intervals[cut.index(i * 5000)].answered.answered(&times);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.hlog");
+    write_recording(&path, &recording).unwrap();
+    let lines = read(&path).unwrap();
+    let count = |wanted: &str| lines.iter().filter(|(tag, _)| tag == wanted).count();
+    assert_eq!(["response", "service", "queueing", "lag", "assembly"].map(count), [3, 3, 1, 1, 1]);
+    for (tag, whole) in [("response", &recording.response), ("service", &recording.service)] {
+        let mut sum = Latencies::default().histogram().clone();
+        lines.iter().filter(|(t, _)| t == tag).for_each(|(_, histogram)| sum.add(histogram).unwrap());
+        assert_eq!(&sum, whole.histogram(), "{tag}");
+    }
+}

@@ -1,6 +1,7 @@
 //! `replay`: real latency of an exported model under recorded traffic.
 
 mod describe;
+mod outputs;
 
 use super::{
     files::DataArgs,
@@ -109,6 +110,8 @@ pub struct ReplayArgs {
     /// Where the histograms go; with several engines, the engine's name is put before the ending
     #[arg(long, value_name = "R.hlog")]
     hlog: Option<PathBuf>,
+    #[command(flatten)]
+    outputs: outputs::OutputArgs,
 }
 
 /// Any rate does: without a schedule the arrivals are not looked at.
@@ -169,6 +172,7 @@ impl ReplayArgs {
 
     /// Refuses options that make no sense together, before anything is read.
     fn check(&self) -> Result<()> {
+        self.outputs.check()?;
         if self.workers == 0 || self.threads == 0 {
             let fix = "give at least 1 worker and 1 thread";
             return Err(Error::usage("nobody would serve the requests", fix));
@@ -217,7 +221,7 @@ impl ReplayArgs {
         (planted.busy_us > 0.0 || planted.slowdown_pct > 0.0).then_some(planted)
     }
 
-    /// Writes results and histograms where that was asked for.
+    /// Writes results, histograms and pictures where that was asked for.
     fn write(&self, measured: &[Measured]) -> Result<()> {
         let several = self.engines().len() > 1;
         if let Some(path) = &self.out {
@@ -236,7 +240,7 @@ impl ReplayArgs {
                 hlog::write_recording(&path, recording)?;
             }
         }
-        Ok(())
+        self.outputs.write(measured)
     }
 
     /// Only ONNX Runtime has other providers than the CPU.

@@ -1,0 +1,87 @@
+//! What `replay` writes for other programs and for people to look at.
+
+use crate::{
+    app::report::{Distribution, page, percentiles, plot},
+    base::{Error, Result, error::Place, fsio},
+    measure::campaign::Measured,
+};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// Options of `replay` beside its result and its histograms.
+#[derive(Debug, Args)]
+pub struct OutputArgs {
+    /// Where the percentile distributions go, in HdrHistogram's columns
+    #[arg(long, value_name = "R.csv")]
+    csv: Option<PathBuf>,
+    /// Where a picture of the response percentiles goes: .svg, or .html with a table
+    #[arg(long, value_name = "R.svg")]
+    plot: Option<PathBuf>,
+}
+
+/// Forms of a picture.
+#[derive(Clone, Copy)]
+enum Form {
+    Svg,
+    Html,
+}
+
+impl OutputArgs {
+    /// Refuses a picture in a form that is not known, before anything is measured for it.
+    pub fn check(&self) -> Result<()> {
+        self.plot.as_deref().map_or(Ok(()), |path| form(path).map(drop))
+    }
+
+    /// Writes what was asked for.
+    pub fn write(&self, measured: &[Measured]) -> Result<()> {
+        let engines: Vec<String> = measured.iter().map(|m| m.measurement.setup.engine.to_string()).collect();
+        let distributions: Vec<Distribution<'_>> = measured
+            .iter()
+            .zip(&engines)
+            .flat_map(|(measured, engine)| distributions(measured, engine))
+            .collect();
+        if let Some(path) = &self.csv {
+            percentiles::write(path, &distributions)?;
+        }
+        if let Some(path) = &self.plot {
+            let text = match form(path)? {
+                Form::Svg => plot::svg(&distributions),
+                Form::Html => page::html("Replay", &distributions),
+            };
+            let text = text.map_err(|e| Error::io(path, "draw", e))?;
+            fsio::write(path, text.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+fn form(path: &Path) -> Result<Form> {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("svg") => Ok(Form::Svg),
+        Some("html") => Ok(Form::Html),
+        _ => Err(Error::input(
+            path,
+            Place::whole(),
+            "the name tells no form of a picture",
+            "let it end in .svg or .html",
+        )),
+    }
+}
+
+fn distributions<'a>(measured: &'a Measured, engine: &'a str) -> Vec<Distribution<'a>> {
+    let Measured { measurement, recording } = measured;
+    [
+        ("response", &recording.response),
+        ("queueing", &recording.queueing),
+        ("service", &recording.service),
+        ("lag", &recording.dispatch_lag),
+        ("assembly", &recording.assembly),
+    ]
+    .map(|(kind, latencies)| Distribution {
+        engine,
+        offered_qps: measurement.load.offered_qps,
+        kind,
+        histogram: latencies.histogram(),
+    })
+    .into()
+}
