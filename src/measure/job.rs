@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     base::{Error, Result, error::Place, fsio, hash, names::EngineName},
+    data::column::Column,
     export::{self, signature::Signature},
 };
 use serde::{Deserialize, Serialize};
@@ -129,7 +130,7 @@ struct Replay<'a> {
     engine: &'a dyn Engine,
     clock: &'a dyn Clock,
     options: SessionOptions,
-    schedule_us: Vec<u64>,
+    schedule_us: Column<u64>,
     environment: Environment,
     trace_sha256: String,
     rows_hash: String,

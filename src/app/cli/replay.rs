@@ -19,7 +19,7 @@ use crate::{
         latency::LatencySummary,
         measurement::Measurement,
         probe,
-        replay::{trace::Pacing, trace_file},
+        replay::trace::Pacing,
     },
 };
 use clap::Args;
@@ -95,7 +95,7 @@ impl ReplayArgs {
                 let qps = if self.closed { Some(CLOSED_QPS) } else { self.qps };
                 let trace = self.recipe.make(&self.data.files(Some(&self.model))?, qps)?;
                 let path = folder.path().join("trace.parquet");
-                trace_file::write(&path, &trace)?;
+                trace.write(&path)?;
                 path
             }
         };

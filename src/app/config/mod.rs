@@ -21,7 +21,8 @@ use crate::{
     base::{Error, Result, fsio},
     measure::replay::{
         arrivals::Arrivals,
-        make::{ListLength, Order, TraceRecipe},
+        list_length::ListLength,
+        make::{Order, TraceRecipe},
     },
 };
 use std::path::{Path, PathBuf};
@@ -80,7 +81,6 @@ impl Experiment {
                 file: self.located("traffic.arrivals", path),
                 time_column: traffic.time_column.clone(),
                 candidates_column: None,
-                speed: 1.0,
             },
         };
         TraceRecipe {
