@@ -130,7 +130,7 @@ fn traffic_that_contradicts_itself_is_wrong_usage() {
         ),
         ("--qps 5 --candidates-log-normal median=8", "sigma"),
         ("--qps 5 --on-ms 4", "--process bursty"),
-        ("--qps 5 --speed 2", "--arrivals"),
+        ("--speed 2", "--arrivals"),
         ("--qps 5 --process sometimes", "bursty"),
         ("--qps 5 --candidates 0", "at least one candidate"),
         ("--qps 5 --process bursty --on-ms 0", "of a burst"),
@@ -347,6 +347,8 @@ fn a_program_that_was_replaced_while_it_runs_still_measures_as_itself() {
         "T",
         "--candidates",
         "8",
+        "--requests",
+        "20",
         "--json",
     ];
     let child = Command::new(&copy)

@@ -110,7 +110,7 @@ fn describe(summary: &TraceSummary) -> String {
         lines.push(format!("burstiness  {variation:.2} (variation of the gaps; 1 is a Poisson process)"));
     }
     if let Some(gaps) = summary.gap_us {
-        lines.push(format!("gaps        {} ms", spread(gaps, |us| format!("{:.3}", us as f64 / 1e3))));
+        lines.push(format!("gaps        {} ms", spread(gaps, |us| three_digits(us as f64 / 1e3))));
     }
     lines.push(format!(
         "candidates  {:.0} on average, {} at most",
@@ -130,6 +130,11 @@ fn spread(spread: Spread, show: impl Fn(u64) -> String) -> String {
     format!("p10 {p10}, p50 {p50}, p90 {p90}, p99 {p99}, max {max}")
 }
 
+fn three_digits(value: f64) -> String {
+    let before_the_point = value.max(1e-3).log10().floor() as i32 + 1;
+    format!("{value:.*}", (3 - before_the_point).clamp(0, 3) as usize)
+}
+
 /// One bar for each value, from nothing to the largest of them.
 fn bars(values: &[f64]) -> String {
     const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -146,6 +151,12 @@ fn range(values: &[f64]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_have_three_digits_and_never_less_than_their_whole_part() {
+        let shown = [0.0, 0.0521, 1.2349, 250.111, 1000.447].map(three_digits);
+        assert_eq!(shown, ["0.000", "0.052", "1.23", "250", "1000"]);
+    }
 
     #[test]
     fn bars_reach_from_nothing_to_the_largest_value() {

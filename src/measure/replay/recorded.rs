@@ -88,7 +88,7 @@ impl Recording {
             candidates.finish()
         };
         let notes = vec![format!(
-            "the {recorded} recorded arrivals come {:.2} times, every {:.3} s (their span and one mean gap)",
+            "the {recorded} recorded arrivals come {:.2} times, every {:.3} s as recorded (their span and one mean gap)",
             requests as f64 / recorded as f64,
             period_us as f64 / 1e6
         )];
