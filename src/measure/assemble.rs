@@ -13,20 +13,16 @@ use crate::{
     },
     export::signature::{ElementType, Field, Rows, Signature, TensorSpec},
 };
+use bytemuck::{Pod, Zeroable};
 use std::{collections::HashMap, ops::Range};
 
 /// Where the values of one candidate come from: eight plain bytes, so that those of a long trace can lie in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Candidate {
     item: u32,
     interactive: u32,
 }
-
-// SAFETY: two numbers of the same size without anything between them; every content is a value.
-unsafe impl bytemuck::Zeroable for Candidate {}
-// SAFETY: as above.
-unsafe impl bytemuck::Pod for Candidate {}
 
 impl Candidate {
     /// No data set has so many rows that this is one of them.

@@ -191,8 +191,7 @@ mod tests {
             engine::TensorData,
             replay::{
                 arrivals::Arrivals,
-                list_length::ListLength,
-                make::{DataHashes, Order, TraceRecipe, plan},
+                make::{DataHashes, ListLength, Order, TraceRecipe, plan},
             },
         },
     };

@@ -5,8 +5,7 @@ use crate::{
     measure::{
         replay::{
             arrivals::Arrivals,
-            list_length::ListLength,
-            make::{self, DataHashes, Order, PlannedTrace, TraceRecipe},
+            make::{self, DataHashes, ListLength, Order, PlannedTrace, TraceRecipe},
         },
         traced::DataFiles,
         workload,

@@ -21,8 +21,7 @@ use crate::{
     base::{Error, Result, fsio},
     measure::replay::{
         arrivals::Arrivals,
-        list_length::ListLength,
-        make::{Order, TraceRecipe},
+        make::{ListLength, Order, TraceRecipe},
     },
 };
 use std::path::{Path, PathBuf};

@@ -11,8 +11,7 @@ use crate::{
         prove::test_vectors,
         replay::{
             arrivals::Arrivals,
-            list_length::ListLength,
-            make::{self, DataHashes, Order, TraceRecipe},
+            make::{self, DataHashes, ListLength, Order, TraceRecipe},
             trace::Origin,
             trace_file::{self, TraceReader},
         },

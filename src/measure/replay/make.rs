@@ -7,7 +7,7 @@
 
 use super::{
     arrivals::Arrivals,
-    list_length::{Lengths, ListLength},
+    list_length::Lengths,
     popularity::Popularity,
     trace::{self, Origin, Pacing, Request},
     trace_file,
@@ -19,6 +19,8 @@ use crate::{
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, path::Path};
+
+pub use super::list_length::{ListLength, Quantiles};
 
 /// Users and items of a log, by position.
 #[derive(Debug, Clone, Default)]

@@ -1,14 +1,14 @@
 //! Recorded traffic, issued against a system under test in open loop. Knows no model and no data set: a [`Workload`]
 //! turns request numbers into inputs, and [`Session`](crate::measure::engine::Session)s answer them.
 //!
-//! [`arrivals`] draws when requests come and [`list_length`] how much they ask for, [`make`] joins that with the users and items of
+//! [`arrivals`] draws when requests come and [`make::ListLength`] how much they ask for, [`make`] joins that with the users and items of
 //! a log into a [`trace`], [`issue`] runs it against a [`clock`], and the [`recorder`] keeps what happened.
 
 pub mod arrivals;
 mod check;
 pub mod clock;
 pub mod issue;
-pub mod list_length;
+mod list_length;
 pub mod make;
 pub mod popularity;
 mod recorded;

@@ -3,13 +3,11 @@
 //! Traces may be longer than the memory. They are made, written and read request by request; what has to be there at once,
 //! such as the schedule of a replay, is kept in [`Column`]s, which leave the memory when they are long.
 
-use super::trace_file::TraceReader;
 use crate::{
     base::{Error, Result},
     data::{column::Column, growing::Growing},
 };
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 
 /// Version of the trace files that this program writes.
 pub const SCHEMA_VERSION: u32 = 2;
@@ -92,15 +90,6 @@ impl TraceBuilder {
 }
 
 impl Trace {
-    /// Reads the file at `path` and checks it.
-    pub fn load(path: &Path) -> Result<Self> {
-        let mut reader = TraceReader::open(path)?;
-        let origin = reader.origin().clone();
-        let mut builder = TraceBuilder::default();
-        reader.try_for_each(|request| builder.see(&request?))?;
-        builder.finish(origin)
-    }
-
     /// Arrivals after the start of the trace, ascending: one per request.
     pub fn arrivals_us(&self) -> &[u64] {
         &self.arrivals_us

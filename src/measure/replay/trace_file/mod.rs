@@ -81,7 +81,6 @@ pub fn write(
 /// no id twice. The first error, which names file and row, is the last item; what only the end shows is told there.
 pub struct TraceReader {
     origin: Origin,
-    announced: usize,
     requests: Checked<Rows>,
 }
 
@@ -121,17 +120,12 @@ impl TraceReader {
             return Err(broken(path, Place::field("schema_version"), problem));
         }
         let requests = Checked::new(rows, path.to_owned(), format.first_row(), header.requests);
-        Ok(Self { origin: header.origin, announced: header.requests, requests })
+        Ok(Self { origin: header.origin, requests })
     }
 
     /// From what the trace was made.
     pub fn origin(&self) -> &Origin {
         &self.origin
-    }
-
-    /// How many requests the header announces.
-    pub fn announced(&self) -> usize {
-        self.announced
     }
 }
 
