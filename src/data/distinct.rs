@@ -7,7 +7,7 @@ use bytemuck::Pod;
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 /// Memory of the run that is being collected.
-const RUN_BYTES: usize = 1 << 19;
+const RUN_BYTES: usize = 1 << 18;
 
 /// Values that are being collected.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use bytemuck::Pod;
 use std::fs::File;
 
 /// What a growing column holds in memory at most; the rest is in a file without a name in the folder for temporary files.
-const MEMORY_BYTES: usize = 1 << 19;
+const MEMORY_BYTES: usize = 1 << 18;
 
 /// A column that is being made: in memory while it is short, in a temporary file from then on.
 #[derive(Debug)]

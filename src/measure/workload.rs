@@ -14,10 +14,7 @@ use crate::{
     data::{column::Column, dataset::Dataset, growing::Growing, schema::Schema},
     export::signature::Signature,
 };
-use std::{
-    collections::{HashMap, HashSet},
-    path::Path,
-};
+use std::{collections::HashMap, path::Path};
 
 /// The rows that a trace asks for, independent of any model. Those of a long trace lie in temporary files.
 #[derive(Debug, Clone)]
@@ -66,11 +63,11 @@ impl ResolvedTrace {
         }
         let (asked_users, asked_items) = (asked_users.finish()?, asked_items.finish()?);
         let ends = ends.finish()?;
-        let pairs = Pairs::new(&asked_users, &asked_items, users, items);
+        let pairs = pair_rows([&asked_users, &asked_items], [users, items], [&user_rows, &item_rows]);
         let (mut candidates, mut begin) = (Growing::default(), 0);
         for (&user, &end) in asked_users.iter().zip(ends.iter()) {
             for &item in &asked_items[begin..end as usize] {
-                candidates.push(Candidate::new(item, pairs.row(user, item)))?;
+                candidates.push(Candidate::new(item, pairs.get(&(user, item)).copied()))?;
             }
             begin = end as usize;
         }
@@ -88,27 +85,27 @@ fn last_rows(keys: &[u64]) -> HashMap<u64, u32> {
     keys.iter().copied().zip(0u32..).collect()
 }
 
-/// The last row of every pair of a user and an item that are asked for: of a large log, pairs are as many as rows.
-struct Pairs<'a> {
-    users: &'a [u64],
-    items: &'a [u64],
-    rows: HashMap<(u64, u64), u32>,
-}
-
-impl<'a> Pairs<'a> {
-    fn new(asked_users: &[u32], asked_items: &[u32], users: &'a [u64], items: &'a [u64]) -> Self {
-        let keys =
-            |rows: &[u32], of: &[u64]| rows.iter().map(|&row| of[row as usize]).collect::<HashSet<_>>();
-        let (asked_users, asked_items) = (keys(asked_users, users), keys(asked_items, items));
-        let asked = |(user, item): &(u64, u64)| asked_users.contains(user) && asked_items.contains(item);
-        let all = users.iter().copied().zip(items.iter().copied());
-        Self { users, items, rows: all.zip(0u32..).filter(|(pair, _)| asked(pair)).collect() }
+/// The last row of every pair of a user and an item that are asked for, by the last rows of both: of a large log, pairs are as
+/// many as rows.
+fn pair_rows(
+    asked: [&[u32]; 2],
+    keys: [&[u64]; 2],
+    last_rows: [&HashMap<u64, u32>; 2],
+) -> HashMap<(u32, u32), u32> {
+    // One mark per row of the data, however many requests ask for it.
+    let marks = asked.map(|rows| {
+        let mut marks = vec![false; keys[0].len()];
+        rows.iter().for_each(|&row| marks[row as usize] = true);
+        marks
+    });
+    let mut pairs = HashMap::new();
+    for ((user, item), row) in keys[0].iter().zip(keys[1]).zip(0u32..) {
+        let (user, item) = (last_rows[0][user], last_rows[1][item]);
+        if marks[0][user as usize] && marks[1][item as usize] {
+            pairs.insert((user, item), row);
+        }
     }
-
-    /// Of the user in row `user` and the item in row `item`.
-    fn row(&self, user: u32, item: u32) -> Option<u32> {
-        self.rows.get(&(self.users[user as usize], self.items[item as usize])).copied()
-    }
+    pairs
 }
 
 /// A trace as requests to one model.

@@ -32,12 +32,12 @@ const METADATA_KEY: &str = "autofas.trace";
 /// Requests of a batch at most.
 const BATCH: usize = 4096;
 /// Candidates of a batch: a batch of requests is as small as their lists are long.
-const BATCH_CANDIDATES: usize = 1 << 18;
+const BATCH_CANDIDATES: usize = 1 << 16;
 /// What a row group holds at least, but for the last: the writer keeps a row group in memory until it is full, and some bytes
 /// about each until the end.
-const GROUP: usize = 1 << 16;
+const GROUP: usize = 1 << 15;
 /// As [`GROUP`], in candidates.
-const GROUP_CANDIDATES: usize = 1 << 20;
+const GROUP_CANDIDATES: usize = 1 << 18;
 
 fn candidate_field() -> Field {
     Field::new("item", DataType::UInt64, false)
@@ -62,8 +62,8 @@ pub(super) fn write(
     let schema: SchemaRef = Arc::new(Schema::new_with_metadata(fields, [(METADATA_KEY.to_owned(), header)]));
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).map_err(failed)?))
-        // What stands in the file about single pages is kept in memory until its end, and nobody asks for it.
-        .set_statistics_enabled(EnabledStatistics::Chunk)
+        // They are kept in memory until the end of the file, by who writes it and by who reads it, and nobody asks for them.
+        .set_statistics_enabled(EnabledStatistics::None)
         .set_offset_index_disabled(true)
         .build();
     fsio::write_made(path, |out| {
