@@ -14,7 +14,7 @@ use autofas_bench::{
             arrivals::Arrivals,
             clock::RealClock,
             issue::{IssueOptions, Loop, issue},
-            make::{DataHashes, ListLength, Order, TraceRecipe, make},
+            make::{DataHashes, ListLength, Order, TraceRecipe, plan},
         },
         workload::{ResolvedTrace, TraceWorkload, request_log},
     },
@@ -73,8 +73,8 @@ fn replay(c: &mut Criterion) {
             seed: 1,
         };
         let hashes = DataHashes { encoders: encoders.hash(), rows: data.rows_hash() };
-        let trace = make(&requests, &recipe, hashes).unwrap();
-        let resolved = ResolvedTrace::new(&trace, &data).unwrap();
+        let trace = plan(requests.clone(), &recipe, hashes).unwrap();
+        let resolved = ResolvedTrace::new("made here".as_ref(), trace.requests().map(Ok), &data).unwrap();
         let workload = TraceWorkload::new(&resolved, &data, &log.schema, &signature(&data)).unwrap();
         let schedule = vec![0; REQUESTS];
         group.throughput(Throughput::Elements(REQUESTS as u64));

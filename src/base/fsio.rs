@@ -38,7 +38,15 @@ fn at(moment: Moment, path: &Path) {
 /// Writes a file through `fill`; readers see the old content or the new, never a part.
 ///
 /// The parent folder is created when it is missing. The data reaches the disk before the rename.
-pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+pub fn write_with(
+    path: &Path,
+    fill: impl FnOnce(&mut (dyn Write + Send)) -> std::io::Result<()>,
+) -> Result<()> {
+    write_made(path, |out| fill(out).map_err(|e| Error::io(path, "write", e)))
+}
+
+/// Like [`write_with`], for content that is made while it is written: whatever its making fails with, no file is left.
+pub fn write_made(path: &Path, fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>) -> Result<()> {
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),
@@ -49,7 +57,8 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Res
     at(Moment::Begun, path);
     {
         let mut buffered = BufWriter::new(temporary.as_file_mut());
-        fill(&mut buffered).and_then(|()| buffered.flush()).map_err(io)?;
+        fill(&mut buffered)?;
+        buffered.flush().map_err(io)?;
     }
     at(Moment::Filled, path);
     temporary.as_file().sync_data().map_err(io)?;

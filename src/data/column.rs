@@ -51,26 +51,23 @@ impl<T: Pod> Column<T> {
 
     /// Keeps numbers that come in pieces in a file at `path` and maps them, so that they need no memory.
     pub fn keep(path: &Path, pieces: impl Iterator<Item = Result<Vec<T>>>) -> Result<Self> {
-        let (mut length, mut failure) = (0, None);
-        let written = fsio::write_with(path, |out| {
+        let mut length = 0;
+        fsio::write_made(path, |out| {
             for piece in pieces {
-                match piece {
-                    Ok(values) => {
-                        length += values.len();
-                        write(out, &values)?;
-                    }
-                    Err(error) => {
-                        failure = Some(error);
-                        return Err(std::io::Error::other("no more numbers"));
-                    }
-                }
+                let values = piece?;
+                length += values.len();
+                write(out, &values).map_err(|e| Error::io(path, "write", e))?;
             }
             Ok(())
-        });
-        match failure {
-            Some(error) => Err(error),
-            None => written.and_then(|()| Self::map(path, length, "write it again")),
-        }
+        })?;
+        Self::map(path, length, "write it again")
+    }
+
+    /// Maps a file that nobody else can open and that holds nothing but numbers, in the order in which they will be read.
+    pub(super) fn of_private(file: &File) -> std::io::Result<Self> {
+        // SAFETY: the file has no name, and the one who wrote it is done.
+        let map = unsafe { Mmap::map(file) }?;
+        Ok(Self(Source::Mapped(Arc::new(map), PhantomData)))
     }
 }
 

@@ -9,8 +9,10 @@
 pub mod batches;
 pub mod column;
 pub mod dataset;
+pub mod distinct;
 pub mod encode;
 pub mod encoded;
+pub mod growing;
 pub mod ids;
 pub mod inspect;
 pub mod schema;

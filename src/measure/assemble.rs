@@ -13,21 +13,38 @@ use crate::{
     },
     export::signature::{ElementType, Field, Rows, Signature, TensorSpec},
 };
+use bytemuck::{Pod, Zeroable};
 use std::{collections::HashMap, ops::Range};
 
-/// Where the values of one candidate come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where the values of one candidate come from: eight plain bytes, so that those of a long trace can lie in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
 pub struct Candidate {
-    /// Row with the item's values.
-    pub item: u32,
-    /// Row with the values of the pair of user and item; `None` when the log never saw it.
-    pub interactive: Option<u32>,
+    item: u32,
+    interactive: u32,
 }
 
 impl Candidate {
+    /// No data set has so many rows that this is one of them.
+    const NEVER: u32 = u32::MAX;
+
+    /// The row with the item's values, and the one with the values of the pair of user and item; `None` when the log never saw it.
+    pub fn new(item: u32, interactive: Option<u32>) -> Self {
+        Self { item, interactive: interactive.unwrap_or(Self::NEVER) }
+    }
+
     /// An impression of the log: all values are in its row.
     pub fn of_row(row: u32) -> Self {
-        Self { item: row, interactive: Some(row) }
+        Self::new(row, Some(row))
+    }
+
+    /// Row with the item's values.
+    pub fn item(self) -> u32 {
+        self.item
+    }
+
+    fn interactive(self) -> Option<u32> {
+        (self.interactive != Self::NEVER).then_some(self.interactive)
     }
 }
 
@@ -212,7 +229,7 @@ impl TensorPlan {
                         let source = match run.origin {
                             Origin::User => Some(user_row),
                             Origin::Item => Some(candidate.item),
-                            Origin::Interactive => candidate.interactive,
+                            Origin::Interactive => candidate.interactive(),
                         };
                         append(source, run);
                     }

@@ -109,7 +109,7 @@ pub(super) fn score_rows(
         for positions in batch.chunks(BATCH) {
             candidates.clear();
             candidates.extend(positions.iter().map(|&position| Candidate::of_row(rows[position])));
-            assembler.fill(data, candidates[0].item, &candidates, &mut inputs);
+            assembler.fill(data, candidates[0].item(), &candidates, &mut inputs);
             session.run(&inputs, &mut batch_scores)?;
             if batch_scores.len() != positions.len() {
                 return Err(Error::usage(

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     base::{Error, Result, error::Place, fsio, hash, names::EngineName, stop::Stop},
+    data::column::Column,
     export::{self, signature::Signature},
 };
 use serde::{Deserialize, Serialize};
@@ -129,7 +130,7 @@ struct Replay<'a> {
     clock: &'a dyn Clock,
     stop: &'a Stop,
     options: SessionOptions,
-    schedule_us: Vec<u64>,
+    schedule_us: Column<u64>,
     environment: Environment,
     trace_sha256: String,
     rows_hash: String,
@@ -244,12 +245,10 @@ impl Replay<'_> {
 
 /// Mean number of candidates in the first and in the last half of the requests.
 fn half_candidates(trace: &Trace) -> [f64; 2] {
-    let (first, last) = trace.requests.split_at(trace.requests.len().div_ceil(2));
+    let (first, last) = trace.candidates().split_at(trace.requests().div_ceil(2));
     // A single request is both halves.
     let last = if last.is_empty() { first } else { last };
-    [first, last].map(|half| {
-        half.iter().map(|request| request.candidates.len() as f64).sum::<f64>() / half.len() as f64
-    })
+    [first, last].map(|half| half.iter().map(|&count| f64::from(count)).sum::<f64>() / half.len() as f64)
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! A trace together with the data that its keys belong to, read from files and found to fit each other.
 
 use super::{
-    replay::{trace::Trace, trace_file},
+    replay::{
+        trace::{Trace, TraceBuilder},
+        trace_file::TraceReader,
+    },
     workload::{ResolvedTrace, TraceWorkload},
 };
 use crate::{
@@ -25,7 +28,7 @@ pub struct DataFiles {
 
 /// A trace whose keys are found in its data.
 pub struct TracedData {
-    /// The trace.
+    /// The trace, without its keys.
     pub trace: Trace,
     /// The rows.
     pub dataset: Dataset,
@@ -41,32 +44,33 @@ impl TracedData {
     /// Reads both. A trace that was made with other encoders, or of other rows, is refused: users and candidates would have
     /// other values than those that the trace stands for.
     pub fn load(trace_file: &Path, files: &DataFiles) -> Result<Self> {
-        let trace = trace_file::read(trace_file)?;
+        let reader = TraceReader::open(trace_file)?;
+        let origin = reader.origin().clone();
         let schema = Schema::load(&files.schema)?;
         let encoders = Encoders::load(&files.encoders)?;
         let encoder_hash = encoders.hash();
         let refused = |problem: String| {
             Err(Error::input(trace_file, Place::whole(), problem, "make it again with `trace make`"))
         };
-        if trace.origin.encoder_hash != encoder_hash {
+        if origin.encoder_hash != encoder_hash {
             return refused("the trace was made with other encoders".to_owned());
         }
         let dataset = data::load_with(&schema, &files.rows, &encoders)?;
         let rows_hash = dataset.rows_hash();
-        if trace.origin.rows_hash.as_ref().is_some_and(|known| *known != rows_hash) {
+        if origin.rows_hash.as_ref().is_some_and(|known| *known != rows_hash) {
             return refused(format!(
                 "the trace was made of other rows than those of {}",
                 files.rows.display()
             ));
         }
-        Ok(Self {
-            resolved: ResolvedTrace::new(&trace, &dataset)?,
-            trace,
-            dataset,
-            encoder_hash,
-            rows_hash,
-            schema,
-        })
+        let mut builder = TraceBuilder::default();
+        let requests = reader.map(|request| {
+            let request = request?;
+            builder.see(&request)?;
+            Ok(request)
+        });
+        let resolved = ResolvedTrace::new(trace_file, requests, &dataset)?;
+        Ok(Self { resolved, trace: builder.finish(origin)?, dataset, encoder_hash, rows_hash, schema })
     }
 
     /// The trace as requests to a model of this signature.

@@ -7,30 +7,23 @@
 use super::{
     assemble::{Assembler, Candidate},
     engine::Inputs,
-    replay::{
-        Workload,
-        make::RequestLog,
-        trace::{Request, Trace},
-    },
+    replay::{Workload, make::RequestLog, trace::Request},
 };
 use crate::{
-    base::{Error, Result},
-    data::{dataset::Dataset, schema::Schema},
+    base::{Error, Result, error::Place},
+    data::{column::Column, dataset::Dataset, growing::Growing, schema::Schema},
     export::signature::Signature,
 };
-use std::{
-    collections::{HashMap, HashSet},
-    ops::Range,
-};
+use std::{collections::HashMap, path::Path};
 
-/// The rows that a trace asks for, independent of any model.
+/// The rows that a trace asks for, independent of any model. Those of a long trace lie in temporary files.
 #[derive(Debug, Clone)]
 pub struct ResolvedTrace {
-    users: Vec<u32>,
+    users: Column<u32>,
     /// Candidates of all requests, one request after the other.
-    candidates: Vec<Candidate>,
-    /// Part of each request.
-    parts: Vec<Range<usize>>,
+    candidates: Column<Candidate>,
+    /// Where those of each request end.
+    ends: Column<u64>,
 }
 
 /// The requests of the given rows of a data set, for making traces: all rows when `rows` is absent. Lists are padded with
@@ -47,45 +40,72 @@ pub fn request_log(data: &Dataset, rows: Option<&[u32]>) -> Result<RequestLog> {
 }
 
 impl ResolvedTrace {
-    /// Finds the rows of every user, item and pair. A user or an item that the data does not have is an error.
-    pub fn new(trace: &Trace, data: &Dataset) -> Result<Self> {
+    /// Finds the rows of every user, item and pair. A user or an item that the data does not have is an error, which names the
+    /// file of the requests.
+    pub fn new(
+        file: &Path,
+        requests: impl IntoIterator<Item = Result<Request>>,
+        data: &Dataset,
+    ) -> Result<Self> {
         let (users, items) = keys(data)?;
-        // Of a large log, only what the trace asks for: pairs are as many as rows.
-        let asked_users: HashSet<u64> = trace.requests.iter().map(|r| r.user).collect();
-        let asked_items: HashSet<u64> =
-            trace.requests.iter().flat_map(|r| r.candidates.iter().copied()).collect();
-        let (mut user_rows, mut item_rows, mut pair_rows) = (HashMap::new(), HashMap::new(), HashMap::new());
-        for ((&user, &item), row) in users.iter().zip(items).zip(0u32..) {
-            let (asked_user, asked_item) = (asked_users.contains(&user), asked_items.contains(&item));
-            if asked_user {
-                user_rows.insert(user, row);
+        let (user_rows, item_rows) = (last_rows(users), last_rows(items));
+        let (mut asked_users, mut asked_items) = (Growing::default(), Growing::default());
+        let mut ends = Growing::default();
+        for request in requests {
+            let request = request?;
+            let user = user_rows.get(&request.user);
+            asked_users.push(*user.ok_or_else(|| unknown(file, "user", request.user, &request))?)?;
+            for key in &request.candidates {
+                let item = item_rows.get(key);
+                asked_items.push(*item.ok_or_else(|| unknown(file, "candidate", *key, &request))?)?;
             }
-            if asked_item {
-                item_rows.insert(item, row);
-            }
-            if asked_user && asked_item {
-                pair_rows.insert((user, item), row);
-            }
+            ends.push(asked_items.len() as u64)?;
         }
-        let total = trace.requests.iter().map(|r| r.candidates.len()).sum();
-        let mut resolved = Self {
-            users: Vec::with_capacity(trace.requests.len()),
-            candidates: Vec::with_capacity(total),
-            parts: Vec::with_capacity(trace.requests.len()),
-        };
-        for request in &trace.requests {
-            let user = user_rows.get(&request.user).ok_or_else(|| unknown("user", request.user, request))?;
-            resolved.users.push(*user);
-            let begin = resolved.candidates.len();
-            for &key in &request.candidates {
-                let &item = item_rows.get(&key).ok_or_else(|| unknown("candidate", key, request))?;
-                let interactive = pair_rows.get(&(request.user, key)).copied();
-                resolved.candidates.push(Candidate { item, interactive });
+        let (asked_users, asked_items) = (asked_users.finish()?, asked_items.finish()?);
+        let ends = ends.finish()?;
+        let pairs = pair_rows([&asked_users, &asked_items], [users, items], [&user_rows, &item_rows]);
+        let (mut candidates, mut begin) = (Growing::default(), 0);
+        for (&user, &end) in asked_users.iter().zip(ends.iter()) {
+            for &item in &asked_items[begin..end as usize] {
+                candidates.push(Candidate::new(item, pairs.get(&(user, item)).copied()))?;
             }
-            resolved.parts.push(begin..resolved.candidates.len());
+            begin = end as usize;
         }
-        Ok(resolved)
+        Ok(Self { users: asked_users, candidates: candidates.finish()?, ends })
     }
+
+    fn candidates(&self, request: usize) -> &[Candidate] {
+        let begin = request.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.candidates[begin as usize..self.ends[request] as usize]
+    }
+}
+
+/// The last row of every key.
+fn last_rows(keys: &[u64]) -> HashMap<u64, u32> {
+    keys.iter().copied().zip(0u32..).collect()
+}
+
+/// The last row of every pair of a user and an item that are asked for, by the last rows of both: of a large log, pairs are as
+/// many as rows.
+fn pair_rows(
+    asked: [&[u32]; 2],
+    keys: [&[u64]; 2],
+    last_rows: [&HashMap<u64, u32>; 2],
+) -> HashMap<(u32, u32), u32> {
+    // One mark per row of the data, however many requests ask for it.
+    let marks = asked.map(|rows| {
+        let mut marks = vec![false; keys[0].len()];
+        rows.iter().for_each(|&row| marks[row as usize] = true);
+        marks
+    });
+    let mut pairs = HashMap::new();
+    for ((user, item), row) in keys[0].iter().zip(keys[1]).zip(0u32..) {
+        let (user, item) = (last_rows[0][user], last_rows[1][item]);
+        if marks[0][user as usize] && marks[1][item as usize] {
+            pairs.insert((user, item), row);
+        }
+    }
+    pairs
 }
 
 /// A trace as requests to one model.
@@ -113,7 +133,7 @@ impl<'a> TraceWorkload<'a> {
         if inputs.tensors.is_empty() {
             *inputs = self.assembler.inputs();
         }
-        let own = &self.resolved.candidates[self.resolved.parts[request].clone()];
+        let own = self.resolved.candidates(request);
         let candidates: Vec<Candidate> = own.iter().cycle().take(count).copied().collect();
         self.assembler.fill(self.data, self.resolved.users[request], &candidates, inputs);
     }
@@ -125,7 +145,7 @@ impl Workload for TraceWorkload<'_> {
     }
 
     fn candidates(&self, request: usize) -> usize {
-        self.resolved.parts[request].len()
+        self.resolved.candidates(request).len()
     }
 
     fn inputs(&self) -> Inputs {
@@ -133,7 +153,7 @@ impl Workload for TraceWorkload<'_> {
     }
 
     fn prepare(&self, request: usize, inputs: &mut Inputs) -> Result<()> {
-        let candidates = &self.resolved.candidates[self.resolved.parts[request].clone()];
+        let candidates = self.resolved.candidates(request);
         self.assembler.fill(self.data, self.resolved.users[request], candidates, inputs);
         Ok(())
     }
@@ -149,9 +169,11 @@ fn keys(data: &Dataset) -> Result<(&[u64], &[u64])> {
     }
 }
 
-fn unknown(what: &str, key: u64, request: &Request) -> Error {
-    Error::usage(
-        format!("request {} of the trace asks for {what} {key}, which the data does not have", request.id),
+fn unknown(file: &Path, what: &str, key: u64, request: &Request) -> Error {
+    Error::input(
+        file,
+        Place::whole(),
+        format!("request {} asks for {what} {key}, which the data does not have", request.id),
         "replay it with the data that it was made from, or make the trace again with `trace make`",
     )
 }
@@ -170,8 +192,7 @@ mod tests {
             engine::TensorData,
             replay::{
                 arrivals::Arrivals,
-                make::{DataHashes, ListLength, Order, TraceRecipe, make},
-                trace::Origin,
+                make::{DataHashes, ListLength, Order, TraceRecipe, plan},
             },
         },
     };
@@ -223,18 +244,20 @@ mod tests {
         }
     }
 
-    fn trace(user: u64, candidates: &[u64]) -> Trace {
-        let request = Request { arrival_us: 0, id: 7, user, candidates: candidates.to_vec() };
-        Trace { origin: Origin::default(), requests: vec![request] }
+    fn resolved(user: u64, candidates: &[u64]) -> Result<ResolvedTrace> {
+        // A request before it, so that its part does not begin at 0.
+        let requests = [(2, vec![11]), (user, candidates.to_vec())];
+        let request = |(user, candidates)| Ok(Request { arrival_us: 0, id: 7, user, candidates });
+        ResolvedTrace::new("t.jsonl".as_ref(), requests.map(request), &data())
     }
 
-    fn ids(trace: &Trace) -> Vec<Vec<i64>> {
+    fn ids(user: u64, candidates: &[u64]) -> Vec<Vec<i64>> {
         let (data, schema) = (data(), schema());
-        let resolved = ResolvedTrace::new(trace, &data).unwrap();
+        let resolved = resolved(user, candidates).unwrap();
         let workload = TraceWorkload::new(&resolved, &data, &schema, &signature()).unwrap();
         let mut inputs = workload.inputs();
-        workload.prepare(0, &mut inputs).unwrap();
-        assert_eq!(inputs.candidates, trace.requests[0].candidates.len());
+        workload.prepare(1, &mut inputs).unwrap();
+        assert_eq!((workload.requests(), inputs.candidates), (2, candidates.len()));
         let ids = |tensor: &crate::measure::engine::InputTensor| match &tensor.data {
             TensorData::I64(ids) => ids.clone(),
             TensorData::F32(_) => panic!("ids expected"),
@@ -245,34 +268,34 @@ mod tests {
     #[test]
     fn values_come_from_the_last_row_of_user_item_and_pair() {
         // User 1 was last in row 3, item 10 in row 3, item 11 in row 1; the pairs were last seen there as well.
-        assert_eq!(ids(&trace(1, &[11, 10])), [vec![4], vec![11, 21, 13, 23]]);
+        assert_eq!(ids(1, &[11, 10]), [vec![4], vec![11, 21, 13, 23]]);
     }
 
     #[test]
     fn a_pair_that_the_log_never_saw_is_missing_and_an_older_pair_keeps_its_own_row() {
         // User 2 saw item 10 in row 2, which is not the item's last row, and never saw item 11.
-        assert_eq!(ids(&trace(2, &[10, 11])), [vec![3], vec![13, 22, 11, 0]]);
+        assert_eq!(ids(2, &[10, 11]), [vec![3], vec![13, 22, 11, 0]]);
     }
 
     #[test]
     fn a_request_is_repeated_or_cut_to_the_wanted_number_of_candidates() {
         let (data, schema) = (data(), schema());
-        let resolved = ResolvedTrace::new(&trace(1, &[11, 10]), &data).unwrap();
+        let resolved = resolved(1, &[11, 10]).unwrap();
         let workload = TraceWorkload::new(&resolved, &data, &schema, &signature()).unwrap();
         let mut inputs = Inputs::default();
         for (count, expected) in [(1, vec![11, 21]), (3, vec![11, 21, 13, 23, 11, 21])] {
-            workload.prepare_as(0, count, &mut inputs);
+            workload.prepare_as(1, count, &mut inputs);
             assert_eq!((inputs.candidates, &inputs.tensors[1].data), (count, &TensorData::I64(expected)));
         }
     }
 
     #[test]
     fn unknown_keys_are_named() {
-        for (trace, expected) in [
-            (trace(9, &[10]), "request 7 of the trace asks for user 9"),
-            (trace(1, &[10, 12]), "candidate 12"),
+        for (found, expected) in [
+            (resolved(9, &[10]), "t.jsonl: request 7 asks for user 9"),
+            (resolved(1, &[10, 12]), "candidate 12"),
         ] {
-            let error = ResolvedTrace::new(&trace, &data()).unwrap_err().to_string();
+            let error = found.unwrap_err().to_string();
             assert!(error.contains(expected) && error.contains("trace make"), "{error}");
         }
         let keyless = Dataset { item_keys: None, ..data() };
@@ -290,7 +313,7 @@ mod tests {
         };
         // Row 2 alone asks: user 2 for item 10; item 11 is in other rows only.
         let log = request_log(&data(), Some(&[2])).unwrap();
-        for request in make(&log, &recipe, DataHashes::default()).unwrap().requests {
+        for request in plan(log, &recipe, DataHashes::default()).unwrap().requests() {
             assert_eq!((request.user, request.candidates), (2, vec![10, 11]));
         }
         assert_eq!(request_log(&data(), None).unwrap().items(), 2);

@@ -238,7 +238,10 @@ fn what_is_wrong_shows_before_anything_is_trained_and_leaves_no_run() {
     for (wrong, expected) in [
         (&["--set", "data.schema=users.toml"][..], "would score alike"),
         (&["--set", "data.schema=never.toml"], "without `never`"),
-        (&["--set", "traffic.arrivals=a.csv", "--set", "traffic.time_column=T"], "lasts some time"),
+        (
+            &["--set", "traffic.arrivals=a.csv", "--set", "traffic.time_column=T"],
+            "a.csv: 3 arrivals at one moment",
+        ),
         (&["--set", "traffic.arrivals=gone.csv"], "gone.csv"),
         (&["--data", "gone.csv"], "gone.csv"),
         (&["--table", "table.json"], "--table TABLE.json"),

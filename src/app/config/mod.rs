@@ -80,7 +80,6 @@ impl Experiment {
                 file: self.located("traffic.arrivals", path),
                 time_column: traffic.time_column.clone(),
                 candidates_column: None,
-                speed: 1.0,
             },
         };
         TraceRecipe {

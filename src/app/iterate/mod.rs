@@ -64,7 +64,6 @@ use crate::{
         exchange::{Exchange, by_leader},
         train::Rows,
     },
-    measure::replay::trace_file,
     price::table::LatencyTable,
     space::SearchSpace,
 };
@@ -244,7 +243,7 @@ impl<'a> Run<'a> {
         let trace = self.new_trace()?;
         self.journal.begin()?;
         if let Some(trace) = trace {
-            trace_file::write(&self.trace_path(), &trace)?;
+            trace.write(&self.trace_path())?;
         }
         self.journal.remember("data.json", || Ok(self.identity.clone()))?;
         let schema = Versioned { schema_version: Schema::VERSION, content: &self.schema };

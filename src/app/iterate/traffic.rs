@@ -12,8 +12,8 @@ use crate::{
     measure::{
         measurement::Measurement,
         replay::{
-            make::{DataHashes, make},
-            trace::{Pacing, Trace},
+            make::{DataHashes, PlannedTrace, plan},
+            trace::Pacing,
         },
         traced::DataFiles,
         workload::request_log,
@@ -78,16 +78,16 @@ impl Run<'_> {
     }
 
     /// The trace of a run that has none yet: the validation rows ask, the items of all rows pad.
-    pub(super) fn new_trace(&self) -> Result<Option<Trace>> {
+    pub(super) fn new_trace(&self) -> Result<Option<PlannedTrace>> {
         if !self.has_keys() || self.trace_path().exists() {
             return Ok(None);
         }
         let log = request_log(&self.loaded.dataset, Some(&self.loaded.split.valid))?;
         // Whoever replays it compares these with what it reads: they are those of data.json.
         let DataIdentity { encoder_hash: encoders, rows_hash: rows, .. } = self.identity.clone();
-        let trace = make(&log, &self.experiment.trace_recipe(), DataHashes { encoders, rows })?;
+        let trace = plan(log, &self.experiment.trace_recipe(), DataHashes { encoders, rows })?;
         // Recorded arrivals that cannot be stretched to the rate show here.
-        trace.schedule_us(Pacing::Rate { qps: self.settings.traffic.qps })?;
+        trace.check_pacing(Pacing::Rate { qps: self.settings.traffic.qps })?;
         Ok(Some(trace))
     }
 

@@ -71,7 +71,7 @@ fn a_request_takes_each_value_from_the_row_of_its_kind() {
     let data = data();
     let assembler = Assembler::new(&signature(), &data, &schema()).unwrap();
     let mut inputs = assembler.inputs();
-    let candidates = [Candidate { item: 0, interactive: Some(2) }, Candidate { item: 2, interactive: None }];
+    let candidates = [Candidate::new(0, Some(2)), Candidate::new(2, None)];
     // Twice, so that left-overs of the first filling would show.
     for _ in 0..2 {
         assembler.fill(&data, 1, &candidates, &mut inputs);

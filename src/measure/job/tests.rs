@@ -12,7 +12,8 @@ use crate::{
         replay::{
             arrivals::Arrivals,
             make::{self, DataHashes, ListLength, Order, TraceRecipe},
-            trace_file,
+            trace::Origin,
+            trace_file::{self, TraceReader},
         },
         service::Requests,
         workload,
@@ -60,8 +61,7 @@ fn prepare(folder: &Path, encoder_hash: Option<&str>) -> ReplayJob {
     };
     let log = workload::request_log(&loaded.dataset, None).unwrap();
     let hashes = DataHashes { encoders: loaded.encoders.hash(), rows: loaded.dataset.rows_hash() };
-    let trace = make::make(&log, &recipe, hashes).unwrap();
-    trace_file::write(&file("trace.parquet"), &trace).unwrap();
+    make::plan(log, &recipe, hashes).unwrap().write(&file("trace.parquet")).unwrap();
     let input = |(side, feature): (Side, &data::dataset::EncodedFeature)| NetworkInput {
         feature: feature.name.clone(),
         side,
@@ -163,6 +163,15 @@ fn a_service_job_runs_from_files_to_files() {
     assert_eq!(result.environment.pinned_cores.map(|cores| cores.len()), Some(1), "one thread measures");
 }
 
+/// Rewrites a trace with another origin.
+fn with_origin(path: &Path, change: impl FnOnce(&mut Origin)) {
+    let reader = TraceReader::open(path).unwrap();
+    let mut origin = reader.origin().clone();
+    change(&mut origin);
+    let requests = reader.collect::<Result<Vec<_>>>().unwrap();
+    trace_file::write(path, &origin, requests.len(), requests).unwrap();
+}
+
 #[test]
 fn a_trace_is_refused_when_a_single_row_of_its_data_has_changed_unless_it_never_knew_them() {
     let folder = tempfile::tempdir().unwrap();
@@ -175,9 +184,7 @@ fn a_trace_is_refused_when_a_single_row_of_its_data_has_changed_unless_it_never_
     fsio::write(&job.data.rows, log.replacen("u1,i7", "u1,i14", 1).as_bytes()).unwrap();
     let error = run().unwrap_err().to_string();
     assert!(error.contains("trace.parquet") && error.contains("other rows"), "{error}");
-    let mut trace = trace_file::read(&job.trace).unwrap();
-    trace.origin.rows_hash = None;
-    trace_file::write(&job.trace, &trace).unwrap();
+    with_origin(&job.trace, |origin| origin.rows_hash = None);
     run().unwrap();
 }
 
@@ -188,9 +195,7 @@ fn a_trace_or_a_model_of_other_encoders_is_refused() {
     let engine = engine::engine(EngineName::Null).unwrap();
     let run = |job: &ReplayJob| replay(job, &*engine, &RealClock::start()).unwrap_err().to_string();
     assert!(run(&job).contains("model.onnx") && run(&job).contains("other encoders"), "{}", run(&job));
-    let mut trace = trace_file::read(&job.trace).unwrap();
-    trace.origin.encoder_hash = "of yet another".into();
-    trace_file::write(&job.trace, &trace).unwrap();
+    with_origin(&job.trace, |origin| origin.encoder_hash = "of yet another".into());
     assert!(run(&job).contains("trace.parquet"), "{}", run(&job));
 }
 

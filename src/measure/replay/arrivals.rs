@@ -1,7 +1,13 @@
-//! When requests come: as recorded, at random (Poisson) or at constant distance. Drawn before any clock starts.
+//! When requests come: as recorded, at random (Poisson), in bursts, or at constant distance. Drawn before any clock starts.
 
 use super::recorded;
-use crate::base::{Error, Result, rng};
+use crate::{
+    base::{
+        Error, Result,
+        rng::{self, Generator},
+    },
+    data::{column::Column, growing::Growing},
+};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -10,7 +16,8 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Arrivals {
-    /// A CSV file with a column of times in ascending order.
+    /// A CSV file with a column of times in ascending order. When it is shorter than what is asked for, it begins again,
+    /// one mean gap after its last arrival: gaps and bursts stay as they were recorded.
     Recorded {
         /// The file.
         file: PathBuf,
@@ -18,13 +25,27 @@ pub enum Arrivals {
         time_column: String,
         /// Column that says how many candidates each request has.
         candidates_column: Option<String>,
-        /// Factor on the pace: 2 halves every gap.
-        speed: f64,
     },
     /// Independent exponential gaps.
     Poisson {
         /// Mean requests per second.
         qps: f64,
+    },
+    /// Bursts: a Poisson process that is on and off by turns (an interrupted Poisson process, Kuczura 1973). Both durations are
+    /// exponential, with the means `on_ms` and `off_ms`. While on, requests come at the rate
+    ///
+    /// λ = qps · (on + off) / on,
+    ///
+    /// so that the mean rate is `qps`. The gaps are independent, with mean 1/qps and squared coefficient of variation
+    ///
+    /// c² = 1 + 2 · qps · off² / (on + off).
+    Bursty {
+        /// Mean requests per second, over on and off periods.
+        qps: f64,
+        /// Mean duration of a burst.
+        on_ms: f64,
+        /// Mean duration of the silence between two bursts.
+        off_ms: f64,
     },
     /// Equal gaps.
     Constant {
@@ -34,65 +55,128 @@ pub enum Arrivals {
 }
 
 /// Arrival times, the first at 0.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Schedule {
     /// Offsets in µs, ascending.
-    pub offsets_us: Vec<u64>,
+    pub offsets_us: Column<u64>,
     /// Candidates per request, when the arrivals say so.
-    pub candidates: Option<Vec<u64>>,
+    pub candidates: Option<Column<u64>>,
+    /// What a reader of results must know of it.
+    pub notes: Vec<String>,
 }
 
+/// Bursts with fewer arrivals than one in this many are none, and would take long to draw.
+const BURSTS_PER_ARRIVAL: f64 = 1000.0;
+
 impl Arrivals {
-    /// The first `requests` arrivals (fewer when fewer are recorded).
+    /// As many arrivals as `requests`.
     pub fn schedule(&self, requests: usize, seed: u64) -> Result<Schedule> {
+        let mut generator = rng::generator(seed, "arrivals");
         match self {
-            Self::Recorded { file, time_column, candidates_column, speed } => {
-                let speed = positive(*speed, "the speed factor")?;
-                let mut schedule = recorded::read(file, time_column, candidates_column.as_deref(), requests)?;
-                for offset in &mut schedule.offsets_us {
-                    *offset = (*offset as f64 / speed).round() as u64;
-                }
-                Ok(schedule)
+            Self::Recorded { file, time_column, candidates_column } => {
+                let recording = recorded::read(file, time_column, candidates_column.as_deref(), requests)?;
+                recording.repeated(file, requests)
             }
             Self::Poisson { qps } => {
-                let mean_gap_us = 1e6 / positive(*qps, "the rate in requests per second")?;
-                let mut generator = rng::generator(seed, "arrivals");
+                let mean_gap_us = mean_gap_us(*qps)?;
                 let mut at = 0.0;
-                Ok(Schedule::of(requests, |_| {
-                    let offset = at;
-                    // 1 − U lies in (0, 1], so the logarithm is finite.
-                    at -= mean_gap_us * (1.0 - generator.random::<f64>()).ln();
-                    offset
-                }))
+                Schedule::drawn(requests, |_| step(&mut at, exponential(mean_gap_us, &mut generator)))
+            }
+            Self::Bursty { qps, on_ms, off_ms } => {
+                let mut bursts = Bursts::new(*qps, *on_ms, *off_ms, &mut generator)?;
+                let mut at = 0.0;
+                Schedule::drawn(requests, |_| step(&mut at, bursts.gap_us(&mut generator)))
             }
             Self::Constant { qps } => {
-                let gap_us = 1e6 / positive(*qps, "the rate in requests per second")?;
-                Ok(Schedule::of(requests, |i| i as f64 * gap_us))
+                let gap_us = mean_gap_us(*qps)?;
+                Schedule::drawn(requests, |i| i as f64 * gap_us)
             }
         }
     }
+}
+
+/// The value of `at`, which is moved on by the gap that follows.
+fn step(at: &mut f64, gap: f64) -> f64 {
+    std::mem::replace(at, *at + gap)
 }
 
 impl Schedule {
-    fn of(requests: usize, offset_us: impl FnMut(usize) -> f64) -> Self {
-        Self {
-            offsets_us: (0..requests).map(offset_us).map(|us| us.round() as u64).collect(),
-            candidates: None,
+    fn drawn(requests: usize, mut offset_us: impl FnMut(usize) -> f64) -> Result<Self> {
+        let mut offsets_us = Growing::default();
+        for i in 0..requests {
+            offsets_us.push(offset_us(i).round() as u64)?;
         }
+        Ok(Self { offsets_us: offsets_us.finish()?, candidates: None, notes: Vec::new() })
     }
+}
+
+/// The state of a process that is on and off by turns. Beginning at an arrival, it is on.
+struct Bursts {
+    on_us: f64,
+    off_us: f64,
+    /// Mean gap while on.
+    gap_on_us: f64,
+    /// What is left of the present burst.
+    left_us: f64,
+}
+
+impl Bursts {
+    fn new(qps: f64, on_ms: f64, off_ms: f64, generator: &mut Generator) -> Result<Self> {
+        let mean_gap_us = mean_gap_us(qps)?;
+        let on_us = 1e3 * positive(on_ms, "the mean duration of a burst in ms")?;
+        let off_us = 1e3 * positive(off_ms, "the mean duration between two bursts in ms")?;
+        let bursts_per_arrival = mean_gap_us / (on_us + off_us);
+        if bursts_per_arrival > BURSTS_PER_ARRIVAL {
+            return Err(Error::usage(
+                format!("{bursts_per_arrival:.0} bursts would share one request"),
+                "raise the rate or the durations, or take Poisson arrivals",
+            ));
+        }
+        let gap_on_us = mean_gap_us * (on_us / (on_us + off_us));
+        Ok(Self { on_us, off_us, gap_on_us, left_us: exponential(on_us, generator) })
+    }
+
+    fn gap_us(&mut self, generator: &mut Generator) -> f64 {
+        // How long it must be on until the next request.
+        let mut on_us = exponential(self.gap_on_us, generator);
+        let mut gap_us = 0.0;
+        while on_us > self.left_us {
+            on_us -= self.left_us;
+            gap_us += self.left_us + exponential(self.off_us, generator);
+            self.left_us = exponential(self.on_us, generator);
+        }
+        self.left_us -= on_us;
+        gap_us + on_us
+    }
+}
+
+fn exponential(mean: f64, generator: &mut Generator) -> f64 {
+    // 1 − U lies in (0, 1], so the logarithm is finite.
+    -mean * (1.0 - generator.random::<f64>()).ln()
 }
 
 impl std::fmt::Display for Arrivals {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Recorded { file, speed, .. } => {
+            Self::Recorded { file, .. } => {
                 let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
-                write!(f, "recorded in {name} at speed {speed}")
+                write!(f, "recorded in {name}")
             }
             Self::Poisson { qps } => write!(f, "Poisson, {qps} per second"),
+            Self::Bursty { qps, on_ms, off_ms } => {
+                let while_on = qps * (on_ms + off_ms) / on_ms;
+                write!(
+                    f,
+                    "bursty, {qps} per second: {while_on} per second for {on_ms} ms, none for {off_ms} ms (means)"
+                )
+            }
             Self::Constant { qps } => write!(f, "constant, {qps} per second"),
         }
     }
+}
+
+fn mean_gap_us(qps: f64) -> Result<f64> {
+    Ok(1e6 / positive(qps, "the rate in requests per second")?)
 }
 
 fn positive(value: f64, what: &str) -> Result<f64> {
@@ -103,70 +187,4 @@ fn positive(value: f64, what: &str) -> Result<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn recorded_in(text: &str, speed: f64, requests: usize) -> Result<Schedule> {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("arrivals.csv");
-        crate::base::fsio::write(&file, text.as_bytes()).unwrap();
-        let candidates_column = text.contains("Tokens").then(|| "Tokens".to_owned());
-        Arrivals::Recorded { file, time_column: "TIMESTAMP".into(), candidates_column, speed }
-            .schedule(requests, 0)
-    }
-
-    const THREE: &str = "TIMESTAMP,Tokens\n2023-11-16 23:59:59.9799600,4808\n2023-11-17 00:00:00.0319610,3180\n\
-                         2023-11-17 00:00:00.0319610,110\n";
-
-    #[test]
-    fn recorded_times_are_exact_microseconds_from_the_first() {
-        let schedule = recorded_in(THREE, 1.0, 10).unwrap();
-        assert_eq!(schedule.offsets_us, [0, 52_001, 52_001]);
-        assert_eq!(schedule.candidates.unwrap(), [4808, 3180, 110]);
-        assert_eq!(recorded_in(THREE, 2.0, 2).unwrap().offsets_us, [0, 26_001]);
-    }
-
-    #[test]
-    fn recorded_files_that_are_wrong_name_row_and_fix() {
-        for (text, expected) in [
-            ("TIMESTAMP\n2\n1\n", "`TIMESTAMP`, row 2: earlier than the row before; sort"),
-            ("TIMESTAMP\n1\nnoon\n", "`TIMESTAMP`, row 2: `noon` is not a time; write"),
-            ("TIMESTAMP,Tokens\n1,many\n", "`Tokens`, row 1: `many` is not a number"),
-            ("TIMESTAMP\n", "no arrivals"),
-            ("time\n1\n", "`TIMESTAMP`: no such column; there are time"),
-        ] {
-            let message = recorded_in(text, 1.0, 9).unwrap_err().to_string();
-            assert!(message.contains(expected), "{message}");
-        }
-        assert!(recorded_in(THREE, 0.0, 9).unwrap_err().to_string().contains("speed"));
-    }
-
-    #[test]
-    fn schedules_repeat_by_seed_and_differ_between_seeds() {
-        let poisson = Arrivals::Poisson { qps: 100.0 };
-        assert_eq!(poisson.schedule(500, 3).unwrap(), poisson.schedule(500, 3).unwrap());
-        assert_ne!(poisson.schedule(500, 3).unwrap(), poisson.schedule(500, 4).unwrap());
-    }
-
-    #[test]
-    fn poisson_gaps_are_exponential_with_the_stated_rate() {
-        let offsets = Arrivals::Poisson { qps: 200.0 }.schedule(40_001, 1).unwrap().offsets_us;
-        let gaps: Vec<f64> = offsets.windows(2).map(|w| (w[1] - w[0]) as f64).collect();
-        let n = gaps.len() as f64;
-        let mean = gaps.iter().sum::<f64>() / n;
-        let deviation = (gaps.iter().map(|g| (g - mean).powi(2)).sum::<f64>() / n).sqrt();
-        // Standard errors at 40,000 gaps: 0.5 % of the mean, 1 % of the deviation, 0.0025 of a share.
-        assert!((mean / 5000.0 - 1.0).abs() < 0.02, "mean {mean}");
-        assert!((deviation / mean - 1.0).abs() < 0.04, "deviation {deviation}");
-        let beyond = |t: f64| gaps.iter().filter(|&&g| g > t).count() as f64 / n;
-        for t in [1000.0, 5000.0, 15_000.0] {
-            assert!((beyond(t) - (-t / 5000.0).exp()).abs() < 0.01, "share beyond {t}");
-        }
-    }
-
-    #[test]
-    fn constant_arrivals_do_not_drift() {
-        let offsets = Arrivals::Constant { qps: 3.0 }.schedule(3001, 0).unwrap().offsets_us;
-        assert_eq!((offsets[0], offsets[1], offsets[3000]), (0, 333_333, 1_000_000_000));
-    }
-}
+mod tests;

@@ -1,4 +1,5 @@
-//! Makes a trace from a log of who saw what and from arrivals.
+//! Makes a trace from a log of who saw what and from arrivals. The schedule and the candidate counts are drawn first, then the requests
+//! one by one, so that a long trace needs no more memory than a short one.
 //!
 //! Each request is a user of the log with the candidates that the log shows for it, padded with further items of the
 //! log, drawn by popularity without replacement, to the wanted number. Padded items are ones that the log never
@@ -6,13 +7,20 @@
 
 use super::{
     arrivals::Arrivals,
+    list_length::Lengths,
     popularity::Popularity,
-    trace::{Origin, Request, Trace},
+    trace::{self, Origin, Pacing, Request},
+    trace_file,
 };
-use crate::base::{Error, Result, rng};
+use crate::{
+    base::{Error, Result, rng},
+    data::column::Column,
+};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
+
+pub use super::list_length::{ListLength, Quantiles};
 
 /// Users and items of a log, by position.
 #[derive(Debug, Clone, Default)]
@@ -37,28 +45,18 @@ pub enum Order {
     Sampled,
 }
 
-/// How many candidates a request has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ListLength {
-    /// Always as many.
-    Fixed(usize),
-    /// As the arrivals' column of counts says.
-    Arrivals,
-}
-
 /// What kind of trace is wanted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TraceRecipe {
     /// When requests come.
     pub arrivals: Arrivals,
-    /// At most this many.
+    /// How many.
     pub requests: usize,
     /// Which users.
     pub order: Order,
     /// How many candidates.
     pub length: ListLength,
-    /// Of users, candidates and random arrivals.
+    /// Of users, candidates, candidate counts and random arrivals.
     pub seed: u64,
 }
 
@@ -122,159 +120,97 @@ impl RequestLog {
     }
 }
 
-/// Makes a trace of the log of data with these hashes: see [`Origin`].
-pub fn make(log: &RequestLog, recipe: &TraceRecipe, data: DataHashes) -> Result<Trace> {
+/// A trace whose schedule and candidate counts are drawn, and whose requests are ready to be.
+#[derive(Debug)]
+pub struct PlannedTrace {
+    log: RequestLog,
+    order: Order,
+    seed: u64,
+    schedule_us: Column<u64>,
+    lengths: Lengths,
+    origin: Origin,
+}
+
+/// Plans a trace of the log of data with these hashes: see [`Origin`].
+pub fn plan(log: RequestLog, recipe: &TraceRecipe, data: DataHashes) -> Result<PlannedTrace> {
     let schedule = recipe.arrivals.schedule(recipe.requests, recipe.seed)?;
-    if log.visits.is_empty() || schedule.offsets_us.is_empty() {
+    let requests = schedule.offsets_us.len();
+    if log.visits.is_empty() || requests == 0 {
         return Err(Error::usage(
             "the log or the arrivals are empty",
             "give at least one row and one request",
         ));
     }
-    let lengths = lengths(recipe, &schedule.candidates, schedule.offsets_us.len())?;
-    let mut users = rng::generator(recipe.seed, "trace users");
-    let mut padding = rng::generator(recipe.seed, "trace candidates");
-    let mut popularity = Popularity::new(&log.counts);
-    let (mut requests, mut clamped) = (Vec::with_capacity(lengths.len()), 0);
-    for (i, (&arrival_us, &wanted)) in schedule.offsets_us.iter().zip(&lengths).enumerate() {
-        let visit = match recipe.order {
-            Order::Log => i % log.visits.len(),
-            Order::Sampled => users.random_range(0..log.visits.len()),
-        };
-        let (user, logged) = &log.lists[log.visits[visit]];
-        let length = wanted.clamp(1, log.items());
-        clamped += usize::from(length != wanted);
-        let mut list = logged[..logged.len().min(length)].to_vec();
-        popularity.extend(&mut list, length, &mut padding);
-        let candidates = list.into_iter().map(|item| log.items[item]).collect();
-        requests.push(Request { arrival_us, id: i as u64, user: *user, candidates });
-    }
-    let origin = Origin {
-        encoder_hash: data.encoders,
-        rows_hash: Some(data.rows),
-        arrivals: recipe.arrivals.to_string(),
-        seed: recipe.seed,
-        notes: notes(recipe, clamped, requests.len(), log.items()),
-    };
-    Ok(Trace { origin, requests })
-}
-
-fn lengths(recipe: &TraceRecipe, counts: &Option<Vec<u64>>, requests: usize) -> Result<Vec<usize>> {
-    match (recipe.length, counts) {
-        (ListLength::Fixed(0), _) => {
-            Err(Error::usage("a request without candidates asks nothing", "want at least one candidate"))
-        }
-        (ListLength::Fixed(length), _) => Ok(vec![length; requests]),
-        (ListLength::Arrivals, Some(counts)) => {
-            Ok(counts.iter().map(|&count| usize::try_from(count).unwrap_or(usize::MAX)).collect())
-        }
-        (ListLength::Arrivals, None) => Err(Error::usage(
-            "these arrivals do not say how many candidates a request has",
-            "name the column of counts of the recorded arrivals, or give a fixed number",
-        )),
-    }
-}
-
-fn notes(recipe: &TraceRecipe, clamped: usize, requests: usize, items: usize) -> Vec<String> {
-    let mut notes = Vec::new();
-    if let (ListLength::Arrivals, Arrivals::Recorded { candidates_column: Some(column), .. }) =
-        (recipe.length, &recipe.arrivals)
-    {
-        notes.push(format!("candidate counts are those of the recorded column `{column}`"));
-    }
+    let lengths = recipe.length.draw(requests, schedule.candidates, recipe.seed)?;
+    let mut notes = schedule.notes;
+    notes.extend(recipe.length.note(&recipe.arrivals));
+    let items = log.items();
+    let clamped = (0..requests).filter(|&request| !(1..=items).contains(&lengths.of(request))).count();
     if clamped > 0 {
         notes.push(format!(
             "{clamped} of {requests} requests wanted a number of candidates outside 1 to {items} (the log's items) \
              and got the nearest"
         ));
     }
-    notes
+    let origin = Origin {
+        encoder_hash: data.encoders,
+        rows_hash: Some(data.rows),
+        arrivals: recipe.arrivals.to_string(),
+        seed: recipe.seed,
+        notes,
+    };
+    let (order, seed) = (recipe.order, recipe.seed);
+    Ok(PlannedTrace { log, order, seed, schedule_us: schedule.offsets_us, lengths, origin })
+}
+
+impl PlannedTrace {
+    /// The same requests, spaced otherwise; the origin says so.
+    pub fn paced(mut self, pacing: Pacing) -> Result<Self> {
+        self.schedule_us = trace::paced_us(&self.schedule_us, pacing)?;
+        self.origin.arrivals += &pacing.suffix();
+        Ok(self)
+    }
+
+    /// Fails when the requests cannot be spaced so.
+    pub fn check_pacing(&self, pacing: Pacing) -> Result<()> {
+        trace::paced_us(&self.schedule_us, pacing).map(|_| ())
+    }
+
+    /// Arrivals, ascending from 0.
+    pub fn schedule_us(&self) -> &[u64] {
+        &self.schedule_us
+    }
+
+    /// From what it is made.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Draws the requests: the same ones every time.
+    pub fn requests(&self) -> impl Iterator<Item = Request> {
+        let log = &self.log;
+        let mut users = rng::generator(self.seed, "trace users");
+        let mut padding = rng::generator(self.seed, "trace candidates");
+        let mut popularity = Popularity::new(&log.counts);
+        self.schedule_us.iter().enumerate().map(move |(i, &arrival_us)| {
+            let visit = match self.order {
+                Order::Log => i % log.visits.len(),
+                Order::Sampled => users.random_range(0..log.visits.len()),
+            };
+            let (user, logged) = &log.lists[log.visits[visit]];
+            let length = self.lengths.of(i).clamp(1, log.items());
+            let mut list = logged[..logged.len().min(length)].to_vec();
+            popularity.extend(&mut list, length, &mut padding);
+            let candidates = list.into_iter().map(|item| log.items[item]).collect();
+            Request { arrival_us, id: i as u64, user: *user, candidates }
+        })
+    }
+
+    /// Writes the trace: `.parquet` or `.jsonl`.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        trace_file::write(path, &self.origin, self.schedule_us.len(), self.requests())
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    /// Users 100 and 200; items 1 to 6, item 6 by far the most popular.
-    fn log(requests: bool) -> RequestLog {
-        let mut rows =
-            vec![(10, 100, 1), (10, 100, 2), (11, 200, 3), (12, 100, 4), (12, 100, 1), (13, 200, 5)];
-        rows.extend((0..50).map(|_| (14, 200, 6)));
-        RequestLog::new(rows.into_iter().map(|(r, u, i)| (requests.then_some(r), u, i)))
-    }
-
-    fn recipe(length: ListLength, order: Order, seed: u64) -> TraceRecipe {
-        TraceRecipe { arrivals: Arrivals::Poisson { qps: 100.0 }, requests: 200, order, length, seed }
-    }
-
-    #[test]
-    fn requests_of_the_log_keep_their_candidates_and_are_padded_without_repeats() {
-        let trace =
-            make(&log(true), &recipe(ListLength::Fixed(4), Order::Log, 1), DataHashes::default()).unwrap();
-        assert_eq!(trace.requests.len(), 200);
-        for (request, (user, logged)) in trace.requests.iter().zip([
-            (100, &[1, 2][..]),
-            (200, &[3]),
-            (100, &[4, 1]),
-            (200, &[5]),
-            (200, &[6]),
-        ]) {
-            assert_eq!((request.user, &request.candidates[..logged.len()]), (user, logged));
-        }
-        assert_eq!(trace.requests[5].user, 100, "the log starts again");
-        assert!(trace.requests.iter().all(|r| r.candidates.iter().collect::<HashSet<_>>().len() == 4));
-        let padded_with_popular = trace.requests.iter().filter(|r| r.candidates.contains(&6)).count();
-        assert!(padded_with_popular > 180, "{padded_with_popular}");
-        trace.check("t".as_ref(), 1).unwrap();
-    }
-
-    #[test]
-    fn without_requests_each_row_is_a_visit_with_the_list_of_its_user() {
-        let trace =
-            make(&log(false), &recipe(ListLength::Fixed(3), Order::Log, 1), DataHashes::default()).unwrap();
-        let users: Vec<_> = trace.requests[..6].iter().map(|r| r.user).collect();
-        assert_eq!(users, [100, 100, 200, 100, 100, 200]);
-        assert_eq!(trace.requests[0].candidates, [1, 2, 4]);
-        assert_eq!(trace.requests[2].candidates, [3, 5, 6]);
-    }
-
-    #[test]
-    fn traces_repeat_by_seed() {
-        let make = |seed| {
-            make(&log(true), &recipe(ListLength::Fixed(3), Order::Sampled, seed), DataHashes::default())
-                .unwrap()
-        };
-        assert_eq!(make(5), make(5));
-        assert_ne!(make(5), make(6));
-    }
-
-    #[test]
-    fn lengths_beyond_the_log_are_clamped_and_the_trace_says_so() {
-        let trace =
-            make(&log(true), &recipe(ListLength::Fixed(99), Order::Log, 1), DataHashes::default()).unwrap();
-        assert!(trace.requests.iter().all(|r| r.candidates.len() == 6));
-        assert!(trace.origin.notes[0].contains("200 of 200") && trace.origin.notes[0].contains("1 to 6"));
-        let error = make(&log(true), &recipe(ListLength::Arrivals, Order::Log, 1), DataHashes::default())
-            .unwrap_err();
-        assert!(error.to_string().contains("column of counts"), "{error}");
-    }
-
-    #[test]
-    fn recorded_counts_become_list_lengths() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a.csv");
-        crate::base::fsio::write(&file, b"t,n\n0,2\n1,0\n2,5\n").unwrap();
-        let recorded = Arrivals::Recorded {
-            file,
-            time_column: "t".into(),
-            candidates_column: Some("n".into()),
-            speed: 1.0,
-        };
-        let recipe = TraceRecipe { arrivals: recorded, ..recipe(ListLength::Arrivals, Order::Log, 1) };
-        let trace = make(&log(true), &recipe, DataHashes::default()).unwrap();
-        let lengths: Vec<_> = trace.requests.iter().map(|r| r.candidates.len()).collect();
-        assert_eq!(lengths, [2, 1, 5]);
-        assert!(trace.origin.notes[1].contains("1 of 3"), "{:?}", trace.origin.notes);
-    }
-}
+mod tests;

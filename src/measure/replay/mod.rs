@@ -1,13 +1,15 @@
 //! Recorded traffic, issued against a system under test in open loop. Knows no model and no data set: a [`Workload`]
 //! turns request numbers into inputs, and [`Session`](crate::measure::engine::Session)s answer them.
 //!
-//! [`arrivals`] draws when requests come, [`make`] joins that with the users and items of a log into a [`trace`],
-//! [`issue`] runs it against a [`clock`], and the [`recorder`] keeps what happened.
+//! [`arrivals`] draws when requests come and [`make::ListLength`] how much they ask for, [`make`] joins that with the users and items of
+//! a log into a [`trace`], [`issue`] runs it against a [`clock`], and the [`recorder`] keeps what happened.
 
 pub mod arrivals;
 pub mod buckets;
+mod check;
 pub mod clock;
 pub mod issue;
+mod list_length;
 pub mod make;
 pub mod popularity;
 mod recorded;
@@ -16,6 +18,7 @@ pub mod summary;
 pub mod timestamp;
 pub mod trace;
 pub mod trace_file;
+mod unique;
 
 use crate::{base::Result, measure::engine::Inputs};
 

@@ -1,19 +1,25 @@
 //! A trace: which user asks for which candidates, and when.
+//!
+//! Traces may be longer than the memory. They are made, written and read request by request; what has to be there at once,
+//! such as the schedule of a replay, is kept in [`Column`]s, which leave the memory when they are long.
 
-use crate::base::{Error, Result, error::Place};
+use crate::{
+    base::{Error, Result},
+    data::{column::Column, growing::Growing},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 
 /// Version of the trace files that this program writes.
 pub const SCHEMA_VERSION: u32 = 2;
 
 /// One request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Request {
     /// Arrival after the start of the trace.
     pub arrival_us: u64,
     /// Unique within the trace.
+    #[serde(rename = "request")]
     pub id: u64,
     /// Key of the user.
     pub user: u64,
@@ -31,19 +37,26 @@ pub struct Origin {
     pub rows_hash: Option<String>,
     /// The arrivals in words.
     pub arrivals: String,
-    /// Seed of users, candidates and random arrivals.
+    /// Seed of users, candidates, candidate counts and random arrivals.
     pub seed: u64,
-    /// What a reader of results must know: clamped counts, stand-ins.
+    /// What a reader of results must know: clamped counts, stand-ins, repetitions.
     pub notes: Vec<String>,
 }
 
-/// Requests in order of arrival, and their origin.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// When the requests of a trace come and how much they ask for, without their keys.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Trace {
     /// From what it was made.
     pub origin: Origin,
-    /// At least one, arrivals ascending.
-    pub requests: Vec<Request>,
+    arrivals_us: Column<u64>,
+    candidates: Column<u32>,
+}
+
+/// Takes a [`Trace`] from requests that pass by.
+#[derive(Debug, Default)]
+pub struct TraceBuilder {
+    arrivals_us: Growing<u64>,
+    candidates: Growing<u32>,
 }
 
 /// How a replay spaces the requests of a trace.
@@ -66,92 +79,92 @@ pub enum Pacing {
     Offline,
 }
 
+impl TraceBuilder {
+    /// Notes the next request.
+    pub fn see(&mut self, request: &Request) -> Result<()> {
+        self.arrivals_us.push(request.arrival_us)?;
+        self.candidates.push(u32::try_from(request.candidates.len()).unwrap_or(u32::MAX))
+    }
+
+    /// The trace of the requests that were seen.
+    pub fn finish(self, origin: Origin) -> Result<Trace> {
+        Ok(Trace { origin, arrivals_us: self.arrivals_us.finish()?, candidates: self.candidates.finish()? })
+    }
+}
+
 impl Trace {
-    /// Checks order and content; `file` is named in errors, with the one-based request. `first_row` is the row of the
-    /// first request in the file.
-    pub fn check(&self, file: &Path, first_row: u64) -> Result<()> {
-        let broken = |field: &str, row: u64, problem: &str, fix: &str| {
-            Err(Error::input(file, Place::cell(field, row), problem, fix))
-        };
-        if self.requests.is_empty() {
-            return Err(Error::input(
-                file,
-                Place::whole(),
-                "the trace has no requests",
-                "make one with `trace make`",
-            ));
-        }
-        let mut last = 0;
-        for (request, row) in self.requests.iter().zip(first_row..) {
-            if request.arrival_us < last {
-                return broken(
-                    "arrival_us",
-                    row,
-                    "arrives before the request above it",
-                    "sort by arrival_us",
-                );
-            }
-            if i64::try_from(request.arrival_us).is_err() {
-                let problem = "arrives later than 63 bits of microseconds can say";
-                return broken("arrival_us", row, problem, "give arrivals in µs from the start of the trace");
-            }
-            if request.candidates.is_empty() {
-                return broken("candidates", row, "no candidates", "give every request at least one");
-            }
-            last = request.arrival_us;
-        }
-        Ok(())
+    /// Arrivals after the start of the trace, ascending: one per request.
+    pub fn arrivals_us(&self) -> &[u64] {
+        &self.arrivals_us
+    }
+
+    /// Number of candidates of every request.
+    pub fn candidates(&self) -> &[u32] {
+        &self.candidates
+    }
+
+    /// Number of requests.
+    pub fn requests(&self) -> usize {
+        self.arrivals_us.len()
     }
 
     /// Arrival offsets under `pacing`, in µs.
-    pub fn schedule_us(&self, pacing: Pacing) -> Result<Vec<u64>> {
-        let factor = match pacing {
-            Pacing::Speed { factor } => factor,
-            Pacing::Rate { qps } => qps / self.mean_qps().unwrap_or(f64::INFINITY),
-            Pacing::Closed | Pacing::Offline => 1.0,
-        };
-        if !(factor.is_finite() && factor > 0.0) {
-            return Err(Error::usage(
-                format!("the trace cannot be replayed {factor} times as fast as it was recorded"),
-                "give a speed or a rate above 0, and for a rate a trace that lasts some time",
-            ));
-        }
-        Ok(self.requests.iter().map(|r| (r.arrival_us as f64 / factor).round() as u64).collect())
-    }
-
-    /// The same requests at the arrivals of [`Trace::schedule_us`]; the origin says so.
-    pub fn paced(mut self, pacing: Pacing) -> Result<Self> {
-        let schedule_us = self.schedule_us(pacing)?;
-        self.requests.iter_mut().zip(schedule_us).for_each(|(request, at)| request.arrival_us = at);
-        self.origin.arrivals += &match pacing {
-            Pacing::Rate { qps } => format!(", stretched to {qps} per second"),
-            Pacing::Speed { factor } => format!(", at speed {factor}"),
-            Pacing::Closed | Pacing::Offline => String::new(),
-        };
-        Ok(self)
+    pub fn schedule_us(&self, pacing: Pacing) -> Result<Column<u64>> {
+        paced_us(&self.arrivals_us, pacing)
     }
 
     /// [`mean_qps`] of the arrivals.
     pub fn mean_qps(&self) -> Option<f64> {
-        mean_qps(&self.requests.iter().map(|request| request.arrival_us).collect::<Vec<_>>())
+        mean_qps(&self.arrivals_us)
     }
 
     /// The number of candidates that every request has; absent when they differ.
     pub fn fixed_candidates(&self) -> Option<usize> {
-        let first = self.requests.first()?.candidates.len();
-        self.requests.iter().all(|request| request.candidates.len() == first).then_some(first)
+        let &first = self.candidates.first()?;
+        self.candidates.iter().all(|&candidates| candidates == first).then_some(first as usize)
     }
 
     /// Mean number of candidates.
     pub fn mean_candidates(&self) -> f64 {
-        let sum: usize = self.requests.iter().map(|r| r.candidates.len()).sum();
-        sum as f64 / self.requests.len().max(1) as f64
+        let sum: u64 = self.candidates.iter().map(|&candidates| u64::from(candidates)).sum();
+        sum as f64 / self.candidates.len().max(1) as f64
     }
 
     /// Largest number of candidates.
     pub fn max_candidates(&self) -> usize {
-        self.requests.iter().map(|r| r.candidates.len()).max().unwrap_or(0)
+        self.candidates.iter().max().map_or(0, |&candidates| candidates as usize)
     }
+}
+
+impl Pacing {
+    /// Words that say what it made of arrivals, to be put after theirs.
+    pub(super) fn suffix(self) -> String {
+        match self {
+            Self::Rate { qps } => format!(", stretched to {qps} per second"),
+            Self::Speed { factor } => format!(", at speed {factor}"),
+            Self::Closed | Self::Offline => String::new(),
+        }
+    }
+}
+
+/// Ascending arrivals under `pacing`, in µs.
+pub(super) fn paced_us(arrivals_us: &[u64], pacing: Pacing) -> Result<Column<u64>> {
+    let factor = match pacing {
+        Pacing::Speed { factor } => factor,
+        Pacing::Rate { qps } => qps / mean_qps(arrivals_us).unwrap_or(f64::INFINITY),
+        Pacing::Closed | Pacing::Offline => 1.0,
+    };
+    if !(factor.is_finite() && factor > 0.0) {
+        return Err(Error::usage(
+            format!("the trace cannot be replayed {factor} times as fast as it was recorded"),
+            "give a speed or a rate above 0, and for a rate a trace that lasts some time",
+        ));
+    }
+    let mut paced = Growing::default();
+    for &arrival_us in arrivals_us {
+        paced.push((arrival_us as f64 / factor).round() as u64)?;
+    }
+    paced.finish()
 }
 
 /// Mean arrivals per second between the first and the last of ascending arrivals; absent when all come at once.
@@ -165,37 +178,47 @@ pub(crate) mod examples {
     use super::*;
 
     /// One request per arrival, each with `candidates` candidates.
-    pub(crate) fn trace(arrivals_us: &[u64], candidates: u64) -> Trace {
+    pub(crate) fn requests(arrivals_us: &[u64], candidates: u64) -> Vec<Request> {
         let requests = arrivals_us.iter().zip(0..).map(|(&arrival_us, id)| Request {
             arrival_us,
             id,
             user: u64::MAX - id,
             candidates: (0..candidates).map(|c| id * 1000 + c).collect(),
         });
-        let origin = Origin {
+        requests.collect()
+    }
+
+    pub(crate) fn origin() -> Origin {
+        Origin {
             encoder_hash: "ab".into(),
             rows_hash: Some("cd".into()),
             arrivals: "by hand".into(),
             seed: u64::MAX,
             notes: vec!["a note".into()],
-        };
-        Trace { origin, requests: requests.collect() }
+        }
+    }
+
+    pub(crate) fn trace(requests: &[Request]) -> Trace {
+        let mut builder = TraceBuilder::default();
+        requests.iter().for_each(|request| builder.see(request).unwrap());
+        builder.finish(origin()).unwrap()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{examples::trace, *};
+    use super::{
+        examples::{requests, trace},
+        *,
+    };
 
     #[test]
     fn speed_and_rate_scale_every_gap_alike() {
-        let trace = trace(&[0, 10, 10, 4_000_000], 1);
+        let trace = trace(&requests(&[0, 10, 10, 4_000_000], 1));
         assert_eq!(trace.schedule_us(Pacing::Speed { factor: 2.0 }).unwrap(), [0, 5, 5, 2_000_000]);
         assert_eq!(trace.mean_qps(), Some(0.75));
-        assert_eq!(trace.schedule_us(Pacing::Rate { qps: 3.0 }).unwrap()[3], 1_000_000);
-        let paced = trace.clone().paced(Pacing::Rate { qps: 3.0 }).unwrap();
-        assert_eq!(paced.mean_qps(), Some(3.0));
-        assert_eq!(paced.origin.arrivals, "by hand, stretched to 3 per second");
+        let paced = trace.schedule_us(Pacing::Rate { qps: 3.0 }).unwrap();
+        assert_eq!((paced[3], mean_qps(&paced)), (1_000_000, Some(3.0)));
         assert!(trace.schedule_us(Pacing::Speed { factor: 0.0 }).is_err());
     }
 
@@ -207,15 +230,18 @@ mod tests {
 
     #[test]
     fn candidates_are_fixed_only_when_all_requests_have_as_many() {
-        let mut trace = trace(&[0, 1], 3);
-        assert_eq!(trace.fixed_candidates(), Some(3));
-        trace.requests[1].candidates.pop();
-        assert_eq!(trace.fixed_candidates(), None);
+        let mut requests = requests(&[0, 1], 3);
+        assert_eq!(trace(&requests).fixed_candidates(), Some(3));
+        requests[1].candidates.pop();
+        let uneven = trace(&requests);
+        assert_eq!((uneven.fixed_candidates(), uneven.candidates()), (None, &[3, 2][..]));
+        assert_eq!((uneven.mean_candidates(), uneven.max_candidates()), (2.5, 3));
     }
 
     #[test]
     fn a_rate_needs_a_trace_that_lasts() {
-        let error = trace(&[5, 5], 1).schedule_us(Pacing::Rate { qps: 3.0 }).unwrap_err().to_string();
+        let brief = trace(&requests(&[5, 5], 1));
+        let error = brief.schedule_us(Pacing::Rate { qps: 3.0 }).unwrap_err().to_string();
         assert!(error.contains("lasts some time"), "{error}");
     }
 }

@@ -25,7 +25,7 @@ use crate::{
         planted::Planted,
         probe,
         regression::{Baseline, Comparison, LEAST_PASSES},
-        replay::{trace::Pacing, trace_file},
+        replay::trace::Pacing,
         validity::Limits,
     },
 };
@@ -135,7 +135,7 @@ impl ReplayArgs {
                 let qps = if self.closed || self.offline { Some(ANY_QPS) } else { self.qps };
                 let trace = self.recipe.make(&self.data.files(Some(&self.model))?, qps)?;
                 let path = folder.path().join("trace.parquet");
-                trace_file::write(&path, &trace)?;
+                trace.write(&path)?;
                 path
             }
         };
