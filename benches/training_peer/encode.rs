@@ -1,6 +1,6 @@
 //! Reading and encoding a data set, as every run begins, and the plan from which another program can do the same.
 
-use super::{Workload, timed};
+use super::{protocol::Workload, timed};
 use autofas_bench::{
     app::config::{Experiment, Stage},
     data::{

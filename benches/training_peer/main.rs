@@ -1,40 +1,22 @@
 //! This program's side of `scripts/figures/training`: the same steps as the PyTorch programs in scripts/figures/peers, and the
 //! same way to speak to them (protocol.py). Lives as long as its figure is measured.
 //!
-//! `training_peer WORKLOAD ARGUMENT...` prints `{"ready": …}`; then each line `NAME COUNT` runs COUNT steps and is answered by one
-//! line of JSON. `memory reset` and `memory peak` are about the process's largest resident size.
+//! `training_peer WORKLOAD ARGUMENT...` runs COUNT steps for every line `NAME COUNT`.
 
 mod encode;
+#[path = "../protocol/mod.rs"]
+mod protocol;
 mod search;
 mod steps;
 
 use autofas_bench::base::memory;
+use protocol::serve;
 use serde_json::{Value, json};
-use std::{
-    fs,
-    io::{BufRead, Write, stdin, stdout},
-    time::Instant,
-};
+use std::time::Instant;
 
 // As in the program.
 #[global_allocator]
 static ALLOCATOR: memory::Allocator = memory::ALLOCATOR;
-
-/// Something to be timed.
-trait Workload {
-    /// The name that commands call it by.
-    fn name(&self) -> &'static str;
-    /// Runs `count` steps; the answer holds their times under `ms`.
-    fn run(&mut self, count: usize) -> Value;
-    /// Answers further commands.
-    fn other(&mut self, name: &str, _count: usize) -> Value {
-        panic!("`{name}` is no command of {}", self.name())
-    }
-    /// What is worth knowing before the first step.
-    fn ready(&self) -> Value {
-        json!({})
-    }
-}
 
 fn main() {
     memory::keep_freed();
@@ -54,39 +36,7 @@ fn main() {
     }
 }
 
-fn serve(mut workload: impl Workload) {
-    let answer = |answer: Value| {
-        let mut out = stdout().lock();
-        writeln!(out, "{answer}").and_then(|()| out.flush()).expect("the driver listens");
-    };
-    let mut ready = workload.ready();
-    ready["threads"] = json!(std::thread::available_parallelism().map_or(1, usize::from));
-    answer(json!({ "ready": ready }));
-    for line in stdin().lock().lines() {
-        let line = line.expect("lines of text");
-        let (name, argument) = line.split_once(' ').expect("NAME COUNT");
-        answer(match (name, argument) {
-            ("memory", argument) => {
-                if argument == "reset" {
-                    fs::write("/proc/self/clear_refs", "5").expect("Linux resets the peak");
-                }
-                json!({ "peak_memory_bytes": peak_memory_bytes() })
-            }
-            (name, count) => {
-                let count = count.parse().expect("a count");
-                if name == workload.name() { workload.run(count) } else { workload.other(name, count) }
-            }
-        });
-    }
-}
-
-fn peak_memory_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("Linux tells the peak");
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).expect("a peak");
-    let kilobytes = line.split_whitespace().nth(1).expect("a number");
-    kilobytes.parse::<u64>().expect("a number") * 1024
-}
-
+/// Time since then.
 fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }

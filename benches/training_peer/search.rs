@@ -1,6 +1,6 @@
 //! Steps of the joint search on real data, and the export of everything that another program needs to take the same steps.
 
-use super::{Workload, milliseconds};
+use super::{milliseconds, protocol::Workload};
 use autofas_bench::{
     app::config::{Experiment, Stage},
     base::{

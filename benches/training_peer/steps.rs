@@ -1,6 +1,6 @@
 //! Single steps without data: matrix products, a supernet, a plain network, an embedding table.
 
-use super::{Workload, timed};
+use super::{protocol::Workload, timed};
 use autofas_bench::{
     base::rng,
     data::{

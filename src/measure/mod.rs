@@ -13,7 +13,7 @@ pub mod job;
 pub mod latency;
 pub mod measurement;
 pub mod order;
-mod pinning;
+pub mod pinning;
 pub mod planted;
 pub mod probe;
 pub mod prove;

@@ -5,19 +5,19 @@
 /// because the first ones serve most interrupts, and one of each physical core as far as that goes. Returns what was got;
 /// none where the system has no such call or refuses it.
 #[cfg(target_os = "linux")]
-pub(super) fn pin(needed: usize) -> Option<Vec<usize>> {
+pub fn pin(needed: usize) -> Option<Vec<usize>> {
     let chosen = choose(&system::allowed()?, needed, system::siblings);
     system::confine(&chosen).then_some(chosen)
 }
 
 /// Other systems have no call for it that holds.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn pin(_: usize) -> Option<Vec<usize>> {
+pub fn pin(_: usize) -> Option<Vec<usize>> {
     None
 }
 
 /// Confines this thread to some of the cores that [`pin`] got. False where the system refuses it.
-pub(super) fn confine(cores: &[usize]) -> bool {
+pub fn confine(cores: &[usize]) -> bool {
     #[cfg(target_os = "linux")]
     return system::confine(cores);
     #[cfg(not(target_os = "linux"))]

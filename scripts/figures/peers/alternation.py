@@ -6,9 +6,22 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
 
 SETTLE_S = 0.3
 """Before each turn: the threads of the other process spin for a while after its last step."""
+
+
+def build(bench):
+    """Compiles a bench and returns where it is."""
+    command = ["cargo", "bench", "--locked", "--no-run", "--bench", bench, "--message-format=json-render-diagnostics"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"error: the bench {bench} was not built; cargo's own words stand above")
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    return next(m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == bench)
 
 
 class Peer:
@@ -57,7 +70,7 @@ class OtherWork:
     """The share of all processors' time that neither side took."""
 
     def __init__(self, *peers):
-        self.processes = [peer.process for peer in peers]
+        self.processes = list({peer.process for peer in peers})
         self.begin, self.busy, self.own = time.monotonic(), busy_ticks(), self._own()
 
     def _own(self):
@@ -70,16 +83,21 @@ class OtherWork:
 
 def turns(ours, theirs, line, rounds, key="ms"):
     """Asks both `line` by turns, who begins changing with the round. The numbers under `key` of either, round by round."""
-    found = ([], [])
-    answers = ([], [])
-    others = OtherWork(ours, theirs)
+    answers = alternate(line.split()[0], ((ours, line), (theirs, line)), rounds)
+    return [[answer[key] for answer in side] for side in answers], answers
+
+
+def alternate(name, sides, rounds):
+    """Asks each (peer, line) by turns, who begins changing with the round. The answers to each, round by round."""
+    answers = [[] for _ in sides]
+    others = OtherWork(*(peer for peer, _ in sides))
     for turn in range(rounds):
-        for side in ((0, 1), (1, 0))[turn % 2]:
-            answer = (ours, theirs)[side].ask(line)
-            found[side].append(answer[key])
-            answers[side].append(answer)
-    figure(f"{line.split()[0]}, other work on the processors meanwhile", others.share(), "of their time", 0.02)
-    return found, answers
+        for step in range(len(sides)):
+            side = (turn + step) % len(sides)
+            peer, line = sides[side]
+            answers[side].append(peer.ask(line))
+    figure(f"{name}, other work on the processors meanwhile", others.share(), "of their time", 0.02)
+    return answers
 
 
 class Ratio:
@@ -108,6 +126,17 @@ def figure(name, value, unit, goal=None, at_most=True, spread=None):
         ok = bool(value <= goal if at_most else value >= goal)
     line = {"name": name, "value": float(f"{value:.5g}"), "unit": unit, "goal": goal, "ok": ok}
     print(json.dumps(line | {"spread": None if spread is None else round(spread, 4)}, ensure_ascii=False), flush=True)
+
+
+def bound_figure(name, rounds, unit, goal=None, at_most=True):
+    """Prints the median of rounds against a bound. Kept by all of them it is reached, by none it is missed; otherwise it is too noisy
+    to judge. The spread is half of what they differ by, as a share of the median."""
+    median = statistics.median(rounds)
+    spread = (max(rounds) - min(rounds)) / 2 / median if median else 0.0
+    kept = [] if goal is None else [value <= goal if at_most else value >= goal for value in rounds]
+    ok = None if not kept or any(kept) != all(kept) else all(kept)
+    line = {"name": name, "value": float(f"{median:.5g}"), "unit": unit, "goal": goal, "ok": ok}
+    print(json.dumps(line | {"spread": round(spread, 4)}, ensure_ascii=False), flush=True)
 
 
 def ratio_figures(name, ratio, goal, peer="PyTorch"):
