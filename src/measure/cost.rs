@@ -81,16 +81,11 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Adds what another worker of the same run has cost, or another run of the same sessions: what one of them does not
-    /// know is not known of both.
-    pub fn merge(&mut self, other: &Self) {
+    /// Adds what another worker of the same run has cost. What belongs to the process stays as it is.
+    pub fn add_worker(&mut self, other: &Self) {
         self.workers = both(self.workers, other.workers, Usage::plus);
-        self.process = both(self.process, other.process, Usage::plus);
         self.allocations = both(self.allocations, other.allocations, |mine, theirs| mine + theirs);
         self.spun += other.spun;
-        self.load_bytes = both(self.load_bytes, other.load_bytes, u64::max);
-        self.warm_up_bytes = both(self.warm_up_bytes, other.warm_up_bytes, u64::max);
-        self.peak_bytes = both(self.peak_bytes, other.peak_bytes, u64::max);
     }
 
     /// Adds what belongs to the process in another pass, which was another process: times add up, of memory the most counts.
@@ -261,7 +256,7 @@ mod tests {
             ..Cost::default()
         };
         let mut cost = worker(3);
-        cost.merge(&worker(7));
+        cost.add_worker(&worker(7));
         assert_eq!((cost.workers, cost.allocations), (Some(usage(10)), Some(100)));
         cost.process = Some(usage(12));
         (cost.load_bytes, cost.warm_up_bytes, cost.peak_bytes) = (Some(1000), Some(1700), Some(2000));
@@ -283,7 +278,7 @@ mod tests {
     #[test]
     fn what_one_worker_does_not_know_is_absent_for_all() {
         let mut cost = Cost { allocations: Some(1), ..Cost::default() };
-        cost.merge(&Cost::default());
+        cost.add_worker(&Cost::default());
         let json = serde_json::to_value(cost.summary(1)).unwrap();
         assert_eq!(json, serde_json::json!({ "spun_us_per_request": 0.0 }));
     }

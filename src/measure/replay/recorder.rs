@@ -209,7 +209,7 @@ impl Recording {
         self.first_error = self.first_error.take().or(other.first_error);
         self.rejected += other.rejected;
         self.interrupted |= other.interrupted;
-        self.cost.merge(&other.cost);
+        self.cost.add_worker(&other.cost);
         self.span = self.span.max(other.span);
     }
 }

@@ -76,6 +76,19 @@ fn every_number_of_candidates_is_met_before_the_clock_starts_and_its_first_run_r
 }
 
 #[test]
+fn a_bucket_of_several_numbers_of_candidates_is_met_first_with_its_largest() {
+    // 1 | 2 | 3 4 | 5 6 7 8 | 9 candidates.
+    let workload = Counts::of(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    let null = engine(EngineName::Null).unwrap();
+    let session = null.load(Path::new("none"), &SessionOptions::PLAIN).unwrap();
+    let options = IssueOptions { warmup: 1, ..IssueOptions::default() };
+    let recording = issue(&workload, &[0; 9], &mut [session], &RealClock::start(), &options).unwrap();
+    let buckets: Vec<usize> = recording.cold.iter().map(|cold| cold.candidates).collect();
+    assert_eq!(buckets, [1, 2, 4, 8, 16]);
+    assert_eq!(workload.prepared.into_inner().unwrap()[..10], [0, 0, 1, 1, 3, 2, 7, 4, 8, 8]);
+}
+
+#[test]
 fn cold_runs_of_all_workers_are_kept_and_without_warm_up_there_are_none() {
     let run = |warmup| {
         let options = IssueOptions { warmup, ..IssueOptions::default() };
