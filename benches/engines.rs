@@ -1,7 +1,7 @@
 //! Service time of single layers: engine × widths × candidates. What the latency table is made of, under criterion.
 
 use autofas_bench::{
-    base::names::{EngineName, Layout, Provider},
+    base::names::{EngineName, Layout},
     export::{
         OnnxModel,
         probe::{self, ProbeInput},
@@ -39,7 +39,7 @@ fn bench(
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("probe.onnx");
     model.write(&path).unwrap();
-    let options = SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: Some(candidates) };
+    let options = SessionOptions { candidates_hint: Some(candidates), ..SessionOptions::PLAIN };
     let mut session = engine.load(&path, &options).unwrap();
     let inputs = random_inputs(&model.signature, candidates, 1);
     let mut scores = Vec::new();

@@ -1,7 +1,7 @@
 //! What the harness itself costs: a replay into the engine that answers at once, assembly included.
 
 use autofas_bench::{
-    base::names::{EngineName, Layout, Provider},
+    base::names::{EngineName, Layout},
     data::{
         dataset::{Dataset, Slot},
         encode::Encoders,
@@ -60,7 +60,7 @@ fn replay(c: &mut Criterion) {
     let data = encoders.encode(&log.schema, &log.table).unwrap();
     let requests = request_log(&data, None).unwrap();
     let null = engine(EngineName::Null).unwrap();
-    let options = SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None };
+    let options = SessionOptions::PLAIN;
     let clock = RealClock::start();
     let mut group = c.benchmark_group("replay into the null engine");
     group.sample_size(20).measurement_time(Duration::from_secs(2));

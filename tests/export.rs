@@ -31,7 +31,7 @@ fn engines() -> Vec<Box<dyn Engine>> {
 }
 
 fn options(candidates_hint: Option<usize>) -> SessionOptions {
-    SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint }
+    SessionOptions { candidates_hint, ..SessionOptions::PLAIN }
 }
 
 fn metadata() -> Metadata {

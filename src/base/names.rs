@@ -80,6 +80,65 @@ named! {
     }
 }
 
+named! {
+    /// A setting that is there or not.
+    Switch {
+        /// It is there.
+        On = "on",
+        /// It is not.
+        Off = "off",
+    }
+}
+
+named! {
+    /// Which of its plans tract runs a request on.
+    Plan {
+        /// Whatever is faster for the model, where somebody measures that beforehand; otherwise plans for the counts that
+        /// are known, and one for any count where none is.
+        Auto = "auto",
+        /// One plan, optimised with the candidate count left open.
+        Symbolic = "symbolic",
+        /// A plan per bucket of candidate counts; a request is padded to the next bucket.
+        Bucketed = "bucketed",
+    }
+}
+
+named! {
+    /// How far ONNX Runtime rewrites a graph before running it.
+    GraphOptimization {
+        /// Not at all.
+        Off = "off",
+        /// Constants are folded and redundant nodes removed.
+        Basic = "basic",
+        /// Nodes are fused as well.
+        Extended = "extended",
+        /// Memory layouts are changed as well.
+        Layout = "layout",
+        /// Everything that it has.
+        All = "all",
+    }
+}
+
+named! {
+    /// Whether inputs and outputs are bound to memory of the session before a run.
+    IoBinding {
+        /// On a device, where it shows the copies to it and back; not on the processor.
+        Auto = "auto",
+        /// Always.
+        On = "on",
+        /// Never: one call copies, runs and copies back.
+        Off = "off",
+    }
+}
+
+named! {
+    /// What becomes of numbers below the normal range.
+    Denormals {
+        /// They are computed with, as IEEE 754 says.
+        Kept = "kept",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

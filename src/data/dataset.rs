@@ -1,11 +1,14 @@
 //! Encoded rows, ready for training and for requests.
 
 use super::{column::Column, ids::Ids, shard::Part};
-use crate::base::hash::{self, Hasher};
+use crate::base::{
+    Error, Result,
+    hash::{self, Hasher},
+};
 use bytemuck::Pod;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 /// Where a feature's value stands in an encoded row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +85,37 @@ impl Dataset {
     /// The numbers of a row.
     pub fn numbers_of(&self, row: usize) -> &[f32] {
         &self.numbers[row * self.number_slots..(row + 1) * self.number_slots]
+    }
+
+    /// Fails when one of the `rows`, any of which may come several times, holds an id that its feature's encoder cannot have
+    /// given, as in a damaged encoded folder. Tables end there, and an engine may not survive an id beyond them.
+    pub fn check_ids(&self, rows: impl IntoIterator<Item = u32>) -> Result<()> {
+        let slots: Vec<(&EncodedFeature, Range<usize>)> = (self.features.iter())
+            .filter_map(|feature| match feature.slot {
+                Slot::Ids { start, length } => Some((feature, start..start + length)),
+                Slot::Number { .. } => None,
+            })
+            .collect();
+        let mut seen = vec![false; self.rows()];
+        for row in rows {
+            if std::mem::replace(&mut seen[row as usize], true) {
+                continue;
+            }
+            for (feature, slot) in &slots {
+                if let Some(id) =
+                    self.ids.of(row as usize, slot.clone()).find(|&id| id >= feature.cardinality)
+                {
+                    return Err(Error::usage(
+                        format!(
+                            "row {row} of the encoded data holds the id {id} of `{}`, whose ids end at {}",
+                            feature.name, feature.cardinality
+                        ),
+                        "encode the data again with `data encode`",
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Every column that is there, as bytes, with its name.
@@ -246,6 +280,27 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_beyond_its_feature_is_found_in_the_rows_that_are_asked_for() {
+        let feature = |name: &str, start, length, cardinality| EncodedFeature {
+            name: name.into(),
+            slot: Slot::Ids { start, length },
+            cardinality,
+        };
+        let data = Dataset {
+            features: vec![feature("a", 0, 1, 3), feature("b", 1, 2, 5)],
+            ids: Ids::from_rows(3, &[2, 4, 4, 2, 0, 5, 3, 0, 0]),
+            labels: vec![0.0; 3].into(),
+            ..Dataset::default()
+        };
+        assert!(data.check_ids([0, 0]).is_ok());
+        let found = |rows: &[u32]| data.check_ids(rows.iter().copied()).unwrap_err().to_string();
+        assert!(
+            found(&[0, 1]).contains("row 1 of the encoded data holds the id 5 of `b`, whose ids end at 5")
+        );
+        assert!(found(&[2]).contains("id 3 of `a`") && found(&[2]).contains("data encode"));
+    }
 
     fn data() -> Dataset {
         Dataset {

@@ -71,13 +71,14 @@ impl Campaign {
         }
         let mut passes: Vec<Vec<Vec<Pass>>> =
             self.jobs.iter().map(|job| vec![Vec::new(); job.models.len()]).collect();
+        let mut jobs = self.jobs.clone();
         let mut waiting: Vec<usize> = (0..self.jobs.len()).collect();
         let mut generator = rng::generator(self.plan.seed, "turns");
         let mut failure = None;
         'rounds: for round in 1..=self.plan.repeats {
             rng::shuffle(&mut waiting, &mut generator);
             for j in waiting.clone() {
-                let job = &self.jobs[j];
+                let job = &mut jobs[j];
                 let mut order: Vec<usize> = (0..job.models.len()).collect();
                 rng::shuffle(&mut order, &mut generator);
                 let models = order.iter().map(|&m| job.models[m].clone()).collect();
@@ -85,7 +86,11 @@ impl Campaign {
                     Ok(done) => {
                         let cut =
                             done.len() < order.len() || done.iter().any(|pass| pass.recording.interrupted);
-                        order.into_iter().zip(done).for_each(|(m, pass)| passes[j][m].push(pass));
+                        for (m, pass) in order.into_iter().zip(done) {
+                            let chosen = pass.setup.plan_choice.clone();
+                            job.plans.extend(chosen.map(|choice| (job.models[m].clone(), choice)));
+                            passes[j][m].push(pass);
+                        }
                         if cut {
                             break 'rounds;
                         }

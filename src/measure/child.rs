@@ -173,7 +173,7 @@ fn last_lines(path: &Path) -> String {
 mod tests {
     use super::*;
     use crate::{
-        base::names::{EngineName, Provider},
+        base::names::EngineName,
         measure::{
             engine::SessionOptions,
             service::{Effort, Requests},
@@ -184,7 +184,7 @@ mod tests {
     fn job() -> ServiceJob {
         ServiceJob {
             engine: EngineName::Tract,
-            options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
+            options: SessionOptions::PLAIN,
             models: Vec::new(),
             candidates: vec![10],
             requests: Requests::Random,

@@ -4,10 +4,11 @@
 use super::{
     conditions::Watch,
     cost,
-    engine::{self, Engine, Session, SessionOptions},
+    engine::{self, CandidateCounts, Engine, Session, SessionOptions},
     environment::Environment,
     measurement::{Load, Pass, Provenance, Setup},
     pinning,
+    plan::{self, PlanChoice},
     planted::Planted,
     prove::FP32_TOLERANCE,
     replay::{
@@ -21,12 +22,21 @@ use super::{
     vectors::{OutputCheck, Vectors},
 };
 use crate::{
-    base::{Error, Result, error::Place, fsio, hash, names::EngineName, stop::Stop},
+    base::{
+        Error, Result,
+        error::Place,
+        fsio, hash,
+        names::{Denormals, EngineName},
+        stop::Stop,
+    },
     data::column::Column,
     export::{self, signature::Signature},
 };
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// A job for one measuring process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,7 +53,7 @@ pub enum Job {
 pub struct ReplayJob {
     /// The runtime.
     pub engine: EngineName,
-    /// How sessions are made; the hint is the trace's, when all its requests have as many candidates.
+    /// How sessions are made; what they know of candidate counts beforehand is taken from the trace.
     pub options: SessionOptions,
     /// Sessions that serve at once.
     pub workers: usize,
@@ -61,6 +71,9 @@ pub struct ReplayJob {
     pub data: DataFiles,
     /// Time that is added on purpose.
     pub planted: Option<Planted>,
+    /// Plans of tract that an earlier pass has chosen, by model: all passes of one run on the same.
+    #[serde(default)]
+    pub plans: BTreeMap<PathBuf, PlanChoice>,
 }
 
 /// Result of a [`ServiceJob`], with the circumstances that a latency table keys by.
@@ -111,8 +124,12 @@ fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock, stop: &Stop) 
         engine,
         clock,
         stop,
-        // A request of another length would run on another plan than the one that was made for the hint.
-        options: SessionOptions { candidates_hint: traced.trace.fixed_candidates(), ..job.options.clone() },
+        // A request of another length would run on another plan than those that were made for what is known.
+        options: SessionOptions {
+            candidates_hint: traced.trace.fixed_candidates(),
+            candidate_counts: CandidateCounts::of(traced.trace.candidates().iter().map(|&count| count as usize)),
+            ..job.options.clone()
+        },
         schedule_us: traced.trace.schedule_us(job.pacing)?,
         environment,
         trace_sha256: hash::sha256_file(&job.trace)?,
@@ -150,9 +167,13 @@ impl Replay<'_> {
             ));
         }
         let workload = self.traced.workload(&signature)?;
-        let load = || (0..job.workers).map(|_| self.session(model)).collect();
+        let (options, plan_choice) = match job.plans.get(model) {
+            Some(known) => (self.options.with_plan(known.taken), Some(known.clone())),
+            None => plan::decide(self.engine, model, &self.options, &workload, self.clock)?,
+        };
+        let load = || (0..job.workers).map(|_| self.session(model, &options)).collect();
         let (mut sessions, load_bytes): (Vec<Box<dyn Session>>, _) = cost::growth(load)?;
-        let outputs = self.compare(model, &signature, &mut sessions)?;
+        let outputs = self.compare(model, &signature, &options, &mut sessions)?;
         let mode = match job.pacing {
             Pacing::Closed => Loop::Closed,
             Pacing::Offline => Loop::Offline,
@@ -164,9 +185,9 @@ impl Replay<'_> {
             _ => Vec::new(),
         };
         let (warmup, max_queue, stop) = (job.warmup, job.max_queue, self.stop.clone());
-        let options = IssueOptions { mode, warmup, max_queue, cores, stop };
+        let how = IssueOptions { mode, warmup, max_queue, cores, stop };
         let watch = Watch::begin();
-        let mut recording = issue::issue(&workload, &self.schedule_us, &mut sessions, self.clock, &options)?;
+        let mut recording = issue::issue(&workload, &self.schedule_us, &mut sessions, self.clock, &how)?;
         let conditions = watch.end();
         recording.cost.load_bytes = load_bytes;
         let setup = Setup {
@@ -176,6 +197,9 @@ impl Replay<'_> {
             layout: signature.layout,
             threads: self.options.threads,
             candidates_hint: self.options.candidates_hint,
+            engine_settings: self.options.settings.only(job.engine),
+            denormals: Denormals::Kept,
+            plan_choice,
             workers: job.workers,
             mode,
             pacing: job.pacing,
@@ -194,28 +218,37 @@ impl Replay<'_> {
         })
     }
 
-    fn session(&self, model: &Path) -> Result<Box<dyn Session>> {
-        let session = self.engine.load(model, &self.options)?;
+    fn session(&self, model: &Path, options: &SessionOptions) -> Result<Box<dyn Session>> {
+        let session = self.engine.load(model, options)?;
         Ok(match self.job.planted {
             Some(planted) => planted.into(session),
             None => session,
         })
     }
 
-    /// Scores the package's test request with the sessions that will be timed. None without such a request, and for the
-    /// null engine, which scores nothing.
+    /// Scores the package's test request with the sessions that will be timed, on every plan that they have. None without
+    /// such a request, and for the null engine, which scores nothing.
     fn compare(
         &self,
         model: &Path,
         signature: &Signature,
+        options: &SessionOptions,
         sessions: &mut [Box<dyn Session>],
     ) -> Result<Option<OutputCheck>> {
         if self.job.engine == EngineName::Null {
             return Ok(None);
         }
-        let vectors = Vectors::of(model, signature, self.options.candidates_hint)?;
         let engine = format!("{} {}", self.job.engine, self.engine.version());
-        vectors.map(|vectors| vectors.compare(&engine, sessions, FP32_TOLERANCE)).transpose()
+        let planned = options.planned_counts(self.job.engine);
+        let counts = if planned.is_empty() { vec![None] } else { planned.into_iter().map(Some).collect() };
+        let mut worst: Option<OutputCheck> = None;
+        for count in counts {
+            let Some(vectors) = Vectors::of(model, signature, count)? else { return Ok(None) };
+            let check = vectors.compare(&engine, sessions, FP32_TOLERANCE)?;
+            let farther = |worst: OutputCheck| check.max_abs_difference >= worst.max_abs_difference;
+            worst = if worst.is_none_or(farther) { Some(check) } else { worst };
+        }
+        Ok(worst)
     }
 
     fn load(&self, recording: &Recording, mode: Loop) -> Load {

@@ -4,8 +4,10 @@
 use super::{
     conditions::Conditions,
     cost::CostSummary,
+    engine::EngineSettings,
     environment::Environment,
     latency::LatencySummary,
+    plan::PlanChoice,
     planted::Planted,
     regression::Comparison,
     replay::{
@@ -16,7 +18,7 @@ use super::{
     validity::{self, Limits},
     vectors::OutputCheck,
 };
-use crate::base::names::{EngineName, Layout, Provider};
+use crate::base::names::{Denormals, EngineName, Layout, Provider};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +40,13 @@ pub struct Setup {
     pub threads: usize,
     /// Candidate count that sessions were made for; absent when requests of the trace differ in it.
     pub candidates_hint: Option<usize>,
+    /// What else the sessions were made with: every setting that their runtime has.
+    pub engine_settings: EngineSettings,
+    /// What became of numbers below the normal range, the same for every engine.
+    pub denormals: Denormals,
+    /// How the plan of tract's sessions was chosen before the clock started; absent where there was nothing to choose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_choice: Option<PlanChoice>,
     /// Sessions, one thread each.
     pub workers: usize,
     /// Open or closed loop.
@@ -195,6 +204,27 @@ fn half_range_pct(mut values: Vec<u64>) -> Option<f64> {
     Some(50.0 * (last - first) as f64 / median.max(1.0))
 }
 
+/// What the engine's own run consists of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceParts {
+    /// Copying the inputs into the session's memory: from host to device, where it computes on one.
+    pub copy_in: LatencySummary,
+    /// Computing.
+    pub compute: LatencySummary,
+    /// Copying the scores back.
+    pub copy_out: LatencySummary,
+}
+
+impl ServiceParts {
+    fn of(recording: &Recording) -> Option<Self> {
+        (recording.compute.count() > 0).then(|| Self {
+            copy_in: recording.copy_in.summary(),
+            compute: recording.compute.summary(),
+            copy_out: recording.copy_out.summary(),
+        })
+    }
+}
+
 /// The result of a replay of one model on one engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Measurement {
@@ -234,6 +264,9 @@ pub struct Measurement {
     pub queueing_us: LatencySummary,
     /// The engine's own run.
     pub service_us: LatencySummary,
+    /// Where that time went, for sessions with memory of their own for inputs and outputs, as on a device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_parts_us: Option<ServiceParts>,
     /// How late the generator began work that could have begun.
     pub dispatch_lag_us: LatencySummary,
     /// Filling the input tensors.
@@ -288,6 +321,7 @@ impl Measurement {
             response_us: recording.response.summary(),
             queueing_us: recording.queueing.summary(),
             service_us: recording.service.summary(),
+            service_parts_us: ServiceParts::of(&recording),
             dispatch_lag_us: recording.dispatch_lag.summary(),
             assembly_us: recording.assembly.summary(),
             warmup_us: recording.warmup.summary(),

@@ -14,6 +14,7 @@ pub mod latency;
 pub mod measurement;
 pub mod order;
 pub mod pinning;
+pub mod plan;
 pub mod planted;
 pub mod probe;
 pub mod prove;

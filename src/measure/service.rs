@@ -10,6 +10,7 @@
 mod estimate;
 mod inputs;
 
+pub(super) use inputs::spread;
 pub use inputs::{Requests, random_inputs};
 
 use super::{

@@ -71,6 +71,9 @@ impl ResolvedTrace {
             }
             begin = end as usize;
         }
+        let asked = asked_users.iter().chain(asked_items.iter()).chain(pairs.values());
+        // Before any engine sees them.
+        data.check_ids(asked.copied())?;
         Ok(Self { users: asked_users, candidates: candidates.finish()?, ends })
     }
 
@@ -300,6 +303,17 @@ mod tests {
         }
         let keyless = Dataset { item_keys: None, ..data() };
         assert!(request_log(&keyless, None).unwrap_err().to_string().contains("item_key"));
+    }
+
+    #[test]
+    fn an_id_beyond_its_table_is_found_before_any_engine_sees_it() {
+        let mut damaged = data();
+        // Row 3 is the last of user 1 and of item 10; row 0 is nobody's.
+        let ids = |r: u32| [1 + r, 10 + r, if r == 3 || r == 0 { 100 } else { 20 + r }];
+        damaged.ids = Ids::from_rows(3, &(0..4).flat_map(ids).collect::<Vec<_>>());
+        let error = ResolvedTrace::new(&trace(1, &[11]), &damaged).unwrap_err().to_string();
+        assert!(error.contains("row 3") && error.contains("id 100 of `x`"), "{error}");
+        assert!(ResolvedTrace::new(&trace(2, &[11]), &damaged).is_ok());
     }
 
     #[test]

@@ -63,6 +63,41 @@ fn one_engine_gives_one_object_with_the_agreed_fields() {
 }
 
 #[test]
+fn engine_options_are_recorded_with_what_was_decided_and_others_are_refused() {
+    let world = World::new();
+    let options = |text: &'static [&'static str]| text.iter().flat_map(|option| ["--engine-option", option]);
+    let run = |engines: &[&str], text| {
+        let engines = engines.iter().flat_map(|engine| ["--engine", engine]);
+        let more: Vec<&str> = engines.chain(options(text)).collect();
+        [&["replay"], &MODEL[..], &TRAFFIC, &more].concat()
+    };
+    const CHOSEN: [&str; 5] =
+        ["spinning=on", "arena=off", "io_binding=on", "graph_optimization=basic", "plan=bucketed"];
+    let (results, _) = replayed(world.path(), &run(&["onnxruntime", "tract"], &CHOSEN));
+    let settings = &results[0]["engine_settings"]["onnxruntime"];
+    for option in &CHOSEN[..4] {
+        let (key, value) = option.split_once('=').unwrap();
+        assert_eq!(settings[key], value, "{settings}");
+    }
+    assert_eq!(settings["memory_pattern"], "on");
+    let requests = &results[0]["requests"];
+    for part in ["copy_in", "compute", "copy_out"] {
+        assert_eq!(&results[0]["service_parts_us"][part]["count"], requests, "{part}");
+    }
+    assert_eq!(results[1]["engine_settings"], serde_json::json!({"tract": {"plan": "bucketed"}}));
+    assert_eq!(results[1]["plan_choice"]["buckets"], serde_json::json!([8]));
+    assert!(results[1].get("service_parts_us").is_none());
+    for result in results.as_array().unwrap() {
+        assert_eq!(result["denormals"], "kept");
+    }
+
+    let unknown = failure(world.path(), 2, &run(&["onnxruntime"], &["spining=on"]));
+    assert!(unknown.contains("did you mean `spinning`?"), "{unknown}");
+    let idle = failure(world.path(), 2, &run(&["tract"], &["arena=off"]));
+    assert!(idle.contains("option of onnxruntime, which is not measured"), "{idle}");
+}
+
+#[test]
 fn a_trace_repeats_by_seed_and_replays_as_it_is() {
     let world = World::new();
     let make = |out: &str, seed: &str| {
@@ -179,6 +214,29 @@ fn a_trace_that_is_cut_short_is_named_by_show_and_replay() {
         assert!(message.contains("t.jsonl, row 61: not a request"), "{message}");
         assert!(message.contains("trace make"), "{message}");
     }
+}
+
+#[test]
+fn counts_that_differ_are_replayed_on_the_plan_that_was_found_faster() {
+    let world = World::new();
+    let counts = (0..60).map(|i| format!("{}.5,{}\n", i, 3 + i % 30)).collect::<String>();
+    fs::write(world.file("a.csv"), format!("T,N\n{counts}")).unwrap();
+    let recorded = ["--arrivals", "a.csv", "--time-column", "T", "--candidates-column", "N", "--closed"];
+    let run = |plan: &str| {
+        let engine = ["--engine", "tract", "--engine-option", plan];
+        replayed(world.path(), &[&["replay"], &MODEL[..], &recorded, &engine].concat()).0
+    };
+    let auto = run("plan=auto");
+    let plan = &auto["plan_choice"];
+    let faster = plan["symbolic_us"].as_f64().unwrap() < plan["bucketed_us"].as_f64().unwrap();
+    assert_eq!(plan["taken"], if faster { "symbolic" } else { "bucketed" });
+    assert_eq!((&plan["asked"], &auto["engine_settings"]["tract"]["plan"]), (&"auto".into(), &"auto".into()));
+    let bucketed = run("plan=bucketed");
+    assert_eq!(bucketed["plan_choice"]["buckets"], serde_json::json!([16, 20, 24, 28, 32]));
+    assert!(bucketed["plan_choice"]["padding"]["added_candidates_pct"].as_f64().unwrap() > 0.0, "{bucketed}");
+    // Every plan was compared with the package before it was timed.
+    assert!(bucketed["outputs"]["candidates"].as_u64().unwrap() >= 16);
+    assert!(run("plan=symbolic").get("plan_choice").is_none());
 }
 
 #[test]

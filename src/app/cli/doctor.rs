@@ -3,7 +3,10 @@
 use super::output::{self, Format};
 use crate::{
     base::names::{EngineName, Provider},
-    measure::{engine::engine, environment::Environment},
+    measure::{
+        engine::{EngineSettings, Setting, engine},
+        environment::Environment,
+    },
 };
 use clap::Args;
 use serde::Serialize;
@@ -29,10 +32,32 @@ struct EngineFinding {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
     providers: Vec<Provider>,
+    /// Providers that this program knows and the runtime was built without, each with its fix.
+    missing_providers: Vec<MissingProvider>,
+    /// What `replay --engine-option` can set.
+    options: Vec<OptionFinding>,
     /// What is missing, and its fix.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
+
+#[derive(Debug, Serialize)]
+struct MissingProvider {
+    provider: Provider,
+    fix: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct OptionFinding {
+    key: &'static str,
+    /// What may be written for it.
+    values: &'static str,
+    default: String,
+}
+
+/// Where ONNX Runtime's providers for a device come from.
+const DEVICE_FIX: &str = "./scripts/gpu fetches a library that has it, for a machine with an NVIDIA GPU; or set \
+                          ORT_DYLIB_PATH to one";
 
 /// Below this a run of the default space may not fit.
 const ENOUGH_MEMORY_BYTES: u64 = 4 << 30;
@@ -52,22 +77,43 @@ impl DoctorArgs {
 }
 
 fn examine(name: EngineName) -> EngineFinding {
+    let options = options(name);
     match engine(name) {
         Ok(engine) => EngineFinding {
             engine: name,
             available: true,
             version: Some(engine.version()),
+            missing_providers: missing(name, &engine.providers()),
             providers: engine.providers(),
+            options,
             problem: None,
         },
         Err(error) => EngineFinding {
             engine: name,
             available: false,
             version: None,
+            missing_providers: Vec::new(),
             providers: Vec::new(),
+            options,
             problem: Some(error.to_string()),
         },
     }
+}
+
+/// Only ONNX Runtime can have others than the CPU.
+fn missing(name: EngineName, providers: &[Provider]) -> Vec<MissingProvider> {
+    let known = Provider::ALL.iter().copied().filter(|_| name == EngineName::OnnxRuntime);
+    let absent = known.filter(|provider| !providers.contains(provider));
+    absent.map(|provider| MissingProvider { provider, fix: DEVICE_FIX }).collect()
+}
+
+fn options(name: EngineName) -> Vec<OptionFinding> {
+    let finding = |setting: &Setting| OptionFinding {
+        key: setting.key,
+        values: setting.values,
+        default: setting.value(&EngineSettings::DEFAULT),
+    };
+    Setting::all().filter(|setting| setting.engine == name).map(finding).collect()
 }
 
 fn warnings(environment: &Environment) -> Vec<String> {
@@ -101,6 +147,15 @@ fn describe(findings: &Findings) -> String {
                 format!("{:<12} MISSING: {}", finding.engine, problem.as_deref().unwrap_or("unknown"))
             }
         });
+        let missing = finding.missing_providers.iter();
+        lines.extend(
+            missing.map(|missing| format!("{:<12}   without {}: {}", "", missing.provider, missing.fix)),
+        );
+        lines.extend(
+            finding.options.iter().map(|option| {
+                format!("{:<12}   {}={} (of {})", "", option.key, option.default, option.values)
+            }),
+        );
     }
     let environment = &findings.environment;
     let unknown = || "unknown".to_owned();

@@ -68,7 +68,7 @@ impl EvaluateArgs {
             }
         };
         let options =
-            SessionOptions { provider: self.provider, threads: self.threads, candidates_hint: None };
+            SessionOptions { provider: self.provider, threads: self.threads, ..SessionOptions::PLAIN };
         let engine = engine(self.engine)?;
         let hash = encoders.hash();
         let evaluation = evaluate(&*engine, &self.model, &options, &dataset, &hash, &rows, &self.at)?;

@@ -4,6 +4,7 @@
 mod data;
 mod doctor;
 mod engine_child;
+mod engine_options;
 mod evaluate;
 mod export;
 mod files;

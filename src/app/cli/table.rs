@@ -123,8 +123,11 @@ impl ProbeArgs {
         };
         let plan = ProbePlan::for_space(&space, self.cardinality, target.layout, candidates)?;
         let settings_on = |&engine: &EngineName| {
-            let options =
-                SessionOptions { provider: target.provider, threads: target.threads, candidates_hint: None };
+            let options = SessionOptions {
+                provider: target.provider,
+                threads: target.threads,
+                ..SessionOptions::PLAIN
+            };
             let (effort, seed) = (settings.probe, settings.seeds.of(Stage::Probe));
             ServiceSettings { engine, options, effort, seed }
         };

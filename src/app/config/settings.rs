@@ -4,7 +4,7 @@ use super::{SeedSettings, SpaceSettings};
 use crate::{
     base::{
         check::{self, Checked, Violation},
-        names::{EngineName, Layout, Precision, Provider},
+        names::{EngineName, Layout, Plan, Precision, Provider},
     },
     data::split::{Moment, SplitSettings},
     learn::{
@@ -227,6 +227,8 @@ impl TargetSettings {
             provider: self.provider,
             threads: self.threads,
             candidates_hint: Some(self.candidates),
+            // Layers and networks on the same kind of plan: otherwise a table would not add up.
+            ..SessionOptions::PLAIN.with_plan(Plan::Bucketed)
         }
     }
 

@@ -23,7 +23,10 @@ use crate::{
     space::SearchSpace,
 };
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// Requests that a replay runs before its clock starts.
 const WARM_UP_REQUESTS: usize = 20;
@@ -165,6 +168,7 @@ impl Meter for ChildMeter<'_> {
             pacing: Pacing::Rate { qps: self.settings.traffic.qps },
             warmup: WARM_UP_REQUESTS,
             max_queue: None,
+            plans: BTreeMap::new(),
             data: traffic.data.clone(),
             planted: None,
         };

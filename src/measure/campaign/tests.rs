@@ -18,6 +18,7 @@ fn job(engine: EngineName, models: &[&str]) -> ReplayJob {
         pacing: Pacing::Closed,
         warmup: 0,
         max_queue: None,
+        plans: std::collections::BTreeMap::new(),
         data: DataFiles { rows: "r".into(), schema: "s".into(), encoders: "e".into() },
         planted: None,
     }

@@ -1,16 +1,20 @@
-//! Inference runtimes behind two small traits; each runtime's crate is used in one file only.
+//! Inference runtimes behind two small traits; each runtime's crate is used in one file or folder only.
 
+mod counts;
 mod null;
 mod onnxruntime;
+mod settings;
 mod tract;
+
+pub use counts::CandidateCounts;
+pub use settings::{EngineSettings, OnnxRuntimeSettings, Setting, TractSettings};
 
 use crate::base::{
     Result,
-    names::{EngineName, Provider},
+    names::{EngineName, Plan, Provider},
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// The values of one input tensor of one request.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,19 +46,65 @@ pub struct Inputs {
 }
 
 /// How a session is to be made. Recorded with every measurement.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SessionOptions {
     /// Where ONNX Runtime computes; tract has only the CPU.
     pub provider: Provider,
     /// Intra-op threads.
     pub threads: usize,
-    /// Candidate count that is known beforehand: tract optimises for it. Other counts still work.
+    /// The candidate count of all requests, where they have the same: tract optimises for it. Other counts still work.
     pub candidates_hint: Option<usize>,
+    /// The candidate counts of the requests, where they differ and are known beforehand.
+    #[serde(default)]
+    pub candidate_counts: CandidateCounts,
+    /// What only one runtime has.
+    #[serde(default)]
+    pub settings: EngineSettings,
 }
 
 impl SessionOptions {
-    /// One thread on the processor, for any number of candidates: what every engine can do.
-    pub const PLAIN: Self = Self { provider: Provider::Cpu, threads: 1, candidates_hint: None };
+    /// One thread on the processor, for any number of candidates, with every setting at its default: what every engine can
+    /// do.
+    pub const PLAIN: Self = Self {
+        provider: Provider::Cpu,
+        threads: 1,
+        candidates_hint: None,
+        candidate_counts: CandidateCounts::UNKNOWN,
+        settings: EngineSettings::DEFAULT,
+    };
+
+    /// What is known of the candidate counts, be it one or several.
+    pub fn known_counts(&self) -> CandidateCounts {
+        self.candidates_hint.map_or_else(|| self.candidate_counts.clone(), CandidateCounts::one)
+    }
+
+    /// These, with that plan of tract.
+    pub fn with_plan(&self, plan: Plan) -> Self {
+        let mut options = self.clone();
+        options.settings.tract.get_or_insert_default().plan = plan;
+        options
+    }
+
+    /// Candidate counts that sessions have plans of their own for, so that each of them can be compared before it is
+    /// timed. None where one plan serves every count.
+    pub fn planned_counts(&self, engine: EngineName) -> Vec<usize> {
+        match (engine, self.settings.tract().plan, self.candidates_hint) {
+            (EngineName::Tract, Plan::Auto | Plan::Bucketed, _) => self.known_counts().buckets(),
+            (_, _, Some(count)) => vec![count],
+            (_, _, None) => Vec::new(),
+        }
+    }
+}
+
+/// Where the time of one run went, for a session that has memory of its own for inputs and outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Parts {
+    /// Copying the inputs there.
+    pub copy_in: Duration,
+    /// Computing.
+    pub run: Duration,
+    /// Copying the scores back.
+    pub copy_out: Duration,
 }
 
 /// What to do when a runtime refuses a model.
@@ -83,8 +133,13 @@ pub trait Session: Send {
     /// more than one column (a probe) gives all its values, row after row.
     ///
     /// Ids must lie within the signature's cardinalities: a runtime may panic on others. What
-    /// [`crate::measure::assemble`] fills does.
+    /// [`crate::measure::assemble`] fills does. One that does panic in Rust ends as an error of this call.
     fn run(&mut self, inputs: &Inputs, scores: &mut Vec<f32>) -> Result<()>;
+
+    /// Where the time of the last run went, if this session can tell.
+    fn parts(&self) -> Option<Parts> {
+        None
+    }
 }
 
 /// The engine of that name.
@@ -97,3 +152,6 @@ pub fn engine(name: EngineName) -> Result<Box<dyn Engine>> {
         EngineName::Null => Box::new(null::Null),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,21 +1,32 @@
 //! tract: pure Rust, on the CPU, one thread per session.
 //!
-//! A session holds up to two plans of the same model. When the candidate count is known beforehand, the symbol
-//! `candidates` is replaced by it *before* optimising, because tract picks its kernels by size. Any other count runs on
-//! a plan that keeps the symbol; it is made at loading when no count is known, else at its first use.
+//! A session holds several plans of the same model. Where candidate counts are known beforehand, the symbol `candidates`
+//! is replaced by a count *before* optimising, because tract picks its kernels by size: one such plan per bucket, made at
+//! loading. A request is padded to the next bucket with rows of zeros, which every table has, and their scores are cut.
+//! Any other count runs on a plan that keeps the symbol; it is made at loading when it is asked for or nothing is known,
+//! else at its first use.
+//!
+//! tract may panic on a model or an id that it does not expect. Both calls into it end in an error then: a measuring
+//! process that dies would take along what it has measured.
 
-use super::{Engine, InputTensor, Inputs, LOAD_FIX, RUN_FIX, Session, SessionOptions, TensorData};
+use super::{
+    Engine, InputTensor, Inputs, LOAD_FIX, RUN_FIX, Session, SessionOptions, TensorData, counts::step,
+};
 use crate::{
     base::{
         Error, Result,
-        names::{EngineName, Provider},
+        names::{EngineName, Plan, Provider},
     },
     export::signature::CANDIDATES,
 };
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
 use tract_onnx::{
     prelude::*,
-    tract_hir::internal::{TypedSimpleState, bail},
+    tract_hir::internal::{DimLike, TypedSimpleState, bail, format_err},
 };
 
 /// The engine.
@@ -43,8 +54,12 @@ impl Engine for Tract {
                 "use --threads 1, or --engine onnxruntime",
             ));
         }
+        let buckets = match options.settings.tract().plan {
+            Plan::Symbolic => Vec::new(),
+            Plan::Auto | Plan::Bucketed => options.known_counts().buckets(),
+        };
         let failed = |e: TractError| self.error(format!("load {}", model.display()), LOAD_FIX, e);
-        Ok(Box::new(TractSession::new(model, options.candidates_hint).map_err(failed)?))
+        Ok(Box::new(caught(|| TractSession::new(model, &buckets)).map_err(failed)?))
     }
 }
 
@@ -60,29 +75,54 @@ fn locked_version(lock: &str) -> String {
     after.split('"').next().unwrap_or_default().to_owned()
 }
 
+/// Calls into tract; a panic is an error. What `work` was changing must not be used afterwards.
+fn caught<T>(work: impl FnOnce() -> TractResult<T>) -> TractResult<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
+        Err(format_err!("tract panicked: {text}"))
+    })
+}
+
+struct Input {
+    name: String,
+    /// Whether it has a row per candidate, and not one for the request.
+    per_candidate: bool,
+}
+
 struct TractSession {
     /// Simplified, with the symbol still in it.
     model: TypedModel,
-    /// Input names in the model's order.
-    inputs: Vec<String>,
-    fixed: Option<(usize, TypedSimpleState)>,
+    /// In the model's order.
+    inputs: Vec<Input>,
+    /// Plans for one candidate count each, ascending.
+    buckets: Vec<(usize, TypedSimpleState)>,
+    /// The plan for any count.
     any: Option<TypedSimpleState>,
+    /// A run panicked: what it left of the plans is unknown.
+    broken: bool,
 }
 
 impl TractSession {
-    fn new(path: &Path, hint: Option<usize>) -> TractResult<Self> {
+    fn new(path: &Path, buckets: &[usize]) -> TractResult<Self> {
         let model = tract_onnx::onnx()
             .with_ignore_value_info(true)
             .with_ignore_output_shapes(true)
             .model_for_path(path)?
             .into_typed()?
             .into_decluttered()?;
-        let inputs =
-            model.input_outlets()?.iter().map(|outlet| model.node(outlet.node).name.clone()).collect();
-        let mut session = Self { model, inputs, fixed: None, any: None };
-        match hint {
-            Some(candidates) => session.fixed = Some((candidates, session.plan(Some(candidates))?)),
-            None => session.any = Some(session.plan(None)?),
+        let input = |outlet: &OutletId| {
+            let rows = model.outlet_fact(*outlet)?.shape.first().cloned();
+            let per_candidate = rows.is_some_and(|rows| rows.to_usize().is_err());
+            Ok(Input { name: model.node(outlet.node).name.clone(), per_candidate })
+        };
+        let inputs = model.input_outlets()?.iter().map(input).collect::<TractResult<_>>()?;
+        let mut session = Self { model, inputs, buckets: Vec::new(), any: None, broken: false };
+        for &bucket in buckets {
+            session.buckets.push((bucket, session.plan(Some(bucket))?));
+        }
+        if buckets.is_empty() {
+            session.any = Some(session.plan(None)?);
         }
         Ok(session)
     }
@@ -97,35 +137,74 @@ impl TractSession {
 
     fn scores(&mut self, inputs: &Inputs, scores: &mut Vec<f32>) -> TractResult<()> {
         let given = inputs.tensors.iter().map(|tensor| &tensor.name);
-        if !given.eq(&self.inputs) {
-            bail!("the model takes the inputs {:?} in this order", self.inputs);
+        if !given.eq(self.inputs.iter().map(|input| &input.name)) {
+            let names: Vec<_> = self.inputs.iter().map(|input| &input.name).collect();
+            bail!("the model takes the inputs {names:?} in this order");
         }
-        let values = inputs.tensors.iter().map(tensor).collect::<TractResult<_>>()?;
-        if !matches!(&self.fixed, Some((count, _)) if *count == inputs.candidates) && self.any.is_none() {
+        let place = place(&self.buckets, inputs.candidates);
+        if place.is_none() && self.any.is_none() {
             self.any = Some(self.plan(None)?);
         }
-        let state = match (&mut self.fixed, &mut self.any) {
-            (Some((count, state)), _) if *count == inputs.candidates => state,
-            (_, Some(state)) => state,
-            _ => bail!("no plan for {} candidates", inputs.candidates),
+        let (rows, state) = match (place, &mut self.any) {
+            (Some(place), _) => {
+                let (bucket, state) = &mut self.buckets[place];
+                (*bucket, state)
+            }
+            (None, Some(state)) => (inputs.candidates, state),
+            (None, None) => bail!("no plan for {} candidates", inputs.candidates),
         };
+        let values = (inputs.tensors.iter().zip(&self.inputs))
+            .map(|(tensor, input)| value(tensor, if input.per_candidate { rows } else { tensor.shape[0] }))
+            .collect::<TractResult<_>>()?;
         let outputs = state.run(values)?;
+        let plain = outputs[0].try_as_plain_ram()?;
+        let found = plain.as_slice::<f32>()?;
         scores.clear();
-        scores.extend_from_slice(outputs[0].try_as_plain_ram()?.as_slice::<f32>()?);
+        scores.extend_from_slice(&found[..found.len() / rows.max(1) * inputs.candidates]);
         Ok(())
     }
 }
 
-fn tensor(input: &InputTensor) -> TractResult<TValue> {
+/// The bucket that serves a request: the smallest that holds it, unless a plan for any count would do with much less
+/// padding, as for a small request when one large count was known.
+fn place<T>(buckets: &[(usize, T)], candidates: usize) -> Option<usize> {
+    let at = buckets.partition_point(|(bucket, _)| *bucket < candidates);
+    let (bucket, _) = buckets.get(at)?;
+    (*bucket == candidates || *bucket <= step(candidates)).then_some(at)
+}
+
+/// A tensor as tract takes it, with zeros behind its own rows up to `rows`.
+fn value(input: &InputTensor, rows: usize) -> TractResult<TValue> {
     Ok(match &input.data {
-        TensorData::I64(values) => Tensor::from_shape(&input.shape, values)?.into_tvalue(),
-        TensorData::F32(values) => Tensor::from_shape(&input.shape, values)?.into_tvalue(),
-    })
+        TensorData::I64(values) => padded(input.shape, values, rows)?,
+        TensorData::F32(values) => padded(input.shape, values, rows)?,
+    }
+    .into_tvalue())
+}
+
+fn padded<T: Datum + Copy>(shape: [usize; 2], values: &[T], rows: usize) -> TractResult<Tensor> {
+    if rows == shape[0] {
+        return Tensor::from_shape(&shape, values);
+    }
+    let mut tensor = Tensor::zero_dt(T::datum_type(), &[rows, shape[1]])?;
+    let mut plain = tensor.try_as_plain_ram_mut()?;
+    match plain.as_slice_mut::<T>()?.get_mut(..values.len()) {
+        Some(own) => own.copy_from_slice(values),
+        None => bail!("{} values do not fit {rows} rows of {}", values.len(), shape[1]),
+    }
+    Ok(tensor)
 }
 
 impl Session for TractSession {
     fn run(&mut self, inputs: &Inputs, scores: &mut Vec<f32>) -> Result<()> {
-        self.scores(inputs, scores).map_err(|e| Tract.error("run".to_owned(), RUN_FIX, e))
+        let failed = |e| Tract.error("run".to_owned(), RUN_FIX, e);
+        if self.broken {
+            return Err(failed(format_err!("tract panicked in an earlier run of this session")));
+        }
+        self.broken = true;
+        let done = caught(|| Ok(self.scores(inputs, scores)));
+        self.broken = done.is_err();
+        done.and_then(|ran| ran).map_err(failed)
     }
 }
 
@@ -142,10 +221,39 @@ mod tests {
 
     #[test]
     fn options_that_tract_does_not_have_are_refused() {
-        let options = |provider, threads| SessionOptions { provider, threads, candidates_hint: None };
-        for options in [options(Provider::Cuda, 1), options(Provider::Cpu, 2)] {
+        let plain = SessionOptions::PLAIN;
+        for options in [
+            SessionOptions { provider: Provider::Cuda, ..plain.clone() },
+            SessionOptions { threads: 2, ..plain },
+        ] {
             let refused = Tract.load(Path::new("any.onnx"), &options).map(|_| ());
             assert!(matches!(refused, Err(Error::Usage { .. })));
         }
+    }
+
+    #[test]
+    fn a_request_goes_to_the_next_bucket_unless_that_is_far_larger() {
+        let buckets = [(20, ()), (100, ()), (1000, ())];
+        let places = [1, 16, 17, 20, 21, 80, 81, 100, 101, 999, 1000, 1001].map(|n| place(&buckets, n));
+        let (a, b, c) = (Some(0), Some(1), Some(2));
+        // 16 would be padded by a quarter at most; 20, 112 and 1,024 are the next steps of 17, 100 and 999.
+        assert_eq!(places, [None, None, a, a, None, None, None, b, None, c, c, None]);
+    }
+
+    #[test]
+    fn zeros_follow_the_rows_of_a_padded_tensor() {
+        let tensor = padded([2, 2], &[1i64, 2, 3, 4], 3).unwrap();
+        assert_eq!(tensor.shape(), [3, 2]);
+        assert_eq!(tensor.try_as_plain_ram().unwrap().as_slice::<i64>().unwrap(), [1, 2, 3, 4, 0, 0]);
+        assert!(padded([2, 2], &[1f32; 4], 1).is_err());
+    }
+
+    #[test]
+    fn a_panic_becomes_an_error_with_its_words() {
+        for panic in [|| -> TractResult<()> { panic!("index {}", 7) }, || panic!("index 7")] {
+            let error = caught(panic).unwrap_err().to_string();
+            assert!(error.contains("panicked: index 7"), "{error}");
+        }
+        assert_eq!(caught(|| Ok(3)).unwrap(), 3);
     }
 }

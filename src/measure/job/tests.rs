@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    base::names::{Layout, Provider},
+    base::names::{Layout, Plan},
     data::{
         self,
         schema::{Schema, Side},
@@ -83,13 +83,14 @@ fn prepare(folder: &Path, encoder_hash: Option<&str>) -> ReplayJob {
     fsio::write_json(&file(TEST_VECTORS), &vectors).unwrap();
     ReplayJob {
         engine: EngineName::Null,
-        options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
+        options: SessionOptions::PLAIN,
         workers: 1,
         models: vec![file("model.onnx")],
         trace: file("trace.parquet"),
         pacing: Pacing::Speed { factor: 1.0 },
         warmup: 5,
         max_queue: None,
+        plans: BTreeMap::new(),
         data: DataFiles {
             rows: file("log.csv"),
             schema: file("schema.toml"),
@@ -117,6 +118,9 @@ fn a_replay_job_runs_from_files_to_files_on_every_engine_of_this_crate() {
         assert_eq!(pass.load.half_candidates, [6.0, 6.0]);
         assert_eq!(pass.setup.layout, Layout::UserOnce);
         assert_eq!(pass.setup.candidates_hint, Some(6), "all requests of the trace have six");
+        assert_eq!(pass.setup.engine_settings.tract.is_some(), engine == EngineName::Tract);
+        let choice = pass.setup.plan_choice.as_ref().map(|plan| (plan.asked, plan.requests, plan.padding));
+        assert_eq!(choice, (engine == EngineName::Tract).then_some((Plan::Auto, 24, None)));
         // The four candidates of the package, repeated to the six that the session was made for.
         let compared = pass.outputs.map(|outputs| outputs.candidates);
         assert_eq!(compared, (engine == EngineName::Tract).then_some(6));

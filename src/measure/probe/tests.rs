@@ -1,6 +1,5 @@
 use super::*;
 use crate::{
-    base::names::Provider,
     data::schema::{Encoding, Feature, Kind, Refresh, Source},
     measure::{environment::Environment, service::ServiceSample},
 };
@@ -101,7 +100,7 @@ fn samples_go_to_the_table_under_their_operation_and_candidate_count() {
     };
     let settings = ServiceSettings {
         engine: EngineName::Tract,
-        options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
+        options: SessionOptions::PLAIN,
         effort: Effort::default(),
         seed: 1,
     };

@@ -2,7 +2,7 @@
 
 use crate::{
     base::Error,
-    measure::{cost::Cost, latency::Latencies},
+    measure::{cost::Cost, engine::Parts, latency::Latencies},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -133,6 +133,12 @@ pub struct Recording {
     pub dispatch_lag: Latencies,
     /// Filling the input tensors.
     pub assembly: Latencies,
+    /// Of the engine's own run, where its session tells: copying the inputs into its memory …
+    pub copy_in: Latencies,
+    /// … computing …
+    pub compute: Latencies,
+    /// … and copying the scores back.
+    pub copy_out: Latencies,
     /// The engine's runs before the clock started, without the cold ones.
     pub warmup: Latencies,
     /// The first runs of every bucket of candidate counts, in ascending order.
@@ -168,6 +174,13 @@ impl Recording {
         self.service.record(times.service());
     }
 
+    /// Adds where the time of an answered request's run went.
+    pub fn itemised(&mut self, parts: Parts) {
+        self.copy_in.record(parts.copy_in);
+        self.compute.record(parts.run);
+        self.copy_out.record(parts.copy_out);
+    }
+
     /// Adds a failed request.
     pub fn failed(&mut self, error: &Error) {
         self.errors += 1;
@@ -197,6 +210,9 @@ impl Recording {
             (&mut self.service, &other.service),
             (&mut self.dispatch_lag, &other.dispatch_lag),
             (&mut self.assembly, &other.assembly),
+            (&mut self.copy_in, &other.copy_in),
+            (&mut self.compute, &other.compute),
+            (&mut self.copy_out, &other.copy_out),
             (&mut self.warmup, &other.warmup),
         ] {
             mine.merge(theirs);

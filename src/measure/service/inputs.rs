@@ -96,8 +96,8 @@ fn has_ids(signature: &Signature) -> bool {
     signature.tensors.iter().any(|tensor| tensor.element == ElementType::I64)
 }
 
-/// The request of a turn: steps of the golden ratio around the trace, whose first k lie evenly for any k.
-fn spread(turn: usize, requests: usize) -> usize {
+/// The request of a turn, of so many: steps of the golden ratio around the trace, whose first k lie evenly for any k.
+pub(crate) fn spread(turn: usize, requests: usize) -> usize {
     const GOLDEN: f64 = 0.618_033_988_749_895;
     ((turn as f64 * GOLDEN).fract() * requests as f64) as usize
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    base::names::{Layout, Provider},
+    base::names::Layout,
     export::signature::{ElementType, Field, Rows, TensorSpec},
     measure::{
         engine::{Inputs, TensorData},
@@ -85,7 +85,7 @@ fn run_script(models: &[u64], drift: f64, effort: Effort) -> (Vec<ServiceSample>
     });
     let job = ServiceJob {
         engine: EngineName::Null,
-        options: SessionOptions { provider: Provider::Cpu, threads: 1, candidates_hint: None },
+        options: SessionOptions::PLAIN,
         models: models.collect(),
         candidates: vec![100, 200],
         requests: Requests::Random,

@@ -5,6 +5,7 @@ use crate::{
     measure::{
         latency::LatencySummary,
         measurement::{Measurement, Spread},
+        plan::PlanChoice,
         regression::Comparison,
     },
 };
@@ -31,13 +32,19 @@ fn rows(result: &Measurement) -> Vec<Vec<String>> {
     let setup = &result.setup;
     let first = [setup.engine.to_string(), setup.engine_version.clone(), result.requests.to_string()];
     let blank = || [const { String::new() }; 3];
-    vec![
+    let mut rows = vec![
         row(first, "response", columns_ms(&result.response_us)),
         row(blank(), "  at most", upper_ms(&result.response_us)),
         row(blank(), "service", columns_ms(&result.service_us)),
-        row(blank(), "assembly", columns_ms(&result.assembly_us)),
-        row(blank(), "dispatch lag", columns_ms(&result.dispatch_lag_us)),
-    ]
+    ];
+    if let Some(parts) = &result.service_parts_us {
+        rows.push(row(blank(), "  copy in", columns_ms(&parts.copy_in)));
+        rows.push(row(blank(), "  compute", columns_ms(&parts.compute)));
+        rows.push(row(blank(), "  copy out", columns_ms(&parts.copy_out)));
+    }
+    rows.push(row(blank(), "assembly", columns_ms(&result.assembly_us)));
+    rows.push(row(blank(), "dispatch lag", columns_ms(&result.dispatch_lag_us)));
+    rows
 }
 
 fn remarks(result: &Measurement) -> Vec<String> {
@@ -54,6 +61,7 @@ fn remarks(result: &Measurement) -> Vec<String> {
             outputs.max_abs_difference, outputs.tolerance
         ));
     }
+    remarks.extend(result.setup.plan_choice.as_ref().map(plan));
     remarks.push(spread(result.passes.len(), &result.spread));
     remarks.extend(result.comparison.iter().flat_map(comparison));
     remarks.push(match result.valid {
@@ -61,6 +69,21 @@ fn remarks(result: &Measurement) -> Vec<String> {
         false => format!("INVALID: {}", result.reasons.join("\n  and ")),
     });
     remarks
+}
+
+fn plan(choice: &PlanChoice) -> String {
+    let mut text = format!("{} plan", choice.taken);
+    if let (Some(symbolic_us), Some(bucketed_us)) = (choice.symbolic_us, choice.bucketed_us) {
+        let [symbolic_ms, bucketed_ms] = [symbolic_us, bucketed_us].map(|us| ms(Some(us)));
+        text += &format!(", found before timing: symbolic {symbolic_ms} ms, bucketed {bucketed_ms} ms");
+    }
+    if let Some(padding) = &choice.padding {
+        text += &format!(
+            "; padding adds {:.1} % of candidates and {:+.1} % of time",
+            padding.added_candidates_pct, padding.added_time_pct
+        );
+    }
+    text
 }
 
 fn spread(passes: usize, spread: &Spread) -> String {

@@ -4,6 +4,7 @@ mod describe;
 mod outputs;
 
 use super::{
+    engine_options::EngineOptionArgs,
     files::DataArgs,
     output::{self, Format},
     recipe::RecipeArgs,
@@ -30,7 +31,10 @@ use crate::{
     },
 };
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -62,6 +66,8 @@ pub struct ReplayArgs {
     /// Threads inside one request
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
+    #[command(flatten)]
+    engine_options: EngineOptionArgs,
     /// Requests that are served at once
     #[arg(long, value_name = "N", default_value_t = 1)]
     workers: usize,
@@ -125,7 +131,7 @@ impl ReplayArgs {
         let engines = self.engines();
         progress.stage("try the engines", 0);
         for &engine in &engines {
-            probe::trial(&launcher, engine, &self.options())?;
+            probe::trial(&launcher, engine, &self.options()?)?;
         }
         let folder = tempfile::tempdir()?;
         let trace = match &self.trace {
@@ -204,13 +210,14 @@ impl ReplayArgs {
     fn job(&self, engine: EngineName, trace: &Path) -> Result<ReplayJob> {
         Ok(ReplayJob {
             engine,
-            options: self.options(),
+            options: self.options()?,
             workers: self.workers,
             models: vec![self.model.clone()],
             trace: trace.to_owned(),
             pacing: self.pacing(),
             warmup: self.warmup,
             max_queue: self.max_queue,
+            plans: BTreeMap::new(),
             data: self.data.files(Some(&self.model))?,
             planted: self.planted(),
         })
@@ -252,8 +259,14 @@ impl ReplayArgs {
         }
     }
 
-    fn options(&self) -> SessionOptions {
-        SessionOptions { provider: self.provider, threads: self.threads, candidates_hint: None }
+    fn options(&self) -> Result<SessionOptions> {
+        let settings = self.engine_options.settings(&self.engines())?;
+        Ok(SessionOptions {
+            provider: self.provider,
+            threads: self.threads,
+            settings,
+            ..SessionOptions::PLAIN
+        })
     }
 
     fn pacing(&self) -> Pacing {

@@ -84,6 +84,7 @@ impl<'a> Worker<'a> {
             match self.serve(&turn, begun) {
                 Ok(times) => {
                     self.recording.answered(times);
+                    self.session.parts().into_iter().for_each(|parts| self.recording.itemised(parts));
                     self.recording.intervals[self.common.cut.index(turn.arrival_us)]
                         .answered
                         .answered(&times);
