@@ -12,10 +12,13 @@ pub mod make;
 pub mod popularity;
 mod recorded;
 pub mod recorder;
+pub mod simulate;
 pub mod summary;
 pub mod timestamp;
 pub mod trace;
 pub mod trace_file;
+pub mod work;
+pub mod work_model;
 
 use crate::{base::Result, measure::engine::Inputs};
 
