@@ -2,6 +2,7 @@
 
 pub mod assemble;
 pub mod campaign;
+pub mod capacity;
 pub mod child;
 pub mod conditions;
 pub mod cost;

@@ -7,12 +7,14 @@
 pub mod arrivals;
 pub mod buckets;
 pub mod clock;
+pub mod forecast;
 pub mod issue;
 pub mod make;
 pub mod popularity;
 mod recorded;
 pub mod recorder;
 pub mod simulate;
+pub mod slo;
 pub mod summary;
 pub mod timestamp;
 pub mod trace;

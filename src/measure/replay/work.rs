@@ -1,7 +1,7 @@
 //! How long each request kept its worker, with its number of candidates: what a queue simulation learns from.
 
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{hint::black_box, time::Duration};
 
 /// Requests that are kept of a run at most, evenly spread over it: 16 bytes each, and enough for a 99.9th percentile.
 const KEPT: usize = 1 << 15;
@@ -41,7 +41,11 @@ impl WorkSamples {
     /// Room for a run of `requests` requests.
     pub fn planned(requests: usize) -> Self {
         let stride = requests.div_ceil(KEPT).max(1);
-        Self { stride, samples: Vec::with_capacity(requests.div_ceil(stride)) }
+        let unused = WorkSample { candidates: 0, before: Before::Work, work_ns: u64::MAX };
+        let mut samples = vec![unused; requests.div_ceil(stride)];
+        // The system gives a page at its first use, which must not be while the clock runs.
+        black_box(&mut samples).clear();
+        Self { stride, samples }
     }
 
     /// Keeps request number `request` of the run if it is among those that are kept. `due` is its arrival, `free` when its
