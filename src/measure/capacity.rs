@@ -154,10 +154,7 @@ impl CapacityQuestion<'_> {
     }
 
     fn hold(&self, response: &Latencies) -> bool {
-        self.objectives.iter().all(|objective| {
-            let us = response.quantile_us(objective.percentile.quantile());
-            us.is_some_and(|us| us as f64 <= objective.limit_us)
-        })
+        self.objectives.iter().all(|objective| objective.holds_in(response))
     }
 }
 

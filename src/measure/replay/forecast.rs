@@ -3,6 +3,7 @@
 
 use super::{
     simulate::{Arrival, Simulated, simulate},
+    slo::Objective,
     trace,
     work_model::{WorkDraws, WorkModel},
 };
@@ -171,6 +172,30 @@ pub fn at_rate(
     }
 }
 
+/// The highest rate whose simulated response holds `objectives`, to one percent; none when not even a hundredth of the capacity
+/// does. A search by replays begins there.
+pub fn highest_qps(
+    model: &WorkModel,
+    traffic: Traffic<'_>,
+    settings: ForecastSettings,
+    objectives: &[Objective],
+) -> Result<Option<f64>> {
+    let capacity_qps = capacity_qps(model, traffic, settings.workers);
+    let holds = |qps: f64| -> Result<bool> {
+        let response = at_rate(model, traffic, settings, qps)?.response;
+        Ok(objectives.iter().all(|objective| objective.holds_in(&response)))
+    };
+    let (mut highest, mut fails) = (0.01 * capacity_qps, capacity_qps);
+    if !holds(highest)? {
+        return Ok(None);
+    }
+    while fails > 1.01 * highest {
+        let middle = (highest * fails).sqrt();
+        if holds(middle)? { highest = middle } else { fails = middle }
+    }
+    Ok(Some(highest))
+}
+
 struct PoissonArrivals<'a> {
     candidates: &'a [u32],
     mean_gap_ns: f64,
@@ -249,6 +274,22 @@ mod tests {
         // At 4,000 per second the work of each pair takes four times the gap to the next.
         assert!(at_rate(&model(), traffic, settings(1), 4000.0).unwrap().waiting.mean_us() > Some(100_000.0));
         assert_eq!(at_rate(&model(), traffic, settings(2), 500.0).unwrap().waiting.mean_us(), Some(0.0));
+    }
+
+    #[test]
+    fn the_highest_rate_that_holds_is_found_by_simulation() {
+        // Requests of 1 ms at equal distance wait for nobody below 1,000 per second; above, they wait ever longer.
+        let offsets_us: Vec<u64> = (0..50_000).map(|i| i * 1000).collect();
+        let candidates = vec![10; 50_000];
+        let traffic = Traffic::Recorded { offsets_us: &offsets_us, candidates: &candidates };
+        let highest =
+            |limit: &str| highest_qps(&model(), traffic, settings(1), &[limit.parse().unwrap()]).unwrap();
+        assert!(
+            highest("p99=2ms").is_some_and(|qps| (980.0..=1000.0).contains(&qps)),
+            "{:?}",
+            highest("p99=2ms")
+        );
+        assert_eq!(highest("p99=0.5ms"), None);
     }
 
     #[test]

@@ -5,7 +5,10 @@
 //! rate that does not hold would be taken for one that does with a probability of 1 % at most per replay. The bound is that
 //! of the measurement (binomial, without an assumption on the distribution). A replay that is not valid holds nothing.
 
-use crate::base::{Error, Result};
+use crate::{
+    base::{Error, Result},
+    measure::latency::Latencies,
+};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
@@ -285,6 +288,11 @@ impl SloCurve {
 }
 
 impl Objective {
+    /// Whether the percentile itself is within the limit; not when too few requests support it.
+    pub fn holds_in(&self, response: &Latencies) -> bool {
+        response.quantile_us(self.percentile.quantile()).is_some_and(|us| us as f64 <= self.limit_us)
+    }
+
     /// Whether the upper bound is within the limit; not when too few requests support one.
     fn holds(&self, observed: &Observed) -> bool {
         observed.response_upper_us.get(self.percentile).is_some_and(|us| us <= self.limit_us)
