@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn a_measured_curve_answers_with_copies_of_what_was_measured() {
         let objectives: [Objective; 1] = ["p99=3ms".parse().unwrap()];
-        let mut curve = SloCurve::new(objectives.to_vec(), 0.99, 3.0);
+        let mut curve = SloCurve::new(objectives.to_vec(), 3.0).unwrap();
         let observed = |us: f64| Observed {
             requests: 1000,
             response_us: Percentiles::of(|_| Some(us)),
@@ -238,7 +238,7 @@ mod tests {
             valid: true,
             reasons: Vec::new(),
         };
-        curve.search(300.0, |qps| Ok(observed(10.0 * qps)), |_| Ok(())).unwrap();
+        assert!(curve.add(300.0, observed(3000.0)));
         let traffic = Traffic::Poisson { candidates: &[200] };
         let answer = |curve: &SloCurve| {
             question(1000.0, &objectives, 3).answer(&model(), traffic, Some(curve)).unwrap().measured_cores

@@ -177,6 +177,8 @@ pub struct SloCurve {
     pub points: Vec<RatePoint>,
 }
 
+/// Of the bounds of a measurement's percentiles.
+const CONFIDENCE: f64 = 0.99;
 /// By how much a rate that holds is raised while none has failed.
 const RAISE: f64 = 1.3;
 /// By how much a rate that fails is lowered while none has held.
@@ -188,59 +190,27 @@ const MOST_POINTS: usize = 40;
 
 impl SloCurve {
     /// Nothing tried yet.
-    pub fn new(objectives: Vec<Objective>, confidence: f64, precision_pct: f64) -> Self {
-        Self {
+    pub fn new(objectives: Vec<Objective>, precision_pct: f64) -> Result<Self> {
+        if !(precision_pct.is_finite() && precision_pct > 0.0) {
+            return Err(Error::usage(
+                format!("a highest rate cannot be found to {precision_pct} %"),
+                "give a precision above 0",
+            ));
+        }
+        Ok(Self {
             schema_version: SCHEMA_VERSION,
             objectives,
-            confidence,
+            confidence: CONFIDENCE,
             precision_pct,
             progress: Progress::Partial,
             highest_qps: None,
             lowest_failed_qps: None,
             points: Vec::new(),
-        }
+        })
     }
 
-    /// Replays at rate after rate until the highest that holds is known. `keep` is called after every replay with what is known
-    /// by then; when a replay fails, its error is returned and the curve so far stays in `self`.
-    pub fn search(
-        &mut self,
-        start_qps: f64,
-        mut replay: impl FnMut(f64) -> Result<Observed>,
-        mut keep: impl FnMut(&Self) -> Result<()>,
-    ) -> Result<()> {
-        if !(start_qps.is_finite() && start_qps > 0.0)
-            || self.precision_pct.is_nan()
-            || self.precision_pct <= 0.0
-        {
-            return Err(Error::usage(
-                format!(
-                    "a search cannot begin at {start_qps} requests per second with a precision of {} %",
-                    self.precision_pct
-                ),
-                "give a rate and a precision above 0",
-            ));
-        }
-        while let Some(offered_qps) = self.next_rate(start_qps) {
-            let observed = replay(offered_qps)?;
-            let holds = observed.valid && self.objectives.iter().all(|objective| objective.holds(&observed));
-            self.points.push(RatePoint { offered_qps, observed, holds });
-            match holds {
-                true => self.highest_qps = Some(offered_qps),
-                false => self.lowest_failed_qps = Some(offered_qps),
-            }
-            keep(self)?;
-        }
-        self.progress = match (self.highest_qps, self.lowest_failed_qps) {
-            (None, _) => Progress::Nothing,
-            (Some(_), None) => Progress::Unbounded,
-            (Some(_), Some(_)) => Progress::Found,
-        };
-        keep(self)
-    }
-
-    /// The rate to replay next; none when the search is over.
-    fn next_rate(&self, start_qps: f64) -> Option<f64> {
+    /// The rate to replay next, of a search that begins at `start_qps`; none when it is over.
+    pub fn next_rate(&self, start_qps: f64) -> Option<f64> {
         let next = match (self.highest_qps, self.lowest_failed_qps) {
             (None, None) => start_qps,
             (Some(holds), None) => holds * RAISE,
@@ -251,6 +221,26 @@ impl SloCurve {
             (Some(_), Some(_)) => return None,
         };
         (next >= LOWEST * start_qps && self.points.len() < MOST_POINTS).then_some(next)
+    }
+
+    /// Adds what the replay at a rate showed, and says whether the rate holds.
+    pub fn add(&mut self, offered_qps: f64, observed: Observed) -> bool {
+        let holds = observed.valid && self.objectives.iter().all(|objective| objective.holds(&observed));
+        self.points.push(RatePoint { offered_qps, observed, holds });
+        match holds {
+            true => self.highest_qps = Some(offered_qps),
+            false => self.lowest_failed_qps = Some(offered_qps),
+        }
+        holds
+    }
+
+    /// No rate is left to replay.
+    pub fn finish(&mut self) {
+        self.progress = match (self.highest_qps, self.lowest_failed_qps) {
+            (None, _) => Progress::Nothing,
+            (Some(_), None) => Progress::Unbounded,
+            (Some(_), Some(_)) => Progress::Found,
+        };
     }
 
     /// The point of the highest rate that holds.

@@ -100,6 +100,17 @@ impl WorkModel {
         sum / f64::max(count, 1.0)
     }
 
+    /// About a thousand numbers of candidates with the shares of the groups: what requests ask for where no trace says it.
+    pub fn typical_candidates(&self) -> Vec<u32> {
+        let all: usize = self.groups.iter().map(|group| group.samples).sum();
+        let times = |group: &WorkGroup| (1000 * group.samples).div_ceil(all.max(1));
+        let of = |group: &WorkGroup| std::iter::repeat_n(group.candidates.round() as u32, times(group));
+        match self.groups.as_slice() {
+            [only] => vec![only.candidates.round() as u32],
+            several => several.iter().flat_map(of).collect(),
+        }
+    }
+
     /// The numbers of candidates that were seen, from smallest to largest.
     pub fn seen(&self) -> (u32, u32) {
         let first = self.groups.first().map_or(0, |group| group.min_candidates);

@@ -58,6 +58,8 @@ fn work_of_counts_in_between_is_interpolated_and_beyond_them_extrapolated() {
     let model = WorkModel::fit(&samples).unwrap();
     assert_eq!(model.groups.len(), 3);
     assert_eq!(model.seen(), (100, 400));
+    let typical = model.typical_candidates();
+    assert_eq!((typical.len(), typical[0], typical[500], typical[1001]), (1002, 100, 200, 400));
     for (candidates, expected) in [
         (100, 100.0),
         (150, 200.0),
