@@ -14,6 +14,7 @@ use super::{
     },
 };
 use crate::base::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of this layout.
@@ -23,7 +24,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 const MOST_WORKERS: usize = 4096;
 
 /// What a rate needs and affords.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Capacity {
     /// Version of this layout.
     pub schema_version: u32,
@@ -44,7 +45,7 @@ pub struct Capacity {
 }
 
 /// How many candidates every request may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "known", rename_all = "kebab-case")]
 pub enum Affordable {
     /// So many and no more.

@@ -2,6 +2,7 @@
 //! whether they may be believed, as [`validity`] judges it.
 
 use super::{
+    capacity::Capacity,
     conditions::Conditions,
     cost::CostSummary,
     environment::Environment,
@@ -9,9 +10,12 @@ use super::{
     planted::Planted,
     regression::Comparison,
     replay::{
+        forecast::Forecast,
         issue::Loop,
         recorder::{ColdRuns, Recording},
+        slo::SloCurve,
         trace::Pacing,
+        work_model::WorkModel,
     },
     validity::{self, Limits},
     vectors::OutputCheck,
@@ -251,6 +255,18 @@ pub struct Measurement {
     /// Against an older result, when that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
+    /// How long requests keep a worker, which forecasts need; absent with too few requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<WorkModel>,
+    /// What this model expects at other rates, when that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Forecast>,
+    /// The search for the highest rate at an objective, when that was asked for: the result is that of the highest rate then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slo: Option<SloCurve>,
+    /// What a rate needs and affords, when that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
     /// The machine.
     pub environment: Environment,
     /// The files.
@@ -296,6 +312,10 @@ impl Measurement {
             passes: summaries,
             spread,
             comparison: None,
+            work: None,
+            forecast: None,
+            slo: None,
+            capacity: None,
             setup: first.setup.clone(),
             load,
             outputs: first.outputs,

@@ -14,6 +14,7 @@ pub mod job;
 pub mod latency;
 pub mod measurement;
 pub mod order;
+pub mod peak;
 mod pinning;
 pub mod planted;
 pub mod probe;

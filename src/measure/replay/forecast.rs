@@ -15,6 +15,7 @@ use crate::{
     measure::latency::LatencySummary,
 };
 use rand::RngExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of the forecasts that this program writes.
@@ -60,7 +61,7 @@ impl ForecastSettings {
 }
 
 /// Expected responses over rates.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Forecast {
     /// Version of this layout.
     pub schema_version: u32,
@@ -77,7 +78,7 @@ pub struct Forecast {
 }
 
 /// Expected responses at one rate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ForecastPoint {
     /// Share of the capacity in percent. From about 95 on, a trace of finite length says more about its length than about
     /// the queue.

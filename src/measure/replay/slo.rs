@@ -9,6 +9,7 @@ use crate::{
     base::{Error, Result},
     measure::latency::Latencies,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
@@ -16,7 +17,7 @@ use std::str::FromStr;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// A percentile that results report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Percentile {
     /// The median.
@@ -45,7 +46,7 @@ impl Percentile {
 }
 
 /// A limit on a percentile of the response, written `p99=20ms`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Objective {
     /// Which percentile.
     pub percentile: Percentile,
@@ -84,7 +85,7 @@ impl std::fmt::Display for Objective {
 }
 
 /// One number per percentile, in µs; absent where too few requests support it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Percentiles {
     /// Median.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,7 +115,7 @@ impl Percentiles {
 }
 
 /// What a replay at one rate showed.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Observed {
     /// Requests answered.
     pub requests: u64,
@@ -129,7 +130,7 @@ pub struct Observed {
 }
 
 /// A point of the curve.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RatePoint {
     /// Requests per second that were asked for.
     pub offered_qps: f64,
@@ -141,7 +142,7 @@ pub struct RatePoint {
 }
 
 /// How far a search has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Progress {
     /// It goes on, or was stopped before it was done.
@@ -155,7 +156,7 @@ pub enum Progress {
 }
 
 /// Rates and what they showed, and the highest that holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SloCurve {
     /// Version of this layout.
     pub schema_version: u32,
@@ -284,7 +285,7 @@ impl Objective {
     }
 
     /// Whether the upper bound is within the limit; not when too few requests support one.
-    fn holds(&self, observed: &Observed) -> bool {
+    pub fn holds(&self, observed: &Observed) -> bool {
         observed.response_upper_us.get(self.percentile).is_some_and(|us| us <= self.limit_us)
     }
 }

@@ -13,6 +13,7 @@
 use super::work::{Before, WorkSample};
 use crate::base::{Error, Result, rng::Generator};
 use rand::RngExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Quantiles per group.
@@ -25,14 +26,14 @@ const MIN_SAMPLES: usize = 100;
 const GROUP_RATIO: f64 = 1.25;
 
 /// How long requests keep a worker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkModel {
     /// Ascending by candidates; at least one.
     pub groups: Vec<WorkGroup>,
 }
 
 /// Requests of similar numbers of candidates.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkGroup {
     /// Mean number of candidates, for which the quantiles hold.
     pub candidates: f64,

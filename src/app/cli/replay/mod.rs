@@ -1,6 +1,9 @@
 //! `replay`: real latency of an exported model under recorded traffic.
 
 mod describe;
+mod queue;
+
+pub(super) use queue::Recorded;
 
 use super::{
     files::DataArgs,
@@ -15,7 +18,7 @@ use crate::{
         progress::Progress,
     },
     measure::{
-        campaign::{Campaign, Measured},
+        campaign::{Campaign, Measured, Turn},
         child::Launcher,
         engine::SessionOptions,
         hlog,
@@ -29,6 +32,7 @@ use crate::{
     },
 };
 use clap::Args;
+use queue::QueueArgs;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
@@ -103,6 +107,8 @@ pub struct ReplayArgs {
     /// Make every run this much longer by spinning
     #[arg(long, value_name = "PCT", default_value_t = 0.0, hide = true)]
     plant_slowdown_pct: f64,
+    #[command(flatten)]
+    queue: QueueArgs,
     /// Where the result goes: an object, or a list of them when there are several engines
     #[arg(long, value_name = "R.json")]
     out: Option<PathBuf>,
@@ -111,7 +117,7 @@ pub struct ReplayArgs {
     hlog: Option<PathBuf>,
 }
 
-/// Any rate does: without a schedule the arrivals are not looked at.
+/// Any rate does: without a schedule the arrivals are not looked at, and a search stretches them.
 const ANY_QPS: f64 = 1.0;
 
 impl ReplayArgs {
@@ -129,7 +135,11 @@ impl ReplayArgs {
             Some(path) => path.clone(),
             None => {
                 progress.stage("make the trace", 0);
-                let qps = if self.closed || self.offline { Some(ANY_QPS) } else { self.qps };
+                let qps = if self.closed || self.offline || !self.queue.slo.is_empty() {
+                    Some(ANY_QPS)
+                } else {
+                    self.qps
+                };
                 let trace = self.recipe.make(&self.data.files(Some(&self.model))?, qps)?;
                 let path = folder.path().join("trace.parquet");
                 trace_file::write(&path, &trace)?;
@@ -142,9 +152,18 @@ impl ReplayArgs {
             jobs.iter().try_for_each(|job| baseline.of(job, &self.model).map(drop))?;
         }
         let campaign = Campaign { jobs, plan: self.plan() };
-        let outcome = campaign.run(&launcher, |turn| {
-            progress.measuring(&format!("replay on {}, pass {} of {}", turn.engine, turn.pass, turn.passes));
-        })?;
+        let recorded = Recorded::load(&trace)?;
+        let replay = |campaign: &Campaign| {
+            campaign.run(&launcher, |turn| {
+                let Turn { engine, pass, passes } = turn;
+                let at = campaign.rate().map_or_else(String::new, |qps| format!(" at {qps:.1} per second"));
+                progress.measuring(&format!("replay on {engine}{at}, pass {pass} of {passes}"));
+            })
+        };
+        let outcome = match self.queue.slo.is_empty() {
+            true => replay(&campaign)?,
+            false => self.queue.search(&campaign, &recorded, replay, |measured| self.write(measured))?,
+        };
         let mut measured: Vec<Measured> = outcome.measured.into_iter().flatten().collect();
         if let Some(baseline) = &baseline {
             for Measured { measurement, .. } in &mut measured {
@@ -155,6 +174,8 @@ impl ReplayArgs {
                 measurement.comparison = Some(comparison);
             }
         }
+        // What cannot be simulated loses no measurement.
+        let added = measured.iter_mut().try_for_each(|measured| self.queue.add_to(measured, &recorded));
         self.write(&measured)?;
         let results: Vec<&Measurement> = measured.iter().map(|measured| &measured.measurement).collect();
         match results.as_slice() {
@@ -163,7 +184,11 @@ impl ReplayArgs {
         }
         match outcome.failure {
             Some(failure) => Err(failure.into()),
-            None => Ok(believed(&results)?),
+            None => {
+                added?;
+                queue::check(&results)?;
+                Ok(believed(&results)?)
+            }
         }
     }
 
