@@ -23,6 +23,8 @@ use super::{
 use crate::base::names::{EngineName, Layout, Provider};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::Path;
 
 /// Version of the replay results that this program writes.
 pub const SCHEMA_VERSION: u32 = 3;
@@ -273,7 +275,30 @@ pub struct Measurement {
     pub provenance: Provenance,
 }
 
+/// What can be done about a result that cannot be used.
+pub(super) const AGAIN: &str = "measure it again with `replay --out`";
+
 impl Measurement {
+    /// Reads a file that `replay --out` wrote: one result or a list of them.
+    pub fn load(path: &Path) -> Result<Vec<Self>> {
+        let wrong = |place, problem: String| Error::input(path, place, problem, AGAIN);
+        let items = match fsio::read_json(path)? {
+            Value::Array(items) => items,
+            item => vec![item],
+        };
+        let read = |item: Value| {
+            let version = item.get("schema_version").and_then(Value::as_u64);
+            if version != Some(SCHEMA_VERSION.into()) {
+                let found = version.map_or("not there".to_owned(), |version| format!("{version}"));
+                let problem = format!("is {found}, this program reads {SCHEMA_VERSION}");
+                return Err(wrong(Place::field("schema_version"), problem));
+            }
+            serde_json::from_value(item)
+                .map_err(|e| wrong(Place::whole(), format!("not a result of `replay` ({e})")))
+        };
+        items.into_iter().map(read).collect()
+    }
+
     /// Merges, summarises and judges passes of one model on one engine; the merged recording comes with it. None without a
     /// pass.
     pub fn of(passes: &[Pass], plan: &Plan) -> Option<(Self, Recording)> {

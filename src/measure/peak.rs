@@ -37,7 +37,7 @@ const FIRST_RATE_REQUESTS: usize = 50_000;
 /// Replays of a rate at most, where they are not valid although their percentiles hold.
 const ATTEMPTS: usize = 3;
 /// Where the simulation knows no rate that holds, the search begins at this share of the capacity.
-const LOW_SHARE: f64 = 0.05;
+const LOW_SHARE: f64 = 0.1;
 
 impl PeakSearch<'_> {
     /// Searches with whatever `replay` makes of a campaign. `keep` gets, after every rate, the result of the highest rate that

@@ -5,7 +5,7 @@ use super::{
     replay::Recorded,
 };
 use crate::{
-    base::{Error, Result, error::Place, fsio, names::EngineName},
+    base::{Error, Result, error::Place, names::EngineName},
     measure::{
         capacity::{Affordable, Capacity, CapacityQuestion},
         measurement::Measurement,
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 use clap::Args;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -60,24 +60,13 @@ struct Forecasted {
     capacity: Option<Capacity>,
 }
 
-/// A result file: of one engine, or of several.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Results {
-    One(Box<Measurement>),
-    Several(Vec<Measurement>),
-}
-
 impl ForecastArgs {
     pub fn run(self, format: Format) -> anyhow::Result<()> {
         if self.workers == Some(0) || self.requests == 0 {
             let fix = "give at least 1 worker and 1 request";
             return Err(Error::usage("nothing would be simulated", fix).into());
         }
-        let results = match fsio::read_json(&self.result)? {
-            Results::One(one) => vec![*one],
-            Results::Several(several) => several,
-        };
+        let results = Measurement::load(&self.result)?;
         let recorded = self.trace.as_deref().map(Recorded::load).transpose()?;
         let of = |result: &Measurement| self.forecast(result, recorded.as_ref());
         let forecasts = results.iter().map(of).collect::<Result<Vec<_>>>()?;

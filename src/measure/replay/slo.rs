@@ -185,7 +185,7 @@ const RAISE: f64 = 1.3;
 /// By how much a rate that fails is lowered while none has held.
 const LOWER: f64 = 0.5;
 /// Lower than this share of the first rate nothing is tried.
-const LOWEST: f64 = 0.02;
+const LOWEST: f64 = 0.2;
 /// More replays are not made.
 const MOST_POINTS: usize = 40;
 
