@@ -40,11 +40,12 @@ use std::path::{Path, PathBuf};
   autofas-bench replay --model out/model.onnx --data D.parquet --qps 50
   autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --qps 50 --engine tract --out r.json
   autofas-bench replay --model out/model.onnx --data D.parquet --qps 50 --baseline r.json --out now.json
+  autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --slo p99=20ms --out peak.json
 
 Before its clock starts, every session scores the request of test_vectors.json beside the model; scores that differ by more
-than 1e-5 end the replay with exit code 3. So does, after results were written, a result that is INVALID, and one that is
-slower than --baseline by more than --max-regression and by more than noise. SIGINT ends a replay with what it has: the
-result is written, marked as interrupted and INVALID.")]
+than 1e-5 end the replay with exit code 3. So does, after results were written, a result that is INVALID, one that is slower
+than --baseline by more than --max-regression and by more than noise, and a search that finds no rate for --slo. SIGINT ends a
+replay with what it has: the result is written, marked as interrupted and INVALID, or with the curve of a search so far.")]
 pub struct ReplayArgs {
     /// The exported model
     #[arg(long, value_name = "M.onnx")]

@@ -2,7 +2,7 @@
 
 use crate::{
     app::cli::forecast,
-    base::Result,
+    base::{Error, Result},
     measure::{
         campaign::{Campaign, Measured, Outcome},
         capacity::CapacityQuestion,
@@ -113,7 +113,11 @@ impl QueueArgs {
                 keep(&measured)
             });
             if let Err(error) = found {
+                let stopped = matches!(error, Error::Interrupted { .. });
                 failure.get_or_insert(error);
+                if stopped {
+                    break;
+                }
             }
         }
         match failure {
