@@ -244,11 +244,6 @@ impl SloCurve {
         };
     }
 
-    /// The point of the highest rate that holds.
-    pub fn highest(&self) -> Option<&RatePoint> {
-        self.points.iter().rfind(|point| point.holds && Some(point.offered_qps) == self.highest_qps)
-    }
-
     /// Fails when nothing that was tried holds.
     pub fn check(&self) -> Result<()> {
         if self.progress != Progress::Nothing {

@@ -54,7 +54,6 @@ fn the_highest_rate_is_found_to_the_stated_precision_from_above_and_from_below()
         let (highest, failed) = (curve.highest_qps.unwrap(), curve.lowest_failed_qps.unwrap());
         assert!(highest <= 895.0 && 895.0 < failed && failed / highest <= 1.03, "{highest} to {failed}");
         assert_eq!(curve.progress, Progress::Found);
-        assert_eq!(curve.highest().unwrap().offered_qps, highest);
         assert!(curve.points.len() <= MOST_POINTS);
         curve.check().unwrap();
     }
