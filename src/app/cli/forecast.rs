@@ -93,7 +93,7 @@ impl ForecastArgs {
         };
         let workers = self.workers.unwrap_or(result.setup.workers);
         let settings = ForecastSettings { workers, requests: self.requests, seed: self.seed };
-        let threads = result.setup.options.threads;
+        let threads = result.setup.threads;
         // A curve of other workers answers nothing about these.
         let curve = result.slo.as_ref().filter(|_| workers == result.setup.workers);
         let capacity = self.capacity_qps.map(|qps| {

@@ -81,7 +81,7 @@ impl QueueArgs {
                 Some(forecast(&model, traffic, recorded.words(), settings, &LOADS_PCT, own)?);
         }
         if let Some(qps) = self.capacity_qps {
-            let threads = measurement.setup.options.threads;
+            let threads = measurement.setup.threads;
             let question = CapacityQuestion { qps, objectives: &self.slo, threads, settings };
             measurement.capacity = Some(question.answer(&model, traffic, measurement.slo.as_ref())?);
         }
