@@ -20,7 +20,12 @@ use super::{
     validity::{self, Limits},
     vectors::OutputCheck,
 };
-use crate::base::names::{EngineName, Layout, Provider};
+use crate::base::{
+    Error, Result,
+    error::Place,
+    fsio,
+    names::{EngineName, Layout, Provider},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -149,6 +149,7 @@ fn short(hash: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::fsio;
     use crate::measure::{
         engine::SessionOptions,
         measurement::examples::{pass, plan},
