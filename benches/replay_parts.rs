@@ -3,7 +3,7 @@
 use autofas_bench::measure::replay::{
     arrivals::Arrivals,
     recorder::{Cut, Part, Recording, Times},
-    trace::{Origin, Pacing, Request, Trace},
+    trace::{Origin, Pacing, Request, TraceBuilder},
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::time::Duration;
@@ -54,9 +54,11 @@ fn schedule(c: &mut Criterion) {
         group.bench_function(name, |b| b.iter(|| arrivals.schedule(REQUESTS, 1).unwrap()));
     }
     let offsets = Arrivals::Poisson { qps: 1000.0 }.schedule(REQUESTS, 1).unwrap().offsets_us;
-    let request = |(arrival_us, id)| Request { arrival_us, id, user: id, candidates: vec![id] };
-    let requests = offsets.into_iter().zip(0..).map(request).collect();
-    let trace = Trace { origin: Origin::default(), requests };
+    let mut trace = TraceBuilder::default();
+    for (&arrival_us, id) in offsets.iter().zip(0..) {
+        trace.see(&Request { arrival_us, id, user: id, candidates: vec![id] }).unwrap();
+    }
+    let trace = trace.finish(Origin::default()).unwrap();
     group.bench_function("stretched to a rate", |b| {
         b.iter(|| trace.schedule_us(Pacing::Rate { qps: 300.0 }).unwrap());
     });

@@ -9,7 +9,7 @@ use super::{
     child::Launcher,
     job::ReplayJob,
     measurement::{Measurement, Pass, Plan},
-    replay::recorder::Recording,
+    replay::{recorder::Recording, trace::Pacing},
 };
 use crate::base::{Error, Result, names::EngineName, rng};
 
@@ -53,6 +53,14 @@ pub struct Outcome {
 }
 
 impl Campaign {
+    /// The rate that all jobs are stretched to, where they are.
+    pub fn rate(&self) -> Option<f64> {
+        match self.jobs.first()?.pacing {
+            Pacing::Rate { qps } => Some(qps),
+            _ => None,
+        }
+    }
+
     /// Runs all turns in child processes; `announce` is told of each before it begins. An engine that fails has no further
     /// turn, and the others go on. Fails when nothing at all was measured.
     pub fn run(&self, launcher: &Launcher, mut announce: impl FnMut(Turn)) -> Result<Outcome> {
@@ -120,5 +128,7 @@ impl Campaign {
     }
 }
 
+#[cfg(test)]
+pub(super) mod examples;
 #[cfg(test)]
 mod tests;

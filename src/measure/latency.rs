@@ -41,11 +41,16 @@ impl Default for Latencies {
 impl Latencies {
     /// Adds one latency, rounded to the nearest microsecond in the histogram and exact in sum and maximum.
     pub fn record(&mut self, latency: Duration) {
-        let ns = latency.as_nanos();
-        self.sum_ns += ns;
-        self.max_ns = self.max_ns.max(ns);
-        let us = ((ns + 500) / 1000) as u64;
-        self.histogram.record(us).expect("a histogram that grows takes any value");
+        self.record_ns(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Adds one latency in nanoseconds, as [`Latencies::record`] does.
+    pub fn record_ns(&mut self, ns: u64) {
+        self.sum_ns += u128::from(ns);
+        self.max_ns = self.max_ns.max(u128::from(ns));
+        self.histogram
+            .record((ns.saturating_add(500)) / 1000)
+            .expect("a histogram that grows takes any value");
     }
 
     /// Adds all latencies of `other`.

@@ -2,6 +2,7 @@
 //! whether they may be believed, as [`validity`] judges it.
 
 use super::{
+    capacity::Capacity,
     conditions::Conditions,
     cost::CostSummary,
     engine::EngineSettings,
@@ -11,16 +12,26 @@ use super::{
     planted::Planted,
     regression::Comparison,
     replay::{
+        forecast::Forecast,
         issue::Loop,
         recorder::{ColdRuns, Recording},
+        slo::SloCurve,
         trace::Pacing,
+        work_model::WorkModel,
     },
     validity::{self, Limits},
     vectors::OutputCheck,
 };
-use crate::base::names::{Denormals, EngineName, Layout, Provider};
+use crate::base::{
+    Error, Result,
+    error::Place,
+    fsio,
+    names::{Denormals, EngineName, Layout, Provider},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::Path;
 
 /// Version of the replay results that this program writes.
 pub const SCHEMA_VERSION: u32 = 3;
@@ -284,13 +295,48 @@ pub struct Measurement {
     /// Against an older result, when that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
+    /// How long requests keep a worker, which forecasts need; absent with too few requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<WorkModel>,
+    /// What this model expects at other rates, when that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Forecast>,
+    /// The search for the highest rate at an objective, when that was asked for: the result is that of the highest rate then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slo: Option<SloCurve>,
+    /// What a rate needs and affords, when that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
     /// The machine.
     pub environment: Environment,
     /// The files.
     pub provenance: Provenance,
 }
 
+/// What can be done about a result that cannot be used.
+pub(super) const AGAIN: &str = "measure it again with `replay --out`";
+
 impl Measurement {
+    /// Reads a file that `replay --out` wrote: one result or a list of them.
+    pub fn load(path: &Path) -> Result<Vec<Self>> {
+        let wrong = |place, problem: String| Error::input(path, place, problem, AGAIN);
+        let items = match fsio::read_json(path)? {
+            Value::Array(items) => items,
+            item => vec![item],
+        };
+        let read = |item: Value| {
+            let version = item.get("schema_version").and_then(Value::as_u64);
+            if version != Some(SCHEMA_VERSION.into()) {
+                let found = version.map_or("not there".to_owned(), |version| format!("{version}"));
+                let problem = format!("is {found}, this program reads {SCHEMA_VERSION}");
+                return Err(wrong(Place::field("schema_version"), problem));
+            }
+            serde_json::from_value(item)
+                .map_err(|e| wrong(Place::whole(), format!("not a result of `replay` ({e})")))
+        };
+        items.into_iter().map(read).collect()
+    }
+
     /// Merges, summarises and judges passes of one model on one engine; the merged recording comes with it. None without a
     /// pass.
     pub fn of(passes: &[Pass], plan: &Plan) -> Option<(Self, Recording)> {
@@ -330,6 +376,10 @@ impl Measurement {
             passes: summaries,
             spread,
             comparison: None,
+            work: None,
+            forecast: None,
+            slo: None,
+            capacity: None,
             setup: first.setup.clone(),
             load,
             outputs: first.outputs,

@@ -2,6 +2,7 @@
 
 pub mod assemble;
 pub mod campaign;
+pub mod capacity;
 pub mod child;
 pub mod conditions;
 pub mod cost;
@@ -13,6 +14,7 @@ pub mod job;
 pub mod latency;
 pub mod measurement;
 pub mod order;
+pub mod peak;
 pub mod pinning;
 pub mod plan;
 pub mod planted;

@@ -248,10 +248,14 @@ mod tests {
     }
 
     fn resolved(user: u64, candidates: &[u64]) -> Result<ResolvedTrace> {
+        resolved_from(&data(), user, candidates)
+    }
+
+    fn resolved_from(data: &Dataset, user: u64, candidates: &[u64]) -> Result<ResolvedTrace> {
         // A request before it, so that its part does not begin at 0.
         let requests = [(2, vec![11]), (user, candidates.to_vec())];
         let request = |(user, candidates)| Ok(Request { arrival_us: 0, id: 7, user, candidates });
-        ResolvedTrace::new("t.jsonl".as_ref(), requests.map(request), &data())
+        ResolvedTrace::new("t.jsonl".as_ref(), requests.map(request), data)
     }
 
     fn ids(user: u64, candidates: &[u64]) -> Vec<Vec<i64>> {
@@ -311,9 +315,9 @@ mod tests {
         // Row 3 is the last of user 1 and of item 10; row 0 is nobody's.
         let ids = |r: u32| [1 + r, 10 + r, if r == 3 || r == 0 { 100 } else { 20 + r }];
         damaged.ids = Ids::from_rows(3, &(0..4).flat_map(ids).collect::<Vec<_>>());
-        let error = ResolvedTrace::new(&trace(1, &[11]), &damaged).unwrap_err().to_string();
+        let error = resolved_from(&damaged, 1, &[11]).unwrap_err().to_string();
         assert!(error.contains("row 3") && error.contains("id 100 of `x`"), "{error}");
-        assert!(ResolvedTrace::new(&trace(2, &[11]), &damaged).is_ok());
+        assert!(resolved_from(&damaged, 2, &[11]).is_ok());
     }
 
     #[test]

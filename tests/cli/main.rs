@@ -6,6 +6,7 @@ mod doctor;
 mod gate;
 #[path = "../support/python.rs"]
 mod python;
+mod queue;
 mod run;
 mod search;
 mod serving;

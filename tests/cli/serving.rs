@@ -66,9 +66,9 @@ fn one_engine_gives_one_object_with_the_agreed_fields() {
 fn engine_options_are_recorded_with_what_was_decided_and_others_are_refused() {
     let world = World::new();
     let options = |text: &'static [&'static str]| text.iter().flat_map(|option| ["--engine-option", option]);
-    let run = |engines: &[&str], text| {
+    let run = |engines: &'static [&'static str], text| {
         let engines = engines.iter().flat_map(|engine| ["--engine", engine]);
-        let more: Vec<&str> = engines.chain(options(text)).collect();
+        let more: Vec<&'static str> = engines.chain(options(text)).collect();
         [&["replay"], &MODEL[..], &TRAFFIC, &more].concat()
     };
     const CHOSEN: [&str; 5] =

@@ -3,13 +3,14 @@
 use crate::world::{failure, output, program};
 use std::{path::Path, process::Stdio};
 
-const VERBS: [&[&str]; 14] = [
+const VERBS: [&[&str]; 15] = [
     &["iterate"],
     &["search"],
     &["export"],
     &["table", "probe"],
     &["table", "merge"],
     &["replay"],
+    &["forecast"],
     &["trace", "make"],
     &["trace", "show"],
     &["table", "show"],

@@ -155,6 +155,10 @@ fn measurement(engine: EngineName, ms: f64) -> Measurement {
         passes: Vec::new(),
         spread: Spread::default(),
         comparison: None,
+        work: None,
+        forecast: None,
+        slo: None,
+        capacity: None,
         environment: environment(),
         provenance: Provenance::default(),
     }

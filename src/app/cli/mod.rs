@@ -8,6 +8,7 @@ mod engine_options;
 mod evaluate;
 mod export;
 mod files;
+mod forecast;
 mod iterate;
 mod output;
 mod progress;
@@ -53,6 +54,8 @@ enum Verb {
     Export(export::ExportArgs),
     /// Replay recorded traffic into an exported model: real latency on each engine
     Replay(Box<replay::ReplayArgs>),
+    /// Expected response, cores and candidates at rates that were not replayed, by simulation
+    Forecast(forecast::ForecastArgs),
     /// Make or describe a trace of requests
     #[command(subcommand)]
     Trace(trace::TraceVerb),
@@ -80,6 +83,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Search(args) => args.run(format, &*progress),
         Verb::Export(args) => args.run(format, &*progress),
         Verb::Replay(args) => args.run(format, &*progress),
+        Verb::Forecast(args) => args.run(format),
         Verb::Trace(verb) => verb.run(format),
         Verb::Table(verb) => verb.run(format, &*progress),
         Verb::Evaluate(args) => args.run(format),

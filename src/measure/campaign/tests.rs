@@ -1,28 +1,10 @@
 use super::*;
 use crate::measure::{
-    engine::SessionOptions,
+    campaign::examples::job,
     measurement::examples::{pass, plan},
-    replay::trace::Pacing,
-    traced::DataFiles,
     validity::examples::recording,
 };
 use std::collections::BTreeSet;
-
-fn job(engine: EngineName, models: &[&str]) -> ReplayJob {
-    ReplayJob {
-        engine,
-        options: SessionOptions::PLAIN,
-        workers: 1,
-        models: models.iter().map(Into::into).collect(),
-        trace: "t.parquet".into(),
-        pacing: Pacing::Closed,
-        warmup: 0,
-        max_queue: None,
-        plans: std::collections::BTreeMap::new(),
-        data: DataFiles { rows: "r".into(), schema: "s".into(), encoders: "e".into() },
-        planted: None,
-    }
-}
 
 /// A pass of every model, which carries engine and model.
 fn passes(job: &ReplayJob) -> Vec<Pass> {

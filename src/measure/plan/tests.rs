@@ -58,6 +58,9 @@ impl Workload for Counts {
     fn requests(&self) -> usize {
         self.0.len()
     }
+    fn candidates(&self, request: usize) -> usize {
+        self.0[request]
+    }
     fn inputs(&self) -> Inputs {
         let x = InputTensor { name: "x".into(), shape: [0, 1], data: TensorData::F32(Vec::new()) };
         Inputs { candidates: 0, tensors: vec![x] }

@@ -5,18 +5,17 @@ use crate::{
     base::{
         Error, Result,
         error::Place,
-        fsio, hash,
+        hash,
         names::{EngineName, Provider},
     },
     measure::{
         engine::EngineSettings,
         environment,
         job::ReplayJob,
-        measurement::{Measurement, SCHEMA_VERSION},
+        measurement::{AGAIN, Measurement},
         replay::trace::Pacing,
     },
 };
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// The results of a file that `replay --out` wrote.
@@ -26,28 +25,10 @@ pub struct Baseline {
     results: Vec<Measurement>,
 }
 
-const AGAIN: &str = "measure it again with `replay --out`";
-
 impl Baseline {
-    /// Reads a file with one result or a list of them.
+    /// As [`Measurement::load`].
     pub fn load(path: &Path) -> Result<Self> {
-        let wrong = |place, problem: String| Error::input(path, place, problem, AGAIN);
-        let items = match fsio::read_json(path)? {
-            Value::Array(items) => items,
-            item => vec![item],
-        };
-        let read = |item: Value| {
-            let version = item.get("schema_version").and_then(Value::as_u64);
-            if version != Some(SCHEMA_VERSION.into()) {
-                let found = version.map_or("not there".to_owned(), |version| format!("{version}"));
-                let problem = format!("is {found}, this program reads {SCHEMA_VERSION}");
-                return Err(wrong(Place::field("schema_version"), problem));
-            }
-            serde_json::from_value(item)
-                .map_err(|e| wrong(Place::whole(), format!("not a result of `replay` ({e})")))
-        };
-        let results: Vec<Measurement> = items.into_iter().map(read).collect::<Result<_>>()?;
-        Ok(Self { path: path.to_owned(), results })
+        Ok(Self { path: path.to_owned(), results: Measurement::load(path)? })
     }
 
     /// The file's name.
@@ -173,6 +154,7 @@ fn short(hash: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::fsio;
     use crate::measure::{
         engine::SessionOptions,
         measurement::examples::{pass, plan},

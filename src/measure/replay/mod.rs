@@ -8,17 +8,22 @@ pub mod arrivals;
 pub mod buckets;
 mod check;
 pub mod clock;
+pub mod forecast;
 pub mod issue;
 mod list_length;
 pub mod make;
 pub mod popularity;
 mod recorded;
 pub mod recorder;
+pub mod simulate;
+pub mod slo;
 pub mod summary;
 pub mod timestamp;
 pub mod trace;
 pub mod trace_file;
 mod unique;
+pub mod work;
+pub mod work_model;
 
 use crate::{base::Result, measure::engine::Inputs};
 

@@ -1,5 +1,6 @@
 //! What happened in a run, raw. What it means is said by [`Measurement`](crate::measure::measurement::Measurement).
 
+use super::work::WorkSamples;
 use crate::{
     base::Error,
     measure::{cost::Cost, engine::Parts, latency::Latencies},
@@ -143,6 +144,8 @@ pub struct Recording {
     pub warmup: Latencies,
     /// The first runs of every bucket of candidate counts, in ascending order.
     pub cold: Vec<ColdRuns>,
+    /// How long single requests kept their worker, for a queue simulation.
+    pub work: WorkSamples,
     /// Requests that failed in the engine; they are in no histogram.
     pub errors: u64,
     /// The first of these failures in words.
@@ -221,6 +224,7 @@ impl Recording {
         let intervals = self.intervals.iter_mut().zip(&other.intervals);
         intervals.for_each(|(mine, theirs)| mine.answered.merge(&theirs.answered));
         self.cold.iter_mut().zip(other.cold).for_each(|(mine, theirs)| mine.us.extend(theirs.us));
+        self.work.merge(other.work);
         self.errors += other.errors;
         self.first_error = self.first_error.take().or(other.first_error);
         self.rejected += other.rejected;

@@ -108,6 +108,11 @@ impl Trace {
         self.arrivals_us.len()
     }
 
+    /// The arrivals in words, for what spaces them in several ways.
+    pub fn stretched(&self) -> String {
+        format!("{}, stretched to each rate", self.origin.arrivals)
+    }
+
     /// Arrival offsets under `pacing`, in µs.
     pub fn schedule_us(&self, pacing: Pacing) -> Result<Column<u64>> {
         paced_us(&self.arrivals_us, pacing)

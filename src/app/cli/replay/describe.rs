@@ -20,6 +20,7 @@ pub(super) fn text(results: &[&Measurement]) -> String {
         let engine = result.setup.engine;
         lines.extend(remarks(result).into_iter().map(|remark| format!("{engine}: {remark}")));
     }
+    lines.extend(results.iter().flat_map(|result| super::queue::text(result)));
     let notes: BTreeSet<_> = results.iter().flat_map(|result| &result.provenance.notes).collect();
     lines.extend(notes.into_iter().map(|note| format!("note: {note}")));
     lines.join("\n")

@@ -2,6 +2,7 @@
 
 mod describe;
 mod outputs;
+mod queue;
 
 use super::{
     engine_options::EngineOptionArgs,
@@ -17,7 +18,7 @@ use crate::{
         progress::Progress,
     },
     measure::{
-        campaign::{Campaign, Measured},
+        campaign::{Campaign, Measured, Turn},
         child::Launcher,
         engine::SessionOptions,
         hlog,
@@ -26,11 +27,12 @@ use crate::{
         planted::Planted,
         probe,
         regression::{Baseline, Comparison, LEAST_PASSES},
-        replay::trace::Pacing,
+        replay::{trace::Pacing, trace_file::TraceReader},
         validity::Limits,
     },
 };
 use clap::Args;
+use queue::QueueArgs;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -41,11 +43,12 @@ use std::{
   autofas-bench replay --model out/model.onnx --data D.parquet --qps 50
   autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --qps 50 --engine tract --out r.json
   autofas-bench replay --model out/model.onnx --data D.parquet --qps 50 --baseline r.json --out now.json
+  autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --slo p99=20ms --out peak.json
 
 Before its clock starts, every session scores the request of test_vectors.json beside the model; scores that differ by more
-than 1e-5 end the replay with exit code 3. So does, after results were written, a result that is INVALID, and one that is
-slower than --baseline by more than --max-regression and by more than noise. SIGINT ends a replay with what it has: the
-result is written, marked as interrupted and INVALID.")]
+than 1e-5 end the replay with exit code 3. So does, after results were written, a result that is INVALID, one that is slower
+than --baseline by more than --max-regression and by more than noise, and a search that finds no rate for --slo. SIGINT ends a
+replay with what it has: the result is written, marked as interrupted and INVALID, or with the curve of a search so far.")]
 pub struct ReplayArgs {
     /// The exported model
     #[arg(long, value_name = "M.onnx")]
@@ -110,6 +113,8 @@ pub struct ReplayArgs {
     /// Make every run this much longer by spinning
     #[arg(long, value_name = "PCT", default_value_t = 0.0, hide = true)]
     plant_slowdown_pct: f64,
+    #[command(flatten)]
+    queue: QueueArgs,
     /// Where the result goes: an object, or a list of them when there are several engines
     #[arg(long, value_name = "R.json")]
     out: Option<PathBuf>,
@@ -120,7 +125,7 @@ pub struct ReplayArgs {
     outputs: outputs::OutputArgs,
 }
 
-/// Any rate does: without a schedule the arrivals are not looked at.
+/// Any rate does: without a schedule the arrivals are not looked at, and a search stretches them.
 const ANY_QPS: f64 = 1.0;
 
 impl ReplayArgs {
@@ -138,7 +143,11 @@ impl ReplayArgs {
             Some(path) => path.clone(),
             None => {
                 progress.stage("make the trace", 0);
-                let qps = if self.closed || self.offline { Some(ANY_QPS) } else { self.qps };
+                let qps = if self.closed || self.offline || !self.queue.slo.is_empty() {
+                    Some(ANY_QPS)
+                } else {
+                    self.qps
+                };
                 let trace = self.recipe.make(&self.data.files(Some(&self.model))?, qps)?;
                 let path = folder.path().join("trace.parquet");
                 trace.write(&path)?;
@@ -151,9 +160,18 @@ impl ReplayArgs {
             jobs.iter().try_for_each(|job| baseline.of(job, &self.model).map(drop))?;
         }
         let campaign = Campaign { jobs, plan: self.plan() };
-        let outcome = campaign.run(&launcher, |turn| {
-            progress.measuring(&format!("replay on {}, pass {} of {}", turn.engine, turn.pass, turn.passes));
-        })?;
+        let recorded = TraceReader::open(&trace)?.trace()?;
+        let replay = |campaign: &Campaign| {
+            campaign.run(&launcher, |turn| {
+                let Turn { engine, pass, passes } = turn;
+                let at = campaign.rate().map_or_else(String::new, |qps| format!(" at {qps:.1} per second"));
+                progress.measuring(&format!("replay on {engine}{at}, pass {pass} of {passes}"));
+            })
+        };
+        let outcome = match self.queue.slo.is_empty() {
+            true => replay(&campaign)?,
+            false => self.queue.search(&campaign, &recorded, replay, |measured| self.write(measured))?,
+        };
         let mut measured: Vec<Measured> = outcome.measured.into_iter().flatten().collect();
         if let Some(baseline) = &baseline {
             for Measured { measurement, .. } in &mut measured {
@@ -164,6 +182,8 @@ impl ReplayArgs {
                 measurement.comparison = Some(comparison);
             }
         }
+        // What cannot be simulated loses no measurement.
+        let added = measured.iter_mut().try_for_each(|measured| self.queue.add_to(measured, &recorded));
         self.write(&measured)?;
         let results: Vec<&Measurement> = measured.iter().map(|measured| &measured.measurement).collect();
         match results.as_slice() {
@@ -172,7 +192,11 @@ impl ReplayArgs {
         }
         match outcome.failure {
             Some(failure) => Err(failure.into()),
-            None => Ok(believed(&results)?),
+            None => {
+                added?;
+                queue::check(&results)?;
+                Ok(believed(&results)?)
+            }
         }
     }
 

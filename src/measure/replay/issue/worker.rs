@@ -11,6 +11,7 @@ use crate::{
             buckets::Bucket,
             clock::Clock,
             recorder::{ColdRuns, Cut, Part, Recording, Times},
+            work::WorkSamples,
         },
     },
 };
@@ -39,7 +40,11 @@ pub(super) struct Worker<'a> {
 impl<'a> Worker<'a> {
     /// Makes room for all that it will record.
     pub(super) fn new(common: Common<'a>, session: &'a mut dyn Session) -> Self {
-        let recording = Recording { intervals: common.cut.intervals(), ..Recording::default() };
+        let recording = Recording {
+            intervals: common.cut.intervals(),
+            work: WorkSamples::planned(common.workload.requests()),
+            ..Recording::default()
+        };
         Self { common, session, inputs: common.workload.inputs(), scores: Vec::new(), recording }
     }
 
@@ -85,6 +90,8 @@ impl<'a> Worker<'a> {
                 Ok(times) => {
                     self.recording.answered(times);
                     self.session.parts().into_iter().for_each(|parts| self.recording.itemised(parts));
+                    let Times { due, free, completed, .. } = times;
+                    self.recording.work.record(turn.request, self.inputs.candidates, due, free, completed);
                     self.recording.intervals[self.common.cut.index(turn.arrival_us)]
                         .answered
                         .answered(&times);

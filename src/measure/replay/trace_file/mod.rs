@@ -10,7 +10,7 @@ mod parquet;
 
 use super::{
     check::Checked,
-    trace::{Origin, Request, SCHEMA_VERSION},
+    trace::{Origin, Request, SCHEMA_VERSION, Trace, TraceBuilder},
 };
 use crate::base::{Error, Result, error::Place};
 use serde::{Deserialize, Serialize};
@@ -121,6 +121,15 @@ impl TraceReader {
         }
         let requests = Checked::new(rows, path.to_owned(), format.first_row(), header.requests);
         Ok(Self { origin: header.origin, requests })
+    }
+
+    /// All of it but users and candidates.
+    pub fn trace(mut self) -> Result<Trace> {
+        let mut builder = TraceBuilder::default();
+        for request in &mut self {
+            builder.see(&request?)?;
+        }
+        builder.finish(self.origin)
     }
 
     /// From what the trace was made.

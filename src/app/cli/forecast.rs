@@ -1,0 +1,195 @@
+//! `forecast`: what a replay's result says about rates that were not replayed, by simulating the queue.
+
+use super::output::{self, Format};
+use crate::{
+    base::{Error, Result, error::Place, names::EngineName},
+    measure::{
+        capacity::{Affordable, Capacity, CapacityQuestion},
+        measurement::Measurement,
+        replay::{
+            forecast::{Forecast, ForecastSettings, LOADS_PCT, Traffic, forecast},
+            slo::{Objective, Percentile, Progress, SloCurve},
+            trace::Trace,
+            trace_file::TraceReader,
+        },
+    },
+};
+use clap::Args;
+use serde::Serialize;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  autofas-bench forecast r.json --qps 80
+  autofas-bench forecast r.json --trace T.parquet --workers 4 --slo p99=20ms --capacity-qps 2000")]
+pub struct ForecastArgs {
+    /// A result of `replay --out`
+    #[arg(value_name = "R.json")]
+    result: PathBuf,
+    /// Arrivals and numbers of candidates, stretched to each rate [default: Poisson, with the candidates of the result]
+    #[arg(long, value_name = "T.parquet")]
+    trace: Option<PathBuf>,
+    /// Workers behind the queue [default: the result's]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// A rate in requests per second, beside 10 to 95 % of what the workers can serve; may be repeated
+    #[arg(long, value_name = "Q")]
+    qps: Vec<f64>,
+    /// What has to hold at --capacity-qps, such as p99=20ms; may be repeated
+    #[arg(long, value_name = "P=TIME", requires = "capacity_qps")]
+    slo: Vec<Objective>,
+    /// How many cores this rate needs at --slo, and how many candidates per request it affords
+    #[arg(long, value_name = "Q", requires = "slo")]
+    capacity_qps: Option<f64>,
+    /// Simulated requests of every rate, at least
+    #[arg(long, value_name = "N", default_value_t = 500_000)]
+    requests: usize,
+    /// Seed of gaps and work
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+/// One engine's forecast.
+#[derive(Debug, Serialize)]
+struct Forecasted {
+    engine: EngineName,
+    #[serde(flatten)]
+    forecast: Forecast,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capacity: Option<Capacity>,
+}
+
+impl ForecastArgs {
+    pub fn run(self, format: Format) -> anyhow::Result<()> {
+        if self.workers == Some(0) || self.requests == 0 {
+            let fix = "give at least 1 worker and 1 request";
+            return Err(Error::usage("nothing would be simulated", fix).into());
+        }
+        let results = Measurement::load(&self.result)?;
+        let trace = self.trace.as_deref().map(|path| TraceReader::open(path)?.trace()).transpose()?;
+        let of = |result: &Measurement| self.forecast(result, trace.as_ref());
+        let forecasts = results.iter().map(of).collect::<Result<Vec<_>>>()?;
+        match forecasts.as_slice() {
+            [one] => output::print(format, one, |one| describe(std::slice::from_ref(one))),
+            several => output::print(format, &several, |several| describe(several)),
+        }
+    }
+
+    fn forecast(&self, result: &Measurement, trace: Option<&Trace>) -> Result<Forecasted> {
+        let model = result.work.as_ref().ok_or_else(|| {
+            Error::input(
+                &self.result,
+                Place::whole(),
+                "the result does not say how long requests take",
+                "replay at least a hundred requests and keep the result with --out",
+            )
+        })?;
+        model.check(&self.result)?;
+        let typical = model.typical_candidates();
+        let (traffic, arrivals) = match trace {
+            Some(trace) => (Traffic::of(trace), trace.stretched()),
+            None => (Traffic::Poisson { candidates: &typical }, "Poisson".to_owned()),
+        };
+        let workers = self.workers.unwrap_or(result.setup.workers);
+        let settings = ForecastSettings { workers, requests: self.requests, seed: self.seed };
+        let threads = result.setup.threads;
+        // A curve of other workers answers nothing about these.
+        let curve = result.slo.as_ref().filter(|_| workers == result.setup.workers);
+        let capacity = self.capacity_qps.map(|qps| {
+            CapacityQuestion { qps, objectives: &self.slo, threads, settings }.answer(model, traffic, curve)
+        });
+        Ok(Forecasted {
+            engine: result.setup.engine,
+            forecast: forecast(model, traffic, arrivals, settings, &LOADS_PCT, &self.qps)?,
+            capacity: capacity.transpose()?,
+        })
+    }
+}
+
+fn describe(forecasts: &[Forecasted]) -> String {
+    let one = |forecasted: &Forecasted| {
+        let capacity = forecasted.capacity.as_ref().map(capacity_text).into_iter();
+        let parts = [forecasted.engine.to_string(), forecast_text(&forecasted.forecast)];
+        parts.into_iter().chain(capacity).collect::<Vec<_>>().join("\n")
+    };
+    forecasts.iter().map(one).collect::<Vec<_>>().join("\n\n")
+}
+
+fn ms(us: Option<f64>) -> String {
+    us.map_or("-".to_owned(), |us| format!("{:.3}", us / 1e3))
+}
+
+/// A forecast as a table of responses over rates.
+pub(super) fn forecast_text(forecast: &Forecast) -> String {
+    let rows = forecast.points.iter().map(|point| {
+        let response = &point.response_us;
+        let quantiles = [response.p50, response.p90, response.p99, response.p999];
+        let mut row = vec![format!("{:.0}", point.load_pct), format!("{:.1}", point.offered_qps)];
+        row.extend(quantiles.map(|us| ms(us.map(|us| us as f64))));
+        row.push(ms(point.waiting_us.mean));
+        row
+    });
+    let header = ["load %", "per second", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "mean wait ms"];
+    format!(
+        "simulated response, {} workers that can serve {:.1} per second, arrivals: {}\n{}",
+        forecast.workers,
+        forecast.capacity_qps,
+        forecast.arrivals,
+        output::table(&header, &rows.collect::<Vec<_>>())
+    )
+}
+
+/// A search as a table of its replays, and what it found.
+pub(super) fn curve_text(curve: &SloCurve) -> String {
+    let mut points: Vec<_> = curve.points.iter().collect();
+    points.sort_by(|a, b| a.offered_qps.total_cmp(&b.offered_qps));
+    let rows = points.into_iter().map(|point| {
+        let mut row = vec![format!("{:.2}", point.offered_qps), point.observed.requests.to_string()];
+        row.extend(Percentile::ALL.map(|percentile| ms(point.observed.response_us.get(percentile))));
+        row.push(if point.observed.valid { "VALID" } else { "INVALID" }.to_owned());
+        row.push(if point.holds { "holds" } else { "does not hold" }.to_owned());
+        row
+    });
+    let header = ["per second", "requests", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "replay", "objective"];
+    let limits: Vec<String> = curve.objectives.iter().map(Objective::to_string).collect();
+    let limits = limits.join(", ");
+    let highest = curve.highest_qps.unwrap_or(0.0);
+    let found = match curve.progress {
+        Progress::Partial => format!("{limits}: the search was not finished; {highest:.2} per second hold"),
+        Progress::Nothing => format!("{limits}: no rate that was tried holds"),
+        Progress::Unbounded => format!("{limits}: {highest:.2} per second hold, and more was not tried"),
+        Progress::Found => format!(
+            "{limits}: {highest:.2} per second hold with {:.0} % confidence, {:.2} do not",
+            100.0 * curve.confidence,
+            curve.lowest_failed_qps.unwrap_or(f64::INFINITY)
+        ),
+    };
+    format!("{}\n{found}", output::table(&header, &rows.collect::<Vec<_>>()))
+}
+
+/// What a rate needs and affords, in words.
+pub(super) fn capacity_text(capacity: &Capacity) -> String {
+    let limits: Vec<String> = capacity.objectives.iter().map(Objective::to_string).collect();
+    let mut lines = vec![format!("{:.1} per second at {}:", capacity.offered_qps, limits.join(", "))];
+    lines.push(match capacity.simulated_cores {
+        Some(cores) => format!("  {cores} cores behind one queue, by simulation"),
+        None => "  no number of cores is enough, by simulation".to_owned(),
+    });
+    if let Some(cores) = capacity.measured_cores {
+        lines.push(format!("  {cores} cores as copies of what was replayed, by the measured curve"));
+    }
+    lines.push(match capacity.affordable {
+        Affordable::Exactly { candidates } => {
+            format!("  {candidates} candidates per request on the simulated workers")
+        }
+        Affordable::AtLeast { candidates } => {
+            format!(
+                "  {candidates} candidates per request and perhaps more, which no request of the replay had"
+            )
+        }
+        Affordable::Fewer { candidates } => {
+            format!("  fewer than {candidates} candidates per request, which no request of the replay had")
+        }
+    });
+    lines.join("\n")
+}

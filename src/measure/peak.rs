@@ -1,0 +1,154 @@
+//! The search for the highest rate at an objective, with replays: the curve of [`slo`](super::replay::slo) says which rate is
+//! next, and each is a [`Campaign`] over the same trace, stretched to it.
+//!
+//! It begins at the rate that a simulation holds possible, from the work of a first pass in closed loop. Where the stated passes
+//! are too few for the objective's percentiles or for the least duration, more are made.
+
+use super::{
+    campaign::{Campaign, Measured, Outcome},
+    latency::samples_needed,
+    measurement::Measurement,
+    replay::{
+        forecast::{self, ForecastSettings, Traffic},
+        slo::{Objective, Observed, Percentile, Percentiles, SloCurve},
+        trace::Pacing,
+        work_model::WorkModel,
+    },
+};
+use crate::base::{Error, Result};
+
+/// What is searched.
+#[derive(Debug, Clone)]
+pub struct PeakSearch<'a> {
+    /// One job of one model; its pacing does not count.
+    pub campaign: Campaign,
+    /// What has to hold.
+    pub objectives: Vec<Objective>,
+    /// As [`SloCurve::precision_pct`].
+    pub precision_pct: f64,
+    /// The job's trace.
+    pub traffic: Traffic<'a>,
+    /// Its number of requests.
+    pub requests: usize,
+}
+
+/// Requests that are simulated for the first rate: it need not be exact.
+const FIRST_RATE_REQUESTS: usize = 50_000;
+/// Replays of a rate at most, where they are not valid although their percentiles hold.
+const ATTEMPTS: usize = 3;
+/// Where the simulation knows no rate that holds, the search begins at this share of the capacity.
+const LOW_SHARE: f64 = 0.1;
+
+impl PeakSearch<'_> {
+    /// Searches with whatever `replay` makes of a campaign. `keep` gets, after every rate, the result of the highest rate that
+    /// holds (of the last rate while none does) with the curve so far; the last of these is returned. When a replay fails or is
+    /// interrupted, what was kept before stays and the error is returned.
+    pub fn run(
+        &self,
+        mut replay: impl FnMut(&Campaign) -> Result<Outcome>,
+        mut keep: impl FnMut(&Measured) -> Result<()>,
+    ) -> Result<Measured> {
+        let mut curve = SloCurve::new(self.objectives.clone(), self.precision_pct)?;
+        let start_qps = self.start_qps(&mut replay)?;
+        let mut best: Option<Measured> = None;
+        while let Some(qps) = curve.next_rate(start_qps) {
+            let mut measured = only(replay(&self.at(qps))?)?;
+            for _ in 1..ATTEMPTS {
+                if !self.disturbed(&measured.measurement) {
+                    break;
+                }
+                measured = only(replay(&self.at(qps))?)?;
+            }
+            let holds = curve.add(qps, Observed::of(&measured.measurement));
+            if holds || curve.highest_qps.is_none() {
+                best = Some(measured);
+            }
+            if let Some(best) = &mut best {
+                best.measurement.slo = Some(curve.clone());
+                keep(best)?;
+            }
+        }
+        curve.finish();
+        let mut best = best.ok_or_else(nothing)?;
+        best.measurement.slo = Some(curve);
+        keep(&best)?;
+        Ok(best)
+    }
+
+    /// Whether only the verdict stands against a rate: a machine that was disturbed may be quiet the next time.
+    fn disturbed(&self, measurement: &Measurement) -> bool {
+        let observed = Observed::of(measurement);
+        !observed.valid && self.objectives.iter().all(|objective| objective.holds(&observed))
+    }
+
+    fn start_qps(&self, replay: &mut impl FnMut(&Campaign) -> Result<Outcome>) -> Result<f64> {
+        let mut closed = self.campaign.clone();
+        closed.plan.repeats = 1;
+        closed.jobs.iter_mut().for_each(|job| (job.pacing, job.max_queue) = (Pacing::Closed, None));
+        let Measured { measurement, recording } = only(replay(&closed)?)?;
+        let model = WorkModel::fit(recording.work.samples())?;
+        let workers = measurement.setup.workers;
+        let settings = ForecastSettings {
+            requests: FIRST_RATE_REQUESTS,
+            ..ForecastSettings::of(workers, measurement.plan.seed)
+        };
+        let found = forecast::highest_qps(&model, self.traffic, settings, &self.objectives)?;
+        Ok(found.unwrap_or_else(|| LOW_SHARE * forecast::capacity_qps(&model, self.traffic, workers)))
+    }
+
+    /// The campaign at a rate, with as many passes as its percentiles and its duration need.
+    fn at(&self, qps: f64) -> Campaign {
+        let mut campaign = self.campaign.clone();
+        campaign.jobs.iter_mut().for_each(|job| job.pacing = Pacing::Rate { qps });
+        let limits = &campaign.plan.limits;
+        let earned = self.objectives.iter().map(|objective| samples_needed(objective.percentile.quantile()));
+        let requests = earned.max().unwrap_or(0).max(limits.min_requests) as f64;
+        // A little more, since a schedule ends with its last arrival.
+        let lasting = 1.02 * limits.min_duration_s * qps;
+        let passes = (requests.max(lasting) / self.requests.max(1) as f64).ceil() as usize;
+        campaign.plan.repeats = campaign.plan.repeats.max(passes);
+        campaign
+    }
+}
+
+/// The one result of a campaign of one job and one model.
+fn only(outcome: Outcome) -> Result<Measured> {
+    match outcome.failure {
+        Some(failure) => Err(failure),
+        None => outcome.measured.into_iter().flatten().next().ok_or_else(nothing),
+    }
+}
+
+fn nothing() -> Error {
+    Error::usage("no model was replayed", "search with one model on one engine")
+}
+
+impl Observed {
+    /// What a curve keeps of a result.
+    pub fn of(measurement: &Measurement) -> Self {
+        let response = &measurement.response_us;
+        let us = |value: Option<u64>| value.map(|us| us as f64);
+        let upper = |bounds: Option<[u64; 2]>| us(bounds.map(|[_, upper]| upper));
+        let bounds = response.bounds;
+        Self {
+            requests: response.count,
+            response_us: Percentiles::of(|percentile| match percentile {
+                Percentile::P50 => us(response.p50),
+                Percentile::P90 => us(response.p90),
+                Percentile::P99 => us(response.p99),
+                Percentile::P999 => us(response.p999),
+            }),
+            response_upper_us: Percentiles::of(|percentile| match percentile {
+                Percentile::P50 => upper(bounds.p50),
+                Percentile::P90 => upper(bounds.p90),
+                Percentile::P99 => upper(bounds.p99),
+                Percentile::P999 => upper(bounds.p999),
+            }),
+            valid: measurement.valid,
+            reasons: measurement.reasons.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! The highest rate at which stated percentiles of the response hold: replays at rates that are raised until one fails and
+//! then bisected. Every replay stays in the curve, so that what the answer rests on can be seen.
+//!
+//! A rate holds when its replay is valid and the **upper confidence bound** of every stated percentile is within its limit: a
+//! rate that does not hold would be taken for one that does with a probability of 1 % at most per replay. The bound is that
+//! of the measurement (binomial, without an assumption on the distribution). A replay that is not valid holds nothing.
+
+use crate::{
+    base::{Error, Result},
+    measure::latency::Latencies,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// Version of the curves that this program writes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A percentile that results report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Percentile {
+    /// The median.
+    P50,
+    /// The 90th.
+    P90,
+    /// The 99th.
+    P99,
+    /// The 99.9th.
+    P999,
+}
+
+impl Percentile {
+    /// From the lowest to the highest.
+    pub const ALL: [Self; 4] = [Self::P50, Self::P90, Self::P99, Self::P999];
+
+    /// As users write it.
+    pub fn name(self) -> &'static str {
+        ["p50", "p90", "p99", "p99.9"][self as usize]
+    }
+
+    /// The share of requests below it.
+    pub fn quantile(self) -> f64 {
+        [0.5, 0.9, 0.99, 0.999][self as usize]
+    }
+}
+
+/// A limit on a percentile of the response, written `p99=20ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Objective {
+    /// Which percentile.
+    pub percentile: Percentile,
+    /// What it may be at most.
+    pub limit_us: f64,
+}
+
+impl FromStr for Objective {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (name, limit) = text.split_once('=')?;
+            let name = if name == "p999" { "p99.9" } else { name };
+            let percentile = Percentile::ALL.into_iter().find(|percentile| percentile.name() == name)?;
+            let digits = limit.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+            let unit_us = match &limit[digits..] {
+                "us" | "µs" => 1.0,
+                "ms" => 1e3,
+                "s" => 1e6,
+                _ => return None,
+            };
+            let limit_us = limit[..digits].parse::<f64>().ok()? * unit_us;
+            (limit_us.is_finite() && limit_us > 0.0).then_some(Self { percentile, limit_us })
+        };
+        parse().ok_or_else(|| {
+            format!("`{text}` is no objective: write p50, p90, p99 or p99.9, `=`, and a time in us, ms or s, as in p99=20ms")
+        })
+    }
+}
+
+impl std::fmt::Display for Objective {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}={}ms", self.percentile.name(), self.limit_us / 1e3)
+    }
+}
+
+/// One number per percentile, in µs; absent where too few requests support it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Percentiles {
+    /// Median.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50: Option<f64>,
+    /// 90th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p90: Option<f64>,
+    /// 99th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99: Option<f64>,
+    /// 99.9th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p999: Option<f64>,
+}
+
+impl Percentiles {
+    /// One of them.
+    pub fn get(&self, percentile: Percentile) -> Option<f64> {
+        [self.p50, self.p90, self.p99, self.p999][percentile as usize]
+    }
+
+    /// Those that `value` knows.
+    pub fn of(value: impl Fn(Percentile) -> Option<f64>) -> Self {
+        let [p50, p90, p99, p999] = Percentile::ALL.map(value);
+        Self { p50, p90, p99, p999 }
+    }
+}
+
+/// What a replay at one rate showed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Observed {
+    /// Requests answered.
+    pub requests: u64,
+    /// Response.
+    pub response_us: Percentiles,
+    /// Upper confidence bound of each.
+    pub response_upper_us: Percentiles,
+    /// Whether the replay may be believed.
+    pub valid: bool,
+    /// Why not.
+    pub reasons: Vec<String>,
+}
+
+/// A point of the curve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RatePoint {
+    /// Requests per second that were asked for.
+    pub offered_qps: f64,
+    /// What came of it.
+    #[serde(flatten)]
+    pub observed: Observed,
+    /// Whether every objective holds with confidence.
+    pub holds: bool,
+}
+
+/// How far a search has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Progress {
+    /// It goes on, or was stopped before it was done.
+    Partial,
+    /// The highest rate is known to the stated precision.
+    Found,
+    /// Even the lowest rate that was tried does not hold.
+    Nothing,
+    /// The highest rate that was tried holds; the search gave up raising it.
+    Unbounded,
+}
+
+/// Rates and what they showed, and the highest that holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SloCurve {
+    /// Version of this layout.
+    pub schema_version: u32,
+    /// What has to hold, all at once.
+    pub objectives: Vec<Objective>,
+    /// Of every replay's bounds.
+    pub confidence: f64,
+    /// The search ends when the lowest rate that fails is above the highest that holds by no more than this, in percent.
+    pub precision_pct: f64,
+    /// How far it came.
+    pub progress: Progress,
+    /// Highest rate that holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highest_qps: Option<f64>,
+    /// Lowest rate above it that was seen to fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowest_failed_qps: Option<f64>,
+    /// Every replay, in order.
+    pub points: Vec<RatePoint>,
+}
+
+/// Of the bounds of a measurement's percentiles.
+const CONFIDENCE: f64 = 0.99;
+/// By how much a rate that holds is raised while none has failed.
+const RAISE: f64 = 1.3;
+/// By how much a rate that fails is lowered while none has held.
+const LOWER: f64 = 0.5;
+/// Lower than this share of the first rate nothing is tried.
+const LOWEST: f64 = 0.2;
+/// More replays are not made.
+const MOST_POINTS: usize = 40;
+
+impl SloCurve {
+    /// Nothing tried yet.
+    pub fn new(objectives: Vec<Objective>, precision_pct: f64) -> Result<Self> {
+        if !(precision_pct.is_finite() && precision_pct > 0.0) {
+            return Err(Error::usage(
+                format!("a highest rate cannot be found to {precision_pct} %"),
+                "give a precision above 0",
+            ));
+        }
+        Ok(Self {
+            schema_version: SCHEMA_VERSION,
+            objectives,
+            confidence: CONFIDENCE,
+            precision_pct,
+            progress: Progress::Partial,
+            highest_qps: None,
+            lowest_failed_qps: None,
+            points: Vec::new(),
+        })
+    }
+
+    /// The rate to replay next, of a search that begins at `start_qps`; none when it is over.
+    pub fn next_rate(&self, start_qps: f64) -> Option<f64> {
+        let next = match (self.highest_qps, self.lowest_failed_qps) {
+            (None, None) => start_qps,
+            (Some(holds), None) => holds * RAISE,
+            (None, Some(fails)) => fails * LOWER,
+            (Some(holds), Some(fails)) if fails / holds > 1.0 + self.precision_pct / 100.0 => {
+                (holds * fails).sqrt()
+            }
+            (Some(_), Some(_)) => return None,
+        };
+        (next >= LOWEST * start_qps && self.points.len() < MOST_POINTS).then_some(next)
+    }
+
+    /// Adds what the replay at a rate showed, and says whether the rate holds.
+    pub fn add(&mut self, offered_qps: f64, observed: Observed) -> bool {
+        let holds = observed.valid && self.objectives.iter().all(|objective| objective.holds(&observed));
+        self.points.push(RatePoint { offered_qps, observed, holds });
+        match holds {
+            true => self.highest_qps = Some(offered_qps),
+            false => self.lowest_failed_qps = Some(offered_qps),
+        }
+        holds
+    }
+
+    /// No rate is left to replay.
+    pub fn finish(&mut self) {
+        self.progress = match (self.highest_qps, self.lowest_failed_qps) {
+            (None, _) => Progress::Nothing,
+            (Some(_), None) => Progress::Unbounded,
+            (Some(_), Some(_)) => Progress::Found,
+        };
+    }
+
+    /// Fails when nothing that was tried holds.
+    pub fn check(&self) -> Result<()> {
+        if self.progress != Progress::Nothing {
+            return Ok(());
+        }
+        let limits: Vec<String> = self.objectives.iter().map(Objective::to_string).collect();
+        let last = self.points.last();
+        let found = last.map_or_else(String::new, |point| {
+            let seen = |o: &Objective| {
+                let us = point.observed.response_upper_us.get(o.percentile);
+                us.map_or_else(
+                    || {
+                        format!(
+                            "{} is not earned by {} requests",
+                            o.percentile.name(),
+                            point.observed.requests
+                        )
+                    },
+                    |us| format!("{} may be {:.3} ms", o.percentile.name(), us / 1e3),
+                )
+            };
+            let mut parts: Vec<String> = self.objectives.iter().map(seen).collect();
+            parts.extend(point.observed.reasons.iter().cloned());
+            format!("even at {:.3} requests per second {}", point.offered_qps, parts.join("; "))
+        });
+        Err(Error::Limit { limit: format!("the objective {}", limits.join(", ")), found })
+    }
+}
+
+impl Objective {
+    /// Whether the percentile itself is within the limit; not when too few requests support it.
+    pub fn holds_in(&self, response: &Latencies) -> bool {
+        response.quantile_us(self.percentile.quantile()).is_some_and(|us| us as f64 <= self.limit_us)
+    }
+
+    /// Whether the upper bound is within the limit; not when too few requests support one.
+    pub fn holds(&self, observed: &Observed) -> bool {
+        observed.response_upper_us.get(self.percentile).is_some_and(|us| us <= self.limit_us)
+    }
+}
+
+#[cfg(test)]
+mod tests;

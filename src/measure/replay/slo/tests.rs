@@ -1,0 +1,114 @@
+use super::*;
+
+/// A system whose p99 is `base / (1 − rate/capacity)`, with a bound 5 % above it.
+fn system(capacity_qps: f64, base_us: f64) -> impl Fn(f64) -> Observed {
+    move |qps| {
+        let load = qps / capacity_qps;
+        let p99 = if load < 1.0 { base_us / (1.0 - load) } else { f64::INFINITY };
+        let of = |us: f64| Percentiles::of(|p| (p <= Percentile::P99).then_some(us));
+        let reasons = if load < 0.95 { Vec::new() } else { vec!["overloaded".to_owned()] };
+        Observed {
+            requests: 1000,
+            response_us: of(p99),
+            response_upper_us: of(1.05 * p99),
+            valid: reasons.is_empty(),
+            reasons,
+        }
+    }
+}
+
+fn searched(objectives: &[&str], start_qps: f64, system: impl Fn(f64) -> Observed) -> SloCurve {
+    let mut curve =
+        SloCurve::new(objectives.iter().map(|text| text.parse().unwrap()).collect(), 3.0).unwrap();
+    while let Some(qps) = curve.next_rate(start_qps) {
+        let holds = curve.add(qps, system(qps));
+        assert_eq!((holds, curve.progress), (curve.points.last().unwrap().holds, Progress::Partial));
+    }
+    curve.finish();
+    curve
+}
+
+#[test]
+fn objectives_are_read_as_they_are_written() {
+    for (text, percentile, limit_us) in [
+        ("p99=20ms", Percentile::P99, 20_000.0),
+        ("p99.9=1.5s", Percentile::P999, 1_500_000.0),
+        ("p999=7us", Percentile::P999, 7.0),
+        ("p50=250µs", Percentile::P50, 250.0),
+    ] {
+        assert_eq!(text.parse::<Objective>().unwrap(), Objective { percentile, limit_us });
+    }
+    for text in
+        ["p99", "p95=20ms", "p99=20", "p99=ms", "p99=0ms", "p99=-1ms", "p99=1.2.3ms", "=", "p99=20 ms"]
+    {
+        assert!(text.parse::<Objective>().unwrap_err().contains("p99=20ms"), "{text}");
+    }
+    assert_eq!("p99.9=1500us".parse::<Objective>().unwrap().to_string(), "p99.9=1.5ms");
+}
+
+#[test]
+fn the_highest_rate_is_found_to_the_stated_precision_from_above_and_from_below() {
+    // 1.05 · 2 ms / (1 − x) ≤ 20 ms up to a load of 0.895.
+    for start_qps in [10.0, 300.0, 600.0, 894.0, 2000.0, 3000.0] {
+        let curve = searched(&["p99=20ms"], start_qps, system(1000.0, 2000.0));
+        let (highest, failed) = (curve.highest_qps.unwrap(), curve.lowest_failed_qps.unwrap());
+        assert!(highest <= 895.0 && 895.0 < failed && failed / highest <= 1.03, "{highest} to {failed}");
+        assert_eq!(curve.progress, Progress::Found);
+        assert!(curve.points.len() <= MOST_POINTS);
+        curve.check().unwrap();
+    }
+}
+
+#[test]
+fn a_replay_that_is_not_valid_holds_nothing() {
+    // The limit alone would allow a load of 0.979; from 0.95 on the replays are overloaded.
+    let curve = searched(&["p99=100ms"], 500.0, system(1000.0, 2000.0));
+    let highest = curve.highest_qps.unwrap();
+    assert!((920.0..950.0).contains(&highest), "{highest}");
+}
+
+#[test]
+fn every_objective_has_to_hold() {
+    let both = searched(&["p99=20ms", "p50=4ms"], 500.0, system(1000.0, 2000.0));
+    // 1.05 · 2 ms / (1 − x) ≤ 4 ms up to 0.475.
+    let highest = both.highest_qps.unwrap();
+    assert!(highest <= 475.0 && highest * 1.03 > 475.0, "{highest}");
+}
+
+#[test]
+fn a_limit_that_no_rate_keeps_is_said_with_what_was_seen() {
+    let curve = searched(&["p99=1ms"], 500.0, system(1000.0, 2000.0));
+    assert_eq!((curve.progress, curve.highest_qps), (Progress::Nothing, None));
+    assert!(curve.points.last().unwrap().offered_qps == 125.0);
+    let text = curve.check().unwrap_err().to_string();
+    assert!(text.contains("p99=1ms") && text.contains("requests per second p99 may be 2.400 ms"), "{text}");
+}
+
+#[test]
+fn a_percentile_that_is_not_earned_does_not_hold() {
+    let curve = searched(&["p99.9=1s"], 500.0, system(1000.0, 2000.0));
+    let text = curve.check().unwrap_err().to_string();
+    assert!(text.contains("p99.9 is not earned by 1000 requests"), "{text}");
+}
+
+#[test]
+fn a_system_without_an_end_ends_the_search() {
+    let curve = searched(&["p99=20ms"], 1.0, system(f64::INFINITY, 2000.0));
+    assert_eq!((curve.progress, curve.points.len()), (Progress::Unbounded, MOST_POINTS));
+    curve.check().unwrap();
+}
+
+#[test]
+fn a_curve_reads_back() {
+    let curve = searched(&["p99=20ms"], 500.0, system(1000.0, 2000.0));
+    let text = serde_json::to_string(&curve).unwrap();
+    assert_eq!(serde_json::from_str::<SloCurve>(&text).unwrap(), curve);
+    assert!(text.contains(r#""percentile":"p99","limit_us":20000.0"#) && !text.contains("p999"), "{text}");
+}
+
+#[test]
+fn a_search_needs_a_precision() {
+    for precision_pct in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert!(SloCurve::new(Vec::new(), precision_pct).is_err());
+    }
+}

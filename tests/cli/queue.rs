@@ -1,0 +1,78 @@
+//! `replay --simulate`, `replay --slo` and `forecast`, on an engine that spins for 2 ms.
+
+use crate::world::{World, failure, json, program};
+use serde_json::Value;
+
+const REPLAY: [&str; 15] = [
+    "replay",
+    "--model",
+    "model/model.onnx",
+    "--data",
+    "log/log.parquet",
+    "--candidates",
+    "8",
+    "--engine",
+    "null",
+    "--plant-busy-us",
+    "2000",
+    "--min-duration",
+    "0",
+    "--repeats",
+    "1",
+];
+
+/// Succeeds, or exits with 3 where the machine is too busy for a result that may be believed.
+fn replayed(world: &World, args: &[&str]) -> Value {
+    let done = program(world.path()).args(REPLAY).args(args).arg("--json").output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(matches!(done.status.code(), Some(0 | 3)), "{said}");
+    serde_json::from_slice(&done.stdout).unwrap_or_else(|_| panic!("{said}"))
+}
+
+#[test]
+fn a_replay_forecasts_other_rates_and_its_result_does_so_later() {
+    let world = World::new();
+    let result = replayed(&world, &["--qps", "100", "--requests", "200", "--simulate", "--out", "r.json"]);
+    let points = result["forecast"]["points"].as_array().unwrap();
+    assert_eq!(
+        (points.len(), points[10]["offered_qps"].as_f64()),
+        (11, result["load"]["offered_qps"].as_f64())
+    );
+    let capacity = result["forecast"]["capacity_qps"].as_f64().unwrap();
+    assert!(capacity < 500.0, "2 ms of work and more: {capacity}");
+    let p50 = |point: &Value| point["response_us"]["p50"].as_u64().unwrap();
+    assert!(p50(&points[0]) >= 2000 && p50(&points[8]) > p50(&points[0]));
+
+    let ask = ["forecast", "r.json", "--requests", "20000", "--qps", "50", "--workers", "2"];
+    let later = json(world.path(), &[&ask[..], &["--slo", "p50=60s", "--capacity-qps", "1500"]].concat());
+    assert_eq!((&later["engine"], &later["workers"]), (&"null".into(), &2.into()));
+    assert_eq!(later["points"][10]["offered_qps"], 50.0);
+    assert!(later["capacity"]["simulated_cores"].as_u64().unwrap() >= 4, "{later}");
+    assert_eq!(later["capacity"]["affordable"], serde_json::json!({"known": "at-least", "candidates": 8}));
+}
+
+#[test]
+fn a_search_keeps_its_curve_in_the_result_and_in_the_file() {
+    let world = World::new();
+    let options = ["--requests", "460", "--slo", "p50=30ms", "--slo-precision", "40", "--out", "r.json"];
+    let result = replayed(&world, &[&options[..], &["--capacity-qps", "900"]].concat());
+    assert_eq!(world.read_json("r.json"), result);
+    let curve = &result["slo"];
+    assert_eq!(curve["objectives"], serde_json::json!([{"percentile": "p50", "limit_us": 30_000.0}]));
+    assert!(!curve["points"].as_array().unwrap().is_empty());
+    assert_ne!(curve["progress"], "partial");
+    assert_eq!(result["capacity"]["offered_qps"], 900.0);
+}
+
+#[test]
+fn a_rate_that_nothing_holds_and_options_that_do_not_fit_are_said() {
+    let world = World::new();
+    let impossible = [&REPLAY[..], &["--requests", "100", "--slo", "p50=1ms"]].concat();
+    let said = failure(world.path(), 3, &impossible);
+    assert!(said.contains("the objective p50=1ms is not met: even at"), "{said}");
+    let unreadable = failure(world.path(), 2, &[&REPLAY[..], &["--slo", "p95=1ms"]].concat());
+    assert!(unreadable.contains("p99=20ms"), "{unreadable}");
+    failure(world.path(), 2, &[&REPLAY[..], &["--slo", "p50=1ms", "--qps", "5"]].concat());
+    let missing = failure(world.path(), 1, &["forecast", "nowhere.json"]);
+    assert!(missing.contains("nowhere.json"), "{missing}");
+}
