@@ -127,7 +127,9 @@ fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock, stop: &Stop) 
         // A request of another length would run on another plan than those that were made for what is known.
         options: SessionOptions {
             candidates_hint: traced.trace.fixed_candidates(),
-            candidate_counts: CandidateCounts::of(traced.trace.candidates().iter().map(|&count| count as usize)),
+            candidate_counts: CandidateCounts::of(
+                traced.trace.candidates().iter().map(|&count| count as usize),
+            ),
             ..job.options.clone()
         },
         schedule_us: traced.trace.schedule_us(job.pacing)?,
