@@ -60,7 +60,7 @@ impl Lag {
         let qps = LOAD * self.workers as f64 / WORK.as_secs_f64();
         let (requests, seed) = ((qps * seconds as f64) as usize, self.turn / 2);
         self.turn += 1;
-        Arrivals::Poisson { qps }.schedule(requests, seed).expect("arrivals").offsets_us
+        Arrivals::Poisson { qps }.schedule(requests, seed).expect("arrivals").offsets_us.to_vec()
     }
 
     fn replayed(&mut self, seconds: usize) -> Vec<f64> {

@@ -13,7 +13,7 @@ use autofas_bench::{
     measure::{
         replay::{
             arrivals::Arrivals,
-            make::{DataHashes, ListLength, Order, TraceRecipe, make},
+            make::{DataHashes, ListLength, Order, TraceRecipe, plan},
         },
         workload::{ResolvedTrace, TraceWorkload, request_log},
     },
@@ -50,8 +50,9 @@ impl Scene {
             seed: 1,
         };
         let log = request_log(&self.data, None).expect("keys of users and items");
-        let trace = make(&log, &recipe, DataHashes::default()).expect("a trace");
-        ResolvedTrace::new(&trace, &self.data).expect("rows of its keys")
+        let trace = plan(log, &recipe, DataHashes::default()).expect("a trace");
+        let requests = trace.requests().map(Ok);
+        ResolvedTrace::new("the trace of the figures".as_ref(), requests, &self.data).expect("rows of its keys")
     }
 
     pub fn workload<'a>(&'a self, resolved: &'a ResolvedTrace) -> TraceWorkload<'a> {
