@@ -52,7 +52,8 @@ impl Scene {
         let log = request_log(&self.data, None).expect("keys of users and items");
         let trace = plan(log, &recipe, DataHashes::default()).expect("a trace");
         let requests = trace.requests().map(Ok);
-        ResolvedTrace::new("the trace of the figures".as_ref(), requests, &self.data).expect("rows of its keys")
+        ResolvedTrace::new("the trace of the figures".as_ref(), requests, &self.data)
+            .expect("rows of its keys")
     }
 
     pub fn workload<'a>(&'a self, resolved: &'a ResolvedTrace) -> TraceWorkload<'a> {

@@ -251,7 +251,7 @@ pub(super) fn number(value: f64) -> String {
     let rest = 100.0 - value;
     let places = match value {
         v if v > 99.0 && rest > 0.0 && rest < 1.0 => (-rest.log10()).ceil() as usize,
-        v if v == 0.0 => 0,
+        0.0 => 0,
         v => (2 - v.abs().log10().floor() as i32).max(0) as usize,
     };
     let text = format!("{value:.places$}");

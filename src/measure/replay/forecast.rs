@@ -1,5 +1,5 @@
 //! What responses to expect at rates that were not replayed: [`simulate`](super::simulate) over a
-//! [`WorkModel`](super::work_model::WorkModel) and traffic whose pace is changed.
+//! [`WorkModel`] and traffic whose pace is changed.
 
 use super::{
     simulate::{Arrival, Simulated, simulate},

@@ -4,7 +4,7 @@ use super::*;
 fn system(capacity_qps: f64, base_us: f64) -> impl Fn(f64) -> Observed {
     move |qps| {
         let load = qps / capacity_qps;
-        let p99 = if load < 1.0 { base_us / (1.0 - load) } else { f64::INFINITY };
+        let p99 = if load < 1.0 { base_us / (1.0 - load) } else { 1e9 };
         let of = |us: f64| Percentiles::of(|p| (p <= Percentile::P99).then_some(us));
         let reasons = if load < 0.95 { Vec::new() } else { vec!["overloaded".to_owned()] };
         Observed {

@@ -55,7 +55,7 @@ impl Format {
     }
 }
 
-/// Fails when the name of `path` tells no format that [`write`] knows.
+/// Fails when the name of `path` tells no format that [`write()`] knows.
 pub fn check_name(path: &Path) -> Result<()> {
     Format::of(path).map(|_| ())
 }
