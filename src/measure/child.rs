@@ -9,6 +9,7 @@ use super::{
     environment,
     job::{Job, ReplayJob, ServiceResult},
     measurement::Pass,
+    replay::trace_file::TraceReader,
     service::ServiceJob,
 };
 use crate::base::{Error, Result, fsio, stop::Stop};
@@ -41,7 +42,7 @@ const GRACE: Duration = Duration::from_secs(20);
 pub struct Launcher {
     /// The program: it must know the verb [`VERB`] with `--job` and `--out`.
     pub program: PathBuf,
-    /// A child that runs longer is ended.
+    /// A child that runs longer, beside the schedule that it waits for, is ended.
     pub timeout: Duration,
     /// A child that is running when somebody asks to stop is ended; one that replays is told, and ends with what it has.
     pub stop: Stop,
@@ -62,15 +63,18 @@ impl Launcher {
     /// Replays a trace in a child process: one pass per model. When somebody asks to stop, the child ends with what it has
     /// measured: the last pass may be interrupted, and passes may be missing.
     pub fn replay(&self, job: ReplayJob) -> Result<Vec<Pass>> {
-        self.run(&Job::Replay(job))
+        let schedule_us = TraceReader::open(&job.trace)?.trace()?.schedule_us(job.pacing)?;
+        let schedule = Duration::from_micros(schedule_us.last().copied().unwrap_or(0));
+        self.run(&Job::Replay(job), schedule)
     }
 
     /// Measures service times in a child process.
     pub fn service(&self, job: ServiceJob) -> Result<ServiceResult> {
-        self.run(&Job::Service(job))
+        self.run(&Job::Service(job), Duration::ZERO)
     }
 
-    fn run<T: DeserializeOwned>(&self, job: &Job) -> Result<T> {
+    /// `schedule` is how long the job waits for what it measures: it counts beside the launcher's time.
+    fn run<T: DeserializeOwned>(&self, job: &Job, schedule: Duration) -> Result<T> {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let folder =
@@ -99,8 +103,9 @@ impl Launcher {
             })
         };
         let finishes = matches!(job, Job::Replay(_));
-        match self.wait(&mut child, finishes.then_some(GRACE))? {
-            End::OutOfTime => failed(format!("no result within {} s", self.timeout.as_secs_f64()), None),
+        let timeout = self.timeout.saturating_add(schedule);
+        match self.wait(&mut child, timeout, finishes.then_some(GRACE))? {
+            End::OutOfTime => failed(format!("no result within {} s", timeout.as_secs_f64()), None),
             End::Exited(status) if !status.success() => {
                 self.check_stop(status)?;
                 failed(status.to_string(), status.code())
@@ -114,7 +119,7 @@ impl Launcher {
 
     /// Waits for the child; ends it when its time is over, or somebody has asked to stop and the grace, where it has one, is
     /// over too.
-    fn wait(&self, child: &mut Child, grace: Option<Duration>) -> Result<End> {
+    fn wait(&self, child: &mut Child, timeout: Duration, grace: Option<Duration>) -> Result<End> {
         let lost = |e| Error::io(&self.program, "wait for", e);
         let begun = Instant::now();
         let mut told: Option<Instant> = None;
@@ -122,7 +127,7 @@ impl Launcher {
             if let Some(status) = child.try_wait().map_err(lost)? {
                 return Ok(End::Exited(status));
             }
-            let out_of_time = begun.elapsed() > self.timeout;
+            let out_of_time = begun.elapsed() > timeout;
             let stopped = match (self.stop.signal(), grace) {
                 (None, _) => false,
                 (Some(_), None) => true,

@@ -200,6 +200,20 @@ fn traffic_that_contradicts_itself_is_wrong_usage() {
         let message = failure(world.path(), 2, &make);
         assert!(message.contains(expected) && !world.file("t.jsonl").exists(), "{message}");
     }
+    // A trace says all of it, and bursts that are stretched are not those that were described.
+    for (options, expected) in [
+        ("--trace t.jsonl --arrivals a.csv", "cannot be used with"),
+        ("--trace t.jsonl --requests 5", "cannot be used with"),
+        ("--trace t.jsonl --candidates 5", "cannot be used with"),
+        ("--trace t.jsonl --process bursty", "cannot be used with"),
+        ("--slo p99=20ms --process bursty", "trace make --process bursty"),
+        ("--closed --process bursty", "trace make --process bursty"),
+    ] {
+        let options: Vec<_> = options.split(' ').collect();
+        let replay = [&["replay"], &MODEL[..], &["--engine", "null"], &options].concat();
+        let message = failure(world.path(), 2, &replay);
+        assert!(message.contains(expected), "{message}");
+    }
 }
 
 #[test]

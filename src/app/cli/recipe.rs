@@ -104,6 +104,31 @@ impl FromStr for LogNormal {
 }
 
 impl RecipeArgs {
+    /// All that says what is asked and when, for options that a trace of its own contradicts. The seed is not among them.
+    pub const TRAFFIC: [&'static str; 10] = [
+        "arrivals",
+        "process",
+        "on_ms",
+        "off_ms",
+        "requests",
+        "in_log_order",
+        "candidates",
+        "candidates_column",
+        "candidates_log_normal",
+        "candidates_quantiles",
+    ];
+
+    /// Fails where arrivals of any rate, stretched to another, would not be those that were described.
+    pub fn check_stretchable(&self) -> Result<()> {
+        match self.process {
+            Process::Poisson | Process::Constant => Ok(()),
+            Process::Bursty => Err(Error::usage(
+                "bursts of stated durations need a rate, for stretching them changes their durations",
+                "make the trace with `trace make --process bursty --qps Q` and give it as --trace",
+            )),
+        }
+    }
+
     /// Plans the trace; `qps` is the rate of arrivals that are not recorded.
     pub fn make(&self, files: &DataFiles, qps: Option<f64>) -> Result<PlannedTrace> {
         let recipe = TraceRecipe {

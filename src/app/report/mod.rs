@@ -20,6 +20,15 @@ pub struct Distribution<'a> {
     pub histogram: &'a Histogram<u64>,
 }
 
+/// Responses of one engine over the offered rate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curve<'a> {
+    /// Who answered.
+    pub engine: &'a str,
+    /// Requests per second, and p50, p90, p99 and p99.9 of the response in µs where enough requests earn them.
+    pub points: Vec<(f64, [Option<f64>; 4])>,
+}
+
 /// The kind whose pictures are drawn.
 pub const RESPONSE: &str = "response";
 

@@ -1,6 +1,6 @@
 //! One page that holds the picture and the percentiles as a table; it loads nothing.
 
-use super::{Distribution, load_text, plot};
+use super::{Curve, Distribution, load_text, plot};
 use crate::measure::latency::samples_needed;
 use std::io;
 
@@ -21,9 +21,9 @@ const COLUMNS: [(f64, &str); 5] =
 ///
 /// # Errors
 /// As [`plot::svg`].
-pub fn html(title: &str, distributions: &[Distribution<'_>]) -> io::Result<String> {
+pub fn html(title: &str, distributions: &[Distribution<'_>], curves: &[Curve<'_>]) -> io::Result<String> {
     let title = escaped(title);
-    let picture = plot::svg(distributions)?;
+    let picture = plot::svg(distributions, curves)?;
     let heads: String = COLUMNS.iter().map(|(_, name)| format!("<th>{name}")).collect();
     let rows: String = distributions.iter().map(row).collect();
     Ok(format!(
@@ -76,7 +76,7 @@ mod tests {
             kind: "response",
             histogram: latencies.histogram(),
         };
-        let page = html("Replay", &[responses]).unwrap();
+        let page = html("Replay", &[responses], &[]).unwrap();
         assert!(page.contains("<svg") && page.contains("<title>Replay</title>"));
         // 100 requests earn p90 and not p99.
         let row = "<tr><td>a&lt;b<td>50 requests/s<td>response<td>100<td>1.5<td>1.5<td>–<td>–<td>–<td>1.5\n";

@@ -4,7 +4,7 @@
 //! Colours stand in the attributes for light paper; a style sheet in the picture exchanges them where the reader prefers
 //! dark. Text is left to the reader's own sans-serif: no font is needed to draw.
 
-use super::{Distribution, RESPONSE, load_text};
+use super::{Curve, Distribution, RESPONSE, load_text};
 use crate::measure::latency::samples_needed;
 use hdrhistogram::Histogram;
 use plotters::{
@@ -32,16 +32,14 @@ const INKS: [Ink; 6] = [
     (RGBColor(0, 131, 0), RGBColor(0, 150, 10)),
 ];
 
-/// Length and gap of the strokes of an engine's first, second and third load, in pixels.
-const DASHES: [(i32, i32); 3] = [(1, 0), (9, 5), (3, 4)];
-/// Of the percentiles over the rate: the higher, the thinner.
-const RATE_DASHES: [(i32, i32); PERCENTILES.len()] = [(1, 0), (14, 4), (7, 5), (3, 4)];
+/// Length and gap of a line's strokes, in pixels.
+const SOLID: (i32, i32) = (1, 0);
 const LEGEND_PX: i32 = 28;
 /// Between points of a line of percentiles, on an axis where every nine is a decade.
 const STEP_DECADES: f64 = 0.02;
 
-/// Percentiles that a picture over the rate shows.
-const PERCENTILES: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9")];
+/// The percentiles of a [`Curve`] and their strokes: the higher, the thinner.
+const MARKS: [(&str, (i32, i32)); 4] = [("p50", SOLID), ("p90", (14, 4)), ("p99", (7, 5)), ("p99.9", (3, 4))];
 
 /// One line of a picture.
 struct Line {
@@ -91,15 +89,15 @@ impl ValueFormatter<f64> for Scale {
     }
 }
 
-/// The picture of all responses among `distributions`: percentiles, and below them percentiles over the offered rate
-/// when an engine has more than one.
+/// The picture of all responses among `distributions`: percentiles, and below them percentiles over the offered rate where
+/// there are `curves` of several rates.
 ///
 /// # Errors
 /// None that is known; drawing into a text does not fail.
-pub fn svg(distributions: &[Distribution<'_>]) -> io::Result<String> {
-    let engines = Engine::of(distributions);
-    let by_percentile = percentile_lines(&engines);
-    let over_rate = rate_lines(&engines);
+pub fn svg(distributions: &[Distribution<'_>], curves: &[Curve<'_>]) -> io::Result<String> {
+    let inks = Inks::of(distributions, curves);
+    let by_percentile = percentile_lines(distributions, &inks);
+    let over_rate = rate_lines(curves, &inks);
     let mut text = String::new();
     let panels = if over_rate.is_empty() { 1 } else { 2 };
     {
@@ -117,52 +115,37 @@ pub fn svg(distributions: &[Distribution<'_>]) -> io::Result<String> {
     Ok(with_dark_style(&text))
 }
 
-/// The responses of one engine.
-struct Engine<'a> {
-    ink: Ink,
-    responses: Vec<Distribution<'a>>,
-}
+/// A colour for every engine, in the order in which they first appear.
+struct Inks<'a>(Vec<&'a str>);
 
-impl<'a> Engine<'a> {
-    /// Engines in the order in which they first appear, the responses of each by ascending rate.
-    fn of(distributions: &[Distribution<'a>]) -> Vec<Self> {
-        let mut engines: Vec<Self> = Vec::new();
-        for &response in distributions.iter().filter(|d| d.kind == RESPONSE) {
-            match engines.iter_mut().find(|e| e.responses[0].engine == response.engine) {
-                Some(engine) => engine.responses.push(response),
-                None => {
-                    engines.push(Self { ink: INKS[engines.len() % INKS.len()], responses: vec![response] })
-                }
+impl<'a> Inks<'a> {
+    fn of(distributions: &[Distribution<'a>], curves: &[Curve<'a>]) -> Self {
+        let mut engines = Vec::new();
+        let all = distributions.iter().map(|d| d.engine).chain(curves.iter().map(|c| c.engine));
+        all.for_each(|engine| {
+            if !engines.contains(&engine) {
+                engines.push(engine);
             }
-        }
-        let rate = |response: &Distribution<'_>| response.offered_qps.unwrap_or(f64::INFINITY);
-        engines.iter_mut().for_each(|e| e.responses.sort_by(|a, b| rate(a).total_cmp(&rate(b))));
-        engines
+        });
+        Self(engines)
     }
 
-    /// Lowest, middle and highest load.
-    fn shown(&self) -> Vec<&Distribution<'a>> {
-        let last = self.responses.len() - 1;
-        let mut shown = vec![0, last / 2, last];
-        shown.dedup();
-        shown.into_iter().map(|i| &self.responses[i]).collect()
+    fn ink(&self, engine: &str) -> Ink {
+        let place = self.0.iter().position(|known| *known == engine).unwrap_or(0);
+        INKS[place % INKS.len()]
     }
 }
 
-fn percentile_lines(engines: &[Engine<'_>]) -> Vec<Line> {
-    let mut lines = Vec::new();
-    for engine in engines {
-        for (response, dash) in engine.shown().into_iter().zip(DASHES) {
-            lines.push(Line {
-                label: format!("{}, {}", response.engine, load_text(response.offered_qps)),
-                mark: "",
-                ink: engine.ink,
-                dash,
-                points: percentile_points(response.histogram),
-            });
-        }
-    }
-    lines
+fn percentile_lines(distributions: &[Distribution<'_>], inks: &Inks<'_>) -> Vec<Line> {
+    let responses = distributions.iter().filter(|distribution| distribution.kind == RESPONSE);
+    let line = |response: &Distribution<'_>| Line {
+        label: format!("{}, {}", response.engine, load_text(response.offered_qps)),
+        mark: "",
+        ink: inks.ink(response.engine),
+        dash: SOLID,
+        points: percentile_points(response.histogram),
+    };
+    responses.map(line).collect()
 }
 
 /// The quantile function up to the last quantile that the values earn, as (log₁₀ 1/(1 − q), log₁₀ ms).
@@ -171,22 +154,22 @@ fn percentile_points(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
         .map(|step| f64::from(step) * STEP_DECADES)
         .map(|x| (x, 1.0 - 10f64.powf(-x)))
         .take_while(|&(_, q)| histogram.len() >= samples_needed(q).max(1));
-    earned.map(|(x, q)| (x, log_ms(histogram.value_at_quantile(q)))).collect()
+    earned.map(|(x, q)| (x, log_ms(histogram.value_at_quantile(q) as f64))).collect()
 }
 
-fn rate_lines(engines: &[Engine<'_>]) -> Vec<Line> {
+/// The percentiles of every curve with more than one rate, as (rate, log₁₀ ms).
+fn rate_lines(curves: &[Curve<'_>], inks: &Inks<'_>) -> Vec<Line> {
     let mut lines = Vec::new();
-    for engine in engines {
-        for ((quantile, mark), dash) in PERCENTILES.into_iter().zip(RATE_DASHES) {
-            let earned = engine.responses.iter().filter(|r| r.histogram.len() >= samples_needed(quantile));
-            let point = |r: &Distribution<'_>| {
-                Some((r.offered_qps?, log_ms(r.histogram.value_at_quantile(quantile))))
-            };
-            let points: Vec<_> = earned.filter_map(point).collect();
+    for curve in curves {
+        let mut label = curve.engine.to_owned();
+        for (percentile, (mark, dash)) in MARKS.into_iter().enumerate() {
+            let of = |(qps, us): &(f64, [Option<f64>; MARKS.len()])| Some((*qps, log_ms(us[percentile]?)));
+            let mut points: Vec<_> = curve.points.iter().filter_map(of).collect();
+            points.sort_by(|a, b| a.0.total_cmp(&b.0));
             if points.len() > 1 {
                 // The first line of an engine stands for all of them.
-                let label = if mark == PERCENTILES[0].1 { engine.responses[0].engine } else { "" };
-                lines.push(Line { label: label.to_owned(), mark, ink: engine.ink, dash, points });
+                let label = std::mem::take(&mut label);
+                lines.push(Line { label, mark, ink: inks.ink(curve.engine), dash, points });
             }
         }
     }
@@ -194,8 +177,8 @@ fn rate_lines(engines: &[Engine<'_>]) -> Vec<Line> {
 }
 
 /// Histograms know no part of a microsecond.
-fn log_ms(us: u64) -> f64 {
-    (us.max(1) as f64 / 1e3).log10()
+fn log_ms(us: f64) -> f64 {
+    (us.max(1.0) / 1e3).log10()
 }
 
 fn percentile_scale(lines: &[Line]) -> Scale {

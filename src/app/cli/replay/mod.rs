@@ -34,7 +34,7 @@ use crate::{
 use clap::Args;
 use queue::QueueArgs;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -56,7 +56,7 @@ pub struct ReplayArgs {
     #[command(flatten)]
     data: DataArgs,
     /// A trace of `trace make`, instead of one that is made now
-    #[arg(long, value_name = "T.parquet", conflicts_with = "recipe")]
+    #[arg(long, value_name = "T.parquet", conflicts_with_all = RecipeArgs::TRAFFIC)]
     trace: Option<PathBuf>,
     #[command(flatten)]
     recipe: RecipeArgs,
@@ -144,6 +144,7 @@ impl ReplayArgs {
             None => {
                 progress.stage("make the trace", 0);
                 let qps = if self.closed || self.offline || !self.queue.slo.is_empty() {
+                    self.recipe.check_stretchable()?;
                     Some(ANY_QPS)
                 } else {
                     self.qps
@@ -174,6 +175,8 @@ impl ReplayArgs {
         };
         let mut measured: Vec<Measured> = outcome.measured.into_iter().flatten().collect();
         if let Some(baseline) = &baseline {
+            // A baseline or a model that is gone meanwhile loses no measurement.
+            self.write(&measured)?;
             for Measured { measurement, .. } in &mut measured {
                 let of_engine = |job: &&ReplayJob| job.engine == measurement.setup.engine;
                 let job = campaign.jobs.iter().find(of_engine).expect("a result is of a job");
@@ -279,7 +282,11 @@ impl ReplayArgs {
         match (self.engine.as_slice(), self.provider) {
             ([], Provider::Cpu) => vec![EngineName::Tract, EngineName::OnnxRuntime],
             ([], _) => vec![EngineName::OnnxRuntime],
-            (chosen, _) => chosen.to_vec(),
+            (chosen, _) => {
+                // Once each: its second result would have the name of the first.
+                let mut seen = BTreeSet::new();
+                chosen.iter().copied().filter(|engine| seen.insert(*engine)).collect()
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! What `replay` writes for other programs and for people to look at.
 
 use crate::{
-    app::report::{Distribution, page, percentiles, plot},
+    app::report::{Curve, Distribution, page, percentiles, plot},
     base::{Error, Result, error::Place, fsio},
     measure::campaign::Measured,
 };
@@ -44,9 +44,14 @@ impl OutputArgs {
             percentiles::write(path, &distributions)?;
         }
         if let Some(path) = &self.plot {
+            let curves: Vec<Curve<'_>> = measured
+                .iter()
+                .zip(&engines)
+                .filter_map(|(measured, engine)| curve(measured, engine))
+                .collect();
             let text = match form(path)? {
-                Form::Svg => plot::svg(&distributions),
-                Form::Html => page::html("Replay", &distributions),
+                Form::Svg => plot::svg(&distributions, &curves),
+                Form::Html => page::html("Replay", &distributions, &curves),
             };
             let text = text.map_err(|e| Error::io(path, "draw", e))?;
             fsio::write(path, text.as_bytes())?;
@@ -66,6 +71,15 @@ fn form(path: &Path) -> Result<Form> {
             "let it end in .svg or .html",
         )),
     }
+}
+
+/// What a search for the highest rate saw; none without one.
+fn curve<'a>(measured: &Measured, engine: &'a str) -> Option<Curve<'a>> {
+    let points = measured.measurement.slo.as_ref()?.points.iter().map(|point| {
+        let response = &point.observed.response_us;
+        (point.offered_qps, [response.p50, response.p90, response.p99, response.p999])
+    });
+    Some(Curve { engine, points: points.collect() })
 }
 
 fn distributions<'a>(measured: &'a Measured, engine: &'a str) -> Vec<Distribution<'a>> {

@@ -28,7 +28,7 @@ fn a_line_of_percentiles_is_the_quantile_function_and_ends_where_it_is_no_longer
 fn scales_are_labelled_at_nines_and_at_one_two_five() {
     let latencies = ramp(10_000, 1);
     let all = [response("tract", 50.0, &latencies)];
-    let lines = percentile_lines(&Engine::of(&all));
+    let lines = percentile_lines(&all, &Inks::of(&all, &[]));
     let x = percentile_scale(&lines);
     let names: Vec<String> = x.ticks.iter().map(|&at| (x.name)(at)).collect();
     assert_eq!(names, ["0 %", "50 %", "90 %", "99 %", "99.9 %"]);
@@ -47,26 +47,30 @@ fn numbers_are_short_and_keep_their_nines() {
 }
 
 #[test]
-fn several_loads_of_an_engine_are_drawn_over_the_rate_and_other_kinds_are_not_drawn() {
+fn a_curve_is_drawn_over_the_rate_and_other_kinds_are_not_drawn() {
     let latencies = ramp(500, 10);
     let service = Distribution { kind: "service", ..response("tract", 10.0, &latencies) };
-    let one = [response("tract", 10.0, &latencies), response("onnxruntime", 10.0, &latencies), service];
-    assert!(rate_lines(&Engine::of(&one)).is_empty());
-    assert_eq!(percentile_lines(&Engine::of(&one)).len(), 2);
-    let loads: Vec<_> = [40.0, 10.0, 30.0, 20.0, 50.0].map(|q| response("tract", q, &latencies)).into();
-    let engines = Engine::of(&loads);
-    let labels: Vec<String> = percentile_lines(&engines).into_iter().map(|l| l.label).collect();
-    assert_eq!(labels, ["tract, 10 requests/s", "tract, 30 requests/s", "tract, 50 requests/s"]);
-    // 500 values earn p50, p90 and p99.
-    let lines = rate_lines(&engines);
-    assert_eq!(lines.iter().map(|l| l.mark).collect::<Vec<_>>(), ["p50", "p90", "p99"]);
-    assert_eq!(lines[0].points.iter().map(|p| p.0).collect::<Vec<_>>(), [10.0, 20.0, 30.0, 40.0, 50.0]);
+    let all = [response("tract", 10.0, &latencies), service, response("onnxruntime", 20.0, &latencies)];
+    let at = |qps: f64, p99: Option<f64>| (qps, [Some(qps), Some(2.0 * qps), p99, None]);
+    let curve = |engine, points| Curve { engine, points };
+    let steep = curve("onnxruntime", vec![at(3000.0, None), at(1000.0, Some(9000.0)), at(2000.0, Some(1e4))]);
+    let inks = Inks::of(&all, std::slice::from_ref(&steep));
+    let labels: Vec<String> = percentile_lines(&all, &inks).into_iter().map(|line| line.label).collect();
+    assert_eq!(labels, ["tract, 10 requests/s", "onnxruntime, 20 requests/s"]);
+    assert!(rate_lines(&[curve("tract", vec![at(1000.0, None)])], &inks).is_empty(), "one rate is no line");
+    let lines = rate_lines(&[steep], &inks);
+    assert_eq!(lines.iter().map(|line| line.mark).collect::<Vec<_>>(), ["p50", "p90", "p99"]);
+    assert_eq!(lines.iter().map(|line| line.label.as_str()).collect::<Vec<_>>(), ["onnxruntime", "", ""]);
+    // 1,000 to 3,000 µs over as many requests per second.
+    assert_eq!(lines[0].points[0], (1000.0, 0.0));
+    assert_eq!(lines[2].points.iter().map(|point| point.0).collect::<Vec<_>>(), [1000.0, 2000.0]);
+    assert!(lines.iter().all(|line| line.ink == INKS[1]), "the engine's own colour");
 }
 
 #[test]
 fn the_picture_is_one_svg_with_a_dark_style_and_no_font_of_its_own() {
     let latencies = ramp(5000, 1);
-    let text = svg(&[response("tract", 50.0, &latencies)]).unwrap();
+    let text = svg(&[response("tract", 50.0, &latencies)], &[]).unwrap();
     assert!(text.starts_with("<svg ") && text.trim_end().ends_with("</svg>"), "{text}");
     assert!(text.contains("prefers-color-scheme:dark") && text.contains("tract, 50 requests/s"));
     assert!(!text.contains("@font-face") && !text.contains("url("));
@@ -78,5 +82,5 @@ fn the_picture_is_one_svg_with_a_dark_style_and_no_font_of_its_own() {
         }
     }
     // Nothing to draw is an empty picture, no failure.
-    assert!(svg(&[]).unwrap().contains("</svg>"));
+    assert!(svg(&[], &[]).unwrap().contains("</svg>"));
 }
