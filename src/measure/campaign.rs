@@ -83,6 +83,7 @@ impl Campaign {
         let mut waiting: Vec<usize> = (0..self.jobs.len()).collect();
         let mut generator = rng::generator(self.plan.seed, "turns");
         let mut failure = None;
+        let mut failed: Vec<Option<String>> = vec![None; self.jobs.len()];
         'rounds: for round in 1..=self.plan.repeats {
             rng::shuffle(&mut waiting, &mut generator);
             for j in waiting.clone() {
@@ -105,6 +106,7 @@ impl Campaign {
                     }
                     Err(error) => {
                         let stopped = matches!(error, Error::Interrupted { .. });
+                        failed[j] = (!stopped).then(|| failed_in(round, &error));
                         failure.get_or_insert(error);
                         waiting.retain(|&other| other != j);
                         if stopped {
@@ -114,18 +116,29 @@ impl Campaign {
                 }
             }
         }
-        let measured: Vec<Vec<Measured>> = passes.iter().map(|models| self.merged(models)).collect();
+        let merged =
+            |(models, failure): (&Vec<Vec<Pass>>, &Option<String>)| self.merged(models, failure.as_deref());
+        let measured: Vec<Vec<Measured>> = passes.iter().zip(&failed).map(merged).collect();
         match failure {
             Some(error) if measured.iter().all(Vec::is_empty) => Err(error),
             failure => Ok(Outcome { measured, failure }),
         }
     }
 
-    fn merged(&self, models: &[Vec<Pass>]) -> Vec<Measured> {
-        let of = |passes: &Vec<Pass>| Measurement::of(passes, &self.plan);
+    /// `failure` says why the engine has no further passes, where it failed.
+    fn merged(&self, models: &[Vec<Pass>], failure: Option<&str>) -> Vec<Measured> {
+        let of = |passes: &Vec<Pass>| Measurement::until(passes, &self.plan, failure);
         let measured = |(measurement, recording)| Measured { measurement, recording };
         models.iter().filter_map(of).map(measured).collect()
     }
+}
+
+/// A failure as a reason of the passes before it: in one line, since a process's last words may be several.
+fn failed_in(pass: usize, error: &Error) -> String {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let told = format!("{error}{cause}");
+    let lines: Vec<&str> = told.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    format!("the engine failed in pass {pass}: {}", lines.join(" | "))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the machine did to a pass: how fast a fixed piece of work ran before and after it, how much of the processors the
+//! What the machine did to a pass: how fast a fixed piece of work ran before and after it, how much of its processors the
 //! hypervisor took away meanwhile, and how often the processor throttled itself.
 //!
 //! The clock is measured and not read: in a virtual machine, and with many governors, the frequency in `/proc/cpuinfo` is
@@ -64,7 +64,8 @@ pub struct Conditions {
     pub before: FixedWork,
     /// The same just after the last answer.
     pub after: FixedWork,
-    /// Share of all processors' time that the hypervisor gave to others, in percent.
+    /// Share of the time of the processors that the pass ran on (the pinned ones, else those that it was allowed) that the
+    /// hypervisor gave to others, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steal_pct: Option<f64>,
     /// Times that a processor throttled itself for heat.
@@ -83,26 +84,30 @@ impl Conditions {
 /// A pass that is being watched.
 pub struct Watch {
     before: FixedWork,
+    processors: Option<Vec<usize>>,
     jiffies: Option<Jiffies>,
     throttled: Option<u64>,
 }
 
 impl Watch {
-    /// Begins to watch.
-    pub fn begin() -> Self {
-        Self { before: FixedWork::measure(), jiffies: Jiffies::now(), throttled: throttle_count() }
+    /// Begins to watch a pass that runs on these processors; on all where nobody knows.
+    pub fn begin(processors: Option<Vec<usize>>) -> Self {
+        let before = FixedWork::measure();
+        let jiffies = Jiffies::now(processors.as_deref());
+        Self { before, processors, jiffies, throttled: throttle_count() }
     }
 
     /// What happened since.
     pub fn end(self) -> Conditions {
-        let steal_pct = self.jiffies.zip(Jiffies::now()).map(|(then, now)| now.stolen_since_pct(then));
+        let now = Jiffies::now(self.processors.as_deref());
+        let steal_pct = self.jiffies.zip(now).map(|(then, now)| now.stolen_since_pct(then));
         let throttle_events =
             self.throttled.zip(throttle_count()).map(|(then, now)| now.saturating_sub(then));
         Conditions { before: self.before, after: FixedWork::measure(), steal_pct, throttle_events }
     }
 }
 
-/// Time of all processors, in the kernel's ticks.
+/// Time of some processors, in the kernel's ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Jiffies {
     total: u64,
@@ -110,14 +115,23 @@ struct Jiffies {
 }
 
 impl Jiffies {
-    fn now() -> Option<Self> {
-        Self::of(&fs::read_to_string("/proc/stat").ok()?)
+    fn now(processors: Option<&[usize]>) -> Option<Self> {
+        Self::of(&fs::read_to_string("/proc/stat").ok()?, processors)
     }
 
-    /// From the first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in
-    /// user and nice already.
-    fn of(stat: &str) -> Option<Self> {
-        let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    /// From the lines of `/proc/stat` of these processors, or of all together; none when one of them has no line.
+    fn of(stat: &str, processors: Option<&[usize]>) -> Option<Self> {
+        let line = |name: String| Self::of_line(stat.lines().find_map(|line| line.strip_prefix(&name))?);
+        let Some(processors) = processors else { return line("cpu ".to_owned()) };
+        let each = processors.iter().map(|cpu| line(format!("cpu{cpu} ")));
+        each.reduce(|sum, one| {
+            let (sum, one) = (sum?, one?);
+            Some(Self { total: sum.total + one.total, stolen: sum.stolen + one.stolen })
+        })?
+    }
+
+    /// User, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in user and nice already.
+    fn of_line(line: &str) -> Option<Self> {
         let ticks: Vec<u64> =
             line.split_whitespace().take(8).map(str::parse).collect::<Result<_, _>>().ok()?;
         Some(Self { total: ticks.iter().sum(), stolen: *ticks.get(7)? })
@@ -165,14 +179,36 @@ mod tests {
 
     #[test]
     fn the_share_that_was_stolen_is_that_of_the_ticks_between() {
-        let then = Jiffies::of("cpu  100 0 50 800 10 0 5 35 7 7\ncpu0 1 2 3\n").unwrap();
+        let then = Jiffies::of("cpu  100 0 50 800 10 0 5 35 7 7\ncpu0 1 2 3\n", None).unwrap();
         assert_eq!(then, Jiffies { total: 1000, stolen: 35 });
-        let now = Jiffies::of("cpu  140 0 60 840 10 0 5 45 9 9\n").unwrap();
+        let now = Jiffies::of("cpu  140 0 60 840 10 0 5 45 9 9\n", None).unwrap();
         assert_eq!(now.stolen_since_pct(then), 10.0);
         assert_eq!(then.stolen_since_pct(then), 0.0);
         for broken in ["", "cpu0 1 2", "cpu  1 2 3", "cpu  1 2 3 x 5 6 7 8"] {
-            assert_eq!(Jiffies::of(broken), None, "{broken}");
+            assert_eq!(Jiffies::of(broken, None), None, "{broken}");
         }
+    }
+
+    #[test]
+    fn only_the_processors_that_a_pass_ran_on_count() {
+        // Of 16 processors one is stolen from, a tenth of its time; the first line is the sum of all.
+        let stat = |busy: u64, stolen: u64| {
+            let cpu = |n: u64| match n {
+                1 => format!("cpu1 {busy} 0 0 0 0 0 0 {stolen} 0 0\n"),
+                n => format!("cpu{n} {} 0 0 0 0 0 0 0 0 0\n", busy + stolen),
+            };
+            let all = format!("cpu  {} 0 0 0 0 0 0 {stolen} 0 0\n", 16 * (busy + stolen) - stolen);
+            all + &(0..16).map(cpu).collect::<String>() + "intr 7 8\n"
+        };
+        let (then, now) = (stat(1000, 10), stat(1900, 110));
+        let pct = |cpus: Option<&[usize]>| {
+            Some(Jiffies::of(&now, cpus)?.stolen_since_pct(Jiffies::of(&then, cpus)?))
+        };
+        assert_eq!(pct(Some(&[1])), Some(10.0));
+        assert_eq!(pct(Some(&[1, 11])), Some(5.0));
+        assert_eq!(pct(Some(&[0, 10])), Some(0.0));
+        assert_eq!(pct(None), Some(0.625));
+        assert_eq!((pct(Some(&[1, 16])), pct(Some(&[]))), (None, None));
     }
 
     #[test]

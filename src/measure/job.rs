@@ -188,7 +188,8 @@ impl Replay<'_> {
         };
         let (warmup, max_queue, stop) = (job.warmup, job.max_queue, self.stop.clone());
         let how = IssueOptions { mode, warmup, max_queue, cores, stop };
-        let watch = Watch::begin();
+        let ran_on = self.environment.pinned_cores.clone().or_else(pinning::allowed);
+        let watch = Watch::begin(ran_on);
         let mut recording = issue::issue(&workload, &self.schedule_us, &mut sessions, self.clock, &how)?;
         let conditions = watch.end();
         recording.cost.load_bytes = load_bytes;

@@ -33,6 +33,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
 
+mod spread;
+
+pub use spread::Spread;
+pub(super) use spread::deviation;
+
 /// Version of the replay results that this program writes.
 pub const SCHEMA_VERSION: u32 = 3;
 
@@ -178,43 +183,6 @@ impl PassSummary {
     }
 }
 
-/// How far passes lie apart: half of the range of a percentile over the passes, in percent of its median. Absent with
-/// fewer than two passes, and where a pass has too few samples for the percentile.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Spread {
-    /// Of the median service time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service_p50_pct: Option<f64>,
-    /// Of the median response time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub response_p50_pct: Option<f64>,
-    /// Of the 99th percentile of the response time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub response_p99_pct: Option<f64>,
-}
-
-impl Spread {
-    /// Of these passes.
-    pub fn of(passes: &[PassSummary]) -> Self {
-        let of = |value: fn(&PassSummary) -> Option<u64>| {
-            half_range_pct(passes.iter().map(value).collect::<Option<Vec<u64>>>()?)
-        };
-        Self {
-            service_p50_pct: of(|pass| pass.service_us.p50),
-            response_p50_pct: of(|pass| pass.response_us.p50),
-            response_p99_pct: of(|pass| pass.response_us.p99),
-        }
-    }
-}
-
-/// Half of the range in percent of the median. A microsecond is what histograms tell apart, so a median of 0 is taken as 1.
-fn half_range_pct(mut values: Vec<u64>) -> Option<f64> {
-    values.sort_unstable();
-    let (&[first, .., last], middle) = (values.as_slice(), values.len() / 2) else { return None };
-    let median = (values[middle] + values[(values.len() - 1) / 2]) as f64 / 2.0;
-    Some(50.0 * (last - first) as f64 / median.max(1.0))
-}
-
 /// What the engine's own run consists of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceParts {
@@ -340,6 +308,11 @@ impl Measurement {
     /// Merges, summarises and judges passes of one model on one engine; the merged recording comes with it. None without a
     /// pass.
     pub fn of(passes: &[Pass], plan: &Plan) -> Option<(Self, Recording)> {
+        Self::until(passes, plan, None)
+    }
+
+    /// As [`Measurement::of`]; `failure` says why the engine made no further passes, where it failed and nobody asked to stop.
+    pub fn until(passes: &[Pass], plan: &Plan, failure: Option<&str>) -> Option<(Self, Recording)> {
         let (first, others) = passes.split_first()?;
         let mut recording = first.recording.clone();
         for pass in others {
@@ -351,8 +324,8 @@ impl Measurement {
         let summaries: Vec<PassSummary> = passes.iter().map(PassSummary::of).collect();
         let load = Load { answered_qps: recording.answered_qps(), ..first.load };
         let spread = Spread::of(&summaries);
-        let interrupted = passes.len() < plan.repeats || recording.interrupted;
-        let reasons = validity::reasons(passes, &recording, &spread, plan);
+        let interrupted = failure.is_none() && passes.len() < plan.repeats || recording.interrupted;
+        let reasons = validity::reasons(passes, &recording, plan, failure);
         let measurement = Self {
             schema_version: SCHEMA_VERSION,
             valid: reasons.is_empty(),

@@ -16,6 +16,14 @@ pub fn pin(_: usize) -> Option<Vec<usize>> {
     None
 }
 
+/// Processors that this thread may run on; none where the system does not tell.
+pub fn allowed() -> Option<Vec<usize>> {
+    #[cfg(target_os = "linux")]
+    return system::allowed();
+    #[cfg(not(target_os = "linux"))]
+    return None;
+}
+
 /// Confines this thread to some of the cores that [`pin`] got. False where the system refuses it.
 pub fn confine(cores: &[usize]) -> bool {
     #[cfg(target_os = "linux")]

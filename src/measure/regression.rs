@@ -16,8 +16,9 @@
 //! And its lower end is never above the ratio of the fastest passes. Interruptions only ever add time, so the fastest pass is
 //! the nearest to what the program itself takes, and a program that became slower shows it there too.
 //!
-//! A result fails when the lower end of a figure is above the limit: never because of its noise, which only widens the
-//! interval. The price is said with every figure: the slowdown that would just have been seen, `detectable_pct`.
+//! A figure is slower when the lower end is above the limit, not slower when the upper end is not, and not decided between
+//! the two. A result fails only when a figure is slower: never because of its noise, which only widens the interval. The
+//! price is said with every figure: the slowdown that would just have been seen, `detectable_pct`.
 //!
 //! What it cannot know: a neighbour that slows the engine and not the fixed work, through a whole run and not in the older
 //! one. Measure the baseline on the same day where it matters.
@@ -38,6 +39,38 @@ pub const LEAST_PASSES: usize = 3;
 /// What histograms tell apart.
 const RESOLUTION_US: f64 = 1.0;
 
+/// What an interval says of the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It grew by more than the limit: the lower end is above it.
+    Slower,
+    /// It did not: the upper end is not above it.
+    NotSlower,
+    /// The limit lies within the interval: with so much noise nobody knows.
+    NotDecided,
+}
+
+impl Verdict {
+    fn of(lower_pct: f64, upper_pct: f64, limit_pct: f64) -> Self {
+        match (lower_pct > limit_pct, upper_pct <= limit_pct) {
+            (true, _) => Self::Slower,
+            (_, true) => Self::NotSlower,
+            _ => Self::NotDecided,
+        }
+    }
+
+    /// Of all figures together: slower if one is, not slower if there are some and all are not.
+    fn of_all(changes: &[Change]) -> Self {
+        let all_are_not = !changes.is_empty() && changes.iter().all(|c| c.verdict == Self::NotSlower);
+        match changes.iter().any(|change| change.verdict == Self::Slower) {
+            true => Self::Slower,
+            false if all_are_not => Self::NotSlower,
+            false => Self::NotDecided,
+        }
+    }
+}
+
 /// A result against an older one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
@@ -51,10 +84,12 @@ pub struct Comparison {
     pub max_regression_pct: f64,
     /// By how much fixed work differs between the two runs: added to every interval on both sides.
     pub machine_pct: f64,
-    /// Figure by figure; those that too few samples support in some pass are left out.
+    /// Figure by figure.
     pub changes: Vec<Change>,
-    /// Some figure is larger by more than is allowed, and not by noise.
-    pub regressed: bool,
+    /// Figures that could not be compared: a pass has too few requests for them, or there are fewer than two passes.
+    pub left_out: Vec<String>,
+    /// Of all figures that were compared: slower when one is, not slower when all are not.
+    pub verdict: Verdict,
 }
 
 /// How one figure changed.
@@ -74,8 +109,8 @@ pub struct Change {
     pub upper_pct: f64,
     /// A slowdown by this much would just have failed.
     pub detectable_pct: f64,
-    /// The lower end is above the limit.
-    pub regressed: bool,
+    /// What the interval says of the limit.
+    pub verdict: Verdict,
 }
 
 /// A figure of a pass in µs, and whether it is a percentile.
@@ -92,22 +127,28 @@ impl Comparison {
     /// Compares the passes of two results of the same setup; `file` is where the older one was.
     pub fn of(older: &Measurement, newer: &Measurement, file: &str, max_regression_pct: f64) -> Self {
         let machine = machine_difference(older, newer);
-        let change = |(figure, value, rounded): &Figure| {
+        let change = |(figure, value, rounded): Figure| {
             let of = |result: &Measurement| result.passes.iter().map(value).collect::<Option<Vec<f64>>>();
             let (before, after) = (of(older)?, of(newer)?);
-            // With the clearer name, because the figures of too few passes have no spread.
             let enough = before.len().min(after.len()) >= 2;
-            enough.then(|| Change::of(figure, [&before, &after], machine, *rounded, max_regression_pct))
+            enough.then(|| Change::of(figure, [&before, &after], machine, rounded, max_regression_pct))
         };
-        let changes: Vec<Change> = FIGURES.iter().filter_map(change).collect();
+        let (mut changes, mut left_out) = (Vec::new(), Vec::new());
+        for figure in FIGURES {
+            match change(figure) {
+                Some(change) => changes.push(change),
+                None => left_out.push(figure.0.to_owned()),
+            }
+        }
         Self {
             baseline: file.to_owned(),
             baseline_engine_version: older.setup.engine_version.clone(),
             baseline_program_sha256: older.environment.program_sha256.clone(),
             max_regression_pct,
             machine_pct: percent(machine),
-            regressed: changes.iter().any(|change| change.regressed),
+            verdict: Verdict::of_all(&changes),
             changes,
+            left_out,
         }
     }
 }
@@ -124,15 +165,16 @@ impl Change {
         let fastest = after.least - before.least;
         let lower = (difference - noise).min(fastest) - between;
         let upper = (difference + noise).max(fastest) + between;
+        let (lower_pct, upper_pct) = (percent(lower), percent(upper));
         Self {
             figure: figure.to_owned(),
             baseline_us: before.mean.exp(),
             current_us: after.mean.exp(),
             change_pct: percent(difference),
-            lower_pct: percent(lower),
-            upper_pct: percent(upper),
+            lower_pct,
+            upper_pct,
             detectable_pct: percent((limit_pct / 100.0).ln_1p() + noise + between),
-            regressed: percent(lower) > limit_pct,
+            verdict: Verdict::of(lower_pct, upper_pct, limit_pct),
         }
     }
 }

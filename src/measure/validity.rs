@@ -1,7 +1,7 @@
 //! Whether a replay may be believed. It may not, with the reasons in words, when
 //! - a request failed, or found the queue full;
 //! - it has fewer requests or took less time than [`Limits`] say, in all passes together;
-//! - somebody stopped it before all passes were done;
+//! - its engine failed in a pass, or somebody stopped it, before all passes were done;
 //! - an engine that computes something was not compared with the scores of the model's package;
 //! - the generator itself was late: at any percentile that is reported, the dispatch lag exceeds 50 µs + 5 % of the
 //!   response time of the same percentile (lag adds to response, so a valid run is distorted by no more than about that);
@@ -15,7 +15,7 @@ mod steadiness;
 
 use super::{
     latency::Latencies,
-    measurement::{Load, Pass, Plan, Setup, Spread},
+    measurement::{Load, Pass, Plan, Setup},
     replay::{issue::Loop, recorder::Recording},
 };
 use crate::base::names::EngineName;
@@ -43,7 +43,8 @@ const GROWTH: f64 = 2.0;
 const GROWING_SHARE: f64 = 0.8;
 
 /// Why the passes, whose recordings together are `total`, may not be believed; empty when they may. There is at least one.
-pub(super) fn reasons(passes: &[Pass], total: &Recording, spread: &Spread, plan: &Plan) -> Vec<String> {
+/// `failure` says why the engine has no further ones, where it failed.
+pub(super) fn reasons(passes: &[Pass], total: &Recording, plan: &Plan, failure: Option<&str>) -> Vec<String> {
     let Some(first) = passes.first() else { return Vec::new() };
     let setup = &first.setup;
     let mut reasons = Vec::new();
@@ -57,7 +58,7 @@ pub(super) fn reasons(passes: &[Pass], total: &Recording, spread: &Spread, plan:
             total.rejected
         ));
     }
-    reasons.extend(completeness(passes, plan));
+    reasons.extend(completeness(passes, plan, failure));
     reasons.extend(amount(total, plan.limits));
     // The null engine has no outputs: what is measured with it is the harness.
     if passes.iter().any(|pass| pass.outputs.is_none()) && setup.engine != EngineName::Null {
@@ -77,14 +78,17 @@ pub(super) fn reasons(passes: &[Pass], total: &Recording, spread: &Spread, plan:
             setup.workers
         ));
     }
-    reasons.extend(steadiness::reasons(passes, total, spread));
+    reasons.extend(steadiness::reasons(passes, total));
     reasons
 }
 
-fn completeness(passes: &[Pass], plan: &Plan) -> Option<String> {
+fn completeness(passes: &[Pass], plan: &Plan, failure: Option<&str>) -> Option<String> {
     let whole = passes.iter().filter(|pass| !pass.recording.interrupted).count();
-    (whole < plan.repeats)
-        .then(|| format!("stopped: only {whole} of {} passes came to their end; run it again", plan.repeats))
+    let missing = format!("only {whole} of {} passes came to their end", plan.repeats);
+    match failure {
+        Some(failure) => Some(format!("{failure}; {missing}: mend that and run it again")),
+        None => (whole < plan.repeats).then(|| format!("stopped: {missing}; run it again")),
+    }
 }
 
 fn amount(total: &Recording, limits: Limits) -> Vec<String> {

@@ -49,13 +49,45 @@ fn a_result_that_is_slower_than_its_baseline_is_written_and_exits_with_3() {
     let said = failure(world.path(), 3, &[&REPLAY[..], &AGAINST].concat());
     let result = world.read_json("new.json");
     let comparison = &result["comparison"];
-    assert_eq!((&comparison["regressed"], &comparison["baseline"]), (&true.into(), &"old.json".into()));
-    let valid = result["valid"] == true;
-    assert_eq!(said.contains("error: the speed of the baseline is not met"), valid, "{said}");
+    assert_eq!((&comparison["verdict"], &comparison["baseline"]), (&"slower".into(), &"old.json".into()));
+    assert!(
+        said.contains("error: the speed of the baseline is not met: tract is slower than old.json"),
+        "{said}"
+    );
+    assert_eq!(
+        said.contains("and a replay that may be believed is not met: tract:"),
+        result["valid"] == false
+    );
     let changes = comparison["changes"].as_array().unwrap();
-    let regressed = changes.iter().filter(|change| change["regressed"] == true);
-    assert!(regressed.clone().any(|change| change["figure"] == "service mean"), "{changes:?}");
-    assert!(regressed.clone().all(|change| change["lower_pct"].as_f64().unwrap() > 5.0));
+    let slower = changes.iter().filter(|change| change["verdict"] == "slower");
+    assert!(slower.clone().any(|change| change["figure"] == "service mean"), "{changes:?}");
+    assert!(slower.clone().all(|change| change["lower_pct"].as_f64().unwrap() > 5.0));
+}
+
+#[test]
+fn a_regression_is_named_beside_the_reasons_of_an_invalid_result() {
+    let world = World::new();
+    baseline(&world, |result| scale(result, 1e-3));
+    let said = failure(world.path(), 3, &[&REPLAY[..], &AGAINST, &["--min-requests", "9999"]].concat());
+    let slower = said.find("error: the speed of the baseline is not met: tract is slower").expect(&said);
+    let invalid = said.find("and a replay that may be believed is not met: tract: only 1500").expect(&said);
+    assert!(slower < invalid, "{said}");
+}
+
+#[test]
+fn a_figure_that_a_pass_has_too_few_requests_for_is_named() {
+    let world = World::new();
+    let short = [&REPLAY[..7], &["--requests", "200", "--candidates", "8", "--min-requests", "7"]].concat();
+    let short = [&short[..], &["--min-duration", "1"]].concat();
+    let (mut result, _) = replayed(world.path(), &[&short[..], &["--engine", "tract"]].concat());
+    result["valid"] = true.into();
+    scale(&mut result, 1e3);
+    fs::write(world.file("old.json"), result.to_string()).unwrap();
+    let args = [&short[..], &AGAINST].concat();
+    let done = program(world.path()).args(args).output().unwrap();
+    let text = String::from_utf8(done.stdout).unwrap();
+    assert!(text.contains("left out: response p99; a pass has too few requests"), "{text}");
+    assert_eq!(world.read_json("new.json")["comparison"]["left_out"], json!(["response p99"]));
 }
 
 #[test]
@@ -66,7 +98,7 @@ fn a_result_that_is_faster_than_its_baseline_passes() {
     let changes = result["comparison"]["changes"].as_array().unwrap();
     assert!(changes.iter().filter(|c| c["figure"].as_str().unwrap().starts_with("service")).count() == 2);
     for change in changes.iter().filter(|c| c["figure"].as_str().unwrap().starts_with("service")) {
-        assert!(change["regressed"] == false && change["upper_pct"].as_f64().unwrap() < 0.0, "{change}");
+        assert!(change["verdict"] == "not_slower" && change["upper_pct"].as_f64().unwrap() < 0.0, "{change}");
     }
 }
 

@@ -74,6 +74,43 @@ fn an_engine_that_fails_has_no_further_turn_and_the_others_are_measured() {
 }
 
 #[test]
+fn every_engine_that_fails_has_its_own_failure_as_a_reason_and_is_not_called_stopped() {
+    let outcome = campaign(3)
+        .run_with(|job, round| match (job.engine, round) {
+            (EngineName::Tract, 2) => Err(Error::usage("ran out\nof luck", "mend it")),
+            (EngineName::Null, 3) => Err(Error::usage("broke", "glue it")),
+            _ => Ok(passes(&job)),
+        })
+        .unwrap();
+    assert!(outcome.failure.unwrap().to_string().contains("ran out"), "the first");
+    for (measured, reason, whole) in [
+        (&outcome.measured[0], "the engine failed in pass 2: ran out | of luck; mend it; only 1 of 3", 1),
+        (&outcome.measured[1], "the engine failed in pass 3: broke; glue it; only 2 of 3", 2),
+    ] {
+        assert_eq!(measured.len(), 2, "both models");
+        for Measured { measurement: found, .. } in measured {
+            assert!(!found.interrupted && !found.valid && found.passes.len() == whole);
+            let named = found.reasons.iter().filter(|found| found.starts_with(reason)).count();
+            assert_eq!(named, 1, "{:?}", found.reasons);
+            assert!(!found.reasons.iter().any(|reason| reason.contains("stopped")), "{:?}", found.reasons);
+        }
+    }
+}
+
+#[test]
+fn an_engine_that_failed_before_somebody_asked_to_stop_was_not_interrupted() {
+    let outcome = campaign(3)
+        .run_with(|job, round| match (job.engine, round) {
+            (EngineName::Tract, 2) => Err(Error::usage("cannot", "mend it")),
+            (EngineName::Null, 3) => Err(Error::Interrupted { signal: 2, resume: String::new() }),
+            _ => Ok(passes(&job)),
+        })
+        .unwrap();
+    let interrupted = |job: usize| outcome.measured[job].iter().all(|m| m.measurement.interrupted);
+    assert!(!interrupted(0) && interrupted(1));
+}
+
+#[test]
 fn what_was_measured_before_a_request_to_stop_is_kept_and_marked() {
     for cut in ["inside the second model", "before the second model", "without a result"] {
         let mut turns = 0;

@@ -47,9 +47,12 @@ fn fewer_passes_than_asked_for_are_an_interrupted_result() {
 }
 
 #[test]
-fn the_spread_is_half_the_range_in_percent_of_the_median() {
-    assert_eq!(half_range_pct(vec![104, 100, 98]), Some(3.0));
-    assert_eq!(half_range_pct(vec![90, 110]), Some(10.0));
-    assert_eq!(half_range_pct(vec![0, 0]), Some(0.0));
-    assert_eq!((half_range_pct(vec![5]), half_range_pct(vec![])), (None, None));
+fn an_engine_that_failed_is_no_request_to_stop() {
+    let whole = pass(recording(1000, 0, 0), 1, 2);
+    let (found, _) =
+        Measurement::until(&[whole], &plan(3), Some("the engine failed in pass 2: it crashed")).unwrap();
+    assert!(!found.interrupted && !found.valid && found.reasons.len() == 1, "{:?}", found.reasons);
+    let reason = &found.reasons[0];
+    assert!(reason.starts_with("the engine failed in pass 2: it crashed; only 1 of 3 passes"), "{reason}");
+    assert!(!reason.contains("stopped"), "{reason}");
 }

@@ -40,20 +40,24 @@ fn the_interval_of_values_worked_out_by_hand() {
         (change.detectable_pct - 100.0 * ((1.05f64.ln() + noise).exp() - 1.0)).abs() < 0.01,
         "{change:?}"
     );
-    assert!(change.regressed);
+    assert_eq!(change.verdict, Verdict::Slower);
+}
+
+fn slower(comparison: &Comparison) -> bool {
+    comparison.verdict == Verdict::Slower
 }
 
 #[test]
 fn a_slower_machine_widens_the_interval_of_every_figure() {
     let older = result(&[1000.0, 1001.0, 1002.0]);
     let mut newer = result(&[1100.0, 1101.0, 1102.0]);
-    assert!(Comparison::of(&older, &newer, "old.json", 5.0).regressed);
+    assert!(slower(&Comparison::of(&older, &newer, "old.json", 5.0)));
     for pass in &mut newer.passes {
         pass.conditions.before.clock_us *= 1.08;
         pass.conditions.after.clock_us *= 1.08;
     }
     let comparison = Comparison::of(&older, &newer, "old.json", 5.0);
-    assert!(!comparison.regressed && (comparison.machine_pct - 8.0).abs() < 1e-6, "{comparison:?}");
+    assert!(!slower(&comparison) && (comparison.machine_pct - 8.0).abs() < 1e-6, "{comparison:?}");
     assert!(comparison.changes.iter().all(|c| c.lower_pct < 3.0 && c.change_pct > 9.0));
 }
 
@@ -61,16 +65,16 @@ fn a_slower_machine_widens_the_interval_of_every_figure() {
 fn a_slowdown_that_the_fastest_passes_do_not_have_is_none() {
     // Tight enough for Welch, but one pass of the newer run was as fast as ever.
     let comparison = compared(&[1000.0; 5], &[1150.0, 1150.0, 1150.0, 1150.0, 1004.0]);
-    assert!(!comparison.regressed, "{comparison:?}");
-    assert!(compared(&[1000.0; 5], &[1150.0; 5]).regressed);
+    assert!(!slower(&comparison), "{comparison:?}");
+    assert!(slower(&compared(&[1000.0; 5], &[1150.0; 5])));
 }
 
 #[test]
 fn a_microsecond_of_a_short_time_is_no_regression() {
     let comparison = compared(&[9.0; 3], &[10.0; 3]);
-    let regressed: Vec<_> = comparison.changes.iter().filter(|c| c.regressed).map(|c| &c.figure).collect();
+    let slower = comparison.changes.iter().filter(|change| change.verdict == Verdict::Slower);
     // The mean is exact.
-    assert_eq!(regressed, ["service mean"]);
+    assert_eq!(slower.map(|change| &change.figure).collect::<Vec<_>>(), ["service mean"]);
 }
 
 #[test]
@@ -80,6 +84,35 @@ fn figures_that_a_pass_has_too_few_samples_for_are_left_out() {
     let comparison = Comparison::of(&older, &result(&[1000.0; 3]), "old.json", 5.0);
     let figures: Vec<_> = comparison.changes.iter().map(|change| change.figure.as_str()).collect();
     assert_eq!(figures, ["service mean", "service p50", "response p50"]);
+    assert_eq!(comparison.left_out, ["response p99"]);
+    assert_eq!(comparison.verdict, Verdict::NotSlower, "by what could be compared");
+    let one = compared(&[1000.0], &[1000.0]);
+    assert!(one.changes.is_empty() && one.left_out.len() == 4, "{one:?}");
+    assert_eq!(one.verdict, Verdict::NotDecided, "nothing was compared");
+}
+
+#[test]
+fn the_verdict_is_where_the_interval_lies_around_the_limit() {
+    use Verdict::{NotDecided, NotSlower, Slower};
+    for (lower, upper, verdict) in [
+        (5.1, 9.0, Slower),
+        (5.0, 9.0, NotDecided),
+        (-9.0, 5.1, NotDecided),
+        (-9.0, 5.0, NotSlower),
+        (-9.0, -5.0, NotSlower),
+    ] {
+        assert_eq!(Verdict::of(lower, upper, 5.0), verdict, "{lower} to {upper}");
+    }
+    let verdict = |newer: &[f64]| compared(&[998.0, 1000.0, 1002.0], newer).verdict;
+    assert_eq!(verdict(&[999.0, 1001.0, 1003.0]), NotSlower);
+    assert_eq!(verdict(&[1150.0, 1152.0, 1154.0]), Slower);
+    // Noise neither accuses nor acquits.
+    assert_eq!(verdict(&[950.0, 1000.0, 1050.0]), NotDecided);
+    let mut older = result(&[998.0, 1000.0, 1002.0]);
+    older.passes[2].response_us.p99 = Some(3000);
+    let comparison = Comparison::of(&older, &result(&[998.0, 1000.0, 1002.0]), "old.json", 5.0);
+    assert_eq!(comparison.changes[3].verdict, NotDecided);
+    assert_eq!(comparison.verdict, NotDecided, "one figure is enough not to know");
 }
 
 /// Times of `count` passes of a run: normal around 1,000 µs · `factor` with a relative deviation between passes.
@@ -95,7 +128,7 @@ fn failing(repeats: usize, slowdown: f64, deviation: f32, between: f32) -> f64 {
         let run = 1.0 + f64::from(rng::normals(1, between, &mut rng)[0]);
         drawn(repeats, run * slowdown, deviation, &mut rng)
     };
-    let fails = |_: &usize| compared(&run(1.0), &run(slowdown)).regressed;
+    let fails = |_: &usize| slower(&compared(&run(1.0), &run(slowdown)));
     (0..TIMES).filter(fails).count() as f64 / TIMES as f64
 }
 

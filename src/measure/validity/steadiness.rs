@@ -1,13 +1,17 @@
 //! Whether the machine stayed the same. It did not, when
 //! - the fixed work of a pass took 5 % longer or shorter after it than before: the clock was throttled or rose;
 //! - a processor counted that it throttled itself for heat;
-//! - the hypervisor gave more than 1 % of the processors' time to others during a pass: that reaches p99;
+//! - the hypervisor gave more than 1 % of the time of the processors that a pass ran on to others: that reaches p99;
 //! - service times drifted from the first half of the passes to the last: see [`drift`];
-//! - the median service times of the passes lie apart by more than 3 % (half their range, in percent of their median), and by
-//!   more than histograms tell apart. Such a result is void: what differs from itself cannot be compared with another.
+//! - the median service times of the passes lie apart by more than 3 % (their standard deviation, in percent of their mean:
+//!   a range would grow with the number of passes), and by more than histograms tell apart. Such a result is void: what
+//!   differs from itself cannot be compared with another.
 
-use super::super::measurement::{Pass, Spread};
-use crate::measure::{latency::Latencies, replay::recorder::Recording};
+use crate::measure::{
+    latency::Latencies,
+    measurement::{Pass, deviation},
+    replay::recorder::Recording,
+};
 
 const CLOCK_PCT: f64 = 5.0;
 const STEAL_PCT: f64 = 1.0;
@@ -17,7 +21,7 @@ const DRIFT_PCT: f64 = 5.0;
 const RESOLUTION_US: f64 = 1.0;
 
 /// What was not steady.
-pub(super) fn reasons(passes: &[Pass], total: &Recording, spread: &Spread) -> Vec<String> {
+pub(super) fn reasons(passes: &[Pass], total: &Recording) -> Vec<String> {
     let mut reasons = Vec::new();
     reasons.extend(clock(passes));
     reasons.extend(throttling(passes));
@@ -25,7 +29,7 @@ pub(super) fn reasons(passes: &[Pass], total: &Recording, spread: &Spread) -> Ve
     let [first, last] = &total.halves;
     let half_candidates = passes.first().map_or([1.0; 2], |pass| pass.load.half_candidates);
     reasons.extend(drift(&first.service, &last.service, half_candidates));
-    reasons.extend(apart(passes, spread));
+    reasons.extend(apart(passes));
     reasons
 }
 
@@ -51,21 +55,23 @@ fn stealing(passes: &[Pass]) -> Option<String> {
     let worst = passes.iter().filter_map(|pass| pass.conditions.steal_pct).fold(0.0, f64::max);
     (worst > STEAL_PCT).then(|| {
         format!(
-            "the hypervisor gave {worst:.1} % of the processors' time to others during a pass; measure when the host is \
-             quieter, or on a machine of your own"
+            "the hypervisor gave {worst:.1} % of the time of the processors that a pass ran on to others; measure when the \
+             host is quieter, or on a machine of your own"
         )
     })
 }
 
-fn apart(passes: &[Pass], spread: &Spread) -> Option<String> {
-    let pct = spread.service_p50_pct?;
-    let medians = passes.iter().filter_map(|pass| pass.recording.service.quantile_us(0.5));
-    let (least, most) = medians.fold((u64::MAX, 0), |(least, most), us| (least.min(us), most.max(us)));
-    let half_range_us = most.saturating_sub(least) as f64 / 2.0;
-    (pct > SPREAD_PCT && half_range_us > RESOLUTION_US).then(|| {
+fn apart(passes: &[Pass]) -> Option<String> {
+    let medians: Vec<u64> =
+        passes.iter().map(|pass| pass.recording.service.summary().p50).collect::<Option<_>>()?;
+    let ([deviation_us, pct], least, most) =
+        (deviation(&medians)?, medians.iter().min()?, medians.iter().max()?);
+    (pct > SPREAD_PCT && deviation_us > RESOLUTION_US).then(|| {
         format!(
-            "void: the median service times of the passes lie between {least} and {most} µs, {pct:.1} % around their middle \
-             where {SPREAD_PCT} % are allowed; stop what else runs on the machine, or give more --repeats"
+            "void: the median service times of the {} passes lie between {least} and {most} µs, with a standard deviation of \
+             {pct:.1} % where {SPREAD_PCT} % are allowed; stop what else runs on the machine, or use a longer trace; more \
+             --repeats help only where few passes differ by chance",
+            passes.len()
         )
     })
 }

@@ -67,7 +67,7 @@ fn judged(recording: &Recording, engine: EngineName, mode: Loop, offered_qps: f6
     let mut pass = pass(recording.clone(), 1, 2);
     pass.load.offered_qps = Some(offered_qps);
     pass.setup = Setup { engine, mode, ..examples::setup(1) };
-    reasons(&[pass], recording, &Spread::default(), &plan(1))
+    reasons(&[pass], recording, &plan(1), None)
 }
 
 #[test]

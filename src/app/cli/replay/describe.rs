@@ -6,7 +6,7 @@ use crate::{
         latency::LatencySummary,
         measurement::{Measurement, Spread},
         plan::PlanChoice,
-        regression::Comparison,
+        regression::{Comparison, Verdict},
     },
 };
 use std::collections::BTreeSet;
@@ -102,22 +102,41 @@ fn spread(passes: usize, spread: &Spread) -> String {
 }
 
 fn comparison(comparison: &Comparison) -> Vec<String> {
-    let Comparison { max_regression_pct: limit, .. } = comparison;
-    let verdict = if comparison.regressed { "SLOWER than" } else { "not slower than" };
-    let mut lines = vec![format!("{verdict} {} by more than {limit} %", comparison.baseline)];
+    let Comparison { max_regression_pct: limit, baseline, .. } = comparison;
+    let mut lines = vec![match comparison.verdict {
+        Verdict::Slower => format!("SLOWER than {baseline} by more than {limit} %"),
+        Verdict::NotSlower => format!("not slower than {baseline} by more than {limit} %"),
+        Verdict::NotDecided => format!(
+            "NOT DECIDED whether it is slower than {baseline} by more than {limit} %; more --repeats or a quieter machine \
+             make the intervals smaller"
+        ),
+    }];
     lines.extend(comparison.changes.iter().map(|change| {
+        let verdict = match change.verdict {
+            Verdict::Slower => "slower".to_owned(),
+            Verdict::NotSlower => "not slower".to_owned(),
+            Verdict::NotDecided => {
+                format!("not decided, {:.1} % would have been seen", change.detectable_pct)
+            }
+        };
         format!(
-            "  {}: {:+.1} % (99 %: {:+.1} to {:+.1} %; {:.1} % would have been seen)",
-            change.figure, change.change_pct, change.lower_pct, change.upper_pct, change.detectable_pct
+            "  {}: {:+.1} % (99 %: {:+.1} to {:+.1} %): {verdict}",
+            change.figure, change.change_pct, change.lower_pct, change.upper_pct
         )
     }));
+    if !comparison.left_out.is_empty() {
+        let figures = comparison.left_out.join(", ");
+        lines.push(format!(
+            "  left out: {figures}; a pass has too few requests for it, or there are fewer than two passes"
+        ));
+    }
     lines
 }
 
 /// What a result that is slower than its baseline says of itself; none where it is not.
 pub(super) fn regression(result: &Measurement) -> Option<String> {
-    let comparison = result.comparison.as_ref().filter(|comparison| comparison.regressed)?;
-    let slower = comparison.changes.iter().filter(|change| change.regressed);
+    let comparison = result.comparison.as_ref().filter(|comparison| comparison.verdict == Verdict::Slower)?;
+    let slower = comparison.changes.iter().filter(|change| change.verdict == Verdict::Slower);
     let words: Vec<String> = slower
         .map(|change| {
             format!("{} by {:.1} %, at least {:.1} %", change.figure, change.change_pct, change.lower_pct)
@@ -152,3 +171,6 @@ fn upper_ms(summary: &LatencySummary) -> [String; 6] {
     let none = || "-".to_owned();
     [upper(bounds.p50), upper(bounds.p90), upper(bounds.p99), upper(bounds.p999), none(), none()]
 }
+
+#[cfg(test)]
+mod tests;

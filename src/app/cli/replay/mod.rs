@@ -311,21 +311,26 @@ impl ReplayArgs {
     }
 }
 
-/// Fails when a result may not be believed, or is slower than the baseline; by now it has been written and printed with its
-/// reasons.
+/// What a result has to be.
+const BELIEVED: &str = "a replay that may be believed";
+/// What it has to have, beside a baseline.
+const FAST: &str = "the speed of the baseline";
+
+/// Fails when a result is slower than the baseline, or may not be believed; of both, neither hides the other. By now the
+/// results have been written and printed with their reasons.
 fn believed(results: &[&Measurement]) -> Result<()> {
     let reasons: Vec<String> = results
         .iter()
         .filter(|result| !result.valid)
         .map(|result| format!("{}: {}", result.setup.engine, result.reasons.join("; ")))
         .collect();
-    if !reasons.is_empty() {
-        let limit = "a replay that may be believed".to_owned();
-        return Err(Error::Limit { limit, found: reasons.join("; ") });
-    }
     let slower: Vec<String> = results.iter().filter_map(|result| describe::regression(result)).collect();
-    if slower.is_empty() {
-        return Ok(());
-    }
-    Err(Error::Limit { limit: "the speed of the baseline".to_owned(), found: slower.join("; ") })
+    let (invalid, slower) = (reasons.join("; "), slower.join("; "));
+    let (limit, found) = match (slower.is_empty(), invalid.is_empty()) {
+        (true, true) => return Ok(()),
+        (true, false) => (BELIEVED, invalid),
+        (false, true) => (FAST, slower),
+        (false, false) => (FAST, format!("{slower}\n  and {BELIEVED} is not met: {invalid}")),
+    };
+    Err(Error::Limit { limit: limit.to_owned(), found })
 }

@@ -171,6 +171,32 @@ fn errors_and_wrong_answers_are_counted_and_kept_out_of_the_latencies() {
     assert!(recording.first_error.unwrap().contains("out of luck"));
 }
 
+/// Gives two scores, of which the last is `last(n)` in the n-th run.
+struct Scores<F>(u64, F);
+
+impl<F: FnMut(u64) -> f32 + Send> Session for Scores<F> {
+    fn run(&mut self, _: &Inputs, scores: &mut Vec<f32>) -> Result<()> {
+        scores.clear();
+        scores.extend([0.5, (self.1)(self.0)]);
+        self.0 += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_score_that_is_not_finite_fails_its_request_and_no_other() {
+    for (bad, named) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (f32::NEG_INFINITY, "-inf")] {
+        let session: Box<dyn Session> = Box::new(Scores(0, move |n| if n == 4 { bad } else { f32::MIN }));
+        let options = IssueOptions { mode: Loop::Closed, ..IssueOptions::default() };
+        let clock = RealClock::start();
+        let recording = issue(&numbers(10), &[0; 10], &mut [session], &clock, &options).unwrap();
+        assert_eq!((recording.errors, recording.response.count(), recording.service.count()), (1, 9, 9));
+        let said = recording.first_error.unwrap();
+        assert!(said.ends_with(&format!("the score of candidate 2 of 2 is {named}")), "{said}");
+        assert!(said.contains("export it again"), "{said}");
+    }
+}
+
 #[test]
 fn warm_up_runs_are_reported_apart_and_their_failure_ends_the_run() {
     let workload = numbers(3);

@@ -68,8 +68,7 @@ impl<'a> Worker<'a> {
     fn warm_run(&mut self, request: usize) -> Result<Duration> {
         self.common.workload.prepare(request, &mut self.inputs)?;
         let begun = self.common.clock.now();
-        self.score()?;
-        Ok(self.common.clock.now().saturating_sub(begun))
+        Ok(self.score()?.saturating_sub(begun))
     }
 
     /// Serves until the queue is empty or somebody asks to stop. What it costs is counted from the start of the schedule.
@@ -137,22 +136,35 @@ impl<'a> Worker<'a> {
         let Common { workload, clock, .. } = self.common;
         workload.prepare(turn.request, &mut self.inputs)?;
         let assembled = clock.now();
-        self.score()?;
+        let completed = self.score()?;
         let part = Part::of(turn.request, workload.requests());
-        Ok(Times { part, due: turn.due, free: turn.free, begun, assembled, completed: clock.now() })
+        Ok(Times { part, due: turn.due, free: turn.free, begun, assembled, completed })
     }
 
-    /// Runs the session; an answer that does not score every candidate once is a failure.
-    fn score(&mut self) -> Result<()> {
+    /// Runs the session and says when it was done; an answer that does not give every candidate one finite score is a
+    /// failure. It is looked at after the clock, so that this is in no request's time.
+    fn score(&mut self) -> Result<Duration> {
         self.session.run(&self.inputs, &mut self.scores)?;
-        if self.scores.len() == self.inputs.candidates {
-            return Ok(());
+        let completed = self.common.clock.now();
+        let wrong =
+            |fix: &str, found: String| Err(Error::engine("the engine", "answer a request", fix, found));
+        if self.scores.len() != self.inputs.candidates {
+            return wrong(
+                "export the model again: it has to give one score per candidate",
+                format!("{} scores for {} candidates", self.scores.len(), self.inputs.candidates),
+            );
         }
-        Err(Error::engine(
-            "the engine",
-            "answer a request",
-            "export the model again: it has to give one score per candidate",
-            format!("{} scores for {} candidates", self.scores.len(), self.inputs.candidates),
-        ))
+        match self.scores.iter().position(|score| !score.is_finite()) {
+            None => Ok(completed),
+            Some(candidate) => wrong(
+                "look whether its training diverged, or another engine or layout gives finite scores, and export it again",
+                format!(
+                    "the score of candidate {} of {} is {}",
+                    candidate + 1,
+                    self.inputs.candidates,
+                    self.scores[candidate]
+                ),
+            ),
+        }
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::rng;
 use crate::measure::{
     conditions::{Conditions, FixedWork, examples::QUIET},
     measurement::{
@@ -49,6 +50,28 @@ fn passes_that_lie_apart_make_the_result_void_unless_a_microsecond_is_all() {
     assert!(void.len() == 1 && void[0].contains("void") && void[0].contains("1000 and 1065"), "{void:?}");
     // Half a microsecond around 10 is 5 %, and nothing.
     assert!(reasons([10, 10, 11], QUIET).is_empty());
+}
+
+/// Share of 200 results that are void, of passes whose medians are normal with this relative deviation.
+fn void(passes: usize, deviation: f32) -> f64 {
+    const TIMES: usize = 200;
+    let mut generator = rng::generator(3, "void");
+    let is_void = |_: &usize| {
+        let of = |factor: f32| pass(serving(7, |_| (10_000.0 * (1.0 + factor)) as u64), 1, 2);
+        let passes: Vec<Pass> = rng::normals(passes, deviation, &mut generator).into_iter().map(of).collect();
+        apart(&passes).is_some()
+    };
+    (0..TIMES).filter(is_void).count() as f64 / TIMES as f64
+}
+
+#[test]
+fn more_passes_do_not_make_a_steady_machine_void_nor_an_unsteady_one_believed() {
+    // P(χ² with n − 1 degrees > (n − 1) · (3 / 2)²): 10.5 % of three passes, 1.6 % of ten, next to none of forty.
+    let rates = [3, 10, 40].map(|passes| void(passes, 0.02));
+    assert!((rates[0] - 0.105).abs() < 0.06 && rates[1] < 0.05 && rates[2] == 0.0, "{rates:?}");
+    // With (3 / 5)²: 70 %, 95 %, 100 %.
+    let rates = [3, 10, 40].map(|passes| void(passes, 0.05));
+    assert!((rates[0] - 0.7).abs() < 0.1 && rates[1] > 0.9 && rates[2] == 1.0, "{rates:?}");
 }
 
 #[test]

@@ -1,0 +1,55 @@
+use super::*;
+use crate::measure::regression::Change;
+
+fn change(figure: &str, [change, lower, upper]: [f64; 3], verdict: Verdict) -> Change {
+    Change {
+        figure: figure.to_owned(),
+        baseline_us: 100.0,
+        current_us: 100.0 + change,
+        change_pct: change,
+        lower_pct: lower,
+        upper_pct: upper,
+        detectable_pct: 12.34,
+        verdict,
+    }
+}
+
+fn text_of(verdict: Verdict, changes: Vec<Change>, left_out: &[&str]) -> Vec<String> {
+    comparison(&Comparison {
+        baseline: "old.json".to_owned(),
+        baseline_engine_version: "1".to_owned(),
+        baseline_program_sha256: "ab".to_owned(),
+        max_regression_pct: 5.0,
+        machine_pct: 0.0,
+        changes,
+        left_out: left_out.iter().map(|&figure| figure.to_owned()).collect(),
+        verdict,
+    })
+}
+
+#[test]
+fn each_verdict_has_its_words_and_what_was_left_out_is_named() {
+    let quiet = || change("service mean", [0.1, -1.0, 1.2], Verdict::NotSlower);
+    let noisy = || change("response p50", [3.0, -8.0, 15.0], Verdict::NotDecided);
+    let slow = || change("service p50", [11.0, 9.5, 12.5], Verdict::Slower);
+    assert_eq!(
+        text_of(Verdict::NotSlower, vec![quiet()], &[]),
+        [
+            "not slower than old.json by more than 5 %",
+            "  service mean: +0.1 % (99 %: -1.0 to +1.2 %): not slower"
+        ]
+    );
+    let undecided = text_of(Verdict::NotDecided, vec![quiet(), noisy()], &["response p99"]);
+    assert!(undecided[0].starts_with("NOT DECIDED whether it is slower than old.json"), "{undecided:?}");
+    assert_eq!(
+        undecided[2],
+        "  response p50: +3.0 % (99 %: -8.0 to +15.0 %): not decided, 12.3 % would have been seen"
+    );
+    assert!(
+        undecided[3].starts_with("  left out: response p99; a pass has too few requests"),
+        "{undecided:?}"
+    );
+    let slower = text_of(Verdict::Slower, vec![slow(), noisy()], &[]);
+    assert_eq!(slower[0], "SLOWER than old.json by more than 5 %");
+    assert_eq!(slower[1], "  service p50: +11.0 % (99 %: +9.5 to +12.5 %): slower");
+}
