@@ -239,7 +239,7 @@ mod tests {
             valid: true,
             reasons: Vec::new(),
         };
-        assert!(curve.add(300.0, observed(3000.0)));
+        curve.add(300.0, observed(3000.0));
         let traffic = Traffic::Poisson { candidates: &[200] };
         let answer = |curve: &SloCurve| {
             question(1000.0, &objectives, 3).answer(&model(), traffic, Some(curve)).unwrap().measured_cores

@@ -10,7 +10,7 @@ use super::{
     measurement::Measurement,
     replay::{
         forecast::{self, ForecastSettings, Traffic},
-        slo::{Objective, Observed, Percentile, Percentiles, SloCurve},
+        slo::{Objective, Observed, Percentile, Percentiles, SloCurve, Standing},
         trace::Pacing,
         work_model::WorkModel,
     },
@@ -34,58 +34,70 @@ pub struct PeakSearch<'a> {
 
 /// Requests that are simulated for the first rate: it need not be exact.
 const FIRST_RATE_REQUESTS: usize = 50_000;
-/// Replays of a rate at most, where they are not valid although their percentiles hold.
+/// Replays of a rate at most, where they leave it undecided.
 const ATTEMPTS: usize = 3;
 /// Where the simulation knows no rate that holds, the search begins at this share of the capacity.
 const LOW_SHARE: f64 = 0.1;
 
 impl PeakSearch<'_> {
-    /// Searches with whatever `replay` makes of a campaign. `keep` gets, after every rate, the result of the highest rate that
-    /// holds (of the last rate while none does) with the curve so far; the last of these is returned. When a replay fails or is
-    /// interrupted, what was kept before stays and the error is returned.
+    /// Searches with whatever `replay` makes of a campaign. `keep` gets, after every replay, the result of the highest rate that
+    /// holds (of the last rate while none does, of the closed pass before the first) with the curve so far; the last of these is
+    /// returned. When a replay fails or is interrupted, it is in the curve as far as it came, its result is kept where there is no
+    /// other of a rate, and the error is returned.
     pub fn run(
-        &self,
+        mut self,
         mut replay: impl FnMut(&Campaign) -> Result<Outcome>,
         mut keep: impl FnMut(&Measured) -> Result<()>,
     ) -> Result<Measured> {
         let mut curve = SloCurve::new(self.objectives.clone(), self.precision_pct)?;
-        let start_qps = self.start_qps(&mut replay)?;
+        let (mut closed, failure) = only(replay(&self.closed())?)?;
+        keep_with(&curve, &mut closed, &mut keep)?;
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        let start_qps = self.start_qps(&closed)?;
+        self.take_plan(&closed.measurement);
         let mut best: Option<Measured> = None;
         while let Some(qps) = curve.next_rate(start_qps) {
-            let mut measured = only(replay(&self.at(qps))?)?;
-            for _ in 1..ATTEMPTS {
-                if !self.disturbed(&measured.measurement) {
+            for _ in 0..ATTEMPTS {
+                let (measured, failure) = only(replay(&self.at(qps))?)?;
+                let (observed, stopped) =
+                    (Observed::of(&measured.measurement), measured.measurement.interrupted);
+                let standing = match stopped {
+                    true => curve.add_stopped(qps, observed),
+                    false => curve.add(qps, observed),
+                };
+                let better = standing == Standing::Holds || curve.highest_qps.is_none() && !stopped;
+                let best = match &mut best {
+                    Some(best) if !better => best,
+                    best => best.insert(measured),
+                };
+                keep_with(&curve, best, &mut keep)?;
+                if let Some(failure) = failure {
+                    return Err(failure);
+                }
+                // Only the verdict stands against an undecided rate: a machine that was disturbed may be quiet the next time.
+                if standing != Standing::Undecided {
                     break;
                 }
-                measured = only(replay(&self.at(qps))?)?;
-            }
-            let holds = curve.add(qps, Observed::of(&measured.measurement));
-            if holds || curve.highest_qps.is_none() {
-                best = Some(measured);
-            }
-            if let Some(best) = &mut best {
-                best.measurement.slo = Some(curve.clone());
-                keep(best)?;
             }
         }
         curve.finish();
         let mut best = best.ok_or_else(nothing)?;
-        best.measurement.slo = Some(curve);
-        keep(&best)?;
+        keep_with(&curve, &mut best, &mut keep)?;
         Ok(best)
     }
 
-    /// Whether only the verdict stands against a rate: a machine that was disturbed may be quiet the next time.
-    fn disturbed(&self, measurement: &Measurement) -> bool {
-        let observed = Observed::of(measurement);
-        !observed.valid && self.objectives.iter().all(|objective| objective.holds(&observed))
-    }
-
-    fn start_qps(&self, replay: &mut impl FnMut(&Campaign) -> Result<Outcome>) -> Result<f64> {
+    /// One pass in closed loop.
+    fn closed(&self) -> Campaign {
         let mut closed = self.campaign.clone();
         closed.plan.repeats = 1;
         closed.jobs.iter_mut().for_each(|job| (job.pacing, job.max_queue) = (Pacing::Closed, None));
-        let Measured { measurement, recording } = only(replay(&closed)?)?;
+        closed
+    }
+
+    fn start_qps(&self, closed: &Measured) -> Result<f64> {
+        let Measured { measurement, recording } = closed;
         let model = WorkModel::fit(recording.work.samples())?;
         let workers = measurement.setup.workers;
         let settings = ForecastSettings {
@@ -94,6 +106,14 @@ impl PeakSearch<'_> {
         };
         let found = forecast::highest_qps(&model, self.traffic, settings, &self.objectives)?;
         Ok(found.unwrap_or_else(|| LOW_SHARE * forecast::capacity_qps(&model, self.traffic, workers)))
+    }
+
+    /// All rates run on the plan that the closed pass chose, so that the curve is that of one.
+    fn take_plan(&mut self, closed: &Measurement) {
+        let Some(choice) = &closed.setup.plan_choice else { return };
+        for job in &mut self.campaign.jobs {
+            job.plans.extend(job.models.iter().map(|model| (model.clone(), choice.clone())));
+        }
     }
 
     /// The campaign at a rate, with as many passes as its percentiles and its duration need.
@@ -111,12 +131,23 @@ impl PeakSearch<'_> {
     }
 }
 
-/// The one result of a campaign of one job and one model.
-fn only(outcome: Outcome) -> Result<Measured> {
-    match outcome.failure {
-        Some(failure) => Err(failure),
-        None => outcome.measured.into_iter().flatten().next().ok_or_else(nothing),
+/// The one result of a campaign of one job and one model, and what ended it early.
+fn only(outcome: Outcome) -> Result<(Measured, Option<Error>)> {
+    let Outcome { measured, failure } = outcome;
+    match (measured.into_iter().flatten().next(), failure) {
+        (Some(measured), failure) => Ok((measured, failure)),
+        (None, failure) => Err(failure.unwrap_or_else(nothing)),
     }
+}
+
+/// Puts the curve into a result and hands that on.
+fn keep_with(
+    curve: &SloCurve,
+    result: &mut Measured,
+    keep: &mut impl FnMut(&Measured) -> Result<()>,
+) -> Result<()> {
+    result.measurement.slo = Some(curve.clone());
+    keep(result)
 }
 
 fn nothing() -> Error {

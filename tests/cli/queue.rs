@@ -1,6 +1,6 @@
 //! `replay --simulate`, `replay --slo` and `forecast`, on an engine that spins for 2 ms.
 
-use crate::world::{World, failure, json, program};
+use crate::world::{World, failure, json, output, program};
 use serde_json::Value;
 
 const REPLAY: [&str; 15] = [
@@ -47,8 +47,28 @@ fn a_replay_forecasts_other_rates_and_its_result_does_so_later() {
     let later = json(world.path(), &[&ask[..], &["--slo", "p50=60s", "--capacity-qps", "1500"]].concat());
     assert_eq!((&later["engine"], &later["workers"]), (&"null".into(), &2.into()));
     assert_eq!(later["points"][10]["offered_qps"], 50.0);
+    // The engine was made to spin.
+    assert!(later["reasons"].to_string().contains("on purpose"), "{}", later["reasons"]);
     assert!(later["capacity"]["simulated_cores"].as_u64().unwrap() >= 4, "{later}");
     assert_eq!(later["capacity"]["affordable"], serde_json::json!({"known": "at-least", "candidates": 8}));
+
+    let beyond = ["forecast", "r.json", "--requests", "1000", "--qps", "5000"];
+    let point = &json(world.path(), &beyond)["points"][10];
+    assert!(point["load_pct"].as_f64() > Some(100.0) && point.get("response_us").is_none(), "{point}");
+    let text = output(world.path(), &beyond);
+    assert!(text.contains("no bound") && text.contains("\nwith care: 2000 µs"), "{text}");
+}
+
+#[test]
+fn a_result_that_may_not_be_believed_says_so_in_its_forecast() {
+    let world = World::new();
+    let result = replayed(
+        &world,
+        &["--qps", "200", "--requests", "120", "--min-requests", "100000", "--out", "r.json"],
+    );
+    assert_eq!(result["valid"], false);
+    let said = json(world.path(), &["forecast", "r.json", "--requests", "1000"])["reasons"].to_string();
+    assert!(said.contains("the result is INVALID: only 120 requests"), "{said}");
 }
 
 #[test]
@@ -62,6 +82,20 @@ fn a_search_keeps_its_curve_in_the_result_and_in_the_file() {
     assert!(!curve["points"].as_array().unwrap().is_empty());
     assert_ne!(curve["progress"], "partial");
     assert_eq!(result["capacity"]["offered_qps"], 900.0);
+
+    let ask = ["forecast", "r.json", "--requests", "1000", "--slo", "p50=30ms", "--capacity-qps", "900"];
+    let later = |more: &[&str]| json(world.path(), &[&ask[..], more].concat());
+    let left_out = |later: &Value| later["reasons"].to_string().contains("the measured curve is left out");
+    let same = later(&[]);
+    assert_eq!(same["capacity"].get("measured_cores"), result["capacity"].get("measured_cores"));
+    assert!(!left_out(&same), "{same}");
+    let files = ["--model", "model/model.onnx", "--data", "log/log.parquet"];
+    let other = ["--candidates", "8", "--requests", "100", "--qps", "5", "--out", "other.parquet"];
+    output(world.path(), &[&["trace", "make"], &files[..], &other].concat());
+    for more in [["--trace", "other.parquet"], ["--workers", "2"]] {
+        let later = later(&more);
+        assert!(left_out(&later) && later["capacity"].get("measured_cores").is_none(), "{later}");
+    }
 }
 
 #[test]

@@ -283,6 +283,25 @@ fn a_replay_that_is_stopped_in_the_middle_of_a_pass_keeps_what_was_answered() {
 }
 
 #[test]
+fn a_search_for_a_rate_that_is_stopped_at_its_first_keeps_what_it_has() {
+    let world = World::new();
+    let traffic = ["--requests", "500", "--candidates", "8", "--repeats", "1", "--plant-busy-us", "500"];
+    let model = ["replay", "--model", "model/model.onnx", "--data", "log/log.parquet", "--engine", "null"];
+    // Passes at the first rate last for minutes together.
+    let search = ["--slo", "p50=5ms", "--min-duration", "300", "--out", "r.json"];
+    let mut running = Running::start(world.path(), &[&model[..], &traffic, &search].concat());
+    running.wait_for("per second, pass 2 of");
+    running.signal("INT", To::Everybody);
+    let (code, said) = running.end();
+    assert_eq!(code, Some(130), "{said}");
+    let result = world.read_json("r.json");
+    assert_eq!((&result["interrupted"], &result["valid"]), (&true.into(), &false.into()));
+    assert_eq!(result["slo"]["progress"], "partial");
+    let points = result["slo"]["points"].as_array().unwrap();
+    assert_eq!((points.len(), &points[0]["standing"]), (1, &"undecided".into()));
+}
+
+#[test]
 fn a_measuring_process_does_not_outlive_a_killed_parent() {
     let folder = world();
     let mut running = Running::start(folder.path(), &PROBE);

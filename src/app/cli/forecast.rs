@@ -2,10 +2,11 @@
 
 use super::output::{self, Format};
 use crate::{
-    base::{Error, Result, error::Place, names::EngineName},
+    base::{Error, Result, error::Place, hash, names::EngineName},
     measure::{
         capacity::{Affordable, Capacity, CapacityQuestion},
         measurement::Measurement,
+        planted::Planted,
         replay::{
             forecast::{Forecast, ForecastSettings, LOADS_PCT, Traffic, forecast},
             slo::{Objective, Percentile, Progress, SloCurve},
@@ -53,10 +54,18 @@ pub struct ForecastArgs {
 #[derive(Debug, Serialize)]
 struct Forecasted {
     engine: EngineName,
+    /// Why to take it with care: what speaks against the result, and what was left out.
+    reasons: Vec<String>,
     #[serde(flatten)]
     forecast: Forecast,
     #[serde(skip_serializing_if = "Option::is_none")]
     capacity: Option<Capacity>,
+}
+
+/// The trace of `--trace`.
+struct Given {
+    trace: Trace,
+    sha256: String,
 }
 
 impl ForecastArgs {
@@ -66,8 +75,11 @@ impl ForecastArgs {
             return Err(Error::usage("nothing would be simulated", fix).into());
         }
         let results = Measurement::load(&self.result)?;
-        let trace = self.trace.as_deref().map(|path| TraceReader::open(path)?.trace()).transpose()?;
-        let of = |result: &Measurement| self.forecast(result, trace.as_ref());
+        let read = |path: &PathBuf| -> Result<Given> {
+            Ok(Given { trace: TraceReader::open(path)?.trace()?, sha256: hash::sha256_file(path)? })
+        };
+        let given = self.trace.as_ref().map(read).transpose()?;
+        let of = |result: &Measurement| self.forecast(result, given.as_ref());
         let forecasts = results.iter().map(of).collect::<Result<Vec<_>>>()?;
         match forecasts.as_slice() {
             [one] => output::print(format, one, |one| describe(std::slice::from_ref(one))),
@@ -75,7 +87,7 @@ impl ForecastArgs {
         }
     }
 
-    fn forecast(&self, result: &Measurement, trace: Option<&Trace>) -> Result<Forecasted> {
+    fn forecast(&self, result: &Measurement, given: Option<&Given>) -> Result<Forecasted> {
         let model = result.work.as_ref().ok_or_else(|| {
             Error::input(
                 &self.result,
@@ -85,32 +97,62 @@ impl ForecastArgs {
             )
         })?;
         model.check(&self.result)?;
-        let typical = model.typical_candidates();
-        let (traffic, arrivals) = match trace {
-            Some(trace) => (Traffic::of(trace), trace.stretched()),
-            None => (Traffic::Poisson { candidates: &typical }, "Poisson".to_owned()),
+        let (traffic, arrivals) = match given {
+            Some(Given { trace, .. }) => (Traffic::of(trace), trace.stretched()),
+            None => (Traffic::Poisson { candidates: &model.candidates }, "Poisson".to_owned()),
         };
         let workers = self.workers.unwrap_or(result.setup.workers);
         let settings = ForecastSettings { workers, requests: self.requests, seed: self.seed };
         let threads = result.setup.threads;
-        // A curve of other workers answers nothing about these.
-        let curve = result.slo.as_ref().filter(|_| workers == result.setup.workers);
+        let mut reasons = doubts(result);
+        let other = other_question(result, workers, given);
+        if let (Some(other), Some(_), Some(_)) = (other, &result.slo, self.capacity_qps) {
+            reasons.push(format!("the measured curve is left out: it is that of {other}"));
+        }
+        let curve = result.slo.as_ref().filter(|_| other.is_none());
         let capacity = self.capacity_qps.map(|qps| {
             CapacityQuestion { qps, objectives: &self.slo, threads, settings }.answer(model, traffic, curve)
         });
         Ok(Forecasted {
             engine: result.setup.engine,
+            reasons,
             forecast: forecast(model, traffic, arrivals, settings, &LOADS_PCT, &self.qps)?,
             capacity: capacity.transpose()?,
         })
     }
 }
 
+/// What speaks against the result that a forecast rests on. One that was interrupted says so among its reasons.
+fn doubts(result: &Measurement) -> Vec<String> {
+    let invalid = result.reasons.iter().map(|reason| format!("the result is INVALID: {reason}"));
+    let planted = result.setup.planted.map(|Planted { busy_us, slowdown_pct }| {
+        format!("{busy_us} µs and {slowdown_pct} % were added to every run of the result's engine on purpose")
+    });
+    invalid.chain(planted).collect()
+}
+
+/// Of what the result's curve is where that is not what is simulated.
+fn other_question(result: &Measurement, workers: usize, given: Option<&Given>) -> Option<&'static str> {
+    let provenance = &result.provenance;
+    let same_traffic = match given {
+        Some(Given { sha256, .. }) => *sha256 == provenance.trace_sha256,
+        // As the simulation then has it; the words are those of `Arrivals`.
+        None => provenance.arrivals.starts_with("Poisson,"),
+    };
+    match (workers == result.setup.workers, same_traffic) {
+        (false, _) => Some("another number of workers"),
+        (true, false) => Some("other traffic; give the result's trace with --trace"),
+        (true, true) => None,
+    }
+}
+
 fn describe(forecasts: &[Forecasted]) -> String {
     let one = |forecasted: &Forecasted| {
-        let capacity = forecasted.capacity.as_ref().map(capacity_text).into_iter();
-        let parts = [forecasted.engine.to_string(), forecast_text(&forecasted.forecast)];
-        parts.into_iter().chain(capacity).collect::<Vec<_>>().join("\n")
+        let mut lines = vec![forecasted.engine.to_string()];
+        lines.extend(forecasted.reasons.iter().map(|reason| format!("with care: {reason}")));
+        lines.push(forecast_text(&forecasted.forecast));
+        lines.extend(forecasted.capacity.as_ref().map(capacity_text));
+        lines.join("\n")
     };
     forecasts.iter().map(one).collect::<Vec<_>>().join("\n\n")
 }
@@ -119,14 +161,21 @@ fn ms(us: Option<f64>) -> String {
     us.map_or("-".to_owned(), |us| format!("{:.3}", us / 1e3))
 }
 
+/// Stands where a queue grows as long as requests come.
+const NO_BOUND: &str = "no bound";
+
 /// A forecast as a table of responses over rates.
 pub(super) fn forecast_text(forecast: &Forecast) -> String {
     let rows = forecast.points.iter().map(|point| {
-        let response = &point.response_us;
-        let quantiles = [response.p50, response.p90, response.p99, response.p999];
         let mut row = vec![format!("{:.0}", point.load_pct), format!("{:.1}", point.offered_qps)];
-        row.extend(quantiles.map(|us| ms(us.map(|us| us as f64))));
-        row.push(ms(point.waiting_us.mean));
+        row.extend(match (&point.response_us, &point.waiting_us) {
+            (Some(response), Some(waiting)) => {
+                let [p50, p90, p99, p999] = [response.p50, response.p90, response.p99, response.p999]
+                    .map(|us| ms(us.map(|us| us as f64)));
+                [p50, p90, p99, p999, ms(waiting.mean)]
+            }
+            _ => [NO_BOUND; 5].map(str::to_owned),
+        });
         row
     });
     let header = ["load %", "per second", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "mean wait ms"];
@@ -147,22 +196,27 @@ pub(super) fn curve_text(curve: &SloCurve) -> String {
         let mut row = vec![format!("{:.2}", point.offered_qps), point.observed.requests.to_string()];
         row.extend(Percentile::ALL.map(|percentile| ms(point.observed.response_us.get(percentile))));
         row.push(if point.observed.valid { "VALID" } else { "INVALID" }.to_owned());
-        row.push(if point.holds { "holds" } else { "does not hold" }.to_owned());
+        row.push(point.standing.to_string());
         row
     });
     let header = ["per second", "requests", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "replay", "objective"];
     let limits: Vec<String> = curve.objectives.iter().map(Objective::to_string).collect();
     let limits = limits.join(", ");
     let highest = curve.highest_qps.unwrap_or(0.0);
+    let confidence = 100.0 * curve.confidence;
     let found = match curve.progress {
         Progress::Partial => format!("{limits}: the search was not finished; {highest:.2} per second hold"),
         Progress::Nothing => format!("{limits}: no rate that was tried holds"),
         Progress::Unbounded => format!("{limits}: {highest:.2} per second hold, and more was not tried"),
-        Progress::Found => format!(
-            "{limits}: {highest:.2} per second hold with {:.0} % confidence, {:.2} do not",
-            100.0 * curve.confidence,
-            curve.lowest_failed_qps.unwrap_or(f64::INFINITY)
-        ),
+        Progress::Found => {
+            let above = match (curve.lowest_undecided_qps, curve.lowest_failed_qps) {
+                (Some(undecided), _) => {
+                    format!("{undecided:.2} are undecided: within the limits, but not VALID")
+                }
+                (None, failed) => format!("{:.2} do not", failed.unwrap_or(f64::INFINITY)),
+            };
+            format!("{limits}: {highest:.2} per second hold with {confidence:.0} % confidence, {above}")
+        }
     };
     format!("{}\n{found}", output::table(&header, &rows.collect::<Vec<_>>()))
 }

@@ -1,12 +1,13 @@
 use super::*;
-use crate::base::names::EngineName;
+use crate::base::names::{EngineName, Plan};
 use crate::measure::{
     campaign::examples::job,
     measurement::{
-        Plan,
+        self,
         examples::{pass, plan},
     },
-    replay::work::WorkSamples,
+    plan::PlanChoice,
+    replay::{slo::Progress, work::WorkSamples},
     validity::{Limits, examples::waiting},
 };
 use std::time::Duration;
@@ -62,29 +63,105 @@ fn the_result_is_that_of_the_highest_rate_that_holds_and_carries_the_curve() {
     let highest = curve.highest_qps.unwrap();
     assert!(highest <= 800.0 && highest * 1.04 >= 800.0, "{highest}");
     assert_eq!(best.measurement.load.offered_qps, Some(highest));
-    // The first pass has no schedule; every rate after it was kept with all before it, and then the end.
+    // The first pass has no schedule; it was kept, every rate after it with all before it, and then the end.
     assert_eq!((rates[0], rates.len()), (None, curve.points.len() + 1));
-    assert!(kept.iter().zip(1..).take(curve.points.len()).all(|(curve, count)| curve.points.len() == count));
+    assert!(
+        kept.iter().zip(0..).take(curve.points.len() + 1).all(|(curve, count)| curve.points.len() == count)
+    );
     assert_eq!(kept.last(), Some(&curve));
 }
 
-#[test]
-fn a_replay_that_fails_or_is_interrupted_leaves_what_was_kept_before() {
-    let mut kept = 0;
-    let mut count = 0;
+/// A search whose replay number `at` (the first is that in closed loop) is stopped after, or else in the middle of its last
+/// pass: the result that was kept.
+fn stopped(at: usize, after: bool) -> Measurement {
+    let (mut kept, mut count) = (None, 0);
     let error = search(TRAFFIC, "p99=5ms").run(
         |campaign| {
             count += 1;
-            let failure = (count == 4).then(|| Error::Interrupted { signal: 2, resume: String::new() });
-            Ok(Outcome { failure, ..outcome(campaign) })
+            let mut outcome = outcome(campaign);
+            if count == at {
+                outcome.failure = Some(Error::Interrupted { signal: 2, resume: String::new() });
+                let measurement = &mut outcome.measured[0][0].measurement;
+                measurement.interrupted = !after;
+                measurement.valid = after;
+            }
+            Ok(outcome)
         },
         |best| {
-            kept = best.measurement.slo.as_ref().unwrap().points.len();
+            kept = Some(best.measurement.clone());
             Ok(())
         },
     );
     assert!(matches!(error.unwrap_err(), Error::Interrupted { .. }));
-    assert_eq!(kept, 2, "the first of three replays is that in closed loop");
+    kept.unwrap()
+}
+
+#[test]
+fn a_search_that_is_stopped_keeps_what_was_measured() {
+    let points = |result: &Measurement| {
+        let curve = result.slo.as_ref().unwrap();
+        assert_eq!(curve.progress, Progress::Partial);
+        curve.points.iter().map(|point| point.standing).collect::<Vec<_>>()
+    };
+    let closed = stopped(1, false);
+    assert_eq!((closed.interrupted, points(&closed).len()), (true, 0));
+    // Nothing better is there: the result is the marked one of the first rate.
+    let first = stopped(2, false);
+    assert_eq!((first.interrupted, points(&first)), (true, vec![Standing::Undecided]));
+    assert_eq!(first.slo.as_ref().unwrap().lowest_failed_qps, None);
+    let whole = stopped(2, true);
+    assert!(!whole.interrupted && points(&whole) != [Standing::Undecided]);
+    let third = stopped(4, false);
+    assert!(!third.interrupted);
+    assert_eq!((points(&third).len(), points(&third)[2]), (3, Standing::Undecided));
+}
+
+#[test]
+fn every_attempt_at_a_rate_that_stays_undecided_is_in_the_curve() {
+    // From 300 per second on nothing is valid.
+    let best = search(TRAFFIC, "p99=5ms")
+        .run(
+            |campaign| {
+                let mut outcome = outcome(campaign);
+                outcome.measured[0][0].measurement.valid = campaign.rate().is_none_or(|qps| qps < 300.0);
+                Ok(outcome)
+            },
+            |_| Ok(()),
+        )
+        .unwrap();
+    let curve = best.measurement.slo.unwrap();
+    let (undecided, highest) = (curve.lowest_undecided_qps.unwrap(), curve.highest_qps.unwrap());
+    assert!(highest < 300.0 && undecided >= 300.0 && undecided / highest <= 1.03, "{highest} to {undecided}");
+    let times = |qps| curve.points.iter().filter(|point| point.offered_qps == qps).count();
+    assert_eq!((times(undecided), times(highest)), (ATTEMPTS, 1));
+}
+
+#[test]
+fn all_rates_run_on_the_plan_that_the_closed_pass_chose() {
+    let choice = PlanChoice {
+        asked: Plan::Auto,
+        taken: Plan::Symbolic,
+        buckets: Vec::new(),
+        requests: 1,
+        runs: 3,
+        symbolic_us: Some(1.0),
+        bucketed_us: Some(2.0),
+        padding: None,
+    };
+    let mut plans = Vec::new();
+    search(TRAFFIC, "p99=5ms")
+        .run(
+            |campaign| {
+                plans.push(campaign.jobs[0].plans.clone());
+                let mut outcome = outcome(campaign);
+                outcome.measured[0][0].measurement.setup.plan_choice = Some(choice.clone());
+                Ok(outcome)
+            },
+            |_| Ok(()),
+        )
+        .unwrap();
+    let expected = [("m.onnx".into(), choice.clone())].into();
+    assert!(plans[0].is_empty() && plans.len() > 2 && plans[1..].iter().all(|plans| *plans == expected));
 }
 
 #[test]
@@ -92,7 +169,8 @@ fn a_rate_gets_the_passes_that_its_percentiles_and_its_duration_need() {
     let passes = |search: &PeakSearch<'_>, qps| search.at(qps).plan.repeats;
     let mut search = search(TRAFFIC, "p99=5ms");
     assert_eq!(passes(&search, 800.0), 1, "1,000 requests earn a p99");
-    search.campaign.plan = Plan { limits: Limits { min_requests: 7, min_duration_s: 10.0 }, ..plan(3) };
+    search.campaign.plan =
+        measurement::Plan { limits: Limits { min_requests: 7, min_duration_s: 10.0 }, ..plan(3) };
     assert_eq!((passes(&search, 800.0), passes(&search, 80.0)), (9, 3));
     search.objectives = vec!["p99.9=5ms".parse().unwrap()];
     assert_eq!(passes(&search, 80.0), 5, "4,603 requests earn a p99.9");

@@ -92,10 +92,13 @@ pub struct ForecastPoint {
     pub load_pct: f64,
     /// Requests per second.
     pub offered_qps: f64,
-    /// Completion − arrival.
-    pub response_us: LatencySummary,
-    /// Begin of work − arrival.
-    pub waiting_us: LatencySummary,
+    /// Completion − arrival; absent from the capacity on, where a queue grows without bound and its figures would be those of
+    /// the length of the simulation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_us: Option<LatencySummary>,
+    /// Begin of work − arrival; absent with the response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_us: Option<LatencySummary>,
 }
 
 /// Requests per second that keep `workers` workers at work all the time under `traffic`.
@@ -116,12 +119,14 @@ pub fn forecast(
     let capacity_qps = capacity_qps(model, traffic, settings.workers);
     let rates = loads_pct.iter().map(|pct| pct / 100.0 * capacity_qps).chain(qps.iter().copied());
     let point = |offered_qps: f64| -> Result<ForecastPoint> {
-        let simulated = at_rate(model, traffic, settings, offered_qps)?;
+        let bounded = offered_qps < capacity_qps || !offered_qps.is_finite();
+        // A rate that is none is refused there.
+        let simulated = bounded.then(|| at_rate(model, traffic, settings, offered_qps)).transpose()?;
         Ok(ForecastPoint {
             load_pct: 100.0 * offered_qps / capacity_qps,
             offered_qps,
-            response_us: simulated.response.summary(),
-            waiting_us: simulated.waiting.summary(),
+            response_us: simulated.as_ref().map(|simulated| simulated.response.summary()),
+            waiting_us: simulated.as_ref().map(|simulated| simulated.waiting.summary()),
         })
     };
     Ok(Forecast {
@@ -264,8 +269,20 @@ mod tests {
             found.points[0].response_us, found.points[1].response_us,
             "400 of 500 per second are 80 %"
         );
-        let mean = found.points[0].waiting_us.mean.unwrap();
+        let mean = found.points[0].waiting_us.as_ref().unwrap().mean.unwrap();
         assert!((mean / 5000.0 - 1.0).abs() < 0.05, "{mean}");
+    }
+
+    #[test]
+    fn from_the_capacity_on_nothing_is_said_of_the_response() {
+        let traffic = Traffic::Poisson { candidates: &[10] };
+        let of = |qps: &[f64]| forecast(&model(), traffic, String::new(), settings(1), &[], qps);
+        let capacity = of(&[]).unwrap().capacity_qps;
+        let found = of(&[0.9 * capacity, capacity, 2.0 * capacity]).unwrap().points;
+        let known = found.iter().map(|point| (point.response_us.is_some(), point.waiting_us.is_some()));
+        assert_eq!(known.collect::<Vec<_>>(), [(true, true), (false, false), (false, false)]);
+        assert!(!serde_json::to_string(&found[1]).unwrap().contains("response_us"));
+        assert!(of(&[f64::INFINITY]).is_err());
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //!
 //! A rate holds when its replay is valid and the **upper confidence bound** of every stated percentile is within its limit: a
 //! rate that does not hold would be taken for one that does with a probability of 1 % at most per replay. The bound is that
-//! of the measurement (binomial, without an assumption on the distribution). A replay that is not valid holds nothing.
+//! of the measurement (binomial, without an assumption on the distribution). A replay that is not valid holds nothing; where
+//! its bounds are within the limits, it does not show either that the rate fails: the rate is undecided. The search goes on
+//! below such a rate and names it.
 
 use crate::{
     base::{Error, Result},
@@ -14,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
 /// Version of the curves that this program writes.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// A percentile that results report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -137,8 +139,30 @@ pub struct RatePoint {
     /// What came of it.
     #[serde(flatten)]
     pub observed: Observed,
-    /// Whether every objective holds with confidence.
-    pub holds: bool,
+    /// What that says about the rate.
+    pub standing: Standing,
+}
+
+/// What a replay says about its rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// Every objective holds with confidence.
+    Holds,
+    /// An objective does not.
+    Fails,
+    /// Nothing: the bounds are within the limits but the replay is not valid, or it was stopped.
+    Undecided,
+}
+
+impl std::fmt::Display for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Holds => "holds",
+            Self::Fails => "does not hold",
+            Self::Undecided => "undecided",
+        })
+    }
 }
 
 /// How far a search has come.
@@ -174,7 +198,11 @@ pub struct SloCurve {
     /// Lowest rate above it that was seen to fail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowest_failed_qps: Option<f64>,
-    /// Every replay, in order.
+    /// Lowest rate above the highest that holds and below the lowest that fails of which no replay was valid, although its
+    /// percentiles were within the limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowest_undecided_qps: Option<f64>,
+    /// Every replay, in order; a rate may have several.
     pub points: Vec<RatePoint>,
 }
 
@@ -206,13 +234,16 @@ impl SloCurve {
             progress: Progress::Partial,
             highest_qps: None,
             lowest_failed_qps: None,
+            lowest_undecided_qps: None,
             points: Vec::new(),
         })
     }
 
     /// The rate to replay next, of a search that begins at `start_qps`; none when it is over.
     pub fn next_rate(&self, start_qps: f64) -> Option<f64> {
-        let next = match (self.highest_qps, self.lowest_failed_qps) {
+        // An undecided rate lies below the lowest that fails.
+        let above = self.lowest_undecided_qps.or(self.lowest_failed_qps);
+        let next = match (self.highest_qps, above) {
             (None, None) => start_qps,
             (Some(holds), None) => holds * RAISE,
             (None, Some(fails)) => fails * LOWER,
@@ -224,20 +255,39 @@ impl SloCurve {
         (next >= LOWEST * start_qps && self.points.len() < MOST_POINTS).then_some(next)
     }
 
-    /// Adds what the replay at a rate showed, and says whether the rate holds.
-    pub fn add(&mut self, offered_qps: f64, observed: Observed) -> bool {
-        let holds = observed.valid && self.objectives.iter().all(|objective| objective.holds(&observed));
-        self.points.push(RatePoint { offered_qps, observed, holds });
-        match holds {
-            true => self.highest_qps = Some(offered_qps),
-            false => self.lowest_failed_qps = Some(offered_qps),
+    /// Adds what a replay at a rate showed, and says what that means. A later replay of the same rate takes the place of one that
+    /// left it undecided.
+    pub fn add(&mut self, offered_qps: f64, observed: Observed) -> Standing {
+        let standing = match self.objectives.iter().all(|objective| objective.holds(&observed)) {
+            true if observed.valid => Standing::Holds,
+            true => Standing::Undecided,
+            false => Standing::Fails,
+        };
+        self.points.push(RatePoint { offered_qps, observed, standing });
+        match standing {
+            Standing::Holds => {
+                self.highest_qps = Some(offered_qps);
+                self.lowest_undecided_qps = self.lowest_undecided_qps.filter(|qps| *qps > offered_qps);
+            }
+            // No higher rate is ever tried: what was undecided is this rate or above it.
+            Standing::Fails => {
+                (self.lowest_failed_qps, self.lowest_undecided_qps) = (Some(offered_qps), None)
+            }
+            Standing::Undecided => self.lowest_undecided_qps = Some(offered_qps),
         }
-        holds
+        standing
+    }
+
+    /// Adds a replay that was stopped: it says nothing about its rate.
+    pub fn add_stopped(&mut self, offered_qps: f64, observed: Observed) -> Standing {
+        let standing = Standing::Undecided;
+        self.points.push(RatePoint { offered_qps, observed, standing });
+        standing
     }
 
     /// No rate is left to replay.
     pub fn finish(&mut self) {
-        self.progress = match (self.highest_qps, self.lowest_failed_qps) {
+        self.progress = match (self.highest_qps, self.lowest_undecided_qps.or(self.lowest_failed_qps)) {
             (None, _) => Progress::Nothing,
             (Some(_), None) => Progress::Unbounded,
             (Some(_), Some(_)) => Progress::Found,

@@ -9,6 +9,9 @@
 //!
 //! Work is drawn by inverting the distribution: 63 cells of 1/64 and, for the tail, 64 cells of 1/4096. Draws of
 //! successive requests are independent, so slow spells of a machine that last several requests are not in it.
+//!
+//! Beside the work, evenly spaced quantiles of the counts are kept, the smallest and the largest among them: what requests
+//! ask for where no trace says it. Group means would lose the tail of the counts, and with it that of the response.
 
 use super::work::{Before, WorkSample};
 use crate::base::{Error, Result, rng::Generator};
@@ -25,9 +28,16 @@ const MIN_SAMPLES: usize = 100;
 /// Counts of a group reach at least this many times its smallest, unless there are no more.
 const GROUP_RATIO: f64 = 1.25;
 
-/// How long requests keep a worker.
+/// Quantiles of the counts at most.
+const COUNTS: usize = 1000;
+
+/// How long requests keep a worker, and how many candidates they have.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkModel {
+    /// Candidates of the requests, ascending: all of up to 1,000 requests, of more so many quantiles from the smallest to the
+    /// largest number, their levels evenly spaced.
+    #[serde(default)]
+    pub candidates: Vec<u32>,
     /// Ascending by candidates; at least one.
     pub groups: Vec<WorkGroup>,
 }
@@ -69,7 +79,8 @@ impl WorkModel {
         }
         let mut sorted = samples.to_vec();
         sorted.sort_by_key(|sample| sample.candidates);
-        let mut model = Self { groups: cut(&sorted).into_iter().map(group).collect() };
+        let mut model =
+            Self { candidates: counts(&sorted), groups: cut(&sorted).into_iter().map(group).collect() };
         for before in [Before::Work, Before::Pause] {
             model.keep_the_mean(samples, before);
         }
@@ -101,17 +112,6 @@ impl WorkModel {
         sum / f64::max(count, 1.0)
     }
 
-    /// About a thousand numbers of candidates with the shares of the groups: what requests ask for where no trace says it.
-    pub fn typical_candidates(&self) -> Vec<u32> {
-        let all: usize = self.groups.iter().map(|group| group.samples).sum();
-        let times = |group: &WorkGroup| (1000 * group.samples).div_ceil(all.max(1));
-        let of = |group: &WorkGroup| std::iter::repeat_n(group.candidates.round() as u32, times(group));
-        match self.groups.as_slice() {
-            [only] => vec![only.candidates.round() as u32],
-            several => several.iter().flat_map(of).collect(),
-        }
-    }
-
     /// The numbers of candidates that were seen, from smallest to largest.
     pub fn seen(&self) -> (u32, u32) {
         let first = self.groups.first().map_or(0, |group| group.min_candidates);
@@ -128,7 +128,8 @@ impl WorkModel {
             })
         };
         let ascending = self.groups.is_sorted_by(|a, b| a.candidates < b.candidates);
-        if !self.groups.is_empty() && ascending && self.groups.iter().all(sound) {
+        let counted = !self.candidates.is_empty() && self.candidates.is_sorted();
+        if counted && !self.groups.is_empty() && ascending && self.groups.iter().all(sound) {
             return Ok(());
         }
         Err(Error::input(
@@ -187,6 +188,16 @@ impl WorkGroup {
 struct Position {
     group: usize,
     share: f32,
+}
+
+/// The counts of samples that ascend by them, or [`COUNTS`] of more: those in the middles of as many equal parts, which keeps
+/// the mean, and in the outer two parts the extremes.
+fn counts(sorted: &[WorkSample]) -> Vec<u32> {
+    let kept = sorted.len().min(COUNTS);
+    let middle = |i: usize| sorted[(2 * i + 1) * sorted.len() / (2 * kept)].candidates;
+    let inner = (1..kept - 1).map(middle);
+    let (first, last) = (sorted[0].candidates, sorted[sorted.len() - 1].candidates);
+    std::iter::once(first).chain(inner).chain([last]).collect()
 }
 
 /// Cuts samples, ascending by candidates, into groups.

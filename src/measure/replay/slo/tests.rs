@@ -21,8 +21,8 @@ fn searched(objectives: &[&str], start_qps: f64, system: impl Fn(f64) -> Observe
     let mut curve =
         SloCurve::new(objectives.iter().map(|text| text.parse().unwrap()).collect(), 3.0).unwrap();
     while let Some(qps) = curve.next_rate(start_qps) {
-        let holds = curve.add(qps, system(qps));
-        assert_eq!((holds, curve.progress), (curve.points.last().unwrap().holds, Progress::Partial));
+        let standing = curve.add(qps, system(qps));
+        assert_eq!((standing, curve.progress), (curve.points.last().unwrap().standing, Progress::Partial));
     }
     curve.finish();
     curve
@@ -60,11 +60,48 @@ fn the_highest_rate_is_found_to_the_stated_precision_from_above_and_from_below()
 }
 
 #[test]
-fn a_replay_that_is_not_valid_holds_nothing() {
+fn a_replay_that_is_not_valid_holds_nothing_and_leaves_its_rate_undecided() {
     // The limit alone would allow a load of 0.979; from 0.95 on the replays are overloaded.
     let curve = searched(&["p99=100ms"], 500.0, system(1000.0, 2000.0));
     let highest = curve.highest_qps.unwrap();
     assert!((920.0..950.0).contains(&highest), "{highest}");
+    let undecided = curve.lowest_undecided_qps.unwrap();
+    assert!(undecided >= 950.0 && undecided / highest <= 1.03, "{undecided}");
+    assert!(curve.lowest_failed_qps.is_none_or(|failed| failed > undecided));
+    assert_eq!(curve.progress, Progress::Found);
+}
+
+#[test]
+fn a_later_replay_decides_a_rate_and_one_that_was_stopped_does_not() {
+    let seen = |valid, us| Observed {
+        requests: 1000,
+        response_us: Percentiles::of(|_| Some(us)),
+        response_upper_us: Percentiles::of(|_| Some(us)),
+        valid,
+        reasons: Vec::new(),
+    };
+    let new = || SloCurve::new(vec!["p99=1ms".parse().unwrap()], 3.0).unwrap();
+    let bounds = |curve: &SloCurve| (curve.highest_qps, curve.lowest_undecided_qps, curve.lowest_failed_qps);
+    for (valid, us, decided) in [
+        (true, 900.0, (Some(100.0), None, None)),
+        (true, 1100.0, (None, None, Some(100.0))),
+        (false, 900.0, (None, Some(100.0), None)),
+    ] {
+        let mut curve = new();
+        assert_eq!(curve.add(100.0, seen(false, 900.0)), Standing::Undecided);
+        assert_eq!(bounds(&curve), (None, Some(100.0), None));
+        curve.add(100.0, seen(valid, us));
+        assert_eq!((bounds(&curve), curve.points.len()), (decided, 2));
+    }
+    let mut curve = new();
+    curve.add(200.0, seen(true, 1100.0));
+    curve.add(150.0, seen(false, 900.0));
+    curve.add(100.0, seen(true, 900.0));
+    assert_eq!(bounds(&curve), (Some(100.0), Some(150.0), Some(200.0)));
+    curve.add(120.0, seen(true, 1100.0));
+    curve.add_stopped(110.0, seen(false, 1100.0));
+    assert_eq!(bounds(&curve), (Some(100.0), None, Some(120.0)));
+    assert_eq!(curve.points.last().unwrap().standing, Standing::Undecided);
 }
 
 #[test]

@@ -58,8 +58,8 @@ fn work_of_counts_in_between_is_interpolated_and_beyond_them_extrapolated() {
     let model = WorkModel::fit(&samples).unwrap();
     assert_eq!(model.groups.len(), 3);
     assert_eq!(model.seen(), (100, 400));
-    let typical = model.typical_candidates();
-    assert_eq!((typical.len(), typical[0], typical[500], typical[1001]), (1002, 100, 200, 400));
+    let counts = &model.candidates;
+    assert_eq!((counts.len(), counts[0], counts[300], counts[599]), (600, 100, 200, 400));
     for (candidates, expected) in [
         (100, 100.0),
         (150, 200.0),
@@ -117,6 +117,41 @@ fn the_mean_over_all_samples_is_kept_where_counts_and_work_are_skewed() {
 }
 
 #[test]
+fn counts_keep_their_tail() {
+    // Log-normal counts, ln σ = 0.8 around 250, at 20,000 evenly spaced levels of a standard normal distribution, whose
+    // quantiles are found on a grid by adding up its density.
+    let (step, mut below, mut z) = (1e-4f64, 0.0f64, -5.0f64);
+    let density = |z: f64| (-0.5 * z * z).exp() / std::f64::consts::TAU.sqrt();
+    let counts: Vec<u32> = (0..20_000)
+        .map(|i| {
+            while below < (f64::from(i) + 0.5) / 20_000.0 {
+                below += density(z) * step;
+                z += step;
+            }
+            (250.0 * (0.8 * z).exp()).round() as u32
+        })
+        .collect();
+    // In another order than theirs.
+    let samples: Vec<_> = (0..20_000).map(|i| sample(counts[i * 7 % 20_000], Before::Work, 1.0)).collect();
+    let kept = WorkModel::fit(&samples).unwrap().candidates;
+    assert_eq!(kept.len(), COUNTS);
+    let mut generator = rng::generator(1, "counts");
+    let mut drawn: Vec<u32> = (0..50_000).map(|_| kept[generator.random_range(0..kept.len())]).collect();
+    drawn.sort_unstable();
+    let near = |found: u32, expected: u32, within: f64| {
+        let apart = (f64::from(found) / f64::from(expected) - 1.0).abs();
+        assert!(apart <= within, "{found} for {expected}");
+    };
+    near(counts[19_800], 1607, 0.01);
+    for (level, within) in [(0.01, 0.05), (0.5, 0.03), (0.9, 0.03), (0.99, 0.05)] {
+        near(drawn[(level * 50_000.0) as usize], counts[(level * 20_000.0) as usize], within);
+    }
+    assert_eq!((drawn[0], drawn[49_999]), (counts[0], counts[19_999]));
+    let mean = |counts: &[u32]| counts.iter().map(|c| f64::from(*c)).sum::<f64>() / counts.len() as f64;
+    assert!((mean(&kept) / mean(&counts) - 1.0).abs() < 0.01, "{} for {}", mean(&kept), mean(&counts));
+}
+
+#[test]
 fn a_model_reads_back_and_broken_ones_are_named() {
     let samples: Vec<_> = exponential(100, 500.0, 200).collect();
     let model = WorkModel::fit(&samples).unwrap();
@@ -128,7 +163,8 @@ fn a_model_reads_back_and_broken_ones_are_named() {
     short.groups[0].after_work_us.pop();
     let mut falling = model;
     falling.groups[0].after_pause_us[3] = 1e9;
-    for broken in [short, falling, WorkModel { groups: Vec::new() }] {
+    let uncounted = WorkModel { candidates: Vec::new(), ..read.clone() };
+    for broken in [short, falling, uncounted, WorkModel { groups: Vec::new(), ..read }] {
         assert!(broken.check(file).unwrap_err().to_string().contains("r.json"));
     }
     assert!(WorkModel::fit(&samples[..99]).unwrap_err().to_string().contains("99 requests"));
