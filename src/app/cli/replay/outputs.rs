@@ -75,7 +75,10 @@ fn form(path: &Path) -> Result<Form> {
 
 /// What a search for the highest rate saw; none without one.
 fn curve<'a>(measured: &Measured, engine: &'a str) -> Option<Curve<'a>> {
-    let points = measured.measurement.slo.as_ref()?.points.iter().map(|point| {
+    let curve = measured.measurement.slo.as_ref()?;
+    // Of a rate that was replayed again, the last replay.
+    let rates = curve.points.chunk_by(|a, b| a.offered_qps == b.offered_qps);
+    let points = rates.filter_map(|rate| rate.last()).map(|point| {
         let response = &point.observed.response_us;
         (point.offered_qps, [response.p50, response.p90, response.p99, response.p999])
     });
