@@ -64,9 +64,12 @@ impl Campaign {
     /// Runs all turns in child processes; `announce` is told of each before it begins. An engine that fails has no further
     /// turn, and the others go on. Fails when nothing at all was measured.
     pub fn run(&self, launcher: &Launcher, mut announce: impl FnMut(Turn)) -> Result<Outcome> {
+        // Read once, and not for every pass.
+        let schedules = self.jobs.iter().map(ReplayJob::schedule).collect::<Result<Vec<_>>>()?;
+        let longest = schedules.into_iter().max().unwrap_or_default();
         let mut outcome = self.run_with(|job, pass| {
             announce(Turn { engine: job.engine, pass, passes: self.plan.repeats });
-            launcher.replay(job)
+            launcher.replay(job, longest)
         })?;
         outcome.failure = launcher.stop.check().err().or(outcome.failure);
         Ok(outcome)

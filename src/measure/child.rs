@@ -9,7 +9,6 @@ use super::{
     environment,
     job::{Job, ReplayJob, ServiceResult},
     measurement::Pass,
-    replay::trace_file::TraceReader,
     service::ServiceJob,
 };
 use crate::base::{Error, Result, fsio, stop::Stop};
@@ -62,9 +61,8 @@ impl Launcher {
 
     /// Replays a trace in a child process: one pass per model. When somebody asks to stop, the child ends with what it has
     /// measured: the last pass may be interrupted, and passes may be missing.
-    pub fn replay(&self, job: ReplayJob) -> Result<Vec<Pass>> {
-        let schedule_us = TraceReader::open(&job.trace)?.trace()?.schedule_us(job.pacing)?;
-        let schedule = Duration::from_micros(schedule_us.last().copied().unwrap_or(0));
+    /// `schedule` is how long its requests take to arrive.
+    pub fn replay(&self, job: ReplayJob, schedule: Duration) -> Result<Vec<Pass>> {
         self.run(&Job::Replay(job), schedule)
     }
 

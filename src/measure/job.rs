@@ -16,6 +16,7 @@ use super::{
         issue::{self, IssueOptions, Loop},
         recorder::Recording,
         trace::{self, Pacing, Trace},
+        trace_file::TraceReader,
     },
     service::{self, ServiceJob, ServiceSample},
     traced::{DataFiles, TracedData},
@@ -36,6 +37,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// A job for one measuring process.
@@ -74,6 +76,14 @@ pub struct ReplayJob {
     /// Plans of tract that an earlier pass has chosen, by model: all passes of one run on the same.
     #[serde(default)]
     pub plans: BTreeMap<PathBuf, PlanChoice>,
+}
+
+impl ReplayJob {
+    /// From the first moment of the schedule to the last arrival.
+    pub fn schedule(&self) -> Result<Duration> {
+        let schedule_us = TraceReader::open(&self.trace)?.trace()?.schedule_us(self.pacing)?;
+        Ok(Duration::from_micros(schedule_us.last().copied().unwrap_or(0)))
+    }
 }
 
 /// Result of a [`ServiceJob`], with the circumstances that a latency table keys by.

@@ -156,9 +156,8 @@ mod tests {
     use super::*;
     use crate::base::fsio;
     use crate::measure::{
-        engine::SessionOptions,
+        campaign::examples::job,
         measurement::examples::{pass, plan},
-        traced::DataFiles,
         validity::examples::recording,
     };
 
@@ -169,17 +168,10 @@ mod tests {
             folder.join(name)
         };
         let job = ReplayJob {
-            engine: EngineName::Null,
-            options: SessionOptions::PLAIN,
-            workers: 1,
             models: vec![file("model.onnx")],
             trace: file("trace.parquet"),
             pacing: Pacing::Speed { factor: 1.0 },
-            warmup: 0,
-            max_queue: None,
-            plans: std::collections::BTreeMap::new(),
-            data: DataFiles { rows: "r".into(), schema: "s".into(), encoders: "e".into() },
-            planted: None,
+            ..job(EngineName::Null, &[])
         };
         let mut pass = pass(recording(1000, 0, 0), 1, 2);
         pass.environment.host = environment::host();

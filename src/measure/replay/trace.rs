@@ -118,11 +118,6 @@ impl Trace {
         paced_us(&self.arrivals_us, pacing)
     }
 
-    /// [`mean_qps`] of the arrivals.
-    pub fn mean_qps(&self) -> Option<f64> {
-        mean_qps(&self.arrivals_us)
-    }
-
     /// The number of candidates that every request has; absent when they differ.
     pub fn fixed_candidates(&self) -> Option<usize> {
         let &first = self.candidates.first()?;
@@ -221,7 +216,7 @@ mod tests {
     fn speed_and_rate_scale_every_gap_alike() {
         let trace = trace(&requests(&[0, 10, 10, 4_000_000], 1));
         assert_eq!(trace.schedule_us(Pacing::Speed { factor: 2.0 }).unwrap(), [0, 5, 5, 2_000_000]);
-        assert_eq!(trace.mean_qps(), Some(0.75));
+        assert_eq!(mean_qps(trace.arrivals_us()), Some(0.75));
         let paced = trace.schedule_us(Pacing::Rate { qps: 3.0 }).unwrap();
         assert_eq!((paced[3], mean_qps(&paced)), (1_000_000, Some(3.0)));
         assert!(trace.schedule_us(Pacing::Speed { factor: 0.0 }).is_err());
