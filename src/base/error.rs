@@ -72,13 +72,19 @@ pub enum Error {
         /// The tensor library's own words.
         source: Cause,
     },
-    /// A stated limit was not met: parity, service-level objective, regression gate. The program exits with 3.
+    /// A stated limit was not met: parity, service-level objective, a regression. The program exits with 3.
     #[error("{limit} is not met: {found}")]
     Limit {
         /// The limit in words.
         limit: String,
         /// What was seen instead.
         found: String,
+    },
+    /// Something was measured and may not be believed, which says nothing about any limit. The program exits with 4.
+    #[error("the result is INVALID: {reasons}")]
+    NotValid {
+        /// Why, and what can be done.
+        reasons: String,
     },
     /// A child process ended without a result.
     #[error("the measuring process for {engine} ended with {status}: {stderr}{}", after_child(*code))]

@@ -92,7 +92,7 @@ named! {
 
 named! {
     /// Which of its plans tract runs a request on.
-    Plan {
+    TractPlan {
         /// Whatever is faster for the model, where somebody measures that beforehand; otherwise plans for the counts that
         /// are known, and one for any count where none is.
         Auto = "auto",

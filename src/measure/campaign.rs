@@ -10,8 +10,13 @@ use super::{
     job::ReplayJob,
     measurement::{Measurement, Pass, Plan},
     replay::{recorder::Recording, trace::Pacing},
+    scores::PassScores,
 };
 use crate::base::{Error, Result, names::EngineName, rng};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// What to replay, and how often.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +25,8 @@ pub struct Campaign {
     pub jobs: Vec<ReplayJob>,
     /// Passes, order and limits.
     pub plan: Plan,
+    /// What other engines scored in earlier campaigns over the same trace, by model: to be held against these as well.
+    pub scored: BTreeMap<PathBuf, Vec<PassScores>>,
 }
 
 /// The turn that is about to begin.
@@ -40,6 +47,8 @@ pub struct Measured {
     pub measurement: Measurement,
     /// What happened in all of them, merged.
     pub recording: Recording,
+    /// What the first of them scored.
+    pub scores: Option<PassScores>,
 }
 
 /// What a campaign has brought.
@@ -119,20 +128,34 @@ impl Campaign {
                 }
             }
         }
-        let merged =
-            |(models, failure): (&Vec<Vec<Pass>>, &Option<String>)| self.merged(models, failure.as_deref());
-        let measured: Vec<Vec<Measured>> = passes.iter().zip(&failed).map(merged).collect();
+        let merged = |j: usize| self.merged(j, &passes, failed[j].as_deref());
+        let measured: Vec<Vec<Measured>> = (0..self.jobs.len()).map(merged).collect();
         match failure {
             Some(error) if measured.iter().all(Vec::is_empty) => Err(error),
             failure => Ok(Outcome { measured, failure }),
         }
     }
 
-    /// `failure` says why the engine has no further passes, where it failed.
-    fn merged(&self, models: &[Vec<Pass>], failure: Option<&str>) -> Vec<Measured> {
-        let of = |passes: &Vec<Pass>| Measurement::until(passes, &self.plan, failure);
-        let measured = |(measurement, recording)| Measured { measurement, recording };
-        models.iter().filter_map(of).map(measured).collect()
+    /// What the passes of one job mean, of those of all jobs and their models. `failure` says why it has no further ones, where
+    /// its engine failed.
+    fn merged(&self, job: usize, passes: &[Vec<Vec<Pass>>], failure: Option<&str>) -> Vec<Measured> {
+        let of = |(passes_of, model): (&Vec<Pass>, &PathBuf)| {
+            let others = self.others(job, model, passes);
+            let (measurement, recording) = Measurement::until(passes_of, &self.plan, failure, &others)?;
+            let scores = passes_of.iter().find_map(|pass| pass.scores.clone());
+            Some(Measured { measurement, recording, scores })
+        };
+        passes[job].iter().zip(&self.jobs[job].models).filter_map(of).collect()
+    }
+
+    /// What other engines scored with a model: each in its first pass, and those of earlier campaigns.
+    fn others<'a>(&'a self, job: usize, model: &Path, passes: &'a [Vec<Vec<Pass>>]) -> Vec<&'a PassScores> {
+        let jobs = self.jobs.iter().zip(passes).enumerate().filter(|(other, _)| *other != job);
+        let now = jobs.filter_map(|(_, (other, passes))| {
+            let at = other.models.iter().position(|known| known == model)?;
+            passes[at].iter().find_map(|pass| pass.scores.as_ref())
+        });
+        self.scored.get(model).into_iter().flatten().chain(now).collect()
     }
 }
 

@@ -96,7 +96,7 @@ impl Cost {
         self.peak_bytes = both(self.peak_bytes, other.peak_bytes, u64::max);
     }
 
-    /// What is reported of it, for a run of so many requests.
+    /// What is reported of it, for a run of so many requests that were answered.
     pub fn summary(&self, requests: u64) -> CostSummary {
         let each = |count: u64| count as f64 / requests.max(1) as f64;
         let each_us = |time: Duration| time.as_secs_f64() * 1e6 / requests.max(1) as f64;
@@ -122,7 +122,7 @@ fn both<T>(mine: Option<T>, theirs: Option<T>, join: impl Fn(T, T) -> T) -> Opti
     Some(join(mine?, theirs?))
 }
 
-/// The cost of a run. Fields that the system does not tell are absent.
+/// The cost of a run, per answered request where a name says per request. Fields that the system does not tell are absent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CostSummary {

@@ -8,9 +8,8 @@ use super::{
     environment::Environment,
     measurement::{Load, Pass, Provenance, Setup},
     pinning,
-    plan::{self, PlanChoice},
+    plan::{self, Decision, PlanChoice},
     planted::Planted,
-    prove::FP32_TOLERANCE,
     replay::{
         clock::{Clock, RealClock},
         issue::{self, IssueOptions, Loop},
@@ -20,7 +19,6 @@ use super::{
     },
     service::{self, ServiceJob, ServiceSample},
     traced::{DataFiles, TracedData},
-    vectors::{OutputCheck, Vectors},
 };
 use crate::{
     base::{
@@ -31,7 +29,7 @@ use crate::{
         stop::Stop,
     },
     data::column::Column,
-    export::{self, signature::Signature},
+    export,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -39,6 +37,10 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+
+mod compared;
+
+use compared::Compared;
 
 /// A job for one measuring process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -179,13 +181,21 @@ impl Replay<'_> {
             ));
         }
         let workload = self.traced.workload(&signature)?;
-        let (options, plan_choice) = match job.plans.get(model) {
-            Some(known) => (self.options.with_plan(known.taken), Some(known.clone())),
+        let Decision { options, choice: plan_choice, difference } = match job.plans.get(model) {
+            Some(known) => Decision {
+                options: self.options.with_plan(known.taken),
+                choice: Some(known.clone()),
+                difference: None,
+            },
             None => plan::decide(self.engine, model, &self.options, &workload, self.clock)?,
         };
+        let compared = Compared::new(self.engine, model, &signature, &options, &workload, self.stop)?;
+        if job.warmup == 0 {
+            // A session of its own, since a comparison would warm the others up.
+            compared.check(0, &mut *self.session(model, &options)?)?;
+        }
         let load = || (0..job.workers).map(|_| self.session(model, &options)).collect();
         let (mut sessions, load_bytes): (Vec<Box<dyn Session>>, _) = cost::growth(load)?;
-        let outputs = self.compare(model, &signature, &options, &mut sessions)?;
         let mode = match job.pacing {
             Pacing::Closed => Loop::Closed,
             Pacing::Offline => Loop::Offline,
@@ -200,9 +210,12 @@ impl Replay<'_> {
         let how = IssueOptions { mode, warmup, max_queue, cores, stop };
         let ran_on = self.environment.pinned_cores.clone().or_else(pinning::allowed);
         let watch = Watch::begin(ran_on);
-        let mut recording = issue::issue(&workload, &self.schedule_us, &mut sessions, self.clock, &how)?;
+        let check: issue::Check<'_> = &|worker, session| compared.check(worker, session);
+        let mut recording =
+            issue::issue_checked(&workload, &self.schedule_us, &mut sessions, self.clock, &how, check)?;
         let conditions = watch.end();
         recording.cost.load_bytes = load_bytes;
+        let (outputs, scores) = compared.finish(difference);
         let setup = Setup {
             engine: job.engine,
             engine_version: self.engine.version(),
@@ -224,6 +237,7 @@ impl Replay<'_> {
             setup,
             load: self.load(&recording, mode),
             outputs,
+            scores,
             recording,
             conditions,
             environment: self.environment.clone(),
@@ -237,31 +251,6 @@ impl Replay<'_> {
             Some(planted) => planted.into(session),
             None => session,
         })
-    }
-
-    /// Scores the package's test request with the sessions that will be timed, on every plan that they have. None without
-    /// such a request, and for the null engine, which scores nothing.
-    fn compare(
-        &self,
-        model: &Path,
-        signature: &Signature,
-        options: &SessionOptions,
-        sessions: &mut [Box<dyn Session>],
-    ) -> Result<Option<OutputCheck>> {
-        if self.job.engine == EngineName::Null {
-            return Ok(None);
-        }
-        let engine = format!("{} {}", self.job.engine, self.engine.version());
-        let planned = options.planned_counts(self.job.engine);
-        let counts = if planned.is_empty() { vec![None] } else { planned.into_iter().map(Some).collect() };
-        let mut worst: Option<OutputCheck> = None;
-        for count in counts {
-            let Some(vectors) = Vectors::of(model, signature, count)? else { return Ok(None) };
-            let check = vectors.compare(&engine, sessions, FP32_TOLERANCE)?;
-            let farther = |worst: OutputCheck| check.max_abs_difference >= worst.max_abs_difference;
-            worst = if worst.is_none_or(farther) { Some(check) } else { worst };
-        }
-        Ok(worst)
     }
 
     fn load(&self, recording: &Recording, mode: Loop) -> Load {

@@ -3,8 +3,12 @@
 //! A quantile q is reported only when it is earned: the n samples must exceed it at least once with 99 %
 //! confidence, 1 − qⁿ ≥ 0.99, so n ≥ ln 0.01 / ln q (7 for p50, 44 for p90, 459 for p99, 4,603 for p99.9). With each comes
 //! how far the true one may lie from it (see [`order`]).
+//!
+//! Passes over one trace repeat the same requests at the same moments: what the trace has to do with a latency is drawn once,
+//! however often it is replayed. So both, what is earned and how wide its bounds are, go by the number of **distinct**
+//! samples, those of one pass; further passes make the quantile itself steadier and nothing surer.
 
-use super::order::{self, Ranks};
+use super::order;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hdrhistogram::{
     Histogram,
@@ -17,7 +21,7 @@ use std::{hint::black_box, time::Duration};
 /// Room made beforehand, so that recording allocates only for latencies above it.
 const EXPECTED_MAX_US: u64 = 600_000_000;
 
-/// Raw latencies, three significant digits from 1 µs upwards. Serialised as `{histogram, sum_ns, max_ns}`, the first in
+/// Raw latencies, three significant digits from 1 µs upwards. Serialised as `{histogram, sum_ns, max_ns, distinct}`, the first in
 /// HdrHistogram's compressed V2 form as base64.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "Packed", into = "Packed")]
@@ -25,6 +29,8 @@ pub struct Latencies {
     histogram: Histogram<u64>,
     sum_ns: u128,
     max_ns: u128,
+    /// Samples that do not repeat others.
+    distinct: u64,
 }
 
 impl Default for Latencies {
@@ -34,7 +40,7 @@ impl Default for Latencies {
         histogram.auto(true);
         // The system gives a page at its first use, which must not be while the clock runs.
         black_box(&mut histogram).clear();
-        Self { histogram, sum_ns: 0, max_ns: 0 }
+        Self { histogram, sum_ns: 0, max_ns: 0, distinct: 0 }
     }
 }
 
@@ -48,13 +54,25 @@ impl Latencies {
     pub fn record_ns(&mut self, ns: u64) {
         self.sum_ns += u128::from(ns);
         self.max_ns = self.max_ns.max(u128::from(ns));
+        self.distinct += 1;
         self.histogram
             .record((ns.saturating_add(500)) / 1000)
             .expect("a histogram that grows takes any value");
     }
 
-    /// Adds all latencies of `other`.
+    /// Adds all latencies of `other`, which are of other requests.
     pub fn merge(&mut self, other: &Self) {
+        self.distinct += other.distinct;
+        self.add(other);
+    }
+
+    /// Adds all latencies of `other`, which are of the same requests again: another pass.
+    pub fn repeat(&mut self, other: &Self) {
+        self.distinct = self.distinct.max(other.distinct);
+        self.add(other);
+    }
+
+    fn add(&mut self, other: &Self) {
         self.sum_ns += other.sum_ns;
         self.max_ns = self.max_ns.max(other.max_ns);
         self.histogram.add(&other.histogram).expect("a histogram that grows takes any value");
@@ -65,6 +83,11 @@ impl Latencies {
         self.histogram.len()
     }
 
+    /// Number of latencies without repetitions.
+    pub fn distinct(&self) -> u64 {
+        self.distinct
+    }
+
     /// Exact mean in microseconds; none when empty.
     pub fn mean_us(&self) -> Option<f64> {
         (self.count() > 0).then(|| self.sum_ns as f64 / 1000.0 / self.count() as f64)
@@ -72,12 +95,18 @@ impl Latencies {
 
     /// The value at `quantile` in microseconds, when enough samples earn it.
     pub fn quantile_us(&self, quantile: f64) -> Option<u64> {
-        (self.count() >= samples_needed(quantile)).then(|| self.histogram.value_at_quantile(quantile))
+        (self.distinct >= samples_needed(quantile)).then(|| self.histogram.value_at_quantile(quantile))
     }
 
-    /// Bounds of the true quantile in microseconds, where it is reported: lower and upper, each with 99 % confidence.
+    /// Bounds of the true quantile in microseconds, where it is reported: lower and upper, each with 99 % confidence. Of repeated
+    /// requests they are the latencies at the same places among all as the bounds of one pass have among its own.
     pub fn bounds_us(&self, quantile: f64) -> Option<[u64; 2]> {
-        let Ranks { lower, upper } = order::ranks(self.count(), quantile)?;
+        let ranks = order::ranks(self.distinct, quantile)?;
+        let times = |rank: u64| u128::from(rank) * u128::from(self.count());
+        let distinct = u128::from(self.distinct);
+        // From n samples to k · n: the l-th of n are the (k (l − 1) + 1)-th to the (k · l)-th.
+        let lower = (times(ranks.lower - 1) / distinct) as u64 + 1;
+        let upper = times(ranks.upper).div_ceil(distinct) as u64;
         let (mut seen, mut bounds) = (0, [None; 2]);
         for value in self.histogram.iter_recorded() {
             seen += value.count_since_last_iteration();
@@ -124,6 +153,7 @@ struct Packed {
     histogram: String,
     sum_ns: u128,
     max_ns: u128,
+    distinct: u64,
 }
 
 impl From<Latencies> for Packed {
@@ -132,7 +162,8 @@ impl From<Latencies> for Packed {
         V2DeflateSerializer::new()
             .serialize(&latencies.histogram, &mut bytes)
             .expect("a vector takes any histogram of counts below 2⁶³");
-        Self { histogram: STANDARD.encode(bytes), sum_ns: latencies.sum_ns, max_ns: latencies.max_ns }
+        let Latencies { sum_ns, max_ns, distinct, .. } = latencies;
+        Self { histogram: STANDARD.encode(bytes), sum_ns, max_ns, distinct }
     }
 }
 
@@ -146,7 +177,8 @@ impl TryFrom<Packed> for Latencies {
             .deserialize(&mut &bytes[..])
             .map_err(|e| format!("a histogram cannot be decoded ({e})"))?;
         // Into one that grows, which the form does not say.
-        let mut latencies = Self { sum_ns: packed.sum_ns, max_ns: packed.max_ns, ..Self::default() };
+        let (sum_ns, max_ns, distinct) = (packed.sum_ns, packed.max_ns, packed.distinct);
+        let mut latencies = Self { sum_ns, max_ns, distinct, ..Self::default() };
         latencies.histogram.add(&read).expect("a histogram that grows takes any value");
         Ok(latencies)
     }
@@ -182,12 +214,12 @@ pub struct LatencySummary {
     /// Maximum; absent without samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
-    /// Number of samples.
+    /// Number of samples, repetitions among them.
     pub count: u64,
 }
 
 /// Of every quantile that is reported its lower and upper bound, in the same unit. Each bound alone holds with 99 %
-/// confidence when samples are independent: see [`order`].
+/// confidence when the requests of one pass are independent: see [`order`]. Passes repeat requests, and do not make it narrower.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Bounds {
     /// Of the median.
@@ -276,6 +308,25 @@ mod tests {
         assert_eq!((summary.bounds.p99, summary.p99), (None, None));
         // From 459 samples on the largest is the bound of p99.
         assert_eq!(of_us(1..=459).summary().bounds.p99.unwrap()[1], 459);
+    }
+
+    #[test]
+    fn repeating_the_same_requests_earns_no_quantile_and_makes_no_bound_narrower() {
+        let one = of_us(1..=100);
+        let mut three = one.clone();
+        three.repeat(&one);
+        three.repeat(&one);
+        assert_eq!((three.count(), three.distinct()), (300, 100));
+        assert_eq!(three.summary().bounds, one.summary().bounds, "ranks 38 and 63 of every hundred");
+        // 300 different ones: ranks 130 and 171 (scipy.stats.binom.ppf).
+        let different = of_us(1..=300).summary();
+        assert_eq!((different.bounds.p50, different.p50), (Some([130, 171]), Some(150)));
+        let (mut few, pass) = (Latencies::default(), of_us(0..458));
+        (0..3).for_each(|_| few.repeat(&pass));
+        assert_eq!((few.count(), few.summary().p99), (3 * 458, None));
+        // A pass that was cut short repeats some and adds none.
+        few.repeat(&of_us(0..200));
+        assert_eq!(few.distinct(), 458);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{
     latency::LatencySummary,
     plan::PlanChoice,
     planted::Planted,
-    regression::Comparison,
+    regression::{Comparison, Gate},
     replay::{
         forecast::Forecast,
         issue::Loop,
@@ -19,6 +19,7 @@ use super::{
         trace::Pacing,
         work_model::WorkModel,
     },
+    scores::{PassScores, TraceOutputs},
     validity::{self, Limits},
     vectors::OutputCheck,
 };
@@ -70,8 +71,8 @@ pub struct Setup {
     pub mode: Loop,
     /// How the trace was spaced.
     pub pacing: Pacing,
-    /// Requests of every bucket of candidate counts that every session ran before the clock of a pass started, after a cold
-    /// one.
+    /// Requests of every bucket of candidate counts that every session ran before the clock of a pass started, after the cold
+    /// ones.
     pub warmup_requests: usize,
     /// Requests that might wait at once; absent where that was not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,6 +140,8 @@ pub struct Pass {
     pub load: Load,
     /// The comparison with the package's scores.
     pub outputs: Option<OutputCheck>,
+    /// Scores of some of the trace's own requests; none of the null engine, nor where somebody asked to stop before.
+    pub scores: Option<PassScores>,
     /// What happened.
     pub recording: Recording,
     /// What the machine did meanwhile.
@@ -237,6 +240,10 @@ pub struct Measurement {
     /// not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<OutputCheck>,
+    /// How the scores of the trace's own requests agreed between sessions, plans, passes and engines; absent when nothing
+    /// was scored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_outputs: Option<TraceOutputs>,
     /// Completion − scheduled arrival: waiting, assembly and service.
     pub response_us: LatencySummary,
     /// From the arrival to the begin of work: waiting for a worker, and the generator's lateness.
@@ -252,7 +259,7 @@ pub struct Measurement {
     pub assembly_us: LatencySummary,
     /// The engine's runs before the clock started, without the cold ones.
     pub warmup_us: LatencySummary,
-    /// The first runs of every bucket of candidate counts, one per session and pass.
+    /// The first runs of every bucket of candidate counts, one per session and pass, before anything else was run at them.
     pub cold: Vec<ColdRuns>,
     /// What serving cost.
     pub cost: CostSummary,
@@ -263,6 +270,9 @@ pub struct Measurement {
     /// Against an older result, when that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
+    /// What a regression gate makes of it; absent without an older result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
     /// How long requests keep a worker, which forecasts need; absent with too few requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work: Option<WorkModel>,
@@ -308,15 +318,21 @@ impl Measurement {
     /// Merges, summarises and judges passes of one model on one engine; the merged recording comes with it. None without a
     /// pass.
     pub fn of(passes: &[Pass], plan: &Plan) -> Option<(Self, Recording)> {
-        Self::until(passes, plan, None)
+        Self::until(passes, plan, None, &[])
     }
 
     /// As [`Measurement::of`]; `failure` says why the engine made no further passes, where it failed and nobody asked to stop.
-    pub fn until(passes: &[Pass], plan: &Plan, failure: Option<&str>) -> Option<(Self, Recording)> {
-        let (first, others) = passes.split_first()?;
+    /// `others` are what other engines scored.
+    pub fn until(
+        passes: &[Pass],
+        plan: &Plan,
+        failure: Option<&str>,
+        others: &[&PassScores],
+    ) -> Option<(Self, Recording)> {
+        let (first, further) = passes.split_first()?;
         let mut recording = first.recording.clone();
-        for pass in others {
-            recording.merge(pass.recording.clone());
+        for pass in further {
+            recording.repeat(pass.recording.clone());
             recording.cost.add_process(&pass.recording.cost);
         }
         // Workers of one pass overlap in time, passes follow each other.
@@ -325,7 +341,9 @@ impl Measurement {
         let load = Load { answered_qps: recording.answered_qps(), ..first.load };
         let spread = Spread::of(&summaries);
         let interrupted = failure.is_none() && passes.len() < plan.repeats || recording.interrupted;
-        let reasons = validity::reasons(passes, &recording, plan, failure);
+        let scores: Vec<&PassScores> = passes.iter().filter_map(|pass| pass.scores.as_ref()).collect();
+        let trace_outputs = TraceOutputs::of(&scores, others);
+        let reasons = validity::reasons(passes, &recording, plan, failure, trace_outputs.as_ref());
         let measurement = Self {
             schema_version: SCHEMA_VERSION,
             valid: reasons.is_empty(),
@@ -345,10 +363,11 @@ impl Measurement {
             assembly_us: recording.assembly.summary(),
             warmup_us: recording.warmup.summary(),
             cold: recording.cold.clone(),
-            cost: recording.cost.summary(recording.requests()),
+            cost: recording.cost.summary(recording.response.count()),
             passes: summaries,
             spread,
             comparison: None,
+            gate: None,
             work: None,
             forecast: None,
             slo: None,
@@ -356,10 +375,18 @@ impl Measurement {
             setup: first.setup.clone(),
             load,
             outputs: first.outputs,
+            trace_outputs,
             environment: first.environment.clone(),
             provenance: first.provenance.clone(),
         };
         Some((measurement, recording))
+    }
+
+    /// Compares with an older result of the same setup, which was in `file`, and says what a gate makes of it.
+    pub fn hold_against(&mut self, older: &Self, file: &str, max_regression_pct: f64) {
+        let comparison = Comparison::of(older, self, file, max_regression_pct);
+        self.gate = Some(Gate::of(comparison.verdict, self.valid));
+        self.comparison = Some(comparison);
     }
 }
 

@@ -22,6 +22,7 @@ pub mod probe;
 pub mod prove;
 pub mod regression;
 pub mod replay;
+pub mod scores;
 pub mod service;
 pub mod traced;
 pub mod validity;

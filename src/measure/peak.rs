@@ -2,7 +2,7 @@
 //! next, and each is a [`Campaign`] over the same trace, stretched to it.
 //!
 //! It begins at the rate that a simulation holds possible, from the work of a first pass in closed loop. Where the stated passes
-//! are too few for the objective's percentiles or for the least duration, more are made.
+//! are too few for the least duration, more are made.
 
 use super::{
     campaign::{Campaign, Measured, Outcome},
@@ -49,6 +49,7 @@ impl PeakSearch<'_> {
         mut replay: impl FnMut(&Campaign) -> Result<Outcome>,
         mut keep: impl FnMut(&Measured) -> Result<()>,
     ) -> Result<Measured> {
+        self.check_length()?;
         let mut curve = SloCurve::new(self.objectives.clone(), self.precision_pct)?;
         let (mut closed, failure) = only(replay(&self.closed())?)?;
         keep_with(&curve, &mut closed, &mut keep)?;
@@ -97,7 +98,7 @@ impl PeakSearch<'_> {
     }
 
     fn start_qps(&self, closed: &Measured) -> Result<f64> {
-        let Measured { measurement, recording } = closed;
+        let Measured { measurement, recording, .. } = closed;
         let model = WorkModel::fit(recording.work.samples())?;
         let workers = measurement.setup.workers;
         let settings = ForecastSettings {
@@ -116,16 +117,26 @@ impl PeakSearch<'_> {
         }
     }
 
-    /// The campaign at a rate, with as many passes as its percentiles and its duration need.
+    /// Refuses a trace that cannot earn the objectives' percentiles: passes repeat its requests.
+    fn check_length(&self) -> Result<()> {
+        let needed = |objective: &Objective| samples_needed(objective.percentile.quantile());
+        let short = self.objectives.iter().find(|objective| needed(objective) > self.requests as u64);
+        short.map_or(Ok(()), |objective| {
+            let name = objective.percentile.name();
+            Err(Error::usage(
+                format!("{name} needs {} requests, and the trace has {}", needed(objective), self.requests),
+                "make a longer trace with --requests, or state an objective for a lower percentile",
+            ))
+        })
+    }
+
+    /// The campaign at a rate, with as many passes as its duration needs.
     fn at(&self, qps: f64) -> Campaign {
         let mut campaign = self.campaign.clone();
         campaign.jobs.iter_mut().for_each(|job| job.pacing = Pacing::Rate { qps });
-        let limits = &campaign.plan.limits;
-        let earned = self.objectives.iter().map(|objective| samples_needed(objective.percentile.quantile()));
-        let requests = earned.max().unwrap_or(0).max(limits.min_requests) as f64;
         // A little more, since a schedule ends with its last arrival.
-        let lasting = 1.02 * limits.min_duration_s * qps;
-        let passes = (requests.max(lasting) / self.requests.max(1) as f64).ceil() as usize;
+        let lasting = 1.02 * campaign.plan.limits.min_duration_s * qps;
+        let passes = (lasting / self.requests.max(1) as f64).ceil() as usize;
         campaign.plan.repeats = campaign.plan.repeats.max(passes);
         campaign
     }

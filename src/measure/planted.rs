@@ -1,7 +1,7 @@
 //! Time that is added to every run of a session on purpose: to see what a replay and its regression gate make of a delay
 //! that is known. What was planted stands in the result.
 
-use super::engine::{Inputs, Session};
+use super::engine::{Inputs, Parts, Session};
 use crate::base::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,11 @@ impl Session for Slowed {
         }
         Ok(())
     }
+
+    /// Of the session in it: what is planted is in none of them.
+    fn parts(&self) -> Option<Parts> {
+        self.session.parts()
+    }
 }
 
 #[cfg(test)]
@@ -66,10 +71,14 @@ mod tests {
                 *scores = vec![7.0];
                 Ok(())
             }
+            fn parts(&self) -> Option<Parts> {
+                Some(Parts { run: Duration::from_micros(7), ..Parts::default() })
+            }
         }
         let mut session = Planted { busy_us: 300.0, slowdown_pct: 0.0 }.into(Box::new(Seven));
         let (begun, mut scores) = (Instant::now(), Vec::new());
         session.run(&Inputs::default(), &mut scores).unwrap();
+        assert_eq!(session.parts().unwrap().run, Duration::from_micros(7));
         assert!(scores == [7.0] && begun.elapsed() >= Duration::from_micros(300));
     }
 }

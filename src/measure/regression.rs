@@ -71,6 +71,32 @@ impl Verdict {
     }
 }
 
+/// What a gate makes of a result and the older one that it was held against, for a program to act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Gate {
+    /// VALID, and not slower.
+    Passed,
+    /// Slower, whether VALID or not: an interval that noise widened says so only in spite of it.
+    Regressed,
+    /// VALID, and too noisy to tell.
+    Undecided,
+    /// Not seen to be slower, and not to be believed.
+    Invalid,
+}
+
+impl Gate {
+    /// Of the verdict on all figures and whether the result may be believed.
+    pub fn of(verdict: Verdict, valid: bool) -> Self {
+        match (verdict, valid) {
+            (Verdict::Slower, _) => Self::Regressed,
+            (_, false) => Self::Invalid,
+            (Verdict::NotSlower, true) => Self::Passed,
+            (Verdict::NotDecided, true) => Self::Undecided,
+        }
+    }
+}
+
 /// A result against an older one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {

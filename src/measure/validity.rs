@@ -1,8 +1,10 @@
 //! Whether a replay may be believed. It may not, with the reasons in words, when
 //! - a request failed, or found the queue full;
-//! - it has fewer requests or took less time than [`Limits`] say, in all passes together;
+//! - it has fewer requests than [`Limits`] say, repetitions in further passes not counted, or took less time, in all passes
+//!   together;
 //! - its engine failed in a pass, or somebody stopped it, before all passes were done;
 //! - an engine that computes something was not compared with the scores of the model's package;
+//! - the trace's own requests were scored differently by another session, plan, pass or engine;
 //! - the generator itself was late: at any percentile that is reported, the dispatch lag exceeds 50 µs + 5 % of the
 //!   response time of the same percentile (lag adds to response, so a valid run is distorted by no more than about that);
 //! - the load was more than the workers can serve: they were busy for 95 % of the time, or for 80 % while the responses
@@ -17,17 +19,18 @@ use super::{
     latency::Latencies,
     measurement::{Load, Pass, Plan, Setup},
     replay::{issue::Loop, recorder::Recording},
+    scores::TraceOutputs,
 };
 use crate::base::names::EngineName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The least that a result has to stand on, in all passes together.
+/// The least that a result has to stand on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Limits {
-    /// Answered requests.
+    /// Answered requests of the trace; further passes repeat them and add none.
     pub min_requests: u64,
-    /// From the begin of the schedule to the last answer, in seconds.
+    /// From the begin of the schedule to the last answer, in seconds, in all passes together.
     pub min_duration_s: f64,
 }
 
@@ -43,8 +46,14 @@ const GROWTH: f64 = 2.0;
 const GROWING_SHARE: f64 = 0.8;
 
 /// Why the passes, whose recordings together are `total`, may not be believed; empty when they may. There is at least one.
-/// `failure` says why the engine has no further ones, where it failed.
-pub(super) fn reasons(passes: &[Pass], total: &Recording, plan: &Plan, failure: Option<&str>) -> Vec<String> {
+/// `failure` says why the engine has no further ones, where it failed, and `outputs` how scores agreed.
+pub(super) fn reasons(
+    passes: &[Pass],
+    total: &Recording,
+    plan: &Plan,
+    failure: Option<&str>,
+    outputs: Option<&TraceOutputs>,
+) -> Vec<String> {
     let Some(first) = passes.first() else { return Vec::new() };
     let setup = &first.setup;
     let mut reasons = Vec::new();
@@ -68,6 +77,7 @@ pub(super) fn reasons(passes: &[Pass], total: &Recording, plan: &Plan, failure: 
                 .to_owned(),
         );
     }
+    reasons.extend(outputs.and_then(TraceOutputs::reason));
     reasons.extend(lateness(&total.response, &total.dispatch_lag));
     // Each pass starts anew: a queue that grows does so within one.
     reasons.extend(passes.iter().find_map(|pass| overload(&pass.recording, setup, &pass.load)));
@@ -93,10 +103,11 @@ fn completeness(passes: &[Pass], plan: &Plan, failure: Option<&str>) -> Option<S
 
 fn amount(total: &Recording, limits: Limits) -> Vec<String> {
     let mut reasons = Vec::new();
-    let (answered, seconds) = (total.response.count(), total.span.as_secs_f64());
+    let (answered, seconds) = (total.response.distinct(), total.span.as_secs_f64());
     if answered < limits.min_requests {
         reasons.push(format!(
-            "only {answered} requests were answered, not {}: too few for its percentiles; use a longer trace or more repeats",
+            "only {answered} requests of the trace were answered, not {}: too few for its percentiles; use a longer trace, since \
+             more passes repeat the same",
             limits.min_requests
         ));
     }

@@ -136,6 +136,7 @@ fn measurement(engine: EngineName, ms: f64) -> Measurement {
         first_error: None,
         span_ms: 400.0,
         outputs: None,
+        trace_outputs: None,
         load: Load {
             offered_qps: Some(50.0),
             answered_qps: 50.0,
@@ -155,6 +156,7 @@ fn measurement(engine: EngineName, ms: f64) -> Measurement {
         passes: Vec::new(),
         spread: Spread::default(),
         comparison: None,
+        gate: None,
         work: None,
         forecast: None,
         slo: None,

@@ -1,6 +1,7 @@
 //! `evaluate`: quality of an exported model, scored by an engine.
 
 use super::{
+    engine_options::EngineOptionArgs,
     files::DataArgs,
     output::{self, Format},
 };
@@ -44,6 +45,8 @@ pub struct EvaluateArgs {
     /// Threads inside one request
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
+    #[command(flatten)]
+    engine_options: EngineOptionArgs,
     /// Where Recall@K and overlap cut a request's list; they need a request and a teacher_score column in the schema
     #[arg(long, value_name = "K,K", value_delimiter = ',', default_values_t = [10, 50])]
     at: Vec<usize>,
@@ -57,6 +60,7 @@ impl EvaluateArgs {
         if self.at.contains(&0) {
             return Err(Error::usage("the top 0 of a list holds nothing", "give --at numbers from 1").into());
         }
+        let settings = self.engine_options.settings(&[self.engine])?;
         let files = self.data.files(Some(&self.model))?;
         let encoders = Encoders::load(&files.encoders)?;
         let (dataset, rows) = match &self.config {
@@ -67,8 +71,12 @@ impl EvaluateArgs {
                 (dataset, rows)
             }
         };
-        let options =
-            SessionOptions { provider: self.provider, threads: self.threads, ..SessionOptions::PLAIN };
+        let options = SessionOptions {
+            provider: self.provider,
+            threads: self.threads,
+            settings,
+            ..SessionOptions::PLAIN
+        };
         let engine = engine(self.engine)?;
         let hash = encoders.hash();
         let evaluation = evaluate(&*engine, &self.model, &options, &dataset, &hash, &rows, &self.at)?;

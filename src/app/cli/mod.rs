@@ -33,8 +33,8 @@ use std::process::ExitCode;
     version,
     // Fixed, so that the help is the same text everywhere.
     term_width = 100,
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a stated limit was not met (parity, budget, a replay \
-                  that is not valid), 130 or 143 stopped by SIGINT or SIGTERM."
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a stated limit was not met (parity, budget, objective, \
+                  --max-regression), 4 a replay was measured and is INVALID, 130 or 143 stopped by SIGINT or SIGTERM."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -98,13 +98,14 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(exit_status(error))
 }
 
-/// 2 for wrong usage, 3 for a stated limit that is not met, 128 + the signal's number for a request to stop, 1 for the
+/// 2 for wrong usage, 3 for a stated limit that is not met, 4 for a result that may not be believed, 128 + the signal's number for a request to stop, 1 for the
 /// rest.
 fn exit_status(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Error>() {
         // A measuring process is this program too, so its codes mean the same.
         Some(Error::Usage { .. } | Error::Child { code: Some(2), .. }) => 2,
         Some(Error::Limit { .. } | Error::Child { code: Some(3), .. }) => 3,
+        Some(Error::NotValid { .. }) => 4,
         Some(Error::Interrupted { signal, .. }) => 128 + *signal as u8,
         _ => 1,
     }

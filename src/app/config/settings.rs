@@ -4,7 +4,7 @@ use super::{SeedSettings, SpaceSettings};
 use crate::{
     base::{
         check::{self, Checked, Violation},
-        names::{EngineName, Layout, Plan, Precision, Provider},
+        names::{EngineName, Layout, Precision, Provider, TractPlan},
     },
     data::split::{Moment, SplitSettings},
     learn::{
@@ -228,7 +228,7 @@ impl TargetSettings {
             threads: self.threads,
             candidates_hint: Some(self.candidates),
             // Layers and networks on the same kind of plan: otherwise a table would not add up.
-            ..SessionOptions::PLAIN.with_plan(Plan::Bucketed)
+            ..SessionOptions::PLAIN.with_plan(TractPlan::Bucketed)
         }
     }
 

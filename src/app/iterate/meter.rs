@@ -175,7 +175,8 @@ impl Meter for ChildMeter<'_> {
         // How many requests there are, and for how long, is the experiment's own choice.
         let limits = Limits { min_requests: samples_needed(0.5), min_duration_s: 0.0 };
         let plan = Plan { repeats: PASSES, seed: self.settings.seeds.of(Stage::Probe), limits };
-        let outcome = Campaign { jobs: vec![job], plan }.run(&self.launcher, |_| {})?;
+        let outcome =
+            Campaign { jobs: vec![job], plan, scored: BTreeMap::new() }.run(&self.launcher, |_| {})?;
         if let Some(failure) = outcome.failure {
             return Err(failure);
         }

@@ -19,7 +19,7 @@ fn passes(job: &ReplayJob) -> Vec<Pass> {
 
 fn campaign(repeats: usize) -> Campaign {
     let jobs = vec![job(EngineName::Tract, &["a", "b"]), job(EngineName::Null, &["a", "b"])];
-    Campaign { jobs, plan: plan(repeats) }
+    Campaign { jobs, plan: plan(repeats), scored: BTreeMap::new() }
 }
 
 #[test]

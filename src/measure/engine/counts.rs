@@ -1,4 +1,5 @@
-//! Candidate counts that are known before a session is made, and the buckets that plans are made for.
+//! Candidate counts that are known before a session is made, and the buckets that they fall into: of each a session may make a
+//! plan, and each is met once before a clock starts.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -59,8 +60,17 @@ impl CandidateCounts {
     }
 }
 
+/// The place of the bucket that serves a request, of buckets whose largest counts (`end`) ascend: the smallest that holds it,
+/// unless a plan for any count would do with much less padding, as for a small request when one large count was known. Every
+/// count that the buckets were made of has one.
+pub fn bucket_of<B>(buckets: &[B], end: impl Fn(&B) -> usize, candidates: usize) -> Option<usize> {
+    let at = buckets.partition_point(|bucket| end(bucket) < candidates);
+    let end = end(buckets.get(at)?);
+    (end == candidates || end <= step(candidates)).then_some(at)
+}
+
 /// The next of four steps per power of two, from [`SMALLEST`] on.
-pub(super) fn step(count: usize) -> usize {
+fn step(count: usize) -> usize {
     if count <= SMALLEST {
         return SMALLEST;
     }
@@ -91,6 +101,23 @@ mod tests {
         let many = CandidateCounts::of(1..=30);
         assert_eq!(many.buckets(), [16, 20, 24, 28, 30]);
         assert!(CandidateCounts::of(1..3000).buckets().len() < 40);
+    }
+
+    #[test]
+    fn a_request_goes_to_the_next_bucket_unless_that_is_far_larger() {
+        let place = |n| bucket_of(&[20, 100, 1000], |end| *end, n);
+        let places = [1, 16, 17, 20, 21, 80, 81, 100, 101, 999, 1000, 1001].map(place);
+        let (a, b, c) = (Some(0), Some(1), Some(2));
+        // 16 would be padded by a quarter at most; 20, 112 and 1,024 are the next steps of 17, 100 and 999.
+        assert_eq!(places, [None, None, a, a, None, None, None, b, None, c, c, None]);
+    }
+
+    #[test]
+    fn every_count_that_buckets_were_made_of_has_one() {
+        for counts in [vec![3, 500, 70_000], (1..3000).step_by(7).collect()] {
+            let buckets = CandidateCounts::of(counts.iter().copied()).buckets();
+            assert!(counts.iter().all(|&count| bucket_of(&buckets, |end| *end, count).is_some()));
+        }
     }
 
     #[test]

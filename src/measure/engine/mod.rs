@@ -6,12 +6,12 @@ mod onnxruntime;
 mod settings;
 mod tract;
 
-pub use counts::CandidateCounts;
+pub use counts::{CandidateCounts, bucket_of};
 pub use settings::{EngineSettings, OnnxRuntimeSettings, Setting, TractSettings};
 
 use crate::base::{
-    Result,
-    names::{EngineName, Plan, Provider},
+    Error, Result,
+    names::{EngineName, Provider, TractPlan},
 };
 use serde::{Deserialize, Serialize};
 use std::{path::Path, time::Duration};
@@ -79,7 +79,7 @@ impl SessionOptions {
     }
 
     /// These, with that plan of tract.
-    pub fn with_plan(&self, plan: Plan) -> Self {
+    pub fn with_plan(&self, plan: TractPlan) -> Self {
         let mut options = self.clone();
         options.settings.tract.get_or_insert_default().plan = plan;
         options
@@ -89,7 +89,7 @@ impl SessionOptions {
     /// timed. None where one plan serves every count.
     pub fn planned_counts(&self, engine: EngineName) -> Vec<usize> {
         match (engine, self.settings.tract().plan, self.candidates_hint) {
-            (EngineName::Tract, Plan::Auto | Plan::Bucketed, _) => self.known_counts().buckets(),
+            (EngineName::Tract, TractPlan::Auto | TractPlan::Bucketed, _) => self.known_counts().buckets(),
             (_, _, Some(count)) => vec![count],
             (_, _, None) => Vec::new(),
         }
@@ -139,6 +139,24 @@ pub trait Session: Send {
     /// Where the time of the last run went, if this session can tell.
     fn parts(&self) -> Option<Parts> {
         None
+    }
+}
+
+/// Fails where an answer does not give every candidate one finite score.
+pub fn check_scores(scores: &[f32], candidates: usize) -> Result<()> {
+    let wrong = |fix: &str, found: String| Err(Error::engine("the engine", "answer a request", fix, found));
+    if scores.len() != candidates {
+        return wrong(
+            "export the model again: it has to give one score per candidate",
+            format!("{} scores for {candidates} candidates", scores.len()),
+        );
+    }
+    match scores.iter().position(|score| !score.is_finite()) {
+        None => Ok(()),
+        Some(candidate) => wrong(
+            "look whether its training diverged, or another engine or layout gives finite scores, and export it again",
+            format!("the score of candidate {} of {candidates} is {}", candidate + 1, scores[candidate]),
+        ),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::base::{
     Error, Result, keys,
-    names::{EngineName, GraphOptimization, IoBinding, Plan, Switch},
+    names::{EngineName, GraphOptimization, IoBinding, Switch, TractPlan},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use std::{path::PathBuf, str::FromStr};
 #[serde(default)]
 pub struct TractSettings {
     /// Which plan requests run on.
-    pub plan: Plan,
+    pub plan: TractPlan,
 }
 
 /// What only ONNX Runtime has. Its defaults here are its own, except that threads do not spin: that would take cores from
@@ -51,7 +51,7 @@ pub struct EngineSettings {
 
 impl TractSettings {
     /// What is taken where nothing is said.
-    pub const DEFAULT: Self = Self { plan: Plan::Auto };
+    pub const DEFAULT: Self = Self { plan: TractPlan::Auto };
 }
 
 impl OnnxRuntimeSettings {

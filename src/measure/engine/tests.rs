@@ -44,9 +44,9 @@ fn every_setting_of_every_engine_scores_the_same_at_every_count() {
     let known =
         |plan| SessionOptions { candidate_counts: counts.clone(), ..SessionOptions::PLAIN.with_plan(plan) };
     let tried: Vec<(EngineName, SessionOptions)> = [
-        (EngineName::Tract, known(Plan::Symbolic)),
-        (EngineName::Tract, known(Plan::Bucketed)),
-        (EngineName::Tract, SessionOptions { candidates_hint: Some(100), ..known(Plan::Auto) }),
+        (EngineName::Tract, known(TractPlan::Symbolic)),
+        (EngineName::Tract, known(TractPlan::Bucketed)),
+        (EngineName::Tract, SessionOptions { candidates_hint: Some(100), ..known(TractPlan::Auto) }),
         (EngineName::OnnxRuntime, with(|s| s.spinning = Switch::On)),
         (EngineName::OnnxRuntime, with(|s| s.arena = Switch::Off)),
         (EngineName::OnnxRuntime, with(|s| s.memory_pattern = Switch::Off)),

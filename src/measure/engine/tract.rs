@@ -9,13 +9,11 @@
 //! tract may panic on a model or an id that it does not expect. Both calls into it end in an error then: a measuring
 //! process that dies would take along what it has measured.
 
-use super::{
-    Engine, InputTensor, Inputs, LOAD_FIX, RUN_FIX, Session, SessionOptions, TensorData, counts::step,
-};
+use super::{Engine, InputTensor, Inputs, LOAD_FIX, RUN_FIX, Session, SessionOptions, TensorData, bucket_of};
 use crate::{
     base::{
         Error, Result,
-        names::{EngineName, Plan, Provider},
+        names::{EngineName, Provider, TractPlan},
     },
     export::signature::CANDIDATES,
 };
@@ -55,8 +53,8 @@ impl Engine for Tract {
             ));
         }
         let buckets = match options.settings.tract().plan {
-            Plan::Symbolic => Vec::new(),
-            Plan::Auto | Plan::Bucketed => options.known_counts().buckets(),
+            TractPlan::Symbolic => Vec::new(),
+            TractPlan::Auto | TractPlan::Bucketed => options.known_counts().buckets(),
         };
         let failed = |e: TractError| self.error(format!("load {}", model.display()), LOAD_FIX, e);
         Ok(Box::new(caught(|| TractSession::new(model, &buckets)).map_err(failed)?))
@@ -141,7 +139,7 @@ impl TractSession {
             let names: Vec<_> = self.inputs.iter().map(|input| &input.name).collect();
             bail!("the model takes the inputs {names:?} in this order");
         }
-        let place = place(&self.buckets, inputs.candidates);
+        let place = bucket_of(&self.buckets, |(end, _)| *end, inputs.candidates);
         if place.is_none() && self.any.is_none() {
             self.any = Some(self.plan(None)?);
         }
@@ -159,18 +157,15 @@ impl TractSession {
         let outputs = state.run(values)?;
         let plain = outputs[0].try_as_plain_ram()?;
         let found = plain.as_slice::<f32>()?;
+        // Cut by rows, an output that has others than the inputs would lose scores without a word.
+        let shape = outputs[0].shape();
+        if shape.first() != Some(&rows) {
+            bail!("an output of the shape {shape:?} for {rows} candidates: it has to have a row for each");
+        }
         scores.clear();
         scores.extend_from_slice(&found[..found.len() / rows.max(1) * inputs.candidates]);
         Ok(())
     }
-}
-
-/// The bucket that serves a request: the smallest that holds it, unless a plan for any count would do with much less
-/// padding, as for a small request when one large count was known.
-fn place<T>(buckets: &[(usize, T)], candidates: usize) -> Option<usize> {
-    let at = buckets.partition_point(|(bucket, _)| *bucket < candidates);
-    let (bucket, _) = buckets.get(at)?;
-    (*bucket == candidates || *bucket <= step(candidates)).then_some(at)
 }
 
 /// A tensor as tract takes it, with zeros behind its own rows up to `rows`.
@@ -229,15 +224,6 @@ mod tests {
             let refused = Tract.load(Path::new("any.onnx"), &options).map(|_| ());
             assert!(matches!(refused, Err(Error::Usage { .. })));
         }
-    }
-
-    #[test]
-    fn a_request_goes_to_the_next_bucket_unless_that_is_far_larger() {
-        let buckets = [(20, ()), (100, ()), (1000, ())];
-        let places = [1, 16, 17, 20, 21, 80, 81, 100, 101, 999, 1000, 1001].map(|n| place(&buckets, n));
-        let (a, b, c) = (Some(0), Some(1), Some(2));
-        // 16 would be padded by a quarter at most; 20, 112 and 1,024 are the next steps of 17, 100 and 999.
-        assert_eq!(places, [None, None, a, a, None, None, None, b, None, c, c, None]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    base::names::{Layout, Plan},
+    base::names::{Layout, TractPlan},
     data::{
         self,
         schema::{Schema, Side},
@@ -120,7 +120,7 @@ fn a_replay_job_runs_from_files_to_files_on_every_engine_of_this_crate() {
         assert_eq!(pass.setup.candidates_hint, Some(6), "all requests of the trace have six");
         assert_eq!(pass.setup.engine_settings.tract.is_some(), engine == EngineName::Tract);
         let choice = pass.setup.plan_choice.as_ref().map(|plan| (plan.asked, plan.requests, plan.padding));
-        assert_eq!(choice, (engine == EngineName::Tract).then_some((Plan::Auto, 24, None)));
+        assert_eq!(choice, (engine == EngineName::Tract).then_some((TractPlan::Auto, 24, None)));
         // The four candidates of the package, repeated to the six that the session was made for.
         let compared = pass.outputs.map(|outputs| outputs.candidates);
         assert_eq!(compared, (engine == EngineName::Tract).then_some(6));

@@ -50,7 +50,7 @@ fn fewer_passes_than_asked_for_are_an_interrupted_result() {
 fn an_engine_that_failed_is_no_request_to_stop() {
     let whole = pass(recording(1000, 0, 0), 1, 2);
     let (found, _) =
-        Measurement::until(&[whole], &plan(3), Some("the engine failed in pass 2: it crashed")).unwrap();
+        Measurement::until(&[whole], &plan(3), Some("the engine failed in pass 2: it crashed"), &[]).unwrap();
     assert!(!found.interrupted && !found.valid && found.reasons.len() == 1, "{:?}", found.reasons);
     let reason = &found.reasons[0];
     assert!(reason.starts_with("the engine failed in pass 2: it crashed; only 1 of 3 passes"), "{reason}");

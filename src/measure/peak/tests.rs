@@ -1,5 +1,5 @@
 use super::*;
-use crate::base::names::{EngineName, Plan};
+use crate::base::names::{EngineName, TractPlan};
 use crate::measure::{
     campaign::examples::job,
     measurement::{
@@ -24,7 +24,7 @@ fn measured(campaign: &Campaign) -> Measured {
     pass.load.offered_qps = campaign.rate();
     let passes = vec![pass; campaign.plan.repeats];
     let (measurement, recording) = Measurement::of(&passes, &plan(campaign.plan.repeats)).unwrap();
-    Measured { measurement, recording }
+    Measured { measurement, recording, scores: None }
 }
 
 fn outcome(campaign: &Campaign) -> Outcome {
@@ -34,7 +34,7 @@ fn outcome(campaign: &Campaign) -> Outcome {
 fn search<'a>(traffic: Traffic<'a>, objective: &str) -> PeakSearch<'a> {
     let job = job(EngineName::Null, &["m.onnx"]);
     PeakSearch {
-        campaign: Campaign { jobs: vec![job], plan: plan(1) },
+        campaign: Campaign { jobs: vec![job], plan: plan(1), scored: [].into() },
         objectives: vec![objective.parse().unwrap()],
         precision_pct: 3.0,
         traffic,
@@ -139,8 +139,8 @@ fn every_attempt_at_a_rate_that_stays_undecided_is_in_the_curve() {
 #[test]
 fn all_rates_run_on_the_plan_that_the_closed_pass_chose() {
     let choice = PlanChoice {
-        asked: Plan::Auto,
-        taken: Plan::Symbolic,
+        asked: TractPlan::Auto,
+        taken: TractPlan::Symbolic,
         buckets: Vec::new(),
         requests: 1,
         runs: 3,
@@ -165,13 +165,16 @@ fn all_rates_run_on_the_plan_that_the_closed_pass_chose() {
 }
 
 #[test]
-fn a_rate_gets_the_passes_that_its_percentiles_and_its_duration_need() {
+fn a_rate_gets_the_passes_that_its_duration_needs_and_a_trace_too_short_for_a_percentile_is_refused() {
     let passes = |search: &PeakSearch<'_>, qps| search.at(qps).plan.repeats;
     let mut search = search(TRAFFIC, "p99=5ms");
-    assert_eq!(passes(&search, 800.0), 1, "1,000 requests earn a p99");
+    assert_eq!(passes(&search, 800.0), 1);
     search.campaign.plan =
         measurement::Plan { limits: Limits { min_requests: 7, min_duration_s: 10.0 }, ..plan(3) };
     assert_eq!((passes(&search, 800.0), passes(&search, 80.0)), (9, 3));
     search.objectives = vec!["p99.9=5ms".parse().unwrap()];
-    assert_eq!(passes(&search, 80.0), 5, "4,603 requests earn a p99.9");
+    let refused = search.run(|_| panic!("nothing is replayed"), |_| Ok(())).unwrap_err();
+    assert!(matches!(refused, Error::Usage { .. }));
+    let text = refused.to_string();
+    assert!(text.contains("p99.9 needs 4603") && text.contains("has 1000"), "{text}");
 }

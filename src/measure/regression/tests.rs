@@ -158,3 +158,19 @@ fn a_slowdown_of_ten_percent_fails_where_passes_are_as_quiet_as_a_valid_result_a
 fn a_slowdown_just_below_the_limit_seldom_fails() {
     assert!(failing(3, 1.04, 0.01, 0.0) < 0.01);
 }
+
+#[test]
+fn a_gate_tells_a_regression_from_a_result_that_is_not_to_be_believed() {
+    let cases = [
+        (Verdict::NotSlower, true, Gate::Passed),
+        (Verdict::NotDecided, true, Gate::Undecided),
+        (Verdict::Slower, true, Gate::Regressed),
+        (Verdict::Slower, false, Gate::Regressed),
+        (Verdict::NotSlower, false, Gate::Invalid),
+        (Verdict::NotDecided, false, Gate::Invalid),
+    ];
+    for (verdict, valid, gate) in cases {
+        assert_eq!(Gate::of(verdict, valid), gate);
+    }
+    assert_eq!(serde_json::to_value(Gate::Regressed).unwrap(), "regressed");
+}

@@ -2,10 +2,7 @@
 //! choose kernels or grow buffers by it.
 
 use super::Workload;
-use std::collections::{BTreeMap, BTreeSet};
-
-/// So many different numbers of candidates are a bucket each; where there are more, buckets end at powers of two.
-const FEW: usize = 8;
+use crate::measure::engine::{CandidateCounts, bucket_of};
 
 /// Requests whose numbers of candidates are alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,30 +15,23 @@ pub struct Bucket {
     pub first: Vec<usize>,
 }
 
-/// The buckets of a workload, in ascending order, with at most `keep` requests of each.
+/// The buckets of a workload, in ascending order, with at most `keep` requests of each: those that an engine may have plans for.
 pub fn of(workload: &dyn Workload, keep: usize) -> Vec<Bucket> {
     let counts = || (0..workload.requests()).map(|request| workload.candidates(request));
-    let mut distinct = BTreeSet::new();
-    let few = counts().all(|count| {
-        distinct.insert(count);
-        distinct.len() <= FEW
-    });
-    let mut buckets: BTreeMap<usize, Bucket> = BTreeMap::new();
+    let empty = |candidates| Bucket { candidates, largest: 0, first: Vec::new() };
+    let mut buckets: Vec<Bucket> = CandidateCounts::of(counts()).buckets().into_iter().map(empty).collect();
+    let mut largest = vec![None; buckets.len()];
     for (request, count) in counts().enumerate() {
-        let candidates = if few { count } else { count.next_power_of_two() };
-        let bucket = buckets.entry(candidates).or_insert_with(|| Bucket {
-            candidates,
-            largest: request,
-            first: Vec::new(),
-        });
+        let Some(at) = bucket_of(&buckets, |bucket| bucket.candidates, count) else { continue };
+        let bucket = &mut buckets[at];
         if bucket.first.len() < keep {
             bucket.first.push(request);
         }
-        if count > workload.candidates(bucket.largest) {
-            bucket.largest = request;
+        if largest[at].is_none_or(|known| count > known) {
+            (bucket.largest, largest[at]) = (request, Some(count));
         }
     }
-    buckets.into_values().collect()
+    buckets
 }
 
 #[cfg(test)]
@@ -79,16 +69,10 @@ mod tests {
     }
 
     #[test]
-    fn many_fall_into_powers_of_two_and_the_largest_of_each_is_known() {
-        // 1 | 2 | 3 4 | 5 6 7 8 | 9, one request each in descending order.
-        let found = of(&Counts((1..=9).rev().collect()), 2);
-        let expected = [
-            bucket(1, 8, &[8]),
-            bucket(2, 7, &[7]),
-            bucket(4, 5, &[5, 6]),
-            bucket(8, 1, &[1, 2]),
-            bucket(16, 0, &[0]),
-        ];
+    fn many_share_the_buckets_of_plans_and_the_largest_of_each_is_known() {
+        // Up to 16 | 17 to 20 | 21 to 22, one request each in descending order.
+        let found = of(&Counts((14..=22).rev().collect()), 2);
+        let expected = [bucket(16, 6, &[6, 7]), bucket(20, 2, &[2, 3]), bucket(22, 0, &[0, 1])];
         assert_eq!(found, expected);
     }
 }

@@ -53,8 +53,8 @@ pub enum Loop {
 pub struct IssueOptions {
     /// Open, closed or offline.
     pub mode: Loop,
-    /// Requests of every bucket of candidate counts that every worker runs before the clock starts, after a first, cold one
-    /// that is reported apart. With 0 the clock starts cold.
+    /// Requests of every bucket of candidate counts that every worker runs before the clock starts, after a first, cold one of
+    /// every bucket that is reported apart. With 0 the clock starts cold.
     pub warmup: usize,
     /// Requests that may wait at once in open loop; one that would be one more is rejected, and counted. None: as many as
     /// there are.
@@ -68,16 +68,31 @@ pub struct IssueOptions {
 /// Between the last warm-up and the origin of the schedule, so that all workers stand ready.
 const LEAD: Duration = Duration::from_millis(2);
 
-/// Runs the whole schedule: request `i` arrives `schedule_us[i]` after the start. One worker per session.
-///
-/// Fails when the warm-up fails; later failures of single requests are counted in the recording. A panic of an engine goes
-/// on to the caller.
+/// What a worker, by its number, does with its session between its cold runs and its warm-up.
+pub type Check<'a> = &'a (dyn Fn(usize, &mut dyn Session) -> Result<()> + Sync);
+
+/// [`issue_checked`] without anything to check.
 pub fn issue(
     workload: &dyn Workload,
     schedule_us: &[u64],
     sessions: &mut [Box<dyn Session>],
     clock: &dyn Clock,
     options: &IssueOptions,
+) -> Result<Recording> {
+    issue_checked(workload, schedule_us, sessions, clock, options, &|_, _| Ok(()))
+}
+
+/// Runs the whole schedule: request `i` arrives `schedule_us[i]` after the start. One worker per session.
+///
+/// Fails when the warm-up or the `check` of a session fails; later failures of single requests are counted in the recording. A
+/// panic of an engine goes on to the caller. Without a warm-up nothing is checked, which would be one.
+pub fn issue_checked(
+    workload: &dyn Workload,
+    schedule_us: &[u64],
+    sessions: &mut [Box<dyn Session>],
+    clock: &dyn Clock,
+    options: &IssueOptions,
+    session_check: Check<'_>,
 ) -> Result<Recording> {
     check(workload, schedule_us, sessions.len(), options)?;
     let cut = match options.mode {
@@ -86,7 +101,7 @@ pub fn issue(
     };
     let common = Common { workload, clock, stop: &options.stop, cut };
     let workers = sessions.iter_mut().map(|session| Worker::new(common, &mut **session)).collect();
-    let mut recording = run(workers, common, options, |origin| {
+    let mut recording = run(workers, common, options, session_check, |origin| {
         Queue::new(options.mode, schedule_us, options.max_queue, origin)
     })?;
     if let Some(last) = recording.intervals.last_mut() {
@@ -121,6 +136,7 @@ fn run<'a>(
     workers: Vec<Worker<'a>>,
     common: Common<'a>,
     options: &IssueOptions,
+    check: Check<'_>,
     queue: impl FnOnce(Duration) -> Queue<'a>,
 ) -> Result<Recording> {
     let buckets = match options.warmup {
@@ -139,8 +155,9 @@ fn run<'a>(
                 if let Some(&core) = options.cores.get(number) {
                     pinning::confine(&[core]);
                 }
+                let ready = worker.warm_up(buckets, options.warmup, |session| check(number, session));
                 // Nobody listens only where another worker has failed.
-                let _ = warmed.send(worker.warm_up(buckets, options.warmup));
+                let _ = warmed.send(ready);
                 drop(warmed);
                 if let (Ok(()), Some(queue)) = (gone.recv(), started.get()) {
                     worker.work(queue);

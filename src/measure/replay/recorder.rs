@@ -85,9 +85,9 @@ impl Excerpt {
         self.service.record(times.service());
     }
 
-    fn merge(&mut self, other: &Self) {
-        self.response.merge(&other.response);
-        self.service.merge(&other.service);
+    fn join(&mut self, other: &Self, how: Join) {
+        how(&mut self.response, &other.response);
+        how(&mut self.service, &other.service);
     }
 }
 
@@ -102,13 +102,18 @@ pub struct Interval {
     pub answered: Excerpt,
 }
 
-/// What every worker's first request of a number of candidates took, before the clock started: a runtime may make a plan
-/// then, or grow its memory.
+/// How latencies of one recording get into those of another: as those of other requests, or of the same again.
+type Join = fn(&mut Latencies, &Latencies);
+
+/// What the first run of every session took for a bucket of candidate counts, before anything else was run at these counts:
+/// neither the comparison of its scores nor a warm-up came before it. A runtime may make a plan then, or grow its memory. The
+/// session is new and so are its weights in the memory; the process is not where the plan of tract was chosen in it, on sessions
+/// that are gone by then.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ColdRuns {
     /// The most candidates that a request of this bucket may have.
     pub candidates: usize,
-    /// The engine's own run, one per worker.
+    /// The engine's own run, one per worker and pass.
     pub us: Vec<f64>,
 }
 
@@ -205,6 +210,15 @@ impl Recording {
 
     /// Adds another worker's recording of the same run.
     pub fn merge(&mut self, other: Self) {
+        self.join(other, Latencies::merge);
+    }
+
+    /// Adds the recording of another pass over the same requests.
+    pub fn repeat(&mut self, other: Self) {
+        self.join(other, Latencies::repeat);
+    }
+
+    fn join(&mut self, other: Self, how: Join) {
         for (mine, theirs) in [
             (&mut self.response, &other.response),
             (&mut self.first_quarter, &other.first_quarter),
@@ -218,11 +232,11 @@ impl Recording {
             (&mut self.copy_out, &other.copy_out),
             (&mut self.warmup, &other.warmup),
         ] {
-            mine.merge(theirs);
+            how(mine, theirs);
         }
-        self.halves.iter_mut().zip(&other.halves).for_each(|(mine, theirs)| mine.merge(theirs));
+        self.halves.iter_mut().zip(&other.halves).for_each(|(mine, theirs)| mine.join(theirs, how));
         let intervals = self.intervals.iter_mut().zip(&other.intervals);
-        intervals.for_each(|(mine, theirs)| mine.answered.merge(&theirs.answered));
+        intervals.for_each(|(mine, theirs)| mine.answered.join(&theirs.answered, how));
         self.cold.iter_mut().zip(other.cold).for_each(|(mine, theirs)| mine.us.extend(theirs.us));
         self.work.merge(other.work);
         self.errors += other.errors;

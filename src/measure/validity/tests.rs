@@ -49,17 +49,17 @@ fn errors_few_samples_and_crowded_cores_are_reasons() {
 }
 
 #[test]
-fn too_few_requests_and_too_short_a_time_are_reasons_in_all_passes_together() {
-    let limits = Limits { min_requests: 1500, min_duration_s: 10.0 };
-    let of = |passes: usize, seconds| {
+fn too_few_requests_and_too_short_a_time_are_reasons_and_passes_add_time_but_no_requests() {
+    let of = |min_requests, passes: usize, seconds| {
+        let limits = Limits { min_requests, min_duration_s: 10.0 };
         let one = Recording { span: Duration::from_secs(seconds), ..recording(1000, 0, 0) };
         let passes = vec![pass(one, 1, 2); passes];
         Measurement::of(&passes, &Plan { limits, ..plan(passes.len()) }).unwrap().0.reasons
     };
-    assert_eq!(of(2, 5), Vec::<String>::new());
-    let few = of(1, 10);
+    assert_eq!(of(1000, 2, 5), Vec::<String>::new());
+    let few = of(1001, 2, 5);
     assert!(few.len() == 1 && few[0].contains("only 1000 requests"), "{few:?}");
-    let short = of(2, 4);
+    let short = of(1000, 2, 4);
     assert!(short.len() == 1 && short[0].contains("took 8.0 s, not 10 s"), "{short:?}");
 }
 
@@ -67,7 +67,7 @@ fn judged(recording: &Recording, engine: EngineName, mode: Loop, offered_qps: f6
     let mut pass = pass(recording.clone(), 1, 2);
     pass.load.offered_qps = Some(offered_qps);
     pass.setup = Setup { engine, mode, ..examples::setup(1) };
-    reasons(&[pass], recording, &plan(1), None)
+    reasons(&[pass], recording, &plan(1), None, None)
 }
 
 #[test]

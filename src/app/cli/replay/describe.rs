@@ -3,10 +3,13 @@
 use crate::{
     app::cli::output,
     measure::{
+        cost::CostSummary,
         latency::LatencySummary,
         measurement::{Measurement, Spread},
         plan::PlanChoice,
         regression::{Comparison, Verdict},
+        replay::recorder::ColdRuns,
+        scores::TraceOutputs,
     },
 };
 use std::collections::BTreeSet;
@@ -36,6 +39,7 @@ fn rows(result: &Measurement) -> Vec<Vec<String>> {
     let mut rows = vec![
         row(first, "response", columns_ms(&result.response_us)),
         row(blank(), "  at most", upper_ms(&result.response_us)),
+        row(blank(), "queueing", columns_ms(&result.queueing_us)),
         row(blank(), "service", columns_ms(&result.service_us)),
     ];
     if let Some(parts) = &result.service_parts_us {
@@ -62,7 +66,10 @@ fn remarks(result: &Measurement) -> Vec<String> {
             outputs.max_abs_difference, outputs.tolerance
         ));
     }
+    remarks.extend(result.trace_outputs.as_ref().map(trace_outputs));
     remarks.extend(result.setup.plan_choice.as_ref().map(plan));
+    remarks.extend(cold(&result.cold));
+    remarks.push(cost(&result.cost));
     remarks.push(spread(result.passes.len(), &result.spread));
     remarks.extend(result.comparison.iter().flat_map(comparison));
     remarks.push(match result.valid {
@@ -70,6 +77,57 @@ fn remarks(result: &Measurement) -> Vec<String> {
         false => format!("INVALID: {}", result.reasons.join("\n  and ")),
     });
     remarks
+}
+
+fn trace_outputs(outputs: &TraceOutputs) -> String {
+    let engines = match outputs.compared_with.as_slice() {
+        [] => "of all its sessions and passes".to_owned(),
+        others => format!("with those of {}", others.join(" and ")),
+    };
+    let of = format!("{} of the trace's own requests", outputs.requests);
+    match &outputs.largest {
+        None => format!("the scores of {of} have nothing to be compared with"),
+        Some(largest) if largest.abs_difference > outputs.tolerance => {
+            format!("the scores of {of} DIFFER {engines} by up to {:.1e}", largest.abs_difference)
+        }
+        Some(largest) => format!("the scores of {of} agree {engines} within {:.1e}", largest.abs_difference),
+    }
+}
+
+/// What first runs took: the median over sessions and passes, for the smallest and the largest number of candidates.
+fn cold(cold: &[ColdRuns]) -> Option<String> {
+    let median = |runs: &ColdRuns| {
+        let mut us = runs.us.clone();
+        us.sort_by(f64::total_cmp);
+        us.get(us.len() / 2).copied()
+    };
+    let told = |runs: &ColdRuns| format!("{} ms at {} candidates", ms(median(runs)), runs.candidates);
+    let (first, last) = (cold.first()?, cold.last()?);
+    Some(match cold.len() {
+        1 => format!("cold, a first run took {}", told(first)),
+        _ => format!("cold, a first run took {} and {}", told(first), told(last)),
+    })
+}
+
+fn cost(cost: &CostSummary) -> String {
+    let number = |value: Option<f64>, unit: &str| value.map(|value| format!("{value:.1} {unit}"));
+    let megabytes = |bytes: Option<u64>| bytes.map(|bytes| format!("{:.1} MB", bytes as f64 / 1e6));
+    let per_request = [
+        cost.cpu_us_per_request.map(|us| format!("{} ms of processor time", ms(Some(us)))),
+        number(cost.minor_faults_per_request, "page faults"),
+        number(cost.involuntary_switches_per_request, "forced context switches"),
+        number(cost.allocations_per_request, "allocations"),
+    ];
+    let memory = [
+        megabytes(cost.load_bytes).map(|bytes| format!("{bytes} for the sessions")),
+        megabytes(cost.warm_up_bytes).map(|bytes| format!("{bytes} for their warm-up")),
+        megabytes(cost.peak_resident_bytes).map(|bytes| format!("{bytes} in all at the most")),
+    ];
+    let told = |parts: &[Option<String>]| {
+        let known: Vec<&str> = parts.iter().flatten().map(String::as_str).collect();
+        if known.is_empty() { "unknown here".to_owned() } else { known.join(", ") }
+    };
+    format!("a request costs {}; memory: {}", told(&per_request), told(&memory))
 }
 
 fn plan(choice: &PlanChoice) -> String {

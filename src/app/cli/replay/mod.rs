@@ -26,7 +26,7 @@ use crate::{
         measurement::{Measurement, Plan},
         planted::Planted,
         probe,
-        regression::{Baseline, Comparison, LEAST_PASSES},
+        regression::{Baseline, LEAST_PASSES},
         replay::{trace::Pacing, trace_file::TraceReader},
         validity::Limits,
     },
@@ -45,10 +45,12 @@ use std::{
   autofas-bench replay --model out/model.onnx --data D.parquet --qps 50 --baseline r.json --out now.json
   autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --slo p99=20ms --out peak.json
 
-Before its clock starts, every session scores the request of test_vectors.json beside the model; scores that differ by more
-than 1e-5 end the replay with exit code 3. So does, after results were written, a result that is INVALID, one that is slower
-than --baseline by more than --max-regression and by more than noise, and a search that finds no rate for --slo. SIGINT ends a
-replay with what it has: the result is written, marked as interrupted and INVALID, or with the curve of a search so far.")]
+Before its clock starts, every session scores the request of test_vectors.json beside the model, and some of the trace's own.
+Scores that differ from the package's by more than 1e-5 end the replay with exit code 3; those that differ between engines,
+plans or passes make the result INVALID. Exit codes once results are written: 3 when one is slower than --baseline by more
+than --max-regression and by more than noise, or when a search finds no rate for --slo; 4 when none is, and one is INVALID:
+that says nothing of the speed, so measure again. `gate` in the result is passed, regressed, undecided or invalid. SIGINT ends
+a replay with what it has: the result is written, marked as interrupted and INVALID, or with the curve of a search so far.")]
 pub struct ReplayArgs {
     /// The exported model
     #[arg(long, value_name = "M.onnx")]
@@ -95,7 +97,7 @@ pub struct ReplayArgs {
     /// Passes over the trace, by turns with the other engines; their spread is reported
     #[arg(long, value_name = "N", default_value_t = 3)]
     repeats: usize,
-    /// Answered requests that a valid result needs, in all passes together; 459 earn a p99
+    /// Answered requests of the trace that a valid result needs; 459 earn a p99, and more passes add none
     #[arg(long, value_name = "N", default_value_t = 459)]
     min_requests: u64,
     /// Seconds that a valid result needs, in all passes together
@@ -118,7 +120,8 @@ pub struct ReplayArgs {
     /// Where the result goes: an object, or a list of them when there are several engines
     #[arg(long, value_name = "R.json")]
     out: Option<PathBuf>,
-    /// Where the histograms go; with several engines, the engine's name is put before the ending
+    /// Where the histograms go, of a search for --slo those of the rate of its result; with several engines, the engine's name is
+    /// put before the ending
     #[arg(long, value_name = "R.hlog")]
     hlog: Option<PathBuf>,
     #[command(flatten)]
@@ -160,7 +163,7 @@ impl ReplayArgs {
             // Before an hour is spent on what cannot be compared.
             jobs.iter().try_for_each(|job| baseline.of(job, &self.model).map(drop))?;
         }
-        let campaign = Campaign { jobs, plan: self.plan() };
+        let campaign = Campaign { jobs, plan: self.plan(), scored: BTreeMap::new() };
         let recorded = TraceReader::open(&trace)?.trace()?;
         let replay = |campaign: &Campaign| {
             campaign.run(&launcher, |turn| {
@@ -181,8 +184,7 @@ impl ReplayArgs {
                 let of_engine = |job: &&ReplayJob| job.engine == measurement.setup.engine;
                 let job = campaign.jobs.iter().find(of_engine).expect("a result is of a job");
                 let older = baseline.of(job, &self.model)?;
-                let comparison = Comparison::of(older, measurement, &baseline.file(), self.max_regression);
-                measurement.comparison = Some(comparison);
+                measurement.hold_against(older, &baseline.file(), self.max_regression);
             }
         }
         // What cannot be simulated loses no measurement.
@@ -265,7 +267,7 @@ impl ReplayArgs {
                 several => fsio::write_json(path, &several)?,
             }
         }
-        for Measured { measurement, recording } in measured {
+        for Measured { measurement, recording, .. } in measured {
             let named = |path: &PathBuf| match several {
                 true => path.with_extension(format!("{}.hlog", measurement.setup.engine)),
                 false => path.clone(),
@@ -311,11 +313,6 @@ impl ReplayArgs {
     }
 }
 
-/// What a result has to be.
-const BELIEVED: &str = "a replay that may be believed";
-/// What it has to have, beside a baseline.
-const FAST: &str = "the speed of the baseline";
-
 /// Fails when a result is slower than the baseline, or may not be believed; of both, neither hides the other. By now the
 /// results have been written and printed with their reasons.
 fn believed(results: &[&Measurement]) -> Result<()> {
@@ -326,11 +323,13 @@ fn believed(results: &[&Measurement]) -> Result<()> {
         .collect();
     let slower: Vec<String> = results.iter().filter_map(|result| describe::regression(result)).collect();
     let (invalid, slower) = (reasons.join("; "), slower.join("; "));
-    let (limit, found) = match (slower.is_empty(), invalid.is_empty()) {
-        (true, true) => return Ok(()),
-        (true, false) => (BELIEVED, invalid),
-        (false, true) => (FAST, slower),
-        (false, false) => (FAST, format!("{slower}\n  and {BELIEVED} is not met: {invalid}")),
-    };
-    Err(Error::Limit { limit: limit.to_owned(), found })
+    let also =
+        if invalid.is_empty() { String::new() } else { format!("\n  and a result is INVALID: {invalid}") };
+    match (slower.is_empty(), invalid.is_empty()) {
+        (true, true) => Ok(()),
+        (true, false) => Err(Error::NotValid { reasons: invalid }),
+        (false, _) => {
+            Err(Error::Limit { limit: "the speed of the baseline".to_owned(), found: slower + &also })
+        }
+    }
 }

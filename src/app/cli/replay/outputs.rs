@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Options of `replay` beside its result and its histograms.
 #[derive(Debug, Args)]
 pub struct OutputArgs {
-    /// Where the percentile distributions go, in HdrHistogram's columns
+    /// Where the percentile distributions go, in HdrHistogram's columns; of a search for --slo those of the rate of its result
     #[arg(long, value_name = "R.csv")]
     csv: Option<PathBuf>,
     /// Where a picture of the response percentiles goes: .svg, or .html with a table
@@ -86,7 +86,7 @@ fn curve<'a>(measured: &Measured, engine: &'a str) -> Option<Curve<'a>> {
 }
 
 fn distributions<'a>(measured: &'a Measured, engine: &'a str) -> Vec<Distribution<'a>> {
-    let Measured { measurement, recording } = measured;
+    let Measured { measurement, recording, .. } = measured;
     [
         ("response", &recording.response),
         ("queueing", &recording.queueing),

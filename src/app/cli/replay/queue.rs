@@ -38,7 +38,7 @@ pub(super) struct QueueArgs {
 impl QueueArgs {
     /// Adds to a result what was asked for beside the replay itself.
     pub(super) fn add_to(&self, measured: &mut Measured, trace: &Trace) -> Result<()> {
-        let Measured { measurement, recording } = measured;
+        let Measured { measurement, recording, .. } = measured;
         measurement.work = WorkModel::fit(recording.work.samples()).ok();
         if !self.simulate && self.capacity_qps.is_none() {
             return Ok(());
@@ -61,7 +61,8 @@ impl QueueArgs {
         Ok(())
     }
 
-    /// Searches the highest rate of each job by turns of whole searches. `keep` gets the results so far after every rate.
+    /// Searches the highest rate of each job, one search after the other; each is of the same one model, and its scores are held
+    /// against those of the engines before it. `keep` gets the results so far after every rate.
     pub(super) fn search(
         &self,
         campaign: &Campaign,
@@ -73,8 +74,10 @@ impl QueueArgs {
         let mut failure = None;
         for job in &campaign.jobs {
             let done = measured.len();
+            let earlier: Vec<_> = measured.iter().filter_map(|measured| measured.scores.clone()).collect();
+            let scored = job.models.iter().map(|model| (model.clone(), earlier.clone())).collect();
             let search = PeakSearch {
-                campaign: Campaign { jobs: vec![job.clone()], plan: campaign.plan.clone() },
+                campaign: Campaign { jobs: vec![job.clone()], plan: campaign.plan.clone(), scored },
                 objectives: self.slo.clone(),
                 precision_pct: self.slo_precision,
                 traffic: Traffic::of(trace),

@@ -201,6 +201,12 @@ impl Engine for OnnxRuntime {
                 DEVICE_FIX,
             ));
         }
+        if options.provider != Provider::TensorRt && options.settings.onnxruntime().tensorrt_cache.is_some() {
+            return Err(Error::usage(
+                format!("`tensorrt_cache` is of no use on {}: nothing would be kept in it", options.provider),
+                "leave that engine option out, or use --provider tensorrt",
+            ));
+        }
         let fix = if options.provider == Provider::Cpu { LOAD_FIX } else { DEVICE_LOAD_FIX };
         let failed = |e: String| Error::engine(engine.clone(), format!("load {}", model.display()), fix, e);
         let session = self.session(model, options).map_err(failed)?;
@@ -278,6 +284,17 @@ mod tests {
         assert!(assignment::elsewhere(&nodes, ep::CPU::NAME).is_ok());
         let found = assignment::elsewhere(&nodes, ep::CUDA::NAME).unwrap_err();
         assert!(found.contains(&nodes[0].name) && found.contains(ep::CPU::NAME), "{found}");
+    }
+
+    #[test]
+    fn a_cache_of_tensorrt_is_refused_where_nothing_would_be_kept_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = SessionOptions::PLAIN;
+        options.settings.onnxruntime.get_or_insert_default().tensorrt_cache = Some("kept".into());
+        let engine = OnnxRuntime::load().unwrap();
+        let refused = engine.load(&written(folder.path()), &options).map(|_| ()).unwrap_err();
+        assert!(matches!(refused, Error::Usage { .. }));
+        assert!(refused.to_string().contains("tensorrt_cache"), "{refused}");
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use super::queue::{Queue, Turn};
 use crate::{
-    base::{Error, Result, memory, stop::Stop},
+    base::{Result, memory, stop::Stop},
     measure::{
         cost::Usage,
-        engine::{Inputs, Session},
+        engine::{self, Inputs, Session},
         replay::{
             Workload,
             buckets::Bucket,
@@ -48,12 +48,26 @@ impl<'a> Worker<'a> {
         Self { common, session, inputs: common.workload.inputs(), scores: Vec::new(), recording }
     }
 
-    /// Runs every bucket once cold, with its largest request so that no buffer has to grow later, and then `runs` times.
-    pub(super) fn warm_up(&mut self, buckets: &[Bucket], runs: usize) -> Result<()> {
+    /// Runs every bucket once cold, with its largest request so that no buffer has to grow later, has the session checked, and
+    /// then runs every bucket `runs` times. Without a bucket nothing is done.
+    pub(super) fn warm_up(
+        &mut self,
+        buckets: &[Bucket],
+        runs: usize,
+        check: impl FnOnce(&mut dyn Session) -> Result<()>,
+    ) -> Result<()> {
         for bucket in buckets {
+            if self.common.stop.requested() {
+                return Ok(());
+            }
             let cold = self.warm_run(bucket.largest)?;
             let us = vec![cold.as_secs_f64() * 1e6];
             self.recording.cold.push(ColdRuns { candidates: bucket.candidates, us });
+        }
+        if !buckets.is_empty() {
+            check(self.session)?;
+        }
+        for bucket in buckets {
             for &request in bucket.first.iter().cycle().take(runs) {
                 if self.common.stop.requested() {
                     return Ok(());
@@ -141,30 +155,11 @@ impl<'a> Worker<'a> {
         Ok(Times { part, due: turn.due, free: turn.free, begun, assembled, completed })
     }
 
-    /// Runs the session and says when it was done; an answer that does not give every candidate one finite score is a
-    /// failure. It is looked at after the clock, so that this is in no request's time.
+    /// Runs the session and says when it was done; a wrong answer is a failure. It is looked at after the clock, so that this is in no request's time.
     fn score(&mut self) -> Result<Duration> {
         self.session.run(&self.inputs, &mut self.scores)?;
         let completed = self.common.clock.now();
-        let wrong =
-            |fix: &str, found: String| Err(Error::engine("the engine", "answer a request", fix, found));
-        if self.scores.len() != self.inputs.candidates {
-            return wrong(
-                "export the model again: it has to give one score per candidate",
-                format!("{} scores for {} candidates", self.scores.len(), self.inputs.candidates),
-            );
-        }
-        match self.scores.iter().position(|score| !score.is_finite()) {
-            None => Ok(completed),
-            Some(candidate) => wrong(
-                "look whether its training diverged, or another engine or layout gives finite scores, and export it again",
-                format!(
-                    "the score of candidate {} of {} is {}",
-                    candidate + 1,
-                    self.inputs.candidates,
-                    self.scores[candidate]
-                ),
-            ),
-        }
+        engine::check_scores(&self.scores, self.inputs.candidates)?;
+        Ok(completed)
     }
 }

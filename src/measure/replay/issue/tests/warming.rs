@@ -69,23 +69,57 @@ fn every_number_of_candidates_is_met_before_the_clock_starts_and_its_first_run_r
     assert_eq!(recording.cold, expected);
     assert_eq!((recording.warmup.count(), recording.warmup.summary().max), (9, Some(10.0)));
     assert_eq!((recording.service.count(), recording.service.summary().max), (5, Some(10.0)));
-    // Per bucket the cold run and three more, then the schedule.
+    // The cold run of every bucket, three more of each, then the schedule.
     let prepared = workload.prepared.into_inner().unwrap();
-    assert_eq!(prepared[..12], [4, 4, 4, 4, 0, 0, 3, 0, 1, 1, 2, 1]);
+    assert_eq!(prepared[..12], [4, 0, 1, 4, 4, 4, 0, 3, 0, 1, 2, 1]);
     assert_eq!(prepared[12..], [0, 1, 2, 3, 4]);
 }
 
 #[test]
 fn a_bucket_of_several_numbers_of_candidates_is_met_first_with_its_largest() {
-    // 1 | 2 | 3 4 | 5 6 7 8 | 9 candidates.
-    let workload = Counts::of(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    // Up to 16 | 17 to 20 | 21 to 23 candidates.
+    let workload = Counts::of(&[15, 16, 17, 18, 19, 20, 21, 22, 23]);
     let null = engine(EngineName::Null).unwrap();
     let session = null.load(Path::new("none"), &SessionOptions::PLAIN).unwrap();
     let options = IssueOptions { warmup: 1, ..IssueOptions::default() };
     let recording = issue(&workload, &[0; 9], &mut [session], &RealClock::start(), &options).unwrap();
     let buckets: Vec<usize> = recording.cold.iter().map(|cold| cold.candidates).collect();
-    assert_eq!(buckets, [1, 2, 4, 8, 16]);
-    assert_eq!(workload.prepared.into_inner().unwrap()[..10], [0, 0, 1, 1, 3, 2, 7, 4, 8, 8]);
+    assert_eq!(buckets, [16, 20, 23]);
+    assert_eq!(workload.prepared.into_inner().unwrap()[..6], [1, 5, 8, 0, 2, 6]);
+}
+
+#[test]
+fn sessions_are_checked_after_their_cold_runs_and_before_the_others_and_not_where_the_clock_starts_cold() {
+    let issued = |warmup, fails: bool| {
+        let runs = Arc::new(Mutex::new(Vec::new()));
+        let session = |worker: usize| {
+            let runs = runs.clone();
+            scripted(move |run| {
+                runs.lock().unwrap().push((worker, run));
+                Ok(2)
+            })
+        };
+        let checked = Mutex::new(Vec::new());
+        let check: Check<'_> = &|worker, session| {
+            let before = runs.lock().unwrap().iter().filter(|(of, _)| *of == worker).count();
+            checked.lock().unwrap().push((worker, before));
+            session.run(&Inputs { candidates: 2, tensors: Vec::new() }, &mut Vec::new())?;
+            if fails { Err(Error::usage("scores differ", "mend it")) } else { Ok(()) }
+        };
+        let options = IssueOptions { warmup, ..IssueOptions::default() };
+        let mut sessions = [session(0), session(1)];
+        let clock = RealClock::start();
+        let found = issue_checked(&numbers(4), &[0; 4], &mut sessions, &clock, &options, check);
+        let mut checked = checked.into_inner().unwrap();
+        checked.sort_unstable();
+        (found, checked)
+    };
+    let (recording, checked) = issued(3, false);
+    // One bucket: one cold run before the check.
+    assert_eq!(checked, [(0, 1), (1, 1)]);
+    assert_eq!((recording.unwrap().requests()), 4);
+    assert!(issued(3, true).0.unwrap_err().to_string().contains("scores differ"));
+    assert_eq!(issued(0, true).1, []);
 }
 
 #[test]
