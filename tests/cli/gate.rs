@@ -54,10 +54,8 @@ fn a_result_that_is_slower_than_its_baseline_is_written_and_exits_with_3() {
         said.contains("error: the speed of the baseline is not met: tract is slower than old.json"),
         "{said}"
     );
-    assert_eq!(
-        said.contains("and a replay that may be believed is not met: tract:"),
-        result["valid"] == false
-    );
+    assert_eq!(said.contains("and a result is INVALID: tract:"), result["valid"] == false);
+    assert_eq!(result["gate"], "regressed");
     let changes = comparison["changes"].as_array().unwrap();
     let slower = changes.iter().filter(|change| change["verdict"] == "slower");
     assert!(slower.clone().any(|change| change["figure"] == "service mean"), "{changes:?}");
@@ -70,7 +68,7 @@ fn a_regression_is_named_beside_the_reasons_of_an_invalid_result() {
     baseline(&world, |result| scale(result, 1e-3));
     let said = failure(world.path(), 3, &[&REPLAY[..], &AGAINST, &["--min-requests", "9999"]].concat());
     let slower = said.find("error: the speed of the baseline is not met: tract is slower").expect(&said);
-    let invalid = said.find("and a replay that may be believed is not met: tract: only 1500").expect(&said);
+    let invalid = said.find("and a result is INVALID: tract: only 500 requests of the trace").expect(&said);
     assert!(slower < invalid, "{said}");
 }
 
@@ -95,6 +93,11 @@ fn a_result_that_is_faster_than_its_baseline_passes() {
     let world = World::new();
     baseline(&world, |result| scale(result, 1e3));
     let (result, _) = replayed(world.path(), &[&REPLAY[..], &AGAINST].concat());
+    // Slower it is not; whether the machine was quiet is not this test's.
+    match result["valid"].as_bool().unwrap() {
+        true => assert!(result["gate"] == "passed" || result["gate"] == "undecided", "{}", result["gate"]),
+        false => assert_eq!(result["gate"], "invalid"),
+    }
     let changes = result["comparison"]["changes"].as_array().unwrap();
     assert!(changes.iter().filter(|c| c["figure"].as_str().unwrap().starts_with("service")).count() == 2);
     for change in changes.iter().filter(|c| c["figure"].as_str().unwrap().starts_with("service")) {
@@ -152,7 +155,7 @@ fn passes_are_repeated_and_their_spread_and_bounds_are_in_result_and_text() {
 fn a_result_of_too_few_requests_or_seconds_is_invalid_with_the_reasons() {
     let world = World::new();
     let options = ["--engine", "null", "--min-requests", "5000", "--min-duration", "60"];
-    let said = failure(world.path(), 3, &[&REPLAY[..11], &options].concat());
+    let said = failure(world.path(), 4, &[&REPLAY[..11], &options].concat());
     assert!(said.contains("not 5000") && said.contains("not 60 s"), "{said}");
 }
 
@@ -168,7 +171,7 @@ fn all_at_once_and_a_full_queue_are_said() {
     assert!(result["load"].get("offered_qps").is_none());
     // A millisecond of work at 400 per second with no place to wait.
     let full = ["--engine", "null", "--max-queue", "0", "--plant-busy-us", "5000", "--out", "full.json"];
-    let said = failure(world.path(), 3, &[&REPLAY[..], &full].concat());
+    let said = failure(world.path(), 4, &[&REPLAY[..], &full].concat());
     let result = world.read_json("full.json");
     assert!(result["rejected"].as_u64().unwrap() > 0 && said.contains("found the queue full"), "{said}");
     assert_eq!(result["planted"]["busy_us"], 5000.0);

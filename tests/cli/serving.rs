@@ -383,11 +383,11 @@ fn a_replay_of_a_model_that_scores_otherwise_than_its_package_says_exits_with_3(
 }
 
 #[test]
-fn a_replay_that_may_not_be_believed_is_written_and_exits_with_3() {
+fn a_replay_that_may_not_be_believed_is_written_and_exits_with_4() {
     let world = World::new();
     fs::remove_file(world.file("model/test_vectors.json")).unwrap();
     let replay = [&["replay"], &MODEL[..], &TRAFFIC, &["--engine", "tract", "--out", "r.json"]].concat();
-    let message = failure(world.path(), 3, &replay);
+    let message = failure(world.path(), 4, &replay);
     assert!(message.contains("outputs not compared"), "{message}");
     let kept = world.read_json("r.json");
     assert_eq!((&kept["valid"], &kept["requests"]), (&false.into(), &180.into()));
@@ -398,6 +398,16 @@ fn evaluate_refuses_an_engine_that_scores_nothing() {
     let world = World::new();
     let message = failure(world.path(), 2, &[&["evaluate"], &MODEL[..], &["--engine", "null"]].concat());
     assert!(message.contains("--engine tract"), "{message}");
+}
+
+#[test]
+fn evaluate_takes_the_options_of_its_engine_and_refuses_those_of_another() {
+    let world = World::new();
+    let tract = [&["evaluate"], &MODEL[..], &["--engine", "tract"]].concat();
+    let with = |option| [&tract[..], &["--engine-option", option]].concat();
+    assert_eq!(json(world.path(), &with("plan=symbolic"))["auc"], json(world.path(), &tract)["auc"]);
+    let refused = failure(world.path(), 2, &with("spinning=on"));
+    assert!(refused.contains("option of onnxruntime"), "{refused}");
 }
 
 #[test]
@@ -460,8 +470,8 @@ fn a_program_that_was_replaced_while_it_runs_still_measures_as_itself() {
     let times: String = (0..20).map(|i| format!("{}\n", i as f64 / 1e3)).collect();
     fs::write(world.file("arrivals.csv"), format!("T\n{times}")).unwrap();
     let output = child.wait_with_output().unwrap();
-    // 3 where the machine was too busy for a valid replay.
-    assert!(matches!(output.status.code(), Some(0 | 3)), "{:?}", output.status);
+    // 4 where the machine was too busy for a valid replay.
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{:?}", output.status);
     let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(result["requests"], 60, "in three passes");
 }

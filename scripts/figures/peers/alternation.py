@@ -14,14 +14,18 @@ SETTLE_S = 0.3
 """Before each turn: the threads of the other process spin for a while after its last step."""
 
 
-def build(bench):
-    """Compiles a bench and returns where it is."""
-    command = ["cargo", "bench", "--locked", "--no-run", "--bench", bench, "--message-format=json-render-diagnostics"]
+PROGRAM = "autofas-bench"
+
+
+def build(target, *options, fix=""):
+    """Compiles the program or a bench, with further options of cargo, and returns where it is."""
+    words = ["build", "--release"] if target == PROGRAM else ["bench", "--no-run", "--bench", target]
+    command = ["cargo", *words, "--locked", *options, "--message-format=json-render-diagnostics"]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
-        sys.exit(f"error: the bench {bench} was not built; cargo's own words stand above")
+        sys.exit(f"error: {target} was not built; cargo's own words stand above{fix and f'{chr(10)}  fix: {fix}'}")
     messages = [json.loads(line) for line in done.stdout.splitlines()]
-    return next(m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == bench)
+    return next(m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == target)
 
 
 class Peer:
@@ -124,6 +128,11 @@ def figure(name, value, unit, goal=None, at_most=True, spread=None):
     ok = None
     if goal is not None and (spread is None or spread <= NOISE):
         ok = bool(value <= goal if at_most else value >= goal)
+    judged_figure(name, value, unit, goal, ok, spread)
+
+
+def judged_figure(name, value, unit, goal, ok, spread):
+    """Prints one figure that was judged already."""
     line = {"name": name, "value": float(f"{value:.5g}"), "unit": unit, "goal": goal, "ok": ok}
     print(json.dumps(line | {"spread": None if spread is None else round(spread, 4)}, ensure_ascii=False), flush=True)
 
@@ -135,8 +144,7 @@ def bound_figure(name, rounds, unit, goal=None, at_most=True):
     spread = (max(rounds) - min(rounds)) / 2 / median if median else 0.0
     kept = [] if goal is None else [value <= goal if at_most else value >= goal for value in rounds]
     ok = None if not kept or any(kept) != all(kept) else all(kept)
-    line = {"name": name, "value": float(f"{median:.5g}"), "unit": unit, "goal": goal, "ok": ok}
-    print(json.dumps(line | {"spread": round(spread, 4)}, ensure_ascii=False), flush=True)
+    judged_figure(name, median, unit, goal, ok, spread)
 
 
 def ratio_figures(name, ratio, goal, peer="PyTorch"):

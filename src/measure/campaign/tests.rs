@@ -2,6 +2,7 @@ use super::*;
 use crate::measure::{
     campaign::examples::job,
     measurement::examples::{pass, plan},
+    scores::ScoredRequest,
     validity::examples::recording,
 };
 use std::collections::BTreeSet;
@@ -138,4 +139,54 @@ fn what_was_measured_before_a_request_to_stop_is_kept_and_marked() {
 fn no_pass_at_all_is_wrong_usage() {
     let refused = campaign(0).run_with(|job, _| Ok(passes(&job)));
     assert!(matches!(refused, Err(Error::Usage { .. })));
+}
+
+/// [`passes`] in which every candidate of five requests has that score.
+fn scoring(job: &ReplayJob, score: f32) -> Vec<Pass> {
+    let mut passes = passes(job);
+    let request = |index| ScoredRequest::new(index, 3, &[score; 3]).unwrap();
+    for pass in &mut passes {
+        let requests = (0..5).map(request).collect();
+        pass.scores = Some(PassScores { engine: job.engine.to_string(), requests, within: None });
+    }
+    passes
+}
+
+/// The reasons of every job's first model that speak of outputs, of two engines that score these in their passes.
+fn disagreements(campaign: &Campaign, tract: [f32; 2], other: f32) -> Vec<Vec<String>> {
+    let outcome = campaign
+        .run_with(|job, round| match job.engine {
+            EngineName::Tract => Ok(scoring(&job, tract[round - 1])),
+            _ => Ok(scoring(&job, other)),
+        })
+        .unwrap();
+    let about = |measured: &Vec<Measured>| {
+        let Measured { measurement, scores, .. } = &measured[0];
+        assert_eq!(measurement.trace_outputs.as_ref().unwrap().requests, 5);
+        assert!(scores.is_some());
+        let reasons = measurement.reasons.iter().filter(|reason| reason.starts_with("outputs differ"));
+        reasons.cloned().collect()
+    };
+    outcome.measured.iter().map(about).collect()
+}
+
+#[test]
+fn engines_or_passes_that_score_the_traces_requests_differently_are_not_believed() {
+    let jobs = vec![job(EngineName::Tract, &["a", "b"]), job(EngineName::OnnxRuntime, &["a", "b"])];
+    let mut campaign = Campaign { jobs, ..campaign(2) };
+    let agreeing = disagreements(&campaign, [0.5, 0.5 + 5e-6], 0.5);
+    assert!(agreeing.iter().all(Vec::is_empty), "{agreeing:?}");
+    let apart = disagreements(&campaign, [0.5, 0.5], 0.75);
+    assert!(apart[0][0].contains("tract scores 0.5 and onnxruntime 0.75"), "{apart:?}");
+    assert!(apart[1][0].contains("onnxruntime scores 0.75 and tract 0.5"), "{apart:?}");
+    let within = disagreements(&campaign, [0.5, 0.75], 0.5);
+    assert!(within[0][0].contains("tract in pass 2 scores 0.75 and tract in pass 1 0.5"), "{within:?}");
+
+    // One after the other, as in a search: the later one is held against the earlier.
+    let job = campaign.jobs.remove(0);
+    let earlier = scoring(&job, 0.25).remove(0).scores.unwrap();
+    let engine = "tract of before".to_owned();
+    campaign.scored = [("a".into(), vec![PassScores { engine, ..earlier }])].into();
+    let later = disagreements(&campaign, [0.0; 2], 0.5);
+    assert!(later[0][0].contains("onnxruntime scores 0.5 and tract of before 0.25"), "{later:?}");
 }

@@ -15,6 +15,7 @@ use crate::{
             trace::Origin,
             trace_file::{self, TraceReader},
         },
+        scores::ScoreDifference,
         service::Requests,
         workload,
     },
@@ -235,4 +236,64 @@ fn a_package_without_test_vectors_is_replayed_and_not_compared() {
     std::fs::remove_file(folder.path().join(TEST_VECTORS)).unwrap();
     let pass = replay(&job, &*engine, &RealClock::start()).unwrap().remove(0);
     assert!(pass.outputs.is_none() && pass.recording.response.count() == 700);
+}
+
+/// tract, whose session number `n` of those that were loaded adds `off(n)` to every score.
+struct Drifting<F>(Box<dyn Engine>, std::sync::atomic::AtomicUsize, F);
+
+struct DriftingSession(Box<dyn Session>, f32);
+
+impl<F: Fn(usize) -> f32 + Send + Sync> Engine for Drifting<F> {
+    fn name(&self) -> EngineName {
+        self.0.name()
+    }
+    fn version(&self) -> String {
+        self.0.version()
+    }
+    fn load(&self, model: &Path, options: &SessionOptions) -> Result<Box<dyn Session>> {
+        let number = self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(Box::new(DriftingSession(self.0.load(model, options)?, (self.2)(number))))
+    }
+}
+
+impl Session for DriftingSession {
+    fn run(&mut self, inputs: &engine::Inputs, scores: &mut Vec<f32>) -> Result<()> {
+        self.0.run(inputs, scores)?;
+        scores.iter_mut().for_each(|score| *score += self.1);
+        Ok(())
+    }
+}
+
+#[test]
+fn every_session_and_plan_scores_the_traces_own_requests_and_the_null_engine_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = ReplayJob { engine: EngineName::Tract, workers: 2, ..prepare(folder.path(), None) };
+    std::fs::remove_file(folder.path().join(TEST_VECTORS)).unwrap();
+    let scores = |off: fn(usize) -> f32, warmup| {
+        let engine = Drifting(engine::engine(EngineName::Tract).unwrap(), 0.into(), off);
+        let job = ReplayJob { warmup, ..job.clone() };
+        let pass = replay(&job, &engine, &RealClock::start()).unwrap().remove(0);
+        assert_eq!(pass.recording.cold.len(), usize::from(warmup > 0));
+        pass.scores.unwrap()
+    };
+    let same = scores(|_| 0.0, 5);
+    assert!(same.engine.starts_with("tract 0.") && same.requests.len() >= 24, "{}", same.requests.len());
+    assert!(same.within.unwrap().abs_difference < 1e-6);
+    // Two sessions to choose a plan from, then the workers' two.
+    let second = scores(|n| if n == 3 { 0.25 } else { 0.0 }, 5).within.unwrap();
+    assert!(
+        (second.abs_difference - 0.25).abs() < 1e-5 && second.engine.contains("in session 2"),
+        "{second:?}"
+    );
+    let plan = scores(|n| if n == 0 { 0.25 } else { 0.0 }, 5).within.unwrap();
+    assert!(plan.engine.contains("any count") && plan.other_engine.contains("per bucket"), "{plan:?}");
+    // Where the clock starts cold, a session of its own is compared, before the workers' are made.
+    let apart = scores(|n| if n == 2 { 0.25 } else { 0.0 }, 0);
+    let difference = ScoreDifference::largest(["a", "b"], [&apart.requests, &same.requests]).unwrap();
+    assert!((difference.abs_difference - 0.25).abs() < 1e-5);
+
+    let null = ReplayJob { engine: EngineName::Null, ..job.clone() };
+    let engine = engine::engine(EngineName::Null).unwrap();
+    let pass = replay(&null, &*engine, &RealClock::start()).unwrap().remove(0);
+    assert!(pass.scores.is_none() && pass.outputs.is_none());
 }
