@@ -19,7 +19,7 @@ use parquet::{
         ArrowWriter,
         arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
     },
-    basic::{Compression, ZstdLevel},
+    basic::{Compression, Encoding, ZstdLevel},
     errors::ParquetError,
     file::properties::{EnabledStatistics, WriterProperties},
 };
@@ -33,11 +33,11 @@ const METADATA_KEY: &str = "autofas.trace";
 const BATCH: usize = 4096;
 /// Candidates of a batch: a batch of requests is as small as their lists are long.
 const BATCH_CANDIDATES: usize = 1 << 16;
-/// What a row group holds at least, but for the last: the writer keeps a row group in memory until it is full, and some bytes
-/// about each until the end.
-const GROUP: usize = 1 << 15;
+/// What a row group holds at least, but for the last. The writer keeps a row group in memory, packed, until it is full, a few
+/// megabytes at the most; and both who writes and who reads keep something about each until the end.
+const GROUP: usize = 1 << 17;
 /// As [`GROUP`], in candidates.
-const GROUP_CANDIDATES: usize = 1 << 18;
+const GROUP_CANDIDATES: usize = 1 << 20;
 
 fn candidate_field() -> Field {
     Field::new("item", DataType::UInt64, false)
@@ -60,7 +60,14 @@ pub(super) fn write(
         Field::new("candidates", candidates_type(), false),
     ];
     let schema: SchemaRef = Arc::new(Schema::new_with_metadata(fields, [(METADATA_KEY.to_owned(), header)]));
-    let properties = WriterProperties::builder()
+    let mut properties = WriterProperties::builder();
+    // Their values hardly ever come twice: dictionaries of them would be as long as the columns, in the memory of who writes and who reads.
+    for column in ["arrival_us", "request"] {
+        properties = properties
+            .set_column_dictionary_enabled(column.into(), false)
+            .set_column_encoding(column.into(), Encoding::DELTA_BINARY_PACKED);
+    }
+    let properties = properties
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).map_err(failed)?))
         // They are kept in memory until the end of the file, by who writes it and by who reads it, and nobody asks for them.
         .set_statistics_enabled(EnabledStatistics::None)

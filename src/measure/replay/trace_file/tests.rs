@@ -46,13 +46,13 @@ fn long_traces_and_long_lists_go_into_row_groups_and_are_read_in_batches_of_boun
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.parquet");
     let opened = || ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&path).unwrap()).unwrap();
-    let arrivals: Vec<u64> = (0..70_000).collect();
+    let arrivals: Vec<u64> = (0..270_000).collect();
     put(&path, &requests(&arrivals, 1)).unwrap();
     let groups: Vec<_> = opened().metadata().row_groups().iter().map(|group| group.num_rows()).collect();
-    assert_eq!(groups, [32_768, 32_768, 4464]);
-    assert!(TraceReader::open(&path).unwrap().map(|request| request.unwrap().id).eq(0..70_000));
+    assert_eq!(groups, [131_072, 131_072, 7856]);
+    assert!(TraceReader::open(&path).unwrap().map(|request| request.unwrap().id).eq(0..270_000));
 
-    let long = requests(&[0, 1, 2], 150_000);
+    let long = requests(&[0, 1, 2], 550_000);
     put(&path, &long).unwrap();
     let groups: Vec<_> = opened().metadata().row_groups().iter().map(|group| group.num_rows()).collect();
     assert_eq!(groups, [2, 1]);
