@@ -81,7 +81,7 @@ fn remarks(result: &Measurement) -> Vec<String> {
 
 fn trace_outputs(outputs: &TraceOutputs) -> String {
     let engines = match outputs.compared_with.as_slice() {
-        [] => "of all its sessions and passes".to_owned(),
+        [] => "in all its sessions and passes".to_owned(),
         others => format!("with those of {}", others.join(" and ")),
     };
     let of = format!("{} of the trace's own requests", outputs.requests);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::measure::regression::Change;
+use crate::measure::{regression::Change, scores::ScoreDifference};
 
 fn change(figure: &str, [change, lower, upper]: [f64; 3], verdict: Verdict) -> Change {
     Change {
@@ -52,4 +52,56 @@ fn each_verdict_has_its_words_and_what_was_left_out_is_named() {
     let slower = text_of(Verdict::Slower, vec![slow(), noisy()], &[]);
     assert_eq!(slower[0], "SLOWER than old.json by more than 5 %");
     assert_eq!(slower[1], "  service p50: +11.0 % (99 %: +9.5 to +12.5 %): slower");
+}
+
+#[test]
+fn cold_runs_and_costs_are_told_and_what_the_system_does_not_say_is_left_out() {
+    assert_eq!(cold(&[]), None);
+    let runs = |candidates, us: &[f64]| ColdRuns { candidates, us: us.to_vec() };
+    let told = cold(&[runs(16, &[900.0, 400.0, 500.0]), runs(20, &[1.0]), runs(24, &[2000.0])]);
+    assert_eq!(
+        told.unwrap(),
+        "cold, a first run took 0.500 ms at 16 candidates and 2.000 ms at 24 candidates"
+    );
+    let known = CostSummary {
+        cpu_us_per_request: Some(1500.0),
+        allocations_per_request: Some(6.0),
+        load_bytes: Some(2_500_000),
+        ..CostSummary::default()
+    };
+    assert_eq!(
+        cost(&known),
+        "a request costs 1.500 ms of processor time, 6.0 allocations; memory: 2.5 MB for the sessions"
+    );
+    assert_eq!(cost(&CostSummary::default()), "a request costs unknown here; memory: unknown here");
+}
+
+#[test]
+fn scores_of_the_trace_are_told_with_whom_they_agree_or_differ() {
+    let outputs = |apart: f64, engines: &[&str]| TraceOutputs {
+        requests: 9,
+        scores: 99,
+        tolerance: 1e-5,
+        compared_with: engines.iter().map(|&engine| engine.to_owned()).collect(),
+        largest: Some(ScoreDifference {
+            engine: "a".to_owned(),
+            other_engine: "b".to_owned(),
+            request: 1,
+            candidate: 1,
+            score: 0.5,
+            other_score: 0.5,
+            abs_difference: apart,
+        }),
+    };
+    let of = "the scores of 9 of the trace's own requests";
+    assert_eq!(
+        trace_outputs(&outputs(2e-6, &["b 1"])),
+        format!("{of} agree with those of b 1 within 2.0e-6")
+    );
+    assert_eq!(
+        trace_outputs(&outputs(0.25, &[])),
+        format!("{of} DIFFER in all its sessions and passes by up to 2.5e-1")
+    );
+    let alone = TraceOutputs { largest: None, ..outputs(0.0, &[]) };
+    assert_eq!(trace_outputs(&alone), format!("{of} have nothing to be compared with"));
 }
