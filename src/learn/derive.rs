@@ -3,7 +3,11 @@
 //! Whatever the rule, one feature of the item's side is among them, the strongest: without any, all candidates of a
 //! request would score alike.
 
-use super::{price_term::Prices, search::SearchOutcome, settings::DeriveSettings};
+use super::{
+    price_term::Prices,
+    search::SearchOutcome,
+    settings::{Budget, DeriveSettings},
+};
 use crate::{
     base::{Error, Result},
     data::schema::Side,
@@ -45,13 +49,13 @@ pub fn derive(
             }
         }
         DeriveSettings::TopK { k } => ranked[..k.clamp(least, ranked.len())].to_vec(),
-        DeriveSettings::Budget { budget_ms } => {
-            let price = |chosen: &[usize]| price_ms(space, &subnet(chosen), prices);
+        DeriveSettings::Budget(budget) => {
+            let price = |chosen: &[usize]| Ok(Price::of(space, &subnet(chosen), prices)?.total_ms());
             let of_item = |i: usize| space.features[i].kind.side() == Side::Item;
-            match within(budget_ms, &ranked, kept, of_item, price)? {
+            match within(budget.limit_ms(), &ranked, kept, of_item, price)? {
                 Affordable::Features(chosen) => chosen,
                 Affordable::Nothing { cheapest } => {
-                    return Err(over_budget(budget_ms, space, &subnet(&cheapest), prices));
+                    return Err(over_budget(budget, space, &subnet(&cheapest), prices)?);
                 }
             }
         }
@@ -118,13 +122,35 @@ fn within(
     Ok(Affordable::Features(chosen))
 }
 
-/// Predicted latency of one network in ms: (4) at θ ∈ {0, 1} and the path through its layers.
-pub fn price_ms(space: &SearchSpace, subnet: &Subnet, prices: &Prices) -> Result<f64> {
-    let chosen = |i: usize| f64::from(u8::from(subnet.features.binary_search(&i).is_ok()));
-    let theta: Vec<f64> = (0..space.features.len()).map(chosen).collect();
-    let Prices { schema, layers } = *prices;
-    let features = feature_ms(&space.features, &theta, schema.beta_ms, schema.gamma_ms);
-    Ok(features.ms + subnet_ms(space, subnet, layers)?)
+/// Predicted latency of one network.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Price {
+    /// (4) at θ ∈ {0, 1}, ms.
+    pub feature_ms: f64,
+    /// Mean service time: the path through its layers, ms.
+    pub service_ms: f64,
+    /// What the target makes of it, ms.
+    pub paid_ms: f64,
+}
+
+impl Price {
+    /// Of one network of the space.
+    pub fn of(space: &SearchSpace, subnet: &Subnet, prices: &Prices) -> Result<Self> {
+        let chosen = |i: usize| f64::from(u8::from(subnet.features.binary_search(&i).is_ok()));
+        let theta: Vec<f64> = (0..space.features.len()).map(chosen).collect();
+        let Prices { schema, layers, target } = *prices;
+        let service_ms = subnet_ms(space, subnet, layers)?;
+        Ok(Self {
+            feature_ms: feature_ms(&space.features, &theta, schema.beta_ms, schema.gamma_ms).ms,
+            service_ms,
+            paid_ms: target.of_mean(service_ms).ms,
+        })
+    }
+
+    /// What a budget is held against: the network starts when the features are there.
+    pub fn total_ms(&self) -> f64 {
+        self.feature_ms + self.paid_ms
+    }
 }
 
 /// Selectable features in the order in which they are taken.
@@ -158,12 +184,27 @@ fn strongest(p: &[f64]) -> usize {
     (1..p.len()).fold(0, |best, k| if p[k] > p[best] { k } else { best })
 }
 
-fn over_budget(budget_ms: f64, space: &SearchSpace, cheapest: &Subnet, prices: &Prices) -> Error {
-    let price = price_ms(space, cheapest, prices).map_or_else(|e| e.to_string(), |ms| format!("{ms:.3} ms"));
-    Error::Limit {
-        limit: format!("a budget of {budget_ms} ms"),
-        found: format!("the cheapest derived network {} costs {price}", cheapest.id(space)),
-    }
+fn over_budget(budget: Budget, space: &SearchSpace, cheapest: &Subnet, prices: &Prices) -> Result<Error> {
+    let price = Price::of(space, cheapest, prices)?;
+    let Price { feature_ms, service_ms, .. } = price;
+    let what = prices.target.what();
+    let expected = match prices.target.keeps_up(service_ms) {
+        true => format!(
+            "costs {:.3} ms: {feature_ms:.3} ms for its features and {:.3} ms of {what}",
+            price.total_ms(),
+            price.paid_ms
+        ),
+        false => {
+            format!("takes {service_ms:.3} ms of service on average, more than the workers can keep up with")
+        }
+    };
+    Ok(Error::Limit {
+        limit: format!("a budget of {} ms for features and {what}", budget.limit_ms()),
+        found: format!(
+            "the cheapest derived network {} {expected}; raise it in [derive], or widen [space] downwards",
+            cheapest.id(space)
+        ),
+    })
 }
 
 #[cfg(test)]
@@ -175,6 +216,7 @@ mod tests {
         price::{
             fixtures::{feature, space_of},
             linear::LinearPrices,
+            target::{LatencyTarget, MeanService, TargetLatency},
         },
         space::Operator,
     };
@@ -192,10 +234,24 @@ mod tests {
         SearchOutcome { theta: theta.to_vec(), probabilities, epochs: vec![] }
     }
 
+    fn budget(budget_ms: f64) -> DeriveSettings {
+        DeriveSettings::Budget(Budget { budget_ms: Some(budget_ms), objective: None })
+    }
+
     fn choose(features: Vec<Feature>, theta: [f64; 5], settings: DeriveSettings) -> Result<Subnet> {
+        choose_for(&MeanService, features, theta, settings)
+    }
+
+    fn choose_for(
+        target: &dyn LatencyTarget,
+        features: Vec<Feature>,
+        theta: [f64; 5],
+        settings: DeriveSettings,
+    ) -> Result<Subnet> {
         let schema = Schema { gamma_ms: 0.1, ..schema(features) };
         let space = space_of(schema.features.clone(), &[&[8, 4, 0], &[0, 4, 8]]);
-        derive(&space, &outcome(theta), &settings, &Prices { schema: &schema, layers: &LAYERS })
+        let prices = Prices { schema: &schema, layers: &LAYERS, target };
+        derive(&space, &outcome(theta), &settings, &prices)
     }
 
     const THETA: [f64; 5] = [0.3, 0.9, 0.5, 0.6, 0.8];
@@ -226,8 +282,7 @@ mod tests {
 
     #[test]
     fn a_budget_takes_by_falling_theta_what_it_pays_for_and_passes_over_what_is_too_dear() {
-        let of =
-            |budget_ms| choose(features(), THETA, DeriveSettings::Budget { budget_ms }).unwrap().features;
+        let of = |budget_ms| choose(features(), THETA, budget(budget_ms)).unwrap().features;
         // By falling θ the fetch times are 2, 5, 4, 3, 1. A fourth feature costs more than the third, whichever it is.
         assert_eq!(of(cost(5.0, 3.0) + 1e-9), [1, 3, 4]);
         assert_eq!(of(cost(5.0, 3.0) - 1e-9), [1, 4]);
@@ -241,7 +296,7 @@ mod tests {
     #[test]
     fn a_budget_that_pays_for_nothing_is_refused_with_the_price_of_the_cheapest_network() {
         let refused = |features, budget_ms| {
-            let refused = choose(features, THETA, DeriveSettings::Budget { budget_ms }).unwrap_err();
+            let refused = choose(features, THETA, budget(budget_ms)).unwrap_err();
             assert!(matches!(refused, Error::Limit { .. }), "{refused}");
             refused.to_string()
         };
@@ -251,6 +306,65 @@ mod tests {
         kept[3].must_keep = true;
         let text = refused(kept, cost(4.0, 1.0) - 1e-9);
         assert!(text.contains(&format!("costs {:.3} ms", cost(4.0, 1.0))), "{text}");
+    }
+
+    /// The 99th percentile behind one memoryless worker that serves 0.4 requests per ms: ln(100)·m / (1 − 0.4·m).
+    struct Queue;
+
+    impl LatencyTarget for Queue {
+        fn of_mean(&self, mean_ms: f64) -> TargetLatency {
+            match self.keeps_up(mean_ms) {
+                true => {
+                    let left = 1.0 - 0.4 * mean_ms;
+                    let nines = 100f64.ln();
+                    TargetLatency { ms: nines * mean_ms / left, slope: nines / left.powi(2) }
+                }
+                false => TargetLatency { ms: 1e6 * mean_ms, slope: 1e6 },
+            }
+        }
+
+        fn keeps_up(&self, mean_ms: f64) -> bool {
+            mean_ms < 2.4
+        }
+
+        fn what(&self) -> String {
+            "p99 under load".to_owned()
+        }
+    }
+
+    fn objective(text: &str) -> DeriveSettings {
+        DeriveSettings::Budget(Budget { budget_ms: None, objective: Some(text.parse().unwrap()) })
+    }
+
+    #[test]
+    fn an_objective_under_load_counts_what_the_queue_makes_of_the_mean() {
+        // Of `count` features whose slowest takes `slowest_ms`: features, and the percentile of 2.04 + 0.08·count ms.
+        let cost =
+            |slowest_ms: f64, count: f64| slowest_ms + 0.1 * count + Queue.of_mean(2.04 + 0.08 * count).ms;
+        let of = |limit_ms: f64| {
+            let settings = objective(&format!("p99={limit_ms:.6}ms"));
+            choose_for(&Queue, features(), THETA, settings).map(|subnet| subnet.features)
+        };
+        assert_eq!(of(cost(5.0, 3.0) + 1e-3).unwrap(), [1, 3, 4]);
+        assert_eq!(of(cost(5.0, 3.0) - 1e-3).unwrap(), [1, 4]);
+        assert_eq!(of(cost(2.0, 1.0) - 1e-3).unwrap(), [0]);
+        // Five features take 2.44 ms, which no limit pays for; four are served.
+        assert_eq!(of(9e5).unwrap().len(), 4);
+        let text = of(cost(1.0, 1.0) - 1e-3).unwrap_err().to_string();
+        for expected in [
+            "ms for features and p99 under load",
+            &format!("{:.3} ms of p99 under load", Queue.of_mean(2.12).ms),
+        ] {
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_network_that_no_worker_keeps_up_with_is_said_with_its_mean() {
+        let mut kept = features();
+        kept.iter_mut().for_each(|feature| feature.must_keep = true);
+        let text = choose_for(&Queue, kept, THETA, objective("p99=900s")).unwrap_err().to_string();
+        assert!(text.contains("takes 2.440 ms of service") && text.contains("keep up"), "{text}");
     }
 
     #[test]
@@ -263,7 +377,7 @@ mod tests {
         assert_eq!(of(DeriveSettings::Threshold { theta: 0.95 }), [0]);
         assert_eq!(of(DeriveSettings::TopK { k: 2 }), [0, 4]);
         assert_eq!(of(DeriveSettings::TopK { k: 9 }), [0, 2, 3, 4]);
-        assert_eq!(of(DeriveSettings::Budget { budget_ms: 4.0 }), [0]);
+        assert_eq!(of(budget(4.0)), [0]);
     }
 
     #[test]
@@ -279,7 +393,7 @@ mod tests {
         assert_eq!(of(&features, DeriveSettings::TopK { k: 3 }), [1, 2, 4]);
         assert_eq!(of(&features, DeriveSettings::Threshold { theta: 0.7 }), [1, 2, 4]);
         // The item's alone costs 3 ms to fetch, and with the strongest of the user as much.
-        assert_eq!(of(&features, DeriveSettings::Budget { budget_ms: 5.5 }), [1, 2]);
+        assert_eq!(of(&features, budget(5.5)), [1, 2]);
         features[4].must_keep = true;
         assert_eq!(of(&features, DeriveSettings::TopK { k: 1 }), [2, 4]);
         assert_eq!(of(&features, DeriveSettings::Threshold { theta: 0.95 }), [2, 4]);
@@ -302,9 +416,9 @@ mod tests {
     fn the_price_of_a_subnet_is_its_slowest_fetch_plus_counts_plus_layers() {
         let schema = Schema { gamma_ms: 0.1, ..schema(features()) };
         let space = space_of(schema.features.clone(), &[&[8, 4, 0], &[0, 4, 8]]);
-        let prices = Prices { schema: &schema, layers: &LAYERS };
+        let prices = Prices { schema: &schema, layers: &LAYERS, target: &MeanService };
         let subnet = Subnet { features: vec![0, 2], operators: vec![Operator::Zero, Operator::Mlp(8)] };
         let wanted = 3.0 + 0.2 + 1.0 + (0.5 + 0.01 * 4.0 * 8.0) + (0.5 + 0.01 * 8.0);
-        assert!((price_ms(&space, &subnet, &prices).unwrap() - wanted).abs() < 1e-12);
+        assert!((Price::of(&space, &subnet, &prices).unwrap().total_ms() - wanted).abs() < 1e-12);
     }
 }

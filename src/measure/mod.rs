@@ -23,6 +23,7 @@ pub mod prove;
 pub mod regression;
 pub mod replay;
 pub mod service;
+pub mod tail;
 pub mod traced;
 pub mod validity;
 pub mod vectors;
