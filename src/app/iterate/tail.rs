@@ -57,16 +57,18 @@ impl Run<'_> {
     /// Fails when an objective is stated that no replay could show.
     pub(super) fn check_objective(&self) -> Result<()> {
         match self.objective() {
-            Some(objective) if !self.has_keys() => Err(Error::input(
-                self.experiment.schema_path(),
-                Place::field("data"),
-                format!(
-                    "no user_key and item_key are named, so no traffic can be replayed to hold {objective} against"
-                ),
-                "name both columns there, or state the budget of the mean as budget_ms in [derive] of the experiment",
-            )),
+            Some(_) if !self.has_keys() => Err(self.no_traffic()),
             _ => Ok(()),
         }
+    }
+
+    fn no_traffic(&self) -> Error {
+        Error::input(
+            self.experiment.schema_path(),
+            Place::field("data"),
+            "no user_key and item_key are named, so no traffic can be replayed to hold an objective against",
+            "name both columns there, or state a budget of the mean as budget_ms in [derive] of the experiment",
+        )
     }
 
     pub(super) fn load(&self) -> Load {
@@ -76,8 +78,7 @@ impl Run<'_> {
 
     /// The run's requests, with a folder for the histograms of a replay.
     fn traffic_into(&self, folder: &str) -> Result<Traffic> {
-        self.check_objective()?;
-        let traffic = self.traffic()?.expect("there are keys");
+        let traffic = self.traffic()?.ok_or_else(|| self.no_traffic())?;
         Ok(Traffic { hlogs: self.journal.path(folder), ..traffic })
     }
 
