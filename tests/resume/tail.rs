@@ -43,6 +43,8 @@ const OVERHEAD: f64 = 1.25;
 /// network keep their worker for exponential times, and what a replay shows is the queue behind such a worker.
 struct QueueMeter<'a> {
     dearer: f64,
+    /// Whether its replays may be believed.
+    valid: bool,
     replayed: &'a dyn Fn(),
 }
 
@@ -99,6 +101,7 @@ impl Meter for QueueMeter<'_> {
             Ok(Measurement {
                 response_us: queue.response.summary(),
                 work: Some(work),
+                valid: self.valid,
                 ..scripted::measurement(engine, ms)
             })
         };
@@ -129,7 +132,7 @@ fn experiment(folder: &Path, above_ms: f64, settings: &[(&str, &str)]) -> Experi
 }
 
 fn run(experiment: &Experiment, out: &Path, dearer: f64) -> Result<Summary> {
-    let meter = QueueMeter { dearer, replayed: &|| {} };
+    let meter = QueueMeter { dearer, valid: true, replayed: &|| {} };
     iterate(experiment, out, Existing::Resume, &meter, &Alone, &Silent, &Stop::never())
 }
 
@@ -149,7 +152,7 @@ fn a_run_stopped_at_every_replay_ends_with_the_bytes_of_one_that_was_left_alone(
             replays.set(replays.get() + 1);
             stop.request(2);
         };
-        let meter = QueueMeter { dearer: 1.0, replayed: &replayed };
+        let meter = QueueMeter { dearer: 1.0, valid: true, replayed: &replayed };
         let leg = match legs {
             0 => {
                 search(&experiment, &divided, Existing::Resume, &meter, &Alone, &Silent, &stop).map(|_| None)
@@ -210,7 +213,7 @@ fn what_was_forecast_is_what_a_replay_shows_and_each_round_learns_from_the_last_
     assert!(forecast_of(&out, 1).network.starts_with("baseline-"));
     assert_eq!(forecast_of(&out, 2).network, summary.rounds[0].network.subnet);
     // A search by itself tells the same prediction.
-    let meter = QueueMeter { dearer: 1.0, replayed: &|| {} };
+    let meter = QueueMeter { dearer: 1.0, valid: true, replayed: &|| {} };
     let searched =
         search(&experiment, &out, Existing::Resume, &meter, &Alone, &Silent, &Stop::never()).unwrap();
     assert_eq!(
@@ -240,6 +243,20 @@ fn an_objective_that_no_measured_network_keeps_is_said_in_the_summary_and_is_a_l
     let unreachable = run(&two_rounds, &folder.join("two"), 50.0).unwrap_err();
     assert!(matches!(unreachable, Error::Limit { .. }), "{unreachable}");
     assert!(unreachable.to_string().contains("more than the workers can keep up with"), "{unreachable}");
+}
+
+#[test]
+fn a_replay_that_may_not_be_believed_keeps_no_objective_and_teaches_no_forecast() {
+    let folder = with_log();
+    let folder = folder.path();
+    let (experiment, out) = (experiment(folder, 9.0, &[]), folder.join("run"));
+    let meter = QueueMeter { dearer: 1.0, valid: false, replayed: &|| {} };
+    let summary =
+        iterate(&experiment, &out, Existing::Refuse, &meter, &Alone, &Silent, &Stop::never()).unwrap();
+    let budget = summary.winner.budget.unwrap();
+    assert!(!budget.met && budget.tail.unwrap().upper_ms.unwrap() < budget.budget_ms, "{budget:?}");
+    assert!(summary.check_budget().unwrap_err().to_string().contains("NOT VALID"));
+    assert!(forecast_of(&out, 2).network.starts_with("baseline-"));
 }
 
 #[test]
