@@ -20,7 +20,7 @@ use autofas_bench::{
         teacher::Teacher,
         train::{Rows, Trainable},
     },
-    price::linear::LinearPrices,
+    price::{linear::LinearPrices, target::MeanService},
     space::{Operator, SearchSpace},
 };
 use std::{sync::Mutex, time::Instant};
@@ -83,7 +83,9 @@ fn main() {
     let clock = Clock(Mutex::default());
     // Prices are no part of what is timed.
     let free = LinearPrices::default();
-    search.run(&Prices { schema: &schema, layers: &free }, &clock, &mut Keeper::none()).expect("an epoch");
+    search
+        .run(&Prices { schema: &schema, layers: &free, target: &MeanService }, &clock, &mut Keeper::none())
+        .expect("an epoch");
     let ends = clock.0.into_inner().expect("one thread");
     // The first steps fill the allocator.
     let steps: Vec<f64> = ends.windows(2).skip(2).map(|w| (w[1] - w[0]).as_secs_f64() * 1e3).collect();

@@ -24,6 +24,7 @@ use autofas_bench::{
         FirstLayerPrice, LayerPrices,
         linear::LinearPrices,
         path::{Step, steps},
+        target::MeanService,
     },
     space::{InputWidths, SearchSpace, Subnet},
 };
@@ -116,11 +117,13 @@ impl Planted {
     }
 
     fn run(&self, search: &mut Search, layers: &dyn LayerPrices) -> SearchOutcome {
-        search.run(&Prices { schema: &self.schema, layers }, &Silent, &mut Keeper::none()).unwrap()
+        search
+            .run(&Prices { schema: &self.schema, layers, target: &MeanService }, &Silent, &mut Keeper::none())
+            .unwrap()
     }
 
     fn derive(&self, outcome: &SearchOutcome, settings: &DeriveSettings) -> Subnet {
-        let prices = Prices { schema: &self.schema, layers: &LINEAR };
+        let prices = Prices { schema: &self.schema, layers: &LINEAR, target: &MeanService };
         derive(&self.space, outcome, settings, &prices).unwrap()
     }
 }

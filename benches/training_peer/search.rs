@@ -24,7 +24,7 @@ use autofas_bench::{
         teacher::Teacher,
         train::{Rows, Trainable, score_rows},
     },
-    price::linear::LinearPrices,
+    price::{linear::LinearPrices, target::MeanService},
     space::{Operator, SearchSpace},
 };
 use candle_core::{Device, Tensor};
@@ -105,7 +105,7 @@ impl SearchSteps {
     }
 
     fn prices(&self) -> Prices<'_> {
-        Prices { schema: &self.schema, layers: &PRICES }
+        Prices { schema: &self.schema, layers: &PRICES, target: &MeanService }
     }
 
     /// Writes what the steps read, takes them, and tells their losses.

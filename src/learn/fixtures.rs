@@ -17,7 +17,7 @@ use crate::{
         split::SplitSettings,
         synth::{self, SynthSettings},
     },
-    price::{fixtures::space_of, linear::LinearPrices},
+    price::{fixtures::space_of, linear::LinearPrices, target::MeanService},
     space::SearchSpace,
 };
 
@@ -112,7 +112,7 @@ impl World {
     }
 
     pub(super) fn prices(&self) -> Prices<'_> {
-        Prices { schema: &self.schema, layers: &LAYERS }
+        Prices { schema: &self.schema, layers: &LAYERS, target: &MeanService }
     }
 }
 

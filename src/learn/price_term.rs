@@ -9,6 +9,7 @@ use crate::{
         LayerPrices,
         expected::{ExpectedLatency, expected_network_ms},
         feature::{FeatureLatency, feature_ms},
+        target::{LatencyTarget, TargetLatency},
     },
     space::SearchSpace,
 };
@@ -28,12 +29,14 @@ fn linear_term(value: f64, parts: &[(&Tensor, &[f64])]) -> Result<Tensor> {
     compute().learn("add the latency to the loss")
 }
 
-/// What the search is asked to pay: declared feature prices and measured layer prices.
+/// What the search is asked to pay: declared feature prices, measured layer prices, and what becomes of them.
 pub struct Prices<'a> {
     /// Features, β and γ of equations (3) and (4).
     pub schema: &'a Schema,
     /// T of equation (6).
     pub layers: &'a dyn LayerPrices,
+    /// From the mean service time (6) to the latency that is paid.
+    pub target: &'a dyn LatencyTarget,
 }
 
 /// Expected latencies under θ and p.
@@ -43,12 +46,14 @@ pub struct Expected {
     pub feature: FeatureLatency,
     /// Equation (6), ms.
     pub network: ExpectedLatency,
+    /// What the target makes of (6).
+    pub paid: TargetLatency,
 }
 
 impl Expected {
-    /// Both together, in ms: the network starts when the features are there.
+    /// Features and what is paid for the network together, in ms: the network starts when the features are there.
     pub fn total_ms(&self) -> f64 {
-        self.feature.ms + self.network.ms
+        self.feature.ms + self.paid.ms
     }
 }
 
@@ -57,12 +62,15 @@ impl Prices<'_> {
     pub fn expected(&self, space: &SearchSpace, theta: &[f64], p: &[Vec<f64>]) -> Result<Expected> {
         let feature = feature_ms(&space.features, theta, self.schema.beta_ms, self.schema.gamma_ms);
         let widths = space.input_widths(|i| theta[i]);
-        Ok(Expected { feature, network: expected_network_ms(space, p, widths, self.layers)? })
+        let network = expected_network_ms(space, p, widths, self.layers)?;
+        let paid = self.target.of_mean(network.ms);
+        Ok(Expected { feature, network, paid })
     }
 
-    /// Loss1's latency in ms. Its value is (4) alone, or when `pay` is joint (4) + (6): features and the whole network. Its
-    /// gradient to `theta` `[features]` is that of (4), and when joint also that of the first layer's price at the
-    /// expected input widths D(θ); α is held constant, so the later layers add to the value and not to the gradient.
+    /// Loss1's latency in ms. Its value is (4) alone, or when `pay` is joint (4) + the target's latency at (6): features and
+    /// the whole network. Its gradient to `theta` `[features]` is that of (4), and when joint also that of the first layer's
+    /// price at the expected input widths D(θ), times the target's slope; α is held constant, so the later layers add to the
+    /// value and not to the gradient.
     pub fn loss1_term(
         &self,
         space: &SearchSpace,
@@ -78,18 +86,20 @@ impl Prices<'_> {
                     Side::User => expected.network.d_user,
                     Side::Item => expected.network.d_item,
                 };
-                *gradient += by_width * feature.width as f64;
+                *gradient += expected.paid.slope * by_width * feature.width as f64;
             }
         }
         let value = if joint { expected.total_ms() } else { expected.feature.ms };
         linear_term(value, &[(theta, &gradient)])
     }
 
-    /// Loss2's latency: (6) as a function of the operator probabilities, with θ held constant.
+    /// Loss2's latency: that of the target at (6) as a function of the operator probabilities, with θ held constant.
     pub fn loss2_term(&self, expected: &Expected, p: &[Tensor]) -> Result<Tensor> {
-        let parts: Vec<_> =
-            p.iter().zip(&expected.network.d_probability).map(|(p, d)| (p, d.as_slice())).collect();
-        linear_term(expected.network.ms, &parts)
+        let TargetLatency { ms, slope } = expected.paid;
+        let by_probability = |d: &Vec<f64>| d.iter().map(|d| slope * d).collect();
+        let gradients: Vec<Vec<f64>> = expected.network.d_probability.iter().map(by_probability).collect();
+        let parts: Vec<_> = p.iter().zip(&gradients).map(|(p, d)| (p, d.as_slice())).collect();
+        linear_term(ms, &parts)
     }
 }
 
@@ -107,13 +117,28 @@ mod tests {
             params::Params,
             scalar,
         },
-        price::fixtures::space_of,
+        price::{fixtures::space_of, target::MeanService},
     };
     use candle_core::Device;
     use candle_nn::ops::softmax;
 
     const THETA: [f64; 8] = [0.9, 0.2, 0.5, 0.7, 0.35, 0.6, 0.45, 0.8];
     const ALPHA: [[f64; 3]; 2] = [[0.3, -0.4, 0.1], [-0.2, 0.5, 0.0]];
+
+    /// What a steep target makes of the latency: the gradient is its slope times the mean's.
+    struct Squared;
+
+    impl LatencyTarget for Squared {
+        fn of_mean(&self, mean_ms: f64) -> TargetLatency {
+            TargetLatency { ms: mean_ms * mean_ms, slope: 2.0 * mean_ms }
+        }
+
+        fn what(&self) -> String {
+            "square".to_owned()
+        }
+    }
+
+    const TARGETS: [&dyn LatencyTarget; 2] = [&MeanService, &Squared];
 
     fn scene() -> (Schema, SearchSpace) {
         let (schema, _) = mixed();
@@ -161,9 +186,12 @@ mod tests {
     #[test]
     fn loss1s_gradient_to_theta_is_the_slope_of_the_latency() {
         let (schema, space) = scene();
-        let prices = Prices { schema: &schema, layers: &LAYERS };
         let p = probabilities(&ALPHA);
-        for (pay, first_layer) in [(PriceFirstLayer::Joint, true), (PriceFirstLayer::PaperOnly, false)] {
+        let pays = [(PriceFirstLayer::Joint, true), (PriceFirstLayer::PaperOnly, false)];
+        for (target, (pay, first_layer)) in
+            TARGETS.into_iter().flat_map(|target| pays.map(|pay| (target, pay)))
+        {
+            let prices = Prices { schema: &schema, layers: &LAYERS, target };
             let total = |theta: &[f64; 8]| {
                 let expected = prices.expected(&space, theta, &p).unwrap();
                 if first_layer { expected.total_ms() } else { expected.feature.ms }
@@ -180,8 +208,8 @@ mod tests {
     #[test]
     fn loss2s_gradient_to_alpha_is_the_slope_of_the_latency_through_the_softmax() {
         let (schema, space) = scene();
-        let prices = Prices { schema: &schema, layers: &LAYERS };
-        for mixop in 0..2 {
+        for (target, mixop) in TARGETS.into_iter().flat_map(|target| [(target, 0), (target, 1)]) {
+            let prices = Prices { schema: &schema, layers: &LAYERS, target };
             let at = |alpha: &[f64; 3]| {
                 let mut all = ALPHA;
                 all[mixop] = *alpha;
@@ -196,8 +224,8 @@ mod tests {
                 p[mixop] = softmax(alpha, 0).unwrap();
                 prices.loss2_term(&at(&ALPHA[mixop]), &p).unwrap()
             });
-            assert!((value - at(&ALPHA[mixop]).network.ms).abs() < 1e-5);
-            assert_slopes(&found, &slopes(ALPHA[mixop], |alpha| at(alpha).network.ms));
+            assert!((value - at(&ALPHA[mixop]).paid.ms).abs() < 1e-5);
+            assert_slopes(&found, &slopes(ALPHA[mixop], |alpha| at(alpha).paid.ms));
         }
     }
 }

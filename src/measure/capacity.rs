@@ -9,11 +9,11 @@ use super::{
     latency::Latencies,
     replay::{
         forecast::{self, ForecastSettings, Traffic},
-        slo::{Objective, SloCurve},
+        slo::SloCurve,
         work_model::WorkModel,
     },
 };
-use crate::base::Result;
+use crate::base::{Result, objective::Objective};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -10,12 +10,15 @@ use super::{
     measurement::Measurement,
     replay::{
         forecast::{self, ForecastSettings, Traffic},
-        slo::{Objective, Observed, Percentile, Percentiles, SloCurve, Standing},
+        slo::{Observed, Percentiles, SloCurve, Standing},
         trace::Pacing,
         work_model::WorkModel,
     },
 };
-use crate::base::{Error, Result};
+use crate::base::{
+    Error, Result,
+    objective::{Objective, Percentile},
+};
 
 /// What is searched.
 #[derive(Debug, Clone)]

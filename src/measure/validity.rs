@@ -39,7 +39,7 @@ const LAG_SHARE: f64 = 0.05;
 /// The percentiles of a [`LatencySummary`](super::latency::LatencySummary), with their names.
 const REPORTED: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9")];
 /// From this share on, a queue in front of the workers has no bounded length that a replay could show.
-const OVERLOADED_SHARE: f64 = 0.95;
+pub(super) const OVERLOADED_SHARE: f64 = 0.95;
 /// Where the last responses are that many times the first, the queue grew …
 const GROWTH: f64 = 2.0;
 /// … if the workers were busy for this share: bursts alone make some quarter slower than another.

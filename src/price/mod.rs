@@ -5,6 +5,7 @@ pub mod agreement;
 pub mod calibrate;
 pub mod choice;
 mod cholesky;
+pub mod curve;
 pub mod expected;
 pub mod feature;
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub mod observation;
 pub mod path;
 pub mod resolved;
 pub mod table;
+pub mod target;
 
 use crate::{base::Result, space::InputWidths};
 

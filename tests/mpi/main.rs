@@ -29,7 +29,7 @@ use autofas_bench::{
         teacher::Teacher,
         train::{Rows, Trainable, fit, score_together},
     },
-    price::linear::LinearPrices,
+    price::{linear::LinearPrices, target::MeanService},
     space::{Operator, SearchSpace},
 };
 use launch::{ends, mpirun, ranks_of, succeed, text};
@@ -145,7 +145,9 @@ fn train_everything(ranks: &dyn Exchange, folder: &Path) {
         };
         let mut search = Search::new(&space, scene).unwrap();
         search.warm_up(&Silent, &mut Keeper::none()).unwrap();
-        let outcome = search.run(&Prices { schema, layers: &LINEAR }, &Silent, &mut Keeper::none()).unwrap();
+        let outcome = search
+            .run(&Prices { schema, layers: &LINEAR, target: &MeanService }, &Silent, &mut Keeper::none())
+            .unwrap();
         write(name, serde_json::to_value(outcome).unwrap());
         if ranks.leads() {
             search.save(&path(name)).unwrap();

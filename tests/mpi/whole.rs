@@ -27,6 +27,7 @@ use autofas_bench::{
         teacher::Teacher,
         train::{Rows, fit, score_together},
     },
+    price::target::MeanService,
     space::{Operator, SearchSpace},
 };
 use std::{fs, path::Path};
@@ -79,7 +80,7 @@ fn aucs(ranks: &dyn Exchange, seed: u64) -> [f64; 2] {
         Scene { rows, held_out: Some(&held_out), teacher: &teacher, soft: &soft, settings: &settings, seed };
     let mut search = Search::new(&space, scene).unwrap();
     search.warm_up(&Silent, &mut Keeper::none()).unwrap();
-    let prices = Prices { schema: &log.schema, layers: &LINEAR };
+    let prices = Prices { schema: &log.schema, layers: &LINEAR, target: &MeanService };
     let outcome = search.run(&prices, &Silent, &mut Keeper::none()).unwrap();
     let subnet = derive(&space, &outcome, &DeriveSettings::TopK { k: 13 }, &prices).unwrap();
 

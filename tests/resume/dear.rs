@@ -35,15 +35,22 @@ struct DearMeter;
 
 const SCRIPTED: ScriptedMeter<'static> = ScriptedMeter { at: &|_| {} };
 
-fn alone_ms(step: Step) -> f64 {
+pub fn alone_ms(step: Step) -> f64 {
     match step {
         Step::First { .. } => 0.1,
         Step::Layer { from, to } => 0.02 + 1e-5 * (from * to) as f64,
     }
 }
 
+pub fn step(operation: Operation) -> Step {
+    match operation {
+        Operation::First { to, .. } => Step::First { to },
+        Operation::Layer { from, to } => Step::Layer { from, to },
+    }
+}
+
 /// The hidden widths in an id such as `f9-16-8-1a2b3c4d`.
-fn widths(id: &str) -> Vec<usize> {
+pub fn widths(id: &str) -> Vec<usize> {
     let parts: Vec<_> = id.trim_start_matches("baseline-").split('-').collect();
     parts[1..parts.len() - 1].iter().map(|width| width.parse().unwrap()).collect()
 }
@@ -56,10 +63,7 @@ impl Meter for DearMeter {
     fn probe(&self, engine: EngineName, space: &SearchSpace, cardinality: usize) -> Result<Vec<TableEntry>> {
         let mut entries = SCRIPTED.probe(engine, space, cardinality)?;
         for entry in &mut entries {
-            entry.mean_ms = alone_ms(match entry.operation {
-                Operation::First { to, .. } => Step::First { to },
-                Operation::Layer { from, to } => Step::Layer { from, to },
-            });
+            entry.mean_ms = alone_ms(step(entry.operation));
         }
         Ok(entries)
     }
@@ -87,7 +91,7 @@ impl Meter for DearMeter {
     }
 }
 
-fn with_log() -> tempfile::TempDir {
+pub fn with_log() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let log = SynthSettings { requests: 120, candidates: 10, users: 60, items: 80, ..Default::default() };
     synth::write(&log, &folder.path().join("log")).unwrap();

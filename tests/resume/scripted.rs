@@ -104,7 +104,7 @@ fn environment() -> Environment {
     }
 }
 
-fn measurement(engine: EngineName, ms: f64) -> Measurement {
+pub fn measurement(engine: EngineName, ms: f64) -> Measurement {
     let summary =
         LatencySummary { mean: Some(ms * 1e3), max: Some(ms * 2e3), count: 20, ..Default::default() };
     Measurement {

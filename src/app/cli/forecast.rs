@@ -2,14 +2,20 @@
 
 use super::output::{self, Format};
 use crate::{
-    base::{Error, Result, error::Place, hash, names::EngineName},
+    base::{
+        Error, Result,
+        error::Place,
+        hash,
+        names::EngineName,
+        objective::{Objective, Percentile},
+    },
     measure::{
         capacity::{Affordable, Capacity, CapacityQuestion},
         measurement::Measurement,
         planted::Planted,
         replay::{
             forecast::{Forecast, ForecastSettings, LOADS_PCT, Traffic, forecast},
-            slo::{Objective, Percentile, Progress, SloCurve},
+            slo::{Progress, SloCurve},
             trace::Trace,
             trace_file::TraceReader,
         },

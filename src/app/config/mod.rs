@@ -169,7 +169,30 @@ mod tests {
         assert!(problem("[baseline]\ndropout = 1.5").contains("`baseline.dropout`: 1.5 is outside"));
         let cold = "[search.gate]\nkind = \"relaxed\"\nend_temperature = 0";
         assert!(problem(cold).contains("`search.gate.end_temperature`"));
-        assert!(problem("[derive]\nrule = \"budget\"").contains("`derive.budget_ms`"));
+        let budget = |stated: &str| problem(&format!("[derive]\nrule = \"budget\"\n{stated}"));
+        assert!(
+            budget("").contains(
+                "`derive.budget_ms`: no budget is stated; give budget_ms for the mean, or objective"
+            )
+        );
+        assert!(
+            budget("budget_ms = 3\nobjective = \"p99=9ms\"")
+                .contains("`derive.objective`: the budget is stated twice")
+        );
+        let text = budget("objective = \"p95=9ms\"");
+        assert!(
+            text.contains("`derive.objective`: `p95=9ms` is no objective") && text.contains("as in p99=20ms"),
+            "{text}"
+        );
+        assert!(budget("objective = 9").contains("`derive.objective`"));
+        let text = budget("objective = \"p99=9ms\"\n[traffic]\nrequests = 458");
+        assert!(
+            text.contains("`traffic.requests`: 458 requests cannot show") && text.contains("at least 459"),
+            "{text}"
+        );
+        // A median is earned earlier, but the scatter of requests is not.
+        assert!(budget("objective = \"p50=9ms\"\n[traffic]\nrequests = 99").contains("at least 100"));
+        assert!(problem("[traffic]\nworkers = 0").contains("`traffic.workers`: 0 is too small"));
         assert!(
             problem("[split]\nvalid_fraction = 1.5").contains("`split.valid_fraction`: 1.5 is not between")
         );
@@ -232,6 +255,18 @@ mod tests {
     #[test]
     fn a_syntax_error_names_the_row() {
         assert!(problem("[teacher]\ndropout = = 1").starts_with("conf/e.toml, row 3: "));
+    }
+
+    #[test]
+    fn an_objective_is_printed_as_it_is_written() {
+        let text = "[derive]\nrule = \"budget\"\nobjective = \"p99.9=1500us\"";
+        let experiment = with(text, &[("derive.objective", "p99=20ms")]).unwrap();
+        let budget = experiment.settings.derive.budget().unwrap();
+        assert_eq!((budget.limit_ms(), budget.budget_ms), (20.0, None));
+        let printed = experiment.resolved.to_string();
+        assert!(printed.lines().any(|line| line.starts_with("objective = \"p99=20ms\"")), "{printed}");
+        let again = Experiment::parse(Path::new("conf/e.toml"), &printed, &[]).unwrap();
+        assert_eq!(again.settings, experiment.settings);
     }
 
     #[test]

@@ -192,7 +192,11 @@ fn deserialize(defaults: &Table, layers: &[tree::Leaf], source: &Source) -> Resu
         };
         let Err(error) = read(None) else { continue };
         let alone = |leaf: &tree::Leaf| overlaid(defaults, std::iter::once(leaf)).try_into::<Settings>();
-        let to_blame = (0..inside.len())
+        // Without its choice a table reads other keys, so that is blamed only where nothing else is.
+        let mut suspects: Vec<usize> = (0..inside.len()).collect();
+        suspects.sort_by_key(|&i| Settings::CHOICES.contains(&inside[i].0.as_str()));
+        let to_blame = suspects
+            .into_iter()
             .find(|&i| read(Some(i)).is_ok())
             .map(|i| (inside[i], error.clone()))
             .or_else(|| inside.iter().find_map(|&leaf| alone(leaf).err().map(|error| (leaf, error))));

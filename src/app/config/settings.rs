@@ -5,16 +5,20 @@ use crate::{
     base::{
         check::{self, Checked, Violation},
         names::{EngineName, Layout, Precision, Provider, TractPlan},
+        objective::{Objective, Percentile},
     },
     data::split::{Moment, SplitSettings},
     learn::{
         checkpoint::CheckpointSettings,
         device::DeviceSettings,
         settings::{
-            BaselineSettings, DeriveSettings, Gate, Paths, RetrainSettings, SearchSettings, TeacherSettings,
+            BaselineSettings, Budget, DeriveSettings, Gate, Paths, RetrainSettings, SearchSettings,
+            TeacherSettings,
         },
     },
-    measure::{engine::SessionOptions, latency::samples_needed, service::Effort},
+    measure::{
+        engine::SessionOptions, latency::samples_needed, replay::work_model::MIN_SAMPLES, service::Effort,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -104,11 +108,22 @@ impl Settings {
             ("baseline", self.baseline.check()),
             ("target", self.target.check()),
             ("traffic", self.traffic.check()),
+            ("traffic", self.check_objective()),
             ("probe", check_effort(&self.probe)),
             ("rounds", self.rounds.check()),
             ("checkpoints", self.checkpoints.check()),
         ];
         tables.into_iter().try_for_each(|(table, checked)| checked.map_err(|violation| (table, violation)))
+    }
+
+    /// Whether a replay of `[traffic]` can show the percentile that `[derive]` states, and how requests scatter.
+    fn check_objective(&self) -> Checked {
+        let Some(objective) = self.derive.budget().and_then(|budget| budget.objective) else { return Ok(()) };
+        let (requests, percentile) = (self.traffic.requests, objective.percentile);
+        let least = (samples_needed(percentile.quantile()) as usize).max(MIN_SAMPLES);
+        let problem = format!("{requests} requests cannot show whether {objective} holds");
+        let fix = format!("give at least {least}; ten times as many bound {} closer", percentile.name());
+        check::ensure(requests >= least, "requests", problem, fix)
     }
 
     /// Settings that together hold every key there is: the defaults, all optional values, all variants.
@@ -123,7 +138,10 @@ impl Settings {
             Self { split: SplitSettings::Shuffle { valid_fraction: 0.2 }, ..Self::default() },
             Self { split: full_split(), ..Self::default() },
             variant(DeriveSettings::TopK { k: 1 }),
-            variant(DeriveSettings::Budget { budget_ms: 1.0 }),
+            variant(DeriveSettings::Budget(Budget {
+                budget_ms: Some(1.0),
+                objective: Some(Objective { percentile: Percentile::P99, limit_us: 1.0 }),
+            })),
         ]
     }
 
@@ -259,6 +277,8 @@ pub struct TrafficSettings {
     pub candidates: usize,
     /// Mean arrivals per second. Recorded arrivals are stretched to it.
     pub qps: f64,
+    /// Sessions that serve them, one thread each, behind one queue.
+    pub workers: usize,
     /// CSV of recorded arrivals; without it the arrivals are a Poisson process.
     pub arrivals: Option<PathBuf>,
     /// Its column of times.
@@ -271,6 +291,7 @@ impl Default for TrafficSettings {
             requests: 500,
             candidates: 1000,
             qps: 50.0,
+            workers: 1,
             arrivals: None,
             time_column: "TIMESTAMP".to_owned(),
         }
@@ -282,6 +303,7 @@ impl TrafficSettings {
         // Fewer could not earn a median, so the replay at the run's end would be void.
         check::at_least("requests", self.requests, samples_needed(0.5) as usize)?;
         check::at_least("candidates", self.candidates, 1)?;
+        check::at_least("workers", self.workers, 1)?;
         check::positive("qps", self.qps)
     }
 }

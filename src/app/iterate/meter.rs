@@ -14,7 +14,7 @@ use crate::{
         latency::samples_needed,
         measurement::{Measurement, Plan},
         probe::{self, ProbePlan, ServiceSettings, context_here, measure_networks},
-        replay::trace::Pacing,
+        replay::{trace::Pacing, work_model::WorkModel},
         service::{Requests, ServiceSample},
         traced::DataFiles,
         validity::Limits,
@@ -162,7 +162,7 @@ impl Meter for ChildMeter<'_> {
         let job = ReplayJob {
             engine,
             options: self.options(),
-            workers: 1,
+            workers: self.settings.traffic.workers,
             models: models.iter().map(|model| model.path.clone()).collect(),
             trace: traffic.trace.clone(),
             pacing: Pacing::Rate { qps: self.settings.traffic.qps },
@@ -181,7 +181,8 @@ impl Meter for ChildMeter<'_> {
             return Err(failure);
         }
         let measured = outcome.measured.into_iter().flatten();
-        let keep = |(model, measured): (&NamedModel, Measured)| {
+        let keep = |(model, mut measured): (&NamedModel, Measured)| {
+            measured.measurement.work = WorkModel::fit(measured.recording.work.samples()).ok();
             let path = traffic.hlogs.join(format!("{}-{engine}.hlog", model.name));
             hlog::write_recording(&path, &measured.recording)?;
             Ok(measured.measurement)

@@ -15,8 +15,10 @@
 //!                          baseline-ID/
 //!       shapes/            untrained networks that are timed for the table: ID.onnx and the proof ID.json
 //!       tables/            probed/ENGINE.json; v1.json (or given.json), v2.json, …: probes, then one correction per round
-//!       rounds/N/          search.json, subnet.json, measured/ENGINE.json, residuals.json
-//!       replay/            trace.parquet; ENGINE.json and one NETWORK-ENGINE.hlog per network
+//!       rounds/N/          search.json, subnet.json, measured/ENGINE.json, residuals.json; for a percentile under load also
+//!                          forecast.json, which the search pays with, and replay.json, the winner's own replay
+//!       replay/            trace.parquet; ENGINE.json and one NETWORK-ENGINE.hlog per network; for a percentile under load
+//!                          also reference.json, the plain DNN before the first search
 //!       checkpoints/       the training in progress; gone at the end
 //!       tensorboard/       curves of everything that is trained, for `tensorboard --logdir`
 //!       summary.json
@@ -24,6 +26,7 @@
 //!
 //! Every JSON file carries `schema_version`; results of steps stand under `result` beside it.
 
+mod budget;
 mod journal;
 mod measured;
 mod meter;
@@ -33,15 +36,16 @@ mod recommend;
 mod searched;
 mod subnets;
 mod summary;
+mod tail;
 mod traffic;
 mod training;
 
+pub use budget::{BudgetSummary, TailSummary};
 pub use journal::Existing;
 pub use measured::MeasuredTime;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
 pub use probed::ProbeSummary;
-pub use recommend::BudgetSummary;
-pub use searched::{ExpectedLatency, SearchFiles, SearchSummary};
+pub use searched::{ExpectedLatency, PredictedTail, SearchFiles, SearchSummary};
 pub use summary::{
     BaselineSummary, EnginePrediction, NetworkSummary, ReplaySummary, RoundSummary, Summary, TeacherSummary,
     WinnerSummary,
@@ -71,6 +75,7 @@ use journal::Journal;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use summary::Found;
+use tail::Target;
 use training::{Guide, Searcher};
 
 /// Rounds count from here.
@@ -139,12 +144,14 @@ pub fn iterate(
     let baseline = run.baseline()?;
     let probes = by_leader(ranks, || run.probe_summaries(&table))?;
     let mut searcher = Searcher::new(&run, &guide);
+    let mut target = Target::new(&run, Some(&baseline))?;
     let mut rounds = Vec::new();
     for round in FIRST_ROUND..=experiment.settings.rounds.count {
-        let (_, searched) = searcher.search(round, &table)?;
+        let (_, searched) = searcher.search(round, &table, target.of_round(round)?)?;
         let winner = run.retrain(&guide, &searched.subnet, searched.table_version)?;
         let calibrated = by_leader(ranks, || run.calibrate(round, &winner, &baseline, &table))?;
-        rounds.push(run.round_summary(round, searched.table_version, &winner, &calibrated));
+        let tail = target.respond(round, &winner, &calibrated)?;
+        rounds.push(run.round_summary(round, searched.table_version, &winner, &calibrated, tail));
         progress.say(&rounds[round - FIRST_ROUND].to_string());
         table = calibrated.next;
     }
@@ -171,8 +178,12 @@ pub fn search(
 ) -> Result<SearchSummary> {
     let run = Run::open(experiment, out, existing, meter, ranks, progress, stop)?;
     let (guide, table) = run.until_first_search()?;
-    let (outcome, searched) = Searcher::new(&run, &guide).search(FIRST_ROUND, &table)?;
-    by_leader(ranks, || run.search_summary(&guide, &table, &outcome, &searched))
+    // How requests scatter is told by the plain DNN.
+    let baseline = run.objective().map(|_| run.baseline()).transpose()?;
+    let mut target = Target::new(&run, baseline.as_ref())?;
+    let target = target.of_round(FIRST_ROUND)?;
+    let (outcome, searched) = Searcher::new(&run, &guide).search(FIRST_ROUND, &table, target)?;
+    by_leader(ranks, || run.search_summary(&guide, &table, target, &outcome, &searched))
 }
 
 impl<'a> Run<'a> {
@@ -237,6 +248,7 @@ impl<'a> Run<'a> {
     fn begin(&self) -> Result<()> {
         self.space.check_item_side()?;
         self.probe_plan()?;
+        self.check_objective()?;
         self.progress.stage("try the engines", 0);
         self.meter.check()?;
         self.check_given_table()?;

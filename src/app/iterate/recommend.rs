@@ -1,19 +1,11 @@
 //! Which round's network a run recommends. A budget is held against what was measured, not against what was predicted.
 
-use super::{Run, summary::RoundSummary};
-use crate::learn::settings::DeriveSettings;
-use serde::{Deserialize, Serialize};
-
-/// What a stated budget came to.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct BudgetSummary {
-    /// Features and network together, as `derive.budget_ms` says.
-    pub budget_ms: f64,
-    /// Declared price of the winner's features and its measured service time on the target's engine.
-    pub measured_ms: f64,
-    /// Whether the winner keeps the budget. A measurement that is too noisy to be believed shows that of nothing.
-    pub met: bool,
-}
+use super::{
+    Run,
+    budget::{BudgetSummary, TailSummary},
+    summary::RoundSummary,
+    traffic::Replays,
+};
 
 /// What decides between rounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,27 +28,29 @@ impl Run<'_> {
         best(&costs, self.budget_ms())
     }
 
-    /// The winner against the budget, where there is one.
-    pub(super) fn budget(&self, winner: &RoundSummary) -> Option<BudgetSummary> {
-        let cost = self.cost(winner);
-        let of = |budget_ms| BudgetSummary { budget_ms, measured_ms: cost.ms, met: cost.within(budget_ms) };
-        self.budget_ms().map(of)
+    /// The winner against the budget, where there is one: for a percentile, in the run's last replay.
+    pub(super) fn budget(&self, winner: &RoundSummary, replays: &Replays) -> Option<BudgetSummary> {
+        let budget_ms = self.budget_ms()?;
+        let Some(BudgetSummary { tail: Some(tail), .. }) = winner.tail else {
+            let cost = self.cost(winner);
+            let met = cost.within(budget_ms);
+            return Some(BudgetSummary { budget_ms, measured_ms: Some(cost.ms), met, tail: None });
+        };
+        let replayed = replays.get(&self.settings.target.engine)?.first()?;
+        Some(self.tail_summary(tail.objective, winner.feature_ms, tail.predicted_ms, replayed))
     }
 
     fn budget_ms(&self) -> Option<f64> {
-        match self.settings.derive {
-            DeriveSettings::Budget { budget_ms } => Some(budget_ms),
-            DeriveSettings::Threshold { .. } | DeriveSettings::TopK { .. } => None,
-        }
+        self.settings.derive.budget().map(|budget| budget.limit_ms())
     }
 
     fn cost(&self, round: &RoundSummary) -> Cost {
-        let target = &round.engines[&self.settings.target.engine];
-        Cost {
-            auc: round.network.metrics.auc.unwrap_or(0.0),
-            ms: round.feature_ms + target.measured_ms,
-            void: target.winner_void,
+        let auc = round.network.metrics.auc.unwrap_or(0.0);
+        if let Some(BudgetSummary { tail: Some(TailSummary { upper_ms, valid, .. }), .. }) = round.tail {
+            return Cost { auc, ms: upper_ms.unwrap_or(f64::INFINITY), void: !valid || upper_ms.is_none() };
         }
+        let target = &round.engines[&self.settings.target.engine];
+        Cost { auc, ms: round.feature_ms + target.measured_ms, void: target.winner_void }
     }
 }
 

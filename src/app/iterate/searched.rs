@@ -5,9 +5,10 @@ use super::{
     training::{Guide, Searched, auc, outcome_file, subnet_file},
 };
 use crate::{
-    base::{Error, Result, error::Place, names::EngineName},
+    base::{Error, Result, error::Place, names::EngineName, objective::Objective},
     learn::search::SearchOutcome,
-    price::{path::subnet_ms, table::LatencyTable},
+    measure::tail::Load,
+    price::{path::subnet_ms, table::LatencyTable, target::LatencyTarget},
     space::Operator,
 };
 use serde::{Deserialize, Serialize};
@@ -39,10 +40,26 @@ pub struct SearchSummary {
     pub feature_ms: f64,
     /// By engine: service time of the network, as the table predicts it.
     pub predicted_ms: BTreeMap<EngineName, f64>,
+    /// What becomes of that and of the features under load, on the target's engine, where `derive.objective` states a
+    /// percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<PredictedTail>,
     /// What the search itself paid when it ended, on the target's engine.
     pub expected: ExpectedLatency,
     /// Where it stands.
     pub files: SearchFiles,
+}
+
+/// A percentile of the response as the search's forecast has it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PredictedTail {
+    /// The percentile and its limit.
+    pub objective: Objective,
+    /// Under which load.
+    #[serde(flatten)]
+    pub load: Load,
+    /// Declared price of the features and the forecast percentile.
+    pub predicted_ms: f64,
 }
 
 /// Over all features and paths, as probable as the search left them.
@@ -75,6 +92,7 @@ impl Run<'_> {
         &self,
         guide: &Guide,
         table: &LatencyTable,
+        latency: &dyn LatencyTarget,
         outcome: &SearchOutcome,
         searched: &Searched,
     ) -> Result<SearchSummary> {
@@ -83,6 +101,13 @@ impl Run<'_> {
         let predicted_ms = target.engines.iter().map(|&engine| {
             let prices = table.prices(&self.meter.context(engine)?, target.candidates)?;
             Ok((engine, subnet_ms(&self.space, subnet, &prices)?))
+        });
+        let predicted_ms: BTreeMap<EngineName, f64> = predicted_ms.collect::<Result<_>>()?;
+        let feature_ms = self.feature_ms(subnet);
+        let tail = self.objective().map(|objective| PredictedTail {
+            objective,
+            load: self.load(),
+            predicted_ms: feature_ms + latency.of_mean(predicted_ms[&target.engine]).ms,
         });
         Ok(SearchSummary {
             schema_version: SCHEMA_VERSION,
@@ -93,8 +118,9 @@ impl Run<'_> {
             features: subnet.feature_names(&self.space).into_iter().map(str::to_owned).collect(),
             operators: subnet.operators.clone(),
             layers: subnet.layer_widths(),
-            feature_ms: self.feature_ms(subnet),
-            predicted_ms: predicted_ms.collect::<Result<_>>()?,
+            feature_ms,
+            predicted_ms,
+            tail,
             expected: self.expected(outcome)?,
             files: SearchFiles {
                 teacher: "teacher".to_owned(),
@@ -146,6 +172,12 @@ impl SearchSummary {
             text += &probes.doubt(engine);
         }
         text += &format!("declared price of the features: {:.3} ms\n", self.feature_ms);
+        if let Some(PredictedTail { objective, load, predicted_ms }) = self.tail {
+            let percentile = objective.percentile.name();
+            text += &format!(
+                "with them {percentile} {predicted_ms:.3} ms predicted at {load}, for {objective}\n"
+            );
+        }
         let ExpectedLatency { features, feature_ms, network_ms } = self.expected;
         text += &format!(
             "expected when the search ended: {features:.1} features for {feature_ms:.3} ms, network {network_ms:.3} ms\n\n"

@@ -4,14 +4,14 @@ mod text;
 
 use super::{
     Run,
+    budget::BudgetSummary,
     measured::{Calibrated, MeasuredTime},
     probed::ProbeSummary,
-    recommend::BudgetSummary,
     traffic::{Replayed, Replays},
     training::{Guide, Trained},
 };
 use crate::{
-    base::{Error, Result, names::EngineName},
+    base::{Result, names::EngineName},
     learn::metrics::Metrics,
     measure::latency::LatencySummary,
     price::{agreement::Shape, calibrate::Calibration, feature::feature_ms},
@@ -105,6 +105,9 @@ pub struct RoundSummary {
     pub feature_ms: f64,
     /// By engine.
     pub engines: BTreeMap<EngineName, EnginePrediction>,
+    /// The round's network under replayed traffic against `derive.objective`, on the target's engine; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<BudgetSummary>,
 }
 
 /// The network that the run recommends.
@@ -117,7 +120,8 @@ pub struct WinnerSummary {
     pub network: NetworkSummary,
     /// Its service time by engine.
     pub service: BTreeMap<EngineName, MeasuredTime>,
-    /// Features and network against `derive.budget_ms`; absent without a budget.
+    /// Features and network against `derive.budget_ms`, or in the last replay against `derive.objective`; absent without a
+    /// budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetSummary>,
     /// Under replayed traffic by engine.
@@ -169,17 +173,10 @@ pub struct BaselineSummary {
 impl Summary {
     /// Fails when a budget was stated and no round's network was measured within it. The summary holds all the same.
     pub fn check_budget(&self) -> Result<()> {
-        let Some(BudgetSummary { budget_ms, measured_ms, met: false }) = self.winner.budget else {
-            return Ok(());
-        };
-        Err(Error::Limit {
-            limit: format!("a measured budget of {budget_ms} ms for features and network"),
-            found: format!(
-                "no round found a network within it; the nearest, {}, was measured at {measured_ms:.3} ms (or too noisy \
-                 to be believed); raise [derive] budget_ms, or widen [space] downwards",
-                self.winner.network.subnet
-            ),
-        })
+        match &self.winner.budget {
+            Some(budget) if !budget.met => Err(budget.missed(&self.winner.network.subnet)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -212,6 +209,7 @@ impl Run<'_> {
         table_version: u32,
         winner: &Trained,
         calibrated: &Calibrated,
+        tail: Option<BudgetSummary>,
     ) -> RoundSummary {
         let engines = calibrated.engines.iter().map(|(&engine, part)| {
             let prediction = EnginePrediction {
@@ -233,6 +231,7 @@ impl Run<'_> {
             network: self.network_summary(winner),
             feature_ms: self.feature_ms(&winner.finished.subnet),
             engines: engines.collect(),
+            tail,
         }
     }
 
@@ -265,7 +264,7 @@ impl Run<'_> {
                     noise_pct: p.noise_pct,
                     void: p.winner_void,
                 }),
-                budget: self.budget(best),
+                budget: self.budget(best, &replays),
                 replays: replayed(0),
             },
             baseline: BaselineSummary {

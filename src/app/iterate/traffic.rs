@@ -50,15 +50,26 @@ impl Run<'_> {
             let requests = self.settings.traffic.requests;
             self.progress.measuring(&format!("replay {requests} requests on {engine}"));
             let replayed = self.journal.remember(&format!("replay/{engine}.json"), || {
-                replay_until_valid(&models, |models| self.meter.replay(engine, models, &traffic))
+                self.replay_models(engine, &models, &traffic)
             })?;
-            for (model, replayed) in models.iter().zip(&replayed).filter(|(_, r)| !r.measurement.valid) {
-                let reasons = replayed.measurement.reasons.join("; ");
-                self.progress.say(&format!("NOT VALID, replay of {} on {engine}: {reasons}", model.name));
-            }
             replays.insert(engine, replayed);
         }
         Ok(replays)
+    }
+
+    /// One measurement per model; what is not valid after a second try is said.
+    pub(super) fn replay_models(
+        &self,
+        engine: EngineName,
+        models: &[NamedModel],
+        traffic: &Traffic,
+    ) -> Result<Vec<Replayed>> {
+        let replayed = replay_until_valid(models, |models| self.meter.replay(engine, models, traffic))?;
+        for (model, replayed) in models.iter().zip(&replayed).filter(|(_, r)| !r.measurement.valid) {
+            let reasons = replayed.measurement.reasons.join("; ");
+            self.progress.say(&format!("NOT VALID, replay of {} on {engine}: {reasons}", model.name));
+        }
+        Ok(replayed)
     }
 
     /// The run's requests; absent when the data does not say which rows belong to which user and item.
@@ -95,7 +106,7 @@ impl Run<'_> {
         self.journal.path("replay/trace.parquet")
     }
 
-    fn has_keys(&self) -> bool {
+    pub(super) fn has_keys(&self) -> bool {
         self.loaded.dataset.user_keys.is_some() && self.loaded.dataset.item_keys.is_some()
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         teacher::Teacher,
         train::{FitReport, Rows, Trainable, fit, metrics_of, score_together},
     },
-    price::table::LatencyTable,
+    price::{table::LatencyTable, target::LatencyTarget},
     space::{Operator, Subnet},
 };
 use bytemuck::Pod;
@@ -243,14 +243,19 @@ impl<'a> Searcher<'a> {
         Self { run, guide, warm: None }
     }
 
-    /// Searches with the prices of `table` and derives one network.
-    pub(super) fn search(&mut self, round: usize, table: &LatencyTable) -> Result<(SearchOutcome, Searched)> {
+    /// Searches with the prices of `table`, of which `latency` is paid, and derives one network.
+    pub(super) fn search(
+        &mut self,
+        round: usize,
+        table: &LatencyTable,
+        latency: &dyn LatencyTarget,
+    ) -> Result<(SearchOutcome, Searched)> {
         let run = self.run;
         run.progress.say(&format!("round {round} pays with table v{}", table.version));
         let target = &run.settings.target;
         let context = by_leader(run.ranks, || run.meter.context(target.engine))?;
         let layers = table.prices(&context, target.candidates)?;
-        let prices = Prices { schema: &run.schema, layers: &layers };
+        let prices = Prices { schema: &run.schema, layers: &layers, target: latency };
         let name = outcome_file(round);
         let outcome = run.journal.remember_training(run.ranks, &name, |keeper| {
             self.warmed_up()?.run(&prices, &*run.curves(&format!("search/round{round}")), keeper)

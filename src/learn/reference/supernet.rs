@@ -16,7 +16,7 @@ use crate::{
         train::{Rows, Trainable},
         values,
     },
-    price::{FirstLayerPrice, LayerPrices, fixtures},
+    price::{FirstLayerPrice, LayerPrices, fixtures, target::MeanService},
     space::{InputWidths, Operator, SearchSpace},
 };
 use candle_core::backprop::GradStore;
@@ -130,7 +130,7 @@ impl Stage {
     /// Gradients of Loss1 and of Loss2, apart.
     fn gradients(&self, search: &Search) -> [GradStore; 2] {
         let layers = ReferencePrices(&self.reference);
-        let prices = Prices { schema: &self.schema, layers: &layers };
+        let prices = Prices { schema: &self.schema, layers: &layers, target: &MeanService };
         let phase = Phase::Search { prices: &prices, ramp: 1.0, progress: 0.0 };
         let terms = search.terms(&self.batch(), &self.drawn(search), &phase).unwrap();
         [terms.loss1.unwrap(), terms.loss2].map(|loss| loss.backward().unwrap())
@@ -164,7 +164,7 @@ fn a_search_step_equals_pytorchs() {
     let reference = &stage.reference;
     assert_near("r(x)", &stage.soft, &reference.numbers("/teacher_scores"));
     let layers = ReferencePrices(reference);
-    let prices = Prices { schema: &stage.schema, layers: &layers };
+    let prices = Prices { schema: &stage.schema, layers: &layers, target: &MeanService };
     let phase = Phase::Search { prices: &prices, ramp: 1.0, progress: 0.0 };
     let search = stage.search();
     let drawn = stage.drawn(&search);
@@ -203,8 +203,9 @@ fn logits_of_both_networks_and_both_latencies_equal_pytorchs() {
     let layers = ReferencePrices(reference);
     let theta = search.mask().theta_values().unwrap();
     let p = crate::learn::price_term::probability_values(&p).unwrap();
-    let expected =
-        Prices { schema: &stage.schema, layers: &layers }.expected(&stage.space, &theta, &p).unwrap();
+    let expected = Prices { schema: &stage.schema, layers: &layers, target: &MeanService }
+        .expected(&stage.space, &theta, &p)
+        .unwrap();
     let found = [expected.feature.ms as f32, expected.network.ms as f32];
     let wanted = ["/feature_latency_ms", "/network_latency_ms"].map(|path| reference.number(path));
     assert_near("latencies", &found, &wanted);

@@ -1,6 +1,9 @@
 //! How a choice is read off the search's end.
 
-use crate::base::check::{self, Checked};
+use crate::base::{
+    check::{self, Checked},
+    objective::{Objective, written},
+};
 use serde::{Deserialize, Serialize};
 
 /// Which features are kept once θ is learned. In every Mixop the operator of the largest α is kept.
@@ -20,11 +23,38 @@ pub enum DeriveSettings {
         k: usize,
     },
     /// The largest set within a latency budget: by falling θ, all that still fits.
-    Budget {
-        /// Features and network together, in ms. Has no default that makes sense: 0 is refused.
-        #[serde(default)]
-        budget_ms: f64,
-    },
+    Budget(Budget),
+}
+
+/// A latency budget, stated in one of two ways. Neither has a default that makes sense.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Features and mean service time together, in ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_ms: Option<f64>,
+    /// Features and a percentile of the response together, such as `"p99=20ms"`, under the load that `[traffic]` states.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "written")]
+    pub objective: Option<Objective>,
+}
+
+impl Budget {
+    /// What features and network may take together, in ms.
+    pub fn limit_ms(&self) -> f64 {
+        let stated = self.objective.map(|objective| objective.limit_us / 1e3);
+        stated.or(self.budget_ms).unwrap_or(f64::INFINITY)
+    }
+
+    fn check(&self) -> Checked {
+        let how = "give budget_ms for the mean, or objective = \"p99=20ms\" for a percentile under load";
+        match (self.budget_ms, self.objective) {
+            (Some(budget_ms), None) => check::positive("budget_ms", budget_ms),
+            (None, Some(_)) => Ok(()),
+            (None, None) => check::ensure(false, "budget_ms", "no budget is stated", how),
+            (Some(_), Some(_)) => {
+                check::ensure(false, "objective", "the budget is stated twice", format!("remove one: {how}"))
+            }
+        }
+    }
 }
 
 fn half() -> f64 {
@@ -47,7 +77,15 @@ impl DeriveSettings {
         match *self {
             Self::Threshold { theta } => check::share("theta", theta),
             Self::TopK { k } => check::at_least("k", k, 1),
-            Self::Budget { budget_ms } => check::positive("budget_ms", budget_ms),
+            Self::Budget(budget) => budget.check(),
+        }
+    }
+
+    /// The budget, where one is stated.
+    pub fn budget(&self) -> Option<Budget> {
+        match *self {
+            Self::Budget(budget) => Some(budget),
+            Self::Threshold { .. } | Self::TopK { .. } => None,
         }
     }
 }

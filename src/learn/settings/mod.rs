@@ -5,7 +5,7 @@ mod derive;
 mod search;
 mod train;
 
-pub use derive::DeriveSettings;
+pub use derive::{Budget, DeriveSettings};
 pub use search::{Gate, GradientBlock, Paths, PriceFirstLayer, SearchSettings};
 pub use train::{BaselineSettings, RetrainSettings, TeacherSettings, TrainSettings};
 

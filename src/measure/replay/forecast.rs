@@ -3,13 +3,13 @@
 
 use super::{
     simulate::{Arrival, Simulated, simulate},
-    slo::Objective,
     trace::{self, Trace},
     work_model::{WorkDraws, WorkModel},
 };
 use crate::{
     base::{
         Error, Result,
+        objective::Objective,
         rng::{self, Generator},
     },
     measure::latency::LatencySummary,

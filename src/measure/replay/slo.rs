@@ -8,83 +8,17 @@
 //! below such a rate and names it.
 
 use crate::{
-    base::{Error, Result},
+    base::{
+        Error, Result,
+        objective::{Objective, Percentile},
+    },
     measure::latency::Latencies,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::str::FromStr;
 
 /// Version of the curves that this program writes.
 pub const SCHEMA_VERSION: u32 = 2;
-
-/// A percentile that results report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Percentile {
-    /// The median.
-    P50,
-    /// The 90th.
-    P90,
-    /// The 99th.
-    P99,
-    /// The 99.9th.
-    P999,
-}
-
-impl Percentile {
-    /// From the lowest to the highest.
-    pub const ALL: [Self; 4] = [Self::P50, Self::P90, Self::P99, Self::P999];
-
-    /// As users write it.
-    pub fn name(self) -> &'static str {
-        ["p50", "p90", "p99", "p99.9"][self as usize]
-    }
-
-    /// The share of requests below it.
-    pub fn quantile(self) -> f64 {
-        [0.5, 0.9, 0.99, 0.999][self as usize]
-    }
-}
-
-/// A limit on a percentile of the response, written `p99=20ms`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Objective {
-    /// Which percentile.
-    pub percentile: Percentile,
-    /// What it may be at most.
-    pub limit_us: f64,
-}
-
-impl FromStr for Objective {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parse = || {
-            let (name, limit) = text.split_once('=')?;
-            let name = if name == "p999" { "p99.9" } else { name };
-            let percentile = Percentile::ALL.into_iter().find(|percentile| percentile.name() == name)?;
-            let digits = limit.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-            let unit_us = match &limit[digits..] {
-                "us" | "µs" => 1.0,
-                "ms" => 1e3,
-                "s" => 1e6,
-                _ => return None,
-            };
-            let limit_us = limit[..digits].parse::<f64>().ok()? * unit_us;
-            (limit_us.is_finite() && limit_us > 0.0).then_some(Self { percentile, limit_us })
-        };
-        parse().ok_or_else(|| {
-            format!("`{text}` is no objective: write p50, p90, p99 or p99.9, `=`, and a time in us, ms or s, as in p99=20ms")
-        })
-    }
-}
-
-impl std::fmt::Display for Objective {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}={}ms", self.percentile.name(), self.limit_us / 1e3)
-    }
-}
 
 /// One number per percentile, in µs; absent where too few requests support it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

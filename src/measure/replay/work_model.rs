@@ -24,7 +24,7 @@ const LEVELS: usize = 128;
 /// Cells of the body's width in the whole distribution; the last of them is cut again into as many.
 const CELLS: usize = 64;
 /// Below this, quantiles would be those of single requests.
-const MIN_SAMPLES: usize = 100;
+pub const MIN_SAMPLES: usize = 100;
 /// Counts of a group reach at least this many times its smallest, unless there are no more.
 const GROUP_RATIO: f64 = 1.25;
 
@@ -110,6 +110,16 @@ impl WorkModel {
             count += 1.0;
         }
         sum / f64::max(count, 1.0)
+    }
+
+    /// The model of requests that take `factor` times as long.
+    pub fn scaled(&self, factor: f64) -> Self {
+        let mut scaled = self.clone();
+        for group in &mut scaled.groups {
+            let quantiles = group.after_work_us.iter_mut().chain(&mut group.after_pause_us);
+            quantiles.for_each(|us| *us = (f64::from(*us) * factor) as f32);
+        }
+        scaled
     }
 
     /// The numbers of candidates that were seen, from smallest to largest.

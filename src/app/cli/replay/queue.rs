@@ -2,7 +2,7 @@
 
 use crate::{
     app::cli::forecast,
-    base::{Error, Result},
+    base::{Error, Result, objective::Objective},
     measure::{
         campaign::{Campaign, Measured, Outcome},
         capacity::CapacityQuestion,
@@ -10,7 +10,6 @@ use crate::{
         peak::PeakSearch,
         replay::{
             forecast::{ForecastSettings, LOADS_PCT, Traffic, forecast},
-            slo::Objective,
             trace::Trace,
             work_model::WorkModel,
         },

@@ -1,6 +1,6 @@
 //! The summary for people.
 
-use super::{BudgetSummary, EnginePrediction, MeasuredTime, ReplaySummary, RoundSummary, Summary};
+use super::{EnginePrediction, MeasuredTime, ReplaySummary, RoundSummary, Summary};
 use crate::{
     base::names::EngineName,
     learn::metrics::Metrics,
@@ -25,7 +25,11 @@ impl fmt::Display for RoundSummary {
             self.table_version,
             self.table_version + 1
         )?;
-        self.engines.iter().try_for_each(|(engine, part)| self.describe(*engine, part, f))
+        self.engines.iter().try_for_each(|(engine, part)| self.describe(*engine, part, f))?;
+        match &self.tail {
+            Some(tail) => writeln!(f, "  features and network under load: {tail}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -117,11 +121,8 @@ impl Summary {
                 network.parameters
             );
         }
-        if let Some(BudgetSummary { budget_ms, measured_ms, met }) = self.winner.budget {
-            let verdict = if met { "within the budget" } else { "NOT WITHIN the budget" };
-            text += &format!(
-                "features and network of the winner: {measured_ms:.3} ms, {verdict} of {budget_ms} ms\n"
-            );
+        if let Some(budget) = &self.winner.budget {
+            text += &format!("features and network of the winner: {budget}\n");
         }
         for (&engine, probes) in &self.probes {
             text += &probes.doubt(engine);
