@@ -4,7 +4,7 @@
 use super::{Learn, device::device, settings::PriceFirstLayer, values};
 use crate::{
     base::Result,
-    data::schema::{Schema, Side},
+    data::schema::Schema,
     price::{
         LayerPrices,
         expected::{ExpectedLatency, expected_network_ms},
@@ -43,6 +43,8 @@ pub struct Expected {
     pub feature: FeatureLatency,
     /// Equation (6), ms.
     pub network: ExpectedLatency,
+    /// ∂ of equation (6) by the θ of every feature, through the network's input.
+    pub d_theta_network: Vec<f64>,
 }
 
 impl Expected {
@@ -56,30 +58,20 @@ impl Prices<'_> {
     /// Equations (4) and (6) in numbers.
     pub fn expected(&self, space: &SearchSpace, theta: &[f64], p: &[Vec<f64>]) -> Result<Expected> {
         let feature = feature_ms(&space.features, theta, self.schema.beta_ms, self.schema.gamma_ms);
-        let widths = space.input_widths(|i| theta[i]);
-        Ok(Expected { feature, network: expected_network_ms(space, p, widths, self.layers)? })
+        let input = space.input(|i| theta[i]);
+        let network = expected_network_ms(space, p, input, self.layers)?;
+        let d_theta_network = space.input_gradient(|i| theta[i], &network.d_input());
+        Ok(Expected { feature, network, d_theta_network })
     }
 
     /// Loss1's latency in ms. Its value is (4) alone, or when `pay` is joint (4) + (6): features and the whole network. Its
     /// gradient to `theta` `[features]` is that of (4), and when joint also that of the first layer's price at the
-    /// expected input widths D(θ); α is held constant, so the later layers add to the value and not to the gradient.
-    pub fn loss1_term(
-        &self,
-        space: &SearchSpace,
-        expected: &Expected,
-        theta: &Tensor,
-        pay: PriceFirstLayer,
-    ) -> Result<Tensor> {
+    /// expected input D(θ); α is held constant, so the later layers add to the value and not to the gradient.
+    pub fn loss1_term(&self, expected: &Expected, theta: &Tensor, pay: PriceFirstLayer) -> Result<Tensor> {
         let joint = pay == PriceFirstLayer::Joint;
         let mut gradient = expected.feature.d_theta.clone();
         if joint {
-            for (gradient, feature) in gradient.iter_mut().zip(&space.features) {
-                let by_width = match feature.kind.side() {
-                    Side::User => expected.network.d_user,
-                    Side::Item => expected.network.d_item,
-                };
-                *gradient += by_width * feature.width as f64;
-            }
+            gradient.iter_mut().zip(&expected.d_theta_network).for_each(|(sum, slope)| *sum += slope);
         }
         let value = if joint { expected.total_ms() } else { expected.feature.ms };
         linear_term(value, &[(theta, &gradient)])
@@ -170,7 +162,7 @@ mod tests {
             };
             let (value, found) = gradient(&THETA, |theta| {
                 let expected = prices.expected(&space, &THETA, &p).unwrap();
-                prices.loss1_term(&space, &expected, theta, pay).unwrap()
+                prices.loss1_term(&expected, theta, pay).unwrap()
             });
             assert!((value - total(&THETA)).abs() < 1e-5);
             assert_slopes(&found, &slopes(THETA, total));

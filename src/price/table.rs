@@ -5,17 +5,20 @@
 //! observations and the correction fitted to them stand beside, so that each version can be derived anew.
 
 use super::{calibrate::Correction, observation::Observation};
-use crate::base::{
-    Error, Result,
-    error::Place,
-    fsio, hash,
-    names::{EngineName, Layout, Precision, Provider},
+use crate::{
+    base::{
+        Error, Result,
+        error::Place,
+        fsio, hash,
+        names::{EngineName, Layout, Precision, Provider},
+    },
+    space::Input,
 };
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::{cmp::Ordering, path::Path};
 
 /// Version of the file format that this program reads and writes.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The circumstances that prices belong to; none carries over to another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -63,6 +66,8 @@ impl TableContext {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Operation {
+    /// A run that computes next to nothing: what every call costs, and so every layer that is probed alone.
+    Call,
     /// From encoded ids (gathers and concatenation included) to width `to`.
     First {
         /// Embedded columns of the user's side.
@@ -84,6 +89,7 @@ pub enum Operation {
 impl std::fmt::Display for Operation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Call => write!(f, "call"),
             Self::First { user, item, to } => write!(f, "first layer (user {user}, item {item}) → {to}"),
             Self::Layer { from, to } => write!(f, "layer {from} → {to}"),
         }
@@ -105,6 +111,49 @@ pub struct TableEntry {
     pub noise_pct: f64,
 }
 
+/// A first layer over a set of features that is no point of the grid: it tells apart what inputs are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputEntry {
+    /// The features' input.
+    pub input: Input,
+    /// Outputs.
+    pub to: usize,
+    /// Number of timed runs.
+    pub samples: u64,
+    /// Typical service time, as [`TableEntry::mean_ms`].
+    pub mean_ms: f64,
+    /// Its standard error, in percent.
+    pub noise_pct: f64,
+}
+
+/// One measurement on its way into a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Value {
+    /// A layer alone.
+    Layer(TableEntry),
+    /// A first layer at a point of the grid of input widths, and what its input was made of.
+    Grid(TableEntry, Input),
+    /// A first layer over another set of features.
+    Input(InputEntry),
+    /// A whole network, to learn from.
+    Network(Observation),
+    /// A whole network, to judge by.
+    HeldOut(Observation),
+}
+
+impl Value {
+    /// Standard error, in percent.
+    pub fn noise_pct(&self) -> f64 {
+        match self {
+            Self::Layer(entry) | Self::Grid(entry, _) => entry.noise_pct,
+            Self::Input(entry) => entry.noise_pct,
+            Self::Network(observation) | Self::HeldOut(observation) => observation.noise_pct,
+        }
+    }
+}
+
 /// Everything known under the same circumstances at one candidate count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,8 +164,17 @@ pub struct Bucket {
     pub candidates: usize,
     /// Raw probe values in the order of their operations, each operation once.
     pub entries: Vec<TableEntry>,
+    /// What the inputs of the probed first layers were made of, by user and item width.
+    #[serde(default)]
+    pub grid: Vec<Input>,
+    /// First layers over other sets of features, in the order of what they are made of.
+    #[serde(default)]
+    pub inputs: Vec<InputEntry>,
     /// Whole networks measured so far, each once, in the order of their widths.
     pub observations: Vec<Observation>,
+    /// Whole networks that no correction has learnt from: they judge this table.
+    #[serde(default)]
+    pub held_out: Vec<Observation>,
     /// What the observations say about the raw values; absent until the first calibration.
     pub correction: Option<Correction>,
 }
@@ -171,7 +229,8 @@ impl LatencyTable {
         match table.problem() {
             None => Ok(table),
             Some((place, problem)) => {
-                let fix = "restore the file, or probe again with this version of the program";
+                let fix = "restore the file, or probe again with this version of the program: `autofas-bench table probe \
+                           --config E.toml --out TABLE.json`";
                 Err(Error::input(path, Place::field(place), problem, fix))
             }
         }
@@ -202,15 +261,44 @@ impl LatencyTable {
     ///
     /// Refuses values that are no latencies. A correction stays as it is until the next calibration.
     pub fn insert(&mut self, context: &TableContext, candidates: usize, entry: TableEntry) -> Result<()> {
-        if let Some(problem) = entry.problem() {
-            return Err(Error::usage(problem, context.probe_command(candidates)));
-        }
+        sound(context, candidates, entry.problem())?;
         let entries = &mut self.bucket_or_new(context, candidates).entries;
-        match entries.binary_search_by_key(&entry.operation, |known| known.operation) {
-            Ok(at) => entries[at] = entry,
-            Err(at) => entries.insert(at, entry),
+        put(entries, entry, |a, b| a.operation.cmp(&b.operation));
+        Ok(())
+    }
+
+    /// Adds a measurement; one that is there of the same thing is replaced. Refuses what is no latency.
+    pub fn insert_value(&mut self, context: &TableContext, candidates: usize, value: Value) -> Result<()> {
+        match value {
+            Value::Layer(entry) => return self.insert(context, candidates, entry),
+            Value::Grid(entry, input) => {
+                self.insert(context, candidates, entry)?;
+                put(&mut self.bucket_or_new(context, candidates).grid, input, order_inputs);
+            }
+            Value::Input(entry) => {
+                sound(context, candidates, entry.problem())?;
+                put(&mut self.bucket_or_new(context, candidates).inputs, entry, InputEntry::order);
+            }
+            Value::Network(observation) => {
+                sound(context, candidates, observation.problem())?;
+                put(
+                    &mut self.bucket_or_new(context, candidates).observations,
+                    observation,
+                    Observation::order,
+                );
+            }
+            Value::HeldOut(observation) => {
+                sound(context, candidates, observation.problem())?;
+                put(&mut self.bucket_or_new(context, candidates).held_out, observation, Observation::order);
+            }
         }
         Ok(())
+    }
+
+    /// Derives every correction anew from raw values and whole networks.
+    pub fn corrected(mut self) -> Result<Self> {
+        self.buckets.iter_mut().try_for_each(Bucket::refit)?;
+        Ok(self)
     }
 
     /// The bucket of these circumstances and this candidate count.
@@ -238,9 +326,7 @@ impl LatencyTable {
 
     pub(super) fn bucket_or_new(&mut self, context: &TableContext, candidates: usize) -> &mut Bucket {
         let at = self.position(context, candidates).unwrap_or_else(|at| {
-            let (entries, observations) = (Vec::new(), Vec::new());
-            let context = context.clone();
-            self.buckets.insert(at, Bucket { context, candidates, entries, observations, correction: None });
+            self.buckets.insert(at, Bucket::new(context.clone(), candidates));
             at
         });
         &mut self.buckets[at]
@@ -251,7 +337,61 @@ impl LatencyTable {
     }
 }
 
+/// Puts `item` where it belongs in a sorted list, over one of the same place.
+pub(super) fn put<T>(list: &mut Vec<T>, item: T, order: impl Fn(&T, &T) -> Ordering) {
+    match list.binary_search_by(|known| order(known, &item)) {
+        Ok(at) => list[at] = item,
+        Err(at) => list.insert(at, item),
+    }
+}
+
+fn sound(context: &TableContext, candidates: usize, problem: Option<String>) -> Result<()> {
+    match problem {
+        None => Ok(()),
+        Some(problem) => Err(Error::usage(problem, context.probe_command(candidates))),
+    }
+}
+
+/// By widths, then by what they are made of.
+pub(super) fn order_inputs(a: &Input, b: &Input) -> Ordering {
+    let all = |input: &Input| [input.widths.user, input.widths.item].into_iter().chain(input.load.array());
+    let pairs = all(a).zip(all(b));
+    pairs.map(|(a, b)| a.total_cmp(&b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+}
+
+impl InputEntry {
+    pub(super) fn order(&self, other: &Self) -> Ordering {
+        self.to.cmp(&other.to).then_with(|| order_inputs(&self.input, &other.input))
+    }
+
+    fn problem(&self) -> Option<String> {
+        let widths = self.input.widths;
+        let (ms, noise_pct) = (self.mean_ms, self.noise_pct);
+        let sound =
+            ms.is_finite() && ms >= 0.0 && noise_pct.is_finite() && noise_pct >= 0.0 && self.samples > 0;
+        (!sound).then(|| {
+            format!(
+                "first layer (user {}, item {}) → {}: {ms} ms ± {noise_pct} % is no latency",
+                widths.user, widths.item, self.to
+            )
+        })
+    }
+}
+
 impl Bucket {
+    fn new(context: TableContext, candidates: usize) -> Self {
+        Self {
+            context,
+            candidates,
+            entries: Vec::new(),
+            grid: Vec::new(),
+            inputs: Vec::new(),
+            observations: Vec::new(),
+            held_out: Vec::new(),
+            correction: None,
+        }
+    }
+
     fn key(&self) -> (&TableContext, usize) {
         (&self.context, self.candidates)
     }
@@ -260,11 +400,19 @@ impl Bucket {
         if let Some(pair) = self.entries.windows(2).find(|pair| pair[0].operation >= pair[1].operation) {
             return Some(format!("holds {} twice or out of order", pair[1].operation));
         }
-        if !self.observations.is_sorted_by(|a, b| a.order(b).is_lt()) {
+        let sorted = |observations: &[Observation]| observations.is_sorted_by(|a, b| a.order(b).is_lt());
+        if !sorted(&self.observations) || !sorted(&self.held_out) {
             return Some("holds an observation twice or out of order".into());
         }
+        if !self.inputs.is_sorted_by(|a, b| a.order(b).is_lt()) {
+            return Some("holds a set of features twice or out of order".into());
+        }
+        if !self.grid.is_sorted_by(|a, b| order_inputs(a, b).is_lt()) {
+            return Some("holds a point of the grid twice or out of order".into());
+        }
         let entries = self.entries.iter().filter_map(TableEntry::problem);
-        let observations = self.observations.iter().filter_map(Observation::problem);
+        let observations = self.observations.iter().chain(&self.held_out).filter_map(Observation::problem);
+        let entries = entries.chain(self.inputs.iter().filter_map(InputEntry::problem));
         entries.chain(observations).chain(self.correction.as_ref().and_then(Correction::problem)).next()
     }
 }

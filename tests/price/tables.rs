@@ -11,14 +11,23 @@ use autofas_bench::{
         path::{Step, path_ms, steps},
         table::{LatencyTable, Operation, TableContext, TableEntry},
     },
-    space::InputWidths,
+    space::{InputLoad, InputWidths},
 };
 
 const INPUT: InputWidths = InputWidths { user: 20.0, item: 50.0 };
 
 fn observation(widths: &[usize], measured_ms: f64, noise_pct: f64) -> Observation {
     let network = format!("{widths:?}");
-    Observation { network, widths: widths.to_vec(), input: INPUT, measured_ms, noise_pct }
+    let load = InputLoad::default();
+    Observation {
+        network,
+        widths: widths.to_vec(),
+        input: INPUT,
+        load,
+        measured_ms,
+        noise_pct,
+        cold_ms: None,
+    }
 }
 
 fn calibrated() -> LatencyTable {
@@ -109,6 +118,7 @@ fn probed_points_are_priced_exactly_and_points_between_on_the_plane() {
             Operation::First { user, item, to } => {
                 prices.first_ms(InputWidths { user: user as f64, item: item as f64 }, to).unwrap().ms
             }
+            Operation::Call => prices.fixed_ms(),
             Operation::Layer { from, to } => prices.layer_ms(from, to).unwrap(),
         };
         assert!((found - known.mean_ms).abs() < 1e-12, "{}", known.operation);

@@ -31,7 +31,6 @@ mod package;
 mod probed;
 mod recommend;
 mod searched;
-mod subnets;
 mod summary;
 mod traffic;
 mod training;

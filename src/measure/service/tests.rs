@@ -82,6 +82,7 @@ fn run_script(models: &[u64], drift: f64, effort: Effort) -> (Vec<ServiceSample>
         name: format!("{ms} ms"),
         path: ms.to_string().into(),
         signature: signature(),
+        cold_runs: 0,
     });
     let job = ServiceJob {
         engine: EngineName::Null,
@@ -91,13 +92,21 @@ fn run_script(models: &[u64], drift: f64, effort: Effort) -> (Vec<ServiceSample>
         requests: Requests::Random,
         effort,
         seed: 1,
+        time_limit_s: None,
     };
     let samples = measure(&job, &script, &*script.clock, || ()).unwrap();
     (samples, script)
 }
 
-const EFFORT: Effort =
-    Effort { passes: 6, block_ms: 0.0, min_runs: 8, max_runs: 8, max_noise_pct: 3.0, repeats: 2 };
+const EFFORT: Effort = Effort {
+    passes: 6,
+    block_ms: 0.0,
+    min_runs: 8,
+    max_runs: 8,
+    target_noise_pct: 1.5,
+    repeats: 2,
+    max_noise_pct: 3.0,
+};
 
 #[test]
 fn interruptions_do_not_move_the_mean_and_samples_keep_the_models_order() {
@@ -128,7 +137,7 @@ fn a_drift_of_the_machine_hits_all_models_alike() {
 fn only_noisy_models_are_visited_again_and_the_order_varies_by_pass() {
     let quiet = run(&[1, 2], 0.0, EFFORT).0;
     assert!(quiet.iter().all(|s| s.block_ms.len() == 6 && !s.void));
-    let drifting = run(&[1, 2], 0.01, Effort { max_noise_pct: 0.1, ..EFFORT }).0;
+    let drifting = run(&[1, 2], 0.01, Effort { target_noise_pct: 0.1, max_noise_pct: 0.1, ..EFFORT }).0;
     assert!(drifting.iter().all(|s| s.block_ms.len() == 18 && s.void), "still too noisy after the repeats");
     let log = run(&[1, 2, 3, 4, 5], 0.0, Effort { min_runs: 1, max_runs: 1, repeats: 0, ..EFFORT }).1;
     let passes: Vec<_> = log.chunks(10).collect();
