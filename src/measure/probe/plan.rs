@@ -36,7 +36,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// Weights of models that lie on the disk, and in the memory of a measuring process, at once.
-const GROUP_BYTES: usize = 512 << 20;
+pub(super) const GROUP_BYTES: usize = 512 << 20;
 /// Models of a group: few enough that little is lost when a probing is stopped.
 const GROUP_MODELS: usize = 48;
 /// Every layer is in at least so many of the networks that a table learns from.
@@ -327,7 +327,7 @@ impl ProbePlan {
     }
 
     /// Size of a model's weights.
-    fn model_bytes(&self, subject: &Subject) -> usize {
+    pub(super) fn model_bytes(&self, subject: &Subject) -> usize {
         let features = match subject {
             Subject::Layer(_) => &[][..],
             Subject::Grid { features, .. } | Subject::Input { features, .. } => features,
