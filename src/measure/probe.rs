@@ -2,6 +2,7 @@
 //! the service time of any exported networks, measured the same way.
 
 mod plan;
+mod sets;
 
 pub use plan::{Networks, ProbeGroup, ProbePlan, Subject};
 

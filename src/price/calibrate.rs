@@ -8,7 +8,7 @@
 //! y = c₀ + Σ_q κ_q·x_q + Σ_e φ_e·T_e,    φ_e = f_class(e) + δ_e,    classes: first, inner, output
 //! ```
 //!
-//! and the fit minimises Σ ((y − ŷ) / (σ·y))² plus the priors ((f − 1) / 0.5)², (δ / 0.1)², (c₀ − call / 0.1·ȳ)² and
+//! and the fit minimises Σ ((y − ŷ) / (σ·y))² plus the priors ((f − 1) / 0.5)², (δ / 0.05)², (c₀ − call / 0.1·ȳ)² and
 //! (κ − κ⁰ / d)² with the isolated prices κ⁰ and a d of half of κ⁰, or of what would make the quantity a twentieth of ȳ
 //! where that is more: the isolated values hold until networks say otherwise, a whole class moves more easily than one
 //! layer, and a layer that no network held takes the factor of its class. Factors stay above [`MIN_FACTOR`], κ and c₀ above
@@ -36,7 +36,7 @@ pub const MIN_FACTOR: f64 = 0.05;
 /// Prior deviation of a class's factor from 1.
 const CLASS_DEVIATION: f64 = 0.5;
 /// Prior deviation of a layer's factor from its class's.
-const STEP_DEVIATION: f64 = 0.1;
+const STEP_DEVIATION: f64 = 0.05;
 /// Prior deviation of a price per unit of input, as a share of its isolated value …
 const INPUT_DEVIATION: f64 = 0.5;
 /// … and at least what would make its quantity this share of the mean measured latency.

@@ -1,8 +1,9 @@
 //! Joining tables: several hosts or engines in one file.
 
 use super::{
+    entry::order_inputs,
     observation::Observation,
-    table::{Bucket, InputEntry, LatencyTable, TableEntry, order_inputs, put},
+    table::{Bucket, InputEntry, LatencyTable, TableEntry, put},
 };
 use crate::base::Result;
 use std::cmp::{Ordering, Reverse};

@@ -5,6 +5,7 @@ pub mod agreement;
 pub mod calibrate;
 pub mod choice;
 mod cholesky;
+mod entry;
 pub mod expected;
 pub mod feature;
 #[cfg(test)]

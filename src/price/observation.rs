@@ -1,6 +1,6 @@
 //! A whole network that was timed: what isolated layers are held against.
 
-use super::{LayerPrices, path::path_ms, table::order_inputs};
+use super::{LayerPrices, entry::order_inputs, path::path_ms};
 use crate::{
     base::Result,
     space::{Input, InputLoad, InputWidths, SearchSpace, Subnet},

@@ -7,11 +7,14 @@
 //! few nodes, and the groups are joined.
 //!
 //! Features count with their share θ_i, 1 or 0 for a choice. With p_g = 1 − Π_{i∈g}(1 − θ_i), the chance that group g is
-//! there at all:
+//! there at all, and c_i, the columns of ids that feature i brings (1, or the length of its list):
 //!
 //! ```text
-//! ids = Σθ    values = Σθ·length·width    numbers = Σθ    products = 2·Σθ·Σ(θ·width)
-//! groups = Σ_g p_g    joined = Σ(θ·width)·P(at least two groups)
+//! ids = Σθ    values = Σθ·c·width    numbers = Σθ    products = 2·Σθ·Σ(θ·width)
+//! id_groups, list_groups, number_groups = Σ_g p_g over the groups of one kind
+//! shifted = Σ_i θ_i·c_i·P(another of its group)        ids become rows of a table that several features share
+//! sliced = Σ(θ·c)·P(at least two groups of ids)        each takes its columns out of the tensor of ids
+//! joined = Σ(θ·width)·P(at least two groups)           their columns are put side by side
 //! ```
 //!
 //! For a choice these are exact counts; in between they are smooth in θ, and [`SearchSpace::input_gradient`] is their
@@ -64,31 +67,60 @@ pub struct PartLoad {
     pub numbers: f64,
     /// Multiply-adds per row that embed the numbers.
     pub products: f64,
-    /// Groups of features.
-    pub groups: f64,
-    /// Columns that are copied to join groups; 0 where there is only one.
+    /// Groups of single ids.
+    pub id_groups: f64,
+    /// Groups of lists.
+    pub list_groups: f64,
+    /// Groups of numbers: one or none.
+    pub number_groups: f64,
+    /// Columns of ids in groups of several features.
+    pub shifted: f64,
+    /// Columns of ids where there are several groups of them.
+    pub sliced: f64,
+    /// Embedded columns where there are several groups.
     pub joined: f64,
 }
 
 impl PartLoad {
     fn array(&self) -> [f64; PART] {
-        [self.ids, self.values, self.numbers, self.products, self.groups, self.joined]
+        let Self { ids, values, numbers, products, id_groups, list_groups, number_groups, .. } = *self;
+        let Self { shifted, sliced, joined, .. } = *self;
+        [ids, values, numbers, products, id_groups, list_groups, number_groups, shifted, sliced, joined]
     }
 
-    fn from_slice(values: &[f64]) -> Self {
+    fn from_array(values: [f64; PART]) -> Self {
+        let [ids, values, numbers, products, id_groups, list_groups, number_groups, shifted, sliced, joined] =
+            values;
         Self {
-            ids: values[0],
-            values: values[1],
-            numbers: values[2],
-            products: values[3],
-            groups: values[4],
-            joined: values[5],
+            ids,
+            values,
+            numbers,
+            products,
+            id_groups,
+            list_groups,
+            number_groups,
+            shifted,
+            sliced,
+            joined,
+        }
+    }
+
+    /// All groups.
+    pub fn groups(&self) -> f64 {
+        self.id_groups + self.list_groups + self.number_groups
+    }
+
+    fn groups_of(&mut self, group: Group) -> &mut f64 {
+        match group {
+            Group::Ids { .. } => &mut self.id_groups,
+            Group::Sequences { .. } => &mut self.list_groups,
+            Group::Numbers => &mut self.number_groups,
         }
     }
 }
 
 /// Quantities of a part.
-const PART: usize = 6;
+const PART: usize = 10;
 
 /// What the input is made of, per part; also prices per unit (ms), or a gradient.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -117,7 +149,7 @@ impl InputLoad {
 
     /// The inverse of [`InputLoad::array`].
     pub fn from_array(all: [f64; Self::LEN]) -> Self {
-        let part = |at: usize| PartLoad::from_slice(&all[at * PART..][..PART]);
+        let part = |at: usize| PartLoad::from_array(std::array::from_fn(|q| all[at * PART + q]));
         Self { user: part(0), item: part(1), whole: part(2) }
     }
 
@@ -160,6 +192,17 @@ struct Member {
     at: usize,
 }
 
+impl Member {
+    /// Columns of ids.
+    fn columns(&self) -> f64 {
+        match self.group {
+            Group::Ids { .. } => 1.0,
+            Group::Sequences { length, .. } => length as f64,
+            Group::Numbers => 0.0,
+        }
+    }
+}
+
 impl SearchSpace {
     /// The input when each feature counts with weight `share` (1 or 0 for a choice, θ for an expectation).
     pub fn input(&self, share: impl Fn(usize) -> f64) -> Input {
@@ -186,9 +229,8 @@ impl SearchSpace {
         let parts =
             [(Some(Side::User), by.load.user), (Some(Side::Item), by.load.item), (None, by.load.whole)];
         for (side, by) in parts.into_iter().filter(|(_, by)| *by != PartLoad::default()) {
-            let members = self.members(side, &share);
-            for (member, slope) in members.iter().zip(slopes(&members, &by)) {
-                gradient[member.at] += slope;
+            for (at, slope) in slopes(&self.members(side, &share), &by) {
+                gradient[at] += slope;
             }
         }
         gradient
@@ -207,52 +249,64 @@ impl SearchSpace {
     }
 }
 
-/// Chances of every group of a part.
-struct Presence {
-    groups: Vec<Group>,
-    /// 1 − p_g.
-    absent: Vec<f64>,
+/// Chances of independent things to be there: of none and of exactly one.
+#[derive(Clone, Copy)]
+struct Few {
+    none: f64,
+    one: f64,
 }
 
-impl Presence {
-    fn of(members: &[Member]) -> Self {
-        let mut groups: Vec<Group> = members.iter().map(|member| member.group).collect();
-        groups.sort_unstable();
-        groups.dedup();
-        let absent = groups.iter().map(|&group| all_absent(members, group, None)).collect();
-        Self { groups, absent }
+impl Few {
+    fn of(chances: impl Iterator<Item = f64>) -> Self {
+        chances.fold(Self { none: 1.0, one: 0.0 }, |few, p| Self {
+            none: few.none * (1.0 - p),
+            one: few.one * (1.0 - p) + few.none * p,
+        })
     }
 
-    fn expected(&self) -> f64 {
-        self.absent.iter().map(|absent| 1.0 - absent).sum()
+    fn some(self) -> f64 {
+        1.0 - self.none
     }
 
-    /// Chance that no group is there but those of `left_out`, which do not count.
-    fn none_but(&self, left_out: &[usize]) -> f64 {
-        let others = self.absent.iter().enumerate().filter(|(at, _)| !left_out.contains(at));
-        others.map(|(_, absent)| absent).product()
-    }
-
-    /// Chance that exactly one group is there, where that at `left_out` does not count.
-    fn exactly_one(&self, left_out: Option<usize>) -> f64 {
-        let others = (0..self.groups.len()).filter(|&at| Some(at) != left_out);
-        let alone = |at: usize| match left_out {
-            Some(left_out) => self.none_but(&[at, left_out]),
-            None => self.none_but(&[at]),
-        };
-        others.map(|at| (1.0 - self.absent[at]) * alone(at)).sum()
-    }
-
-    fn at_least_two(&self) -> f64 {
-        // Rounding may leave a chance of −10⁻¹⁶.
-        (1.0 - self.none_but(&[]) - self.exactly_one(None)).max(0.0)
+    /// At least two; rounding may leave −10⁻¹⁶.
+    fn several(self) -> f64 {
+        (1.0 - self.none - self.one).max(0.0)
     }
 }
 
-/// Π(1 − θ) over the members of `group`, without the one at `left_out`.
-fn all_absent(members: &[Member], group: Group, left_out: Option<usize>) -> f64 {
-    let here = members.iter().enumerate().filter(|(at, m)| m.group == group && Some(*at) != left_out);
-    here.map(|(_, member)| 1.0 - member.share).product()
+/// A group with the members of a part that it holds.
+struct Held<'a> {
+    group: Group,
+    members: Vec<&'a Member>,
+}
+
+impl Held<'_> {
+    /// Chances of its members, without the one at `left_out` of the space.
+    fn few_without(&self, left_out: Option<usize>) -> Few {
+        Few::of(self.members.iter().filter(|m| Some(m.at) != left_out).map(|member| member.share))
+    }
+
+    /// p_g.
+    fn present(&self) -> f64 {
+        self.few_without(None).some()
+    }
+}
+
+fn held(members: &[Member]) -> Vec<Held<'_>> {
+    let mut groups: Vec<Group> = members.iter().map(|member| member.group).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    let of = |group| Held { group, members: members.iter().filter(|member| member.group == group).collect() };
+    groups.into_iter().map(of).collect()
+}
+
+/// Chances of the groups that `counts` lets pass.
+fn groups_there(held: &[(Group, f64)], counts: impl Fn(Group) -> bool) -> Few {
+    Few::of(held.iter().filter(|(group, _)| counts(*group)).map(|&(_, present)| present))
+}
+
+fn of_ids(group: Group) -> bool {
+    group != Group::Numbers
 }
 
 /// Σθ and Σ(θ·width) of the numbers.
@@ -261,47 +315,74 @@ fn numbers(members: &[Member]) -> (f64, f64) {
     numbers.fold((0.0, 0.0), |(count, width), m| (count + m.share, width + m.share * m.width))
 }
 
+/// Σ(θ·width) and Σ(θ·columns of ids).
+fn sizes(members: &[Member]) -> (f64, f64) {
+    let sizes = members.iter().map(|member| (member.share * member.width, member.share * member.columns()));
+    sizes.fold((0.0, 0.0), |(width, columns), (w, c)| (width + w, columns + c))
+}
+
 fn load(members: &[Member]) -> PartLoad {
-    let presence = Presence::of(members);
+    let held = held(members);
+    let present: Vec<(Group, f64)> = held.iter().map(|held| (held.group, held.present())).collect();
     let (count, number_width) = numbers(members);
-    let width: f64 = members.iter().map(|member| member.share * member.width).sum();
+    let (width, columns) = sizes(members);
     let mut load = PartLoad {
         numbers: count,
         products: 2.0 * count * number_width,
-        groups: presence.expected(),
-        joined: width * presence.at_least_two(),
+        sliced: columns * groups_there(&present, of_ids).several(),
+        joined: width * groups_there(&present, |_| true).several(),
         ..PartLoad::default()
     };
-    for member in members {
-        match member.group {
-            Group::Ids { .. } => load.ids += member.share,
-            Group::Sequences { length, .. } => load.values += member.share * length as f64 * member.width,
-            Group::Numbers => {}
+    for (held, (group, present)) in held.iter().zip(present) {
+        *load.groups_of(group) += present;
+        for member in &held.members {
+            load.shifted += member.share * member.columns() * held.few_without(Some(member.at)).some();
+            match group {
+                Group::Ids { .. } => load.ids += member.share,
+                Group::Sequences { .. } => load.values += member.share * member.columns() * member.width,
+                Group::Numbers => {}
+            }
         }
     }
     load
 }
 
-/// ∂/∂θ of every member, of something with the derivatives `by` the quantities of the load.
-fn slopes(members: &[Member], by: &PartLoad) -> Vec<f64> {
-    let presence = Presence::of(members);
+/// ∂/∂θ of every member by its position in the space, of something with the derivatives `by` the quantities of the load.
+fn slopes(members: &[Member], by: &PartLoad) -> Vec<(usize, f64)> {
+    let held = held(members);
+    let present: Vec<(Group, f64)> = held.iter().map(|held| (held.group, held.present())).collect();
     let (count, number_width) = numbers(members);
-    let width: f64 = members.iter().map(|member| member.share * member.width).sum();
-    let joined = presence.at_least_two();
-    let slope = |(at, member): (usize, &Member)| {
-        let own = match member.group {
-            Group::Ids { .. } => by.ids,
-            Group::Sequences { length, .. } => by.values * length as f64 * member.width,
-            Group::Numbers => by.numbers + by.products * 2.0 * (number_width + member.width * count),
-        };
-        // ∂p_g/∂θ: the group is there through this member alone.
-        let alone = all_absent(members, member.group, Some(at));
-        let group = presence.groups.partition_point(|&group| group < member.group);
-        // One more group makes two where exactly one of the others is there.
-        let second = alone * presence.exactly_one(Some(group));
-        own + by.groups * alone + by.joined * (member.width * joined + width * second)
-    };
-    members.iter().enumerate().map(slope).collect()
+    let (width, columns) = sizes(members);
+    let sliced = groups_there(&present, of_ids).several();
+    let joined = groups_there(&present, |_| true).several();
+    let mut slopes = Vec::with_capacity(members.len());
+    let mut by_groups = *by;
+    for group in &held {
+        let by_group = *by_groups.groups_of(group.group);
+        // Where exactly one of the others is there, one more group makes two.
+        let second_of_ids = groups_there(&present, |other| other != group.group && of_ids(other)).one;
+        let second = groups_there(&present, |other| other != group.group).one;
+        for member in &group.members {
+            let own = match group.group {
+                Group::Ids { .. } => by.ids,
+                Group::Sequences { .. } => by.values * member.columns() * member.width,
+                Group::Numbers => by.numbers + by.products * 2.0 * (number_width + member.width * count),
+            };
+            let others = group.few_without(Some(member.at));
+            // It is shifted itself where there are others, and makes a lone one be shifted; all of a group have the same columns.
+            let shifted = member.columns() * (others.some() + others.one);
+            // ∂p_g/∂θ: the group is there through this member alone.
+            let alone = others.none;
+            let of_ids = if of_ids(group.group) { second_of_ids } else { 0.0 };
+            let slope = own
+                + by_group * alone
+                + by.shifted * shifted
+                + by.sliced * (member.columns() * sliced + columns * alone * of_ids)
+                + by.joined * (member.width * joined + width * alone * second);
+            slopes.push((member.at, slope));
+        }
+    }
+    slopes
 }
 
 #[cfg(test)]

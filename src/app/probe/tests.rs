@@ -45,6 +45,8 @@ struct Closed {
     number_ms: f64,
     joined_ms: f64,
     group_ms: f64,
+    shifted_ms: f64,
+    sliced_ms: f64,
     /// How much dearer layers between hidden ones are inside a network.
     inside: f64,
 }
@@ -58,6 +60,8 @@ const CLOSED: Closed = Closed {
     number_ms: 5e-6,
     joined_ms: 4e-7,
     group_ms: 0.003,
+    shifted_ms: 1e-6,
+    sliced_ms: 5e-7,
     inside: 1.0,
 };
 
@@ -78,8 +82,10 @@ impl Closed {
         n * (self.id_ms * part.ids
             + self.value_ms * part.values
             + self.number_ms * part.numbers
-            + self.joined_ms * part.joined)
-            + self.group_ms * (load.user.groups + part.groups)
+            + self.joined_ms * part.joined
+            + self.shifted_ms * part.shifted
+            + self.sliced_ms * part.sliced)
+            + self.group_ms * (load.user.groups() + part.groups())
     }
 
     fn ms(&self, plan: &ProbePlan, subject: &Subject, candidates: usize) -> f64 {

@@ -126,7 +126,8 @@ fn inputs_are_told_apart_by_groups_of_their_own_over_the_narrowest_layer() {
             _ => None,
         })
         .collect();
-    let only = |f: fn(&crate::space::PartLoad) -> bool| sets.iter().any(|part| part.groups == 1.0 && f(part));
+    let only =
+        |f: fn(&crate::space::PartLoad) -> bool| sets.iter().any(|part| part.groups() == 1.0 && f(part));
     assert!(only(|part| part.ids == 3.0), "the ids of one width");
     assert!(only(|part| part.values == 2.0 * 6.0 * 8.0), "the lists");
     assert!(only(|part| part.numbers == 3.0 && part.joined == 0.0), "the numbers");
@@ -166,8 +167,8 @@ fn every_subject_is_a_model_whose_graph_has_the_groups_that_its_input_counts() {
             };
             let load = plan.input(features).load;
             let groups = match layout {
-                Layout::UserOnce => load.user.groups + load.item.groups,
-                Layout::Concat => load.whole.groups,
+                Layout::UserOnce => load.user.groups() + load.item.groups(),
+                Layout::Concat => load.whole.groups(),
             };
             // Every group is laid flat once: the constant with its shape is named where it stands and where it is used.
             let needle = b"/flat_shape";

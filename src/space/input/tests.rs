@@ -35,22 +35,46 @@ fn chosen(space: &SearchSpace, features: &[usize]) -> InputLoad {
     space.input(|i| f64::from(u8::from(features.contains(&i)))).load
 }
 
+/// So many ids and numbers, in so many groups of ids, lists and numbers.
+fn of_each(ids: f64, numbers: f64, [id_groups, list_groups, number_groups]: [f64; 3]) -> PartLoad {
+    PartLoad { ids, numbers, id_groups, list_groups, number_groups, ..PartLoad::default() }
+}
+
 #[test]
 fn a_choice_is_counted_by_hand() {
     let space = space();
     let all = chosen(&space, &[0, 1, 2, 3, 4, 5, 6]);
     // Two numbers of widths 8 and 2: [x, missing] · a block matrix of 4 × 10.
-    let item = PartLoad { ids: 2.0, values: 24.0, numbers: 2.0, products: 40.0, groups: 3.0, joined: 34.0 };
+    let item = PartLoad {
+        ids: 2.0,
+        values: 24.0,
+        numbers: 2.0,
+        products: 40.0,
+        id_groups: 1.0,
+        list_groups: 1.0,
+        number_groups: 1.0,
+        shifted: 2.0,
+        sliced: 5.0,
+        joined: 34.0,
+    };
     assert_eq!(all.item, item);
-    assert_eq!(
-        all.user,
-        PartLoad { ids: 1.0, numbers: 1.0, products: 16.0, groups: 2.0, joined: 12.0, ..Default::default() }
-    );
+    let user = PartLoad { products: 16.0, joined: 12.0, ..of_each(1.0, 1.0, [1.0, 0.0, 1.0]) };
+    assert_eq!(all.user, user);
     // In one part the ids of width 4 and 8 are two groups, and all numbers are one.
-    let whole = PartLoad { ids: 3.0, values: 24.0, numbers: 3.0, products: 108.0, groups: 4.0, joined: 46.0 };
+    let whole = PartLoad {
+        values: 24.0,
+        products: 108.0,
+        shifted: 2.0,
+        sliced: 6.0,
+        joined: 46.0,
+        ..of_each(3.0, 3.0, [2.0, 1.0, 1.0])
+    };
     assert_eq!(all.whole, whole);
+    assert_eq!(all.whole.groups(), 4.0);
     let ids = chosen(&space, &[2, 3]);
-    assert_eq!(ids.item, PartLoad { ids: 2.0, groups: 1.0, ..PartLoad::default() }, "nothing to join");
+    let item = PartLoad { shifted: 2.0, ..of_each(2.0, 0.0, [1.0, 0.0, 0.0]) };
+    assert_eq!(ids.item, item, "nothing to join");
+    assert_eq!(chosen(&space, &[2]).item.shifted, 0.0, "a lone feature's ids are rows already");
     assert_eq!(ids.user, PartLoad::default());
     assert_eq!(ids.whole, ids.item);
     assert_eq!(space.input(|_| 1.0).widths, space.input_widths(|_| 1.0));
@@ -63,7 +87,7 @@ fn a_load_survives_its_array() {
     let mut distinct = [0.0; InputLoad::LEN];
     distinct.iter_mut().enumerate().for_each(|(i, v)| *v = i as f64);
     assert_eq!(InputLoad::from_array(distinct).array(), distinct);
-    assert_eq!(InputLoad::from_array(distinct).dot(&InputLoad::from_array([2.0; InputLoad::LEN])), 306.0);
+    assert_eq!(InputLoad::from_array(distinct).dot(&InputLoad::from_array([2.0; InputLoad::LEN])), 870.0);
     assert_eq!(load.plus(-1.0, &load), InputLoad::default());
 }
 
@@ -86,18 +110,20 @@ proptest! {
     fn counts_and_groups_are_expectations_over_independent_features(theta in prop::collection::vec(0.0f64..1.0, 7)) {
         let space = space();
         let found = space.input(|i| theta[i]).load;
-        let quantities: [(f64, fn(InputLoad) -> f64); 5] = [
+        let quantities: [(f64, fn(InputLoad) -> f64); 7] = [
             (found.item.ids, |l| l.item.ids),
             (found.item.values, |l| l.item.values),
             (found.item.numbers, |l| l.item.numbers),
-            (found.item.groups, |l| l.item.groups),
-            (found.whole.groups, |l| l.whole.groups),
+            (found.item.groups(), |l| l.item.groups()),
+            (found.whole.groups(), |l| l.whole.groups()),
+            (found.item.shifted, |l| l.item.shifted),
+            (found.whole.shifted, |l| l.whole.shifted),
         ];
         for (found, of) in quantities {
             prop_assert!((found - enumerated(&space, &theta, of)).abs() < 1e-9);
         }
         let width: f64 = (2..7).map(|i| theta[i] * space.features[i].width as f64).sum();
-        let several = enumerated(&space, &theta, |l| f64::from(u8::from(l.item.groups > 1.5)));
+        let several = enumerated(&space, &theta, |l| f64::from(u8::from(l.item.groups() > 1.5)));
         prop_assert!((found.item.joined - width * several).abs() < 1e-9);
     }
 
