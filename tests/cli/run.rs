@@ -225,7 +225,7 @@ fn what_is_wrong_shows_before_anything_is_trained_and_leaves_no_run() {
     fs::write(here.join("a.csv"), "T\n5\n5\n5\n").unwrap();
     fs::write(
         here.join("table.json"),
-        "{\"schema_version\": 1, \"version\": 1, \"parents\": [], \"created_from\": \"\", \"buckets\": []}",
+        "{\"schema_version\": 2, \"version\": 1, \"parents\": [], \"created_from\": \"\", \"buckets\": []}",
     )
     .unwrap();
     let tract =
