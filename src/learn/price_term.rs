@@ -99,10 +99,32 @@ mod tests {
             params::Params,
             scalar,
         },
-        price::fixtures::space_of,
+        price::{FirstLayerPrice, fixtures::space_of},
+        space::{InputLoad, InputWidths},
     };
     use candle_core::Device;
     use candle_nn::ops::softmax;
+
+    /// [`LAYERS`], and a price for everything that inputs are made of.
+    struct WithInput;
+
+    impl LayerPrices for WithInput {
+        fn first_ms(&self, input: InputWidths, to: usize) -> Result<FirstLayerPrice> {
+            LAYERS.first_ms(input, to)
+        }
+
+        fn layer_ms(&self, from: usize, to: usize) -> Result<f64> {
+            LAYERS.layer_ms(from, to)
+        }
+
+        fn fixed_ms(&self) -> f64 {
+            LAYERS.fixed_ms()
+        }
+
+        fn input(&self) -> InputLoad {
+            InputLoad::from_array(std::array::from_fn(|q| 0.003 * (q + 1) as f64))
+        }
+    }
 
     const THETA: [f64; 8] = [0.9, 0.2, 0.5, 0.7, 0.35, 0.6, 0.45, 0.8];
     const ALPHA: [[f64; 3]; 2] = [[0.3, -0.4, 0.1], [-0.2, 0.5, 0.0]];
@@ -153,9 +175,14 @@ mod tests {
     #[test]
     fn loss1s_gradient_to_theta_is_the_slope_of_the_latency() {
         let (schema, space) = scene();
-        let prices = Prices { schema: &schema, layers: &LAYERS };
         let p = probabilities(&ALPHA);
-        for (pay, first_layer) in [(PriceFirstLayer::Joint, true), (PriceFirstLayer::PaperOnly, false)] {
+        let (bare, made_of): (&dyn LayerPrices, &dyn LayerPrices) = (&LAYERS, &WithInput);
+        for (pay, first_layer, layers) in [
+            (PriceFirstLayer::Joint, true, bare),
+            (PriceFirstLayer::Joint, true, made_of),
+            (PriceFirstLayer::PaperOnly, false, made_of),
+        ] {
+            let prices = Prices { schema: &schema, layers };
             let total = |theta: &[f64; 8]| {
                 let expected = prices.expected(&space, theta, &p).unwrap();
                 if first_layer { expected.total_ms() } else { expected.feature.ms }
