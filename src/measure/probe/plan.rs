@@ -223,11 +223,7 @@ impl ProbePlan {
     pub fn operation(&self, subject: &Subject) -> Option<Operation> {
         match subject {
             Subject::Layer(operation) => Some(*operation),
-            Subject::Grid { features, to } => {
-                let widths = self.input(features).widths;
-                let [user, item] = [widths.user, widths.item].map(|width| width.round() as usize);
-                Some(Operation::First { user, item, to: *to })
-            }
+            Subject::Grid { features, to } => Some(grid_point(&self.input(features), *to)),
             Subject::Input { .. } | Subject::Network(_) | Subject::HeldOut(_) => None,
         }
     }
@@ -288,18 +284,18 @@ impl ProbePlan {
             cold_ms: sample.cold_ms,
             ..Observation::of(&self.space, subnet, mean_ms, noise_pct)
         };
-        match (subject, self.operation(subject)) {
-            (Subject::Grid { features, .. }, Some(operation)) => {
-                Value::Grid(entry(operation), self.input(features))
+        match subject {
+            Subject::Layer(operation) => Value::Layer(entry(*operation)),
+            Subject::Grid { features, to } => {
+                let input = self.input(features);
+                Value::Grid(entry(grid_point(&input, *to)), input)
             }
-            (_, Some(operation)) => Value::Layer(entry(operation)),
-            (Subject::Network(subnet), None) => Value::Network(observed(subnet)),
-            (Subject::HeldOut(subnet), None) => Value::HeldOut(observed(subnet)),
-            (Subject::Input { features, to } | Subject::Grid { features, to }, None) => {
+            Subject::Input { features, to } => {
                 let input = self.input(features);
                 Value::Input(InputEntry { input, to: *to, samples, mean_ms, noise_pct })
             }
-            (Subject::Layer(operation), None) => Value::Layer(entry(*operation)),
+            Subject::Network(subnet) => Value::Network(observed(subnet)),
+            Subject::HeldOut(subnet) => Value::HeldOut(observed(subnet)),
         }
     }
 
@@ -332,4 +328,10 @@ impl ProbePlan {
         let layers: usize = self.widths(subject).windows(2).map(|pair| pair[0] * pair[1]).sum();
         (features.iter().map(table).sum::<usize>() + layers) * size_of::<f32>()
     }
+}
+
+/// The table's key of a first layer over whole features, whose widths are whole too.
+fn grid_point(input: &Input, to: usize) -> Operation {
+    let [user, item] = [input.widths.user, input.widths.item].map(|width| width.round() as usize);
+    Operation::First { user, item, to }
 }
