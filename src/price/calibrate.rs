@@ -8,7 +8,7 @@
 //! y = c₀ + Σ_q κ_q·x_q + Σ_e φ_e·T_e,    φ_e = f_class(e) + δ_e,    classes: first, inner, output
 //! ```
 //!
-//! and the fit minimises Σ ((y − ŷ) / (σ·y))² plus the priors ((f − 1) / 0.5)², (δ / 0.05)², (c₀ − call / 0.1·ȳ)² and
+//! and the fit minimises Σ ((y − ŷ) / (σ·y))², where σ² is the measurement's noise² and 3 %² for what no sum of layers says, plus the priors ((f − 1) / 0.5)², (δ / 0.07)², (c₀ − call / 0.1·ȳ)² and
 //! (κ − κ⁰ / d)² with the isolated prices κ⁰ and a d of half of κ⁰, or of what would make the quantity a twentieth of ȳ
 //! where that is more: the isolated values hold until networks say otherwise, a whole class moves more easily than one
 //! layer, and a layer that no network held takes the factor of its class. Factors stay above [`MIN_FACTOR`], κ and c₀ above
@@ -36,15 +36,16 @@ pub const MIN_FACTOR: f64 = 0.05;
 /// Prior deviation of a class's factor from 1.
 const CLASS_DEVIATION: f64 = 0.5;
 /// Prior deviation of a layer's factor from its class's.
-const STEP_DEVIATION: f64 = 0.05;
+const STEP_DEVIATION: f64 = 0.07;
 /// Prior deviation of a price per unit of input, as a share of its isolated value …
 const INPUT_DEVIATION: f64 = 0.5;
 /// … and at least what would make its quantity this share of the mean measured latency.
 const LEAST_INPUT_DEVIATION: f64 = 0.05;
 /// Prior deviation of the fixed part, as a share of the mean measured latency.
 const FIXED_DEVIATION: f64 = 0.1;
-/// Measurements are never trusted more than this, in percent.
-const LEAST_NOISE_PCT: f64 = 1.0;
+/// How far networks lie from any sum of layers, in percent, however well they are measured: without it the fit would follow
+/// what the model cannot say, and predict other networks worse.
+const MODEL_ERROR_PCT: f64 = 3.0;
 
 /// What whole networks say about the raw values of a bucket.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -116,7 +117,7 @@ impl Correction {
         let mut mean_ms = 0.0;
         for observation in &observations {
             let row = unknowns.row(observation, &raw)?;
-            let sigma_ms = observation.measured_ms * observation.noise_pct.max(LEAST_NOISE_PCT) / 100.0;
+            let sigma_ms = observation.measured_ms * observation.noise_pct.hypot(MODEL_ERROR_PCT) / 100.0;
             system.add(&row, observation.measured_ms, sigma_ms);
             mean_ms += observation.measured_ms / observations.len() as f64;
         }
