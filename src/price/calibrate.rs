@@ -8,12 +8,13 @@
 //! y = c₀ + Σ_q κ_q·x_q + Σ_e φ_e·T_e,    φ_e = f_class(e) + δ_e,    classes: first, inner, output
 //! ```
 //!
-//! and the fit minimises Σ ((y − ŷ) / (σ·y))², where σ² is the measurement's noise² and 3 %² for what no sum of layers says, plus the priors ((f − 1) / 0.5)², (δ / 0.07)², (c₀ − call / 0.1·ȳ)² and
-//! (κ − κ⁰ / d)² with the isolated prices κ⁰ and a d of half of κ⁰, or of what would make the quantity a twentieth of ȳ
-//! where that is more: the isolated values hold until networks say otherwise, a whole class moves more easily than one
-//! layer, and a layer that no network held takes the factor of its class. Factors stay above [`MIN_FACTOR`], κ and c₀ above
-//! 0, so no price can turn negative. Each fit starts from the raw values with all observations of the bucket, so the result
-//! does not depend on the order in which they came. Whether it is paid is decided in [`choice`](super::choice).
+//! and the fit minimises Σ ((y − ŷ) / (σ·y))², where σ² is the measurement's noise² and 3 %² for what no sum of layers
+//! says, plus the priors ((f − 1) / 0.5)², (δ / 0.07)², (c₀ − call / 0.1·ȳ)² and (κ − κ⁰ / d)² with the isolated prices κ⁰
+//! and a d of half of κ⁰, or of what would make the quantity a twentieth of ȳ where that is more: the isolated values hold
+//! until networks say otherwise, a whole class moves more easily than one layer, and a layer that no network held takes
+//! the factor of its class. Factors stay above [`MIN_FACTOR`], κ and c₀ above 0, so no price can turn negative. Each fit
+//! starts from the raw values with all observations of the bucket, so the result does not depend on the order in which they
+//! came. Whether it is paid is decided in [`choice`](super::choice).
 
 use super::{
     agreement::{Agreement, Residual, Shape},
