@@ -91,6 +91,9 @@ fn a_load_survives_its_array() {
     assert_eq!(load.plus(-1.0, &load), InputLoad::default());
 }
 
+/// One number of a load.
+type Quantity = fn(InputLoad) -> f64;
+
 /// Σ over all choices of their chance times what `of` says.
 fn enumerated(space: &SearchSpace, theta: &[f64], of: impl Fn(InputLoad) -> f64) -> f64 {
     (0..1usize << theta.len())
@@ -110,7 +113,7 @@ proptest! {
     fn counts_and_groups_are_expectations_over_independent_features(theta in prop::collection::vec(0.0f64..1.0, 7)) {
         let space = space();
         let found = space.input(|i| theta[i]).load;
-        let quantities: [(f64, fn(InputLoad) -> f64); 7] = [
+        let quantities: [(f64, Quantity); 7] = [
             (found.item.ids, |l| l.item.ids),
             (found.item.values, |l| l.item.values),
             (found.item.numbers, |l| l.item.numbers),
