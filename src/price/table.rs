@@ -132,26 +132,32 @@ impl LatencyTable {
         format!("v{}-{}", self.version, &hash::sha256(&json)[..8])
     }
 
-    /// Reads and validates a table file.
+    /// Reads and validates a table file. The version comes first: another one has other fields.
     pub fn load(path: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Format {
+            schema_version: u32,
+        }
+        let refused = |(place, problem): (String, String)| {
+            let fix = "restore the file, or probe again with this version of the program: `autofas-bench table probe \
+                       --config E.toml --out TABLE.json`";
+            Error::input(path, Place::field(place), problem, fix)
+        };
+        let Format { schema_version } = fsio::read_json(path)?;
+        if schema_version != SCHEMA_VERSION {
+            let problem = format!("is {schema_version}, this program reads {SCHEMA_VERSION}");
+            return Err(refused(("schema_version".into(), problem)));
+        }
         let table: Self = fsio::read_json(path)?;
         match table.problem() {
             None => Ok(table),
-            Some((place, problem)) => {
-                let fix = "restore the file, or probe again with this version of the program: `autofas-bench table probe \
-                           --config E.toml --out TABLE.json`";
-                Err(Error::input(path, Place::field(place), problem, fix))
-            }
+            Some(problem) => Err(refused(problem)),
         }
     }
 
     /// Where a table from a file is wrong, and how. Files are written in order, so anything out of order or
     /// twice was edited.
     fn problem(&self) -> Option<(String, String)> {
-        if self.schema_version != SCHEMA_VERSION {
-            let problem = format!("is {}, this program reads {SCHEMA_VERSION}", self.schema_version);
-            return Some(("schema_version".into(), problem));
-        }
         if !self.buckets.is_sorted_by(|a, b| a.key() < b.key()) {
             return Some(("buckets".into(), "has a bucket twice or out of order".into()));
         }

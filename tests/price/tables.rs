@@ -78,6 +78,10 @@ fn a_damaged_file_is_refused_with_its_place() {
     };
     let text = refused(&|table| table.schema_version = 9);
     assert!(text.contains("t.json, `schema_version`: is 9"), "{text}");
+    // One of an older format has other fields, too: that it is old is said first, and what to do.
+    std::fs::write(&path, r#"{"schema_version": 1, "buckets": [{"observations": [{"old": 1}]}]}"#).unwrap();
+    let text = LatencyTable::load(&path).unwrap_err().to_string();
+    assert!(text.contains("`schema_version`: is 1") && text.contains("table probe"), "{text}");
     let text = refused(&|table| table.buckets[0].entries[3].mean_ms = -1.0);
     assert!(text.contains("at 1000 candidates") && text.contains("-1 ms"), "{text}");
     let text = refused(&|table| {
