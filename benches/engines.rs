@@ -4,7 +4,7 @@ use autofas_bench::{
     base::names::{EngineName, Layout},
     export::{
         OnnxModel,
-        probe::{self, ProbeInput},
+        probe::{self, PlainInput},
     },
     measure::{
         engine::{Engine, SessionOptions, engine},
@@ -69,10 +69,10 @@ fn first_layers(c: &mut Criterion) {
     let mut group = c.benchmark_group("first layer");
     quick(&mut group);
     let input =
-        ProbeInput { user_features: 10, item_features: 20, width_per_feature: 8, cardinality: 10_000 };
+        PlainInput { user_features: 10, item_features: 20, width_per_feature: 8, cardinality: 10_000 };
     for engine in &engines() {
         for layout in Layout::ALL.iter().copied() {
-            let model = probe::first_layer(input, 256, layout).unwrap();
+            let model = probe::first_layer(input.inputs(), 256, layout).unwrap();
             for candidates in CANDIDATES {
                 bench(&mut group, engine.as_ref(), layout.name(), &model, candidates);
             }

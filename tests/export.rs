@@ -11,7 +11,7 @@ use autofas_bench::{
     export::{
         self, Metadata,
         companions::{TestTensor, TestValues, TestVectors},
-        probe::{self, ProbeInput},
+        probe::{self, PlainInput},
         signature::Rows,
     },
     learn::network::Network,
@@ -266,9 +266,9 @@ fn probes_run_and_give_a_column_per_output() {
     for engine in engines() {
         for to in [1, 16] {
             let input =
-                ProbeInput { user_features: 2, item_features: 3, width_per_feature: 8, cardinality: 10 };
+                PlainInput { user_features: 2, item_features: 3, width_per_feature: 8, cardinality: 10 };
             for &layout in Layout::ALL {
-                let model = probe::first_layer(input, to, layout).unwrap();
+                let model = probe::first_layer(input.inputs(), to, layout).unwrap();
                 model.write(&path).unwrap();
                 let inputs = Inputs {
                     candidates: 5,

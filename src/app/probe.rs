@@ -1,28 +1,43 @@
-//! `table probe`: every layer of a space, on every engine and at every candidate count. What has been measured is kept
-//! beside the table, so that a probing that was stopped goes on instead of measuring it again.
+//! `table probe`: layers and whole networks of a space, on every engine and at every candidate count. What has been
+//! measured is kept beside the table after every group, so that a probing that was stopped goes on instead of measuring
+//! it again.
+//!
+//! Groups of all candidate counts come in random order, those of one engine by turns with those of the other: a drift of
+//! the machine meets all of them. With a time budget every group gets its share of what is left of it.
 
 use crate::{
-    base::{Error, Result, error::Place, fsio, progress::Progress, stop::Stop},
+    base::{Error, Result, error::Place, fsio, hash, progress::Progress, stop::Stop},
+    data::{
+        encode::Encoders,
+        schema::{Encoding, Feature, Schema},
+    },
     measure::{
         child::Launcher,
-        probe::{ProbePlan, ServiceSettings, context_here},
+        probe::{ProbeGroup, ProbePlan, Probed, ServiceSettings, context_here},
         service::Effort,
     },
-    price::table::{LatencyTable, Operation, TableContext},
+    price::table::{LatencyTable, TableContext},
 };
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 /// Version of the file that holds what has been measured.
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
+/// Share of a group's time that it may measure in: starting a process and cold runs come on top.
+const MEASURING_SHARE: f64 = 0.85;
 
 /// What is to be probed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProbeRequest {
-    /// The layers, and at which candidate counts.
+    /// The layers and networks, and at which candidate counts.
     pub plan: ProbePlan,
     /// One for each engine.
     pub settings: Vec<ServiceSettings>,
+    /// How long all of it may take; without it, as long as the effort asks for.
+    pub budget: Option<Duration>,
     /// Where the table goes.
     pub out: PathBuf,
 }
@@ -36,6 +51,10 @@ pub enum Begin {
     WhereItStopped,
 }
 
+/// Measures a group: in earnest in a child process.
+pub type MeasureGroup<'a> =
+    &'a dyn Fn(&ProbePlan, &ProbeGroup, &ServiceSettings, Option<f64>) -> Result<Probed>;
+
 /// What has been measured, and how: values from other circumstances do not go together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Partial {
@@ -46,14 +65,21 @@ struct Partial {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct How {
-    operations: Vec<Operation>,
-    embedding_width: usize,
-    cardinality: usize,
+    /// Hash of what is measured.
+    plan: String,
     effort: Effort,
     seed: u64,
 }
 
-/// Probes what is asked for and writes the table; a request to `stop` ends it with what has been measured kept.
+/// A group on its engine.
+struct Turn<'a> {
+    settings: &'a ServiceSettings,
+    context: &'a TableContext,
+    group: ProbeGroup,
+}
+
+/// Probes what is asked for in child processes and writes the table; a request to `stop` ends it with what has been
+/// measured kept.
 pub fn probe_table(
     request: &ProbeRequest,
     begin: Begin,
@@ -61,77 +87,180 @@ pub fn probe_table(
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<LatencyTable> {
-    let ProbeRequest { plan, settings, out } = request;
+    let measure = |plan: &ProbePlan, group: &ProbeGroup, settings: &ServiceSettings, limit_s: Option<f64>| {
+        plan.run_group(group, launcher, settings, limit_s)
+    };
+    probe_with(request, begin, &measure, progress, stop)
+}
+
+/// [`probe_table`] with groups that are measured by `measure`.
+pub fn probe_with(
+    request: &ProbeRequest,
+    begin: Begin,
+    measure: MeasureGroup,
+    progress: &dyn Progress,
+    stop: &Stop,
+) -> Result<LatencyTable> {
+    let ProbeRequest { plan, settings, out, .. } = request;
     let kept = out.with_extension("partial.json");
+    let contexts: Vec<TableContext> =
+        settings.iter().map(|settings| context_here(settings, plan.layout)).collect::<Result<_>>()?;
+    let turns = by_turns(plan, settings, &contexts);
     let mut table = match begin {
-        Begin::Anew => LatencyTable::new("isolated layer probes"),
-        Begin::WhereItStopped if !kept.exists() && out.exists() => return finished(request),
+        Begin::Anew => LatencyTable::new("probes of layers and random networks"),
+        Begin::WhereItStopped if !kept.exists() && out.exists() => return finished(request, &turns),
         Begin::WhereItStopped => begun(&kept, request)?,
     };
-    for settings in settings {
-        let context = context_here(settings, plan.layout)?;
-        for &candidates in &plan.candidates {
-            let engine = settings.engine;
-            if holds(&table, &context, candidates, plan) {
-                progress.say(&format!("{engine} at {candidates} candidates has been probed before"));
-                continue;
-            }
-            stop.check()?;
-            let layers = plan.operations.len();
-            progress.measuring(&format!("probe {layers} layers on {engine} at {candidates} candidates"));
-            let one = ProbePlan { candidates: vec![candidates], ..plan.clone() };
-            let probed = one.run(launcher, settings)?;
-            let (noisy, max_noise_pct) =
-                (probed.noisy(settings.effort.max_noise_pct), settings.effort.max_noise_pct);
-            if noisy > 0 {
-                progress.say(&format!(
-                    "{noisy} of {layers} values on {engine} stayed noisier than {max_noise_pct} %"
-                ));
-            }
-            probed.insert_into(&mut table)?;
-            let how = How::of(plan, settings);
-            fsio::write_json(&kept, &Partial { schema_version: SCHEMA_VERSION, how, table: table.clone() })?;
-        }
+    let open: Vec<&Turn> = turns.iter().filter(|t| !plan.holds(&table, t.context, &t.group)).collect();
+    if open.len() < turns.len() {
+        let done = turns.len() - open.len();
+        progress.say(&format!("{done} of {} groups have been probed before", turns.len()));
     }
+    let mut pace = Pace::new(plan, &open, request.budget);
+    let mut noisy = 0;
+    for (at, turn) in open.iter().enumerate() {
+        stop.check()?;
+        let Turn { settings, context: _, group } = turn;
+        progress.measuring(&format!(
+            "probe {} models on {} at {} candidates, group {} of {}{}",
+            group.subjects.len(),
+            settings.engine,
+            group.candidates,
+            turns.len() - open.len() + at + 1,
+            turns.len(),
+            pace.remaining()
+        ));
+        let probed = measure(plan, group, settings, pace.limit_s(at))?;
+        pace.done(at);
+        noisy += probed.noisy(settings.effort.max_noise_pct);
+        probed.insert_into(&mut table)?;
+        let how = How::of(plan, settings);
+        fsio::write_json(&kept, &Partial { schema_version: SCHEMA_VERSION, how, table: table.clone() })?;
+    }
+    if noisy > 0 {
+        progress.say(&format!("{noisy} values stayed noisier than the greatest noise (probe.max_noise_pct)"));
+    }
+    let table = table.corrected()?;
     table.save(out)?;
     fsio::remove(&kept)?;
     Ok(table)
 }
 
+/// Rows of every feature's embedding table: as the encoders say, else as the schema declares, else `vocabulary` for what
+/// only the data knows. Numbers have none.
+pub fn table_rows(schema: &Schema, encoders: Option<&Encoders>, vocabulary: usize) -> Result<Vec<usize>> {
+    if let Some(encoders) = encoders {
+        encoders.check_serves(schema)?;
+        return Ok(encoders.features().iter().map(|feature| feature.cardinality() as usize).collect());
+    }
+    let rows = |feature: &Feature| match feature.encoding {
+        Encoding::Vocabulary { .. } => vocabulary,
+        // Id 0 is missing.
+        Encoding::Hash { buckets } | Encoding::Buckets { buckets } => buckets as usize + 1,
+        Encoding::Standardize => 0,
+    };
+    Ok(schema.features.iter().map(rows).collect())
+}
+
+/// All groups of all engines: the first of each, then the second of each, and so on.
+fn by_turns<'a>(
+    plan: &ProbePlan,
+    settings: &'a [ServiceSettings],
+    contexts: &'a [TableContext],
+) -> Vec<Turn<'a>> {
+    let mut turns = Vec::new();
+    for (settings, context) in settings.iter().zip(contexts) {
+        let groups = plan.groups(settings.seed).into_iter().enumerate();
+        turns.extend(groups.map(|(at, group)| (at, Turn { settings, context, group })));
+    }
+    turns.sort_by_key(|(at, _)| *at);
+    turns.into_iter().map(|(_, turn)| turn).collect()
+}
+
+/// How fast it goes, and what may still be spent.
+struct Pace {
+    begun: Instant,
+    budget: Option<Duration>,
+    /// What every open group was estimated to take; only their proportions count.
+    expected_s: Vec<f64>,
+    done: usize,
+}
+
+impl Pace {
+    fn new(plan: &ProbePlan, open: &[&Turn], budget: Option<Duration>) -> Self {
+        let expected_s =
+            open.iter().map(|turn| plan.expected_s(&turn.group, &turn.settings.effort)).collect();
+        Self { begun: Instant::now(), budget, expected_s, done: 0 }
+    }
+
+    fn done(&mut self, at: usize) {
+        self.done = at + 1;
+    }
+
+    fn left_s(&self) -> f64 {
+        self.expected_s[self.done..].iter().sum()
+    }
+
+    /// How long group `at` may measure: its share of what is left of the budget.
+    fn limit_s(&self, at: usize) -> Option<f64> {
+        let left = self.budget?.saturating_sub(self.begun.elapsed());
+        Some(MEASURING_SHARE * share_s(left.as_secs_f64(), self.expected_s[at], self.left_s()))
+    }
+
+    /// The estimated rest, in words; nothing before the first group has shown the pace.
+    fn remaining(&self) -> String {
+        let spent: f64 = self.expected_s[..self.done].iter().sum();
+        if spent <= 0.0 {
+            return match self.budget {
+                Some(budget) => format!("; at most about {}", duration_text(budget.as_secs_f64())),
+                None => String::new(),
+            };
+        }
+        let by_pace = self.begun.elapsed().as_secs_f64() * self.left_s() / spent;
+        format!("; about {} left", duration_text(by_pace))
+    }
+}
+
+/// The part of `left_s` that belongs to what was expected to take `own_s` of all of `all_s`.
+fn share_s(left_s: f64, own_s: f64, all_s: f64) -> f64 {
+    if all_s > 0.0 { left_s * own_s / all_s } else { left_s }
+}
+
+/// Such as `45 s` or `3 min 20 s`.
+fn duration_text(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    if seconds < 60 { format!("{seconds} s") } else { format!("{} min {} s", seconds / 60, seconds % 60) }
+}
+
 impl How {
     fn of(plan: &ProbePlan, settings: &ServiceSettings) -> Self {
-        Self {
-            operations: plan.operations.clone(),
-            embedding_width: plan.embedding_width,
-            cardinality: plan.cardinality,
-            effort: settings.effort,
-            seed: settings.seed,
-        }
+        let json = serde_json::to_vec(plan).expect("plain data");
+        Self { plan: hash::sha256(&json), effort: settings.effort, seed: settings.seed }
     }
 }
 
 /// The table of a probing that came to its end, if it answers the request.
-fn finished(request: &ProbeRequest) -> Result<LatencyTable> {
+fn finished(request: &ProbeRequest, turns: &[Turn]) -> Result<LatencyTable> {
     let table = LatencyTable::load(&request.out)?;
-    for settings in &request.settings {
-        let context = context_here(settings, request.plan.layout)?;
-        let lacks = |candidates: &&usize| !holds(&table, &context, **candidates, &request.plan);
-        if let Some(candidates) = request.plan.candidates.iter().find(lacks) {
-            return Err(Error::input(
-                &request.out,
-                Place::whole(),
-                format!("the table is finished and does not hold {context} at {candidates} candidates"),
-                "probe them into another file and join both with `table merge`",
-            ));
-        }
+    let lacking = turns.iter().find(|turn| !request.plan.holds(&table, turn.context, &turn.group));
+    match lacking {
+        None => Ok(table),
+        Some(Turn { context, group, .. }) => Err(Error::input(
+            &request.out,
+            Place::whole(),
+            format!(
+                "the table is finished and does not hold all of {context} at {} candidates",
+                group.candidates
+            ),
+            "probe them into another file and join both with `table merge`",
+        )),
     }
-    Ok(table)
 }
 
 /// What a probing that was stopped has measured; nothing when it had not come that far.
 fn begun(kept: &Path, request: &ProbeRequest) -> Result<LatencyTable> {
     if !kept.exists() {
-        return Ok(LatencyTable::new("isolated layer probes"));
+        return Ok(LatencyTable::new("probes of layers and random networks"));
     }
     let partial: Partial = fsio::read_json(kept)?;
     let same = request.settings.iter().all(|settings| How::of(&request.plan, settings) == partial.how);
@@ -146,9 +275,5 @@ fn begun(kept: &Path, request: &ProbeRequest) -> Result<LatencyTable> {
     Ok(partial.table)
 }
 
-fn holds(table: &LatencyTable, context: &TableContext, candidates: usize, plan: &ProbePlan) -> bool {
-    table.bucket(context, candidates).is_ok_and(|bucket| {
-        let known = |operation| bucket.entries.binary_search_by_key(operation, |e| e.operation).is_ok();
-        plan.operations.iter().all(known)
-    })
-}
+#[cfg(test)]
+mod tests;

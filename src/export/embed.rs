@@ -10,31 +10,35 @@ use super::{
     graph::{Edge, Graph},
     signature::{ElementType, Field, Rows, TensorSpec},
 };
-use crate::learn::network::{Embedding, NetworkInput};
+use crate::{
+    learn::network::{Embedding, NetworkInput},
+    space::Group,
+};
 use std::collections::BTreeMap;
 
 /// The attribute of a `Cast` to f32.
 const AS_FLOAT: (&str, i64) = ("to", tract_onnx::pb::tensor_proto::DataType::Float as i64);
 
-/// Features that are embedded by the same few nodes. Fields are ordered as groups appear in the graph: single ids,
-/// then sequences, then numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum GroupKey {
-    Ids { width: usize },
-    Sequences { length: usize, width: usize },
-    Numbers,
+/// The group of a network's input. Fields are ordered as groups appear in the graph: single ids, then sequences, then
+/// numbers.
+fn group_of(input: &NetworkInput) -> Group {
+    let width = input.width;
+    match &input.embedding {
+        Embedding::Table { .. } => Group::Ids { width },
+        Embedding::Pooled { length, .. } => Group::Sequences { length: *length, width },
+        Embedding::Number { .. } => Group::Numbers,
+    }
 }
 
-impl GroupKey {
-    fn of(input: &NetworkInput) -> Self {
-        let width = input.width;
-        match &input.embedding {
-            Embedding::Table { .. } => Self::Ids { width },
-            Embedding::Pooled { length, .. } => Self::Sequences { length: *length, width },
-            Embedding::Number { .. } => Self::Numbers,
-        }
-    }
+/// How a group enters a graph.
+trait Emitted {
+    /// What its tensor holds.
+    fn element(self) -> ElementType;
+    /// Name of its nodes within its part.
+    fn name(self) -> String;
+}
 
+impl Emitted for Group {
     fn element(self) -> ElementType {
         match self {
             Self::Ids { .. } | Self::Sequences { .. } => ElementType::I64,
@@ -42,7 +46,6 @@ impl GroupKey {
         }
     }
 
-    /// Name of the group's nodes within its part.
     fn name(self) -> String {
         match self {
             Self::Ids { width } => format!("ids_w{width}"),
@@ -56,7 +59,7 @@ impl GroupKey {
 pub(super) struct Part<'a> {
     prefix: &'static str,
     rows: Rows,
-    groups: Vec<(GroupKey, Vec<(usize, &'a NetworkInput)>)>,
+    groups: Vec<(Group, Vec<(usize, &'a NetworkInput)>)>,
 }
 
 impl<'a> Part<'a> {
@@ -66,9 +69,9 @@ impl<'a> Part<'a> {
         rows: Rows,
         inputs: impl IntoIterator<Item = (usize, &'a NetworkInput)>,
     ) -> Self {
-        let mut groups: BTreeMap<GroupKey, Vec<_>> = BTreeMap::new();
+        let mut groups: BTreeMap<Group, Vec<_>> = BTreeMap::new();
         for (position, input) in inputs {
-            groups.entry(GroupKey::of(input)).or_default().push((position, input));
+            groups.entry(group_of(input)).or_default().push((position, input));
         }
         Self { prefix, rows, groups: groups.into_iter().collect() }
     }
@@ -97,7 +100,7 @@ impl<'a> Part<'a> {
 
     /// Adds inputs and embeddings to the graph; the result is [rows, Σ width].
     pub(super) fn emit(&self, graph: &mut Graph) -> Edge {
-        let mut embedded: Vec<(Group<'_>, Edge)> = Vec::new();
+        let mut embedded: Vec<(Members<'_>, Edge)> = Vec::new();
         for tensor in self.tensors() {
             let source = graph.input(&tensor);
             let groups: Vec<_> =
@@ -111,11 +114,11 @@ impl<'a> Part<'a> {
                     _ => slice_columns(graph, &name, &source, start, columns),
                 };
                 start += columns;
-                let group = Group { name, members, source: own };
+                let group = Members { name, members, source: own };
                 let vectors = match *key {
-                    GroupKey::Ids { width } => group.gather(graph, width, 1, |_, _| ()),
-                    GroupKey::Sequences { length, width } => group.emit_sequences(graph, length, width),
-                    GroupKey::Numbers => group.emit_numbers(graph),
+                    Group::Ids { width } => group.gather(graph, width, 1, |_, _| ()),
+                    Group::Sequences { length, width } => group.emit_sequences(graph, length, width),
+                    Group::Numbers => group.emit_numbers(graph),
                 };
                 embedded.push((group, vectors));
             }
@@ -131,7 +134,7 @@ impl<'a> Part<'a> {
 ///
 /// The `Max` with the lowest float changes nothing. It keeps tract from splitting the product behind a concatenation
 /// into one product per group whose results it adds up, which costs it up to twice the time of the whole product.
-fn join(graph: &mut Graph, prefix: &str, groups: &[(Group<'_>, Edge)]) -> Edge {
+fn join(graph: &mut Graph, prefix: &str, groups: &[(Members<'_>, Edge)]) -> Edge {
     let flat: Vec<_> = groups
         .iter()
         .map(|(group, vectors)| reshape(graph, &group.name, "flat", vectors, &[0, group.width()]))
@@ -166,13 +169,13 @@ fn slice_columns(graph: &mut Graph, name: &str, source: &Edge, start: usize, col
 }
 
 /// One group on its way into the graph.
-struct Group<'a> {
+struct Members<'a> {
     name: String,
     members: &'a [(usize, &'a NetworkInput)],
     source: Edge,
 }
 
-impl Group<'_> {
+impl Members<'_> {
     /// Columns of the group once embedded.
     fn width(&self) -> usize {
         self.members.iter().map(|(_, input)| input.width).sum()

@@ -1,7 +1,8 @@
-//! Small models that isolate one layer, so that the latency table can be built by running them.
+//! Models of nobody's weights, so that the latency table can be built by running them: single layers, and whole networks.
 //!
-//! Their weights are random but seeded. A probe's only output is named `scores`, like a model's, and has the shape
-//! \[candidates, to\]: nothing behind the layer is timed.
+//! Their weights are random but seeded, their inputs are those of a schema's features, laid out as those of every exported
+//! network. A single layer's only output is named `scores`, like a model's, and has the shape \[candidates, to\]: nothing
+//! behind the layer is timed.
 
 use super::{
     graph::{Dim, Graph},
@@ -11,13 +12,23 @@ use super::{
 };
 use crate::{
     base::{Error, Result, names::Layout, rng},
-    data::schema::Side,
+    data::schema::{Feature, Side},
     learn::network::{Dense, Embedding, Network, NetworkInput},
+    space::Group,
 };
 
-/// The shape of a first-layer probe's input: equal features on both sides.
+/// A feature, and how many rows its embedding table has.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ProbeFeature<'a> {
+    /// The feature.
+    pub feature: &'a Feature,
+    /// Rows of its table; numbers have none.
+    pub cardinality: usize,
+}
+
+/// The shape of a plain input: equal features on both sides, one id each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProbeInput {
+pub struct PlainInput {
     /// Features that come once per request.
     pub user_features: usize,
     /// Features that come once per candidate.
@@ -28,40 +39,54 @@ pub struct ProbeInput {
     pub cardinality: usize,
 }
 
-impl ProbeInput {
-    fn input_width(self) -> usize {
-        (self.user_features + self.item_features) * self.width_per_feature
-    }
-
-    fn features(self, rng: &mut rng::Generator) -> Vec<NetworkInput> {
+impl PlainInput {
+    /// The inputs of a network over it.
+    pub fn inputs(self) -> Vec<NetworkInput> {
         let sides = [(Side::User, "user", self.user_features), (Side::Item, "item", self.item_features)];
-        sides
-            .into_iter()
-            .flat_map(|(side, name, count)| (0..count).map(move |i| (side, format!("{name}{i}"))))
-            .map(|(side, feature)| NetworkInput {
-                feature,
-                side,
-                width: self.width_per_feature,
-                embedding: Embedding::Table {
-                    rows: rng::uniforms(self.cardinality * self.width_per_feature, 0.1, rng),
-                },
-            })
-            .collect()
+        let mut rng = rng::generator(0, "probe/plain");
+        let width = self.width_per_feature;
+        let mut input = |side, feature: String| NetworkInput {
+            feature,
+            side,
+            width,
+            embedding: Embedding::Table { rows: rng::uniforms(self.cardinality * width, 0.1, &mut rng) },
+        };
+        let all = sides.into_iter().flat_map(|(side, name, count)| (0..count).map(move |i| (side, name, i)));
+        all.map(|(side, name, i)| input(side, format!("{name}{i}"))).collect()
     }
 }
 
-/// From ids to the first layer's output: gathers, the split product, and the ReLU when `to` > 1.
-pub fn first_layer(input: ProbeInput, to: usize, layout: Layout) -> Result<OnnxModel> {
-    let from = input.input_width();
-    if from == 0 || input.cardinality == 0 || to == 0 {
+/// The inputs of a network over features, in their order.
+pub fn inputs(features: &[ProbeFeature]) -> Vec<NetworkInput> {
+    let mut rng = rng::generator(0, "probe/inputs");
+    let input = |&ProbeFeature { feature, cardinality }: &ProbeFeature| {
+        let width = feature.width;
+        let mut values = |rows: usize| rng::uniforms(rows * width, 0.1, &mut rng);
+        let embedding = match Group::of(feature) {
+            Group::Ids { .. } => Embedding::Table { rows: values(cardinality) },
+            Group::Sequences { length, .. } => Embedding::Pooled { rows: values(cardinality), length },
+            Group::Numbers => Embedding::Number { scale: values(1), missing: values(1) },
+        };
+        NetworkInput { feature: feature.name.clone(), side: feature.kind.side(), width, embedding }
+    };
+    features.iter().map(input).collect()
+}
+
+/// From ids and numbers to the first layer's output: embeddings, the split product, and the ReLU when `to` > 1.
+pub fn first_layer(inputs: Vec<NetworkInput>, to: usize, layout: Layout) -> Result<OnnxModel> {
+    let from = inputs.iter().map(|input| input.width).sum();
+    let rows = |input: &NetworkInput| match &input.embedding {
+        Embedding::Table { rows } | Embedding::Pooled { rows, .. } => rows.len(),
+        Embedding::Number { scale, .. } => scale.len(),
+    };
+    if from == 0 || to == 0 || inputs.iter().any(|input| rows(input) == 0) {
         return Err(Error::usage(
             "a probe of the first layer needs features, ids and outputs",
             "ask for at least one of each",
         ));
     }
-    let mut rng = rng::generator(0, "probe/first");
-    let network =
-        Network { inputs: input.features(&mut rng), layers: vec![random_dense(from, to, &mut rng)] };
+    let layers = vec![random_dense(from, to, &mut rng::generator(0, "probe/first"))];
+    let network = Network { inputs, layers };
     let parts = layers::parts(&network.inputs, layout);
     let mut graph = Graph::new("probe_first_layer");
     let product = layers::first(&mut graph, &network, &parts);
@@ -86,6 +111,16 @@ pub fn layer(from: usize, to: usize) -> Result<OnnxModel> {
     close(graph, &product, to, Signature { layout: Layout::Concat, tensors: vec![spec] })
 }
 
+/// A whole network over these inputs with these hidden widths, exported as every other.
+pub fn network(inputs: Vec<NetworkInput>, widths: &[usize], layout: Layout, name: &str) -> Result<OnnxModel> {
+    let from: usize = inputs.iter().map(|input| input.width).sum();
+    let mut rng = rng::generator(0, "probe/network");
+    let before = std::iter::once(from).chain(widths.iter().copied());
+    let after = widths.iter().copied().chain(std::iter::once(1));
+    let layers = before.zip(after).map(|(from, to)| random_dense(from, to, &mut rng)).collect();
+    model::onnx(&Network { inputs, layers }, layout, &metadata(name))
+}
+
 /// Names the output; without an activation to carry the name, an `Identity` does.
 fn close(
     mut graph: Graph,
@@ -96,12 +131,12 @@ fn close(
     let operator = if to > 1 { "Relu" } else { "Identity" };
     let scores = graph.node(operator, "scores", &[product]);
     graph.output(&scores, &[Dim::Candidates, Dim::Fixed(to)]);
+    model::finish(graph, signature, &metadata("probe"))
+}
+
+fn metadata(subnet: &str) -> Metadata {
     let tool_version = env!("CARGO_PKG_VERSION").to_owned();
-    model::finish(
-        graph,
-        signature,
-        &Metadata { tool_version, subnet: "probe".to_owned(), ..Metadata::default() },
-    )
+    Metadata { tool_version, subnet: subnet.to_owned(), ..Metadata::default() }
 }
 
 fn random_dense(inputs: usize, outputs: usize, rng: &mut rng::Generator) -> Dense {

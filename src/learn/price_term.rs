@@ -4,7 +4,7 @@
 use super::{Learn, device::device, settings::PriceFirstLayer, values};
 use crate::{
     base::Result,
-    data::schema::{Schema, Side},
+    data::schema::Schema,
     price::{
         LayerPrices,
         expected::{ExpectedLatency, expected_network_ms},
@@ -48,6 +48,8 @@ pub struct Expected {
     pub network: ExpectedLatency,
     /// What the target makes of (6).
     pub paid: TargetLatency,
+    /// ∂ of equation (6) by the θ of every feature, through the network's input.
+    pub d_theta_network: Vec<f64>,
 }
 
 impl Expected {
@@ -61,33 +63,23 @@ impl Prices<'_> {
     /// Equations (4) and (6) in numbers.
     pub fn expected(&self, space: &SearchSpace, theta: &[f64], p: &[Vec<f64>]) -> Result<Expected> {
         let feature = feature_ms(&space.features, theta, self.schema.beta_ms, self.schema.gamma_ms);
-        let widths = space.input_widths(|i| theta[i]);
-        let network = expected_network_ms(space, p, widths, self.layers)?;
+        let input = space.input(|i| theta[i]);
+        let network = expected_network_ms(space, p, input, self.layers)?;
+        let d_theta_network = space.input_gradient(|i| theta[i], &network.d_input());
         let paid = self.target.of_mean(network.ms);
-        Ok(Expected { feature, network, paid })
+        Ok(Expected { feature, network, d_theta_network, paid })
     }
 
     /// Loss1's latency in ms. Its value is (4) alone, or when `pay` is joint (4) + the target's latency at (6): features and
     /// the whole network. Its gradient to `theta` `[features]` is that of (4), and when joint also that of the first layer's
-    /// price at the expected input widths D(θ), times the target's slope; α is held constant, so the later layers add to the
+    /// price at the expected input D(θ), times the target's slope; α is held constant, so the later layers add to the
     /// value and not to the gradient.
-    pub fn loss1_term(
-        &self,
-        space: &SearchSpace,
-        expected: &Expected,
-        theta: &Tensor,
-        pay: PriceFirstLayer,
-    ) -> Result<Tensor> {
+    pub fn loss1_term(&self, expected: &Expected, theta: &Tensor, pay: PriceFirstLayer) -> Result<Tensor> {
         let joint = pay == PriceFirstLayer::Joint;
         let mut gradient = expected.feature.d_theta.clone();
         if joint {
-            for (gradient, feature) in gradient.iter_mut().zip(&space.features) {
-                let by_width = match feature.kind.side() {
-                    Side::User => expected.network.d_user,
-                    Side::Item => expected.network.d_item,
-                };
-                *gradient += expected.paid.slope * by_width * feature.width as f64;
-            }
+            let by_network = expected.d_theta_network.iter().map(|slope| expected.paid.slope * slope);
+            gradient.iter_mut().zip(by_network).for_each(|(sum, slope)| *sum += slope);
         }
         let value = if joint { expected.total_ms() } else { expected.feature.ms };
         linear_term(value, &[(theta, &gradient)])
@@ -117,10 +109,32 @@ mod tests {
             params::Params,
             scalar,
         },
-        price::{fixtures::space_of, target::MeanService},
+        price::{FirstLayerPrice, fixtures::space_of, target::MeanService},
+        space::{InputLoad, InputWidths},
     };
     use candle_core::Device;
     use candle_nn::ops::softmax;
+
+    /// [`LAYERS`], and a price for everything that inputs are made of.
+    struct WithInput;
+
+    impl LayerPrices for WithInput {
+        fn first_ms(&self, input: InputWidths, to: usize) -> Result<FirstLayerPrice> {
+            LAYERS.first_ms(input, to)
+        }
+
+        fn layer_ms(&self, from: usize, to: usize) -> Result<f64> {
+            LAYERS.layer_ms(from, to)
+        }
+
+        fn fixed_ms(&self) -> f64 {
+            LAYERS.fixed_ms()
+        }
+
+        fn input(&self) -> InputLoad {
+            InputLoad::from_array(std::array::from_fn(|q| 0.003 * (q + 1) as f64))
+        }
+    }
 
     const THETA: [f64; 8] = [0.9, 0.2, 0.5, 0.7, 0.35, 0.6, 0.45, 0.8];
     const ALPHA: [[f64; 3]; 2] = [[0.3, -0.4, 0.1], [-0.2, 0.5, 0.0]];
@@ -187,18 +201,23 @@ mod tests {
     fn loss1s_gradient_to_theta_is_the_slope_of_the_latency() {
         let (schema, space) = scene();
         let p = probabilities(&ALPHA);
-        let pays = [(PriceFirstLayer::Joint, true), (PriceFirstLayer::PaperOnly, false)];
-        for (target, (pay, first_layer)) in
+        let (bare, made_of): (&dyn LayerPrices, &dyn LayerPrices) = (&LAYERS, &WithInput);
+        let pays = [
+            (PriceFirstLayer::Joint, true, bare),
+            (PriceFirstLayer::Joint, true, made_of),
+            (PriceFirstLayer::PaperOnly, false, made_of),
+        ];
+        for (target, (pay, first_layer, layers)) in
             TARGETS.into_iter().flat_map(|target| pays.map(|pay| (target, pay)))
         {
-            let prices = Prices { schema: &schema, layers: &LAYERS, target };
+            let prices = Prices { schema: &schema, layers, target };
             let total = |theta: &[f64; 8]| {
                 let expected = prices.expected(&space, theta, &p).unwrap();
                 if first_layer { expected.total_ms() } else { expected.feature.ms }
             };
             let (value, found) = gradient(&THETA, |theta| {
                 let expected = prices.expected(&space, &THETA, &p).unwrap();
-                prices.loss1_term(&space, &expected, theta, pay).unwrap()
+                prices.loss1_term(&expected, theta, pay).unwrap()
             });
             assert!((value - total(&THETA)).abs() < 1e-5);
             assert_slopes(&found, &slopes(THETA, total));

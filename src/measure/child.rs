@@ -193,6 +193,7 @@ mod tests {
             requests: Requests::Random,
             effort: Effort::default(),
             seed: 1,
+            time_limit_s: None,
         }
     }
 

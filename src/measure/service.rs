@@ -2,11 +2,16 @@
 //!
 //! For each candidate count all models are loaded once and visited in several passes, each in a new seeded order, so
 //! that a drift of the machine meets all of them alike. One visit is a block of runs in a row, after one that warms
-//! the caches. How blocks become an estimate, and how noisy it is, is said in `estimate`. Models above the stated noise are
-//! visited again, which adds blocks to those that they have; those that stay above it are marked void.
+//! the caches. How blocks become an estimate, and how noisy it is, is said in `estimate`. After the least number of passes
+//! only models above the target noise are visited, which adds blocks to those that they have, until none is above it, their
+//! visits or the job's time are used up. Those that stay above the greatest noise are marked void.
+//!
+//! *Cold* runs come after all that, each behind a sweep over more memory than the last cache holds. They are a
+//! quantity of their own: a server that answers seldom pays it, and no estimate above knows of it.
 //!
 //! Only [`Session::run`] is timed. What is asked is said in `inputs`; it is the same for every engine.
 
+mod caches;
 mod estimate;
 mod inputs;
 
@@ -35,12 +40,15 @@ pub struct ServiceModel {
     pub path: PathBuf,
     /// Its inputs.
     pub signature: Signature,
+    /// Runs with cold caches, beside the others.
+    #[serde(default)]
+    pub cold_runs: usize,
 }
 
 /// How thoroughly to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Effort {
-    /// Visits to every model, at least 2.
+    /// Visits to every model, at least 2; a job that runs out of time may leave some out.
     pub passes: usize,
     /// Runs of a visit go on for this long …
     pub block_ms: f64,
@@ -48,16 +56,26 @@ pub struct Effort {
     pub min_runs: usize,
     /// … and at most this many.
     pub max_runs: usize,
-    /// Models noisier than this are visited again …
-    pub max_noise_pct: f64,
-    /// … this many times, with as many passes each.
+    /// Models noisier than this are visited further …
+    pub target_noise_pct: f64,
+    /// … up to this many times as often again.
     pub repeats: usize,
+    /// What stays noisier than this is void.
+    pub max_noise_pct: f64,
 }
 
 impl Default for Effort {
     /// About a minute for 130 probes of 0.05 to 5 ms.
     fn default() -> Self {
-        Self { passes: 6, block_ms: 25.0, min_runs: 4, max_runs: 40, max_noise_pct: 3.0, repeats: 2 }
+        Self {
+            passes: 6,
+            block_ms: 25.0,
+            min_runs: 4,
+            max_runs: 40,
+            target_noise_pct: 1.5,
+            repeats: 2,
+            max_noise_pct: 3.0,
+        }
     }
 }
 
@@ -91,7 +109,13 @@ pub struct ServiceJob {
     pub effort: Effort,
     /// Of random inputs and order.
     pub seed: u64,
+    /// Time after which no model is visited more than [`LEAST_PASSES`] times; without it, as long as it takes.
+    #[serde(default)]
+    pub time_limit_s: Option<f64>,
 }
+
+/// Visits that every model gets, however little time there is: fewer would say nothing of the noise.
+pub const LEAST_PASSES: usize = 3;
 
 /// The service time of one model at one candidate count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -113,6 +137,9 @@ pub struct ServiceSample {
     pub noise_pct: f64,
     /// The noise is above what was asked for, even after all repeats.
     pub void: bool,
+    /// Median of the runs with cold caches; absent where none was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cold_ms: Option<f64>,
 }
 
 struct Subject<'a> {
@@ -122,6 +149,7 @@ struct Subject<'a> {
     scores: Vec<f32>,
     blocks_ms: Vec<f64>,
     runs_ms: Vec<f64>,
+    cold_ms: Vec<f64>,
 }
 
 /// Runs a job in this process. Samples come per candidate count in the order of the models. `ready` is called when all
@@ -135,9 +163,11 @@ pub fn measure(
     job.effort.check()?;
     let source = Source::open(&job.requests, job.seed)?;
     ready();
+    let begun = clock.now();
+    let late = || job.time_limit_s.is_some_and(|limit_s| (clock.now() - begun).as_secs_f64() >= limit_s);
     let mut samples = Vec::with_capacity(job.models.len() * job.candidates.len());
     for &candidates in &job.candidates {
-        samples.extend(measure_at(job, &source, candidates, engine, clock)?);
+        samples.extend(measure_at(job, &source, candidates, engine, clock, &late)?);
     }
     Ok(samples)
 }
@@ -148,6 +178,7 @@ fn measure_at<'a>(
     candidates: usize,
     engine: &dyn Engine,
     clock: &dyn Clock,
+    late: &dyn Fn() -> bool,
 ) -> Result<Vec<ServiceSample>> {
     let options = SessionOptions { candidates_hint: Some(candidates), ..job.options.clone() };
     let subject = |model: &'a ServiceModel| -> Result<Subject<'a>> {
@@ -158,19 +189,30 @@ fn measure_at<'a>(
             scores: Vec::new(),
             blocks_ms: Vec::new(),
             runs_ms: Vec::new(),
+            cold_ms: Vec::new(),
         })
     };
     let mut subjects: Vec<Subject> = job.models.iter().map(subject).collect::<Result<_>>()?;
     let mut order: Vec<usize> = (0..subjects.len()).collect();
     let mut generator = rng::generator(job.seed, "service order");
-    for round in 0..=job.effort.repeats {
-        if round > 0 {
-            order.retain(|&i| noise_pct(&subjects[i].blocks_ms) > job.effort.max_noise_pct);
+    let effort = job.effort;
+    for pass in 0..effort.passes * (1 + effort.repeats) {
+        if pass >= effort.passes {
+            order.retain(|&i| noise_pct(&subjects[i].blocks_ms) > effort.target_noise_pct);
         }
-        for _ in 0..job.effort.passes {
-            rng::shuffle(&mut order, &mut generator);
-            for &i in &order {
-                subjects[i].visit(job.effort, clock)?;
+        if order.is_empty() || (pass >= LEAST_PASSES && late()) {
+            break;
+        }
+        rng::shuffle(&mut order, &mut generator);
+        for &i in &order {
+            subjects[i].visit(effort, clock)?;
+        }
+    }
+    if subjects.iter().any(|subject| subject.model.cold_runs > 0) {
+        let mut sweep = caches::Sweep::of_this_machine();
+        for subject in &mut subjects {
+            for _ in 0..subject.model.cold_runs {
+                subject.run_cold(&mut sweep, clock)?;
             }
         }
     }
@@ -192,6 +234,14 @@ impl Subject<'_> {
         Ok(())
     }
 
+    /// One run whose inputs are in the caches and whose model is not: a request that was just decoded.
+    fn run_cold(&mut self, sweep: &mut caches::Sweep, clock: &dyn Clock) -> Result<()> {
+        sweep.run();
+        let time = self.run(clock)?;
+        self.cold_ms.push(time.as_secs_f64() * 1e3);
+        Ok(())
+    }
+
     fn run(&mut self, clock: &dyn Clock) -> Result<Duration> {
         let inputs = self.asker.next();
         let begun = clock.now();
@@ -210,6 +260,7 @@ impl Subject<'_> {
             block_ms: self.blocks_ms.clone(),
             noise_pct,
             void: noise_pct > effort.max_noise_pct,
+            cold_ms: (!self.cold_ms.is_empty()).then(|| median(self.cold_ms.clone())),
         }
     }
 }

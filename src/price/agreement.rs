@@ -99,7 +99,15 @@ mod tests {
             fixed_ms: predicted_ms,
         };
         let input = InputWidths { user: 1.0, item: 1.0 };
-        let observation = Observation { network: "n".into(), widths: vec![], input, measured_ms, noise_pct };
+        let observation = Observation {
+            network: "n".into(),
+            widths: vec![],
+            input,
+            load: Default::default(),
+            measured_ms,
+            noise_pct,
+            cold_ms: None,
+        };
         Residual::of(&observation, &prices, Shape::Unseen).unwrap()
     }
 

@@ -99,7 +99,7 @@ pub(super) fn choose(
         let prices = TablePrices::new(bucket, correction);
         judges.iter().map(|&at| off_pct(&bucket.observations[at], &prices)).collect::<Result<Vec<f64>>>()
     };
-    let raw = fixed(&Correction::NONE)?;
+    let raw = fixed(&Correction::as_probed(bucket))?;
     let before = previous.map(&fixed).transpose()?;
     let refit: Vec<f64> = judges.iter().map(|&at| left_out_pct(bucket, at)).collect::<Result<_>>()?;
 
@@ -173,6 +173,8 @@ mod tests {
         };
         let text = "corrected anew (judged on 9 networks: as probed 8.0 %, anew 3.1 % off)";
         assert_eq!(choice.to_string(), text);
-        assert_eq!(Choice::unchanged(Some(&Correction::NONE)).to_string(), "the correction before stays");
+        let choice =
+            Choice { kept: Kept::Previous, judges: 0, raw_pct: None, previous_pct: None, refit_pct: None };
+        assert_eq!(choice.to_string(), "the correction before stays");
     }
 }

@@ -20,7 +20,7 @@
 use super::{FirstLayerPrice, LayerPrices};
 use crate::{
     base::{Error, Result},
-    space::{InputWidths, Key, Operator, SearchSpace},
+    space::{Input, InputLoad, InputWidths, Key, Operator, SearchSpace},
 };
 
 /// Value and gradient of equation (6).
@@ -34,9 +34,18 @@ pub struct ExpectedLatency {
     pub d_user: f64,
     /// ∂ms/∂item width of the input.
     pub d_item: f64,
+    /// ∂ms/∂ what the input is made of.
+    pub d_load: InputLoad,
 }
 
-/// Equation (6) at `probabilities` (the softmax of α per Mixop, in the order of the operators) and input widths.
+impl ExpectedLatency {
+    /// ∂ms/∂input: what [`SearchSpace::input_gradient`] goes on with.
+    pub fn d_input(&self) -> Input {
+        Input { widths: InputWidths { user: self.d_user, item: self.d_item }, load: self.d_load }
+    }
+}
+
+/// Equation (6) at `probabilities` (the softmax of α per Mixop, in the order of the operators) and an input.
 ///
 /// The probabilities count as independent variables: the caller goes on through the softmax. An operator of
 /// probability 0 is dropped: its price is not asked for and its derivative is 0 (the softmax multiplies it by 0
@@ -46,17 +55,21 @@ pub struct ExpectedLatency {
 pub fn expected_network_ms(
     space: &SearchSpace,
     probabilities: &[Vec<f64>],
-    input: InputWidths,
+    input: impl Into<Input>,
     prices: &dyn LayerPrices,
 ) -> Result<ExpectedLatency> {
     check(space, probabilities)?;
+    let Input { widths: input, load } = input.into();
+    // Every path meets the input exactly once.
+    let per_unit = prices.input();
     let mixops = space.mixops.iter().zip(probabilities).map(|(ops, p)| (ops.as_slice(), p.as_slice()));
     let output_node: (&[Operator], &[f64]) = (&[Operator::Mlp(1)], &[1.0]);
     let mut total = ExpectedLatency {
-        ms: prices.fixed_ms(),
+        ms: prices.fixed_ms() + per_unit.dot(&load),
         d_probability: Vec::with_capacity(probabilities.len()),
         d_user: 0.0,
         d_item: 0.0,
+        d_load: per_unit,
     };
 
     let mut stages = Vec::with_capacity(space.mixops.len() + 1);

@@ -1,10 +1,12 @@
 //! Joining tables: several hosts or engines in one file.
 
 use super::{
+    entry::order_inputs,
     observation::Observation,
-    table::{Bucket, LatencyTable, TableEntry},
+    table::{Bucket, InputEntry, LatencyTable, TableEntry, put},
 };
 use crate::base::Result;
+use std::cmp::{Ordering, Reverse};
 
 /// Everything in any of `tables` (at least one), as the version after the newest of them.
 ///
@@ -35,17 +37,34 @@ fn join(known: &mut Bucket, other: &Bucket) {
             Err(at) => known.entries.insert(at, *entry),
         }
     }
+    other.grid.iter().for_each(|&input| put(&mut known.grid, input, order_inputs));
+    for entry in &other.inputs {
+        let rank = |e: &InputEntry| (Reverse(e.samples), e.noise_pct, e.mean_ms);
+        keep_better(&mut known.inputs, entry, InputEntry::order, rank);
+    }
+    let rank = |o: &Observation| (o.noise_pct, o.measured_ms);
     for observation in &other.observations {
-        match known.observations.binary_search_by(|o| o.order(observation)) {
-            Ok(at) => {
-                let kept = &mut known.observations[at];
-                let rank = |o: &Observation| (o.noise_pct, o.measured_ms);
-                if rank(observation) < rank(kept) {
-                    *kept = observation.clone();
-                }
-            }
-            Err(at) => known.observations.insert(at, observation.clone()),
-        }
+        keep_better(&mut known.observations, observation, Observation::order, rank);
+    }
+    for observation in &other.held_out {
+        keep_better(&mut known.held_out, observation, Observation::order, rank);
+    }
+    // What one table learnt from cannot judge the joined one.
+    let learnt = &known.observations;
+    known.held_out.retain(|o| learnt.binary_search_by(|fitted| fitted.order(o)).is_err());
+}
+
+/// Puts `item` into a sorted list, where one of the same place stays if it ranks before.
+fn keep_better<T: Clone, R: PartialOrd>(
+    list: &mut Vec<T>,
+    item: &T,
+    order: impl Fn(&T, &T) -> Ordering,
+    rank: impl Fn(&T) -> R,
+) {
+    match list.binary_search_by(|known| order(known, item)) {
+        Ok(at) if rank(item) < rank(&list[at]) => list[at] = item.clone(),
+        Ok(_) => {}
+        Err(at) => list.insert(at, item.clone()),
     }
 }
 

@@ -6,11 +6,14 @@ pub mod calibrate;
 pub mod choice;
 mod cholesky;
 pub mod curve;
+mod entry;
 pub mod expected;
 pub mod feature;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod grid;
+pub mod input;
+pub mod interpolate;
 pub mod linear;
 mod matrix;
 pub mod merge;
@@ -20,7 +23,10 @@ pub mod resolved;
 pub mod table;
 pub mod target;
 
-use crate::{base::Result, space::InputWidths};
+use crate::{
+    base::Result,
+    space::{InputLoad, InputWidths},
+};
 
 /// Price of a first layer and how it changes with the input's widths.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,10 +41,15 @@ pub struct FirstLayerPrice {
 
 /// Prices of single layers: what the search pays with. `to` = 1 is the output node.
 pub trait LayerPrices: Send + Sync {
-    /// T of the first layer, from the network's input (ids, gathers and concatenation included) to width `to`.
+    /// T of the first layer, from the network's input to width `to`, without what [`LayerPrices::input`] prices apart.
     fn first_ms(&self, input: InputWidths, to: usize) -> Result<FirstLayerPrice>;
     /// T of a later layer, from width `from` to width `to`.
     fn layer_ms(&self, from: usize, to: usize) -> Result<f64>;
     /// What every network costs once, whatever its layers.
     fn fixed_ms(&self) -> f64;
+    /// Prices in ms per unit of what the input is made of, paid once per network; 0 where the first layer's price holds
+    /// all of it.
+    fn input(&self) -> InputLoad {
+        InputLoad::default()
+    }
 }

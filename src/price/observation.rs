@@ -1,9 +1,9 @@
 //! A whole network that was timed: what isolated layers are held against.
 
-use super::{LayerPrices, path::path_ms};
+use super::{LayerPrices, entry::order_inputs, path::path_ms};
 use crate::{
     base::Result,
-    space::{InputWidths, SearchSpace, Subnet},
+    space::{Input, InputLoad, InputWidths, SearchSpace, Subnet},
 };
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -18,10 +18,15 @@ pub struct Observation {
     pub widths: Vec<usize>,
     /// Embedded columns of the input.
     pub input: InputWidths,
+    /// What the input is made of.
+    pub load: InputLoad,
     /// Typical service time, measured as [`super::table::TableEntry::mean_ms`] is.
     pub measured_ms: f64,
     /// Standard error of that, in percent.
     pub noise_pct: f64,
+    /// The same after something else has gone through the caches, where that was measured: it corrects and judges nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cold_ms: Option<f64>,
 }
 
 impl Observation {
@@ -31,23 +36,26 @@ impl Observation {
             network: subnet.id(space),
             widths: subnet.layer_widths(),
             input: subnet.input_widths(space),
+            load: subnet.input(space).load,
             measured_ms,
             noise_pct,
+            cold_ms: None,
         }
     }
 
     /// What `prices` say about this network.
     pub fn predicted_ms(&self, prices: &dyn LayerPrices) -> Result<f64> {
-        path_ms(&self.widths, self.input, prices)
+        path_ms(&self.widths, self.whole_input(), prices)
     }
 
-    /// Orders observations by what was measured: equal for the same layers over the same input widths.
+    /// The input as prices see it.
+    pub fn whole_input(&self) -> Input {
+        Input { widths: self.input, load: self.load }
+    }
+
+    /// Orders observations by what was measured: equal for the same layers over the same input.
     pub(super) fn order(&self, other: &Self) -> Ordering {
-        let (a, b) = (self.input, other.input);
-        self.widths
-            .cmp(&other.widths)
-            .then_with(|| a.user.total_cmp(&b.user))
-            .then_with(|| a.item.total_cmp(&b.item))
+        self.widths.cmp(&other.widths).then_with(|| order_inputs(&self.whole_input(), &other.whole_input()))
     }
 
     pub(super) fn problem(&self) -> Option<String> {

@@ -3,7 +3,7 @@
 use super::LayerPrices;
 use crate::{
     base::{Error, Result},
-    space::{InputWidths, SearchSpace, Subnet},
+    space::{Input, InputWidths, SearchSpace, Subnet},
 };
 use serde::{Deserialize, Serialize};
 
@@ -51,14 +51,16 @@ pub fn step_ms(step: Step, input: InputWidths, prices: &dyn LayerPrices) -> Resu
     }
 }
 
-/// Price of a network with the given hidden widths: the fixed part and every layer's T.
-pub fn path_ms(widths: &[usize], input: InputWidths, prices: &dyn LayerPrices) -> Result<f64> {
-    steps(widths).try_fold(prices.fixed_ms(), |sum, step| Ok(sum + step_ms(step, input, prices)?))
+/// Price of a network with the given hidden widths: the fixed part, what its input is made of, and every layer's T.
+pub fn path_ms(widths: &[usize], input: impl Into<Input>, prices: &dyn LayerPrices) -> Result<f64> {
+    let Input { widths: columns, load } = input.into();
+    let once_ms = prices.fixed_ms() + prices.input().dot(&load);
+    steps(widths).try_fold(once_ms, |sum, step| Ok(sum + step_ms(step, columns, prices)?))
 }
 
 /// Price of one network of the space. Equals equation (6) with all mass on its operators.
 pub fn subnet_ms(space: &SearchSpace, subnet: &Subnet, prices: &dyn LayerPrices) -> Result<f64> {
-    path_ms(&subnet.layer_widths(), subnet.input_widths(space), prices)
+    path_ms(&subnet.layer_widths(), subnet.input(space), prices)
 }
 
 #[cfg(test)]

@@ -4,18 +4,22 @@
 //! candidates) with the typical service time of every probed layer. The raw values are never changed: whole-network
 //! observations and the correction fitted to them stand beside, so that each version can be derived anew.
 
-use super::{calibrate::Correction, observation::Observation};
-use crate::base::{
-    Error, Result,
-    error::Place,
-    fsio, hash,
-    names::{EngineName, Layout, Precision, Provider},
+pub use super::entry::{InputEntry, Operation, TableEntry, Value};
+use super::{calibrate::Correction, entry::order_inputs, observation::Observation};
+use crate::{
+    base::{
+        Error, Result,
+        error::Place,
+        fsio, hash,
+        names::{EngineName, Layout, Precision, Provider},
+    },
+    space::Input,
 };
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::{cmp::Ordering, path::Path};
 
 /// Version of the file format that this program reads and writes.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The circumstances that prices belong to; none carries over to another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -59,52 +63,6 @@ impl TableContext {
     }
 }
 
-/// A layer as it is probed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum Operation {
-    /// From encoded ids (gathers and concatenation included) to width `to`.
-    First {
-        /// Embedded columns of the user's side.
-        user: usize,
-        /// Embedded columns of the item's side.
-        item: usize,
-        /// Outputs.
-        to: usize,
-    },
-    /// From `from` values to `to`; `to` = 1 is the output node.
-    Layer {
-        /// Inputs.
-        from: usize,
-        /// Outputs.
-        to: usize,
-    },
-}
-
-impl std::fmt::Display for Operation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::First { user, item, to } => write!(f, "first layer (user {user}, item {item}) → {to}"),
-            Self::Layer { from, to } => write!(f, "layer {from} → {to}"),
-        }
-    }
-}
-
-/// One probed layer.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TableEntry {
-    /// The layer.
-    pub operation: Operation,
-    /// Number of timed runs.
-    pub samples: u64,
-    /// Typical service time: the median over short blocks of the mean of each block's faster three quarters, so that a
-    /// disturbed run or block does not count.
-    pub mean_ms: f64,
-    /// Standard error of that value, in percent of it, from the spread of the blocks.
-    pub noise_pct: f64,
-}
-
 /// Everything known under the same circumstances at one candidate count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,8 +73,17 @@ pub struct Bucket {
     pub candidates: usize,
     /// Raw probe values in the order of their operations, each operation once.
     pub entries: Vec<TableEntry>,
+    /// What the inputs of the probed first layers were made of, by user and item width.
+    #[serde(default)]
+    pub grid: Vec<Input>,
+    /// First layers over other sets of features, in the order of what they are made of.
+    #[serde(default)]
+    pub inputs: Vec<InputEntry>,
     /// Whole networks measured so far, each once, in the order of their widths.
     pub observations: Vec<Observation>,
+    /// Whole networks that no correction has learnt from: they judge this table.
+    #[serde(default)]
+    pub held_out: Vec<Observation>,
     /// What the observations say about the raw values; absent until the first calibration.
     pub correction: Option<Correction>,
 }
@@ -165,25 +132,32 @@ impl LatencyTable {
         format!("v{}-{}", self.version, &hash::sha256(&json)[..8])
     }
 
-    /// Reads and validates a table file.
+    /// Reads and validates a table file. The version comes first: another one has other fields.
     pub fn load(path: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Format {
+            schema_version: u32,
+        }
+        let refused = |(place, problem): (String, String)| {
+            let fix = "restore the file, or probe again with this version of the program: `autofas-bench table probe \
+                       --config E.toml --out TABLE.json`";
+            Error::input(path, Place::field(place), problem, fix)
+        };
+        let Format { schema_version } = fsio::read_json(path)?;
+        if schema_version != SCHEMA_VERSION {
+            let problem = format!("is {schema_version}, this program reads {SCHEMA_VERSION}");
+            return Err(refused(("schema_version".into(), problem)));
+        }
         let table: Self = fsio::read_json(path)?;
         match table.problem() {
             None => Ok(table),
-            Some((place, problem)) => {
-                let fix = "restore the file, or probe again with this version of the program";
-                Err(Error::input(path, Place::field(place), problem, fix))
-            }
+            Some(problem) => Err(refused(problem)),
         }
     }
 
     /// Where a table from a file is wrong, and how. Files are written in order, so anything out of order or
     /// twice was edited.
     fn problem(&self) -> Option<(String, String)> {
-        if self.schema_version != SCHEMA_VERSION {
-            let problem = format!("is {}, this program reads {SCHEMA_VERSION}", self.schema_version);
-            return Some(("schema_version".into(), problem));
-        }
         if !self.buckets.is_sorted_by(|a, b| a.key() < b.key()) {
             return Some(("buckets".into(), "has a bucket twice or out of order".into()));
         }
@@ -202,15 +176,44 @@ impl LatencyTable {
     ///
     /// Refuses values that are no latencies. A correction stays as it is until the next calibration.
     pub fn insert(&mut self, context: &TableContext, candidates: usize, entry: TableEntry) -> Result<()> {
-        if let Some(problem) = entry.problem() {
-            return Err(Error::usage(problem, context.probe_command(candidates)));
-        }
+        sound(context, candidates, entry.problem())?;
         let entries = &mut self.bucket_or_new(context, candidates).entries;
-        match entries.binary_search_by_key(&entry.operation, |known| known.operation) {
-            Ok(at) => entries[at] = entry,
-            Err(at) => entries.insert(at, entry),
+        put(entries, entry, |a, b| a.operation.cmp(&b.operation));
+        Ok(())
+    }
+
+    /// Adds a measurement; one that is there of the same thing is replaced. Refuses what is no latency.
+    pub fn insert_value(&mut self, context: &TableContext, candidates: usize, value: Value) -> Result<()> {
+        match value {
+            Value::Layer(entry) => return self.insert(context, candidates, entry),
+            Value::Grid(entry, input) => {
+                self.insert(context, candidates, entry)?;
+                put(&mut self.bucket_or_new(context, candidates).grid, input, order_inputs);
+            }
+            Value::Input(entry) => {
+                sound(context, candidates, entry.problem())?;
+                put(&mut self.bucket_or_new(context, candidates).inputs, entry, InputEntry::order);
+            }
+            Value::Network(observation) => {
+                sound(context, candidates, observation.problem())?;
+                put(
+                    &mut self.bucket_or_new(context, candidates).observations,
+                    observation,
+                    Observation::order,
+                );
+            }
+            Value::HeldOut(observation) => {
+                sound(context, candidates, observation.problem())?;
+                put(&mut self.bucket_or_new(context, candidates).held_out, observation, Observation::order);
+            }
         }
         Ok(())
+    }
+
+    /// Derives every correction anew from raw values and whole networks.
+    pub fn corrected(mut self) -> Result<Self> {
+        self.buckets.iter_mut().try_for_each(Bucket::refit)?;
+        Ok(self)
     }
 
     /// The bucket of these circumstances and this candidate count.
@@ -238,9 +241,7 @@ impl LatencyTable {
 
     pub(super) fn bucket_or_new(&mut self, context: &TableContext, candidates: usize) -> &mut Bucket {
         let at = self.position(context, candidates).unwrap_or_else(|at| {
-            let (entries, observations) = (Vec::new(), Vec::new());
-            let context = context.clone();
-            self.buckets.insert(at, Bucket { context, candidates, entries, observations, correction: None });
+            self.buckets.insert(at, Bucket::new(context.clone(), candidates));
             at
         });
         &mut self.buckets[at]
@@ -251,7 +252,35 @@ impl LatencyTable {
     }
 }
 
+/// Puts `item` where it belongs in a sorted list, over one of the same place.
+pub(super) fn put<T>(list: &mut Vec<T>, item: T, order: impl Fn(&T, &T) -> Ordering) {
+    match list.binary_search_by(|known| order(known, &item)) {
+        Ok(at) => list[at] = item,
+        Err(at) => list.insert(at, item),
+    }
+}
+
+fn sound(context: &TableContext, candidates: usize, problem: Option<String>) -> Result<()> {
+    match problem {
+        None => Ok(()),
+        Some(problem) => Err(Error::usage(problem, context.probe_command(candidates))),
+    }
+}
+
 impl Bucket {
+    fn new(context: TableContext, candidates: usize) -> Self {
+        Self {
+            context,
+            candidates,
+            entries: Vec::new(),
+            grid: Vec::new(),
+            inputs: Vec::new(),
+            observations: Vec::new(),
+            held_out: Vec::new(),
+            correction: None,
+        }
+    }
+
     fn key(&self) -> (&TableContext, usize) {
         (&self.context, self.candidates)
     }
@@ -260,24 +289,19 @@ impl Bucket {
         if let Some(pair) = self.entries.windows(2).find(|pair| pair[0].operation >= pair[1].operation) {
             return Some(format!("holds {} twice or out of order", pair[1].operation));
         }
-        if !self.observations.is_sorted_by(|a, b| a.order(b).is_lt()) {
+        let sorted = |observations: &[Observation]| observations.is_sorted_by(|a, b| a.order(b).is_lt());
+        if !sorted(&self.observations) || !sorted(&self.held_out) {
             return Some("holds an observation twice or out of order".into());
         }
+        if !self.inputs.is_sorted_by(|a, b| a.order(b).is_lt()) {
+            return Some("holds a set of features twice or out of order".into());
+        }
+        if !self.grid.is_sorted_by(|a, b| order_inputs(a, b).is_lt()) {
+            return Some("holds a point of the grid twice or out of order".into());
+        }
         let entries = self.entries.iter().filter_map(TableEntry::problem);
-        let observations = self.observations.iter().filter_map(Observation::problem);
+        let observations = self.observations.iter().chain(&self.held_out).filter_map(Observation::problem);
+        let entries = entries.chain(self.inputs.iter().filter_map(InputEntry::problem));
         entries.chain(observations).chain(self.correction.as_ref().and_then(Correction::problem)).next()
-    }
-}
-
-impl TableEntry {
-    fn problem(&self) -> Option<String> {
-        let latency = |value: f64| value.is_finite() && value >= 0.0;
-        let sound = latency(self.mean_ms) && latency(self.noise_pct) && self.samples > 0;
-        (!sound).then(|| {
-            format!(
-                "{}: {} ms ± {} % of {} samples is no latency",
-                self.operation, self.mean_ms, self.noise_pct, self.samples
-            )
-        })
     }
 }

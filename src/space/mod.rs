@@ -7,6 +7,11 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
+pub mod design;
+mod input;
+
+pub use input::{Group, Input, InputLoad, PartLoad};
+
 /// An operator of a Mixop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -175,6 +180,11 @@ impl Subnet {
     /// Input widths of this choice.
     pub fn input_widths(&self, space: &SearchSpace) -> InputWidths {
         space.input_widths(|i| f64::from(u8::from(self.features.binary_search(&i).is_ok())))
+    }
+
+    /// The input of this choice as prices see it.
+    pub fn input(&self, space: &SearchSpace) -> Input {
+        space.input(|i| f64::from(u8::from(self.features.binary_search(&i).is_ok())))
     }
 
     /// Names of the chosen features.

@@ -225,7 +225,7 @@ fn what_is_wrong_shows_before_anything_is_trained_and_leaves_no_run() {
     fs::write(here.join("a.csv"), "T\n5\n5\n5\n").unwrap();
     fs::write(
         here.join("table.json"),
-        "{\"schema_version\": 1, \"version\": 1, \"parents\": [], \"created_from\": \"\", \"buckets\": []}",
+        "{\"schema_version\": 2, \"version\": 1, \"parents\": [], \"created_from\": \"\", \"buckets\": []}",
     )
     .unwrap();
     let tract =
@@ -288,6 +288,8 @@ fn a_probed_table_holds_every_layer_of_the_space_and_joins_with_another() {
             assert!(entries.iter().any(|entry| entry["operation"] == layer), "{from} {to}");
         }
     }
+    let shown = output(here, &["table", "show", "a.json"]);
+    assert!(shown.contains("held-out networks: ") && shown.contains("\ncall "), "{shown}");
     let joined = json(here, &["table", "merge", "a.json", "b.json", "--out", "ab.json"]);
     let candidates: Vec<_> = joined["buckets"].as_array().unwrap().iter().map(|b| &b["candidates"]).collect();
     assert_eq!(candidates, [20, 30]);

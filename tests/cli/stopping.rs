@@ -53,8 +53,22 @@ held_out = 1
 "#;
 
 const ITERATE: [&str; 5] = ["iterate", "--config", "e.toml", "--out", "a run"];
-const PROBE: [&str; 10] =
-    ["table", "probe", "--config", "e.toml", "--candidates", "20", "--candidates", "30", "--out", "t.json"];
+const PROBE: [&str; 14] = [
+    "table",
+    "probe",
+    "--config",
+    "e.toml",
+    "--candidates",
+    "20",
+    "--candidates",
+    "30",
+    "--networks",
+    "4",
+    "--held-out",
+    "2",
+    "--out",
+    "t.json",
+];
 
 fn world() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -210,7 +224,7 @@ fn a_probing_that_is_stopped_keeps_what_it_has_and_leaves_no_process_behind() {
         let folder = world();
         let here = folder.path();
         let mut running = Running::start(here, &PROBE);
-        running.wait_for("at 30 candidates");
+        running.wait_for("group 2 of ");
         let measuring = running.measuring();
         running.signal(signal, to);
         let (found, said) = running.end();
@@ -226,8 +240,9 @@ fn a_probing_that_is_stopped_keeps_what_it_has_and_leaves_no_process_behind() {
         fs::write(here.join("e.toml"), EXPERIMENT).unwrap();
 
         let resumed = run_named_command(here, message);
-        assert!(resumed.contains("at 20 candidates has been probed before"), "{resumed}");
-        assert!(!resumed.contains("at 30 candidates has been probed before"), "{resumed}");
+        assert!(resumed.lines().any(|line| line.starts_with("1 of ")), "{resumed}");
+        assert!(resumed.contains("groups have been probed before"), "{resumed}");
+        assert!(!resumed.contains("group 1 of ") && resumed.contains("group 2 of "), "{resumed}");
         let table = json(here, &["table", "show", "t.json"]);
         let candidates: Vec<_> =
             table["buckets"].as_array().unwrap().iter().map(|b| &b["candidates"]).collect();
@@ -305,7 +320,7 @@ fn a_search_for_a_rate_that_is_stopped_at_its_first_keeps_what_it_has() {
 fn a_measuring_process_does_not_outlive_a_killed_parent() {
     let folder = world();
     let mut running = Running::start(folder.path(), &PROBE);
-    running.wait_for("at 20 candidates");
+    running.wait_for("group 1 of ");
     let measuring = running.measuring();
     running.signal("KILL", To::Parent);
     running.child.wait().unwrap();

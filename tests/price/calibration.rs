@@ -12,7 +12,7 @@ use autofas_bench::{
         path::{Step, step_ms, steps},
         table::{LatencyTable, Operation},
     },
-    space::InputWidths,
+    space::{InputLoad, InputWidths},
 };
 
 /// Every network over two input widths, timed as `truth` says of each layer's isolated price.
@@ -27,8 +27,10 @@ fn measured(fixed_ms: f64, truth: impl Fn(Step) -> f64) -> Vec<Observation> {
             network: format!("{widths:?} {}", input.user),
             widths,
             input,
+            load: InputLoad::default(),
             measured_ms,
             noise_pct: 1.0,
+            cold_ms: None,
         }
     };
     networks().into_iter().flat_map(|widths| inputs.map(|input| network(widths.clone(), input))).collect()
@@ -72,7 +74,8 @@ fn one_odd_layer_moves_its_own_factor_and_hardly_any_other() {
     let odd = Step::Layer { from: 64, to: 32 };
     let (table, _) = learn(&measured(0.0, |step| if step == odd { 1.25 } else { 1.0 }), &[]);
     let found = correction(&table);
-    assert!((found.factor(odd) - 1.25).abs() < 0.05, "{found:?}");
+    // Part of the way: few networks hold it, and none is trusted to be a sum of layers to the last percent.
+    assert!((1.08..1.25).contains(&found.factor(odd)), "{found:?}");
     for known in found.steps.iter().filter(|known| known.step != odd) {
         assert!((known.factor - 1.0).abs() < 0.05, "{known:?}");
     }
@@ -151,12 +154,14 @@ fn no_price_turns_negative_however_cheap_the_networks_are() {
         cheap.iter_mut().step_by(5).for_each(|o| o.measured_ms *= 0.1);
         let (table, calibration) = learn(&cheap, &[]);
         assert_eq!(calibration.choice.kept, kept, "{:?}", calibration.choice);
-        let found = table.buckets[0].correction.clone().unwrap_or(Correction::NONE);
+        let found =
+            table.buckets[0].correction.clone().unwrap_or_else(|| Correction::as_probed(&table.buckets[0]));
         assert!(found.fixed_ms >= 0.0);
         let prices = table.prices(&context(), CANDIDATES).unwrap();
         for known in &table.buckets[0].entries {
             let (price, step) = match known.operation {
                 Operation::Layer { from, to } => (prices.layer_ms(from, to), Step::Layer { from, to }),
+                Operation::Call => unreachable!("not probed here"),
                 Operation::First { user, item, to } => {
                     let input = InputWidths { user: user as f64, item: item as f64 };
                     (prices.first_ms(input, to).map(|price| price.ms), Step::First { to })

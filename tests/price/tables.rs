@@ -11,14 +11,23 @@ use autofas_bench::{
         path::{Step, path_ms, steps},
         table::{LatencyTable, Operation, TableContext, TableEntry},
     },
-    space::InputWidths,
+    space::{InputLoad, InputWidths},
 };
 
 const INPUT: InputWidths = InputWidths { user: 20.0, item: 50.0 };
 
 fn observation(widths: &[usize], measured_ms: f64, noise_pct: f64) -> Observation {
     let network = format!("{widths:?}");
-    Observation { network, widths: widths.to_vec(), input: INPUT, measured_ms, noise_pct }
+    let load = InputLoad::default();
+    Observation {
+        network,
+        widths: widths.to_vec(),
+        input: INPUT,
+        load,
+        measured_ms,
+        noise_pct,
+        cold_ms: None,
+    }
 }
 
 fn calibrated() -> LatencyTable {
@@ -69,6 +78,10 @@ fn a_damaged_file_is_refused_with_its_place() {
     };
     let text = refused(&|table| table.schema_version = 9);
     assert!(text.contains("t.json, `schema_version`: is 9"), "{text}");
+    // One of an older format has other fields, too: that it is old is said first, and what to do.
+    std::fs::write(&path, r#"{"schema_version": 1, "buckets": [{"observations": [{"old": 1}]}]}"#).unwrap();
+    let text = LatencyTable::load(&path).unwrap_err().to_string();
+    assert!(text.contains("`schema_version`: is 1") && text.contains("table probe"), "{text}");
     let text = refused(&|table| table.buckets[0].entries[3].mean_ms = -1.0);
     assert!(text.contains("at 1000 candidates") && text.contains("-1 ms"), "{text}");
     let text = refused(&|table| {
@@ -109,6 +122,7 @@ fn probed_points_are_priced_exactly_and_points_between_on_the_plane() {
             Operation::First { user, item, to } => {
                 prices.first_ms(InputWidths { user: user as f64, item: item as f64 }, to).unwrap().ms
             }
+            Operation::Call => prices.fixed_ms(),
             Operation::Layer { from, to } => prices.layer_ms(from, to).unwrap(),
         };
         assert!((found - known.mean_ms).abs() < 1e-12, "{}", known.operation);

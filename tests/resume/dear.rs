@@ -13,14 +13,14 @@ use autofas_bench::{
         synth::{self, SynthSettings},
     },
     learn::{exchange::Alone, search::SearchOutcome},
-    measure::measurement::Measurement,
+    measure::{measurement::Measurement, probe::ProbePlan},
     price::{
         agreement::Shape,
         choice::Kept,
         expected::expected_network_ms,
         feature::feature_ms,
         path::{Step, steps},
-        table::{LatencyTable, Operation, TableContext, TableEntry},
+        table::{LatencyTable, Operation, TableContext, Value},
     },
     space::SearchSpace,
 };
@@ -42,10 +42,11 @@ pub fn alone_ms(step: Step) -> f64 {
     }
 }
 
-pub fn step(operation: Operation) -> Step {
+pub fn step(operation: Operation) -> Option<Step> {
     match operation {
-        Operation::First { to, .. } => Step::First { to },
-        Operation::Layer { from, to } => Step::Layer { from, to },
+        Operation::Call => None,
+        Operation::First { to, .. } => Some(Step::First { to }),
+        Operation::Layer { from, to } => Some(Step::Layer { from, to }),
     }
 }
 
@@ -60,12 +61,14 @@ impl Meter for DearMeter {
         SCRIPTED.context(engine)
     }
 
-    fn probe(&self, engine: EngineName, space: &SearchSpace, cardinality: usize) -> Result<Vec<TableEntry>> {
-        let mut entries = SCRIPTED.probe(engine, space, cardinality)?;
-        for entry in &mut entries {
-            entry.mean_ms = alone_ms(step(entry.operation));
+    fn probe(&self, engine: EngineName, plan: &ProbePlan) -> Result<Vec<Value>> {
+        let mut values = SCRIPTED.probe(engine, plan)?;
+        for value in &mut values {
+            if let Value::Layer(entry) = value {
+                entry.mean_ms = step(entry.operation).map_or(0.0, alone_ms);
+            }
         }
-        Ok(entries)
+        Ok(values)
     }
 
     fn service(&self, _: EngineName, models: &[NamedModel], _: Option<&Traffic>) -> Result<Vec<ServiceTime>> {
@@ -119,7 +122,7 @@ fn network_ms(run: &Path, round: usize, table: u32) -> (f64, f64) {
     let space = SearchSpace::new(schema.features, operators.into()).unwrap();
     let table = LatencyTable::load(&run.join(format!("tables/v{table}.json"))).unwrap();
     let prices = table.prices(&SCRIPTED.context(EngineName::Tract).unwrap(), CANDIDATES).unwrap();
-    let input = space.input_widths(|i| outcome.theta[i]);
+    let input = space.input(|i| outcome.theta[i]);
     let expected = expected_network_ms(&space, &outcome.probabilities, input, &prices).unwrap();
     (outcome.epochs.last().unwrap().network_ms, expected.ms)
 }

@@ -16,8 +16,7 @@ use autofas_bench::{
         replay::{issue::Loop, trace::Pacing},
         validity::Limits,
     },
-    price::table::{Operation, TableContext, TableEntry},
-    space::SearchSpace,
+    price::table::{Operation, TableContext, TableEntry, Value},
 };
 use std::path::Path;
 
@@ -48,16 +47,17 @@ impl Meter for ScriptedMeter<'_> {
         })
     }
 
-    fn probe(&self, _: EngineName, space: &SearchSpace, cardinality: usize) -> Result<Vec<TableEntry>> {
-        let plan = ProbePlan::for_space(space, cardinality, Layout::UserOnce, &[CANDIDATES])?;
-        let entry = |operation: &Operation| {
-            let mean_ms = match *operation {
+    fn probe(&self, _: EngineName, plan: &ProbePlan) -> Result<Vec<Value>> {
+        assert_eq!(plan.candidates, [CANDIDATES]);
+        let entry = |operation: Operation| {
+            let mean_ms = match operation {
+                Operation::Call => 0.001,
                 Operation::First { user, item, to } => 0.05 + 1e-5 * ((user + 4 * item) * to) as f64,
                 Operation::Layer { from, to } => 0.02 + 1e-5 * (from * to) as f64,
             };
-            TableEntry { operation: *operation, samples: 10, mean_ms, noise_pct: 1.0 }
+            Value::Layer(TableEntry { operation, samples: 10, mean_ms, noise_pct: 1.0 })
         };
-        Ok(plan.operations.iter().map(entry).collect())
+        Ok(plan.subjects.iter().filter_map(|subject| plan.operation(subject)).map(entry).collect())
     }
 
     fn service(

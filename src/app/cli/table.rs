@@ -7,30 +7,32 @@ use super::{
 use crate::{
     app::{
         config::{Experiment, Override, Stage},
-        probe::{Begin, ProbeRequest, probe_table},
+        probe::{Begin, ProbeRequest, probe_table, table_rows},
     },
     base::{
+        Error,
         names::{EngineName, Layout, Precision, Provider},
         progress::Progress,
     },
-    data::schema::Schema,
+    data::{encode::Encoders, schema::Schema},
     measure::{
         child::Launcher,
-        engine::SessionOptions,
-        probe::{ProbePlan, ServiceSettings},
+        probe::{Networks, ProbePlan, ServiceSettings},
     },
     price::{
+        calibrate::Fit,
+        interpolate::{self, LeftOut},
         merge::merge,
-        table::{Bucket, LatencyTable, Operation},
+        table::{Bucket, LatencyTable, Operation, TableContext},
     },
     space::SearchSpace,
 };
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 #[derive(Debug, Subcommand)]
 pub enum TableVerb {
-    /// Measure every layer that the networks of an experiment can have
+    /// Measure every layer that the networks of an experiment can have, and whole random networks
     Probe(Box<ProbeArgs>),
     /// Join tables of several hosts or engines
     Merge(MergeArgs),
@@ -64,9 +66,21 @@ pub struct ProbeArgs {
     /// Instead of target.candidates; may be repeated
     #[arg(long, value_name = "N")]
     candidates: Vec<usize>,
-    /// Rows of the embedding tables that first layers gather from
+    /// Rows of the embedding tables of vocabularies, where --encoders does not say
     #[arg(long, value_name = "N", default_value_t = 1000)]
     cardinality: usize,
+    /// Encoders of a run or of an encoded data set: they know how many rows every embedding table has
+    #[arg(long, value_name = "encoders.json")]
+    encoders: Option<PathBuf>,
+    /// Random networks that the table learns from, at least; more where each layer's coming twice takes more. 0 for none
+    #[arg(long, value_name = "N", default_value_t = 24)]
+    networks: usize,
+    /// Random networks that it is judged by
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    held_out: usize,
+    /// Time for all of it: noisy models are visited again while it lasts, and every model three times at least
+    #[arg(long, value_name = "MINUTES", default_value_t = 10.0)]
+    minutes: f64,
     /// Where the table goes
     #[arg(long, value_name = "TABLE.json")]
     out: PathBuf,
@@ -115,25 +129,32 @@ impl ProbeArgs {
         let experiment = Experiment::load(&self.config, &self.overrides())?;
         let settings = &experiment.settings;
         let target = &settings.target;
-        let features = Schema::load(&experiment.schema_path())?.features;
-        let space = SearchSpace::new(features, settings.space.mixops.clone())?;
+        let schema = Schema::load(&experiment.schema_path())?;
+        let encoders = self.encoders.as_deref().map(Encoders::load).transpose()?;
+        let cardinalities = table_rows(&schema, encoders.as_ref(), self.cardinality)?;
+        let space = SearchSpace::new(schema.features, settings.space.mixops.clone())?;
         let candidates = match self.candidates.as_slice() {
             [] => &[target.candidates],
             chosen => chosen,
         };
-        let plan = ProbePlan::for_space(&space, self.cardinality, target.layout, candidates)?;
+        let seed = settings.seeds.of(Stage::Probe);
+        let networks = Networks { fitted: self.networks, held_out: self.held_out };
+        let plan = ProbePlan::for_space(&space, &cardinalities, target.layout, candidates, networks, seed)?;
         let settings_on = |&engine: &EngineName| {
-            let options = SessionOptions {
-                provider: target.provider,
-                threads: target.threads,
-                ..SessionOptions::PLAIN
-            };
-            let (effort, seed) = (settings.probe, settings.seeds.of(Stage::Probe));
+            // As the loop measures, so that a table of one serves the other.
+            let (options, effort) = (target.session_options(), settings.probe);
             ServiceSettings { engine, options, effort, seed }
         };
         let engines = if self.engine.is_empty() { &target.engines } else { &self.engine };
-        let request =
-            ProbeRequest { plan, settings: engines.iter().map(settings_on).collect(), out: self.out.clone() };
+        let budget = Duration::try_from_secs_f64(60.0 * self.minutes).map_err(|_| {
+            Error::usage(format!("{} minutes are no time", self.minutes), "give a number above 0, such as 10")
+        })?;
+        let request = ProbeRequest {
+            plan,
+            settings: engines.iter().map(settings_on).collect(),
+            budget: Some(budget),
+            out: self.out.clone(),
+        };
         let begin = if self.resume { Begin::WhereItStopped } else { Begin::Anew };
         let stop = signals::stop_on_signals()?;
         Ok(probe_table(&request, begin, &Launcher::this_program(&stop)?, progress, &stop)?)
@@ -161,27 +182,63 @@ fn describe(table: &LatencyTable) -> String {
     for parent in &table.parents {
         text += &format!("derived from {parent}\n");
     }
+    let mut contexts: Vec<&TableContext> = table.buckets.iter().map(|bucket| &bucket.context).collect();
+    contexts.dedup();
+    for context in contexts {
+        text += &counts(table, context);
+    }
     for bucket in &table.buckets {
         text += &format!("\n{} at {} candidates\n", bucket.context, bucket.candidates);
-        if let Some(correction) = &bucket.correction {
-            text += &format!(
-                "corrected by {} networks: {:.4} ms for every network, first layers × {:.3}, inner × {:.3}, output × {:.3}\n",
-                bucket.observations.len(),
-                correction.fixed_ms,
-                correction.first,
-                correction.inner,
-                correction.output
-            );
-        }
+        text += &correction(bucket);
+        text += &judged(table, bucket);
         text += &entries(bucket);
         text.push('\n');
     }
     text
 }
 
+/// At which candidate counts there are prices, and how far those between them may be off.
+fn counts(table: &LatencyTable, context: &TableContext) -> String {
+    let mut text = String::new();
+    for LeftOut { candidates, layers, mape_pct, worst_pct } in interpolate::left_out(table, context) {
+        text += &format!(
+            "{context}: {candidates} candidates from their neighbours would be {mape_pct:.1} % off in the mean, \
+             {worst_pct:.1} % at worst ({layers} layers)\n"
+        );
+    }
+    text
+}
+
+fn correction(bucket: &Bucket) -> String {
+    let networks = bucket.observations.len();
+    match &bucket.correction {
+        None if networks > 0 => {
+            format!("priced as probed: {networks} networks did not bear out a correction\n")
+        }
+        None => String::new(),
+        Some(correction) => format!(
+            "corrected by {networks} networks: {:.4} ms for every network, first layers × {:.3}, inner × {:.3}, output × {:.3}\n",
+            correction.fixed_ms, correction.first, correction.inner, correction.output
+        ),
+    }
+}
+
+/// How the table agrees with networks that it did not learn from.
+fn judged(table: &LatencyTable, bucket: &Bucket) -> String {
+    // Another space's networks may have layers without a price.
+    let fit = Fit::of(table, &bucket.context, bucket.candidates, &[], &bucket.held_out).ok();
+    fit.and_then(|fit| fit.held_out).map_or(String::new(), |found| {
+        format!(
+            "{} held-out networks: {:.1} % off in the mean, bias {:+.1} %, noise {:.1} %\n",
+            found.networks, found.mape_pct, found.bias_pct, found.noise_pct
+        )
+    })
+}
+
 fn entries(bucket: &Bucket) -> String {
     let rows = bucket.entries.iter().map(|entry| {
         let layer = match entry.operation {
+            Operation::Call => "call".to_owned(),
             Operation::First { user, item, to } => format!("first {user}+{item} -> {to}"),
             Operation::Layer { from, to } => format!("{from} -> {to}"),
         };

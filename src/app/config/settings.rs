@@ -183,6 +183,7 @@ fn check_effort(effort: &Effort) -> Checked {
     check::positive("block_ms", effort.block_ms)?;
     check::at_least("min_runs", effort.min_runs, 1)?;
     check::at_least("max_runs", effort.max_runs, effort.min_runs)?;
+    check::positive("target_noise_pct", effort.target_noise_pct)?;
     check::positive("max_noise_pct", effort.max_noise_pct)
 }
 

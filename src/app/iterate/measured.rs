@@ -1,6 +1,6 @@
 //! The step that times whole networks: residuals and the corrected table of each round.
 
-use super::{Run, meter::NamedModel, subnets::random_subnets, training::Trained};
+use super::{Run, meter::NamedModel, training::Trained};
 use crate::{
     app::{
         config::Stage,
@@ -15,7 +15,7 @@ use crate::{
         observation::Observation,
         table::{LatencyTable, SCHEMA_VERSION, TableContext},
     },
-    space::Subnet,
+    space::{Subnet, design::random_subnets},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
     use crate::{
         base::names::{Layout, Precision, Provider},
-        space::InputWidths,
+        space::{InputLoad, InputWidths},
     };
 
     #[test]
@@ -219,8 +219,10 @@ mod tests {
             network: network.to_owned(),
             widths: vec![],
             input: InputWidths { user: 1.0, item: 1.0 },
+            load: InputLoad::default(),
             measured_ms: 1.0,
             noise_pct,
+            cold_ms: None,
         };
         let context = TableContext {
             engine: EngineName::Tract,

@@ -19,8 +19,7 @@ use crate::{
         traced::DataFiles,
         validity::Limits,
     },
-    price::table::{TableContext, TableEntry},
-    space::SearchSpace,
+    price::table::{TableContext, Value},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -71,8 +70,8 @@ pub trait Meter {
     }
     /// The circumstances that an engine's measurements belong to.
     fn context(&self, engine: EngineName) -> Result<TableContext>;
-    /// Every layer of the space alone, at the target's candidate count, with embedding tables of `cardinality` rows.
-    fn probe(&self, engine: EngineName, space: &SearchSpace, cardinality: usize) -> Result<Vec<TableEntry>>;
+    /// Everything of a plan that has one candidate count.
+    fn probe(&self, engine: EngineName, plan: &ProbePlan) -> Result<Vec<Value>>;
     /// Whole networks, interleaved, in their order; asked requests of the traffic, or random ones without any.
     fn service(
         &self,
@@ -127,11 +126,9 @@ impl Meter for ChildMeter<'_> {
         context_here(&self.service_settings(engine), self.settings.target.layout)
     }
 
-    fn probe(&self, engine: EngineName, space: &SearchSpace, cardinality: usize) -> Result<Vec<TableEntry>> {
-        let target = &self.settings.target;
-        let plan = ProbePlan::for_space(space, cardinality, target.layout, &[target.candidates])?;
+    fn probe(&self, engine: EngineName, plan: &ProbePlan) -> Result<Vec<Value>> {
         let probed = plan.run(&self.launcher, &self.service_settings(engine))?;
-        Ok(probed.entries.into_iter().map(|(_, entry)| entry).collect())
+        Ok(probed.values.into_iter().map(|(_, value)| value).collect())
     }
 
     fn service(

@@ -34,7 +34,6 @@ mod package;
 mod probed;
 mod recommend;
 mod searched;
-mod subnets;
 mod summary;
 mod tail;
 mod traffic;
@@ -159,7 +158,9 @@ pub fn iterate(
         run.journal.remember_document(SUMMARY, summary::SCHEMA_VERSION, || {
             let best = run.recommend(&rounds);
             let replays = run.replay(&rounds[best], &baseline)?;
-            Ok(run.summary(&guide, &baseline, Found { probes, rounds, best, replays }))
+            let networks = [&rounds[best].network, &run.network_summary(&baseline)];
+            let expected_ms = run.expected_service_ms(networks, &table)?;
+            Ok(run.summary(&guide, &baseline, Found { probes, rounds, best, replays, expected_ms }))
         })
     })
 }

@@ -2,11 +2,13 @@
 
 use super::Run;
 use crate::{
+    app::config::Stage,
     base::{Error, Result, names::EngineName},
-    measure::probe::ProbePlan,
+    data::dataset::EncodedFeature,
+    measure::probe::{Networks, ProbePlan},
     price::{
         LayerPrices,
-        table::{LatencyTable, Operation, SCHEMA_VERSION, TableContext, TableEntry},
+        table::{LatencyTable, Operation, SCHEMA_VERSION, TableContext, Value},
     },
     space::InputWidths,
 };
@@ -22,7 +24,7 @@ const PROBED_TABLE: &str = "tables/v1.json";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Probed {
     context: TableContext,
-    entries: Vec<TableEntry>,
+    values: Vec<Value>,
 }
 
 /// How far the prices of single layers may be believed.
@@ -76,9 +78,13 @@ impl Run<'_> {
         let target = &self.settings.target;
         let plan = self.probe_plan()?;
         for &engine in &target.engines {
-            let prices = table.prices(&self.meter.context(engine)?, target.candidates)?;
-            for operation in &plan.operations {
-                match *operation {
+            let context = self.meter.context(engine)?;
+            // What the rounds measure is filed under this very count, so that no line between others will do.
+            table.bucket(&context, target.candidates)?;
+            let prices = table.prices(&context, target.candidates)?;
+            for operation in plan.subjects.iter().filter_map(|subject| plan.operation(subject)) {
+                match operation {
+                    Operation::Call => {}
                     Operation::First { user, item, to } => {
                         prices.first_ms(InputWidths { user: user as f64, item: item as f64 }, to)?;
                     }
@@ -91,10 +97,13 @@ impl Run<'_> {
         Ok(table)
     }
 
-    /// Every layer that a network of the space can have.
+    /// Every layer that a network of the space can have; whole networks are measured by the rounds.
     pub(super) fn probe_plan(&self) -> Result<ProbePlan> {
         let target = &self.settings.target;
-        ProbePlan::for_space(&self.space, self.mean_cardinality(), target.layout, &[target.candidates])
+        let rows = |feature: &EncodedFeature| (feature.cardinality as usize).max(1);
+        let cardinalities: Vec<usize> = self.loaded.dataset.features.iter().map(rows).collect();
+        let (candidates, seed) = (&[target.candidates], self.seed(Stage::Probe));
+        ProbePlan::for_space(&self.space, &cardinalities, target.layout, candidates, Networks::NONE, seed)
     }
 
     fn probe(&self) -> Result<LatencyTable> {
@@ -103,31 +112,24 @@ impl Run<'_> {
         let mut table = LatencyTable::new("isolated layer probes");
         for &engine in &self.settings.target.engines {
             let file = format!("tables/probed/{engine}.json");
-            let Probed { context, entries } = self.journal.remember(&file, || {
+            let Probed { context, values } = self.journal.remember(&file, || {
                 self.progress.measuring(&format!("probe every layer on {engine}"));
-                let entries = self.meter.probe(engine, &self.space, self.mean_cardinality())?;
-                Ok(Probed { context: self.meter.context(engine)?, entries })
+                let values = self.meter.probe(engine, &self.probe_plan()?)?;
+                Ok(Probed { context: self.meter.context(engine)?, values })
             })?;
             self.check_measured_here(&file, engine, &context)?;
-            let noisy = entries.iter().filter(|entry| entry.noise_pct > max_noise_pct).count();
+            let noisy = values.iter().filter(|value| value.noise_pct() > max_noise_pct).count();
             if noisy > 0 {
-                let of = entries.len();
+                let of = values.len();
                 self.progress.say(&format!(
                     "{noisy} of {of} layers on {engine} stayed noisier than {max_noise_pct} %: their prices are doubtful"
                 ));
             }
-            for entry in entries {
-                table.insert(&context, candidates, entry)?;
+            for value in values {
+                table.insert_value(&context, candidates, value)?;
             }
         }
         Ok(table)
-    }
-
-    /// Rows of the average embedding table, for probes that gather from tables of realistic size.
-    fn mean_cardinality(&self) -> usize {
-        let features = &self.loaded.dataset.features;
-        let rows: usize = features.iter().map(|f| f.cardinality as usize).sum();
-        (rows / features.len()).max(2)
     }
 
     /// Per engine, how many prices of the first table stayed noisy.

@@ -143,10 +143,14 @@ pub struct ReplaySummary {
     pub answered_qps: f64,
     /// Completion − scheduled arrival.
     pub response_us: LatencySummary,
+    /// Mean service time that the run's last table expects over the trace's numbers of candidates; absent where it has no
+    /// prices for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_service_ms: Option<f64>,
 }
 
 impl ReplaySummary {
-    fn of(Replayed { runs, measurement }: &Replayed) -> Self {
+    fn of(Replayed { runs, measurement }: &Replayed, expected_service_ms: Option<f64>) -> Self {
         Self {
             valid: measurement.valid,
             reasons: measurement.reasons.clone(),
@@ -154,6 +158,7 @@ impl ReplaySummary {
             offered_qps: measurement.load.offered_qps,
             answered_qps: measurement.load.answered_qps,
             response_us: measurement.response_us.clone(),
+            expected_service_ms,
         }
     }
 }
@@ -187,6 +192,8 @@ pub(super) struct Found {
     /// Position of the recommended round.
     pub(super) best: usize,
     pub(super) replays: Replays,
+    /// By engine: what the last table expects of the winner and the plain DNN over the trace.
+    pub(super) expected_ms: BTreeMap<EngineName, Vec<Option<f64>>>,
 }
 
 impl Run<'_> {
@@ -243,11 +250,14 @@ impl Run<'_> {
     }
 
     pub(super) fn summary(&self, guide: &Guide, baseline: &Trained, found: Found) -> Summary {
-        let Found { probes, rounds, best, replays } = found;
+        let Found { probes, rounds, best, replays, expected_ms } = found;
         let best = &rounds[best];
         let replayed = |position: usize| {
-            let of = |replays: &Vec<Replayed>| replays.get(position).map(ReplaySummary::of);
-            replays.iter().filter_map(|(&engine, replays)| Some((engine, of(replays)?))).collect()
+            let of = |(&engine, replays): (&EngineName, &Vec<Replayed>)| {
+                let expected_ms = expected_ms.get(&engine).and_then(|all| *all.get(position)?);
+                Some((engine, ReplaySummary::of(replays.get(position)?, expected_ms)))
+            };
+            replays.iter().filter_map(of).collect()
         };
         let service = |of: fn(&EnginePrediction) -> MeasuredTime| {
             best.engines.iter().map(|(&engine, p)| (engine, of(p))).collect()

@@ -4,7 +4,7 @@
 use super::{
     DataIdentity, Run,
     meter::{NamedModel, Traffic},
-    summary::RoundSummary,
+    summary::{NetworkSummary, RoundSummary},
     training::Trained,
 };
 use crate::{
@@ -14,10 +14,12 @@ use crate::{
         replay::{
             make::{DataHashes, PlannedTrace, plan},
             trace::Pacing,
+            trace_file::TraceReader,
         },
         traced::DataFiles,
         workload::request_log,
     },
+    price::{path::path_ms, table::LatencyTable},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
@@ -72,6 +74,30 @@ impl Run<'_> {
         Ok(replayed)
     }
 
+    /// By engine, what `table` expects the service times of these networks to be, in ms, in the mean over the trace's
+    /// requests with their numbers of candidates. None where it has no prices for a network or a number, as for a plain DNN
+    /// outside the search space.
+    pub(super) fn expected_service_ms(
+        &self,
+        networks: [&NetworkSummary; 2],
+        table: &LatencyTable,
+    ) -> Result<BTreeMap<EngineName, Vec<Option<f64>>>> {
+        if !self.has_keys() {
+            return Ok(BTreeMap::new());
+        }
+        let counts = histogram(TraceReader::open(&self.trace_path())?.trace()?.candidates());
+        let expected = |&engine: &EngineName| {
+            let prices = table.expected_prices(&self.meter.context(engine)?, &counts).ok();
+            let of = |network: &NetworkSummary| {
+                let chosen = |i: usize| network.features.contains(&self.space.features[i].name);
+                let input = self.space.input(|i| f64::from(u8::from(chosen(i))));
+                path_ms(&network.layers, input, prices.as_ref()?).ok()
+            };
+            Ok((engine, networks.map(of).into()))
+        };
+        self.settings.target.engines.iter().map(expected).collect()
+    }
+
     /// The run's requests; absent when the data does not say which rows belong to which user and item.
     pub(super) fn traffic(&self) -> Result<Option<Traffic>> {
         if !self.has_keys() {
@@ -111,6 +137,13 @@ impl Run<'_> {
     }
 }
 
+/// How many requests have each number of candidates.
+fn histogram(candidates: &[u32]) -> Vec<(usize, f64)> {
+    let mut counts: BTreeMap<usize, f64> = BTreeMap::new();
+    candidates.iter().for_each(|&count| *counts.entry(count as usize).or_default() += 1.0);
+    counts.into_iter().collect()
+}
+
 /// One measurement per model; those that are not valid are made once more.
 fn replay_until_valid(
     models: &[NamedModel],
@@ -131,6 +164,12 @@ mod tests {
     use super::*;
     use crate::measure::{measurement::examples::measurement, replay::recorder::Recording};
     use std::cell::RefCell;
+
+    #[test]
+    fn requests_are_counted_by_their_candidates() {
+        assert_eq!(histogram(&[20, 5, 20, 20]), [(5, 1.0), (20, 3.0)]);
+        assert_eq!(histogram(&[]), []);
+    }
 
     #[test]
     fn an_invalid_replay_is_repeated_once_and_marked() {

@@ -155,7 +155,8 @@ impl Encoders {
             .collect())
     }
 
-    fn check_serves(&self, schema: &Schema) -> Result<()> {
+    /// Fails when the encoders were fitted for other features than the schema's.
+    pub fn check_serves(&self, schema: &Schema) -> Result<()> {
         let odd =
             schema.features.iter().zip(&self.features).find(|(feature, encoder)| !encoder.serves(feature));
         let problem = match odd {

@@ -121,7 +121,7 @@ impl Search<'_> {
             let theta_values: Vec<f64> = values(&theta)?.into_iter().map(f64::from).collect();
             let space = self.supernet.space();
             let expected = prices.expected(space, &theta_values, &probability_values(p)?)?;
-            let latency1 = prices.loss1_term(space, &expected, &theta, settings.price_first_layer)?;
+            let latency1 = prices.loss1_term(&expected, &theta, settings.price_first_layer)?;
             let latency2 = prices.loss2_term(&expected, p)?;
             loss1 = (loss1 + weigh(&latency1, settings.lambda * ramp)?).learn("add losses")?;
             loss2 = (loss2 + weigh(&latency2, settings.lambda2 * ramp)?).learn("add losses")?;

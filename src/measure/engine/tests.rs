@@ -6,15 +6,15 @@ use crate::{
     },
     export::{
         OnnxModel,
-        probe::{self, ProbeInput},
+        probe::{self, PlainInput},
     },
     measure::service::random_inputs,
 };
 use std::path::PathBuf;
 
 fn first_layer() -> OnnxModel {
-    let input = ProbeInput { user_features: 2, item_features: 3, width_per_feature: 4, cardinality: 50 };
-    probe::first_layer(input, 8, Layout::UserOnce).unwrap()
+    let input = PlainInput { user_features: 2, item_features: 3, width_per_feature: 4, cardinality: 50 };
+    probe::first_layer(input.inputs(), 8, Layout::UserOnce).unwrap()
 }
 
 fn written(folder: &Path, model: &OnnxModel) -> PathBuf {

@@ -153,17 +153,19 @@ fn a_service_job_runs_from_files_to_files() {
     let job = Job::Service(ServiceJob {
         engine: EngineName::Tract,
         options: replay.options,
-        models: vec![service::ServiceModel { name: "m".into(), path, signature }],
+        models: vec![service::ServiceModel { name: "m".into(), path, signature, cold_runs: 2 }],
         candidates: vec![3, 50],
         requests: Requests::Trace { trace: replay.trace, data: replay.data },
         effort: service::Effort { passes: 2, block_ms: 0.0, min_runs: 2, repeats: 0, ..Default::default() },
         seed: 1,
+        time_limit_s: None,
     });
     let out = folder.path().join("out.json");
     run_job(&job, &out, &Stop::never()).unwrap();
     let result: ServiceResult = fsio::read_json(&out).unwrap();
     assert_eq!(result.samples.iter().map(|s| s.candidates).collect::<Vec<_>>(), [3, 50]);
     assert!(result.samples.iter().all(|s| s.mean_ms > 0.0 && s.runs == 4));
+    assert!(result.samples.iter().all(|s| s.cold_ms.is_some_and(|ms| ms > 0.0)), "apart from the other runs");
     #[cfg(target_os = "linux")]
     assert_eq!(result.environment.pinned_cores.map(|cores| cores.len()), Some(1), "one thread measures");
 }

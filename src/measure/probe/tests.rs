@@ -1,94 +1,191 @@
-use super::*;
+use super::{plan::GROUP_BYTES, *};
 use crate::{
-    data::schema::{Encoding, Feature, Kind, Refresh, Source},
+    data::schema::{Encoding, Feature, Kind, Sequence},
+    export::signature::ElementType,
     measure::{environment::Environment, service::ServiceSample},
+    price::{
+        fixtures::feature,
+        table::{Operation, TableEntry},
+    },
+    space::{
+        Group, Operator, SearchSpace,
+        design::{edges, edges_of},
+    },
 };
 use Operator::{Mlp, Zero};
 
 fn space(users: usize, items: usize, mixops: Vec<Vec<Operator>>) -> SearchSpace {
-    let feature = |i: usize, kind| Feature {
-        name: format!("{kind:?}{i}"),
-        column: "c".into(),
-        kind,
-        source: Source::Matching,
-        fetch_group: None,
-        refresh: Refresh::Daily,
-        encoding: Encoding::Hash { buckets: 10 },
-        sequence: None,
-        width: 8,
-        fetch_ms: 0.1,
-        must_keep: false,
-        never: false,
-    };
+    let feature = |i: usize, kind| Feature { kind, ..feature(&format!("{kind:?}{i}"), 8) };
     let user = (0..users).map(|i| feature(i, Kind::User));
     let item = (0..items).map(|i| feature(i, Kind::Item));
     SearchSpace::new(user.chain(item).collect(), mixops).unwrap()
 }
 
-fn later(operations: &[Operation]) -> Vec<(usize, usize)> {
-    let pair = |operation: &Operation| match *operation {
-        Operation::Layer { from, to } => Some((from, to)),
-        Operation::First { .. } => None,
+/// Ids, lists and numbers of several widths on both sides.
+fn mixed() -> SearchSpace {
+    let list = |name: &str, length| Feature {
+        sequence: Some(Sequence { length, separator: ",".into() }),
+        ..feature(name, 8)
     };
-    operations.iter().filter_map(pair).collect()
+    let number = |name: &str, width| Feature { encoding: Encoding::Standardize, ..feature(name, width) };
+    let user = |feature: Feature| Feature { kind: Kind::User, ..feature };
+    let mut features = vec![user(number("u_x", 4)), user(list("u_list", 5))];
+    features.extend((0..4).map(|i| user(feature(&format!("u{i}"), 8))));
+    features.extend((0..6).map(|i| feature(&format!("i{i}"), if i < 3 { 8 } else { 16 })));
+    features.extend([list("tags", 6), list("words", 6), number("x", 8), number("y", 8), number("z", 2)]);
+    SearchSpace::new(features, vec![vec![Mlp(16), Mlp(8), Zero]; 2]).unwrap()
 }
 
-#[test]
-fn without_zero_operators_only_neighbouring_mixops_are_joined() {
-    let space = space(2, 2, vec![vec![Mlp(64), Mlp(32)], vec![Mlp(16)], vec![Mlp(4)]]);
-    let plan = ProbePlan::for_space(&space, 10, Layout::UserOnce, &[100]).unwrap();
-    assert_eq!(later(&plan.operations), [(4, 1), (16, 4), (32, 16), (64, 16)]);
-    assert_eq!(first_widths(&space), [32, 64].into());
+fn plan_of(space: &SearchSpace, rows: usize, layout: Layout, networks: Networks) -> ProbePlan {
+    let rows = vec![rows; space.features.len()];
+    ProbePlan::for_space(space, &rows, layout, &[100, 200], networks, 1).unwrap()
 }
 
-#[test]
-fn zero_operators_open_every_path_around_them() {
-    let space = space(2, 2, vec![vec![Mlp(64), Zero], vec![Mlp(16), Zero], vec![Mlp(4), Zero]]);
-    let plan = ProbePlan::for_space(&space, 10, Layout::UserOnce, &[100]).unwrap();
-    assert_eq!(later(&plan.operations), [(4, 1), (16, 1), (16, 4), (64, 1), (64, 4), (64, 16)]);
-    assert_eq!(first_widths(&space), [1, 4, 16, 64].into());
-}
+const NETWORKS: Networks = Networks { fitted: 6, held_out: 3 };
 
-#[test]
-fn the_grid_of_inputs_reaches_from_the_fewest_features_to_all() {
-    let space = space(9, 20, vec![vec![Mlp(64)]]);
-    let plan = ProbePlan::for_space(&space, 10, Layout::UserOnce, &[100]).unwrap();
-    let first: Vec<_> = plan.operations.iter().filter(|o| matches!(o, Operation::First { .. })).collect();
-    assert_eq!(first.len(), 16);
-    let corner = |user, item| Operation::First { user, item, to: 64 };
-    for expected in
-        [corner(0, 8), corner(0, 160), corner(72, 8), corner(72, 160), corner(24, 40), corner(40, 80)]
-    {
-        assert!(plan.operations.contains(&expected), "{expected}");
+fn settings() -> ServiceSettings {
+    ServiceSettings {
+        engine: EngineName::Tract,
+        options: SessionOptions::PLAIN,
+        effort: Effort::default(),
+        seed: 1,
     }
-    let unused = ProbePlan::for_space(&self::space(3, 0, vec![]), 10, Layout::Concat, &[100]);
-    assert!(unused.unwrap_err().to_string().contains("item feature"));
+}
+
+fn grid_sets(plan: &ProbePlan, wanted: usize) -> Vec<&Vec<usize>> {
+    let set = |subject| match subject {
+        &Subject::Grid { ref features, to } if to == wanted => Some(features),
+        _ => None,
+    };
+    plan.subjects.iter().filter_map(set).collect()
 }
 
 #[test]
-fn every_probe_of_a_plan_is_a_model_with_the_inputs_of_its_operation() {
-    let space = space(2, 3, vec![vec![Mlp(16), Zero]]);
-    for layout in [Layout::UserOnce, Layout::Concat] {
-        let plan = ProbePlan::for_space(&space, 10, layout, &[100]).unwrap();
-        for &operation in &plan.operations {
-            let signature = plan.model(operation).unwrap().signature;
-            let columns: usize = signature.tensors.iter().map(|t| t.columns()).sum();
-            match operation {
-                Operation::First { user, item, .. } => {
-                    assert_eq!(columns, (user + item) / 8, "{operation}")
-                }
-                Operation::Layer { from, .. } => assert_eq!(columns, from, "{operation}"),
+fn every_layer_of_the_space_is_probed_alone_once() {
+    let space = mixed();
+    let plan = plan_of(&space, 10, Layout::UserOnce, Networks::NONE);
+    let layers: Vec<_> = plan
+        .subjects
+        .iter()
+        .filter_map(|subject| match subject {
+            Subject::Layer(Operation::Layer { from, to }) => Some((Some(*from), *to)),
+            _ => None,
+        })
+        .collect();
+    let later: Vec<_> = edges(&space).into_iter().filter(|(from, _)| from.is_some()).collect();
+    assert_eq!(layers, later);
+    assert_eq!(plan.subjects.iter().filter(|s| **s == Subject::Layer(Operation::Call)).count(), 1);
+    for (_, to) in edges(&space).into_iter().filter(|(from, _)| from.is_none()) {
+        assert_eq!(grid_sets(&plan, to).len(), grid_sets(&plan, 1).len(), "{to}");
+    }
+    let unused = self::space(3, 0, vec![]);
+    let refused = ProbePlan::for_space(&unused, &[10; 3], Layout::Concat, &[100], Networks::NONE, 1);
+    assert!(refused.unwrap_err().to_string().contains("item feature"));
+}
+
+#[test]
+fn the_grid_is_made_of_the_spaces_features_from_the_fewest_to_all_with_every_group_in_proportion() {
+    for (layout, user_points) in [(Layout::UserOnce, 3), (Layout::Concat, 4)] {
+        let space = mixed();
+        let plan = plan_of(&space, 10, layout, Networks::NONE);
+        let sets = grid_sets(&plan, 8);
+        let widths: Vec<_> = sets.iter().map(|set| plan.input(set).widths).collect();
+        let axis = |of: fn(&crate::space::InputWidths) -> f64| {
+            let mut axis: Vec<_> = widths.iter().map(of).collect();
+            axis.sort_by(f64::total_cmp);
+            axis.dedup();
+            axis
+        };
+        let (users, items) = (axis(|w| w.user), axis(|w| w.item));
+        assert_eq!((users.len(), items.len(), sets.len()), (user_points, 4, 4 * user_points));
+        let all = space.input_widths(|_| 1.0);
+        assert_eq!((users[0], *users.last().unwrap()), (0.0, all.user));
+        assert_eq!((items[0], *items.last().unwrap()), (2.0, all.item), "the narrowest alone, and all");
+        let half = sets.iter().find(|set| plan.input(set).widths.item == items[2]).unwrap();
+        let groups = |features: &[usize]| {
+            let item = |i: &&usize| space.features[**i].kind == Kind::Item;
+            let groups = features.iter().filter(item).map(|&i| Group::of(&space.features[i]));
+            groups.collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(groups(half), groups(&(0..space.features.len()).collect::<Vec<_>>()));
+    }
+}
+
+#[test]
+fn inputs_are_told_apart_by_groups_of_their_own_over_the_narrowest_layer() {
+    let space = mixed();
+    let plan = plan_of(&space, 10, Layout::UserOnce, Networks::NONE);
+    let sets: Vec<_> = plan
+        .subjects
+        .iter()
+        .filter_map(|subject| match subject {
+            Subject::Input { features, to } => {
+                assert_eq!(*to, 1);
+                Some(plan.input(features).load.item)
             }
+            _ => None,
+        })
+        .collect();
+    let only =
+        |f: fn(&crate::space::PartLoad) -> bool| sets.iter().any(|part| part.groups() == 1.0 && f(part));
+    assert!(only(|part| part.ids == 3.0), "the ids of one width");
+    assert!(only(|part| part.values == 2.0 * 6.0 * 8.0), "the lists");
+    assert!(only(|part| part.numbers == 3.0 && part.joined == 0.0), "the numbers");
+    // Equal features leave nothing to tell apart but how many there are.
+    let plain = plan_of(&self::space(9, 20, vec![vec![Mlp(64)]]), 10, Layout::UserOnce, Networks::NONE);
+    assert!(plain.subjects.iter().filter(|s| matches!(s, Subject::Input { .. })).count() >= 4);
+}
+
+#[test]
+fn networks_hold_every_layer_twice_and_judges_are_others() {
+    let space = space(9, 20, vec![vec![Mlp(64), Mlp(16), Zero]; 2]);
+    let plan = plan_of(&space, 10, Layout::UserOnce, Networks { fitted: 4, held_out: 5 });
+    let of = |wanted: fn(&Subject) -> Option<&crate::space::Subnet>| {
+        plan.subjects.iter().filter_map(wanted).cloned().collect::<Vec<_>>()
+    };
+    let fitted = of(|s| if let Subject::Network(subnet) = s { Some(subnet) } else { None });
+    let held_out = of(|s| if let Subject::HeldOut(subnet) = s { Some(subnet) } else { None });
+    assert_eq!(held_out.len(), 5);
+    assert!(held_out.iter().all(|subnet| !fitted.contains(subnet)));
+    for edge in edges(&space) {
+        let times = fitted.iter().filter(|s| edges_of(&s.layer_widths()).any(|held| held == edge)).count();
+        assert!(times >= 2, "{edge:?}");
+    }
+}
+
+#[test]
+fn every_subject_is_a_model_whose_graph_has_the_groups_that_its_input_counts() {
+    let space = mixed();
+    for layout in [Layout::UserOnce, Layout::Concat] {
+        let plan = plan_of(&space, 10, layout, NETWORKS);
+        for subject in &plan.subjects {
+            let model = plan.model(subject).unwrap();
+            let features = match subject {
+                Subject::Layer(_) => continue,
+                Subject::Grid { features, .. } | Subject::Input { features, .. } => features,
+                Subject::Network(subnet) | Subject::HeldOut(subnet) => &subnet.features,
+            };
+            let load = plan.input(features).load;
+            let groups = match layout {
+                Layout::UserOnce => load.user.groups() + load.item.groups(),
+                Layout::Concat => load.whole.groups(),
+            };
+            // Every group is laid flat once: the constant with its shape is named where it stands and where it is used.
+            let needle = b"/flat_shape";
+            let named = model.bytes.windows(needle.len()).filter(|window| *window == needle).count();
+            assert_eq!(named as f64, 2.0 * groups, "{}", plan.name(subject));
+            let columns: usize = model.signature.tensors.iter().map(|t| t.columns()).sum();
+            let length = |&i: &usize| space.features[i].sequence.as_ref().map_or(1, |s| s.length);
+            assert_eq!(columns, features.iter().map(length).sum::<usize>());
+            let numbers = model.signature.tensors.iter().filter(|t| t.element == ElementType::F32);
+            let numbers: usize = numbers.map(|t| t.columns()).sum();
+            assert_eq!(numbers as f64, load.whole.numbers);
         }
     }
 }
 
-#[test]
-fn samples_go_to_the_table_under_their_operation_and_candidate_count() {
-    let space = space(0, 1, vec![vec![Mlp(16)]]);
-    let plan = ProbePlan::for_space(&space, 10, Layout::UserOnce, &[100, 200]).unwrap();
-    assert_eq!(plan.operations.len(), 2);
-    let sample = |candidates, mean_ms| ServiceSample {
+fn sample(candidates: usize, mean_ms: f64) -> ServiceSample {
+    ServiceSample {
         model: String::new(),
         candidates,
         mean_ms,
@@ -97,48 +194,95 @@ fn samples_go_to_the_table_under_their_operation_and_candidate_count() {
         block_ms: vec![],
         noise_pct: 0.5,
         void: false,
-    };
-    let settings = ServiceSettings {
-        engine: EngineName::Tract,
-        options: SessionOptions::PLAIN,
-        effort: Effort::default(),
-        seed: 1,
-    };
-    let mut result = ServiceResult {
-        engine_version: "9".into(),
-        environment: Environment::current().unwrap(),
-        samples: vec![sample(100, 1.0), sample(100, 2.0), sample(200, 3.0), sample(200, 4.0)],
-    };
-    let probed = plan.probed(&plan.operations, &settings, result.clone()).unwrap();
-    assert_eq!((probed.noisy(0.5), probed.noisy(0.4)), (0, 4));
-    let mut table = LatencyTable::new("test");
-    probed.insert_into(&mut table).unwrap();
-    let bucket = table.bucket(&probed.context, 200).unwrap();
-    let entry = bucket.entries.iter().find(|e| e.operation == Operation::Layer { from: 16, to: 1 }).unwrap();
-    assert_eq!((entry.mean_ms, entry.samples), (4.0, 7));
-    assert_eq!(table.bucket(&probed.context, 100).unwrap().entries.len(), 2);
-    result.samples.pop();
-    assert!(
-        plan.probed(&plan.operations, &settings, result)
-            .unwrap_err()
-            .to_string()
-            .contains("3 samples instead of 4")
-    );
+        cold_ms: Some(9.0),
+    }
 }
 
 #[test]
-fn probes_with_large_tables_are_measured_in_groups_and_small_ones_together() {
-    let space = space(20, 80, vec![vec![Mlp(64)]]);
-    let plan = |rows| ProbePlan::for_space(&space, rows, Layout::UserOnce, &[100]).unwrap();
-    assert_eq!(plan(1000).groups().len(), 1);
-    let large = plan(100_000);
-    let groups = large.groups();
-    assert!(groups.len() > 1);
-    assert_eq!(groups.concat(), large.operations, "every operation once, in its order");
-    for group in groups.iter().filter(|group| group.len() > 1) {
-        assert!(group.iter().map(|&operation| large.model_bytes(operation)).sum::<usize>() <= GROUP_BYTES);
+fn samples_go_to_the_table_as_what_they_are_and_a_group_is_held_when_all_of_it_is_there() {
+    let plan = plan_of(&mixed(), 10, Layout::UserOnce, NETWORKS);
+    let mut table = LatencyTable::new("test");
+    for group in plan.groups(3) {
+        let samples = group.subjects.iter().map(|&at| sample(group.candidates, at as f64 + 1.0)).collect();
+        let mut result = ServiceResult {
+            engine_version: "9".into(),
+            environment: Environment::current().unwrap(),
+            samples,
+        };
+        let probed = plan.probed(&group, &settings(), result.clone()).unwrap();
+        assert_eq!((probed.noisy(0.5), probed.noisy(0.4)), (0, group.subjects.len()));
+        let context = probed.context.clone();
+        assert!(!plan.holds(&table, &context, &group));
+        probed.insert_into(&mut table).unwrap();
+        assert!(plan.holds(&table, &context, &group));
+        result.samples.pop();
+        let short = plan.probed(&group, &settings(), result).unwrap_err().to_string();
+        assert!(short.contains(&format!("{} samples instead of", group.subjects.len() - 1)), "{short}");
     }
-    // 20 features of width 8 on the user's side and 80 on the item's, with tables of 100,000 rows and 64 outputs.
-    let whole = Operation::First { user: 160, item: 640, to: 64 };
-    assert_eq!(large.model_bytes(whole), 4 * 800 * 100_064);
+    assert_eq!(table.buckets.len(), 2);
+    for bucket in &table.buckets {
+        let count = |wanted: fn(&Subject) -> bool| plan.subjects.iter().filter(|s| wanted(s)).count();
+        assert_eq!(bucket.entries.len(), count(|s| matches!(s, Subject::Layer(_) | Subject::Grid { .. })));
+        assert_eq!(bucket.inputs.len(), count(|s| matches!(s, Subject::Input { .. })));
+        assert_eq!(bucket.grid.len(), grid_sets(&plan, 1).len());
+        assert_eq!(bucket.observations.len(), count(|s| matches!(s, Subject::Network(_))));
+        assert_eq!(bucket.held_out.len(), 3);
+        assert!(bucket.observations.iter().all(|o| o.cold_ms == Some(9.0)), "apart from the warm times");
+        let call = plan.subjects.iter().position(|s| *s == Subject::Layer(Operation::Call)).unwrap();
+        let entry =
+            TableEntry { operation: Operation::Call, samples: 7, mean_ms: call as f64 + 1.0, noise_pct: 0.5 };
+        assert_eq!(bucket.entries[0], entry);
+    }
+    let saved = tempfile::tempdir().unwrap();
+    table.save(&saved.path().join("t.json")).unwrap();
+    assert_eq!(LatencyTable::load(&saved.path().join("t.json")).unwrap(), table);
+}
+
+#[test]
+fn groups_hold_everything_once_at_every_count_in_mixed_company_and_within_their_size() {
+    let space = space(20, 80, vec![vec![Mlp(64), Mlp(32), Zero]; 2]);
+    for rows in [1000, 100_000] {
+        let plan = plan_of(&space, rows, Layout::UserOnce, NETWORKS);
+        let groups = plan.groups(5);
+        assert_eq!(groups, plan.groups(5));
+        assert_ne!(groups, plan.groups(6), "another seed, another order");
+        for &candidates in &plan.candidates {
+            let here = groups.iter().filter(|group| group.candidates == candidates);
+            let mut found: Vec<usize> = here.flat_map(|group| group.subjects.clone()).collect();
+            found.sort_unstable();
+            assert_eq!(found, (0..plan.subjects.len()).collect::<Vec<_>>());
+        }
+        for group in groups.iter().filter(|group| group.subjects.len() > 1) {
+            let bytes: usize = group.subjects.iter().map(|&at| plan.model_bytes(&plan.subjects[at])).sum();
+            assert!(bytes <= GROUP_BYTES);
+        }
+        let kinds = |group: &&ProbeGroup| {
+            let network =
+                |at: &usize| matches!(plan.subjects[*at], Subject::Network(_) | Subject::HeldOut(_));
+            let networks = group.subjects.iter().filter(|at| network(at)).count();
+            networks > 0 && networks < group.subjects.len()
+        };
+        if rows == 1000 {
+            assert!(groups.iter().filter(kinds).count() * 2 > groups.len());
+            assert!(groups.iter().all(|group| group.subjects.len() > 10), "no last group in little company");
+        }
+    }
+}
+
+#[test]
+fn a_larger_group_of_larger_models_is_expected_to_take_longer() {
+    let plan = plan_of(&space(20, 80, vec![vec![Mlp(1024)]]), 10, Layout::UserOnce, Networks::NONE);
+    let place = |wanted: &Subject| plan.subjects.iter().position(|s| s == wanted).unwrap();
+    let (call, layer) = (
+        place(&Subject::Layer(Operation::Call)),
+        place(&Subject::Layer(Operation::Layer { from: 1024, to: 1 })),
+    );
+    let all = (0..plan.subjects.len()).max_by_key(|&at| plan.model_bytes(&plan.subjects[at])).unwrap();
+    let expected = |candidates, subjects: &[usize]| {
+        plan.expected_s(&ProbeGroup { candidates, subjects: subjects.to_vec() }, &Effort::default())
+    };
+    assert!(expected(3000, &[all]) > 2.0 * expected(3000, &[call]));
+    assert!(expected(30_000, &[all]) > 5.0 * expected(3000, &[all]));
+    let both = expected(100, &[call]) + expected(100, &[layer]);
+    assert!((expected(100, &[call, layer]) - both).abs() < 1e-12);
 }

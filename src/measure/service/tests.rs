@@ -33,6 +33,8 @@ struct Scripted {
     /// What model 1 was asked.
     asked: Mutex<Vec<Inputs>>,
     drift: f64,
+    /// How far visits of nine runs lie apart.
+    jitter: f64,
 }
 
 struct ScriptedSession {
@@ -61,7 +63,9 @@ impl Session for ScriptedSession {
         }
         let mut log = self.script.log.lock().unwrap();
         log.push(self.ms);
-        let slower = 1.0 + self.script.drift * log.len() as f64;
+        let visit = log.len() / 9;
+        let wobble = self.script.jitter * ((visit * 37 % 11) as f64 / 11.0 - 0.5);
+        let slower = (1.0 + self.script.drift * log.len() as f64) * (1.0 + wobble);
         let interrupted = if log.len().is_multiple_of(9) { 50.0 } else { 0.0 };
         let ms = self.ms as f64 * slower * inputs.candidates as f64 / 100.0 + interrupted;
         self.script.clock.pass(Duration::from_secs_f64(ms / 1e3));
@@ -76,12 +80,22 @@ fn run(models: &[u64], drift: f64, effort: Effort) -> (Vec<ServiceSample>, Vec<u
 }
 
 fn run_script(models: &[u64], drift: f64, effort: Effort) -> (Vec<ServiceSample>, Arc<Scripted>) {
+    run_with(models, [drift, 0.0], effort, None)
+}
+
+fn run_with(
+    models: &[u64],
+    [drift, jitter]: [f64; 2],
+    effort: Effort,
+    time_limit_s: Option<f64>,
+) -> (Vec<ServiceSample>, Arc<Scripted>) {
     let (clock, log, asked) = (Arc::default(), Mutex::default(), Mutex::default());
-    let script = Arc::new(Scripted { clock, log, asked, drift });
+    let script = Arc::new(Scripted { clock, log, asked, drift, jitter });
     let models = models.iter().map(|ms| ServiceModel {
         name: format!("{ms} ms"),
         path: ms.to_string().into(),
         signature: signature(),
+        cold_runs: 0,
     });
     let job = ServiceJob {
         engine: EngineName::Null,
@@ -91,13 +105,21 @@ fn run_script(models: &[u64], drift: f64, effort: Effort) -> (Vec<ServiceSample>
         requests: Requests::Random,
         effort,
         seed: 1,
+        time_limit_s,
     };
     let samples = measure(&job, &script, &*script.clock, || ()).unwrap();
     (samples, script)
 }
 
-const EFFORT: Effort =
-    Effort { passes: 6, block_ms: 0.0, min_runs: 8, max_runs: 8, max_noise_pct: 3.0, repeats: 2 };
+const EFFORT: Effort = Effort {
+    passes: 6,
+    block_ms: 0.0,
+    min_runs: 8,
+    max_runs: 8,
+    target_noise_pct: 1.5,
+    repeats: 2,
+    max_noise_pct: 3.0,
+};
 
 #[test]
 fn interruptions_do_not_move_the_mean_and_samples_keep_the_models_order() {
@@ -128,7 +150,7 @@ fn a_drift_of_the_machine_hits_all_models_alike() {
 fn only_noisy_models_are_visited_again_and_the_order_varies_by_pass() {
     let quiet = run(&[1, 2], 0.0, EFFORT).0;
     assert!(quiet.iter().all(|s| s.block_ms.len() == 6 && !s.void));
-    let drifting = run(&[1, 2], 0.01, Effort { max_noise_pct: 0.1, ..EFFORT }).0;
+    let drifting = run(&[1, 2], 0.01, Effort { target_noise_pct: 0.1, max_noise_pct: 0.1, ..EFFORT }).0;
     assert!(drifting.iter().all(|s| s.block_ms.len() == 18 && s.void), "still too noisy after the repeats");
     let log = run(&[1, 2, 3, 4, 5], 0.0, Effort { min_runs: 1, max_runs: 1, repeats: 0, ..EFFORT }).1;
     let passes: Vec<_> = log.chunks(10).collect();
@@ -172,4 +194,31 @@ fn random_inputs_fit_the_signature_and_repeat_by_seed() {
     assert!(ids.chunks(3).any(|r| r[1] > 25), "the whole range is drawn");
     let TensorData::F32(numbers) = &inputs.tensors[2].data else { panic!("numbers expected") };
     assert!(numbers.iter().all(|x| x.abs() <= 1.0 && !x.is_subnormal()));
+}
+
+#[test]
+fn a_model_is_visited_until_its_noise_is_at_the_target_and_no_longer() {
+    // The machine wobbles between visits; only the target differs.
+    let blocks = |target_noise_pct| {
+        let effort = Effort { target_noise_pct, repeats: 9, ..EFFORT };
+        let samples = run_with(&[5, 7], [0.0, 0.2], effort, None).0;
+        samples[..2].iter().map(|s| (s.block_ms.len(), s.noise_pct)).collect::<Vec<_>>()
+    };
+    for (blocks, noise_pct) in blocks(1000.0) {
+        assert_eq!(blocks, EFFORT.passes, "{noise_pct}");
+    }
+    for (blocks, noise_pct) in blocks(2.0) {
+        assert!(noise_pct <= 2.0 && (7..60).contains(&blocks), "{blocks} {noise_pct}");
+    }
+    for (blocks, _) in blocks(1e-9) {
+        assert_eq!(blocks, 10 * EFFORT.passes, "no more than its repeats");
+    }
+}
+
+#[test]
+fn a_job_that_is_out_of_time_visits_every_model_as_often_as_it_must() {
+    let (samples, _) = run_with(&[5, 7], [0.0; 2], EFFORT, Some(0.0));
+    assert!(samples.iter().all(|sample| sample.block_ms.len() == LEAST_PASSES));
+    let (samples, _) = run_with(&[5, 7], [0.0; 2], EFFORT, Some(1e6));
+    assert!(samples.iter().all(|sample| sample.block_ms.len() == EFFORT.passes));
 }

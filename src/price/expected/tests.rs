@@ -41,6 +41,27 @@ impl LayerPrices for Irregular {
     }
 }
 
+/// [`Irregular`], and a price for everything that inputs are made of.
+struct WithInput(Irregular);
+
+impl LayerPrices for WithInput {
+    fn first_ms(&self, input: InputWidths, to: usize) -> Result<FirstLayerPrice> {
+        self.0.first_ms(input, to)
+    }
+
+    fn layer_ms(&self, from: usize, to: usize) -> Result<f64> {
+        self.0.layer_ms(from, to)
+    }
+
+    fn fixed_ms(&self) -> f64 {
+        self.0.fixed_ms()
+    }
+
+    fn input(&self) -> InputLoad {
+        InputLoad::from_array(std::array::from_fn(|q| 0.01 * (q + 1) as f64))
+    }
+}
+
 /// The total width is that of an operator, so that merging the input with it would show.
 const INPUT: InputWidths = InputWidths { user: 8.0, item: 24.0 };
 
@@ -151,6 +172,27 @@ fn with_all_mass_on_one_choice_it_is_the_sum_along_that_path() {
             let sum = subnet_ms(&space, &subnet, &prices).unwrap();
             let found = expected_network_ms(&space, &one_hot, INPUT, &prices).unwrap().ms;
             assert!((found - sum).abs() < 1e-12, "{:?}: {found} {sum}", subnet.operators);
+        }
+    }
+}
+
+#[test]
+fn what_the_input_is_made_of_is_paid_once_whatever_the_path() {
+    for space in spaces() {
+        let (bare, prices) = (Irregular(7), WithInput(Irregular(7)));
+        let input = space.input(|_| 1.0);
+        let made_of = prices.input().dot(&input.load);
+        assert!(made_of > 0.01);
+        let p = probabilities(&space, &[0.3, 0.9, 0.5, 0.2, 0.7, 0.4, 0.6, 0.8, 0.1]);
+        let found = expected_network_ms(&space, &p, input, &prices).unwrap();
+        let without = expected_network_ms(&space, &p, input, &bare).unwrap();
+        assert!((found.ms - without.ms - made_of).abs() < 1e-12);
+        assert_eq!(found.d_probability, without.d_probability);
+        assert_eq!(found.d_input().load, prices.input());
+        for operators in every_choice(&space) {
+            let subnet = Subnet { features: vec![0, 1], operators };
+            let (dear, cheap) = (subnet_ms(&space, &subnet, &prices), subnet_ms(&space, &subnet, &bare));
+            assert!((dear.unwrap() - cheap.unwrap() - made_of).abs() < 1e-12, "{:?}", subnet.operators);
         }
     }
 }

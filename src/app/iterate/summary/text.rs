@@ -162,6 +162,9 @@ impl fmt::Display for ReplaySummary {
                 write!(f, ", {name} {:.2} ms", us as f64 / 1e3)?;
             }
         }
+        if let Some(ms) = self.expected_service_ms {
+            write!(f, "; the table expects a service time of {ms:.2} ms")?;
+        }
         if let Some(offered) = self.offered_qps {
             write!(f, "; offered {offered:.1}, answered {:.1} per second", self.answered_qps)?;
         }
@@ -193,8 +196,9 @@ mod tests {
             offered_qps: Some(50.0),
             answered_qps: 49.0,
             response_us: LatencySummary { p50: Some(1500), mean: Some(2000.0), ..LatencySummary::default() },
+            expected_service_ms: Some(1.254),
         };
-        let text = "mean 2.00 ms, p50 1.50 ms; offered 50.0, answered 49.0 per second";
+        let text = "mean 2.00 ms, p50 1.50 ms; the table expects a service time of 1.25 ms; offered 50.0, answered 49.0 per second";
         assert_eq!(replay.to_string(), text);
         (replay.valid, replay.runs, replay.reasons) = (false, 2, vec!["the generator was late".to_owned()]);
         assert_eq!(replay.to_string(), format!("{text}; NOT VALID after 2 replays: the generator was late"));

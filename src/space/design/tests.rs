@@ -1,0 +1,91 @@
+use super::*;
+use crate::data::schema::{Feature, Schema};
+use Operator::{Mlp, Zero};
+use std::path::Path;
+
+/// So many features of `kind`, from the narrowest on.
+fn features(kind: &str, widths: &[usize]) -> Vec<Feature> {
+    let of = |(i, width): (usize, &usize)| {
+        format!(
+            "[[feature]]\nname = \"{kind}{i}\"\nkind = \"{kind}\"\ntype = \"categorical\"\nwidth = {width}\nfetch_ms = 1\n"
+        )
+    };
+    let all: String = widths.iter().enumerate().map(of).collect();
+    Schema::parse(&format!("[data]\nlabel = \"click\"\n{all}"), Path::new("s.toml")).unwrap().features
+}
+
+fn space(users: &[usize], items: &[usize], mixops: Vec<Vec<Operator>>) -> SearchSpace {
+    let user = if users.is_empty() { Vec::new() } else { features("user", users) };
+    SearchSpace::new([user, features("item", items)].concat(), mixops).unwrap()
+}
+
+fn rng() -> Generator {
+    rng::generator(1, "test")
+}
+
+#[test]
+fn random_subnets_never_share_a_shape_with_a_known_one() {
+    // One user and one item feature, both always chosen, and two operators: two shapes in all.
+    let space = space(&[8], &[24], vec![vec![Mlp(16), Zero]]);
+    let draw = |known: &[Subnet]| random_subnets(&space, 5, known, rng());
+    let both = draw(&[]);
+    assert_eq!(both.len(), 2);
+    assert_ne!(both[0].layer_widths(), both[1].layer_widths());
+    assert_eq!(draw(&both[..1]), both[1..]);
+    assert_eq!(draw(&both), []);
+    assert_eq!(covering_subnets(&space, 1, 1, &both[..1], rng()), both[1..]);
+}
+
+#[test]
+fn subnets_of_equal_inputs_have_one_shape_though_their_features_differ() {
+    let space = space(&[], &[4; 6], vec![vec![Mlp(8)]]);
+    // Four of six features have fifteen sets, and one shape.
+    let found = random_subnets(&space, 12, &[], rng());
+    let shapes: BTreeSet<Shape> = found.iter().map(|subnet| shape(&space, subnet)).collect();
+    assert_eq!(shapes.len(), found.len());
+    assert_eq!(found.len(), 3);
+}
+
+#[test]
+fn every_random_subnet_reads_something_of_the_candidate() {
+    let users: Vec<usize> = (2..31).collect();
+    let space = space(&users, &[1], vec![vec![Mlp(8)]]);
+    let found = random_subnets(&space, 20, &[], rng());
+    assert_eq!(found.len(), 20);
+    assert!(found.iter().all(|subnet| subnet.input_widths(&space).item == 1.0));
+}
+
+#[test]
+fn without_zero_operators_only_neighbouring_mixops_are_joined() {
+    let space = space(&[8], &[8], vec![vec![Mlp(64), Mlp(32)], vec![Mlp(16)], vec![Mlp(4)]]);
+    let expected = [(None, 32), (None, 64), (Some(4), 1), (Some(16), 4), (Some(32), 16), (Some(64), 16)];
+    assert_eq!(edges(&space), expected.into());
+}
+
+#[test]
+fn zero_operators_open_every_path_around_them() {
+    let space = space(&[8], &[8], vec![vec![Mlp(64), Zero], vec![Mlp(16), Zero], vec![Mlp(4), Zero]]);
+    let first = [1, 4, 16, 64].map(|to| (None, to));
+    let later = [(4, 1), (16, 1), (16, 4), (64, 1), (64, 4), (64, 16)].map(|(from, to)| (Some(from), to));
+    assert_eq!(edges(&space), first.into_iter().chain(later).collect());
+}
+
+#[test]
+fn a_design_holds_every_layer_as_often_as_asked() {
+    let mixop: Vec<_> = [1024, 512, 256, 128, 64].map(Mlp).into_iter().chain([Zero]).collect();
+    let space = space(&[8; 12], &[8; 30], vec![mixop; 3]);
+    for times in [1, 2, 3] {
+        let found = covering_subnets(&space, 24, times, &[], rng());
+        for edge in edges(&space) {
+            let holds = |s: &&Subnet| edges_of(&s.layer_widths()).any(|held| held == edge);
+            assert!(found.iter().filter(holds).count() >= times, "{edge:?} less than {times} times");
+        }
+        let shapes: BTreeSet<Shape> = found.iter().map(|subnet| shape(&space, subnet)).collect();
+        assert_eq!(shapes.len(), found.len());
+        // 36 layers; a network holds at most four, and one without hidden layers holds one.
+        assert!((24..=24 + 10 * times).contains(&found.len()), "{} for {times}", found.len());
+    }
+    let counts: Vec<_> =
+        covering_subnets(&space, 30, 2, &[], rng()).iter().map(|s| s.features.len()).collect();
+    assert!(counts.iter().min() < Some(&10) && counts.iter().max() > Some(&30), "{counts:?}");
+}
