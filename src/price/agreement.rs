@@ -107,6 +107,7 @@ mod tests {
             measured_ms,
             noise_pct,
             cold_ms: None,
+            origin: 0,
         };
         Residual::of(&observation, &prices, Shape::Unseen).unwrap()
     }

@@ -300,11 +300,13 @@ pub fn calibrate(table: &LatencyTable, evidence: &[Evidence]) -> Result<(Latency
         if let Some(problem) = fitted.iter().chain(*held_out).find_map(Observation::problem) {
             return Err(Error::usage(problem, "replay the network again"));
         }
+        let origin = next.own_origin(&context.host);
         let bucket = next.bucket_or_new(context, *candidates);
         for observation in *fitted {
-            match bucket.observations.binary_search_by(|known| known.order(observation)) {
-                Ok(at) => bucket.observations[at] = observation.clone(),
-                Err(at) => bucket.observations.insert(at, observation.clone()),
+            let observation = Observation { origin, ..observation.clone() };
+            match bucket.observations.binary_search_by(|known| known.order(&observation)) {
+                Ok(at) => bucket.observations[at] = observation,
+                Err(at) => bucket.observations.insert(at, observation),
             }
         }
         // What the table learns from no longer judges it.

@@ -17,6 +17,7 @@ pub mod linear;
 mod matrix;
 pub mod merge;
 pub mod observation;
+pub mod origin;
 pub mod path;
 pub mod resolved;
 pub mod table;

@@ -5,7 +5,7 @@
 //! observations and the correction fitted to them stand beside, so that each version can be derived anew.
 
 pub use super::entry::{InputEntry, Operation, TableEntry, Value};
-use super::{calibrate::Correction, entry::order_inputs, observation::Observation};
+use super::{calibrate::Correction, entry::order_inputs, observation::Observation, origin::Origin};
 use crate::{
     base::{
         Error, Result,
@@ -100,6 +100,9 @@ pub struct LatencyTable {
     pub parents: Vec<String>,
     /// What made it, in words.
     pub created_from: String,
+    /// Where the values come from, each once.
+    #[serde(default)]
+    pub origins: Vec<Origin>,
     /// One per circumstances and candidate count, sorted by both.
     pub buckets: Vec<Bucket>,
 }
@@ -112,6 +115,7 @@ impl LatencyTable {
             version: 1,
             parents: Vec::new(),
             created_from: created_from.into(),
+            origins: Vec::new(),
             buckets: Vec::new(),
         }
     }
@@ -152,6 +156,9 @@ impl LatencyTable {
             let problem = format!("is {}, this program reads {SCHEMA_VERSION}", self.schema_version);
             return Some(("schema_version".into(), problem));
         }
+        if let Some(problem) = self.lost_origin() {
+            return Some(("origins".into(), problem));
+        }
         if !self.buckets.is_sorted_by(|a, b| a.key() < b.key()) {
             return Some(("buckets".into(), "has a bucket twice or out of order".into()));
         }
@@ -166,18 +173,20 @@ impl LatencyTable {
         fsio::write_json(path, self)
     }
 
-    /// Adds a raw value; one that is there for the same operation is replaced.
+    /// Adds a raw value that this program measured; one that is there for the same operation is replaced.
     ///
     /// Refuses values that are no latencies. A correction stays as it is until the next calibration.
     pub fn insert(&mut self, context: &TableContext, candidates: usize, entry: TableEntry) -> Result<()> {
         sound(context, candidates, entry.problem())?;
+        let entry = TableEntry { origin: self.own_origin(&context.host), ..entry };
         let entries = &mut self.bucket_or_new(context, candidates).entries;
         put(entries, entry, |a, b| a.operation.cmp(&b.operation));
         Ok(())
     }
 
-    /// Adds a measurement; one that is there of the same thing is replaced. Refuses what is no latency.
+    /// Adds a measurement of this program; one that is there of the same thing is replaced. Refuses what is no latency.
     pub fn insert_value(&mut self, context: &TableContext, candidates: usize, value: Value) -> Result<()> {
+        let origin = self.own_origin(&context.host);
         match value {
             Value::Layer(entry) => return self.insert(context, candidates, entry),
             Value::Grid(entry, input) => {
@@ -186,10 +195,12 @@ impl LatencyTable {
             }
             Value::Input(entry) => {
                 sound(context, candidates, entry.problem())?;
+                let entry = InputEntry { origin, ..entry };
                 put(&mut self.bucket_or_new(context, candidates).inputs, entry, InputEntry::order);
             }
             Value::Network(observation) => {
                 sound(context, candidates, observation.problem())?;
+                let observation = Observation { origin, ..observation };
                 put(
                     &mut self.bucket_or_new(context, candidates).observations,
                     observation,
@@ -198,6 +209,7 @@ impl LatencyTable {
             }
             Value::HeldOut(observation) => {
                 sound(context, candidates, observation.problem())?;
+                let observation = Observation { origin, ..observation };
                 put(&mut self.bucket_or_new(context, candidates).held_out, observation, Observation::order);
             }
         }
@@ -273,6 +285,14 @@ impl Bucket {
             held_out: Vec::new(),
             correction: None,
         }
+    }
+
+    /// Whether nothing is known under the circumstances.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+            && self.inputs.is_empty()
+            && self.observations.is_empty()
+            && self.held_out.is_empty()
     }
 
     fn key(&self) -> (&TableContext, usize) {

@@ -31,6 +31,7 @@ fn measured(fixed_ms: f64, truth: impl Fn(Step) -> f64) -> Vec<Observation> {
             measured_ms,
             noise_pct: 1.0,
             cold_ms: None,
+            origin: 0,
         }
     };
     networks().into_iter().flat_map(|widths| inputs.map(|input| network(widths.clone(), input))).collect()

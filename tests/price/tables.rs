@@ -27,6 +27,7 @@ fn observation(widths: &[usize], measured_ms: f64, noise_pct: f64) -> Observatio
         measured_ms,
         noise_pct,
         cold_ms: None,
+        origin: 0,
     }
 }
 
