@@ -6,10 +6,11 @@
 
 use super::{
     calibrate::Correction,
+    entry::order_inputs,
     observation::Observation,
-    origin::{Origin, ProbedEmbedding},
+    origin::Origin,
     resolved::TablePrices,
-    table::{Bucket, InputEntry, LatencyTable, TableContext, TableEntry, order_inputs, put},
+    table::{Bucket, InputEntry, LatencyTable, Operation, TableContext, TableEntry, put},
 };
 use crate::base::{Error, Result};
 use std::{
@@ -22,6 +23,8 @@ use std::{
 const STANDARD_ERRORS: f64 = 3.0;
 /// Values of two measuring processes lie apart by a few percent on any machine: less is not worth a word.
 const AGREEMENT_PCT: f64 = 3.0;
+/// Nor are a few microseconds, which a call takes more or less whatever it computes.
+const CALL_MS: f64 = 0.005;
 /// Values of one thing that lie further apart, and further than their noise, were not measured under the same circumstances.
 pub const CONTRADICTION_PCT: f64 = 25.0;
 
@@ -31,9 +34,9 @@ pub const CONTRADICTION_PCT: f64 = 25.0;
 /// noise; of two observations of one network, the less noisy one. Buckets that came together from several tables are
 /// corrected anew. The order of the tables changes nothing but that of the parents.
 ///
-/// Fails when the tables contradict each other, or their first layers gathered from different embedding tables.
+/// Fails when the tables contradict each other, or their first layers gathered from different features or embedding tables.
 pub fn merge(tables: &[LatencyTable]) -> Result<LatencyTable> {
-    check_embeddings(tables)?;
+    check_inputs(tables)?;
     if let Some(found) = disagreements(tables).into_iter().find(Disagreement::contradicts) {
         let fix = format!(
             "measure the wrong one again ({}), or leave its table out",
@@ -204,10 +207,13 @@ pub fn disagreements(tables: &[LatencyTable]) -> Vec<Disagreement> {
             let high = values.iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
             let apart_pct = 100.0 * (high.0 - low.0) / low.0.max(f64::MIN_POSITIVE);
             let noise_pct = low.1.hypot(high.1 * high.0 / low.0.max(f64::MIN_POSITIVE));
-            let apart = apart_pct > AGREEMENT_PCT.max(STANDARD_ERRORS * noise_pct);
+            let apart =
+                high.0 - low.0 > CALL_MS && apart_pct > AGREEMENT_PCT.max(STANDARD_ERRORS * noise_pct);
+            if !apart {
+                return None;
+            }
             let values = [low, high].map(|value| (value.0, tables[value.2].id()));
-            let context = context.clone();
-            apart.then_some(Disagreement { context, candidates, what, values, apart_pct, noise_pct })
+            Some(Disagreement { context: context.clone(), candidates, what, values, apart_pct, noise_pct })
         })
         .collect();
     found.sort_by(|a, b| b.apart_pct.total_cmp(&a.apart_pct));
@@ -225,25 +231,25 @@ pub fn other_versions(joined: &LatencyTable) -> Vec<(TableContext, TableContext)
     pairs.map(|(a, b)| ((*a).clone(), (*b).clone())).collect()
 }
 
-/// Fails where first layers of one host gathered from embedding tables of different sizes.
-fn check_embeddings(tables: &[LatencyTable]) -> Result<()> {
-    let mut known: BTreeMap<&str, (ProbedEmbedding, String)> = BTreeMap::new();
+/// Fails where first layers under the same circumstances gathered from different features or embedding tables.
+fn check_inputs(tables: &[LatencyTable]) -> Result<()> {
+    let mut known: BTreeMap<&TableContext, (&str, String)> = BTreeMap::new();
     for table in tables {
-        for origin in &table.origins {
-            let Some(embedding) = origin.embedding else { continue };
-            let (first, id) = known.entry(&origin.host).or_insert_with(|| (embedding, table.id()));
-            if *first != embedding {
-                let words = |e: &ProbedEmbedding| format!("{} rows of {} columns", e.cardinality, e.width);
-                return Err(Error::usage(
-                    format!(
-                        "first layers on host {} gathered from embedding tables of {} in table {id}, and of {} in table {}",
-                        origin.host,
-                        words(first),
-                        words(&embedding),
-                        table.id()
-                    ),
-                    "probe all of them with the same schema and the same --cardinality",
-                ));
+        for bucket in &table.buckets {
+            let first = bucket.entries.iter().filter(|e| matches!(e.operation, Operation::First { .. }));
+            let origins = first.map(|e| e.origin).chain(bucket.inputs.iter().map(|e| e.origin));
+            for inputs in origins.filter_map(|origin| table.origins[origin].inputs.as_deref()) {
+                let (other, id) = known.entry(&bucket.context).or_insert_with(|| (inputs, table.id()));
+                if *other != inputs {
+                    return Err(Error::usage(
+                        format!(
+                            "first layers of {} gathered from other features or embedding tables in table {id} than in table {}",
+                            bucket.context,
+                            table.id()
+                        ),
+                        "probe all of them with the same schema, --encoders and --cardinality",
+                    ));
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 
 pub mod agreement;
 pub mod calibrate;
+pub mod check;
 pub mod choice;
 mod cholesky;
 mod entry;

@@ -16,22 +16,13 @@ pub struct Origin {
     /// time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured_unix_s: Option<u64>,
-    /// What first layers gathered from; absent where nothing was probed, or by nobody who knew.
+    /// Hash of what first layers gathered from (features, their widths and rows): prices of first layers go together only where
+    /// it is the same. Absent where nobody stated it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub embedding: Option<ProbedEmbedding>,
+    pub inputs: Option<String>,
     /// [`LatencyTable::id`] of the table that a merge took the values from; absent for those of this very table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
-}
-
-/// The embedding tables of first-layer probes: prices of first layers go together only where these are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProbedEmbedding {
-    /// Columns.
-    pub width: usize,
-    /// Rows.
-    pub cardinality: usize,
 }
 
 impl Origin {
@@ -41,7 +32,7 @@ impl Origin {
             host: host.to_owned(),
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             measured_unix_s: None,
-            embedding: None,
+            inputs: None,
             table: None,
         }
     }
@@ -58,10 +49,10 @@ impl LatencyTable {
     }
 
     /// States what the table itself does not know of its own measurements. What was stated before stays.
-    pub fn state_origin(&mut self, measured_unix_s: Option<u64>, embedding: Option<ProbedEmbedding>) {
+    pub fn state_origin(&mut self, measured_unix_s: Option<u64>, inputs: Option<String>) {
         for origin in self.origins.iter_mut().filter(|origin| origin.table.is_none()) {
             origin.measured_unix_s = origin.measured_unix_s.or(measured_unix_s);
-            origin.embedding = origin.embedding.or(embedding);
+            origin.inputs = origin.inputs.take().or_else(|| inputs.clone());
         }
     }
 

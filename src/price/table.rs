@@ -15,6 +15,7 @@ use crate::{
     },
     space::Input,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{cmp::Ordering, path::Path};
 
@@ -22,7 +23,7 @@ use std::{cmp::Ordering, path::Path};
 pub const SCHEMA_VERSION: u32 = 2;
 
 /// The circumstances that prices belong to; none carries over to another.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableContext {
     /// The runtime.

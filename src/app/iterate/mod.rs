@@ -40,7 +40,7 @@ pub use measured::MeasuredTime;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
 pub use probed::ProbeSummary;
 pub use recommend::BudgetSummary;
-pub use searched::{ExpectedLatency, SearchFiles, SearchSummary};
+pub use searched::{ExpectedLatency, SearchFiles, SearchSummary, derived};
 pub use summary::{
     BaselineSummary, EnginePrediction, NetworkSummary, ReplaySummary, RoundSummary, Summary, TeacherSummary,
     WinnerSummary,

@@ -13,7 +13,7 @@
 
 use super::sets::{grid, in_proportion, other_sets};
 use crate::{
-    base::{Error, Result, names::Layout, rng},
+    base::{Error, Result, hash, names::Layout, rng},
     data::schema::Side,
     export::{
         OnnxModel,
@@ -297,6 +297,13 @@ impl ProbePlan {
             Subject::Network(subnet) => Value::Network(observed(subnet)),
             Subject::HeldOut(subnet) => Value::HeldOut(observed(subnet)),
         }
+    }
+
+    /// Hash of what first layers and networks gather from: every feature's name, width and rows.
+    pub fn inputs_hash(&self) -> String {
+        let features = self.space.features.iter().zip(&self.cardinalities);
+        let words = features.map(|(feature, rows)| format!("{} {} {rows}\n", feature.name, feature.width));
+        hash::sha256(words.collect::<String>().as_bytes())
     }
 
     /// Widths from the input to the last layer.
