@@ -17,7 +17,7 @@
 
 use super::{
     agreement::{Agreement, Residual, Shape},
-    choice::{Choice, choose},
+    choice::{Choice, choose, confirm},
     cholesky::{Square, minimise_above},
     input,
     observation::Observation,
@@ -289,7 +289,7 @@ pub struct Calibration {
 /// better, and what that changed, in the order of `evidence`.
 ///
 /// A network that was observed before is replaced by its newer measurement. Held-out networks that equal a fitted one, of
-/// this round or an earlier one, judge nothing. Fails when a network has a layer without a
+/// this round or an earlier one, judge nothing; the others reject a change that makes their predictions worse. Fails when a network has a layer without a
 /// raw price, or a measurement is no latency.
 pub fn calibrate(table: &LatencyTable, evidence: &[Evidence]) -> Result<(LatencyTable, Vec<Calibration>)> {
     let networks: usize = evidence.iter().map(|e| e.fitted.len()).sum();
@@ -313,7 +313,10 @@ pub fn calibrate(table: &LatencyTable, evidence: &[Evidence]) -> Result<(Latency
         let learnt = &bucket.observations;
         bucket.held_out.retain(|o| learnt.binary_search_by(|known| known.order(o)).is_err());
         let new = |o: &Observation| known.shape_of(o) == Shape::Unseen;
-        let (correction, choice) = choose(bucket, known.correction.as_ref(), new)?;
+        let chosen = choose(bucket, known.correction.as_ref(), new)?;
+        let judges: Vec<&Observation> =
+            held_out.iter().filter(|o| bucket.shape_of(o) == Shape::Unseen).collect();
+        let (correction, choice) = confirm(bucket, known.correction.as_ref(), chosen, &judges)?;
         bucket.correction = correction;
         choices.push(choice);
     }

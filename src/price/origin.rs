@@ -74,7 +74,8 @@ impl Bucket {
     /// Replaces every index of an origin.
     pub(super) fn rename_origins(&mut self, to: impl Fn(usize) -> usize) {
         let entries = self.entries.iter_mut().map(|entry| &mut entry.origin);
-        let networks = self.observations.iter_mut().chain(&mut self.held_out).map(|network| &mut network.origin);
+        let networks =
+            self.observations.iter_mut().chain(&mut self.held_out).map(|network| &mut network.origin);
         let all = entries.chain(self.inputs.iter_mut().map(|entry| &mut entry.origin)).chain(networks);
         all.for_each(|origin| *origin = to(*origin));
     }

@@ -91,7 +91,8 @@ impl Chosen {
         }
         let found = self.networks.len();
         if found < wanted {
-            progress.say(&format!("the space has {found} networks that the table has not seen, not {wanted}"));
+            progress
+                .say(&format!("the space has {found} networks that the table has not seen, not {wanted}"));
         }
     }
 

@@ -144,7 +144,8 @@ impl MergeArgs {
             progress.say(&format!("note: {found}; the better measured value is kept"));
         }
         for (a, b) in other_versions(&joined) {
-            progress.say(&format!("note: {a} and {b} stand side by side: prices of one do not serve the other"));
+            progress
+                .say(&format!("note: {a} and {b} stand side by side: prices of one do not serve the other"));
         }
         for (context, candidates) in incomplete(&joined) {
             progress.say(&format!(

@@ -42,8 +42,8 @@ pub use probed::ProbeSummary;
 pub use recommend::BudgetSummary;
 pub use searched::{ExpectedLatency, SearchFiles, SearchSummary, derived};
 pub use summary::{
-    BaselineSummary, EnginePrediction, NetworkSummary, ReplaySummary, RoundSummary, Summary, TeacherSummary,
-    WinnerSummary,
+    BaselineSummary, Ending, EnginePrediction, NetworkSummary, ReplaySummary, RoundSummary, Summary,
+    TeacherSummary, WinnerSummary,
 };
 
 use crate::{
@@ -116,7 +116,8 @@ impl RunPaths {
 }
 
 /// Runs the loop into `out` and returns what it found. A finished run with the same data gives its summary at once.
-/// Whether a stated budget was met is in the summary: see [`Summary::check_budget`]. A
+/// Whether a stated budget was met is in the summary: see [`Summary::check_budget`]. Rounds end before their limit when the
+/// winner no longer changes and its prediction is within the noise of its measurement. A
 /// request to `stop` ends it after the present step with [`Error::Interrupted`].
 ///
 /// All of `ranks` train; rank 0 alone measures, writes and can be stopped, while the others wait for what it found.
@@ -146,6 +147,10 @@ pub fn iterate(
         rounds.push(run.round_summary(round, searched.table_version, &winner, &calibrated));
         progress.say(&rounds[round - FIRST_ROUND].to_string());
         table = calibrated.next;
+        if recommend::converged(&rounds, experiment.settings.target.engine) {
+            progress.say("the winner stays the same and is predicted within the noise: no further round");
+            break;
+        }
     }
     by_leader(ranks, || {
         run.journal.remember_document(SUMMARY, summary::SCHEMA_VERSION, || {

@@ -1,7 +1,8 @@
-//! Which round's network a run recommends. A budget is held against what was measured, not against what was predicted.
+//! When a run has found what there is to find, and which round's network it recommends. A budget is held against what was
+//! measured, not against what was predicted.
 
 use super::{Run, summary::RoundSummary};
-use crate::learn::settings::DeriveSettings;
+use crate::{base::names::EngineName, learn::settings::DeriveSettings};
 use serde::{Deserialize, Serialize};
 
 /// What a stated budget came to.
@@ -29,6 +30,22 @@ impl Cost {
     }
 }
 
+/// Standard errors of the winner's measurement within which its prediction is as good as the measurement.
+const WITHIN_NOISE: f64 = 2.0;
+
+/// Whether another round would find nothing new: the last one derived the same network as the one before it, and the table
+/// predicted it on the target's engine within two standard errors of its measurement.
+pub(super) fn converged(rounds: &[RoundSummary], target: EngineName) -> bool {
+    let [.., before, last] = rounds else { return false };
+    let part = &last.engines[&target];
+    let known = !part.winner_void && within_noise(part.residual_pct, part.noise_pct);
+    last.network.subnet == before.network.subnet && known
+}
+
+fn within_noise(residual_pct: f64, noise_pct: f64) -> bool {
+    residual_pct.abs() <= WITHIN_NOISE * noise_pct
+}
+
 impl Run<'_> {
     /// Position of the recommended round.
     pub(super) fn recommend(&self, rounds: &[RoundSummary]) -> usize {
@@ -36,7 +53,7 @@ impl Run<'_> {
         best(&costs, self.budget_ms())
     }
 
-    /// The winner against the budget, where there is one.
+    /// A round's network against the budget, where there is one.
     pub(super) fn budget(&self, winner: &RoundSummary) -> Option<BudgetSummary> {
         let cost = self.cost(winner);
         let of = |budget_ms| BudgetSummary { budget_ms, measured_ms: cost.ms, met: cost.within(budget_ms) };
@@ -90,6 +107,12 @@ mod tests {
         assert_eq!(best(&rounds, Some(2.1)), 1);
         assert_eq!(best(&rounds, Some(2.0)), 0);
         assert_eq!(best(&rounds, Some(0.4)), 2, "none is within: the nearest");
+    }
+
+    #[test]
+    fn a_prediction_is_within_the_noise_up_to_two_standard_errors() {
+        assert!(within_noise(-1.9, 1.0) && within_noise(2.0, 1.0) && within_noise(0.0, 0.0));
+        assert!(!within_noise(2.1, 1.0) && !within_noise(-2.1, 1.0) && !within_noise(f64::NAN, 1.0));
     }
 
     #[test]

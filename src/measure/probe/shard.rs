@@ -34,7 +34,9 @@ impl FromStr for Shard {
             Some(Self { index: index.trim().parse().ok()?, count: count.trim().parse().ok()? })
         });
         let sound = numbers.filter(|shard| (1..=shard.count).contains(&shard.index));
-        sound.ok_or_else(|| "give the number of the part and how many there are, such as 1/8 to 8/8".to_owned())
+        sound.ok_or_else(|| {
+            "give the number of the part and how many there are, such as 1/8 to 8/8".to_owned()
+        })
     }
 }
 
