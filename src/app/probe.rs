@@ -44,7 +44,7 @@ pub struct ProbeRequest {
     pub out: PathBuf,
 }
 
-/// Whether a probing that was stopped goes on.
+/// Whether measuring that was stopped goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begin {
     /// Everything is measured now.
@@ -246,7 +246,7 @@ fn share_s(left_s: f64, own_s: f64, all_s: f64) -> f64 {
 }
 
 /// Such as `45 s` or `3 min 20 s`.
-fn duration_text(seconds: f64) -> String {
+pub(super) fn duration_text(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     if seconds < 60 { format!("{seconds} s") } else { format!("{} min {} s", seconds / 60, seconds % 60) }
 }

@@ -1,8 +1,9 @@
 //! Every network measured twice, in two processes: once through all engines and candidate counts, then once more, so that what
 //! changes on the machine in between shows as noise. What has been measured is kept beside the result.
 
-use super::{Begin, CheckRequest, Checked, networks::Chosen};
+use super::{CheckRequest, Checked, networks::Chosen};
 use crate::{
+    app::probe::{Begin, duration_text},
     base::{Error, Result, error::Place, fsio, progress::Progress, stop::Stop},
     measure::{environment::Environment, job::ServiceResult, probe::ServiceSettings, service::Effort},
     price::table::TableContext,
@@ -105,7 +106,7 @@ pub(super) fn measure_twice(
             fsio::write_json(&file, &kept)?;
             rest.advance(candidates, begun.elapsed());
             if let Some(left) = rest.left() {
-                progress.say(&format!("about {} left", in_words(left)));
+                progress.say(&format!("about {} left", duration_text(left.as_secs_f64())));
             }
         }
     }
@@ -225,12 +226,5 @@ impl Rest {
     fn left(&self) -> Option<Duration> {
         let share = self.left as f64 / self.done.max(1) as f64;
         (self.left > 0).then(|| self.spent.mul_f64(share))
-    }
-}
-
-fn in_words(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ 0..=99 => format!("{seconds} s"),
-        seconds => format!("{} min", (seconds + 30) / 60),
     }
 }

@@ -12,6 +12,7 @@ pub use measuring::Measure;
 pub use networks::{Choice, ChosenNetwork};
 
 use crate::{
+    app::probe::Begin,
     base::{Error, Result, fsio, names::Layout, progress::Progress, stop::Stop},
     measure::{
         environment::Environment,
@@ -55,15 +56,6 @@ pub struct CheckRequest<'a> {
     pub max_mape_pct: Option<f64>,
     /// Where the result goes. What has been measured is kept beside it until then.
     pub out: PathBuf,
-}
-
-/// Whether a check that was stopped goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Begin {
-    /// Everything is measured now.
-    Anew,
-    /// What has been measured is kept.
-    WhereItStopped,
 }
 
 /// How a table agrees with networks that it never saw.

@@ -7,10 +7,10 @@ use super::{
 };
 use crate::{
     app::{
-        check::{Begin, CheckRequest, TableCheck, check_table},
+        check::{CheckRequest, TableCheck, check_table},
         config::{Experiment, Stage},
         iterate::derived,
-        probe::table_rows,
+        probe::{Begin, table_rows},
         report::scatter,
     },
     base::{Error, Result, error::Place, fsio, names::EngineName, progress::Progress},
