@@ -307,7 +307,8 @@ fn tables_that_contradict_each_other_are_refused_and_noise_is_no_contradiction()
         table.insert_value(&context(), CANDIDATES, network).unwrap();
         table
     };
-    assert!(merge(&[measured(1.0), measured(1.5)]).unwrap_err().to_string().contains("a network [64]"));
+    let error = merge(&[measured(1.0), measured(1.5)]).unwrap_err().to_string();
+    assert!(error.contains("a network [64]"), "{error}");
 }
 
 #[test]

@@ -267,8 +267,7 @@ mod tests {
             bucket(EngineName::OnnxRuntime, 100, &[-1.0, 6.0]),
         ];
         let picture = svg(&buckets).unwrap();
-        let colour =
-            |ink: Ink| format!("fill=\"#{:02X}{:02X}{:02X}\" stroke=\"none\"", ink.0.0, ink.0.1, ink.0.2);
+        let colour = |ink: Ink| format!("fill=\"#{:02X}{:02X}{:02X}\"", ink.0.0, ink.0.1, ink.0.2);
         let drawn = |shape: &str, ink: Ink| {
             let shape = format!("<{shape} ");
             picture.lines().filter(|line| line.starts_with(&shape) && line.contains(&colour(ink))).count()
