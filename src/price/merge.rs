@@ -225,10 +225,11 @@ pub fn disagreements(tables: &[LatencyTable]) -> Vec<Disagreement> {
 pub fn other_versions(joined: &LatencyTable) -> Vec<(TableContext, TableContext)> {
     let contexts: BTreeSet<&TableContext> = joined.buckets.iter().map(|bucket| &bucket.context).collect();
     let versions = |a: &TableContext, b: &TableContext| {
-        *a != *b && TableContext { engine_version: b.engine_version.clone(), ..a.clone() } == *b
+        TableContext { engine_version: b.engine_version.clone(), ..a.clone() } == *b
     };
-    let pairs = contexts.iter().zip(contexts.iter().skip(1)).filter(|(a, b)| versions(a, b));
-    pairs.map(|(a, b)| ((*a).clone(), (*b).clone())).collect()
+    let later = |a| contexts.iter().copied().filter(move |&b| b > a).map(move |b| (a, b));
+    let pairs = contexts.iter().copied().flat_map(later);
+    pairs.filter(|(a, b)| versions(a, b)).map(|(a, b)| (a.clone(), b.clone())).collect()
 }
 
 /// Fails where first layers under the same circumstances gathered from different features or embedding tables.
