@@ -190,12 +190,15 @@ pub fn disagreements(tables: &[LatencyTable]) -> Vec<Disagreement> {
         for bucket in &table.buckets {
             let entries =
                 bucket.entries.iter().map(|e| (e.operation.to_string(), (e.mean_ms, e.noise_pct, number)));
-            let observations = bucket.observations.iter().map(|o| {
-                let what =
-                    format!("network {:?} over user {} and item {}", o.widths, o.input.user, o.input.item);
+            let inputs = bucket.inputs.iter().map(|e| {
+                let what = format!("a first layer over {:?} → {}", e.input, e.to);
+                (what, (e.mean_ms, e.noise_pct, number))
+            });
+            let networks = bucket.observations.iter().chain(&bucket.held_out).map(|o| {
+                let what = format!("a network {:?} over {:?}", o.widths, o.whole_input());
                 (what, (o.measured_ms, o.noise_pct, number))
             });
-            for (what, value) in entries.chain(observations) {
+            for (what, value) in entries.chain(inputs).chain(networks) {
                 values.entry((&bucket.context, bucket.candidates, what)).or_default().push(value);
             }
         }
