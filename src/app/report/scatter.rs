@@ -85,7 +85,7 @@ fn draw_times(paper: &Paper<'_>, all: &[Series]) -> Result<(), DrawingError> {
     let ends = if ends.0 <= ends.1 { ends } else { (-1.0, 0.0) };
     let (x, y) = (logarithmic("measured, ms", ends), logarithmic("predicted, ms", ends));
     let (begin, end) = x.range;
-    let mut chart = mesh(paper, "Predicted against measured service time", x, y)?;
+    let mut chart = mesh(paper, "Predicted against measured service time (dashed: 5 %, dotted: 10 %)", x, y)?;
     // From border to border, where predicted is `shift` above measured.
     let line = |shift: f64| {
         [begin.max(begin - shift), end.min(end - shift)].map(|measured| (measured, measured + shift))
@@ -129,7 +129,7 @@ fn draw_residuals(paper: &Paper<'_>, all: &[Series]) -> Result<(), DrawingError>
         ticks: (-steps..=steps).map(|i| f64::from(i) * step).collect(),
         name: |pct| if pct > 0.0 { format!("+{}", number(pct)) } else { number(pct) },
     };
-    let mut chart = mesh(paper, "What is left", x, y)?;
+    let mut chart = mesh(paper, "Residuals (dashed: 5 %, dotted: 10 %)", x, y)?;
     chart.draw_series(LineSeries::new([(begin, 0.0), (end, 0.0)], TEXT.0.stroke_width(1)))?;
     for (pct, (length, gap)) in BANDS {
         for at in [pct, -pct] {
