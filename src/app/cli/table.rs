@@ -11,7 +11,7 @@ use crate::{
         probe::{Begin, ProbeRequest, probe_table, table_rows},
     },
     base::{
-        Error,
+        Error, calendar,
         names::{EngineName, Layout, Precision, Provider},
         progress::Progress,
     },
@@ -277,7 +277,7 @@ fn judged(table: &LatencyTable, bucket: &Bucket) -> String {
 fn described(origin: &Origin) -> String {
     let mut text = format!("measured on host {} with version {}", origin.host, origin.program_version);
     if let Some(time) = origin.measured_unix_s {
-        text += &format!(", {time} s after 1970");
+        text += &format!(" until {}", calendar::utc_text(time));
     }
     if let Some(table) = &origin.table {
         text += &format!(", as table {table}");
