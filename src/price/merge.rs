@@ -230,8 +230,7 @@ pub fn other_versions(joined: &LatencyTable) -> Vec<(TableContext, TableContext)
     let versions = |a: &TableContext, b: &TableContext| {
         TableContext { engine_version: b.engine_version.clone(), ..a.clone() } == *b
     };
-    let later = |a| contexts.iter().copied().filter(move |&b| b > a).map(move |b| (a, b));
-    let pairs = contexts.iter().copied().flat_map(later);
+    let pairs = contexts.iter().flat_map(|a| contexts.iter().filter(move |b| *b > a).map(move |b| (*a, *b)));
     pairs.filter(|(a, b)| versions(a, b)).map(|(a, b)| (a.clone(), b.clone())).collect()
 }
 

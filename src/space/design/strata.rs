@@ -8,8 +8,8 @@ use crate::{
 use rand::RngExt;
 use std::collections::BTreeSet;
 
-/// Like [`random_subnets`](super::random_subnets), with depths and widths spread evenly too, and none that `known` knows: every number of hidden
-/// layers comes as often, but for networks without any, of which there is one in [`SHALLOW`].
+/// Like [`random_subnets`](super::random_subnets), with depths and widths spread evenly too, and none that `known` knows: every
+/// number of hidden layers comes as often, but for networks without any, which are one in sixteen.
 pub fn stratified_subnets(
     space: &SearchSpace,
     count: usize,
