@@ -289,8 +289,8 @@ pub struct Calibration {
 /// better, and what that changed, in the order of `evidence`.
 ///
 /// A network that was observed before is replaced by its newer measurement. Held-out networks that equal a fitted one, of
-/// this round or an earlier one, judge nothing; the others reject a change that makes their predictions worse. Fails when a network has a layer without a
-/// raw price, or a measurement is no latency.
+/// this round or an earlier one, judge nothing; the others reject a change that makes their predictions worse. Fails when
+/// a network has a layer without a raw price, or a measurement is no latency.
 pub fn calibrate(table: &LatencyTable, evidence: &[Evidence]) -> Result<(LatencyTable, Vec<Calibration>)> {
     let networks: usize = evidence.iter().map(|e| e.fitted.len()).sum();
     let mut next = table.successor(format!("calibration with {networks} measured networks"));
