@@ -1,5 +1,6 @@
 //! What the user touches: command line, experiment files, the loop, reports.
 
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod curves;

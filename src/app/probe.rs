@@ -13,7 +13,7 @@ use crate::{
     },
     measure::{
         child::Launcher,
-        probe::{ProbeGroup, ProbePlan, Probed, ServiceSettings, context_here},
+        probe::{ProbeGroup, ProbePlan, Probed, ServiceSettings, Shard, context_here},
         service::Effort,
     },
     price::table::{LatencyTable, TableContext},
@@ -21,7 +21,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// Version of the file that holds what has been measured.
@@ -38,11 +38,13 @@ pub struct ProbeRequest {
     pub settings: Vec<ServiceSettings>,
     /// How long all of it may take; without it, as long as the effort asks for.
     pub budget: Option<Duration>,
+    /// The part of the groups that is measured here; all of them without it.
+    pub shard: Option<Shard>,
     /// Where the table goes.
     pub out: PathBuf,
 }
 
-/// Whether a probing that was stopped goes on.
+/// Whether measuring that was stopped goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begin {
     /// Everything is measured now.
@@ -105,7 +107,7 @@ pub fn probe_with(
     let kept = out.with_extension("partial.json");
     let contexts: Vec<TableContext> =
         settings.iter().map(|settings| context_here(settings, plan.layout)).collect::<Result<_>>()?;
-    let turns = by_turns(plan, settings, &contexts);
+    let turns = request.part(by_turns(plan, settings, &contexts));
     let mut table = match begin {
         Begin::Anew => LatencyTable::new("probes of layers and random networks"),
         Begin::WhereItStopped if !kept.exists() && out.exists() => return finished(request, &turns),
@@ -140,7 +142,9 @@ pub fn probe_with(
     if noisy > 0 {
         progress.say(&format!("{noisy} values stayed noisier than the greatest noise (probe.max_noise_pct)"));
     }
-    let table = table.corrected()?;
+    table.state_origin(Some(unix_s()), Some(plan.inputs_hash()));
+    // Networks of a part may have layers that another part measures: whoever joins all of them corrects.
+    let table = if request.shard.is_some() { table } else { table.corrected()? };
     table.save(out)?;
     fsio::remove(&kept)?;
     Ok(table)
@@ -175,6 +179,21 @@ fn by_turns<'a>(
     }
     turns.sort_by_key(|(at, _)| *at);
     turns.into_iter().map(|(_, turn)| turn).collect()
+}
+
+impl ProbeRequest {
+    /// The turns of this part: of every engine and candidate count some.
+    fn part<'a>(&self, turns: Vec<Turn<'a>>) -> Vec<Turn<'a>> {
+        let Some(shard) = self.shard else { return turns };
+        let expected = |turn: &Turn| self.plan.expected_s(&turn.group, &turn.settings.effort);
+        let own = shard.share(&turns.iter().map(expected).collect::<Vec<_>>());
+        turns.into_iter().zip(own).filter_map(|(turn, own)| own.then_some(turn)).collect()
+    }
+}
+
+/// Seconds since 1970-01-01 UTC.
+fn unix_s() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 /// How fast it goes, and what may still be spent.
@@ -227,7 +246,7 @@ fn share_s(left_s: f64, own_s: f64, all_s: f64) -> f64 {
 }
 
 /// Such as `45 s` or `3 min 20 s`.
-fn duration_text(seconds: f64) -> String {
+pub(super) fn duration_text(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     if seconds < 60 { format!("{seconds} s") } else { format!("{} min {} s", seconds / 60, seconds % 60) }
 }

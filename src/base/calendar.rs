@@ -62,9 +62,41 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
+/// A time of seconds since 1970-01-01 UTC as `2024-05-31 18:17:03 UTC`.
+pub fn utc_text(unix_s: u64) -> String {
+    let (day, second) = ((unix_s / 86_400) as i64, unix_s % 86_400);
+    // Years begin in March, so that the leap day is a year's last; eras are of 400 years.
+    let shifted = day + 719_468;
+    let of_era = shifted.rem_euclid(146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let (of_month, month) = (of_year - (153 * month + 2) / 5 + 1, (month + 2) % 12 + 1);
+    let year = year + 400 * shifted.div_euclid(146_097) + i64::from(month <= 2);
+    let [hour, minute, second] = [second / 3600, second / 60 % 60, second % 60];
+    format!("{year:04}-{month:02}-{of_month:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_become_the_date_that_they_were_counted_from() {
+        for (unix_s, expected) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59:59 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (1_700_000_000, "2023-11-14 22:13:20 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(utc_text(unix_s), expected);
+        }
+        for day in (0..80_000).step_by(13) {
+            let text = utc_text(day * 86_400);
+            assert_eq!(days_since_1970(&text[..10]), Some(day as i64), "{text}");
+        }
+    }
 
     #[test]
     fn dates_count_from_1970_through_leap_days() {

@@ -3,8 +3,10 @@
 
 mod plan;
 mod sets;
+mod shard;
 
 pub use plan::{Networks, ProbeGroup, ProbePlan, Subject};
+pub use shard::Shard;
 
 use super::{
     child::Launcher,

@@ -2,10 +2,11 @@
 
 use super::{LayerPrices, observation::Observation};
 use crate::base::{Result, rank::kendall_tau};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Whether a table knew a network's shape (its layers over its input widths) when it predicted it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Shape {
     /// It holds a measurement of it: the prediction shows a fit.
@@ -15,7 +16,7 @@ pub enum Shape {
 }
 
 /// Predicted against measured latency of one network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Residual {
     /// The network.
     pub network: String,
@@ -48,7 +49,7 @@ impl Residual {
 }
 
 /// Agreement over several networks.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Agreement {
     /// How many.
     pub networks: usize,
@@ -107,6 +108,7 @@ mod tests {
             measured_ms,
             noise_pct,
             cold_ms: None,
+            origin: 0,
         };
         Residual::of(&observation, &prices, Shape::Unseen).unwrap()
     }

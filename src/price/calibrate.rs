@@ -18,7 +18,7 @@
 
 use super::{
     agreement::{Agreement, Residual, Shape},
-    choice::{Choice, choose},
+    choice::{Choice, choose, confirm},
     cholesky::{Square, minimise_above},
     input,
     observation::Observation,
@@ -291,8 +291,8 @@ pub struct Calibration {
 /// better, and what that changed, in the order of `evidence`.
 ///
 /// A network that was observed before is replaced by its newer measurement. Held-out networks that equal a fitted one, of
-/// this round or an earlier one, judge nothing. Fails when a network has a layer without a
-/// raw price, or a measurement is no latency.
+/// this round or an earlier one, judge nothing; the others reject a change that makes their predictions worse. Fails when
+/// a network has a layer without a raw price, or a measurement is no latency.
 pub fn calibrate(table: &LatencyTable, evidence: &[Evidence]) -> Result<(LatencyTable, Vec<Calibration>)> {
     let networks: usize = evidence.iter().map(|e| e.fitted.len()).sum();
     let mut next = table.successor(format!("calibration with {networks} measured networks"));
@@ -302,18 +302,23 @@ pub fn calibrate(table: &LatencyTable, evidence: &[Evidence]) -> Result<(Latency
         if let Some(problem) = fitted.iter().chain(*held_out).find_map(Observation::problem) {
             return Err(Error::usage(problem, "replay the network again"));
         }
+        let origin = next.own_origin(&context.host);
         let bucket = next.bucket_or_new(context, *candidates);
         for observation in *fitted {
-            match bucket.observations.binary_search_by(|known| known.order(observation)) {
-                Ok(at) => bucket.observations[at] = observation.clone(),
-                Err(at) => bucket.observations.insert(at, observation.clone()),
+            let observation = Observation { origin, ..observation.clone() };
+            match bucket.observations.binary_search_by(|known| known.order(&observation)) {
+                Ok(at) => bucket.observations[at] = observation,
+                Err(at) => bucket.observations.insert(at, observation),
             }
         }
         // What the table learns from no longer judges it.
         let learnt = &bucket.observations;
         bucket.held_out.retain(|o| learnt.binary_search_by(|known| known.order(o)).is_err());
         let new = |o: &Observation| known.shape_of(o) == Shape::Unseen;
-        let (correction, choice) = choose(bucket, known.correction.as_ref(), new)?;
+        let chosen = choose(bucket, known.correction.as_ref(), new)?;
+        let judges: Vec<&Observation> =
+            held_out.iter().filter(|o| bucket.shape_of(o) == Shape::Unseen).collect();
+        let (correction, choice) = confirm(bucket, known.correction.as_ref(), chosen, &judges)?;
         bucket.correction = correction;
         choices.push(choice);
     }

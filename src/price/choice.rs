@@ -5,8 +5,10 @@
 //! The judges are this round's fitted networks that the table had not seen: the correction before knows nothing of them,
 //! and the refit predicts each of them from a fit to all others (leave-one-out). Where fewer than three are new,
 //! all observations judge, and the correction before is judged on networks that it may know, to its advantage. The one
-//! before stays unless another one's mean |residual| is lower by more than the standard error of that difference. Networks
-//! that are held out to judge predictions have no voice here.
+//! before stays unless another one's mean |residual| is lower by more than the standard error of that difference.
+//!
+//! Networks that are held out to judge predictions propose nothing. They have a veto: a change that makes their mean |residual|
+//! larger is rejected, and what was paid before stays.
 
 use super::{
     LayerPrices,
@@ -16,7 +18,7 @@ use super::{
     resolved::TablePrices,
     table::Bucket,
 };
-use crate::base::Result;
+use crate::base::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -48,13 +50,29 @@ pub struct Choice {
     pub previous_pct: Option<f64>,
     /// Leave-one-out error of the refit.
     pub refit_pct: Option<f64>,
+    /// The change that held-out networks rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<Rejection>,
+}
+
+/// A change that would have made predictions of held-out networks worse.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// What would have been kept otherwise.
+    pub change: Kept,
+    /// Held-out networks.
+    pub networks: usize,
+    /// Their mean |residual| with what was paid before, in percent.
+    pub before_pct: f64,
+    /// The same after the change.
+    pub after_pct: f64,
 }
 
 impl Choice {
     /// Nothing was learnt, so nothing changes.
     fn unchanged(previous: Option<&Correction>) -> Self {
         let kept = if previous.is_some() { Kept::Previous } else { Kept::Raw };
-        Self { judges: 0, kept, raw_pct: None, previous_pct: None, refit_pct: None }
+        Self { judges: 0, kept, raw_pct: None, previous_pct: None, refit_pct: None, rejected: None }
     }
 }
 
@@ -68,10 +86,18 @@ impl fmt::Display for Choice {
         let known = [("as probed", self.raw_pct), ("before", self.previous_pct), ("anew", self.refit_pct)];
         let known: Vec<_> =
             known.iter().filter_map(|(name, pct)| pct.map(|pct| format!("{name} {pct:.1} %"))).collect();
-        match known.as_slice() {
-            [] => Ok(()),
-            known => write!(f, " (judged on {}: {} off)", networks(self.judges), known.join(", ")),
+        if !known.is_empty() {
+            write!(f, " (judged on {}: {} off)", networks(self.judges), known.join(", "))?;
         }
+        let Some(Rejection { change, networks: held_out, before_pct, after_pct }) = self.rejected else {
+            return Ok(());
+        };
+        let change = if change == Kept::Refit { "the refit" } else { "going back to prices as probed" };
+        let held_out = networks(held_out);
+        write!(
+            f,
+            "; {change} is rejected: it makes {held_out} held out {before_pct:.1} → {after_pct:.1} % off"
+        )
     }
 }
 
@@ -119,8 +145,34 @@ pub(super) fn choose(
         raw_pct: Some(mean(&raw)),
         previous_pct: before.as_deref().map(mean),
         refit_pct: Some(mean(&refit)),
+        rejected: None,
     };
     Ok((correction, choice))
+}
+
+/// The choice, unless it makes predictions of `held_out` networks worse, which `bucket` has not seen.
+pub(super) fn confirm(
+    bucket: &Bucket,
+    previous: Option<&Correction>,
+    (correction, choice): (Option<Correction>, Choice),
+    held_out: &[&Observation],
+) -> Result<(Option<Correction>, Choice)> {
+    let unchanged = Choice::unchanged(previous).kept;
+    if choice.kept == unchanged || held_out.is_empty() {
+        return Ok((correction, choice));
+    }
+    let probed = Correction::as_probed(bucket);
+    let off = |correction: Option<&Correction>| {
+        let prices = TablePrices::new(bucket, correction.unwrap_or(&probed));
+        let errors = held_out.iter().map(|observation| off_pct(observation, &prices));
+        Ok::<_, Error>(mean(&errors.collect::<Result<Vec<_>>>()?))
+    };
+    let (before_pct, after_pct) = (off(previous)?, off(correction.as_ref())?);
+    if after_pct <= before_pct {
+        return Ok((correction, choice));
+    }
+    let rejected = Rejection { change: choice.kept, networks: held_out.len(), before_pct, after_pct };
+    Ok((previous.cloned(), Choice { kept: unchanged, rejected: Some(rejected), ..choice }))
 }
 
 fn off_pct(observation: &Observation, prices: &dyn LayerPrices) -> Result<f64> {
@@ -170,11 +222,16 @@ mod tests {
             raw_pct: Some(8.04),
             previous_pct: None,
             refit_pct: Some(3.1),
+            rejected: None,
         };
         let text = "corrected anew (judged on 9 networks: as probed 8.0 %, anew 3.1 % off)";
         assert_eq!(choice.to_string(), text);
-        let choice =
-            Choice { kept: Kept::Previous, judges: 0, raw_pct: None, previous_pct: None, refit_pct: None };
+        let rejected = Rejection { change: Kept::Refit, networks: 4, before_pct: 3.05, after_pct: 4.0 };
+        let choice = Choice { kept: Kept::Previous, rejected: Some(rejected), ..choice };
+        let text = "the correction before stays (judged on 9 networks: as probed 8.0 %, anew 3.1 % off); \
+                    the refit is rejected: it makes 4 networks held out 3.0 → 4.0 % off";
+        assert_eq!(choice.to_string(), text);
+        let choice = Choice { kept: Kept::Previous, ..Choice::unchanged(None) };
         assert_eq!(choice.to_string(), "the correction before stays");
     }
 }

@@ -52,6 +52,9 @@ pub struct TableEntry {
     pub mean_ms: f64,
     /// Standard error of that value, in percent of it, from the spread of the blocks.
     pub noise_pct: f64,
+    /// Index into [`super::table::LatencyTable::origins`].
+    #[serde(default)]
+    pub origin: usize,
 }
 
 /// A first layer over a set of features that is no point of the grid: it tells apart what inputs are made of.
@@ -68,6 +71,9 @@ pub struct InputEntry {
     pub mean_ms: f64,
     /// Its standard error, in percent.
     pub noise_pct: f64,
+    /// Index into [`super::table::LatencyTable::origins`].
+    #[serde(default)]
+    pub origin: usize,
 }
 
 /// One measurement on its way into a table.

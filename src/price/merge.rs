@@ -1,32 +1,101 @@
-//! Joining tables: several hosts or engines in one file.
+//! Joining tables: shards of one probing, several hosts or engines in one file.
+//!
+//! Every value keeps its [`Origin`]. What is there twice has to agree: two values of one layer, or of one network, under the same
+//! circumstances that lie further apart than their noise are a [`Disagreement`], and beyond [`CONTRADICTION_PCT`] the tables do
+//! not belong together.
 
 use super::{
+    calibrate::Correction,
     entry::order_inputs,
     observation::Observation,
-    table::{Bucket, InputEntry, LatencyTable, TableEntry, put},
+    origin::Origin,
+    resolved::TablePrices,
+    table::{Bucket, InputEntry, LatencyTable, Operation, TableContext, TableEntry, put},
 };
-use crate::base::Result;
-use std::cmp::{Ordering, Reverse};
+use crate::base::{Error, Result};
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+/// Two values are further apart than their noise from this many standard errors of their difference on.
+const STANDARD_ERRORS: f64 = 3.0;
+/// Values of two measuring processes lie apart by a few percent on any machine: less is not worth a word.
+const AGREEMENT_PCT: f64 = 3.0;
+/// Nor are a few microseconds, which a call takes more or less whatever it computes.
+const CALL_MS: f64 = 0.005;
+/// Values of one thing that lie further apart, and further than their noise, were not measured under the same circumstances.
+pub const CONTRADICTION_PCT: f64 = 25.0;
 
 /// Everything in any of `tables` (at least one), as the version after the newest of them.
 ///
 /// Where two hold the same layer under the same circumstances, the value of more samples is kept, then the one of less
 /// noise; of two observations of one network, the less noisy one. Buckets that came together from several tables are
 /// corrected anew. The order of the tables changes nothing but that of the parents.
+///
+/// Fails when the tables contradict each other, or their first layers gathered from different features or embedding tables.
 pub fn merge(tables: &[LatencyTable]) -> Result<LatencyTable> {
+    check_inputs(tables)?;
+    if let Some(found) = disagreements(tables).into_iter().find(Disagreement::contradicts) {
+        let fix = format!(
+            "measure the wrong one again ({}), or leave its table out",
+            found.context.probe_command(found.candidates)
+        );
+        return Err(Error::usage(format!("the tables contradict each other: {found}"), fix));
+    }
+    let sources: Vec<LatencyTable> = tables.iter().map(with_own_id).collect();
+    let all: BTreeSet<&Origin> = sources.iter().flat_map(|table| &table.origins).collect();
     let mut joined = LatencyTable::new(format!("merge of {} tables", tables.len()));
     joined.version = tables.iter().map(|table| table.version).max().unwrap_or(0) + 1;
     joined.parents = tables.iter().map(LatencyTable::id).collect();
-    for bucket in tables.iter().flat_map(|table| &table.buckets) {
-        let known = joined.bucket_or_new(&bucket.context, bucket.candidates);
-        if known.entries.is_empty() && known.observations.is_empty() {
-            *known = bucket.clone();
-        } else if known != bucket {
-            join(known, bucket);
-            known.refit()?;
+    joined.origins = all.into_iter().cloned().collect();
+    let mut several = BTreeSet::new();
+    for table in &sources {
+        for bucket in &table.buckets {
+            let mut bucket = bucket.clone();
+            // The joined list is sorted, and holds all of the table's.
+            bucket.rename_origins(|at| joined.origins.partition_point(|known| *known < table.origins[at]));
+            let known = joined.bucket_or_new(&bucket.context, bucket.candidates);
+            if known.is_empty() {
+                *known = bucket;
+            } else if *known != bucket {
+                join(known, &bucket);
+                several.insert((bucket.context, bucket.candidates));
+            }
+        }
+    }
+    for bucket in &mut joined.buckets {
+        // A shard has no correction, because its networks may have layers that another shard holds.
+        let uncorrected = bucket.correction.is_none() && !bucket.observations.is_empty();
+        if uncorrected || several.contains(&(bucket.context.clone(), bucket.candidates)) {
+            match bucket.refit() {
+                Err(Error::MissingPrice { .. }) => bucket.correction = None,
+                other => other?,
+            }
         }
     }
     Ok(joined)
+}
+
+/// Buckets whose networks have layers that the table has no price for, such as where a shard is missing: nothing corrects them.
+pub fn incomplete(joined: &LatencyTable) -> Vec<(&TableContext, usize)> {
+    let lacks = |bucket: &&Bucket| {
+        let prices = TablePrices::new(bucket, &Correction::as_probed(bucket));
+        let networks = bucket.observations.iter().chain(&bucket.held_out);
+        networks.map(|network| network.predicted_ms(&prices)).any(|found| found.is_err())
+    };
+    joined.buckets.iter().filter(lacks).map(|bucket| (&bucket.context, bucket.candidates)).collect()
+}
+
+/// The table with its id in those of its origins that name no other one.
+fn with_own_id(table: &LatencyTable) -> LatencyTable {
+    let id = table.id();
+    let mut named = table.clone();
+    named.origins.iter_mut().for_each(|origin| {
+        origin.table.get_or_insert_with(|| id.clone());
+    });
+    named
 }
 
 fn join(known: &mut Bucket, other: &Bucket) {
@@ -39,10 +108,10 @@ fn join(known: &mut Bucket, other: &Bucket) {
     }
     other.grid.iter().for_each(|&input| put(&mut known.grid, input, order_inputs));
     for entry in &other.inputs {
-        let rank = |e: &InputEntry| (Reverse(e.samples), e.noise_pct, e.mean_ms);
+        let rank = |e: &InputEntry| (Reverse(e.samples), e.noise_pct, e.mean_ms, e.origin);
         keep_better(&mut known.inputs, entry, InputEntry::order, rank);
     }
-    let rank = |o: &Observation| (o.noise_pct, o.measured_ms);
+    let rank = |o: &Observation| (o.noise_pct, o.measured_ms, o.origin);
     for observation in &other.observations {
         keep_better(&mut known.observations, observation, Observation::order, rank);
     }
@@ -68,8 +137,124 @@ fn keep_better<T: Clone, R: PartialOrd>(
     }
 }
 
-/// The last comparison only makes the choice independent of the order of the tables.
+/// The last comparisons only make the choice independent of the order of the tables.
 fn better(a: &TableEntry, b: &TableEntry) -> bool {
     let (more, less) = ((a.samples, b.samples), (a.noise_pct, b.noise_pct));
-    more.0 > more.1 || (more.0 == more.1 && (less.0, a.mean_ms) < (less.1, b.mean_ms))
+    more.0 > more.1 || (more.0 == more.1 && (less.0, a.mean_ms, a.origin) < (less.1, b.mean_ms, b.origin))
+}
+
+/// Two values of one thing that lie further apart than their noise.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Disagreement {
+    /// The circumstances of both.
+    pub context: TableContext,
+    /// Candidates per request.
+    pub candidates: usize,
+    /// The layer or the network.
+    pub what: String,
+    /// Both values with the ids of their tables, the lower one first.
+    pub values: [(f64, String); 2],
+    /// Their distance, in percent of the lower one.
+    pub apart_pct: f64,
+    /// Standard error of their difference, in percent.
+    pub noise_pct: f64,
+}
+
+impl Disagreement {
+    /// Whether the tables cannot both be right.
+    pub fn contradicts(&self) -> bool {
+        self.apart_pct > CONTRADICTION_PCT
+    }
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [(low, here), (high, there)] = &self.values;
+        write!(
+            f,
+            "{} of {} at {} candidates takes {low:.4} ms in table {here} and {high:.4} ms in table {there}: {:.0} % apart, with a \
+             noise of {:.1} %",
+            self.what, self.context, self.candidates, self.apart_pct, self.noise_pct
+        )
+    }
+}
+
+/// One value: ms, noise in percent, number of its table.
+type Value = (f64, f64, usize);
+
+/// Where tables hold values of one thing that lie further apart than their noise, the furthest ones first; of more than two
+/// values the lowest and the highest.
+pub fn disagreements(tables: &[LatencyTable]) -> Vec<Disagreement> {
+    let mut values: BTreeMap<(&TableContext, usize, String), Vec<Value>> = BTreeMap::new();
+    for (number, table) in tables.iter().enumerate() {
+        for bucket in &table.buckets {
+            let entries =
+                bucket.entries.iter().map(|e| (e.operation.to_string(), (e.mean_ms, e.noise_pct, number)));
+            let inputs = bucket.inputs.iter().map(|e| {
+                let what = format!("a first layer over {:?} → {}", e.input, e.to);
+                (what, (e.mean_ms, e.noise_pct, number))
+            });
+            let networks = bucket.observations.iter().chain(&bucket.held_out).map(|o| {
+                let what = format!("a network {:?} over {:?}", o.widths, o.whole_input());
+                (what, (o.measured_ms, o.noise_pct, number))
+            });
+            for (what, value) in entries.chain(inputs).chain(networks) {
+                values.entry((&bucket.context, bucket.candidates, what)).or_default().push(value);
+            }
+        }
+    }
+    let mut found: Vec<Disagreement> = values
+        .into_iter()
+        .filter_map(|((context, candidates, what), values)| {
+            let low = values.iter().min_by(|a, b| a.0.total_cmp(&b.0))?;
+            let high = values.iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
+            let apart_pct = 100.0 * (high.0 - low.0) / low.0.max(f64::MIN_POSITIVE);
+            let noise_pct = low.1.hypot(high.1 * high.0 / low.0.max(f64::MIN_POSITIVE));
+            let apart =
+                high.0 - low.0 > CALL_MS && apart_pct > AGREEMENT_PCT.max(STANDARD_ERRORS * noise_pct);
+            if !apart {
+                return None;
+            }
+            let values = [low, high].map(|value| (value.0, tables[value.2].id()));
+            Some(Disagreement { context: context.clone(), candidates, what, values, apart_pct, noise_pct })
+        })
+        .collect();
+    found.sort_by(|a, b| b.apart_pct.total_cmp(&a.apart_pct));
+    found
+}
+
+/// Circumstances of one host that differ in the engine's version alone: their prices stand side by side, and only those of the
+/// version that is asked for are found.
+pub fn other_versions(joined: &LatencyTable) -> Vec<(TableContext, TableContext)> {
+    let contexts: BTreeSet<&TableContext> = joined.buckets.iter().map(|bucket| &bucket.context).collect();
+    let versions = |a: &TableContext, b: &TableContext| {
+        TableContext { engine_version: b.engine_version.clone(), ..a.clone() } == *b
+    };
+    let pairs = contexts.iter().flat_map(|a| contexts.iter().filter(move |b| *b > a).map(move |b| (*a, *b)));
+    pairs.filter(|(a, b)| versions(a, b)).map(|(a, b)| (a.clone(), b.clone())).collect()
+}
+
+/// Fails where first layers under the same circumstances gathered from different features or embedding tables.
+fn check_inputs(tables: &[LatencyTable]) -> Result<()> {
+    let mut known: BTreeMap<&TableContext, (&str, String)> = BTreeMap::new();
+    for table in tables {
+        for bucket in &table.buckets {
+            let first = bucket.entries.iter().filter(|e| matches!(e.operation, Operation::First { .. }));
+            let origins = first.map(|e| e.origin).chain(bucket.inputs.iter().map(|e| e.origin));
+            for inputs in origins.filter_map(|origin| table.origins[origin].inputs.as_deref()) {
+                let (other, id) = known.entry(&bucket.context).or_insert_with(|| (inputs, table.id()));
+                if *other != inputs {
+                    return Err(Error::usage(
+                        format!(
+                            "first layers of {} gathered from other features or embedding tables in table {id} than in table {}",
+                            bucket.context,
+                            table.id()
+                        ),
+                        "probe all of them with the same schema, --encoders and --cardinality",
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
 }

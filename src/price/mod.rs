@@ -3,6 +3,7 @@
 
 pub mod agreement;
 pub mod calibrate;
+pub mod check;
 pub mod choice;
 mod cholesky;
 pub mod curve;
@@ -18,6 +19,7 @@ pub mod linear;
 mod matrix;
 pub mod merge;
 pub mod observation;
+pub mod origin;
 pub mod path;
 pub mod resolved;
 pub mod table;

@@ -27,6 +27,9 @@ pub struct Observation {
     /// The same after something else has gone through the caches, where that was measured: it corrects and judges nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cold_ms: Option<f64>,
+    /// Index into [`super::table::LatencyTable::origins`] of the table that holds it.
+    #[serde(default)]
+    pub origin: usize,
 }
 
 impl Observation {
@@ -40,6 +43,7 @@ impl Observation {
             measured_ms,
             noise_pct,
             cold_ms: None,
+            origin: 0,
         }
     }
 

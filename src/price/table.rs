@@ -5,7 +5,7 @@
 //! observations and the correction fitted to them stand beside, so that each version can be derived anew.
 
 pub use super::entry::{InputEntry, Operation, TableEntry, Value};
-use super::{calibrate::Correction, entry::order_inputs, observation::Observation};
+use super::{calibrate::Correction, entry::order_inputs, observation::Observation, origin::Origin};
 use crate::{
     base::{
         Error, Result,
@@ -15,6 +15,7 @@ use crate::{
     },
     space::Input,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{cmp::Ordering, path::Path};
 
@@ -22,7 +23,7 @@ use std::{cmp::Ordering, path::Path};
 pub const SCHEMA_VERSION: u32 = 2;
 
 /// The circumstances that prices belong to; none carries over to another.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableContext {
     /// The runtime.
@@ -100,6 +101,9 @@ pub struct LatencyTable {
     pub parents: Vec<String>,
     /// What made it, in words.
     pub created_from: String,
+    /// Where the values come from, each once.
+    #[serde(default)]
+    pub origins: Vec<Origin>,
     /// One per circumstances and candidate count, sorted by both.
     pub buckets: Vec<Bucket>,
 }
@@ -112,6 +116,7 @@ impl LatencyTable {
             version: 1,
             parents: Vec::new(),
             created_from: created_from.into(),
+            origins: Vec::new(),
             buckets: Vec::new(),
         }
     }
@@ -158,6 +163,9 @@ impl LatencyTable {
     /// Where a table from a file is wrong, and how. Files are written in order, so anything out of order or
     /// twice was edited.
     fn problem(&self) -> Option<(String, String)> {
+        if let Some(problem) = self.lost_origin() {
+            return Some(("origins".into(), problem));
+        }
         if !self.buckets.is_sorted_by(|a, b| a.key() < b.key()) {
             return Some(("buckets".into(), "has a bucket twice or out of order".into()));
         }
@@ -172,18 +180,20 @@ impl LatencyTable {
         fsio::write_json(path, self)
     }
 
-    /// Adds a raw value; one that is there for the same operation is replaced.
+    /// Adds a raw value that this program measured; one that is there for the same operation is replaced.
     ///
     /// Refuses values that are no latencies. A correction stays as it is until the next calibration.
     pub fn insert(&mut self, context: &TableContext, candidates: usize, entry: TableEntry) -> Result<()> {
         sound(context, candidates, entry.problem())?;
+        let entry = TableEntry { origin: self.own_origin(&context.host), ..entry };
         let entries = &mut self.bucket_or_new(context, candidates).entries;
         put(entries, entry, |a, b| a.operation.cmp(&b.operation));
         Ok(())
     }
 
-    /// Adds a measurement; one that is there of the same thing is replaced. Refuses what is no latency.
+    /// Adds a measurement of this program; one that is there of the same thing is replaced. Refuses what is no latency.
     pub fn insert_value(&mut self, context: &TableContext, candidates: usize, value: Value) -> Result<()> {
+        let origin = self.own_origin(&context.host);
         match value {
             Value::Layer(entry) => return self.insert(context, candidates, entry),
             Value::Grid(entry, input) => {
@@ -192,10 +202,12 @@ impl LatencyTable {
             }
             Value::Input(entry) => {
                 sound(context, candidates, entry.problem())?;
+                let entry = InputEntry { origin, ..entry };
                 put(&mut self.bucket_or_new(context, candidates).inputs, entry, InputEntry::order);
             }
             Value::Network(observation) => {
                 sound(context, candidates, observation.problem())?;
+                let observation = Observation { origin, ..observation };
                 put(
                     &mut self.bucket_or_new(context, candidates).observations,
                     observation,
@@ -204,6 +216,7 @@ impl LatencyTable {
             }
             Value::HeldOut(observation) => {
                 sound(context, candidates, observation.problem())?;
+                let observation = Observation { origin, ..observation };
                 put(&mut self.bucket_or_new(context, candidates).held_out, observation, Observation::order);
             }
         }
@@ -279,6 +292,14 @@ impl Bucket {
             held_out: Vec::new(),
             correction: None,
         }
+    }
+
+    /// Whether nothing is known under the circumstances.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+            && self.inputs.is_empty()
+            && self.observations.is_empty()
+            && self.held_out.is_empty()
     }
 
     fn key(&self) -> (&TableContext, usize) {

@@ -1,5 +1,9 @@
 //! Which networks to measure so that a table learns most: random ones, and random ones that cover every layer.
 
+mod strata;
+
+pub use strata::stratified_subnets;
+
 use super::{Input, Operator, SearchSpace, Subnet};
 use crate::{
     base::rng::{self, Generator},

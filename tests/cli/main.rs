@@ -2,6 +2,7 @@
 
 mod config;
 mod data;
+mod deploy;
 mod doctor;
 mod gate;
 #[path = "../support/python.rs"]
@@ -12,5 +13,6 @@ mod search;
 mod serving;
 #[cfg(unix)]
 mod stopping;
+mod table;
 mod usage;
 mod world;

@@ -3,11 +3,12 @@
 use crate::world::{failure, output, program};
 use std::{path::Path, process::Stdio};
 
-const VERBS: [&[&str]; 15] = [
+const VERBS: [&[&str]; 16] = [
     &["iterate"],
     &["search"],
     &["export"],
     &["table", "probe"],
+    &["table", "check"],
     &["table", "merge"],
     &["replay"],
     &["forecast"],

@@ -31,6 +31,7 @@ fn measured(fixed_ms: f64, truth: impl Fn(Step) -> f64) -> Vec<Observation> {
             measured_ms,
             noise_pct: 1.0,
             cold_ms: None,
+            origin: 0,
         }
     };
     networks().into_iter().flat_map(|widths| inputs.map(|input| network(widths.clone(), input))).collect()
@@ -280,7 +281,27 @@ fn a_correction_that_was_learnt_stays_where_new_networks_bear_it_out_and_goes_wh
 }
 
 #[test]
-fn held_out_networks_have_no_voice_in_the_choice() {
+fn a_refit_that_makes_held_out_networks_worse_is_rejected_and_said() {
+    // Two populations that no correction serves at once: what is learnt from one is wrong for the other.
+    let (dear, plain) = (measured(0.0, |_| 1.3), measured(0.0, |_| 1.0));
+    let (fitted, held_out) = (&dear[..20], &plain[20..]);
+    let (table, calibration) = learn(fitted, held_out);
+    let choice = calibration.choice;
+    let rejected = choice.rejected.unwrap();
+    assert_eq!((choice.kept, rejected.change, rejected.networks), (Kept::Raw, Kept::Refit, held_out.len()));
+    assert!(rejected.before_pct < 1e-9 && rejected.after_pct > 10.0, "{rejected:?}");
+    assert_eq!(table.buckets[0].correction, None);
+    assert_eq!(table.buckets[0].observations.len(), fitted.len(), "what was measured is kept all the same");
+    assert!(choice.to_string().contains("the refit is rejected"), "{choice}");
+    let held_out_error = |fit: &autofas_bench::price::calibrate::Fit| fit.held_out.unwrap().mape_pct;
+    assert!(held_out_error(&calibration.after) <= held_out_error(&calibration.before));
+    // Held-out networks of the same kind bear the refit out.
+    let (_, calibration) = learn(fitted, &dear[20..]);
+    assert_eq!((calibration.choice.kept, calibration.choice.rejected), (Kept::Refit, None));
+}
+
+#[test]
+fn held_out_networks_propose_nothing() {
     let fitted = noisy(9, 3);
     let dear: Vec<_> = measured(0.0, |_| 3.0).into_iter().skip(20).collect();
     assert_eq!(learn(&fitted, &[]).1.choice, learn(&fitted, &dear).1.choice);

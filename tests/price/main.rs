@@ -25,7 +25,7 @@ fn context() -> TableContext {
 }
 
 fn entry(operation: Operation, mean_ms: f64) -> TableEntry {
-    TableEntry { operation, samples: 100, mean_ms, noise_pct: 0.5 }
+    TableEntry { operation, samples: 100, mean_ms, noise_pct: 0.5, origin: 0 }
 }
 
 /// Every first layer over a grid of widths and every later layer, at prices that follow the work with some unevenness.

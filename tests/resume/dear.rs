@@ -5,7 +5,7 @@ use crate::{EXPERIMENT, scripted::ScriptedMeter};
 use autofas_bench::{
     app::{
         config::{Experiment, Override},
-        iterate::{Existing, Meter, NamedModel, ServiceTime, Summary, Traffic, iterate},
+        iterate::{Ending, Existing, Meter, NamedModel, ServiceTime, Summary, Traffic, iterate},
     },
     base::{Error, Result, fsio, names::EngineName, progress::Silent, stop::Stop},
     data::{
@@ -27,11 +27,10 @@ use autofas_bench::{
 use std::{fs, path::Path};
 
 const CANDIDATES: usize = 20;
-/// How much dearer a layer between two hidden ones is inside a network than alone.
-const DEARER: f64 = 50.0;
+/// Layers cost what was scripted, but inside a whole network those between hidden ones cost so many times as much.
+struct DearMeter(f64);
 
-/// Layers cost what was scripted, but inside a whole network those between hidden ones cost [`DEARER`] times as much.
-struct DearMeter;
+const DEAR: DearMeter = DearMeter(50.0);
 
 const SCRIPTED: ScriptedMeter<'static> = ScriptedMeter { at: &|_| {} };
 
@@ -50,6 +49,17 @@ pub fn step(operation: Operation) -> Option<Step> {
     }
 }
 
+/// What [`ScriptedMeter`] probes, at [`alone_ms`].
+pub fn probe_alone(engine: EngineName, plan: &ProbePlan) -> Result<Vec<Value>> {
+    let mut values = SCRIPTED.probe(engine, plan)?;
+    for value in &mut values {
+        if let Value::Layer(entry) = value {
+            entry.mean_ms = step(entry.operation).map_or(0.0, alone_ms);
+        }
+    }
+    Ok(values)
+}
+
 /// The hidden widths in an id such as `f9-16-8-1a2b3c4d`.
 pub fn widths(id: &str) -> Vec<usize> {
     let parts: Vec<_> = id.trim_start_matches("baseline-").split('-').collect();
@@ -62,18 +72,12 @@ impl Meter for DearMeter {
     }
 
     fn probe(&self, engine: EngineName, plan: &ProbePlan) -> Result<Vec<Value>> {
-        let mut values = SCRIPTED.probe(engine, plan)?;
-        for value in &mut values {
-            if let Value::Layer(entry) = value {
-                entry.mean_ms = step(entry.operation).map_or(0.0, alone_ms);
-            }
-        }
-        Ok(values)
+        probe_alone(engine, plan)
     }
 
     fn service(&self, _: EngineName, models: &[NamedModel], _: Option<&Traffic>) -> Result<Vec<ServiceTime>> {
         let inside = |step| match step {
-            Step::Layer { to: 2.., .. } => DEARER * alone_ms(step),
+            Step::Layer { to: 2.., .. } => self.0 * alone_ms(step),
             _ => alone_ms(step),
         };
         let mean_ms = |model: &NamedModel| steps(&widths(&model.name)).map(inside).sum();
@@ -103,13 +107,17 @@ pub fn with_log() -> tempfile::TempDir {
 
 /// Two hidden layers in every network, so that all have one between them.
 fn run(folder: &Path, settings: &[(&str, &str)]) -> Result<Summary> {
+    run_with(&DEAR, folder, settings)
+}
+
+fn run_with(meter: &DearMeter, folder: &Path, settings: &[(&str, &str)]) -> Result<Summary> {
     let mut text = EXPERIMENT.replace("[[16, 8, \"zero\"], [8, \"zero\"]]", "[[16, 8], [8]]");
     if settings.iter().any(|(key, _)| *key == "derive.rule") {
         text = text.replace("rule = \"top_k\"\nk = 9\n", "");
     }
     let overrides: Vec<_> = settings.iter().map(|&(key, value)| Override::parse(key, value)).collect();
     let experiment = Experiment::parse(&folder.join("e.toml"), &text, &overrides).unwrap();
-    iterate(&experiment, &folder.join("run"), Existing::Resume, &DearMeter, &Alone, &Silent, &Stop::never())
+    iterate(&experiment, &folder.join("run"), Existing::Resume, meter, &Alone, &Silent, &Stop::never())
 }
 
 /// What the search of a round found, and equation (6) for it with the prices of a table.
@@ -189,4 +197,31 @@ fn probes_of_another_host_do_not_go_into_a_run_that_was_moved() {
     fs::remove_file(file("summary.json")).unwrap();
     let error = run(folder.path(), &[("rounds.count", "1")]).unwrap_err().to_string();
     assert!(error.contains("host elsewhere") && error.contains("probed/tract.json"), "{error}");
+}
+
+#[test]
+fn rounds_end_when_the_winner_stays_and_is_predicted_within_the_noise() {
+    let folder = with_log();
+    // Networks cost what their layers do, so that no round has anything to learn.
+    let summary = run_with(&DearMeter(1.0), folder.path(), &[("rounds.count", "5")]).unwrap();
+    assert_eq!((summary.rounds.len(), summary.ended), (2, Ending::Converged));
+    let [first, second] = [&summary.rounds[0], &summary.rounds[1]];
+    assert_eq!(first.network.subnet, second.network.subnet);
+    assert!(second.engines[&EngineName::Tract].residual_pct.abs() < 1.0);
+    let text = summary.to_text(Path::new("run"));
+    assert!(text.contains("the winner stays the same and is predicted within the noise"), "{text}");
+    let header = text.lines().position(|line| line.starts_with("round engine")).unwrap();
+    let row = text.lines().nth(header + 1).unwrap();
+    assert!(row.starts_with("1     tract") && row.ends_with(", 8]"), "{row}");
+    assert!(!folder.path().join("run/rounds/3").exists());
+    // A finished run gives the same once more.
+    assert_eq!(run_with(&DearMeter(1.0), folder.path(), &[("rounds.count", "5")]).unwrap(), summary);
+}
+
+#[test]
+fn rounds_go_on_to_their_limit_while_predictions_are_off() {
+    let folder = with_log();
+    let summary = run(folder.path(), &[("rounds.count", "1")]).unwrap();
+    assert_eq!((summary.rounds.len(), summary.ended), (1, Ending::Limit));
+    assert!(summary.rounds[0].engines[&EngineName::Tract].residual_pct < -50.0);
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     EXPERIMENT,
-    dear::{alone_ms, step, widths, with_log},
+    dear::{alone_ms, probe_alone, widths, with_log},
     files,
     scripted::{self, ScriptedMeter},
 };
@@ -17,6 +17,7 @@ use autofas_bench::{
     learn::exchange::Alone,
     measure::{
         measurement::Measurement,
+        probe::ProbePlan,
         replay::{
             forecast::{self, ForecastSettings},
             trace_file::TraceReader,
@@ -28,7 +29,7 @@ use autofas_bench::{
     price::{
         feature::feature_ms,
         path::{Step, steps},
-        table::{TableContext, TableEntry},
+        table::{TableContext, Value},
     },
     space::SearchSpace,
 };
@@ -72,10 +73,8 @@ impl Meter for QueueMeter<'_> {
         SCRIPTED.context(engine)
     }
 
-    fn probe(&self, engine: EngineName, space: &SearchSpace, cardinality: usize) -> Result<Vec<TableEntry>> {
-        let mut entries = SCRIPTED.probe(engine, space, cardinality)?;
-        entries.iter_mut().for_each(|entry| entry.mean_ms = alone_ms(step(entry.operation)));
-        Ok(entries)
+    fn probe(&self, engine: EngineName, plan: &ProbePlan) -> Result<Vec<Value>> {
+        probe_alone(engine, plan)
     }
 
     fn service(&self, _: EngineName, models: &[NamedModel], _: Option<&Traffic>) -> Result<Vec<ServiceTime>> {

@@ -21,7 +21,7 @@ use clap::Args;
 pub struct IterateArgs {
     #[command(flatten)]
     run: RunArgs,
-    /// Number of rounds: `rounds.count` of the experiment
+    /// Rounds at most: `rounds.count` of the experiment
     #[arg(long, value_name = "N")]
     rounds: Option<u32>,
 }

@@ -19,6 +19,7 @@ mod run_args;
 mod search;
 mod signals;
 mod table;
+mod table_check;
 mod trace;
 
 use crate::base::Error;
@@ -59,7 +60,7 @@ enum Verb {
     /// Make or describe a trace of requests
     #[command(subcommand)]
     Trace(trace::TraceVerb),
-    /// Measure layers into a latency table, or look at one
+    /// Measure layers into a latency table, check, join or print one
     #[command(subcommand)]
     Table(table::TableVerb),
     /// Score labelled rows with an exported model: AUC, GAUC, logloss

@@ -1,8 +1,9 @@
-//! `table probe`, `table merge` and `table show`.
+//! `table probe`, `table merge` and `table show`; `table check` has a file of its own.
 
 use super::{
     output::{self, Format},
     signals,
+    table_check::CheckArgs,
 };
 use crate::{
     app::{
@@ -10,19 +11,20 @@ use crate::{
         probe::{Begin, ProbeRequest, probe_table, table_rows},
     },
     base::{
-        Error,
+        Error, calendar,
         names::{EngineName, Layout, Precision, Provider},
         progress::Progress,
     },
     data::{encode::Encoders, schema::Schema},
     measure::{
         child::Launcher,
-        probe::{Networks, ProbePlan, ServiceSettings},
+        probe::{Networks, ProbePlan, ServiceSettings, Shard},
     },
     price::{
         calibrate::Fit,
         interpolate::{self, LeftOut},
-        merge::merge,
+        merge::{disagreements, incomplete, merge, other_versions},
+        origin::Origin,
         table::{Bucket, LatencyTable, Operation, TableContext},
     },
     space::SearchSpace,
@@ -34,7 +36,9 @@ use std::{path::PathBuf, time::Duration};
 pub enum TableVerb {
     /// Measure every layer that the networks of an experiment can have, and whole random networks
     Probe(Box<ProbeArgs>),
-    /// Join tables of several hosts or engines
+    /// Hold a table against whole networks that it never saw
+    Check(Box<CheckArgs>),
+    /// Join shards of one probing, or tables of several hosts or engines
     Merge(MergeArgs),
     /// Print a table: what was probed, and what whole networks taught about it
     Show(ShowArgs),
@@ -43,7 +47,8 @@ pub enum TableVerb {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   autofas-bench table probe --config E.toml --engine tract --candidates 500 --out v1.json
-  autofas-bench table probe --config E.toml --engine tract --candidates 500 --out v1.json --resume")]
+  autofas-bench table probe --config E.toml --engine tract --candidates 500 --out v1.json --resume
+  autofas-bench table probe --config E.toml --shard 3/8 --out shard-3.json")]
 pub struct ProbeArgs {
     /// The experiment file: its space, its target, and how thoroughly it probes
     #[arg(long, value_name = "E.toml")]
@@ -84,13 +89,18 @@ pub struct ProbeArgs {
     /// Where the table goes
     #[arg(long, value_name = "TABLE.json")]
     out: PathBuf,
+    /// Measure the I-th of N parts only, for one of N machines of one type; `table merge` joins them
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     /// Go on with a probing that was stopped: what it has measured is not measured again
     #[arg(long)]
     resume: bool,
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  autofas-bench table merge laptop.json server.json --out both.json")]
+#[command(after_help = "Examples:
+  autofas-bench table merge laptop.json server.json --out both.json
+  autofas-bench table merge shard-?.json --out v1.json")]
 pub struct MergeArgs {
     /// The tables
     #[arg(required = true, value_name = "TABLE.json")]
@@ -112,15 +122,39 @@ impl TableVerb {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
         let table = match self {
             Self::Probe(args) => args.run(progress)?,
-            Self::Merge(args) => {
-                let tables = args.tables.iter().map(|path| LatencyTable::load(path));
-                let joined = merge(&tables.collect::<Result<Vec<_>, _>>()?)?;
-                joined.save(&args.out)?;
-                joined
-            }
+            Self::Check(args) => return args.run(format, progress),
+            Self::Merge(args) => args.run(progress)?,
             Self::Show(args) => LatencyTable::load(&args.table)?,
         };
         output::print(format, &table, describe)
+    }
+}
+
+impl MergeArgs {
+    fn run(&self, progress: &dyn Progress) -> anyhow::Result<LatencyTable> {
+        let mut tables = Vec::with_capacity(self.tables.len());
+        for path in &self.tables {
+            let table = LatencyTable::load(path)?;
+            // What contradicts is named by these.
+            progress.say(&format!("{} is table {}", path.display(), table.id()));
+            tables.push(table);
+        }
+        let joined = merge(&tables)?;
+        for found in disagreements(&tables) {
+            progress.say(&format!("note: {found}; the better measured value is kept"));
+        }
+        for (a, b) in other_versions(&joined) {
+            progress
+                .say(&format!("note: {a} and {b} stand side by side: prices of one do not serve the other"));
+        }
+        for (context, candidates) in incomplete(&joined) {
+            progress.say(&format!(
+                "note: {context} at {candidates} candidates lacks layers of its networks, so that nothing corrects its prices: \
+                 merge all shards together"
+            ));
+        }
+        joined.save(&self.out)?;
+        Ok(joined)
     }
 }
 
@@ -153,6 +187,7 @@ impl ProbeArgs {
             plan,
             settings: engines.iter().map(settings_on).collect(),
             budget: Some(budget),
+            shard: self.shard,
             out: self.out.clone(),
         };
         let begin = if self.resume { Begin::WhereItStopped } else { Begin::Anew };
@@ -167,14 +202,17 @@ impl ProbeArgs {
             ("target.precision", self.precision.map(Precision::name)),
         ];
         let texts = texts.into_iter().filter_map(|(key, name)| Some(Override::text(key, name?)));
-        let names: Vec<_> = self.engine.iter().map(|engine| format!("\"{engine}\"")).collect();
-        let engines = self.engine.first().map(|first| {
-            let all = Override::parse("target.engines", &format!("[{}]", names.join(", ")));
-            [Override::text("target.engine", first.name()), all]
-        });
-        let texts = texts.chain(engines.into_iter().flatten());
+        let texts = texts.chain(engine_overrides(&self.engine));
         texts.chain(self.threads.map(|threads| Override::count("target.threads", threads))).collect()
     }
+}
+
+/// What puts these engines in the place of the experiment's; nothing without any.
+pub(super) fn engine_overrides(engines: &[EngineName]) -> Vec<Override> {
+    let Some(first) = engines.first() else { return Vec::new() };
+    let names: Vec<_> = engines.iter().map(|engine| format!("\"{engine}\"")).collect();
+    let all = Override::parse("target.engines", &format!("[{}]", names.join(", ")));
+    vec![Override::text("target.engine", first.name()), all]
 }
 
 fn describe(table: &LatencyTable) -> String {
@@ -182,6 +220,7 @@ fn describe(table: &LatencyTable) -> String {
     for parent in &table.parents {
         text += &format!("derived from {parent}\n");
     }
+    table.origins.iter().for_each(|origin| text += &described(origin));
     let mut contexts: Vec<&TableContext> = table.buckets.iter().map(|bucket| &bucket.context).collect();
     contexts.dedup();
     for context in contexts {
@@ -233,6 +272,17 @@ fn judged(table: &LatencyTable, bucket: &Bucket) -> String {
             found.networks, found.mape_pct, found.bias_pct, found.noise_pct
         )
     })
+}
+
+fn described(origin: &Origin) -> String {
+    let mut text = format!("measured on host {} with version {}", origin.host, origin.program_version);
+    if let Some(time) = origin.measured_unix_s {
+        text += &format!(" until {}", calendar::utc_text(time));
+    }
+    if let Some(table) = &origin.table {
+        text += &format!(", as table {table}");
+    }
+    text + "\n"
 }
 
 fn entries(bucket: &Bucket) -> String {

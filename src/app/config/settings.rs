@@ -312,7 +312,8 @@ impl TrafficSettings {
 /// `[rounds]`: the loop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RoundSettings {
-    /// Searches; each pays with the table that the one before it corrected.
+    /// Searches at most; each pays with the table that the one before it corrected. They end earlier when the winner stays the
+    /// same and is predicted within the noise of its measurement.
     pub count: usize,
     /// Subnets beside the winner whose service times correct the table.
     pub diverse: usize,

@@ -223,6 +223,7 @@ mod tests {
             measured_ms: 1.0,
             noise_pct,
             cold_ms: None,
+            origin: 0,
         };
         let context = TableContext {
             engine: EngineName::Tract,

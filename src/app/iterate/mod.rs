@@ -44,10 +44,10 @@ pub use journal::Existing;
 pub use measured::MeasuredTime;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
 pub use probed::ProbeSummary;
-pub use searched::{ExpectedLatency, PredictedTail, SearchFiles, SearchSummary};
+pub use searched::{ExpectedLatency, PredictedTail, SearchFiles, SearchSummary, derived};
 pub use summary::{
-    BaselineSummary, EnginePrediction, NetworkSummary, ReplaySummary, RoundSummary, Summary, TeacherSummary,
-    WinnerSummary,
+    BaselineSummary, Ending, EnginePrediction, NetworkSummary, ReplaySummary, RoundSummary, Summary,
+    TeacherSummary, WinnerSummary,
 };
 
 use crate::{
@@ -121,7 +121,8 @@ impl RunPaths {
 }
 
 /// Runs the loop into `out` and returns what it found. A finished run with the same data gives its summary at once.
-/// Whether a stated budget was met is in the summary: see [`Summary::check_budget`]. A
+/// Whether a stated budget was met is in the summary: see [`Summary::check_budget`]. Rounds end before their limit when the
+/// winner no longer changes and its prediction is within the noise of its measurement. A
 /// request to `stop` ends it after the present step with [`Error::Interrupted`].
 ///
 /// All of `ranks` train; rank 0 alone measures, writes and can be stopped, while the others wait for what it found.
@@ -153,6 +154,10 @@ pub fn iterate(
         rounds.push(run.round_summary(round, searched.table_version, &winner, &calibrated, tail));
         progress.say(&rounds[round - FIRST_ROUND].to_string());
         table = calibrated.next;
+        if recommend::converged(&rounds, experiment.settings.target.engine) {
+            progress.say("the winner stays the same and is predicted within the noise: no further round");
+            break;
+        }
     }
     by_leader(ranks, || {
         run.journal.remember_document(SUMMARY, summary::SCHEMA_VERSION, || {

@@ -129,6 +129,7 @@ impl Run<'_> {
                 table.insert_value(&context, candidates, value)?;
             }
         }
+        table.state_origin(None, Some(self.probe_plan()?.inputs_hash()));
         Ok(table)
     }
 

@@ -1,4 +1,5 @@
-//! Which round's network a run recommends. A budget is held against what was measured, not against what was predicted.
+//! When a run has found what there is to find, and which round's network it recommends. A budget is held against what was
+//! measured, not against what was predicted.
 
 use super::{
     Run,
@@ -6,6 +7,7 @@ use super::{
     summary::RoundSummary,
     traffic::Replays,
 };
+use crate::base::names::EngineName;
 
 /// What decides between rounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,6 +23,22 @@ impl Cost {
     }
 }
 
+/// Standard errors of the winner's measurement within which its prediction is as good as the measurement.
+const WITHIN_NOISE: f64 = 2.0;
+
+/// Whether another round would find nothing new: the last one derived the same network as the one before it, and the table
+/// predicted it on the target's engine within two standard errors of its measurement.
+pub(super) fn converged(rounds: &[RoundSummary], target: EngineName) -> bool {
+    let [.., before, last] = rounds else { return false };
+    let part = &last.engines[&target];
+    let known = !part.winner_void && within_noise(part.residual_pct, part.noise_pct);
+    last.network.subnet == before.network.subnet && known
+}
+
+fn within_noise(residual_pct: f64, noise_pct: f64) -> bool {
+    residual_pct.abs() <= WITHIN_NOISE * noise_pct
+}
+
 impl Run<'_> {
     /// Position of the recommended round.
     pub(super) fn recommend(&self, rounds: &[RoundSummary]) -> usize {
@@ -28,14 +46,19 @@ impl Run<'_> {
         best(&costs, self.budget_ms())
     }
 
+    /// A round's network against a budget of the mean, where there is one.
+    pub(super) fn mean_budget(&self, round: &RoundSummary) -> Option<BudgetSummary> {
+        if self.objective().is_some() {
+            return None;
+        }
+        let (cost, budget_ms) = (self.cost(round), self.budget_ms()?);
+        let met = cost.within(budget_ms);
+        Some(BudgetSummary { budget_ms, measured_ms: Some(cost.ms), met, tail: None })
+    }
+
     /// The winner against the budget, where there is one: for a percentile, in the run's last replay.
     pub(super) fn budget(&self, winner: &RoundSummary, replays: &Replays) -> Option<BudgetSummary> {
-        let budget_ms = self.budget_ms()?;
-        let Some(BudgetSummary { tail: Some(tail), .. }) = winner.tail else {
-            let cost = self.cost(winner);
-            let met = cost.within(budget_ms);
-            return Some(BudgetSummary { budget_ms, measured_ms: Some(cost.ms), met, tail: None });
-        };
+        let Some(BudgetSummary { tail: Some(tail), .. }) = winner.budget else { return winner.budget };
         let replayed = replays.get(&self.settings.target.engine)?.first()?;
         Some(self.tail_summary(tail.objective, winner.feature_ms, tail.predicted_ms, replayed))
     }
@@ -46,7 +69,7 @@ impl Run<'_> {
 
     fn cost(&self, round: &RoundSummary) -> Cost {
         let auc = round.network.metrics.auc.unwrap_or(0.0);
-        if let Some(BudgetSummary { tail: Some(TailSummary { upper_ms, valid, .. }), .. }) = round.tail {
+        if let Some(BudgetSummary { tail: Some(TailSummary { upper_ms, valid, .. }), .. }) = round.budget {
             return Cost { auc, ms: upper_ms.unwrap_or(f64::INFINITY), void: !valid || upper_ms.is_none() };
         }
         let target = &round.engines[&self.settings.target.engine];
@@ -84,6 +107,12 @@ mod tests {
         assert_eq!(best(&rounds, Some(2.1)), 1);
         assert_eq!(best(&rounds, Some(2.0)), 0);
         assert_eq!(best(&rounds, Some(0.4)), 2, "none is within: the nearest");
+    }
+
+    #[test]
+    fn a_prediction_is_within_the_noise_up_to_two_standard_errors() {
+        assert!(within_noise(-1.9, 1.0) && within_noise(2.0, 1.0) && within_noise(0.0, 0.0));
+        assert!(!within_noise(2.1, 1.0) && !within_noise(-2.1, 1.0) && !within_noise(f64::NAN, 1.0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::{
     FIRST_ROUND, ProbeSummary, Run, TeacherSummary,
+    journal::Journal,
     training::{Guide, Searched, auc, outcome_file, subnet_file},
 };
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     learn::search::SearchOutcome,
     measure::tail::Load,
     price::{path::subnet_ms, table::LatencyTable, target::LatencyTarget},
-    space::Operator,
+    space::{Operator, SearchSpace, Subnet},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
@@ -84,6 +85,23 @@ pub struct SearchFiles {
     pub search: String,
     /// The derived network.
     pub subnet: String,
+}
+
+/// The networks that the rounds of the run in `folder` have derived so far, each once, in the order of the rounds. Whether the
+/// run is that of the space's schema is for the caller to know.
+///
+/// Fails when a choice is none of the space.
+pub fn derived(folder: &Path, space: &SearchSpace) -> Result<Vec<Subnet>> {
+    let journal = Journal::followed(folder);
+    let mut found: Vec<Subnet> = Vec::new();
+    for file in (FIRST_ROUND..).map(subnet_file) {
+        let Some(Searched { subnet, .. }) = journal.recall(&file)? else { break };
+        space.verify(&subnet, &journal.path(&file))?;
+        if !found.contains(&subnet) {
+            found.push(subnet);
+        }
+    }
+    Ok(found)
 }
 
 impl Run<'_> {

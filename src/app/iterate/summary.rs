@@ -7,6 +7,7 @@ use super::{
     budget::BudgetSummary,
     measured::{Calibrated, MeasuredTime},
     probed::ProbeSummary,
+    recommend::converged,
     traffic::{Replayed, Replays},
     training::{Guide, Trained},
 };
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of `summary.json`.
-pub(super) const SCHEMA_VERSION: u32 = 3;
+pub(super) const SCHEMA_VERSION: u32 = 4;
 
 /// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,10 +35,22 @@ pub struct Summary {
     pub probes: BTreeMap<EngineName, ProbeSummary>,
     /// Every round.
     pub rounds: Vec<RoundSummary>,
+    /// Why there was no further round.
+    pub ended: Ending,
     /// The derived network of the best validation AUC, among those within the measured budget where one is stated.
     pub winner: WinnerSummary,
     /// The plain DNN on all features.
     pub baseline: BaselineSummary,
+}
+
+/// Why a run's rounds ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ending {
+    /// The winner stayed the same and was predicted within the noise of its measurement.
+    Converged,
+    /// `rounds.count` was reached.
+    Limit,
 }
 
 /// r(x) on the validation rows.
@@ -103,11 +116,12 @@ pub struct RoundSummary {
     pub network: NetworkSummary,
     /// Declared price of its features: equation (4).
     pub feature_ms: f64,
+    /// Features and network against `derive.budget_ms`, or under replayed traffic on the target's engine against
+    /// `derive.objective`; absent without a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetSummary>,
     /// By engine.
     pub engines: BTreeMap<EngineName, EnginePrediction>,
-    /// The round's network under replayed traffic against `derive.objective`, on the target's engine; absent without one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tail: Option<BudgetSummary>,
 }
 
 /// The network that the run recommends.
@@ -232,14 +246,16 @@ impl Run<'_> {
             };
             (engine, prediction)
         });
-        RoundSummary {
+        let mut summary = RoundSummary {
             round,
             table_version,
             network: self.network_summary(winner),
             feature_ms: self.feature_ms(&winner.finished.subnet),
+            budget: None,
             engines: engines.collect(),
-            tail,
-        }
+        };
+        summary.budget = tail.or_else(|| self.mean_budget(&summary));
+        summary
     }
 
     /// Equation (4) for a choice of features.
@@ -251,6 +267,10 @@ impl Run<'_> {
 
     pub(super) fn summary(&self, guide: &Guide, baseline: &Trained, found: Found) -> Summary {
         let Found { probes, rounds, best, replays, expected_ms } = found;
+        let ended = match converged(&rounds, self.settings.target.engine) {
+            true => Ending::Converged,
+            false => Ending::Limit,
+        };
         let best = &rounds[best];
         let replayed = |position: usize| {
             let of = |(&engine, replays): (&EngineName, &Vec<Replayed>)| {
@@ -283,6 +303,7 @@ impl Run<'_> {
                 replays: replayed(1),
             },
             rounds,
+            ended,
         }
     }
 }

@@ -148,6 +148,7 @@ fn request(out: &Path, engines: &[EngineName]) -> ProbeRequest {
         plan,
         settings: engines.iter().map(settings).collect(),
         budget: Some(Duration::from_secs(600)),
+        shard: None,
         out: out.to_owned(),
     }
 }

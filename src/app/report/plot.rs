@@ -18,12 +18,12 @@ const WIDTH: u32 = 960;
 const HEIGHT: u32 = 520;
 
 /// A colour on light and on dark paper, told apart by people who see fewer colours too.
-type Ink = (RGBColor, RGBColor);
+pub(super) type Ink = (RGBColor, RGBColor);
 
-const PAPER: Ink = (RGBColor(252, 252, 251), RGBColor(26, 26, 25));
-const TEXT: Ink = (RGBColor(42, 42, 40), RGBColor(222, 221, 214));
-const GRID: Ink = (RGBColor(225, 224, 217), RGBColor(56, 56, 53));
-const INKS: [Ink; 6] = [
+pub(super) const PAPER: Ink = (RGBColor(252, 252, 251), RGBColor(26, 26, 25));
+pub(super) const TEXT: Ink = (RGBColor(42, 42, 40), RGBColor(222, 221, 214));
+pub(super) const GRID: Ink = (RGBColor(225, 224, 217), RGBColor(56, 56, 53));
+pub(super) const INKS: [Ink; 6] = [
     (RGBColor(42, 120, 214), RGBColor(57, 135, 229)),
     (RGBColor(235, 104, 52), RGBColor(217, 89, 38)),
     (RGBColor(27, 175, 122), RGBColor(25, 158, 112)),
@@ -54,11 +54,11 @@ struct Line {
 }
 
 /// An axis: what it shows, where it begins and ends, where it is labelled, and what such a place is called.
-struct Scale {
-    title: &'static str,
-    range: (f64, f64),
-    ticks: Vec<f64>,
-    name: fn(f64) -> String,
+pub(super) struct Scale {
+    pub(super) title: &'static str,
+    pub(super) range: (f64, f64),
+    pub(super) ticks: Vec<f64>,
+    pub(super) name: fn(f64) -> String,
 }
 
 impl Ranged for Scale {
@@ -208,7 +208,11 @@ fn rate_scale(lines: &[Line]) -> Scale {
 fn response_scale(lines: &[Line]) -> Scale {
     let values = || lines.iter().flat_map(|l| &l.points).map(|p| p.1);
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
-    let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
+    logarithmic("response time in ms", if low <= high { (low, high) } else { (0.0, 1.0) })
+}
+
+/// An axis of logarithms to base 10, from the nearest of …, 1, 2, 5, 10, … around `low` and `high`.
+pub(super) fn logarithmic(title: &'static str, (low, high): (f64, f64)) -> Scale {
     let marks = (low.floor() as i32 - 1..=high.ceil() as i32)
         .flat_map(|decade| [1.0, 2.0, 5.0].map(|m: f64| m.log10() + f64::from(decade)));
     let marks: Vec<f64> = marks.collect();
@@ -216,7 +220,7 @@ fn response_scale(lines: &[Line]) -> Scale {
     let first = marks.iter().rposition(|&m| m < low).unwrap_or(0);
     let last = marks.iter().position(|&m| m > high).unwrap_or(marks.len() - 1);
     Scale {
-        title: "response time in ms",
+        title,
         range: (marks[first], marks[last]),
         ticks: marks[first..=last].to_vec(),
         name: |y| number(10f64.powf(y)),
@@ -241,8 +245,8 @@ pub(super) fn number(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
-type Paper<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
-type DrawingError = DrawingAreaErrorKind<io::Error>;
+pub(super) type Paper<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+pub(super) type DrawingError = DrawingAreaErrorKind<io::Error>;
 
 fn draw(paper: &Paper<'_>, title: &str, x: Scale, lines: &[Line]) -> Result<(), DrawingError> {
     let y = response_scale(lines);
@@ -294,7 +298,7 @@ fn draw(paper: &Paper<'_>, title: &str, x: Scale, lines: &[Line]) -> Result<(), 
 
 /// Exchanges every colour of the light picture where the reader prefers dark: a rule of a style sheet goes before an
 /// attribute.
-fn with_dark_style(svg: &str) -> String {
+pub(super) fn with_dark_style(svg: &str) -> String {
     let hex = |c: RGBColor| format!("#{:02X}{:02X}{:02X}", c.0, c.1, c.2);
     let rules: String = [PAPER, TEXT, GRID]
         .iter()

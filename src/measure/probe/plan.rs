@@ -13,7 +13,7 @@
 
 use super::sets::{grid, in_proportion, other_sets};
 use crate::{
-    base::{Error, Result, names::Layout, rng},
+    base::{Error, Result, hash, names::Layout, rng},
     data::schema::Side,
     export::{
         OnnxModel,
@@ -279,7 +279,7 @@ impl ProbePlan {
     /// What a measurement of a subject adds to a table.
     pub fn value(&self, subject: &Subject, sample: &ServiceSample) -> Value {
         let (samples, mean_ms, noise_pct) = (sample.runs as u64, sample.mean_ms, sample.noise_pct);
-        let entry = |operation| TableEntry { operation, samples, mean_ms, noise_pct };
+        let entry = |operation| TableEntry { operation, samples, mean_ms, noise_pct, origin: 0 };
         let observed = |subnet: &Subnet| Observation {
             cold_ms: sample.cold_ms,
             ..Observation::of(&self.space, subnet, mean_ms, noise_pct)
@@ -292,11 +292,18 @@ impl ProbePlan {
             }
             Subject::Input { features, to } => {
                 let input = self.input(features);
-                Value::Input(InputEntry { input, to: *to, samples, mean_ms, noise_pct })
+                Value::Input(InputEntry { input, to: *to, samples, mean_ms, noise_pct, origin: 0 })
             }
             Subject::Network(subnet) => Value::Network(observed(subnet)),
             Subject::HeldOut(subnet) => Value::HeldOut(observed(subnet)),
         }
+    }
+
+    /// Hash of what first layers and networks gather from: every feature's name, width and rows.
+    pub fn inputs_hash(&self) -> String {
+        let features = self.space.features.iter().zip(&self.cardinalities);
+        let words = features.map(|(feature, rows)| format!("{} {} {rows}\n", feature.name, feature.width));
+        hash::sha256(words.collect::<String>().as_bytes())
     }
 
     /// Widths from the input to the last layer.

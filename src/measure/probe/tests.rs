@@ -229,8 +229,13 @@ fn samples_go_to_the_table_as_what_they_are_and_a_group_is_held_when_all_of_it_i
         assert_eq!(bucket.held_out.len(), 3);
         assert!(bucket.observations.iter().all(|o| o.cold_ms == Some(9.0)), "apart from the warm times");
         let call = plan.subjects.iter().position(|s| *s == Subject::Layer(Operation::Call)).unwrap();
-        let entry =
-            TableEntry { operation: Operation::Call, samples: 7, mean_ms: call as f64 + 1.0, noise_pct: 0.5 };
+        let entry = TableEntry {
+            operation: Operation::Call,
+            samples: 7,
+            mean_ms: call as f64 + 1.0,
+            noise_pct: 0.5,
+            origin: 0,
+        };
         assert_eq!(bucket.entries[0], entry);
     }
     let saved = tempfile::tempdir().unwrap();

@@ -89,3 +89,33 @@ fn a_design_holds_every_layer_as_often_as_asked() {
         covering_subnets(&space, 30, 2, &[], rng()).iter().map(|s| s.features.len()).collect();
     assert!(counts.iter().min() < Some(&10) && counts.iter().max() > Some(&30), "{counts:?}");
 }
+
+#[test]
+fn strata_spread_depth_width_and_features_and_leave_out_what_is_known() {
+    let widths: Vec<usize> = (1..=32).collect();
+    let space = space(&[], &widths, vec![vec![Mlp(512), Mlp(256), Mlp(128), Mlp(64), Zero]; 3]);
+    let wide = |subnet: &Subnet| subnet.layer_widths().first() == Some(&512);
+    let draw = |count, seed| stratified_subnets(&space, count, wide, rng::generator(seed, "test"));
+    let found = draw(60, 1);
+    assert_eq!(found.len(), 60);
+    assert_eq!(found, draw(60, 1));
+    assert!(!found.iter().any(wide));
+    let deep = |depth: usize| found.iter().filter(|subnet| subnet.layer_widths().len() == depth).count();
+    assert!((1..=8).contains(&deep(0)), "{}", deep(0));
+    for depth in 1..=3 {
+        assert!((12..=28).contains(&deep(depth)), "{} of depth {depth}", deep(depth));
+    }
+    let shapes: BTreeSet<Shape> = found.iter().map(|subnet| shape(&space, subnet)).collect();
+    assert_eq!(shapes.len(), 60);
+    for (few, many) in [(4, 7), (8, 15), (16, 32)] {
+        let within = found.iter().filter(|subnet| (few..=many).contains(&subnet.features.len())).count();
+        assert!(within >= 12, "{within} with {few} to {many} features");
+    }
+    for width in [64, 128, 256] {
+        let holds = found.iter().filter(|subnet| subnet.layer_widths().contains(&width)).count();
+        assert!(holds >= 12, "{holds} with a layer of {width}");
+    }
+    let narrow = self::space(&[8], &[24], vec![vec![Mlp(16)], vec![Mlp(8)]]);
+    let only = stratified_subnets(&narrow, 5, |_| false, rng::generator(1, "test"));
+    assert_eq!(only.iter().map(Subnet::layer_widths).collect::<Vec<_>>(), [[16, 8]]);
+}

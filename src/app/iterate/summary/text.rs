@@ -1,6 +1,6 @@
 //! The summary for people.
 
-use super::{EnginePrediction, MeasuredTime, ReplaySummary, RoundSummary, Summary};
+use super::{BudgetSummary, Ending, EnginePrediction, MeasuredTime, ReplaySummary, RoundSummary, Summary};
 use crate::{
     base::names::EngineName,
     learn::metrics::Metrics,
@@ -26,9 +26,11 @@ impl fmt::Display for RoundSummary {
             self.table_version + 1
         )?;
         self.engines.iter().try_for_each(|(engine, part)| self.describe(*engine, part, f))?;
-        match &self.tail {
-            Some(tail) => writeln!(f, "  features and network under load: {tail}"),
-            None => Ok(()),
+        match &self.budget {
+            Some(budget @ BudgetSummary { tail: Some(_), .. }) => {
+                writeln!(f, "  features and network under load: {budget}")
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -99,12 +101,51 @@ impl fmt::Display for Off<'_> {
 }
 
 impl Summary {
+    /// A line per round and engine: budget, predicted, measured, residual, features, layers, AUC.
+    fn rounds_text(&self) -> String {
+        let mut text = format!(
+            "{:<6}{:<13}{:>10}{:>13}{:>13}{:>12}{:>9}{:>9}{:>9}  layers\n",
+            "round",
+            "engine",
+            "budget ms",
+            "predicted ms",
+            "measured ms",
+            "residual %",
+            "noise %",
+            "features",
+            "AUC"
+        );
+        for round in &self.rounds {
+            let budget = round.budget.map_or("-".to_owned(), |budget| format!("{:.3}", budget.budget_ms));
+            let network = &round.network;
+            for (engine, p) in &round.engines {
+                text += &format!(
+                    "{:<6}{:<13}{budget:>10}{:>13.3}{:>13.3}{:>12}{:>9}{:>9}{:>9}  {:?}\n",
+                    round.round,
+                    engine.to_string(),
+                    p.predicted_ms,
+                    p.measured_ms,
+                    format!("{:+.1}", p.residual_pct),
+                    if p.winner_void { "VOID".to_owned() } else { format!("{:.1}", p.noise_pct) },
+                    network.features.len(),
+                    Auc(network.metrics.auc).to_string(),
+                    network.layers
+                );
+            }
+        }
+        text + match self.ended {
+            Ending::Converged => "the winner stays the same and is predicted within the noise\n",
+            Ending::Limit => "as many rounds as rounds.count allows\n",
+        }
+    }
+
     /// The summary as text, with paths from `run`.
     pub fn to_text(&self, run: &Path) -> String {
         let mut text = format!("teacher r(x): AUC {}\n\n", Auc(self.teacher.metrics.auc));
         for round in &self.rounds {
             text += &format!("{round}\n");
         }
+        text += &format!("{}\n", self.rounds_text());
         let engines: Vec<EngineName> = self.winner.service.keys().copied().collect();
         let header: String = engines.iter().map(|e| format!(" {:>20}", format!("{e}, ms"))).collect();
         text += &format!("{:<44} {:>8} {:>9} {:>11}{header}\n", "network", "AUC", "features", "parameters");

@@ -1,0 +1,100 @@
+//! The jobs under docs/deploy: they cannot be run here, but they can be read, and the options that they name can be looked up.
+
+use crate::world::output;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use yaml_rust2::{Yaml, YamlLoader};
+
+fn jobs(ending: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/deploy");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|e| e == ending)).collect();
+    found.sort();
+    assert!(!found.is_empty(), "{ending}");
+    found
+}
+
+/// Fails where bash cannot read a script, or the program has no such verb or option.
+fn check_script(script: &str, place: &Path) {
+    let read = Command::new("bash").args(["-n", "-c", script]).output().unwrap();
+    assert!(read.status.success(), "{}: {}", place.display(), String::from_utf8_lossy(&read.stderr));
+    let joined = script.replace("\\\n", " ");
+    for line in joined.lines().filter(|line| !line.trim_start().starts_with('#')) {
+        let Some((_, call)) = line.split_once("autofas-bench ") else { continue };
+        let words: Vec<&str> = call.split_whitespace().collect();
+        let verb = words.iter().take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'));
+        let verb: Vec<&str> = verb.copied().take_while(|word| !word.starts_with('-')).collect();
+        let help = output(Path::new("."), &[&verb[..], &["--help"]].concat());
+        let known: BTreeSet<&str> = help.split_whitespace().filter(|word| word.starts_with("--")).collect();
+        for option in words.iter().filter(|word| word.starts_with("--")) {
+            assert!(known.contains(option), "{}: {verb:?} has no {option}", place.display());
+        }
+    }
+}
+
+/// Every text behind a key `command` or `args`.
+fn scripts(yaml: &Yaml, found: &mut Vec<String>) {
+    match yaml {
+        Yaml::Hash(entries) => entries.iter().for_each(|(key, value)| match key.as_str() {
+            Some("command" | "args") => {
+                let words = value.as_vec().into_iter().flatten();
+                found.extend(words.filter_map(Yaml::as_str).map(str::to_owned));
+            }
+            _ => scripts(value, found),
+        }),
+        Yaml::Array(values) => values.iter().for_each(|value| scripts(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn jobs_for_slurm_are_scripts_that_name_options_there_are() {
+    for path in jobs("sbatch") {
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("#!/bin/bash\n") && text.contains("\n#SBATCH --"), "{}", path.display());
+        check_script(&text, &path);
+    }
+}
+
+#[test]
+fn jobs_for_kubernetes_are_yaml_and_name_options_there_are() {
+    for path in jobs("yaml") {
+        let documents = YamlLoader::load_from_str(&fs::read_to_string(&path).unwrap());
+        let documents = documents.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        assert!(!documents.is_empty());
+        for document in &documents {
+            for key in ["apiVersion", "kind"] {
+                assert!(document[key].as_str().is_some(), "{} has no {key}", path.display());
+            }
+            assert!(document["metadata"]["name"].as_str().is_some(), "{}", path.display());
+            let mut found = Vec::new();
+            scripts(document, &mut found);
+            let calls = found.iter().filter(|script| script.contains("autofas-bench "));
+            assert!(calls.clone().count() > 0, "{}", path.display());
+            calls.for_each(|script| check_script(script, &path));
+        }
+    }
+}
+
+#[test]
+fn a_probing_in_parts_counts_them_from_one_and_all_of_them() {
+    let text =
+        |name: &str| jobs(name.rsplit('.').next().unwrap()).into_iter().find(|p| p.ends_with(name)).unwrap();
+    let yaml = fs::read_to_string(text("probe-job.yaml")).unwrap();
+    let documents = YamlLoader::load_from_str(&yaml).unwrap();
+    let probe = &documents[0]["spec"];
+    assert_eq!(probe["completionMode"].as_str(), Some("Indexed"));
+    let parts = probe["completions"].as_i64().unwrap();
+    assert!(yaml.contains(&format!("--shard $((JOB_COMPLETION_INDEX + 1))/{parts}")), "{yaml}");
+    assert!(yaml.contains(&format!("seq 1 {parts}")), "the join waits for all of them");
+    let slurm = fs::read_to_string(text("probe.sbatch")).unwrap();
+    assert!(
+        slurm.contains("#SBATCH --array=1-")
+            && slurm.contains("$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT")
+    );
+}
