@@ -23,6 +23,7 @@ pub mod prove;
 pub mod regression;
 pub mod replay;
 pub mod service;
+pub mod store;
 pub mod traced;
 pub mod validity;
 pub mod vectors;

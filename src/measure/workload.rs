@@ -162,7 +162,7 @@ impl Workload for TraceWorkload<'_> {
     }
 }
 
-fn keys(data: &Dataset) -> Result<(&[u64], &[u64])> {
+pub(super) fn keys(data: &Dataset) -> Result<(&[u64], &[u64])> {
     match (&data.user_keys, &data.item_keys) {
         (Some(users), Some(items)) => Ok((&**users, &**items)),
         _ => Err(Error::usage(

@@ -1,0 +1,274 @@
+//! From the rows of a feature store to the input tensors of a graph: every row is decoded into the columns of those of its
+//! features that the graph reads, while it is in the cache, and without a copy in between.
+
+use super::{Assembler, Result};
+use crate::{
+    base::Error,
+    data::schema::{Schema, Source},
+    export::signature::Field,
+    measure::{
+        engine::{Inputs, TensorData},
+        store::{
+            FetchCounts, Manifest, Owner, RowSink,
+            layout::{Form, StoredFeature},
+            manifest::LOAD_AGAIN,
+        },
+    },
+};
+use std::collections::HashMap;
+
+/// What a graph reads of a stored group.
+#[derive(Debug, Clone)]
+pub(super) struct GroupPlan {
+    /// Place in the manifest.
+    group: usize,
+    name: String,
+    owner: Owner,
+    row_bytes: usize,
+    runs: Vec<StoredRun>,
+}
+
+/// Neighbouring columns that are neighbours in the stored row as well, and as wide.
+#[derive(Debug, Clone)]
+struct StoredRun {
+    tensor: usize,
+    column: usize,
+    offset: usize,
+    values: Values,
+    /// Ids end here, one per column; of numbers only how many there are counts.
+    bounds: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Values {
+    Ids1,
+    Ids2,
+    Ids4,
+    Numbers,
+}
+
+impl Values {
+    fn of(feature: &StoredFeature) -> Self {
+        match (feature.form, feature.value_bytes) {
+            (Form::Number, _) => Self::Numbers,
+            (Form::Ids, 1) => Self::Ids1,
+            (Form::Ids, 2) => Self::Ids2,
+            (Form::Ids, _) => Self::Ids4,
+        }
+    }
+
+    fn bytes(self) -> usize {
+        match self {
+            Self::Ids1 => 1,
+            Self::Ids2 => 2,
+            Self::Ids4 | Self::Numbers => 4,
+        }
+    }
+}
+
+/// A field of a graph in the rows of a store.
+pub(super) struct Found {
+    group: usize,
+    name: String,
+    owner: Owner,
+    row_bytes: usize,
+    feature: StoredFeature,
+}
+
+/// Finds fields in a store; none where the request carries them.
+pub(super) fn finder(schema: &Schema, manifest: &Manifest) -> impl Fn(&Field) -> Result<Option<Found>> {
+    let mut known = HashMap::new();
+    for (group, stored) in manifest.groups.iter().enumerate() {
+        let (name, owner, row_bytes) = (&stored.name, stored.owner, stored.row_bytes);
+        for feature in &stored.features {
+            known.insert(feature.name.clone(), (group, name.clone(), owner, row_bytes, feature.clone()));
+        }
+    }
+    let fetched: HashMap<String, bool> =
+        schema.features.iter().map(|f| (f.name.clone(), f.source == Source::Store)).collect();
+    move |field| {
+        let name = &field.feature;
+        if !fetched.get(name).copied().unwrap_or(false) {
+            return Ok(None);
+        }
+        let Some((group, group_name, owner, row_bytes, feature)) = known.get(name).cloned() else {
+            return Err(Error::usage(format!("no group of the store holds `{name}`"), LOAD_AGAIN));
+        };
+        if (feature.length, feature.cardinality) != (field.columns, field.cardinality) {
+            let problem = format!(
+                "the store has {} values of `{name}` below {}, and the model takes {} below {}",
+                feature.length, feature.cardinality, field.columns, field.cardinality
+            );
+            return Err(Error::usage(problem, LOAD_AGAIN));
+        }
+        Ok(Some(Found { group, name: group_name, owner, row_bytes, feature }))
+    }
+}
+
+/// Adds the columns of a field to the plan of its group.
+pub(super) fn add(plans: &mut Vec<GroupPlan>, found: Found, tensor: usize, column: usize, field: &Field) {
+    let Found { group, name, owner, row_bytes, feature } = found;
+    let place = plans.iter().position(|plan| plan.group == group).unwrap_or_else(|| {
+        plans.push(GroupPlan { group, name, owner, row_bytes, runs: Vec::new() });
+        plans.len() - 1
+    });
+    let (runs, values) = (&mut plans[place].runs, Values::of(&feature));
+    let bounds = std::iter::repeat_n(feature.cardinality, field.columns);
+    match runs.last_mut() {
+        Some(last)
+            if (last.tensor, last.values) == (tensor, values)
+                && last.column + last.bounds.len() == column
+                && last.offset + last.bounds.len() * values.bytes() == feature.offset =>
+        {
+            last.bounds.extend(bounds);
+        }
+        _ => {
+            let offset = feature.offset;
+            runs.push(StoredRun { tensor, column, offset, values, bounds: bounds.collect() });
+        }
+    }
+}
+
+impl Assembler {
+    /// Places in the manifest of the groups that are fetched, in the order in which a [`Scatter`] knows them.
+    pub fn groups(&self) -> Vec<usize> {
+        self.stored.iter().map(|plan| plan.group).collect()
+    }
+
+    /// What writes the stored columns of a request into `inputs`, which [`Assembler::fill`] has filled for it.
+    pub fn scatter<'a>(&'a self, inputs: &'a mut Inputs, counts: &'a mut FetchCounts) -> Scatter<'a> {
+        Scatter { plans: &self.stored, inputs, counts, fault: None }
+    }
+}
+
+/// Decodes rows into the columns that they belong to.
+pub struct Scatter<'a> {
+    plans: &'a [GroupPlan],
+    inputs: &'a mut Inputs,
+    counts: &'a mut FetchCounts,
+    fault: Option<Fault>,
+}
+
+/// A row that is none of its group.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Length { group: usize, candidate: usize, found: usize },
+    Id { group: usize, first: usize, last: usize },
+}
+
+impl Scatter<'_> {
+    /// Fails when a row was none of its group: of another length, or with ids that no encoder gives, which an engine might not
+    /// survive.
+    pub fn finish(self) -> Result<()> {
+        let problem = match self.fault {
+            None => return Ok(()),
+            Some(Fault::Length { group, candidate, found }) => {
+                let GroupPlan { name, row_bytes, .. } = &self.plans[group];
+                let number = candidate + 1;
+                format!("the row of group `{name}` for candidate {number} has {found} bytes, not {row_bytes}")
+            }
+            Some(Fault::Id { group, first, last }) => format!(
+                "a row of group `{}` for candidates {} to {} holds an id beyond its feature's last",
+                self.plans[group].name,
+                first + 1,
+                last + 1
+            ),
+        };
+        Err(Error::usage(format!("the store is damaged: {problem}"), LOAD_AGAIN))
+    }
+
+    fn count(&mut self, plan: &GroupPlan, rows: &[Option<&[u8]>]) {
+        let found = rows.iter().flatten().count();
+        let counts = self.counts.of(plan.owner);
+        counts.asked += rows.len() as u64;
+        counts.missing += (rows.len() - found) as u64;
+        self.counts.bytes += (found * plan.row_bytes) as u64;
+    }
+}
+
+impl RowSink for Scatter<'_> {
+    fn take(&mut self, group: usize, first: usize, rows: &[Option<&[u8]>]) {
+        let plan = &self.plans[group];
+        self.count(plan, rows);
+        let odd = |row: &Option<&[u8]>| row.is_some_and(|row| row.len() != plan.row_bytes);
+        if let Some(at) = rows.iter().position(odd) {
+            let found = rows[at].map_or(0, <[u8]>::len);
+            self.fault.get_or_insert(Fault::Length { group, candidate: first + at, found });
+            return;
+        }
+        for run in &plan.runs {
+            let tensor = &mut self.inputs.tensors[run.tensor];
+            // A user's row is repeated where the layout repeats it.
+            let (repeated, columns) = match plan.owner {
+                Owner::User => (tensor.shape[0], tensor.shape[1]),
+                Owner::Item | Owner::Pair => (1, tensor.shape[1]),
+            };
+            let sound = match &mut tensor.data {
+                TensorData::I64(out) => {
+                    let out = &mut out[first * columns..];
+                    match run.values {
+                        Values::Ids1 => run.ids::<1>(rows, out, columns),
+                        Values::Ids2 => run.ids::<2>(rows, out, columns),
+                        _ => run.ids::<4>(rows, out, columns),
+                    }
+                }
+                TensorData::F32(out) => run.numbers(rows, &mut out[first * columns..], columns),
+            };
+            if !sound {
+                self.fault.get_or_insert(Fault::Id { group, first, last: first + rows.len() - 1 });
+            }
+            match &mut tensor.data {
+                TensorData::I64(out) => run.repeat(out, columns, repeated),
+                TensorData::F32(out) => run.repeat(out, columns, repeated),
+            }
+        }
+    }
+}
+
+impl StoredRun {
+    /// Decodes ids of `BYTES` bytes into rows of `columns` values. False when one is beyond its bound.
+    fn ids<const BYTES: usize>(&self, rows: &[Option<&[u8]>], out: &mut [i64], columns: usize) -> bool {
+        let mut sound = true;
+        for (row, out) in rows.iter().zip(out.chunks_exact_mut(columns)) {
+            let out = &mut out[self.column..][..self.bounds.len()];
+            let Some(row) = row else {
+                out.fill(0);
+                continue;
+            };
+            let packed = row[self.offset..][..self.bounds.len() * BYTES].chunks_exact(BYTES);
+            for ((packed, out), &bound) in packed.zip(out).zip(&self.bounds) {
+                let mut bytes = [0; 4];
+                bytes[..BYTES].copy_from_slice(packed);
+                let id = u32::from_le_bytes(bytes);
+                sound &= id < bound;
+                *out = i64::from(id);
+            }
+        }
+        sound
+    }
+
+    /// Decodes numbers into rows of `columns` values; any is sound.
+    fn numbers(&self, rows: &[Option<&[u8]>], out: &mut [f32], columns: usize) -> bool {
+        for (row, out) in rows.iter().zip(out.chunks_exact_mut(columns)) {
+            let out = &mut out[self.column..][..self.bounds.len()];
+            match row {
+                None => out.fill(f32::NAN),
+                Some(row) => {
+                    let packed = row[self.offset..][..self.bounds.len() * 4].chunks_exact(4);
+                    for (packed, out) in packed.zip(out) {
+                        *out = f32::from_le_bytes([packed[0], packed[1], packed[2], packed[3]]);
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Copies the columns of the first row into those after it, `rows` together.
+    fn repeat<T: Copy>(&self, out: &mut [T], columns: usize, rows: usize) {
+        let length = self.bounds.len();
+        for row in 1..rows {
+            out.copy_within(self.column..self.column + length, row * columns + self.column);
+        }
+    }
+}
