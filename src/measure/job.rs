@@ -19,6 +19,7 @@ use super::{
         trace_file::TraceReader,
     },
     service::{self, ServiceJob, ServiceSample},
+    store::{FeatureStore, StoreChoice},
     traced::{DataFiles, TracedData},
     vectors::{OutputCheck, Vectors},
 };
@@ -73,6 +74,9 @@ pub struct ReplayJob {
     pub data: DataFiles,
     /// Time that is added on purpose.
     pub planted: Option<Planted>,
+    /// Where stored features come from.
+    #[serde(default)]
+    pub store: StoreChoice,
     /// Plans of tract that an earlier pass has chosen, by model: all passes of one run on the same.
     #[serde(default)]
     pub plans: BTreeMap<PathBuf, PlanChoice>,
@@ -126,7 +130,11 @@ pub fn run_job(job: &Job, out: &Path, stop: &Stop) -> Result<()> {
 
 /// Runs a replay job in this process: one pass per model, fewer when somebody asks to stop.
 fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock, stop: &Stop) -> Result<Vec<Pass>> {
-    let traced = TracedData::load(&job.trace, &job.data)?;
+    let mut traced = TracedData::load(&job.trace, &job.data)?;
+    let store = job.store.open()?;
+    if store.is_some() {
+        traced.keep_keys()?;
+    }
     let mut environment = Environment::current()?;
     environment.pinned_cores = pinning::pin(job.options.threads * job.workers);
     let replay = Replay {
@@ -147,6 +155,7 @@ fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock, stop: &Stop) 
         trace_sha256: hash::sha256_file(&job.trace)?,
         rows_hash: traced.rows_hash.clone(),
         traced,
+        store,
     };
     let running = |_: &&PathBuf| !stop.requested();
     job.models.iter().take_while(running).map(|model| replay.run(model)).collect()
@@ -164,6 +173,7 @@ struct Replay<'a> {
     trace_sha256: String,
     rows_hash: String,
     traced: TracedData,
+    store: Option<Box<dyn FeatureStore>>,
 }
 
 impl Replay<'_> {
@@ -178,10 +188,20 @@ impl Replay<'_> {
                 "give the encoders of the model's run",
             ));
         }
-        let workload = self.traced.workload(&signature)?;
+        let workload = match &self.store {
+            None => self.traced.workload(&signature)?,
+            Some(store) => {
+                store.manifest().check_serves(job.store.place(), &metadata)?;
+                self.traced.fetching(&signature, &**store)?
+            }
+        };
         let (options, plan_choice) = match job.plans.get(model) {
             Some(known) => (self.options.with_plan(known.taken), Some(known.clone())),
-            None => plan::decide(self.engine, model, &self.options, &workload, self.clock)?,
+            None => {
+                // Has every value without a store, so that the choice is the same with one and without.
+                let complete = self.traced.workload(&signature)?;
+                plan::decide(self.engine, model, &self.options, &complete, self.clock)?
+            }
         };
         let load = || (0..job.workers).map(|_| self.session(model, &options)).collect();
         let (mut sessions, load_bytes): (Vec<Box<dyn Session>>, _) = cost::growth(load)?;
@@ -224,6 +244,7 @@ impl Replay<'_> {
             setup,
             load: self.load(&recording, mode),
             outputs,
+            store: workload.store_use(&job.store),
             recording,
             conditions,
             environment: self.environment.clone(),

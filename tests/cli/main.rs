@@ -12,5 +12,6 @@ mod search;
 mod serving;
 #[cfg(unix)]
 mod stopping;
+mod store;
 mod usage;
 mod world;

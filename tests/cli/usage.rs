@@ -3,7 +3,7 @@
 use crate::world::{failure, output, program};
 use std::{path::Path, process::Stdio};
 
-const VERBS: [&[&str]; 15] = [
+const VERBS: [&[&str]; 17] = [
     &["iterate"],
     &["search"],
     &["export"],
@@ -13,6 +13,8 @@ const VERBS: [&[&str]; 15] = [
     &["forecast"],
     &["trace", "make"],
     &["trace", "show"],
+    &["store", "load"],
+    &["store", "show"],
     &["table", "show"],
     &["evaluate"],
     &["data", "synth"],

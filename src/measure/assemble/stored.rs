@@ -25,6 +25,8 @@ pub(super) struct GroupPlan {
     name: String,
     owner: Owner,
     row_bytes: usize,
+    /// How many of its features.
+    features: usize,
     runs: Vec<StoredRun>,
 }
 
@@ -109,9 +111,10 @@ pub(super) fn finder(schema: &Schema, manifest: &Manifest) -> impl Fn(&Field) ->
 pub(super) fn add(plans: &mut Vec<GroupPlan>, found: Found, tensor: usize, column: usize, field: &Field) {
     let Found { group, name, owner, row_bytes, feature } = found;
     let place = plans.iter().position(|plan| plan.group == group).unwrap_or_else(|| {
-        plans.push(GroupPlan { group, name, owner, row_bytes, runs: Vec::new() });
+        plans.push(GroupPlan { group, name, owner, row_bytes, features: 0, runs: Vec::new() });
         plans.len() - 1
     });
+    plans[place].features += 1;
     let (runs, values) = (&mut plans[place].runs, Values::of(&feature));
     let bounds = std::iter::repeat_n(feature.cardinality, field.columns);
     match runs.last_mut() {
@@ -133,6 +136,11 @@ impl Assembler {
     /// Places in the manifest of the groups that are fetched, in the order in which a [`Scatter`] knows them.
     pub fn groups(&self) -> Vec<usize> {
         self.stored.iter().map(|plan| plan.group).collect()
+    }
+
+    /// How many features are fetched.
+    pub fn stored_features(&self) -> usize {
+        self.stored.iter().map(|plan| plan.features).sum()
     }
 
     /// What writes the stored columns of a request into `inputs`, which [`Assembler::fill`] has filled for it.

@@ -41,6 +41,7 @@ pub(crate) fn pass(recording: Recording, workers: usize, cores: usize) -> Pass {
         setup: setup(workers),
         load,
         outputs: None,
+        store: None,
         recording,
         conditions: QUIET,
         environment,

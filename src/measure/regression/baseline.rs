@@ -14,6 +14,7 @@ use crate::{
         job::ReplayJob,
         measurement::{AGAIN, Measurement},
         replay::trace::Pacing,
+        store::StoreKind,
     },
 };
 use std::path::{Path, PathBuf};
@@ -88,6 +89,7 @@ struct Subject {
     warmup_requests: usize,
     max_queue: Option<usize>,
     pacing: Pacing,
+    store: Option<StoreKind>,
     model_sha256: String,
     trace_sha256: String,
     host: String,
@@ -104,6 +106,7 @@ impl Subject {
             warmup_requests: job.warmup,
             max_queue: job.max_queue,
             pacing: job.pacing,
+            store: job.store.kind(),
             model_sha256: hash::sha256_file(model)?,
             trace_sha256: hash::sha256_file(&job.trace)?,
             host: environment::host(),
@@ -120,6 +123,7 @@ impl Subject {
             warmup_requests: result.setup.warmup_requests,
             max_queue: result.setup.max_queue,
             pacing: result.setup.pacing,
+            store: result.store.as_ref().map(|store| store.usage.kind),
             model_sha256: result.provenance.model_sha256.clone(),
             trace_sha256: result.provenance.trace_sha256.clone(),
             host: result.environment.host.clone(),
@@ -139,12 +143,17 @@ impl Subject {
             ("warm-up", self.warmup_requests.to_string(), newer.warmup_requests.to_string()),
             ("limit of the queue", format!("{:?}", self.max_queue), format!("{:?}", newer.max_queue)),
             ("pacing", format!("{:?}", self.pacing), format!("{:?}", newer.pacing)),
+            ("kind of store", store(self.store), store(newer.store)),
         ];
         let differing = pairs.into_iter().filter(|(_, older, newer)| older != newer);
         differing
             .map(|(what, older, newer)| format!("another {what} ({older} there, {newer} here)"))
             .collect()
     }
+}
+
+fn store(kind: Option<StoreKind>) -> String {
+    kind.map_or("none".to_owned(), |kind| kind.to_string())
 }
 
 fn short(hash: &str) -> String {

@@ -70,7 +70,7 @@ const LEAD: Duration = Duration::from_millis(2);
 
 /// Runs the whole schedule: request `i` arrives `schedule_us[i]` after the start. One worker per session.
 ///
-/// Fails when the warm-up fails; later failures of single requests are counted in the recording. A panic of an engine goes
+/// Fails when the store of the workload cannot be reached or the warm-up fails; later failures of single requests are counted in the recording. A panic of an engine goes
 /// on to the caller.
 pub fn issue(
     workload: &dyn Workload,
@@ -85,7 +85,8 @@ pub fn issue(
         Loop::Closed | Loop::Offline => Cut::none(),
     };
     let common = Common { workload, clock, stop: &options.stop, cut };
-    let workers = sessions.iter_mut().map(|session| Worker::new(common, &mut **session)).collect();
+    let workers = sessions.iter_mut().map(|session| Worker::new(common, &mut **session));
+    let workers = workers.collect::<Result<Vec<_>>>()?;
     let mut recording = run(workers, common, options, |origin| {
         Queue::new(options.mode, schedule_us, options.max_queue, origin)
     })?;

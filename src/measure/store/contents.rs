@@ -3,7 +3,7 @@
 //! Of every user, every item and every pair the last row counts, as in [`workload`](crate::measure::workload).
 
 use super::{
-    layout::{Form, Group, Owner, StoredFeature},
+    layout::{Owner, StoredFeature},
     manifest::Manifest,
 };
 use crate::{
@@ -12,10 +12,23 @@ use crate::{
         dataset::{Dataset, Slot},
         schema::Schema,
     },
+    measure::workload::keys,
 };
 
+/// Keys of a row: a user's or an item's first, a pair's user and item. The second is 0 where there is one only.
+pub type RowKey = [u64; 2];
+
+/// All rows of a store, to be copied into another one.
+pub trait Rows {
+    /// What they are.
+    fn manifest(&self) -> &Manifest;
+
+    /// Gives `visit` the rows of a group (its place in [`Manifest::groups`]) by ascending key, and ends with its first error.
+    fn each(&self, group: usize, visit: &mut dyn FnMut(RowKey, &[u8]) -> Result<()>) -> Result<()>;
+}
+
 /// Keys in ascending order, each with its last row.
-type LastRows<K> = Vec<(K, u32)>;
+type LastRows = Vec<(RowKey, u32)>;
 
 /// The rows of a store that is to be filled.
 pub struct Contents<'a> {
@@ -23,9 +36,8 @@ pub struct Contents<'a> {
     manifest: Manifest,
     /// Of every group, where its features stand in a row of the data.
     slots: Vec<Vec<Slot>>,
-    users: LastRows<u64>,
-    items: LastRows<u64>,
-    pairs: LastRows<[u64; 2]>,
+    /// Of users, items and pairs; empty where no group is theirs.
+    rows: [LastRows; 3],
 }
 
 impl<'a> Contents<'a> {
@@ -39,70 +51,65 @@ impl<'a> Contents<'a> {
             let fix = "set `source = \"store\"` for those features of the schema that a store serves";
             return Err(Error::usage("no feature of the schema comes from a store", fix));
         }
-        let (users, items) = crate::measure::workload::keys(data)?;
-        let stored = |owner| manifest.groups.iter().any(|group| group.owner == owner);
-        let users_rows = if stored(Owner::User) { last_rows(users.iter().copied()) } else { Vec::new() };
-        let item_rows = if stored(Owner::Item) { last_rows(items.iter().copied()) } else { Vec::new() };
-        let pair_rows = match stored(Owner::Pair) {
-            true => last_rows(users.iter().zip(items).map(|(&user, &item)| [user, item])),
-            false => Vec::new(),
-        };
-        let kept = [&users_rows, &item_rows].into_iter().flatten().map(|&(_, row)| row);
-        data.check_ids(kept.chain(pair_rows.iter().map(|&(_, row)| row)))?;
-        (manifest.users, manifest.items, manifest.pairs) =
-            (users_rows.len() as u64, item_rows.len() as u64, pair_rows.len() as u64);
+        let (users, items) = keys(data)?;
+        let rows = Owner::ALL.map(|owner| {
+            let stored = manifest.groups.iter().any(|group| group.owner == owner);
+            match owner {
+                _ if !stored => LastRows::new(),
+                Owner::User => last_rows(users.iter().map(|&user| [user, 0])),
+                Owner::Item => last_rows(items.iter().map(|&item| [item, 0])),
+                Owner::Pair => last_rows(users.iter().zip(items).map(|(&user, &item)| [user, item])),
+            }
+        });
+        data.check_ids(rows.iter().flatten().map(|&(_, row)| row))?;
+        [manifest.users, manifest.items, manifest.pairs] =
+            [&rows[0], &rows[1], &rows[2]].map(|rows| rows.len() as u64);
         let slot = |feature: &StoredFeature| {
             let encoded = data.features.iter().find(|encoded| encoded.name == feature.name);
             encoded.expect("groups are made of the data's features").slot
         };
         let slots = manifest.groups.iter().map(|group| group.features.iter().map(slot).collect()).collect();
-        Ok(Self { data, manifest, slots, users: users_rows, items: item_rows, pairs: pair_rows })
+        Ok(Self { data, manifest, slots, rows })
     }
 
-    /// What the store will hold.
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-
-    /// Every user with its last row, by ascending key; none where no group is theirs.
-    pub fn users(&self) -> &[(u64, u32)] {
-        &self.users
-    }
-
-    /// Every item with its last row, by ascending key; none where no group is theirs.
-    pub fn items(&self) -> &[(u64, u32)] {
-        &self.items
-    }
-
-    /// Every pair of user and item with its last row, by ascending keys; none where no group is theirs.
-    pub fn pairs(&self) -> &[([u64; 2], u32)] {
-        &self.pairs
-    }
-
-    /// Appends what a group (its place in [`Manifest::groups`]) stores of a row of the data.
-    pub fn pack(&self, group: usize, row: u32, out: &mut Vec<u8>) {
-        let Group { features, .. } = &self.manifest.groups[group];
-        for (feature, slot) in features.iter().zip(&self.slots[group]) {
-            match (feature.form, *slot) {
-                (Form::Ids, Slot::Ids { start, length }) => {
+    /// Appends what a group stores of a row of the data.
+    fn pack(&self, group: usize, row: u32, out: &mut Vec<u8>) {
+        for (feature, slot) in self.manifest.groups[group].features.iter().zip(&self.slots[group]) {
+            match *slot {
+                Slot::Ids { start, length } => {
                     for id in self.data.ids.of(row as usize, start..start + length) {
                         out.extend_from_slice(&id.to_le_bytes()[..feature.value_bytes]);
                     }
                 }
-                (_, Slot::Number { index }) => {
+                Slot::Number { index } => {
                     out.extend_from_slice(&self.data.numbers_of(row as usize)[index].to_le_bytes());
                 }
-                (Form::Number, Slot::Ids { .. }) => unreachable!("the form was made from the slot"),
             }
         }
     }
 }
 
+impl Rows for Contents<'_> {
+    fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    fn each(&self, group: usize, visit: &mut dyn FnMut(RowKey, &[u8]) -> Result<()>) -> Result<()> {
+        let mut packed = Vec::new();
+        for &(key, row) in &self.rows[self.manifest.groups[group].owner as usize] {
+            packed.clear();
+            self.pack(group, row, &mut packed);
+            visit(key, &packed)?;
+        }
+        Ok(())
+    }
+}
+
 /// The last row of every key, by ascending key.
-fn last_rows<K: Ord>(keys: impl Iterator<Item = K>) -> LastRows<K> {
-    let mut rows: LastRows<K> = keys.zip(0..).collect();
+fn last_rows(keys: impl Iterator<Item = RowKey>) -> LastRows {
+    let mut rows: LastRows = keys.zip(0..).collect();
     // Of equal keys the last row comes first, and is the one that is kept.
-    rows.sort_unstable_by(|(a, row_a), (b, row_b)| a.cmp(b).then(row_b.cmp(row_a)));
-    rows.dedup_by(|(later, _), (kept, _)| later == kept);
+    rows.sort_unstable_by_key(|&(key, row)| (key, std::cmp::Reverse(row)));
+    rows.dedup_by_key(|(key, _)| *key);
     rows
 }

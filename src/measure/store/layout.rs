@@ -23,6 +23,11 @@ pub enum Owner {
     Pair,
 }
 
+impl Owner {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::User, Self::Item, Self::Pair];
+}
+
 impl From<Kind> for Owner {
     fn from(kind: Kind) -> Self {
         match kind {

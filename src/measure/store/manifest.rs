@@ -39,6 +39,17 @@ pub struct Manifest {
     pub groups: Vec<Group>,
 }
 
+/// A group that a reader was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Place in the reader's list.
+    pub(super) wanted: usize,
+    /// Place in [`Manifest::groups`].
+    pub(super) group: usize,
+    /// Bytes of its rows.
+    pub(super) row_bytes: usize,
+}
+
 impl Manifest {
     /// Of a store that is still to be filled: with no keys.
     pub fn new(schema: &Schema, encoded: &[EncodedFeature], encoder_hash: String, rows_hash: String) -> Self {
@@ -67,6 +78,18 @@ impl Manifest {
     /// Bytes of all rows, without keys and whatever a store adds.
     pub fn row_bytes(&self) -> u64 {
         self.groups.iter().map(|group| group.row_bytes as u64 * self.keys(group.owner)).sum()
+    }
+
+    /// Sorts `groups`, which a reader was made for, by their owners; owners of none are left out.
+    pub(super) fn by_owner(&self, groups: &[usize]) -> Vec<(Owner, Vec<Wanted>)> {
+        let wanted = |owner| {
+            let of = |(wanted, &group): (usize, &usize)| {
+                let Group { owner: whose, row_bytes, .. } = self.groups[group];
+                (whose == owner).then_some(Wanted { wanted, group, row_bytes })
+            };
+            (owner, groups.iter().enumerate().filter_map(of).collect::<Vec<_>>())
+        };
+        Owner::ALL.map(wanted).into_iter().filter(|(_, groups)| !groups.is_empty()).collect()
     }
 
     /// Fails when this program cannot read the store at `place`, or when its numbers contradict each other.

@@ -4,8 +4,13 @@
 //! rows of a group lie one after the other in one block of memory. A user's pairs are neighbours in ascending order of their
 //! items: a request has one user, so its candidates are searched among few.
 
-use super::{FeatureStore, Keys, Reader, RowSink, contents::Contents, layout::Owner, manifest::Manifest};
-use crate::base::Result;
+use super::{
+    FeatureStore, Keys, Reader, RowSink,
+    contents::{RowKey, Rows},
+    layout::Owner,
+    manifest::{LOAD_AGAIN, Manifest, Wanted},
+};
+use crate::base::{Error, Result};
 use hashbrown::HashMap;
 use std::ops::Range;
 
@@ -29,34 +34,47 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// Takes all rows of `contents`.
-    pub fn of(contents: &Contents<'_>) -> Self {
-        let manifest = contents.manifest().clone();
-        let rows_of = |owner| -> Vec<u32> {
-            match owner {
-                Owner::User => contents.users().iter().map(|&(_, row)| row).collect(),
-                Owner::Item => contents.items().iter().map(|&(_, row)| row).collect(),
-                Owner::Pair => contents.pairs().iter().map(|&(_, row)| row).collect(),
+    /// Takes all rows of another store, or those that one is filled with.
+    ///
+    /// Fails when they cannot be read, when groups of one owner have different keys, or a row another length than its group's.
+    pub fn of(source: &dyn Rows) -> Result<Self> {
+        let manifest = source.manifest().clone();
+        let mut keys: [Option<Vec<RowKey>>; 3] = Default::default();
+        let mut rows = Vec::with_capacity(manifest.groups.len());
+        for (place, group) in manifest.groups.iter().enumerate() {
+            let expected = usize::try_from(manifest.keys(group.owner)).unwrap_or(0);
+            let (mut own, mut packed) =
+                (Vec::with_capacity(expected), Vec::with_capacity(expected * group.row_bytes));
+            source.each(place, &mut |key, row| {
+                own.push(key);
+                packed.extend_from_slice(row);
+                Ok(())
+            })?;
+            let known = &mut keys[group.owner as usize];
+            let fits = known.as_ref().is_none_or(|known| *known == own) && own.len() == expected;
+            if !fits || packed.len() != expected * group.row_bytes {
+                let problem =
+                    format!("group `{}` of the store has other rows than its manifest says", group.name);
+                return Err(Error::usage(problem, LOAD_AGAIN));
             }
-        };
-        let packed = |(place, group): (usize, &super::Group)| {
-            let mut packed = Vec::new();
-            rows_of(group.owner).into_iter().for_each(|row| contents.pack(place, row, &mut packed));
-            packed
-        };
-        let rows = manifest.groups.iter().enumerate().map(packed).collect();
-        let mut pairs: HashMap<u64, Range<u32>> = HashMap::new();
-        for (&([user, _], _), place) in contents.pairs().iter().zip(0..) {
-            pairs.entry(user).or_insert(place..place).end = place + 1;
+            known.get_or_insert(own);
+            rows.push(packed);
         }
-        Self {
-            users: contents.users().iter().map(|&(key, _)| key).zip(0..).collect(),
-            items: contents.items().iter().map(|&(key, _)| key).zip(0..).collect(),
-            pairs,
-            pair_items: contents.pairs().iter().map(|&([_, item], _)| item).collect(),
+        let [users, items, pairs] = keys.map(Option::unwrap_or_default);
+        let numbered = |keys: Vec<RowKey>| keys.into_iter().map(|[key, _]| key).zip(0..).collect();
+        let mut segments: HashMap<u64, Range<u32>> = HashMap::new();
+        for (&[user, _], place) in pairs.iter().zip(0..) {
+            segments.entry(user).or_insert(place..place).end = place + 1;
+        }
+        let pair_items = pairs.into_iter().map(|[_, item]| item).collect();
+        Ok(Self {
             manifest,
+            users: numbered(users),
+            items: numbered(items),
+            pairs: segments,
+            pair_items,
             rows,
-        }
+        })
     }
 
     /// The numbers of the rows that an owner's keys have.
@@ -83,21 +101,14 @@ impl FeatureStore for MemoryStore {
     }
 
     fn reader(&self, groups: &[usize]) -> Result<Box<dyn Reader + '_>> {
-        let wanted = |owner| {
-            let of_owner = |(_, group): &(usize, &usize)| self.manifest.groups[**group].owner == owner;
-            let groups: Vec<_> = groups.iter().enumerate().filter(of_owner).map(|(i, &g)| (i, g)).collect();
-            (owner, groups)
-        };
-        let mut owners = [Owner::User, Owner::Item, Owner::Pair].map(wanted).to_vec();
-        owners.retain(|(_, groups)| !groups.is_empty());
+        let owners = self.manifest.by_owner(groups);
         Ok(Box::new(MemoryReader { store: self, owners, numbers: Vec::new() }))
     }
 }
 
 struct MemoryReader<'a> {
     store: &'a MemoryStore,
-    /// Owners with the groups that are wanted of them: the place in the list of wanted ones, and in the manifest.
-    owners: Vec<(Owner, Vec<(usize, usize)>)>,
+    owners: Vec<(Owner, Vec<Wanted>)>,
     numbers: Vec<u32>,
 }
 
@@ -106,8 +117,8 @@ impl Reader for MemoryReader<'_> {
         let Self { store, owners, numbers } = self;
         for (owner, groups) in owners {
             store.find(*owner, keys, numbers);
-            for &(wanted, group) in &*groups {
-                let (rows, bytes) = (&store.rows[group], store.manifest.groups[group].row_bytes);
+            for &Wanted { wanted, group, row_bytes: bytes } in &*groups {
+                let rows = &store.rows[group];
                 let row = |number: u32| -> Option<&[u8]> {
                     (number != NONE).then(|| &rows[number as usize * bytes..][..bytes])
                 };

@@ -13,15 +13,22 @@
 //! A key that the store does not have is no error: its row is absent, its values are "missing" (id 0, NaN), and it is counted
 //! ([`FetchCounts`]).
 
+pub mod choice;
 pub mod contents;
+pub mod embedded;
 pub mod layout;
+pub mod lmdb;
 pub mod manifest;
 pub mod memory;
+mod pairs;
+pub mod redb;
 
+pub use choice::{StoreChoice, StoreKind};
 pub use layout::{Group, Owner};
 pub use manifest::Manifest;
 
 use crate::base::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A store, opened once and shared by all workers.
@@ -60,7 +67,7 @@ pub trait RowSink {
 }
 
 /// What a worker has fetched.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FetchCounts {
     /// Requests, failed ones included.
     pub requests: u64,
@@ -77,7 +84,7 @@ pub struct FetchCounts {
 }
 
 /// Rows of one owner.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RowCounts {
     /// That were asked for.
     pub asked: u64,
@@ -106,6 +113,41 @@ impl FetchCounts {
             mine.asked += theirs.asked;
             mine.missing += theirs.missing;
         }
+    }
+}
+
+/// What a model fetches from a store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StoreUse {
+    /// What kind of store it is.
+    pub kind: StoreKind,
+    /// Where it is.
+    pub place: String,
+    /// Hash of the rows that it was filled with.
+    pub rows_hash: String,
+    /// Names of the groups that are fetched: those that the model selects a feature of.
+    pub groups: Vec<String>,
+    /// Features that the model selects of them.
+    pub features: usize,
+}
+
+/// What became of it in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StoreSummary {
+    /// What was asked for.
+    #[serde(flatten)]
+    pub usage: StoreUse,
+    /// Bytes of rows that came, per request.
+    pub bytes_per_request: f64,
+    /// All that was counted.
+    pub fetches: FetchCounts,
+}
+
+impl StoreSummary {
+    /// Of a run that has fetched so much.
+    pub fn of(usage: StoreUse, fetches: FetchCounts) -> Self {
+        let bytes_per_request = fetches.bytes as f64 / fetches.requests.max(1) as f64;
+        Self { usage, bytes_per_request, fetches }
     }
 }
 

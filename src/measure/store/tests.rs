@@ -1,6 +1,11 @@
-use super::{contents::Contents, examples::*, memory::MemoryStore, *};
+use super::{
+    contents::{Contents, RowKey, Rows},
+    examples::*,
+    memory::MemoryStore,
+    *,
+};
 use crate::{
-    base::names::Layout,
+    base::{names::Layout, progress::Silent},
     data::{dataset::Dataset, ids::Ids},
     measure::{
         assemble::{Assembler, Candidate},
@@ -8,13 +13,25 @@ use crate::{
     },
 };
 use proptest::prelude::*;
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
 /// Rows (user, item); user 1 was last in row 4, item 10 in row 3, and the pair of both in row 3 as well.
 const KEYS: [(u64, u64); 5] = [(1, 10), (2, 11), (2, 10), (1, 10), (1, 12)];
 
 fn store(data: &Dataset) -> MemoryStore {
-    MemoryStore::of(&Contents::of(&schema(), "e".into(), data).unwrap())
+    MemoryStore::of(&Contents::of(&schema(), "e".into(), data).unwrap()).unwrap()
+}
+
+/// One of every kind: in memory from the data, embedded in `folder`, and in memory from that.
+fn stores(data: &Dataset, folder: &Path) -> Vec<Box<dyn FeatureStore>> {
+    let contents = Contents::of(&schema(), "e".into(), data).unwrap();
+    let folder = folder.join("store");
+    embedded::write(&folder, &contents, &Silent).unwrap();
+    vec![
+        Box::new(store(data)),
+        StoreChoice::Embedded(folder.clone()).open().unwrap().unwrap(),
+        StoreChoice::Memory(folder).open().unwrap().unwrap(),
+    ]
 }
 
 /// The inputs of one request, with the stored features of `store` and what was counted. `age` is the only one from the data.
@@ -71,19 +88,31 @@ fn rows_are_packed_in_schema_order_with_a_sequence_and_as_many_bytes_as_an_id_ne
     let manifest = contents.manifest();
     assert_eq!((manifest.users, manifest.items, manifest.pairs), (2, 3, 4));
     assert_eq!(manifest.row_bytes(), 2 * 2 + 3 * 14 + 4 * 6);
-    let mut packed = Vec::new();
-    contents.pack(2, 2, &mut packed);
-    // Row 2: small 21 + 2, middle 1031 + 2, large 70051 + 2, tags 61 + 2 and 71 + 2, price 1000.5 + 2.
-    let expected = [&[23, 0x09, 0x04, 0xa5, 0x11, 0x01, 0x00, 63, 73], &1002.5f32.to_le_bytes()[..]].concat();
-    assert_eq!(packed, expected);
+    let mut profiles = Vec::new();
+    let keep = &mut |key, row: &[u8]| {
+        profiles.push((key, row.to_vec()));
+        Ok(())
+    };
+    contents.each(2, keep).unwrap();
+    let keys: Vec<_> = profiles.iter().map(|(key, _)| *key).collect();
+    assert_eq!(keys, [[10, 0], [11, 0], [12, 0]]);
+    // Item 10 in row 3: small 21 + 3, middle 1031 + 3, large 70051 + 3, tags 61 + 3 and 71 + 3, no price.
+    let expected = [&[24, 0x0a, 0x04, 0xa6, 0x11, 0x01, 0x00, 64, 74], &f32::NAN.to_le_bytes()[..]].concat();
+    assert_eq!(profiles[0].1, expected);
 }
 
 #[test]
 fn a_fetch_gives_the_last_row_of_user_item_and_pair_and_missing_values_where_there_is_none() {
-    let data = data(&KEYS);
+    let (data, folder) = (data(&KEYS), tempfile::tempdir().unwrap());
+    for store in stores(&data, folder.path()) {
+        check_last_rows(&data, &*store);
+    }
+}
+
+fn check_last_rows(data: &Dataset, store: &dyn FeatureStore) {
     // Item 10 with its pair, 11 without one, and one that nobody knows.
     let keys = Keys { user: 1, items: &[10, 11, 99] };
-    let (inputs, counts) = fetched(&data, &store(&data), Layout::UserOnce, 4, keys);
+    let (inputs, counts) = fetched(data, store, Layout::UserOnce, 4, keys);
     let ids = |tensor: usize| match &inputs.tensors[tensor].data {
         TensorData::I64(ids) => ids.as_slice(),
         TensorData::F32(_) => panic!("ids expected"),
@@ -199,7 +228,32 @@ fn data_that_cannot_be_stored_is_refused_with_the_way_out() {
     assert!(refused(SCHEMA, &damaged).contains("data encode"));
 }
 
+#[test]
+fn groups_of_one_owner_with_other_keys_than_the_manifest_says_are_refused() {
+    struct Odd<'a>(Contents<'a>, fn(usize, RowKey) -> Option<RowKey>);
+    impl Rows for Odd<'_> {
+        fn manifest(&self) -> &Manifest {
+            self.0.manifest()
+        }
+        fn each(&self, group: usize, visit: &mut dyn FnMut(RowKey, &[u8]) -> Result<()>) -> Result<()> {
+            self.0.each(group, &mut |key, row| self.1(group, key).map_or(Ok(()), |key| visit(key, row)))
+        }
+    }
+    let data = data(&KEYS);
+    let odd: [fn(usize, RowKey) -> Option<RowKey>; 2] = [
+        |group, key| (group != 3 || key[0] != 11).then_some(key),
+        |group, key| Some(if group == 3 { [key[0] + 1, 0] } else { key }),
+    ];
+    for change in odd {
+        let contents = Contents::of(&schema(), "e".into(), &data).unwrap();
+        let error = MemoryStore::of(&Odd(contents, change)).unwrap_err().to_string();
+        assert!(error.contains("group `list` of the store has other rows"), "{error}");
+    }
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     /// Against the assembly from the rows of the data, which looks keys up in another way.
     #[test]
     fn what_is_fetched_is_what_is_assembled_from_the_data(
@@ -207,8 +261,8 @@ proptest! {
         user in 0usize..300,
         items in prop::collection::vec(0usize..300, 1..150),
     ) {
-        let data = data(&keys);
-        let store = store(&data);
+        let (data, folder) = (data(&keys), tempfile::tempdir().unwrap());
+        let stores = stores(&data, folder.path());
         let row_of = |keys: &mut dyn Iterator<Item = u64>| -> HashMap<u64, u32> { keys.zip(0..).collect() };
         let users = row_of(&mut keys.iter().map(|key| key.0));
         let item_rows = row_of(&mut keys.iter().map(|key| key.1));
@@ -222,10 +276,13 @@ proptest! {
             let mut assembled = assembler.inputs();
             assembler.fill(&data, users[&user], &candidates, &mut assembled);
             let keys = Keys { user, items: &items };
-            let (inputs, counts) = fetched(&data, &store, layout, users[&user], keys);
-            prop_assert_eq!(values(&inputs), values(&assembled));
             let unseen = items.iter().filter(|item| !pairs.contains_key(&(user, **item))).count();
-            prop_assert_eq!(counts.pairs, RowCounts { asked: items.len() as u64, missing: unseen as u64 });
+            let unseen = RowCounts { asked: items.len() as u64, missing: unseen as u64 };
+            for store in &stores {
+                let (inputs, counts) = fetched(&data, &**store, layout, users[&user], keys);
+                prop_assert_eq!(values(&inputs), values(&assembled));
+                prop_assert_eq!(counts.pairs, unseen);
+            }
         }
     }
 }

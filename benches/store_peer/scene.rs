@@ -1,0 +1,193 @@
+//! A store filled from a log, requests to it, and a model's inputs that are fetched: KuaiRand where its file is named, else the
+//! synthetic log.
+
+use autofas_bench::{
+    base::{names::Layout, progress::Silent},
+    data::{
+        self,
+        dataset::{Dataset, EncodedFeature, Slot},
+        encode::Encoders,
+        schema::{Schema, Side, Source},
+        split::SplitSettings,
+        synth::{SynthSettings, generate},
+    },
+    export::signature::{ElementType, Field, Rows, Signature, TensorSpec},
+    measure::{
+        assemble::{Assembler, Candidate},
+        engine::Inputs,
+        replay::{
+            arrivals::Arrivals,
+            make::{DataHashes, ListLength, Order, TraceRecipe, plan},
+        },
+        store::{FeatureStore, FetchCounts, Keys, RowSink, StoreChoice, contents::Contents, embedded},
+        workload::request_log,
+    },
+};
+use std::{hint::black_box, path::Path};
+
+const REQUESTS: usize = 200;
+
+pub struct Scene {
+    schema: Schema,
+    data: Dataset,
+    /// With the store in it.
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    /// Of the Parquet file, or of a synthetic log.
+    pub fn new(file: Option<&Path>) -> Self {
+        let (schema, data, encoders) = match file {
+            Some(file) => {
+                let schema = Schema::load("fixtures/kuairand.schema.toml".as_ref()).expect("the schema");
+                let split = SplitSettings::Shuffle { valid_fraction: 0.1 };
+                let loaded = data::load(&schema, file, &split, 1).expect("encoded data");
+                (schema, loaded.dataset, loaded.encoders)
+            }
+            None => {
+                let settings =
+                    SynthSettings { requests: 5000, users: 20_000, items: 20_000, ..Default::default() };
+                let log = generate(&settings).expect("a synthetic log");
+                let rows: Vec<u32> = (0..log.table.rows() as u32).collect();
+                let encoders = Encoders::fit(&log.schema, &log.table, &rows).expect("encoders");
+                let data = encoders.encode(&log.schema, &log.table).expect("encoded rows");
+                (log.schema, data, encoders)
+            }
+        };
+        let folder = tempfile::tempdir().expect("a folder for the store");
+        let contents = Contents::of(&schema, encoders.hash(), &data).expect("something to store");
+        embedded::write(&folder.path().join("store"), &contents, &Silent).expect("a store");
+        Self { schema, data, folder }
+    }
+
+    /// `kind` is `memory` or `embedded`.
+    pub fn store(&self, kind: &str) -> Box<dyn FeatureStore> {
+        if kind == "redb" {
+            let path = self.folder.path().join("rows.redb");
+            let contents = Contents::of(&self.schema, String::new(), &self.data).expect("rows");
+            if !path.exists() {
+                autofas_bench::measure::store::redb::fill(&path, &contents).expect("filled");
+            }
+            let manifest = autofas_bench::measure::store::contents::Rows::manifest(&contents).clone();
+            return Box::new(
+                autofas_bench::measure::store::redb::RedbStore::open(&path, manifest).expect("open"),
+            );
+        }
+        let choice: StoreChoice =
+            format!("{kind}:{}", self.folder.path().join("store").display()).parse().expect("a choice");
+        choice.open().expect("the store").expect("no choice without a store")
+    }
+
+    /// So many of the stored features, evenly over all of them.
+    fn signature(&self, features: usize) -> Signature {
+        let stored: Vec<_> = self.schema.features.iter().zip(&self.data.features).collect();
+        let stored: Vec<_> =
+            stored.into_iter().filter(|(feature, _)| feature.source == Source::Store).collect();
+        let features = features.min(stored.len());
+        let (mut ids, mut numbers) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+        for i in 0..features {
+            let (feature, encoded): (_, &EncodedFeature) = stored[i * stored.len() / features];
+            let side = usize::from(feature.kind.side() == Side::Item);
+            let (to, columns) = match encoded.slot {
+                Slot::Ids { length, .. } => (&mut ids[side], length),
+                Slot::Number { .. } => (&mut numbers[side], 1),
+            };
+            let cardinality = encoded.cardinality;
+            to.push(Field { feature: feature.name.clone(), columns, cardinality });
+        }
+        let tensor =
+            |name: &str, rows, element, fields| TensorSpec { name: name.into(), rows, element, fields };
+        let ([user_ids, item_ids], [user_num, item_num]) = (ids, numbers);
+        let tensors = vec![
+            tensor("user_ids", Rows::One, ElementType::I64, user_ids),
+            tensor("item_ids", Rows::Candidates, ElementType::I64, item_ids),
+            tensor("user_num", Rows::One, ElementType::F32, user_num),
+            tensor("item_num", Rows::Candidates, ElementType::F32, item_num),
+        ];
+        let tensors = tensors.into_iter().filter(|tensor| !tensor.fields.is_empty()).collect();
+        Signature { layout: Layout::UserOnce, tensors }
+    }
+
+    /// Requests as a trace makes them: users of the log, their items, and as many others as are wanted.
+    fn requests(&self, candidates: usize) -> Vec<(u64, Vec<u64>)> {
+        let recipe = TraceRecipe {
+            arrivals: Arrivals::Constant { qps: 1000.0 },
+            requests: REQUESTS,
+            order: Order::Sampled,
+            length: ListLength::Fixed(candidates),
+            seed: 1,
+        };
+        let log = request_log(&self.data, None).expect("keys of users and items");
+        let trace = plan(log, &recipe, DataHashes::default()).expect("a trace");
+        trace.requests().map(|request| (request.user, request.candidates)).collect()
+    }
+}
+
+/// Fetches of one worker.
+pub struct Fetches<'a> {
+    assembler: Assembler,
+    reader: Box<dyn autofas_bench::measure::store::Reader + 'a>,
+    requests: Vec<(u64, Vec<u64>)>,
+    inputs: Inputs,
+    counts: FetchCounts,
+    copied: Copied,
+    next: usize,
+}
+
+/// What a bare loop does with its rows.
+#[derive(Default)]
+struct Copied(Vec<u8>);
+
+impl RowSink for Copied {
+    fn take(&mut self, _: usize, _: usize, rows: &[Option<&[u8]>]) {
+        rows.iter().flatten().for_each(|row| self.0.extend_from_slice(row));
+    }
+}
+
+impl<'a> Fetches<'a> {
+    pub fn new(scene: &Scene, store: &'a dyn FeatureStore, candidates: usize, features: usize) -> Self {
+        let signature = scene.signature(features);
+        let assembler = Assembler::fetching(&signature, &scene.data, &scene.schema, store.manifest());
+        let assembler = assembler.expect("a plan");
+        let mut inputs = assembler.inputs();
+        // Shapes the buffers; there is nothing else to copy.
+        assembler.fill(&scene.data, 0, &vec![Candidate::of_row(0); candidates], &mut inputs);
+        let reader = store.reader(&assembler.groups()).expect("a reader");
+        let requests = scene.requests(candidates);
+        let (counts, copied) = (FetchCounts::default(), Copied::default());
+        Self { assembler, reader, requests, inputs, counts, copied, next: 0 }
+    }
+
+    pub fn groups(&self) -> usize {
+        self.assembler.groups().len()
+    }
+
+    pub fn features(&self) -> usize {
+        self.assembler.stored_features()
+    }
+
+    /// What was fetched so far.
+    pub fn counts(&self) -> FetchCounts {
+        self.counts
+    }
+
+    /// The next request's rows, decoded into the inputs.
+    pub fn fetch(&mut self) {
+        let (user, items) = &self.requests[self.next % self.requests.len()];
+        self.next += 1;
+        self.counts.requests += 1;
+        let mut scatter = self.assembler.scatter(&mut self.inputs, &mut self.counts);
+        self.reader.fetch(Keys { user: *user, items }, &mut scatter).expect("rows");
+        scatter.finish().expect("sound rows");
+        black_box(&self.inputs);
+    }
+
+    /// The same gets, whose rows are only copied one after the other.
+    pub fn bare(&mut self) {
+        let (user, items) = &self.requests[self.next % self.requests.len()];
+        self.next += 1;
+        self.copied.0.clear();
+        self.reader.fetch(Keys { user: *user, items }, &mut self.copied).expect("rows");
+        black_box(&self.copied.0);
+    }
+}
