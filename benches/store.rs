@@ -23,7 +23,8 @@ fn fetch(c: &mut Criterion) {
             let name = format!("{candidates} candidates, {features} features of {groups} groups");
             group.throughput(Throughput::Bytes(bytes));
             group.bench_function(BenchmarkId::new("decoded", &name), |b| b.iter(|| fetches.fetch()));
-            group.bench_function(BenchmarkId::new("copied", &name), |b| b.iter(|| fetches.bare()));
+            group.bench_function(BenchmarkId::new("copied", &name), |b| b.iter(|| fetches.copied()));
+            group.bench_function(BenchmarkId::new("hash maps", &name), |b| b.iter(|| fetches.maps()));
         }
         group.finish();
     }

@@ -1,4 +1,4 @@
-//! Both sides of `scripts/figures/store`: fetches into the inputs, and bare gets, by turns in one process.
+//! Both sides of `scripts/figures/store`: fetches into the inputs, and the same rows got in plainer ways, by turns in one process.
 //!
 //! `store_peer KIND CANDIDATES FEATURES DATA` answers lines `NAME COUNT` (see `protocol`); DATA is the Parquet file of KuaiRand, or
 //! `synthetic`.
@@ -46,8 +46,11 @@ impl Workload for Store<'_> {
     }
 
     fn other(&mut self, name: &str, count: usize) -> Value {
-        assert_eq!(name, "bare", "there are the commands fetch and bare");
-        self.times(count, |fetches| fetches.bare())
+        match name {
+            "copied" => self.times(count, |fetches| fetches.copied()),
+            "maps" => self.times(count, |fetches| fetches.maps()),
+            _ => panic!("`{name}` is none of the commands fetch, copied and maps"),
+        }
     }
 
     fn ready(&self) -> Value {

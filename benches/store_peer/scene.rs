@@ -19,10 +19,15 @@ use autofas_bench::{
             arrivals::Arrivals,
             make::{DataHashes, ListLength, Order, TraceRecipe, plan},
         },
-        store::{FeatureStore, FetchCounts, Keys, RowSink, StoreChoice, contents::Contents, embedded},
+        store::{
+            FeatureStore, FetchCounts, Keys, Owner, Reader, RowSink, StoreChoice,
+            contents::{Contents, RowKey, Rows as StoredRows},
+            embedded,
+        },
         workload::request_log,
     },
 };
+use hashbrown::HashMap;
 use std::{hint::black_box, path::Path};
 
 const REQUESTS: usize = 200;
@@ -62,17 +67,6 @@ impl Scene {
 
     /// `kind` is `memory` or `embedded`.
     pub fn store(&self, kind: &str) -> Box<dyn FeatureStore> {
-        if kind == "redb" {
-            let path = self.folder.path().join("rows.redb");
-            let contents = Contents::of(&self.schema, String::new(), &self.data).expect("rows");
-            if !path.exists() {
-                autofas_bench::measure::store::redb::fill(&path, &contents).expect("filled");
-            }
-            let manifest = autofas_bench::measure::store::contents::Rows::manifest(&contents).clone();
-            return Box::new(
-                autofas_bench::measure::store::redb::RedbStore::open(&path, manifest).expect("open"),
-            );
-        }
         let choice: StoreChoice =
             format!("{kind}:{}", self.folder.path().join("store").display()).parse().expect("a choice");
         choice.open().expect("the store").expect("no choice without a store")
@@ -123,15 +117,32 @@ impl Scene {
     }
 }
 
-/// Fetches of one worker.
+/// Fetches of one worker, and the same rows got in other ways.
 pub struct Fetches<'a> {
     assembler: Assembler,
-    reader: Box<dyn autofas_bench::measure::store::Reader + 'a>,
+    reader: Box<dyn Reader + 'a>,
     requests: Vec<(u64, Vec<u64>)>,
     inputs: Inputs,
     counts: FetchCounts,
     copied: Copied,
+    maps: Vec<Map>,
     next: usize,
+}
+
+/// A group in the plainest form: a hash map from keys to rows.
+struct Map {
+    of_pairs: bool,
+    rows: HashMap<RowKey, Vec<u8>>,
+}
+
+fn map(store: &dyn StoredRows, group: usize) -> Map {
+    let mut rows = HashMap::new();
+    let keep = &mut |key, row: &[u8]| {
+        rows.insert(key, row.to_vec());
+        Ok(())
+    };
+    store.each(group, keep).expect("rows");
+    Map { of_pairs: store.manifest().groups[group].owner == Owner::Pair, rows }
 }
 
 /// What a bare loop does with its rows.
@@ -155,7 +166,12 @@ impl<'a> Fetches<'a> {
         let reader = store.reader(&assembler.groups()).expect("a reader");
         let requests = scene.requests(candidates);
         let (counts, copied) = (FetchCounts::default(), Copied::default());
-        Self { assembler, reader, requests, inputs, counts, copied, next: 0 }
+        let rows = Contents::of(&scene.schema, String::new(), &scene.data).expect("something to store");
+        // A user's row is one get of thousands.
+        let of_candidates = |&group: &usize| rows.manifest().groups[group].owner != Owner::User;
+        let groups = assembler.groups().into_iter().filter(of_candidates);
+        let maps = groups.map(|group| map(&rows, group)).collect();
+        Self { assembler, reader, requests, inputs, counts, copied, maps, next: 0 }
     }
 
     pub fn groups(&self) -> usize {
@@ -182,8 +198,22 @@ impl<'a> Fetches<'a> {
         black_box(&self.inputs);
     }
 
-    /// The same gets, whose rows are only copied one after the other.
-    pub fn bare(&mut self) {
+    /// One get per group and candidate from a hash map of each group, whose rows are copied one after the other.
+    pub fn maps(&mut self) {
+        let (user, items) = &self.requests[self.next % self.requests.len()];
+        self.next += 1;
+        self.copied.0.clear();
+        for map in &self.maps {
+            for item in items {
+                let key = if map.of_pairs { [*user, *item] } else { [*item, 0] };
+                self.copied.0.extend(map.rows.get(&key).into_iter().flatten());
+            }
+        }
+        black_box(&self.copied.0);
+    }
+
+    /// The same gets as a fetch's, whose rows are only copied one after the other.
+    pub fn copied(&mut self) {
         let (user, items) = &self.requests[self.next % self.requests.len()];
         self.next += 1;
         self.copied.0.clear();

@@ -236,40 +236,63 @@ impl RowSink for Scatter<'_> {
 impl StoredRun {
     /// Decodes ids of `BYTES` bytes into rows of `columns` values. False when one is beyond its bound.
     fn ids<const BYTES: usize>(&self, rows: &[Option<&[u8]>], out: &mut [i64], columns: usize) -> bool {
-        let mut sound = true;
-        for (row, out) in rows.iter().zip(out.chunks_exact_mut(columns)) {
-            let out = &mut out[self.column..][..self.bounds.len()];
-            let Some(row) = row else {
-                out.fill(0);
-                continue;
-            };
-            let packed = row[self.offset..][..self.bounds.len() * BYTES].chunks_exact(BYTES);
-            for ((packed, out), &bound) in packed.zip(out).zip(&self.bounds) {
-                let mut bytes = [0; 4];
-                bytes[..BYTES].copy_from_slice(packed);
-                let id = u32::from_le_bytes(bytes);
-                sound &= id < bound;
-                *out = i64::from(id);
-            }
-        }
-        sound
+        let id = |packed: &[u8]| {
+            let mut bytes = [0; 4];
+            bytes[..BYTES].copy_from_slice(packed);
+            u32::from_le_bytes(bytes)
+        };
+        self.decode::<BYTES, _>(rows, out, columns, 0, |packed, out, bound| {
+            let id = id(packed);
+            *out = i64::from(id);
+            id < bound
+        })
     }
 
     /// Decodes numbers into rows of `columns` values; any is sound.
     fn numbers(&self, rows: &[Option<&[u8]>], out: &mut [f32], columns: usize) -> bool {
-        for (row, out) in rows.iter().zip(out.chunks_exact_mut(columns)) {
-            let out = &mut out[self.column..][..self.bounds.len()];
-            match row {
-                None => out.fill(f32::NAN),
-                Some(row) => {
-                    let packed = row[self.offset..][..self.bounds.len() * 4].chunks_exact(4);
-                    for (packed, out) in packed.zip(out) {
-                        *out = f32::from_le_bytes([packed[0], packed[1], packed[2], packed[3]]);
+        self.decode::<4, _>(rows, out, columns, f32::NAN, |packed, out, _| {
+            *out = f32::from_le_bytes([packed[0], packed[1], packed[2], packed[3]]);
+            true
+        })
+    }
+
+    /// Decodes values of `BYTES` bytes by `one`, which says whether a value is sound; false when one is not.
+    fn decode<const BYTES: usize, T: Copy>(
+        &self,
+        rows: &[Option<&[u8]>],
+        out: &mut [T],
+        columns: usize,
+        missing: T,
+        one: impl Fn(&[u8], &mut T, u32) -> bool,
+    ) -> bool {
+        let mut sound = true;
+        // From a run's first column to the one in the next row.
+        let out = rows.iter().zip(out[self.column..].chunks_mut(columns));
+        match *self.bounds.as_slice() {
+            // A column that stands alone needs no loop in the loop.
+            [bound] => {
+                for (row, out) in out {
+                    match row {
+                        Some(row) => sound &= one(&row[self.offset..][..BYTES], &mut out[0], bound),
+                        None => out[0] = missing,
+                    }
+                }
+            }
+            ref bounds => {
+                for (row, out) in out {
+                    let out = &mut out[..bounds.len()];
+                    let Some(row) = row else {
+                        out.fill(missing);
+                        continue;
+                    };
+                    let packed = row[self.offset..][..bounds.len() * BYTES].chunks_exact(BYTES);
+                    for ((packed, out), &bound) in packed.zip(out).zip(bounds) {
+                        sound &= one(packed, out, bound);
                     }
                 }
             }
         }
-        true
+        sound
     }
 
     /// Copies the columns of the first row into those after it, `rows` together.

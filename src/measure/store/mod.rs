@@ -21,7 +21,6 @@ pub mod lmdb;
 pub mod manifest;
 pub mod memory;
 mod pairs;
-pub mod redb;
 
 pub use choice::{StoreChoice, StoreKind};
 pub use layout::{Group, Owner};
