@@ -119,7 +119,7 @@ fn a_store_that_is_not_there_or_is_damaged_or_of_something_else_is_a_clear_error
     let mut groups = manifest["content"]["groups"].clone();
     groups.as_array_mut().unwrap().remove(0);
     changed(&["content", "groups"], groups);
-    refused("embedded:features", &["no group of the store holds", "store load"]);
+    refused("embedded:features", &["features, `", "no group holds it", "store load"]);
     fs::write(world.file("features/store.json"), manifest.to_string()).unwrap();
     fs::remove_file(world.file("features/rows.mdb")).unwrap();
     refused("features", &["cannot read features/rows.mdb"]);

@@ -3,7 +3,7 @@
 
 use super::{Assembler, Result};
 use crate::{
-    base::Error,
+    base::{Error, error::Place},
     data::schema::{Schema, Source},
     export::signature::Field,
     measure::{
@@ -20,6 +20,8 @@ use std::collections::HashMap;
 /// What a graph reads of a stored group.
 #[derive(Debug, Clone)]
 pub(super) struct GroupPlan {
+    /// Where the store is.
+    store: String,
     /// Place in the manifest.
     group: usize,
     name: String,
@@ -70,6 +72,7 @@ impl Values {
 
 /// A field of a graph in the rows of a store.
 pub(super) struct Found {
+    store: String,
     group: usize,
     name: String,
     owner: Owner,
@@ -86,6 +89,7 @@ pub(super) fn finder(schema: &Schema, manifest: &Manifest) -> impl Fn(&Field) ->
             known.insert(feature.name.clone(), (group, name.clone(), owner, row_bytes, feature.clone()));
         }
     }
+    let store = manifest.place.clone();
     let fetched: HashMap<String, bool> =
         schema.features.iter().map(|f| (f.name.clone(), f.source == Source::Store)).collect();
     move |field| {
@@ -94,24 +98,25 @@ pub(super) fn finder(schema: &Schema, manifest: &Manifest) -> impl Fn(&Field) ->
             return Ok(None);
         }
         let Some((group, group_name, owner, row_bytes, feature)) = known.get(name).cloned() else {
-            return Err(Error::usage(format!("no group of the store holds `{name}`"), LOAD_AGAIN));
+            return Err(Error::input(&store, Place::field(name), "no group holds it", LOAD_AGAIN));
         };
         if (feature.length, feature.cardinality) != (field.columns, field.cardinality) {
             let problem = format!(
-                "the store has {} values of `{name}` below {}, and the model takes {} below {}",
+                "the store has {} values below {}, and the model takes {} below {}",
                 feature.length, feature.cardinality, field.columns, field.cardinality
             );
-            return Err(Error::usage(problem, LOAD_AGAIN));
+            return Err(Error::input(&store, Place::field(name), problem, LOAD_AGAIN));
         }
-        Ok(Some(Found { group, name: group_name, owner, row_bytes, feature }))
+        let store = store.clone();
+        Ok(Some(Found { store, group, name: group_name, owner, row_bytes, feature }))
     }
 }
 
 /// Adds the columns of a field to the plan of its group.
 pub(super) fn add(plans: &mut Vec<GroupPlan>, found: Found, tensor: usize, column: usize, field: &Field) {
-    let Found { group, name, owner, row_bytes, feature } = found;
+    let Found { store, group, name, owner, row_bytes, feature } = found;
     let place = plans.iter().position(|plan| plan.group == group).unwrap_or_else(|| {
-        plans.push(GroupPlan { group, name, owner, row_bytes, features: 0, runs: Vec::new() });
+        plans.push(GroupPlan { store, group, name, owner, row_bytes, features: 0, runs: Vec::new() });
         plans.len() - 1
     });
     plans[place].features += 1;
@@ -168,21 +173,22 @@ impl Scatter<'_> {
     /// Fails when a row was none of its group: of another length, or with ids that no encoder gives, which an engine might not
     /// survive.
     pub fn finish(self) -> Result<()> {
-        let problem = match self.fault {
+        let (group, problem) = match self.fault {
             None => return Ok(()),
             Some(Fault::Length { group, candidate, found }) => {
-                let GroupPlan { name, row_bytes, .. } = &self.plans[group];
-                let number = candidate + 1;
-                format!("the row of group `{name}` for candidate {number} has {found} bytes, not {row_bytes}")
+                let wanted = self.plans[group].row_bytes;
+                (group, format!("the row for candidate {} has {found} bytes, not {wanted}", candidate + 1))
             }
-            Some(Fault::Id { group, first, last }) => format!(
-                "a row of group `{}` for candidates {} to {} holds an id beyond its feature's last",
-                self.plans[group].name,
-                first + 1,
-                last + 1
-            ),
+            Some(Fault::Id { group, first, last }) => {
+                let (first, last) = (first + 1, last + 1);
+                (
+                    group,
+                    format!("a row for candidates {first} to {last} holds an id beyond its feature's last"),
+                )
+            }
         };
-        Err(Error::usage(format!("the store is damaged: {problem}"), LOAD_AGAIN))
+        let GroupPlan { store, name, .. } = &self.plans[group];
+        Err(Error::input(store, Place::field(name), format!("it is damaged: {problem}"), LOAD_AGAIN))
     }
 
     fn count(&mut self, plan: &GroupPlan, rows: &[Option<&[u8]>]) {

@@ -114,7 +114,8 @@ fn readable(folder: &Path) -> Result<()> {
 
 /// Opens a folder that [`write`] has written.
 pub fn open(folder: &Path) -> Result<LmdbStore> {
-    let stored = StoredFolder::read(folder)?;
+    let mut stored = StoredFolder::read(folder)?;
+    stored.content.place = folder.display().to_string();
     let rows: PathBuf = folder.join(ROWS);
     if hash::sha256_file(&rows)? != stored.file_sha256 {
         let problem = format!("its content is not the one that {MANIFEST} tells of");

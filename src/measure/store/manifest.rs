@@ -1,6 +1,6 @@
 //! What a store holds: the file `store.json` of an embedded one, a value of its own in a remote one.
 
-use super::layout::{Group, Owner};
+use super::layout::{Form, Group, Owner};
 use crate::{
     base::{Error, Result, error::Place},
     data::{dataset::EncodedFeature, schema::Schema},
@@ -37,6 +37,9 @@ pub struct Manifest {
     pub pairs: u64,
     /// What is stored together, in the order of the schema.
     pub groups: Vec<Group>,
+    /// Where the store is, for messages: whoever opens one says it.
+    #[serde(skip)]
+    pub place: String,
 }
 
 /// A group that a reader was made for.
@@ -63,6 +66,7 @@ impl Manifest {
             items: 0,
             pairs: 0,
             groups: super::layout::groups(schema, encoded),
+            place: "the store".to_owned(),
         }
     }
 
@@ -104,11 +108,20 @@ impl Manifest {
             let odd = |feature: &&super::layout::StoredFeature| {
                 let bytes = feature.length.checked_mul(feature.value_bytes);
                 let end = bytes.and_then(|bytes| feature.offset.checked_add(bytes));
-                !matches!(feature.value_bytes, 1 | 2 | 4) || end.is_none_or(|end| end > group.row_bytes)
+                let value = match feature.form {
+                    Form::Ids => matches!(feature.value_bytes, 1 | 2 | 4),
+                    Form::Number => (feature.value_bytes, feature.length) == (size_of::<f32>(), 1),
+                };
+                !value || end.is_none_or(|end| end > group.row_bytes)
             };
             if let Some(feature) = group.features.iter().find(odd) {
                 let problem = format!("group `{}` has no room for it in its rows", group.name);
                 return wrong(&feature.name, problem);
+            }
+            // Each fits, so none of the products is too large.
+            let filled = group.features.iter().map(|feature| feature.length * feature.value_bytes);
+            if filled.fold(0, usize::saturating_add) != group.row_bytes {
+                return wrong(&group.name, "its features do not fill its rows".to_owned());
             }
         }
         Ok(())

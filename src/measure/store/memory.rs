@@ -10,7 +10,7 @@ use super::{
     layout::Owner,
     manifest::{LOAD_AGAIN, Manifest, Wanted},
 };
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, error::Place};
 use hashbrown::HashMap;
 use std::ops::Range;
 
@@ -42,21 +42,20 @@ impl MemoryStore {
         let mut keys: [Option<Vec<RowKey>>; 3] = Default::default();
         let mut rows = Vec::with_capacity(manifest.groups.len());
         for (place, group) in manifest.groups.iter().enumerate() {
-            let expected = usize::try_from(manifest.keys(group.owner)).unwrap_or(0);
-            let (mut own, mut packed) =
-                (Vec::with_capacity(expected), Vec::with_capacity(expected * group.row_bytes));
+            let (mut own, mut packed) = (Vec::new(), Vec::new());
             source.each(place, &mut |key, row| {
                 own.push(key);
                 packed.extend_from_slice(row);
                 Ok(())
             })?;
             let known = &mut keys[group.owner as usize];
-            let fits = known.as_ref().is_none_or(|known| *known == own) && own.len() == expected;
-            if !fits || packed.len() != expected * group.row_bytes {
-                let problem =
-                    format!("group `{}` of the store has other rows than its manifest says", group.name);
-                return Err(Error::usage(problem, LOAD_AGAIN));
+            let fits = known.as_ref().is_none_or(|known| *known == own)
+                && own.len() as u64 == manifest.keys(group.owner);
+            if !fits || packed.len() != own.len() * group.row_bytes {
+                let problem = "it has other rows than the manifest says";
+                return Err(Error::input(&manifest.place, Place::field(&group.name), problem, LOAD_AGAIN));
             }
+            packed.shrink_to_fit();
             known.get_or_insert(own);
             rows.push(packed);
         }

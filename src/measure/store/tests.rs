@@ -184,9 +184,9 @@ fn a_store_without_a_group_or_with_other_values_does_not_fit_the_model() {
         planned.unwrap_err().to_string()
     };
     let gone = refused(|manifest| drop(manifest.groups.pop()));
-    assert!(gone.contains("no group of the store holds `acts`") && gone.contains("store load"), "{gone}");
+    assert!(gone.contains("the store, `acts`: no group holds it") && gone.contains("store load"), "{gone}");
     let fewer = refused(|manifest| manifest.groups[3].features[0].cardinality = 50);
-    assert!(fewer.contains("1 values of `alone` below 50"), "{fewer}");
+    assert!(fewer.contains("`alone`: the store has 1 values below 50"), "{fewer}");
 }
 
 #[test]
@@ -204,10 +204,13 @@ fn a_manifest_of_another_version_or_with_features_outside_their_rows_is_refused(
         (|manifest| manifest.groups[2].features[4].offset = 10) as fn(&mut Manifest),
         |manifest| manifest.groups[2].features[4].length = usize::MAX,
         |manifest| manifest.groups[2].features[4].value_bytes = 3,
+        |manifest| manifest.groups[2].features[4].value_bytes = 2,
     ] {
         let outside = refused(change);
         assert!(outside.contains("`price`: group `profile` has no room for it"), "{outside}");
     }
+    let larger = refused(|manifest| manifest.groups[4].row_bytes = usize::MAX);
+    assert!(larger.contains("`seen`: its features do not fill its rows"), "{larger}");
 }
 
 #[test]
@@ -248,7 +251,7 @@ fn groups_of_one_owner_with_other_keys_than_the_manifest_says_are_refused() {
     for change in odd {
         let contents = Contents::of(&schema(), "e".into(), &data).unwrap();
         let error = MemoryStore::of(&Odd(contents, change)).unwrap_err().to_string();
-        assert!(error.contains("group `list` of the store has other rows"), "{error}");
+        assert!(error.contains("the store, `list`: it has other rows"), "{error}");
     }
 }
 
