@@ -272,8 +272,9 @@ impl StoredRun {
         one: impl Fn(&[u8], &mut T, u32) -> bool,
     ) -> bool {
         let mut sound = true;
-        // From a run's first column to the one in the next row.
-        let out = rows.iter().zip(out[self.column..].chunks_mut(columns));
+        // From a run's first column to the one in the next row; none where a user's row has no candidate to stand by.
+        let out = out.get_mut(self.column..).unwrap_or_default();
+        let out = rows.iter().zip(out.chunks_mut(columns));
         match *self.bounds.as_slice() {
             // A column that stands alone needs no loop in the loop.
             [bound] => {

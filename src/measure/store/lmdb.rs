@@ -35,7 +35,7 @@ pub fn fill(path: &Path, source: &dyn Rows, mut advance: impl FnMut(u64)) -> Res
     let failed = |e| failed(path, "write", e);
     let manifest = source.manifest();
     // Only addresses: the file grows as it is written. It reaches the disk once, at the end.
-    let keys = [Owner::User, Owner::Item, Owner::Pair].map(|owner| manifest.keys(owner)).iter().sum::<u64>();
+    let keys = Owner::ALL.map(|owner| manifest.keys(owner)).iter().sum::<u64>();
     let room = 4 * (manifest.row_bytes() + 128 * keys * manifest.groups.len() as u64) + (64 << 20);
     let env = open(path, EnvFlags::NO_SYNC, room as usize, manifest.groups.len()).map_err(failed)?;
     let mut done = 0;
