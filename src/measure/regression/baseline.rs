@@ -167,6 +167,7 @@ mod tests {
     use crate::measure::{
         campaign::examples::job,
         measurement::examples::{pass, plan},
+        store::examples::summary,
         validity::examples::recording,
     };
 
@@ -220,7 +221,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (job, result) = subject(folder.path());
         type Change = fn(&mut Measurement);
-        let changes: [(&str, Change); 7] = [
+        let changes: [(&str, Change); 8] = [
             ("another model", |r| r.provenance.model_sha256 = "ab".into()),
             ("another trace", |r| r.provenance.trace_sha256 = "ab".into()),
             ("another host", |r| r.environment.host = "ab".into()),
@@ -228,6 +229,7 @@ mod tests {
             ("another number of workers", |r| r.setup.workers = 2),
             ("another warm-up", |r| r.setup.warmup_requests = 9),
             ("another pacing", |r| r.setup.pacing = Pacing::Closed),
+            ("another kind of store", |r| r.store = Some(summary())),
         ];
         for (named, change) in changes {
             let mut changed = result.clone();

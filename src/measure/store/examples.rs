@@ -8,6 +8,7 @@ use crate::{
         schema::{Schema, Side},
     },
     export::signature::{ElementType, Field, Rows, Signature, TensorSpec},
+    measure::store::{FetchCounts, RowCounts, StoreKind, StoreSummary, StoreUse},
 };
 
 /// A user's number that is passed along; a user's id and the context of it in groups by themselves; items with one byte, two and
@@ -159,4 +160,17 @@ pub(crate) fn signature(layout: Layout) -> Signature {
         _ => vec![tensor("ids", all, i64, fields(None, true)), tensor("num", all, f32, fields(None, false))],
     };
     Signature { layout, tensors }
+}
+
+/// Of ten requests with 2 candidates each, for one group of items; three rows were missing.
+pub(crate) fn summary() -> StoreSummary {
+    let usage = StoreUse {
+        kind: StoreKind::Memory,
+        place: "stores/first".into(),
+        rows_hash: "ab".into(),
+        groups: vec!["profile".into()],
+        features: 4,
+    };
+    let items = RowCounts { asked: 20, missing: 3 };
+    StoreSummary::of(usage, FetchCounts { requests: 10, bytes: 17 * 1000, items, ..FetchCounts::default() })
 }

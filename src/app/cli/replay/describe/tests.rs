@@ -53,3 +53,11 @@ fn each_verdict_has_its_words_and_what_was_left_out_is_named() {
     assert_eq!(slower[0], "SLOWER than old.json by more than 5 %");
     assert_eq!(slower[1], "  service p50: +11.0 % (99 %: +9.5 to +12.5 %): slower");
 }
+
+#[test]
+fn a_store_is_told_with_what_it_gave_and_what_it_lacked() {
+    assert_eq!(
+        store(&crate::measure::store::examples::summary()),
+        "4 features of 1 groups from the memory store stores/first: 1.7 kB per request; 3 of 20 rows of candidates are not in it"
+    );
+}
