@@ -16,7 +16,7 @@ fn times(request: usize) -> Times {
     let begun = due + Duration::from_nanos(1000 + (request * 7919 % 90_000) as u64);
     let assembled = begun + Duration::from_nanos(20_000 + (request * 104_729 % 9000) as u64);
     let completed = assembled + Duration::from_nanos(400_000 + (request * 15_485_863 % 300_000) as u64);
-    Times { part: Part::of(request, REQUESTS), due, free: due, begun, assembled, completed }
+    Times { part: Part::of(request, REQUESTS), due, free: due, begun, assembled, fetched: None, completed }
 }
 
 fn recorder(c: &mut Criterion) {

@@ -20,6 +20,21 @@ enum Width {
     Four = 4,
 }
 
+impl Width {
+    fn of(cardinality: u32) -> Self {
+        match cardinality {
+            0..=0x100 => Self::One,
+            0x101..=0x1_0000 => Self::Two,
+            _ => Self::Four,
+        }
+    }
+}
+
+/// Bytes that a packed id takes when all ids of its slot are below `cardinality`: 1, 2 or 4.
+pub fn id_bytes(cardinality: u32) -> usize {
+    Width::of(cardinality) as usize
+}
+
 /// Where the ids of a row stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Packing {
@@ -39,11 +54,7 @@ impl Packing {
     pub fn new(cardinalities: impl IntoIterator<Item = u32>) -> Self {
         let mut stride = 0;
         let place = |cardinality: u32| {
-            let width = match cardinality {
-                0..=0x100 => Width::One,
-                0x101..=0x1_0000 => Width::Two,
-                _ => Width::Four,
-            };
+            let width = Width::of(cardinality);
             let at = stride;
             stride += width as usize;
             Place { at, width }

@@ -3,15 +3,23 @@
 //! A request has one user and n candidates. User and context values come from one row of the data, item values from one
 //! row per candidate, and interactive values from the row of that very pair, when the log has one; otherwise they take
 //! the declared default, "missing" (id 0, NaN). A plan of copies is made once; filling reuses the buffers.
+//!
+//! Where a feature store takes part, the features that it holds come from its rows instead ([`stored`]), and filling copies the
+//! others: what the request itself carries.
 
-use super::engine::{InputTensor, Inputs, TensorData};
+pub mod stored;
+
+use super::{
+    engine::{InputTensor, Inputs, TensorData},
+    store::{Manifest, Owner},
+};
 use crate::{
     base::{Error, Result},
     data::{
         dataset::{Dataset, EncodedFeature, Slot},
-        schema::{Kind, Schema},
+        schema::Schema,
     },
-    export::signature::{ElementType, Field, Rows, Signature, TensorSpec},
+    export::signature::{ElementType, Field, Rows, Signature},
 };
 use bytemuck::{Pod, Zeroable};
 use std::{collections::HashMap, ops::Range};
@@ -48,28 +56,14 @@ impl Candidate {
     }
 }
 
-/// Which row of a request a value comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    User,
-    Item,
-    Interactive,
-}
-
-impl From<Kind> for Origin {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::User | Kind::Context => Origin::User,
-            Kind::Item => Origin::Item,
-            Kind::Interactive => Origin::Interactive,
-        }
-    }
-}
-
 /// Neighbouring columns that are neighbours in the data as well.
 #[derive(Debug, Clone, Copy)]
 struct Run {
-    origin: Origin,
+    /// Which row of a request the values come from.
+    owner: Owner,
+    /// First of the tensor's columns.
+    column: usize,
+    /// First of the row's ids or numbers.
     from: usize,
     length: usize,
 }
@@ -83,10 +77,12 @@ struct TensorPlan {
     runs: Vec<Run>,
 }
 
-/// The plan of copies from one data set's rows to one graph's inputs.
+/// The plan of copies from one data set's rows, and from a store's, to one graph's inputs.
 #[derive(Debug, Clone)]
 pub struct Assembler {
     tensors: Vec<TensorPlan>,
+    /// What is not in `tensors`, because a store has it.
+    stored: Vec<stored::GroupPlan>,
 }
 
 impl Assembler {
@@ -94,47 +90,56 @@ impl Assembler {
     ///
     /// Fails when the data lacks a feature of the signature, or holds ids beyond the graph's tables.
     pub fn new(signature: &Signature, data: &Dataset, schema: &Schema) -> Result<Self> {
-        let kinds: HashMap<_, _> = schema.features.iter().map(|f| (f.name.as_str(), f.kind)).collect();
-        Self::plan(signature, data, |field| match kinds.get(field.feature.as_str()) {
-            Some(&kind) => Ok(kind.into()),
-            None => Err(Error::usage(
-                format!("the schema has no feature `{}`, which the model reads", field.feature),
-                "use the schema that the model was exported with",
-            )),
-        })
+        Self::plan(signature, data, owners(schema), |_| Ok(None))
+    }
+
+    /// Plans requests whose stored features come from a store: [`Assembler::fill`] leaves their columns alone, and a
+    /// [`stored::Scatter`] writes them.
+    ///
+    /// Fails as [`Assembler::new`] does, and when the store lacks a stored feature of the signature or has it in another form.
+    pub fn fetching(
+        signature: &Signature,
+        data: &Dataset,
+        schema: &Schema,
+        manifest: &Manifest,
+    ) -> Result<Self> {
+        Self::plan(signature, data, owners(schema), stored::finder(schema, manifest))
     }
 
     /// Plans batches of logged rows that are scored as they are: [`Assembler::fill`] then takes a tensor with one row
     /// from the user's row, and everything else from the candidates' own rows.
     pub fn by_row(signature: &Signature, data: &Dataset) -> Result<Self> {
-        Self::plan(signature, data, |_| Ok(Origin::Item))
+        Self::plan(signature, data, |_| Ok(Owner::Item), |_| Ok(None))
     }
 
     fn plan(
         signature: &Signature,
         data: &Dataset,
-        origin: impl Fn(&Field) -> Result<Origin>,
+        owner: impl Fn(&Field) -> Result<Owner>,
+        find: impl Fn(&Field) -> Result<Option<stored::Found>>,
     ) -> Result<Self> {
         let features: HashMap<_, _> = data.features.iter().map(|f| (f.name.as_str(), f)).collect();
-        let plan_tensor = |spec: &TensorSpec| {
-            let mut runs: Vec<Run> = Vec::new();
+        let (mut tensors, mut stored) = (Vec::new(), Vec::new());
+        for (place, spec) in signature.tensors.iter().enumerate() {
+            let (mut runs, mut column): (Vec<Run>, _) = (Vec::new(), 0);
             for field in &spec.fields {
                 let from = start(field, spec.element, features.get(field.feature.as_str()).copied())?;
-                let origin = match spec.rows {
-                    Rows::One => Origin::User,
-                    Rows::Candidates => origin(field)?,
-                };
-                match runs.last_mut() {
-                    Some(last) if last.origin == origin && last.from + last.length == from => {
-                        last.length += field.columns;
+                match find(field)? {
+                    Some(found) => stored::add(&mut stored, found, place, column, field),
+                    None => {
+                        let owner = match spec.rows {
+                            Rows::One => Owner::User,
+                            Rows::Candidates => owner(field)?,
+                        };
+                        add(&mut runs, Run { owner, column, from, length: field.columns });
                     }
-                    _ => runs.push(Run { origin, from, length: field.columns }),
                 }
+                column += field.columns;
             }
-            let (name, columns) = (spec.name.clone(), spec.columns());
-            Ok(TensorPlan { name, rows: spec.rows, element: spec.element, columns, runs })
-        };
-        Ok(Self { tensors: signature.tensors.iter().map(plan_tensor).collect::<Result<_>>()? })
+            let (name, rows, element) = (spec.name.clone(), spec.rows, spec.element);
+            tensors.push(TensorPlan { name, rows, element, columns: column, runs });
+        }
+        Ok(Self { tensors, stored })
     }
 
     /// Empty buffers for [`Assembler::fill`].
@@ -154,21 +159,25 @@ impl Assembler {
     pub fn fill(&self, data: &Dataset, user_row: u32, candidates: &[Candidate], inputs: &mut Inputs) {
         inputs.candidates = candidates.len();
         for (plan, tensor) in self.tensors.iter().zip(&mut inputs.tensors) {
-            tensor.shape[0] = match plan.rows {
+            let rows = match plan.rows {
                 Rows::One => 1,
                 Rows::Candidates => candidates.len(),
             };
+            tensor.shape[0] = rows;
             match &mut tensor.data {
                 TensorData::I64(ids) => {
-                    let append =
-                        |out: &mut Vec<i64>, row, part| out.extend(data.ids.of(row, part).map(i64::from));
-                    plan.copy(user_row, candidates, append, 0, ids);
+                    ids.resize(rows * plan.columns, 0);
+                    let copy = |to: &mut [i64], row, part| {
+                        to.iter_mut().zip(data.ids.of(row, part)).for_each(|(to, id)| *to = i64::from(id));
+                    };
+                    plan.copy(user_row, candidates, copy, 0, ids);
                 }
                 TensorData::F32(numbers) => {
-                    let append = |out: &mut Vec<f32>, row, part: Range<usize>| {
-                        out.extend_from_slice(&data.numbers_of(row)[part]);
+                    numbers.resize(rows * plan.columns, 0.0);
+                    let copy = |to: &mut [f32], row, part: Range<usize>| {
+                        to.copy_from_slice(&data.numbers_of(row)[part]);
                     };
-                    plan.copy(user_row, candidates, append, f32::NAN, numbers);
+                    plan.copy(user_row, candidates, copy, f32::NAN, numbers);
                 }
             }
         }
@@ -207,35 +216,65 @@ impl Assembler {
 }
 
 impl TensorPlan {
-    /// `append` copies a part of a row of the data.
-    fn copy<U: Clone>(
+    /// `copy` copies a part of a row of the data.
+    fn copy<U: Copy>(
         &self,
         user_row: u32,
         candidates: &[Candidate],
-        append: impl Fn(&mut Vec<U>, usize, Range<usize>),
+        copy: impl Fn(&mut [U], usize, Range<usize>),
         missing: U,
-        out: &mut Vec<U>,
+        out: &mut [U],
     ) {
-        out.clear();
-        let mut append = |source: Option<u32>, run: &Run| match source {
-            Some(row) => append(out, row as usize, run.from..run.from + run.length),
-            None => out.extend(std::iter::repeat_n(missing.clone(), run.length)),
+        let copy = |source: Option<u32>, run: &Run, row: &mut [U]| {
+            let to = &mut row[run.column..run.column + run.length];
+            match source {
+                Some(row) => copy(to, row as usize, run.from..run.from + run.length),
+                None => to.fill(missing),
+            }
         };
         match self.rows {
-            Rows::One => self.runs.iter().for_each(|run| append(Some(user_row), run)),
+            Rows::One => self.runs.iter().for_each(|run| copy(Some(user_row), run, out)),
+            // Nothing to copy, and perhaps no column.
+            Rows::Candidates if self.runs.is_empty() => {}
             Rows::Candidates => {
-                for candidate in candidates {
+                for (candidate, row) in candidates.iter().zip(out.chunks_exact_mut(self.columns)) {
                     for run in &self.runs {
-                        let source = match run.origin {
-                            Origin::User => Some(user_row),
-                            Origin::Item => Some(candidate.item),
-                            Origin::Interactive => candidate.interactive(),
+                        let source = match run.owner {
+                            Owner::User => Some(user_row),
+                            Owner::Item => Some(candidate.item),
+                            Owner::Pair => candidate.interactive(),
                         };
-                        append(source, run);
+                        copy(source, run, row);
                     }
                 }
             }
         }
+    }
+}
+
+/// Adds columns to a plan, as a part of the run before them where they are neighbours in the data as well.
+fn add(runs: &mut Vec<Run>, run: Run) {
+    match runs.last_mut() {
+        Some(last)
+            if last.owner == run.owner
+                && last.column + last.length == run.column
+                && last.from + last.length == run.from =>
+        {
+            last.length += run.length;
+        }
+        _ => runs.push(run),
+    }
+}
+
+/// Whose a field is, by the schema.
+fn owners(schema: &Schema) -> impl Fn(&Field) -> Result<Owner> {
+    let kinds: HashMap<_, _> = schema.features.iter().map(|f| (f.name.as_str(), f.kind)).collect();
+    move |field| match kinds.get(field.feature.as_str()) {
+        Some(&kind) => Ok(kind.into()),
+        None => Err(Error::usage(
+            format!("the schema has no feature `{}`, which the model reads", field.feature),
+            "use the schema that the model was exported with",
+        )),
     }
 }
 

@@ -76,6 +76,9 @@ pub fn write_recording(path: &Path, recording: &Recording) -> Result<()> {
     ] {
         lines.push(Interval { start, end, tag, histogram: latencies.histogram() });
     }
+    if recording.fetch.count() > 0 {
+        lines.push(Interval { start, end, tag: "fetch", histogram: recording.fetch.histogram() });
+    }
     for piece in &recording.intervals {
         let (start, end) = (piece.begin, piece.end);
         for (tag, latencies) in [("response", &piece.answered.response), ("service", &piece.answered.service)]

@@ -18,6 +18,7 @@ use super::{
         trace_file::TraceReader,
     },
     service::{self, ServiceJob, ServiceSample},
+    store::{FeatureStore, StoreChoice},
     traced::{DataFiles, TracedData},
 };
 use crate::{
@@ -75,6 +76,9 @@ pub struct ReplayJob {
     pub data: DataFiles,
     /// Time that is added on purpose.
     pub planted: Option<Planted>,
+    /// Where stored features come from.
+    #[serde(default)]
+    pub store: StoreChoice,
     /// Plans of tract that an earlier pass has chosen, by model: all passes of one run on the same.
     #[serde(default)]
     pub plans: BTreeMap<PathBuf, PlanChoice>,
@@ -128,7 +132,11 @@ pub fn run_job(job: &Job, out: &Path, stop: &Stop) -> Result<()> {
 
 /// Runs a replay job in this process: one pass per model, fewer when somebody asks to stop.
 fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock, stop: &Stop) -> Result<Vec<Pass>> {
-    let traced = TracedData::load(&job.trace, &job.data)?;
+    let mut traced = TracedData::load(&job.trace, &job.data)?;
+    let store = job.store.open()?;
+    if store.is_some() {
+        traced.keep_keys()?;
+    }
     let mut environment = Environment::current()?;
     environment.pinned_cores = pinning::pin(job.options.threads * job.workers);
     let replay = Replay {
@@ -149,6 +157,7 @@ fn replay(job: &ReplayJob, engine: &dyn Engine, clock: &dyn Clock, stop: &Stop) 
         trace_sha256: hash::sha256_file(&job.trace)?,
         rows_hash: traced.rows_hash.clone(),
         traced,
+        store,
     };
     let running = |_: &&PathBuf| !stop.requested();
     job.models.iter().take_while(running).map(|model| replay.run(model)).collect()
@@ -166,6 +175,7 @@ struct Replay<'a> {
     trace_sha256: String,
     rows_hash: String,
     traced: TracedData,
+    store: Option<Box<dyn FeatureStore>>,
 }
 
 impl Replay<'_> {
@@ -180,16 +190,25 @@ impl Replay<'_> {
                 "give the encoders of the model's run",
             ));
         }
-        let workload = self.traced.workload(&signature)?;
+        // Has every value without a store, so that plans and scores are the same with one and without.
+        let complete = self.traced.workload(&signature)?;
+        let fetching = match &self.store {
+            None => None,
+            Some(store) => {
+                store.manifest().check_serves(job.store.place(), &metadata)?;
+                Some(self.traced.fetching(&signature, &**store)?)
+            }
+        };
+        let workload = fetching.as_ref().unwrap_or(&complete);
         let Decision { options, choice: plan_choice, difference } = match job.plans.get(model) {
             Some(known) => Decision {
                 options: self.options.with_plan(known.taken),
                 choice: Some(known.clone()),
                 difference: None,
             },
-            None => plan::decide(self.engine, model, &self.options, &workload, self.clock)?,
+            None => plan::decide(self.engine, model, &self.options, &complete, self.clock)?,
         };
-        let compared = Compared::new(self.engine, model, &signature, &options, &workload, self.stop)?;
+        let compared = Compared::new(self.engine, model, &signature, &options, &complete, self.stop)?;
         if job.warmup == 0 {
             // A session of its own, since a comparison would warm the others up.
             compared.check(0, &mut *self.session(model, &options)?)?;
@@ -212,7 +231,7 @@ impl Replay<'_> {
         let watch = Watch::begin(ran_on);
         let check: issue::Check<'_> = &|worker, session| compared.check(worker, session);
         let mut recording =
-            issue::issue_checked(&workload, &self.schedule_us, &mut sessions, self.clock, &how, check)?;
+            issue::issue_checked(workload, &self.schedule_us, &mut sessions, self.clock, &how, check)?;
         let conditions = watch.end();
         recording.cost.load_bytes = load_bytes;
         let (outputs, scores) = compared.finish(difference);
@@ -238,6 +257,7 @@ impl Replay<'_> {
             load: self.load(&recording, mode),
             outputs,
             scores,
+            store: workload.store_use(&job.store),
             recording,
             conditions,
             environment: self.environment.clone(),

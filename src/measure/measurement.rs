@@ -20,6 +20,7 @@ use super::{
         work_model::WorkModel,
     },
     scores::{PassScores, TraceOutputs},
+    store::{StoreSummary, StoreUse},
     validity::{self, Limits},
     vectors::OutputCheck,
 };
@@ -142,6 +143,9 @@ pub struct Pass {
     pub outputs: Option<OutputCheck>,
     /// Scores of some of the trace's own requests; none of the null engine, nor where somebody asked to stop before.
     pub scores: Option<PassScores>,
+    /// What was fetched from a store; none without one.
+    #[serde(default)]
+    pub store: Option<StoreUse>,
     /// What happened.
     pub recording: Recording,
     /// What the machine did meanwhile.
@@ -225,7 +229,7 @@ pub struct Measurement {
     pub plan: Plan,
     /// Requests issued in all passes, failed and rejected ones included.
     pub requests: u64,
-    /// Requests that failed in the engine; they are in no latency.
+    /// Requests that failed in the engine or in the store; they are in no latency.
     pub errors: u64,
     /// Requests that found the queue full; they are in no latency.
     pub rejected: u64,
@@ -244,7 +248,7 @@ pub struct Measurement {
     /// was scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_outputs: Option<TraceOutputs>,
-    /// Completion − scheduled arrival: waiting, assembly and service.
+    /// Completion − scheduled arrival: waiting, assembly, fetch and service.
     pub response_us: LatencySummary,
     /// From the arrival to the begin of work: waiting for a worker, and the generator's lateness.
     pub queueing_us: LatencySummary,
@@ -255,8 +259,14 @@ pub struct Measurement {
     pub service_parts_us: Option<ServiceParts>,
     /// How late the generator began work that could have begun.
     pub dispatch_lag_us: LatencySummary,
-    /// Filling the input tensors.
+    /// Filling the input tensors with what the request carries: with all of it without a store.
     pub assembly_us: LatencySummary,
+    /// Fetching what a store holds, decoded into the input tensors; absent without a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetch_us: Option<LatencySummary>,
+    /// What was fetched from a store; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreSummary>,
     /// The engine's runs before the clock started, without the cold ones.
     pub warmup_us: LatencySummary,
     /// The first runs of every bucket of candidate counts, one per session and pass, before anything else was run at them.
@@ -361,6 +371,8 @@ impl Measurement {
             service_parts_us: ServiceParts::of(&recording),
             dispatch_lag_us: recording.dispatch_lag.summary(),
             assembly_us: recording.assembly.summary(),
+            fetch_us: first.store.is_some().then(|| recording.fetch.summary()),
+            store: first.store.clone().map(|usage| StoreSummary::of(usage, recording.fetches)),
             warmup_us: recording.warmup.summary(),
             cold: recording.cold.clone(),
             cost: recording.cost.summary(recording.response.count()),

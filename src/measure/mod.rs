@@ -24,6 +24,7 @@ pub mod regression;
 pub mod replay;
 pub mod scores;
 pub mod service;
+pub mod store;
 pub mod tail;
 pub mod traced;
 pub mod validity;

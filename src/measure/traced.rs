@@ -5,6 +5,7 @@ use super::{
         trace::{Trace, TraceBuilder},
         trace_file::TraceReader,
     },
+    store::FeatureStore,
     workload::{ResolvedTrace, TraceWorkload},
 };
 use crate::{
@@ -71,6 +72,20 @@ impl TracedData {
         });
         let resolved = ResolvedTrace::new(trace_file, requests, &dataset)?;
         Ok(Self { resolved, trace: builder.finish(origin)?, dataset, encoder_hash, rows_hash, schema })
+    }
+
+    /// Keeps what requests to a store carry: see [`ResolvedTrace::keep_keys`].
+    pub fn keep_keys(&mut self) -> Result<()> {
+        self.resolved.keep_keys(&self.dataset)
+    }
+
+    /// The trace as requests to a model of this signature, whose stored features come from `store`. The keys were kept before.
+    pub fn fetching<'a>(
+        &'a self,
+        signature: &Signature,
+        store: &'a dyn FeatureStore,
+    ) -> Result<TraceWorkload<'a>> {
+        TraceWorkload::fetching(&self.resolved, &self.dataset, &self.schema, signature, store)
     }
 
     /// The trace as requests to a model of this signature.

@@ -134,7 +134,8 @@ fn lateness(response: &Latencies, lag: &Latencies) -> Option<String> {
 
 fn overload(recording: &Recording, setup: &Setup, load: &Load) -> Option<String> {
     let (Loop::Open, Some(offered_qps)) = (setup.mode, load.offered_qps) else { return None };
-    let work_us = recording.service.mean_us()? + recording.assembly.mean_us()?;
+    let fetch_us = recording.fetch.mean_us().unwrap_or(0.0);
+    let work_us = recording.service.mean_us()? + recording.assembly.mean_us()? + fetch_us;
     let busy = work_us * offered_qps / 1e6 / setup.workers as f64;
     let fix = "lower the rate or add workers";
     let pct = 100.0 * busy;
@@ -166,7 +167,15 @@ pub(crate) mod examples {
             let completed = begun.max(Duration::from_micros(1000));
             let part = Part::of(i as usize, count as usize);
             let zero = Duration::ZERO;
-            recording.answered(Times { part, due: zero, free: zero, begun, assembled: begun, completed });
+            recording.answered(Times {
+                part,
+                due: zero,
+                free: zero,
+                begun,
+                assembled: begun,
+                fetched: None,
+                completed,
+            });
         }
         recording
     }
@@ -183,6 +192,7 @@ pub(crate) mod examples {
                 free: zero,
                 begun: zero,
                 assembled: zero,
+                fetched: None,
                 completed,
             });
         }
@@ -196,7 +206,15 @@ pub(crate) mod examples {
             let begun = Duration::from_micros(wait_us(i));
             let completed = begun + Duration::from_millis(1);
             let (part, due) = (Part::of(i as usize, 1000), Duration::ZERO);
-            recording.answered(Times { part, due, free: begun, begun, assembled: begun, completed });
+            recording.answered(Times {
+                part,
+                due,
+                free: begun,
+                begun,
+                assembled: begun,
+                fetched: None,
+                completed,
+            });
         }
         recording
     }

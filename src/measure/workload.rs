@@ -7,14 +7,15 @@
 use super::{
     assemble::{Assembler, Candidate},
     engine::Inputs,
-    replay::{Workload, make::RequestLog, trace::Request},
+    replay::{Fetcher, Workload, make::RequestLog, trace::Request},
+    store::{FeatureStore, FetchCounts, Keys, Reader, StoreChoice, StoreUse},
 };
 use crate::{
     base::{Error, Result, error::Place},
     data::{column::Column, dataset::Dataset, growing::Growing, schema::Schema},
     export::signature::Signature,
 };
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, ops::Range, path::Path};
 
 /// The rows that a trace asks for, independent of any model. Those of a long trace lie in temporary files.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct ResolvedTrace {
     candidates: Column<Candidate>,
     /// Where those of each request end.
     ends: Column<u64>,
+    /// The candidates' keys, where they are kept.
+    item_keys: Column<u64>,
 }
 
 /// The requests of the given rows of a data set, for making traces: all rows when `rows` is absent. Lists are padded with
@@ -74,12 +77,27 @@ impl ResolvedTrace {
         let asked = asked_users.iter().chain(asked_items.iter()).chain(pairs.values());
         // Before any engine sees them.
         data.check_ids(asked.copied())?;
-        Ok(Self { users: asked_users, candidates: candidates.finish()?, ends })
+        let item_keys = Column::default();
+        Ok(Self { users: asked_users, candidates: candidates.finish()?, ends, item_keys })
+    }
+
+    /// Keeps the keys of all candidates one after the other, as a request to a store carries them. `data` is the trace's.
+    pub fn keep_keys(&mut self, data: &Dataset) -> Result<()> {
+        let (_, items) = keys(data)?;
+        let mut kept = Growing::default();
+        self.candidates.iter().try_for_each(|candidate| kept.push(items[candidate.item() as usize]))?;
+        self.item_keys = kept.finish()?;
+        Ok(())
     }
 
     fn candidates(&self, request: usize) -> &[Candidate] {
+        &self.candidates[self.part(request)]
+    }
+
+    /// Where the candidates of a request stand.
+    fn part(&self, request: usize) -> Range<usize> {
         let begin = request.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.candidates[begin as usize..self.ends[request] as usize]
+        begin as usize..self.ends[request] as usize
     }
 }
 
@@ -112,11 +130,12 @@ fn pair_rows(
 }
 
 /// A trace as requests to one model.
-#[derive(Debug)]
 pub struct TraceWorkload<'a> {
     data: &'a Dataset,
     resolved: &'a ResolvedTrace,
     assembler: Assembler,
+    /// Has what the assembler leaves out.
+    store: Option<&'a dyn FeatureStore>,
 }
 
 impl<'a> TraceWorkload<'a> {
@@ -127,7 +146,33 @@ impl<'a> TraceWorkload<'a> {
         schema: &Schema,
         signature: &Signature,
     ) -> Result<Self> {
-        Ok(Self { data, resolved, assembler: Assembler::new(signature, data, schema)? })
+        Ok(Self { data, resolved, assembler: Assembler::new(signature, data, schema)?, store: None })
+    }
+
+    /// Plans the same with the stored features fetched from `store`. `resolved` keeps its keys
+    /// ([`ResolvedTrace::keep_keys`]).
+    pub fn fetching(
+        resolved: &'a ResolvedTrace,
+        data: &'a Dataset,
+        schema: &Schema,
+        signature: &Signature,
+        store: &'a dyn FeatureStore,
+    ) -> Result<Self> {
+        let assembler = Assembler::fetching(signature, data, schema, store.manifest())?;
+        Ok(Self { data, resolved, assembler, store: Some(store) })
+    }
+
+    /// What is fetched, if anything is; `choice` is how the store was named.
+    pub fn store_use(&self, choice: &StoreChoice) -> Option<StoreUse> {
+        let manifest = self.store?.manifest();
+        let groups = self.assembler.groups();
+        Some(StoreUse {
+            kind: choice.kind()?,
+            place: choice.place().display().to_string(),
+            rows_hash: manifest.rows_hash.clone(),
+            groups: groups.into_iter().map(|group| manifest.groups[group].name.clone()).collect(),
+            features: self.assembler.stored_features(),
+        })
     }
 
     /// Assembles a request with exactly `count` candidates: its own, from the first again where they end. Buffers of
@@ -160,9 +205,34 @@ impl Workload for TraceWorkload<'_> {
         self.assembler.fill(self.data, self.resolved.users[request], candidates, inputs);
         Ok(())
     }
+
+    fn fetcher(&self) -> Result<Option<Box<dyn Fetcher + '_>>> {
+        let Some(store) = self.store else { return Ok(None) };
+        let (users, reader) = (keys(self.data)?.0, store.reader(&self.assembler.groups())?);
+        Ok(Some(Box::new(StoreFetcher { workload: self, users, reader })))
+    }
 }
 
-fn keys(data: &Dataset) -> Result<(&[u64], &[u64])> {
+/// One worker's fetches for the requests of a trace.
+struct StoreFetcher<'w> {
+    workload: &'w TraceWorkload<'w>,
+    /// Keys of the data's rows.
+    users: &'w [u64],
+    reader: Box<dyn Reader + 'w>,
+}
+
+impl Fetcher for StoreFetcher<'_> {
+    fn fetch(&mut self, request: usize, inputs: &mut Inputs, counts: &mut FetchCounts) -> Result<()> {
+        let TraceWorkload { resolved, assembler, .. } = self.workload;
+        let user = self.users[resolved.users[request] as usize];
+        let keys = Keys { user, items: &resolved.item_keys[resolved.part(request)] };
+        let mut scatter = assembler.scatter(inputs, counts);
+        self.reader.fetch(keys, &mut scatter)?;
+        scatter.finish()
+    }
+}
+
+pub(super) fn keys(data: &Dataset) -> Result<(&[u64], &[u64])> {
     match (&data.user_keys, &data.item_keys) {
         (Some(users), Some(items)) => Ok((&**users, &**items)),
         _ => Err(Error::usage(

@@ -12,10 +12,11 @@ use tokens::tokens;
 const ROOMS: [&str; 8] = ["app", "measure", "export", "learn", "price", "space", "data", "base"];
 
 /// Crates (by the beginning of their names) and the places under src/ that may use them.
-const OWNERS: [(&str, &[&str]); 6] = [
+const OWNERS: [(&str, &[&str]); 7] = [
     ("candle_", &["learn/"]),
     ("tract_", &["measure/engine/"]),
     ("ort", &["measure/engine/"]),
+    ("heed", &["measure/store/"]),
     ("anyhow", &["app/cli/", "app/cli.rs", "main.rs"]),
     ("clap", &["app/cli/", "app/cli.rs", "main.rs"]),
     ("indicatif", &["app/cli/", "app/cli.rs"]),

@@ -13,6 +13,7 @@ mod search;
 mod serving;
 #[cfg(unix)]
 mod stopping;
+mod store;
 mod table;
 mod usage;
 mod world;

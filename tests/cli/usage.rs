@@ -3,7 +3,7 @@
 use crate::world::{failure, output, program};
 use std::{path::Path, process::Stdio};
 
-const VERBS: [&[&str]; 16] = [
+const VERBS: [&[&str]; 18] = [
     &["iterate"],
     &["search"],
     &["export"],
@@ -14,6 +14,8 @@ const VERBS: [&[&str]; 16] = [
     &["forecast"],
     &["trace", "make"],
     &["trace", "show"],
+    &["store", "load"],
+    &["store", "show"],
     &["table", "show"],
     &["evaluate"],
     &["data", "synth"],

@@ -150,6 +150,8 @@ pub fn measurement(engine: EngineName, ms: f64) -> Measurement {
         service_parts_us: None,
         dispatch_lag_us: summary.clone(),
         assembly_us: summary.clone(),
+        fetch_us: None,
+        store: None,
         warmup_us: summary,
         cold: Vec::new(),
         cost: CostSummary::default(),

@@ -200,7 +200,7 @@ fn what_was_forecast_is_what_a_replay_shows_and_each_round_learns_from_the_last_
     let service = summary.winner.service[&EngineName::Tract].ms;
     assert!(measured > 1.2 * 100f64.ln() * OVERHEAD * service, "{measured} {service}");
     assert!(budget.met && tail.upper_ms.unwrap() > budget.measured_ms.unwrap(), "{budget:?}");
-    assert!(summary.rounds.iter().all(|round| round.tail.unwrap().met));
+    assert!(summary.rounds.iter().all(|round| round.budget.unwrap().met));
     let text = summary.to_text(Path::new("run"));
     for expected in [
         "features and network under load: p99 ",
@@ -217,7 +217,7 @@ fn what_was_forecast_is_what_a_replay_shows_and_each_round_learns_from_the_last_
         search(&experiment, &out, Existing::Resume, &meter, &Alone, &Silent, &Stop::never()).unwrap();
     assert_eq!(
         searched.tail.unwrap().predicted_ms,
-        summary.rounds[0].tail.unwrap().tail.unwrap().predicted_ms
+        summary.rounds[0].budget.unwrap().tail.unwrap().predicted_ms
     );
     assert!(searched.to_text(&out).contains("ms predicted at 3000 requests per second"));
 }

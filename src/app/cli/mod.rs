@@ -18,6 +18,7 @@ mod replay;
 mod run_args;
 mod search;
 mod signals;
+mod store;
 mod table;
 mod table_check;
 mod trace;
@@ -60,6 +61,9 @@ enum Verb {
     /// Make or describe a trace of requests
     #[command(subcommand)]
     Trace(trace::TraceVerb),
+    /// Fill or describe a feature store, which replays fetch from
+    #[command(subcommand)]
+    Store(store::StoreVerb),
     /// Measure layers into a latency table, check, join or print one
     #[command(subcommand)]
     Table(table::TableVerb),
@@ -86,6 +90,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Replay(args) => args.run(format, &*progress),
         Verb::Forecast(args) => args.run(format),
         Verb::Trace(verb) => verb.run(format),
+        Verb::Store(verb) => verb.run(format, &*progress),
         Verb::Table(verb) => verb.run(format, &*progress),
         Verb::Evaluate(args) => args.run(format),
         Verb::Data(verb) => verb.run(format, &*progress),

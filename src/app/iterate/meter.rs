@@ -16,6 +16,7 @@ use crate::{
         probe::{self, ProbePlan, ServiceSettings, context_here, measure_networks},
         replay::{trace::Pacing, work_model::WorkModel},
         service::{Requests, ServiceSample},
+        store::StoreChoice,
         traced::DataFiles,
         validity::Limits,
     },
@@ -168,6 +169,7 @@ impl Meter for ChildMeter<'_> {
             plans: BTreeMap::new(),
             data: traffic.data.clone(),
             planted: None,
+            store: StoreChoice::None,
         };
         // How many requests there are, and for how long, is the experiment's own choice.
         let limits = Limits { min_requests: samples_needed(0.5), min_duration_s: 0.0 };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{base::names::Layout, data::ids::Ids};
+use crate::{base::names::Layout, data::ids::Ids, export::signature::TensorSpec};
 
 /// Three rows of: `u` (user), `i` (item), `list` (item, two ids), `pair` (interactive), and a number of the pair.
 fn data() -> Dataset {

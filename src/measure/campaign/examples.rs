@@ -1,7 +1,7 @@
 //! Jobs made by hand, for tests.
 
 use super::*;
-use crate::measure::{engine::SessionOptions, traced::DataFiles};
+use crate::measure::{engine::SessionOptions, store::StoreChoice, traced::DataFiles};
 
 pub(in crate::measure) fn job(engine: EngineName, models: &[&str]) -> ReplayJob {
     ReplayJob {
@@ -16,5 +16,6 @@ pub(in crate::measure) fn job(engine: EngineName, models: &[&str]) -> ReplayJob 
         plans: std::collections::BTreeMap::new(),
         data: DataFiles { rows: "r".into(), schema: "s".into(), encoders: "e".into() },
         planted: None,
+        store: StoreChoice::None,
     }
 }

@@ -88,6 +88,7 @@ fn the_stretches_of_a_replay_add_up_to_the_whole_and_everything_else_is_one_line
             free: at(0),
             begun: at(2),
             assembled: at(10),
+            fetched: None,
             completed: at(11 + i),
         };
         recording.answered(times);

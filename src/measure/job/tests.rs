@@ -98,6 +98,7 @@ fn prepare(folder: &Path, encoder_hash: Option<&str>) -> ReplayJob {
             encoders: file("encoders.json"),
         },
         planted: None,
+        store: StoreChoice::None,
     }
 }
 

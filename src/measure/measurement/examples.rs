@@ -42,6 +42,7 @@ pub(crate) fn pass(recording: Recording, workers: usize, cores: usize) -> Pass {
         load,
         outputs: None,
         scores: None,
+        store: None,
         recording,
         conditions: QUIET,
         environment,

@@ -14,6 +14,7 @@ use crate::{
         job::ReplayJob,
         measurement::{AGAIN, Measurement},
         replay::trace::Pacing,
+        store::StoreKind,
     },
 };
 use std::path::{Path, PathBuf};
@@ -88,6 +89,7 @@ struct Subject {
     warmup_requests: usize,
     max_queue: Option<usize>,
     pacing: Pacing,
+    store: Option<StoreKind>,
     model_sha256: String,
     trace_sha256: String,
     host: String,
@@ -104,6 +106,7 @@ impl Subject {
             warmup_requests: job.warmup,
             max_queue: job.max_queue,
             pacing: job.pacing,
+            store: job.store.kind(),
             model_sha256: hash::sha256_file(model)?,
             trace_sha256: hash::sha256_file(&job.trace)?,
             host: environment::host(),
@@ -120,6 +123,7 @@ impl Subject {
             warmup_requests: result.setup.warmup_requests,
             max_queue: result.setup.max_queue,
             pacing: result.setup.pacing,
+            store: result.store.as_ref().map(|store| store.usage.kind),
             model_sha256: result.provenance.model_sha256.clone(),
             trace_sha256: result.provenance.trace_sha256.clone(),
             host: result.environment.host.clone(),
@@ -139,12 +143,17 @@ impl Subject {
             ("warm-up", self.warmup_requests.to_string(), newer.warmup_requests.to_string()),
             ("limit of the queue", format!("{:?}", self.max_queue), format!("{:?}", newer.max_queue)),
             ("pacing", format!("{:?}", self.pacing), format!("{:?}", newer.pacing)),
+            ("kind of store", store(self.store), store(newer.store)),
         ];
         let differing = pairs.into_iter().filter(|(_, older, newer)| older != newer);
         differing
             .map(|(what, older, newer)| format!("another {what} ({older} there, {newer} here)"))
             .collect()
     }
+}
+
+fn store(kind: Option<StoreKind>) -> String {
+    kind.map_or("none".to_owned(), |kind| kind.to_string())
 }
 
 fn short(hash: &str) -> String {
@@ -158,6 +167,7 @@ mod tests {
     use crate::measure::{
         campaign::examples::job,
         measurement::examples::{pass, plan},
+        store::examples::summary,
         validity::examples::recording,
     };
 
@@ -211,7 +221,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (job, result) = subject(folder.path());
         type Change = fn(&mut Measurement);
-        let changes: [(&str, Change); 7] = [
+        let changes: [(&str, Change); 8] = [
             ("another model", |r| r.provenance.model_sha256 = "ab".into()),
             ("another trace", |r| r.provenance.trace_sha256 = "ab".into()),
             ("another host", |r| r.environment.host = "ab".into()),
@@ -219,6 +229,7 @@ mod tests {
             ("another number of workers", |r| r.setup.workers = 2),
             ("another warm-up", |r| r.setup.warmup_requests = 9),
             ("another pacing", |r| r.setup.pacing = Pacing::Closed),
+            ("another kind of store", |r| r.store = Some(summary())),
         ];
         for (named, change) in changes {
             let mut changed = result.clone();

@@ -84,7 +84,7 @@ pub fn issue(
 
 /// Runs the whole schedule: request `i` arrives `schedule_us[i]` after the start. One worker per session.
 ///
-/// Fails when the warm-up or the `check` of a session fails; later failures of single requests are counted in the recording. A
+/// Fails when the store of the workload cannot be reached, and when the warm-up or the `check` of a session fails; later failures of single requests are counted in the recording. A
 /// panic of an engine goes on to the caller. Without a warm-up nothing is checked, which would be one.
 pub fn issue_checked(
     workload: &dyn Workload,
@@ -100,7 +100,8 @@ pub fn issue_checked(
         Loop::Closed | Loop::Offline => Cut::none(),
     };
     let common = Common { workload, clock, stop: &options.stop, cut };
-    let workers = sessions.iter_mut().map(|session| Worker::new(common, &mut **session)).collect();
+    let workers = sessions.iter_mut().map(|session| Worker::new(common, &mut **session));
+    let workers = workers.collect::<Result<Vec<_>>>()?;
     let mut recording = run(workers, common, options, session_check, |origin| {
         Queue::new(options.mode, schedule_us, options.max_queue, origin)
     })?;

@@ -25,7 +25,10 @@ mod unique;
 pub mod work;
 pub mod work_model;
 
-use crate::{base::Result, measure::engine::Inputs};
+use crate::{
+    base::Result,
+    measure::{engine::Inputs, store::FetchCounts},
+};
 
 /// What each request asks. Called from several threads while the clock runs, so everything that is not part of
 /// serving a request is done beforehand.
@@ -38,4 +41,15 @@ pub trait Workload: Sync {
     fn inputs(&self) -> Inputs;
     /// Assembles the inputs of a request into `inputs`, whose buffers are reused.
     fn prepare(&self, request: usize, inputs: &mut Inputs) -> Result<()>;
+
+    /// What one worker fetches the rest of the inputs with, from a feature store; none where [`Workload::prepare`] leaves no rest.
+    fn fetcher(&self) -> Result<Option<Box<dyn Fetcher + '_>>> {
+        Ok(None)
+    }
+}
+
+/// One worker's way to a feature store.
+pub trait Fetcher: Send {
+    /// Fetches what is stored for a request into `inputs`, which [`Workload::prepare`] has filled for it.
+    fn fetch(&mut self, request: usize, inputs: &mut Inputs, counts: &mut FetchCounts) -> Result<()>;
 }

@@ -3,7 +3,7 @@
 use super::work::WorkSamples;
 use crate::{
     base::Error,
-    measure::{cost::Cost, engine::Parts, latency::Latencies},
+    measure::{cost::Cost, engine::Parts, latency::Latencies, store::FetchCounts},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -53,8 +53,10 @@ pub struct Times {
     pub free: Duration,
     /// When work on it began.
     pub begun: Duration,
-    /// When its inputs were assembled.
+    /// When what the request carries was assembled.
     pub assembled: Duration,
+    /// When what a store holds was fetched; none without a store.
+    pub fetched: Option<Duration>,
     /// When its scores were there.
     pub completed: Duration,
 }
@@ -65,7 +67,7 @@ impl Times {
     }
 
     fn service(&self) -> Duration {
-        self.completed.saturating_sub(self.assembled)
+        self.completed.saturating_sub(self.fetched.unwrap_or(self.assembled))
     }
 }
 
@@ -137,8 +139,14 @@ pub struct Recording {
     /// From the arrival, or from the moment the worker was free if that came later, to the begin of work: the
     /// generator's own lateness.
     pub dispatch_lag: Latencies,
-    /// Filling the input tensors.
+    /// Filling the input tensors with what the request carries, or with all of it without a store.
     pub assembly: Latencies,
+    /// Fetching the rest from the store, decoded into the input tensors; empty without one.
+    #[serde(default)]
+    pub fetch: Latencies,
+    /// What was fetched.
+    #[serde(default)]
+    pub fetches: FetchCounts,
     /// Of the engine's own run, where its session tells: copying the inputs into its memory …
     pub copy_in: Latencies,
     /// … computing …
@@ -151,7 +159,7 @@ pub struct Recording {
     pub cold: Vec<ColdRuns>,
     /// How long single requests kept their worker, for a queue simulation.
     pub work: WorkSamples,
-    /// Requests that failed in the engine; they are in no histogram.
+    /// Requests that failed in the engine or in the store; they are in no histogram.
     pub errors: u64,
     /// The first of these failures in words.
     pub first_error: Option<String>,
@@ -179,6 +187,9 @@ impl Recording {
         self.queueing.record(times.begun.saturating_sub(times.due));
         self.dispatch_lag.record(times.begun.saturating_sub(times.due.max(times.free)));
         self.assembly.record(times.assembled.saturating_sub(times.begun));
+        if let Some(fetched) = times.fetched {
+            self.fetch.record(fetched.saturating_sub(times.assembled));
+        }
         self.service.record(times.service());
     }
 
@@ -227,6 +238,7 @@ impl Recording {
             (&mut self.service, &other.service),
             (&mut self.dispatch_lag, &other.dispatch_lag),
             (&mut self.assembly, &other.assembly),
+            (&mut self.fetch, &other.fetch),
             (&mut self.copy_in, &other.copy_in),
             (&mut self.compute, &other.compute),
             (&mut self.copy_out, &other.copy_out),
@@ -239,6 +251,7 @@ impl Recording {
         intervals.for_each(|(mine, theirs)| mine.answered.join(&theirs.answered, how));
         self.cold.iter_mut().zip(other.cold).for_each(|(mine, theirs)| mine.us.extend(theirs.us));
         self.work.merge(other.work);
+        self.fetches.merge(&other.fetches);
         self.errors += other.errors;
         self.first_error = self.first_error.take().or(other.first_error);
         self.rejected += other.rejected;

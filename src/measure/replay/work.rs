@@ -25,7 +25,7 @@ pub struct WorkSample {
     /// What its worker did before.
     pub before: Before,
     /// From the moment at which the worker could begin (arrival, or the end of the request before) to the completion: dispatch
-    /// lag, assembly and the engine's run.
+    /// lag, assembly, fetch and the engine's run.
     pub work_ns: u64,
 }
 

@@ -10,6 +10,7 @@ use crate::{
         regression::{Comparison, Verdict},
         replay::recorder::ColdRuns,
         scores::TraceOutputs,
+        store::StoreSummary,
     },
 };
 use std::collections::BTreeSet;
@@ -48,6 +49,7 @@ fn rows(result: &Measurement) -> Vec<Vec<String>> {
         rows.push(row(blank(), "  copy out", columns_ms(&parts.copy_out)));
     }
     rows.push(row(blank(), "assembly", columns_ms(&result.assembly_us)));
+    rows.extend(result.fetch_us.as_ref().map(|fetch_us| row(blank(), "fetch", columns_ms(fetch_us))));
     rows.push(row(blank(), "dispatch lag", columns_ms(&result.dispatch_lag_us)));
     rows
 }
@@ -67,6 +69,7 @@ fn remarks(result: &Measurement) -> Vec<String> {
         ));
     }
     remarks.extend(result.trace_outputs.as_ref().map(trace_outputs));
+    remarks.extend(result.store.as_ref().map(store));
     remarks.extend(result.setup.plan_choice.as_ref().map(plan));
     remarks.extend(cold(&result.cold));
     remarks.push(cost(&result.cost));
@@ -141,6 +144,28 @@ fn plan(choice: &PlanChoice) -> String {
             "; padding adds {:.1} % of candidates and {:+.1} % of time",
             padding.added_candidates_pct, padding.added_time_pct
         );
+    }
+    text
+}
+
+fn store(summary: &StoreSummary) -> String {
+    let StoreSummary { usage, bytes_per_request, fetches } = summary;
+    let mut text = format!(
+        "{} features of {} groups from the {} store {}: {:.1} kB per request",
+        usage.features,
+        usage.groups.len(),
+        usage.kind,
+        usage.place,
+        bytes_per_request / 1e3
+    );
+    for (counts, what) in [
+        (fetches.users, "rows of users are not in it"),
+        (fetches.items, "rows of candidates are not in it"),
+        (fetches.pairs, "rows of pairs were never seen"),
+    ] {
+        if counts.missing > 0 {
+            text += &format!("; {} of {} {what}", counts.missing, counts.asked);
+        }
     }
     text
 }

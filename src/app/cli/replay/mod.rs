@@ -28,6 +28,7 @@ use crate::{
         probe,
         regression::{Baseline, LEAST_PASSES},
         replay::{trace::Pacing, trace_file::TraceReader},
+        store::StoreChoice,
         validity::Limits,
     },
 };
@@ -65,6 +66,10 @@ pub struct ReplayArgs {
     /// tract, onnxruntime or null; may be repeated [default: all that compute on --provider]
     #[arg(long, value_name = "NAME")]
     engine: Vec<EngineName>,
+    /// Where the features come from whose source is a store: none (with the request, so that inference alone is measured),
+    /// memory:STORE (copied into memory, as a path alone), embedded:STORE (on the disk)
+    #[arg(long, value_name = "STORE", default_value_t = StoreChoice::None)]
+    store: StoreChoice,
     /// Where ONNX Runtime computes: cpu, cuda or tensorrt
     #[arg(long, value_name = "NAME", default_value_t = Provider::Cpu)]
     provider: Provider,
@@ -249,6 +254,7 @@ impl ReplayArgs {
             plans: BTreeMap::new(),
             data: self.data.files(Some(&self.model))?,
             planted: self.planted(),
+            store: self.store.clone(),
         })
     }
 

@@ -3,7 +3,7 @@
 use crate::{
     app::report::{Curve, Distribution, page, percentiles, plot},
     base::{Error, Result, error::Place, fsio},
-    measure::campaign::Measured,
+    measure::{campaign::Measured, latency::Latencies},
 };
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -87,18 +87,19 @@ fn curve<'a>(measured: &Measured, engine: &'a str) -> Option<Curve<'a>> {
 
 fn distributions<'a>(measured: &'a Measured, engine: &'a str) -> Vec<Distribution<'a>> {
     let Measured { measurement, recording, .. } = measured;
-    [
+    let fetch = (recording.fetch.count() > 0).then_some(("fetch", &recording.fetch));
+    let always = [
         ("response", &recording.response),
         ("queueing", &recording.queueing),
         ("service", &recording.service),
         ("lag", &recording.dispatch_lag),
         ("assembly", &recording.assembly),
-    ]
-    .map(|(kind, latencies)| Distribution {
+    ];
+    let distribution = |(kind, latencies): (&'static str, &'a Latencies)| Distribution {
         engine,
         offered_qps: measurement.load.offered_qps,
         kind,
         histogram: latencies.histogram(),
-    })
-    .into()
+    };
+    always.into_iter().chain(fetch).map(distribution).collect()
 }

@@ -8,6 +8,7 @@ use crate::measure::{
 };
 use std::sync::{Arc, Mutex};
 
+mod fetching;
 mod queueing;
 mod stopping;
 mod warming;

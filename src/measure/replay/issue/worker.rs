@@ -7,12 +7,13 @@ use crate::{
         cost::Usage,
         engine::{self, Inputs, Session},
         replay::{
-            Workload,
+            Fetcher, Workload,
             buckets::Bucket,
             clock::Clock,
             recorder::{ColdRuns, Cut, Part, Recording, Times},
             work::WorkSamples,
         },
+        store::FetchCounts,
     },
 };
 use std::time::Duration;
@@ -32,20 +33,22 @@ pub(super) struct Common<'a> {
 pub(super) struct Worker<'a> {
     common: Common<'a>,
     session: &'a mut dyn Session,
+    fetcher: Option<Box<dyn Fetcher + 'a>>,
     inputs: Inputs,
     scores: Vec<f32>,
     pub(super) recording: Recording,
 }
 
 impl<'a> Worker<'a> {
-    /// Makes room for all that it will record.
-    pub(super) fn new(common: Common<'a>, session: &'a mut dyn Session) -> Self {
+    /// Makes room for all that it will record, and finds its way to the store.
+    pub(super) fn new(common: Common<'a>, session: &'a mut dyn Session) -> Result<Self> {
         let recording = Recording {
             intervals: common.cut.intervals(),
             work: WorkSamples::planned(common.workload.requests()),
             ..Recording::default()
         };
-        Self { common, session, inputs: common.workload.inputs(), scores: Vec::new(), recording }
+        let (fetcher, inputs) = (common.workload.fetcher()?, common.workload.inputs());
+        Ok(Self { common, session, fetcher, inputs, scores: Vec::new(), recording })
     }
 
     /// Runs every bucket once cold, with its largest request so that no buffer has to grow later, has the session checked, and
@@ -81,6 +84,7 @@ impl<'a> Worker<'a> {
 
     fn warm_run(&mut self, request: usize) -> Result<Duration> {
         self.common.workload.prepare(request, &mut self.inputs)?;
+        self.fetch(request)?;
         let begun = self.common.clock.now();
         Ok(self.score()?.saturating_sub(begun))
     }
@@ -93,6 +97,8 @@ impl<'a> Worker<'a> {
             return;
         }
         self.recording.cost.spun = Duration::ZERO;
+        // Those of the warm-up.
+        self.recording.fetches = FetchCounts::default();
         let (usage, allocations) = (Usage::of_thread(), memory::allocations());
         while let Some(turn) = queue.take(self.common.clock, &mut self.recording.rejected) {
             let Some(begun) = self.begin(&turn) else {
@@ -150,9 +156,22 @@ impl<'a> Worker<'a> {
         let Common { workload, clock, .. } = self.common;
         workload.prepare(turn.request, &mut self.inputs)?;
         let assembled = clock.now();
+        let fetched = self.fetch(turn.request)?;
         let completed = self.score()?;
         let part = Part::of(turn.request, workload.requests());
-        Ok(Times { part, due: turn.due, free: turn.free, begun, assembled, completed })
+        Ok(Times { part, due: turn.due, free: turn.free, begun, assembled, fetched, completed })
+    }
+
+    /// Fetches what is stored for a request and says when it was there; none without a store.
+    fn fetch(&mut self, request: usize) -> Result<Option<Duration>> {
+        let Some(fetcher) = &mut self.fetcher else { return Ok(None) };
+        let counts = &mut self.recording.fetches;
+        counts.requests += 1;
+        if let Err(error) = fetcher.fetch(request, &mut self.inputs, counts) {
+            counts.failures += 1;
+            return Err(error);
+        }
+        Ok(Some(self.common.clock.now()))
     }
 
     /// Runs the session and says when it was done; a wrong answer is a failure. It is looked at after the clock, so that this is in no request's time.

@@ -105,3 +105,11 @@ fn scores_of_the_trace_are_told_with_whom_they_agree_or_differ() {
     let alone = TraceOutputs { largest: None, ..outputs(0.0, &[]) };
     assert_eq!(trace_outputs(&alone), format!("{of} have nothing to be compared with"));
 }
+
+#[test]
+fn a_store_is_told_with_what_it_gave_and_what_it_lacked() {
+    assert_eq!(
+        store(&crate::measure::store::examples::summary()),
+        "4 features of 1 groups from the memory store stores/first: 1.7 kB per request; 3 of 20 rows of candidates are not in it"
+    );
+}
