@@ -8,7 +8,7 @@ use crate::{
     price::{
         LayerPrices,
         expected::{ExpectedLatency, expected_network_ms},
-        feature::{FeatureLatency, feature_ms},
+        feature::{FeatureLatency, FeaturePrices},
     },
     space::SearchSpace,
 };
@@ -55,7 +55,8 @@ impl Expected {
 impl Prices<'_> {
     /// Equations (4) and (6) in numbers.
     pub fn expected(&self, space: &SearchSpace, theta: &[f64], p: &[Vec<f64>]) -> Result<Expected> {
-        let feature = feature_ms(&space.features, theta, self.schema.beta_ms, self.schema.gamma_ms);
+        let feature = FeaturePrices::declared(&space.features, self.schema.beta_ms, self.schema.gamma_ms)
+            .expected(theta);
         let widths = space.input_widths(|i| theta[i]);
         Ok(Expected { feature, network: expected_network_ms(space, p, widths, self.layers)? })
     }

@@ -7,6 +7,7 @@ pub mod choice;
 mod cholesky;
 pub mod expected;
 pub mod feature;
+pub mod fetch_table;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod grid;
