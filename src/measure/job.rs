@@ -191,7 +191,7 @@ impl Replay<'_> {
         let workload = match &self.store {
             None => self.traced.workload(&signature)?,
             Some(store) => {
-                store.manifest().check_serves(job.store.place(), &metadata)?;
+                store.manifest().check_serves(&job.store.place(), &metadata)?;
                 self.traced.fetching(&signature, &**store)?
             }
         };

@@ -22,6 +22,7 @@ pub mod manifest;
 pub mod memory;
 mod pairs;
 pub mod redb;
+pub mod redis;
 
 pub use choice::{StoreChoice, StoreKind};
 pub use layout::{Group, Owner};
