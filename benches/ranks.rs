@@ -84,7 +84,7 @@ fn main() {
     // Prices are no part of what is timed.
     let free = LinearPrices::default();
     search
-        .run(&Prices { schema: &schema, layers: &free, target: &MeanService }, &clock, &mut Keeper::none())
+        .run(&Prices::declared(&schema, &free, &MeanService), &clock, &mut Keeper::none())
         .expect("an epoch");
     let ends = clock.0.into_inner().expect("one thread");
     // The first steps fill the allocator.

@@ -95,6 +95,14 @@ need_c_compiler() {
     fail "there is no C compiler (cc is not on the PATH)" "$(install_hint build-essential)"
 }
 
+# need_packages WHAT DEBIAN_PACKAGES: installs them where that needs nobody's leave, and asks for them elsewhere.
+need_packages() {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || fail "there is no $1" "$(install_hint "$2")"
+    apt-get update -qq </dev/null
+    # shellcheck disable=SC2086 # packages are words
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $2 </dev/null
+}
+
 # need_disk GIGABYTES PROGRAM: room for building, where that will be done; nothing when the program is built already.
 need_disk() {
     local folder=${CARGO_TARGET_DIR:-target} free_kb

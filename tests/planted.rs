@@ -118,12 +118,12 @@ impl Planted {
 
     fn run(&self, search: &mut Search, layers: &dyn LayerPrices) -> SearchOutcome {
         search
-            .run(&Prices { schema: &self.schema, layers, target: &MeanService }, &Silent, &mut Keeper::none())
+            .run(&Prices::declared(&self.schema, layers, &MeanService), &Silent, &mut Keeper::none())
             .unwrap()
     }
 
     fn derive(&self, outcome: &SearchOutcome, settings: &DeriveSettings) -> Subnet {
-        let prices = Prices { schema: &self.schema, layers: &LINEAR, target: &MeanService };
+        let prices = Prices::declared(&self.schema, &LINEAR, &MeanService);
         derive(&self.space, outcome, settings, &prices).unwrap()
     }
 }

@@ -105,7 +105,7 @@ impl SearchSteps {
     }
 
     fn prices(&self) -> Prices<'_> {
-        Prices { schema: &self.schema, layers: &PRICES, target: &MeanService }
+        Prices::declared(&self.schema, &PRICES, &MeanService)
     }
 
     /// Writes what the steps read, takes them, and tells their losses.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     base::{Error, Result},
     data::schema::Side,
-    price::{feature::feature_ms, path::subnet_ms},
+    price::{feature::FeaturePrices, path::subnet_ms},
     space::{SearchSpace, Subnet},
 };
 
@@ -136,12 +136,11 @@ pub struct Price {
 impl Price {
     /// Of one network of the space.
     pub fn of(space: &SearchSpace, subnet: &Subnet, prices: &Prices) -> Result<Self> {
-        let chosen = |i: usize| f64::from(u8::from(subnet.features.binary_search(&i).is_ok()));
-        let theta: Vec<f64> = (0..space.features.len()).map(chosen).collect();
-        let Prices { schema, layers, target } = *prices;
+        let Prices { features, layers, target } = prices;
+        let layers = *layers;
         let service_ms = subnet_ms(space, subnet, layers)?;
         Ok(Self {
-            feature_ms: feature_ms(&space.features, &theta, schema.beta_ms, schema.gamma_ms).ms,
+            feature_ms: features.selected_ms(&subnet.features, space.features.len()),
             service_ms,
             paid_ms: target.of_mean(service_ms).ms,
         })

@@ -21,12 +21,7 @@ use crate::{
     space::SearchSpace,
 };
 
-/// A schema with these features and the label `y`; no β, no γ.
-pub(super) fn schema(features: Vec<Feature>) -> Schema {
-    let text = "[data]\nlabel = \"y\"\nbeta_ms = 0\ngamma_ms = 0\n[[feature]]\nname = \"x\"\nkind = \"item\"\n\
-        type = \"numeric\"\nfetch_ms = 0";
-    Schema { features, ..Schema::parse(text, "test.toml".as_ref()).unwrap() }
-}
+pub(super) use crate::price::fixtures::schema;
 
 /// Two hundred rows of eight features: vocabularies, a hash, buckets, numbers with gaps and a sequence, of both sides, of
 /// two widths, in mixed order.
@@ -112,7 +107,7 @@ impl World {
     }
 
     pub(super) fn prices(&self) -> Prices<'_> {
-        Prices { schema: &self.schema, layers: &LAYERS, target: &MeanService }
+        Prices::declared(&self.schema, &LAYERS, &MeanService)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     price::{
         LayerPrices,
         expected::{ExpectedLatency, expected_network_ms},
-        feature::{FeatureLatency, feature_ms},
+        feature::{FeatureLatency, FeaturePrices},
         target::{LatencyTarget, TargetLatency},
     },
     space::SearchSpace,
@@ -29,10 +29,10 @@ fn linear_term(value: f64, parts: &[(&Tensor, &[f64])]) -> Result<Tensor> {
     compute().learn("add the latency to the loss")
 }
 
-/// What the search is asked to pay: declared feature prices, measured layer prices, and what becomes of them.
+/// What the search is asked to pay: prices of features and of layers, and what becomes of them.
 pub struct Prices<'a> {
-    /// Features, β and γ of equations (3) and (4).
-    pub schema: &'a Schema,
+    /// L, β and γ of equations (3) and (4).
+    pub features: FeaturePrices,
     /// T of equation (6).
     pub layers: &'a dyn LayerPrices,
     /// From the mean service time (6) to the latency that is paid.
@@ -59,10 +59,15 @@ impl Expected {
     }
 }
 
-impl Prices<'_> {
+impl<'a> Prices<'a> {
+    /// Pays for features what the schema declares.
+    pub fn declared(schema: &Schema, layers: &'a dyn LayerPrices, target: &'a dyn LatencyTarget) -> Self {
+        Self { features: FeaturePrices::declared(schema), layers, target }
+    }
+
     /// Equations (4) and (6) in numbers.
     pub fn expected(&self, space: &SearchSpace, theta: &[f64], p: &[Vec<f64>]) -> Result<Expected> {
-        let feature = feature_ms(&space.features, theta, self.schema.beta_ms, self.schema.gamma_ms);
+        let feature = self.features.expected(theta);
         let input = space.input(|i| theta[i]);
         let network = expected_network_ms(space, p, input, self.layers)?;
         let d_theta_network = space.input_gradient(|i| theta[i], &network.d_input());
@@ -210,7 +215,7 @@ mod tests {
         for (target, (pay, first_layer, layers)) in
             TARGETS.into_iter().flat_map(|target| pays.map(|pay| (target, pay)))
         {
-            let prices = Prices { schema: &schema, layers, target };
+            let prices = Prices::declared(&schema, layers, target);
             let total = |theta: &[f64; 8]| {
                 let expected = prices.expected(&space, theta, &p).unwrap();
                 if first_layer { expected.total_ms() } else { expected.feature.ms }
@@ -228,7 +233,7 @@ mod tests {
     fn loss2s_gradient_to_alpha_is_the_slope_of_the_latency_through_the_softmax() {
         let (schema, space) = scene();
         for (target, mixop) in TARGETS.into_iter().flat_map(|target| [(target, 0), (target, 1)]) {
-            let prices = Prices { schema: &schema, layers: &LAYERS, target };
+            let prices = Prices::declared(&schema, &LAYERS, target);
             let at = |alpha: &[f64; 3]| {
                 let mut all = ALPHA;
                 all[mixop] = *alpha;

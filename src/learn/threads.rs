@@ -101,7 +101,7 @@ fn train_everything((schema, loaded): &(Schema, Loaded), threads: usize, seed: u
             let scene = Scene { rows, held_out, teacher, soft, settings, seed };
             let mut search = Search::new(&space, scene).unwrap();
             search.warm_up(&Silent, &mut Keeper::none()).unwrap();
-            let prices = Prices { schema, layers: &LAYERS, target: &MeanService };
+            let prices = Prices::declared(schema, &LAYERS, &MeanService);
             let outcome = search.run(&prices, &Silent, &mut Keeper::none()).unwrap();
             ends.push(End::of(search.params(), &outcome));
         }

@@ -195,7 +195,7 @@ impl Replay<'_> {
         let fetching = match &self.store {
             None => None,
             Some(store) => {
-                store.manifest().check_serves(job.store.place(), &metadata)?;
+                store.manifest().check_serves(&job.store.place(), &metadata)?;
                 Some(self.traced.fetching(&signature, &**store)?)
             }
         };

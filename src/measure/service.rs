@@ -26,7 +26,8 @@ use crate::{
     base::{Error, Result, names::EngineName, rng},
     export::signature::Signature,
 };
-use estimate::{median, noise_pct, without_slowest_quarter};
+use estimate::noise_pct;
+pub(super) use estimate::{median, without_slowest_quarter};
 use inputs::{Asker, Source};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};

@@ -5,114 +5,148 @@
 //! E[latency]   = max( max_{i∈F1} E[latency_i] + β·Σ_{F1} θ ,  max_{j∈F2} E[latency_j] + γ·Σ_{F2} θ )
 //! ```
 //!
-//! F1 comes with the matching stage and F2 from the store, side by side, so the slower group counts. The counts |F1|
-//! and |F2| are the expected ones, Σθ. A group without features costs 0; so does one whose θ are all 0, as the limit of the
+//! F1 comes with the matching stage and F2 from the store, side by side, so the slower source counts. The counts |F1|
+//! and |F2| are the expected ones, Σθ. A source without features costs 0; so does one whose θ are all 0, as the limit of the
 //! formula.
+//!
+//! A store keeps rows, not single values: the first feature of a row pays the trip, every one pays its own bytes. So the unit of
+//! (3) is a [`FetchGroup`], whose expected latency is
+//!
+//! ```text
+//! E[latency_g] = trip_g · (1 − Π_{i∈g} (1 − θ_i)) + Σ_{i∈g} θ_i · own_i
+//! ```
+//!
+//! the exact expectation over independently drawn features. A group of one feature is (3) with L_i = trip + own. In (4) all rows
+//! are asked for at once, and the slowest counts; a worker that decodes and fetches one after the other pays for all of them:
+//! [`Fetching`].
 
-use crate::data::schema::{Feature, Source};
+use crate::data::schema::{Feature, Schema, Source};
 
 /// Value and gradient of equation (4).
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureLatency {
     /// Milliseconds.
     pub ms: f64,
-    /// ∂ms/∂θ per feature. Where maxima tie, it is the subgradient that follows the first feature in schema order
-    /// and the matching group.
+    /// ∂ms/∂θ per feature. Where maxima tie, it is the subgradient that follows the first group
+    /// and the matching stage.
     pub d_theta: Vec<f64>,
 }
 
-/// Equation (4) at the selection probabilities `theta`, one per feature; L_i is the schema's declared fetch time.
-///
-/// # Panics
-/// When `theta` has not one value per feature.
-pub fn feature_ms(features: &[Feature], theta: &[f64], beta_ms: f64, gamma_ms: f64) -> FeatureLatency {
-    assert_eq!(features.len(), theta.len(), "one θ per feature");
-    let matching = group(features, theta, Source::Matching, beta_ms);
-    let store = group(features, theta, Source::Store, gamma_ms);
-    match (matching, store) {
-        (Some(matching), Some(store)) if store.ms > matching.ms => store,
-        (Some(matching), _) => matching,
-        (None, Some(store)) => store,
-        (None, None) => FeatureLatency { ms: 0.0, d_theta: vec![0.0; features.len()] },
+/// How the rows of a request are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetching {
+    /// At once, as in (4): of each source the slowest group counts, and of the sources the slower.
+    Together,
+    /// One after the other: all groups of both sources add up, with β and γ.
+    InTurn,
+}
+
+/// Features that come in one row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FetchGroup {
+    /// Where the row comes from.
+    pub source: Source,
+    /// Paid once when any of the features is selected, ms.
+    pub trip_ms: f64,
+    /// Position of each feature in the schema, and what it adds, ms.
+    pub features: Vec<(usize, f64)>,
+}
+
+/// What fetching costs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeaturePrices {
+    /// Every feature of the schema is in one of them.
+    pub groups: Vec<FetchGroup>,
+    /// How groups and sources go together.
+    pub fetching: Fetching,
+    /// β of equation (4), ms per selected feature of F1.
+    pub beta_ms: f64,
+    /// γ of equation (4), ms per selected feature of F2.
+    pub gamma_ms: f64,
+}
+
+impl FeaturePrices {
+    /// The prices that a schema declares: every feature is fetched by itself, L_i is its `fetch_ms`.
+    pub fn declared(schema: &Schema) -> Self {
+        let group = |(position, feature): (usize, &Feature)| FetchGroup {
+            source: feature.source,
+            trip_ms: 0.0,
+            features: vec![(position, feature.fetch_ms)],
+        };
+        let groups = schema.features.iter().enumerate().map(group).collect();
+        let Schema { beta_ms, gamma_ms, .. } = *schema;
+        Self { groups, fetching: Fetching::Together, beta_ms, gamma_ms }
+    }
+
+    /// Equation (4) at the selection probabilities `theta`, one per feature of the schema.
+    pub fn expected(&self, theta: &[f64]) -> FeatureLatency {
+        let [matching, store] = [Source::Matching, Source::Store].map(|source| self.of_source(source, theta));
+        match self.fetching {
+            Fetching::InTurn => FeatureLatency {
+                ms: matching.ms + store.ms,
+                d_theta: matching.d_theta.iter().zip(&store.d_theta).map(|(a, b)| a + b).collect(),
+            },
+            Fetching::Together if store.ms > matching.ms || !self.has(Source::Matching) => store,
+            Fetching::Together => matching,
+        }
+    }
+
+    /// Equation (4) of concrete features, given by their positions among `count`, in ms.
+    pub fn selected_ms(&self, features: &[usize], count: usize) -> f64 {
+        let mut theta = vec![0.0; count];
+        features.iter().for_each(|&feature| theta[feature] = 1.0);
+        self.expected(&theta).ms
+    }
+
+    fn has(&self, source: Source) -> bool {
+        self.groups.iter().any(|group| group.source == source)
+    }
+
+    /// What one source's groups and count cost; nothing without any.
+    pub(super) fn of_source(&self, source: Source, theta: &[f64]) -> FeatureLatency {
+        let per_feature_ms = match source {
+            Source::Matching => self.beta_ms,
+            Source::Store => self.gamma_ms,
+        };
+        let groups: Vec<&FetchGroup> = self.groups.iter().filter(|group| group.source == source).collect();
+        let paid = match self.fetching {
+            Fetching::InTurn => 0..groups.len(),
+            Fetching::Together => {
+                let slower = |best: usize, at: usize| {
+                    if groups[at].expected_ms(theta) > groups[best].expected_ms(theta) { at } else { best }
+                };
+                (0..groups.len()).reduce(slower).map_or(0..0, |slowest| slowest..slowest + 1)
+            }
+        };
+        let mut latency = FeatureLatency { ms: 0.0, d_theta: vec![0.0; theta.len()] };
+        for &(feature, _) in groups.iter().flat_map(|group| &group.features) {
+            latency.ms += per_feature_ms * theta[feature];
+            latency.d_theta[feature] += per_feature_ms;
+        }
+        groups[paid].iter().for_each(|group| group.add_to(&mut latency, theta));
+        latency
     }
 }
 
-/// max θ_i·L_i + `per_feature`·Σθ over the features of one source; None without any.
-fn group(features: &[Feature], theta: &[f64], source: Source, per_feature_ms: f64) -> Option<FeatureLatency> {
-    let mut d_theta = vec![0.0; features.len()];
-    let (mut count, mut slowest) = (0.0, None);
-    for (i, feature) in features.iter().enumerate().filter(|(_, feature)| feature.source == source) {
-        count += theta[i];
-        d_theta[i] = per_feature_ms;
-        let fetch = theta[i] * feature.fetch_ms;
-        if slowest.is_none_or(|(_, ms)| fetch > ms) {
-            slowest = Some((i, fetch));
+impl FetchGroup {
+    /// Probability that none of the features except `but` is selected.
+    fn none(&self, theta: &[f64], but: Option<usize>) -> f64 {
+        let others = self.features.iter().filter(|(feature, _)| Some(*feature) != but);
+        others.map(|&(feature, _)| 1.0 - theta[feature]).product()
+    }
+
+    fn expected_ms(&self, theta: &[f64]) -> f64 {
+        let own: f64 = self.features.iter().map(|&(feature, own_ms)| theta[feature] * own_ms).sum();
+        self.trip_ms * (1.0 - self.none(theta, None)) + own
+    }
+
+    fn add_to(&self, latency: &mut FeatureLatency, theta: &[f64]) {
+        latency.ms += self.expected_ms(theta);
+        for &(feature, own_ms) in &self.features {
+            latency.d_theta[feature] += own_ms + self.trip_ms * self.none(theta, Some(feature));
         }
     }
-    let (i, fetch) = slowest?;
-    d_theta[i] += features[i].fetch_ms;
-    Some(FeatureLatency { ms: fetch + per_feature_ms * count, d_theta })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::price::fixtures::feature;
-
-    fn features() -> Vec<Feature> {
-        [(Source::Matching, 1.0), (Source::Matching, 4.0), (Source::Store, 2.0), (Source::Store, 6.0)]
-            .into_iter()
-            .map(|(source, fetch_ms)| Feature { source, fetch_ms, ..feature("f", 8) })
-            .collect()
-    }
-
-    #[test]
-    fn the_slower_group_counts_with_its_slowest_feature_and_its_expected_size() {
-        // F1: max(0.5, 2) + 0.1·1 = 2.1; F2: max(2, 1.5) + 0.2·1.25 = 2.25.
-        let found = feature_ms(&features(), &[0.5, 0.5, 1.0, 0.25], 0.1, 0.2);
-        assert!((found.ms - 2.25).abs() < 1e-12);
-        assert_eq!(found.d_theta, [0.0, 0.0, 2.0 + 0.2, 0.2]);
-        // A higher β turns it: 2 + 0.5·1 = 2.5.
-        let found = feature_ms(&features(), &[0.5, 0.5, 1.0, 0.25], 0.5, 0.2);
-        assert!((found.ms - 2.5).abs() < 1e-12);
-        assert_eq!(found.d_theta, [0.5, 4.0 + 0.5, 0.0, 0.0]);
-    }
-
-    #[test]
-    fn an_empty_group_costs_nothing() {
-        let all = features();
-        let matching = feature_ms(&all[..2], &[1.0, 1.0], 0.1, 100.0);
-        assert!((matching.ms - 4.2).abs() < 1e-12);
-        assert_eq!(feature_ms(&[], &[], 1.0, 1.0).ms, 0.0);
-        // A group that expects no feature does not pay either.
-        let store_off = feature_ms(&all, &[1.0, 1.0, 0.0, 0.0], 0.1, 100.0);
-        assert!((store_off.ms - 4.2).abs() < 1e-12);
-    }
-
-    #[test]
-    fn a_tie_follows_the_first_feature_of_the_matching_group() {
-        let twins: Vec<Feature> = [Source::Store, Source::Matching, Source::Matching]
-            .into_iter()
-            .map(|source| Feature { source, fetch_ms: 2.0, ..feature("f", 8) })
-            .collect();
-        let found = feature_ms(&twins, &[0.5, 0.5, 0.5], 0.0, 0.0);
-        assert_eq!(found.d_theta, [0.0, 2.0, 0.0]);
-    }
-
-    #[test]
-    fn the_gradient_agrees_with_central_differences() {
-        let features = features();
-        for theta in [[0.5, 0.5, 1.0, 0.25], [0.9, 0.8, 0.1, 0.2], [0.3, 0.01, 0.6, 0.4]] {
-            let found = feature_ms(&features, &theta, 0.1, 0.2);
-            for i in 0..theta.len() {
-                let at = |step: f64| {
-                    let mut moved = theta;
-                    moved[i] += step;
-                    feature_ms(&features, &moved, 0.1, 0.2).ms
-                };
-                let slope = (at(1e-6) - at(-1e-6)) / 2e-6;
-                assert!((slope - found.d_theta[i]).abs() < 1e-6, "θ {theta:?}, feature {i}");
-            }
-        }
-    }
-}
+mod tests;

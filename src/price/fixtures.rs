@@ -1,7 +1,7 @@
 //! Features and small spaces for the tests of this room and of those above it.
 
 use crate::{
-    data::schema::{Encoding, Feature, Kind, Refresh, Source},
+    data::schema::{Encoding, Feature, Kind, Refresh, Schema, Source},
     space::{Operator, SearchSpace},
 };
 
@@ -21,6 +21,13 @@ pub(crate) fn feature(name: &str, width: usize) -> Feature {
         must_keep: false,
         never: false,
     }
+}
+
+/// A schema with these features and the label `y`; no β, no γ.
+pub(crate) fn schema(features: Vec<Feature>) -> Schema {
+    let text = "[data]\nlabel = \"y\"\nbeta_ms = 0\ngamma_ms = 0\n[[feature]]\nname = \"x\"\nkind = \"item\"\n\
+        type = \"numeric\"\nfetch_ms = 0";
+    Schema { features, ..Schema::parse(text, "test.toml".as_ref()).unwrap() }
 }
 
 /// One user and one item feature of widths 8 and 24, and the given Mixops.

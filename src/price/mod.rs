@@ -10,6 +10,7 @@ pub mod curve;
 mod entry;
 pub mod expected;
 pub mod feature;
+pub mod fetch_table;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod grid;

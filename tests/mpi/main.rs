@@ -146,7 +146,7 @@ fn train_everything(ranks: &dyn Exchange, folder: &Path) {
         let mut search = Search::new(&space, scene).unwrap();
         search.warm_up(&Silent, &mut Keeper::none()).unwrap();
         let outcome = search
-            .run(&Prices { schema, layers: &LINEAR, target: &MeanService }, &Silent, &mut Keeper::none())
+            .run(&Prices::declared(schema, &LINEAR, &MeanService), &Silent, &mut Keeper::none())
             .unwrap();
         write(name, serde_json::to_value(outcome).unwrap());
         if ranks.leads() {

@@ -80,7 +80,7 @@ fn aucs(ranks: &dyn Exchange, seed: u64) -> [f64; 2] {
         Scene { rows, held_out: Some(&held_out), teacher: &teacher, soft: &soft, settings: &settings, seed };
     let mut search = Search::new(&space, scene).unwrap();
     search.warm_up(&Silent, &mut Keeper::none()).unwrap();
-    let prices = Prices { schema: &log.schema, layers: &LINEAR, target: &MeanService };
+    let prices = Prices::declared(&log.schema, &LINEAR, &MeanService);
     let outcome = search.run(&prices, &Silent, &mut Keeper::none()).unwrap();
     let subnet = derive(&space, &outcome, &DeriveSettings::TopK { k: 13 }, &prices).unwrap();
 

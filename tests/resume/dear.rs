@@ -18,7 +18,7 @@ use autofas_bench::{
         agreement::Shape,
         choice::Kept,
         expected::expected_network_ms,
-        feature::feature_ms,
+        feature::FeaturePrices,
         path::{Step, steps},
         table::{LatencyTable, Operation, TableContext, Value},
     },
@@ -162,7 +162,7 @@ fn a_budget_that_no_measured_network_keeps_is_said_in_the_summary_and_is_a_limit
     let budget = |folder: &Path, above: f64| {
         let schema = Schema::load(&folder.join("log/schema.toml")).unwrap();
         let all = vec![1.0; schema.features.len()];
-        let features = feature_ms(&schema.features, &all, schema.beta_ms, schema.gamma_ms).ms;
+        let features = FeaturePrices::declared(&schema).expected(&all).ms;
         (features + above).to_string()
     };
     // All features are predicted to fit with 0.15 ms for the network, which then takes more than 1 ms.

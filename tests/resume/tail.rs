@@ -27,7 +27,7 @@ use autofas_bench::{
         tail::TailForecast,
     },
     price::{
-        feature::feature_ms,
+        feature::FeaturePrices,
         path::{Step, steps},
         table::{TableContext, Value},
     },
@@ -115,7 +115,7 @@ impl Meter for QueueMeter<'_> {
 /// The declared price of all features, in ms.
 fn of_all_features(folder: &Path) -> f64 {
     let schema = Schema::load(&folder.join("log/schema.toml")).unwrap();
-    feature_ms(&schema.features, &vec![1.0; schema.features.len()], schema.beta_ms, schema.gamma_ms).ms
+    FeaturePrices::declared(&schema).expected(&vec![1.0; schema.features.len()]).ms
 }
 
 /// Two hidden layers in every network, and an objective that all features and `above_ms` keep.

@@ -1,19 +1,24 @@
-//! `store load` and `store show`.
+//! `store load`, `store show` and `store price`.
 
 use super::{
     files::{self, DataArgs},
     output::{self, Format},
+    signals,
 };
 use crate::{
     base::progress::Progress,
     data::schema::Schema,
-    measure::store::{
-        Manifest, Owner,
-        contents::Contents,
-        embedded::{self, StoredFolder},
+    export::Metadata,
+    measure::{
+        fetching::{FetchEffort, Priced, measure_prices},
+        replay::clock::RealClock,
+        store::{Manifest, Owner, StoreChoice, contents::Contents},
     },
+    price::fetch_table::{FetchTable, GroupPrice},
 };
+use anyhow::Context;
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -22,12 +27,15 @@ pub enum StoreVerb {
     Load(LoadArgs),
     /// Describe a feature store: groups, rows, bytes
     Show(ShowArgs),
+    /// Measure what its rows and features cost to fetch: what a search pays for them
+    Price(Box<PriceArgs>),
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   autofas-bench store load --model out/model.onnx --data D.parquet --out stores/first
   autofas-bench store load --schema S.toml --encoders E.json --data D.parquet --out stores/first
+  autofas-bench store load --model out/model.onnx --data D.parquet --out redis://127.0.0.1:6379
 
 Stored are the features whose source is `store`, those of one fetch_group in one row. `replay --store stores/first` fetches them.")]
 pub struct LoadArgs {
@@ -36,41 +44,151 @@ pub struct LoadArgs {
     /// Exported model whose schema and encoders the store is for
     #[arg(long, value_name = "M.onnx")]
     model: Option<PathBuf>,
-    /// Folder of the store
+    /// Folder of the store, or the address of a Redis server: redis://[user:password@]host[:port][/database]
     #[arg(long, value_name = "STORE")]
-    out: PathBuf,
+    out: StoreChoice,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  autofas-bench store show stores/first")]
 pub struct ShowArgs {
-    /// Folder of the store
-    store: PathBuf,
+    /// Folder of the store, or the address of a Redis server
+    store: StoreChoice,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  autofas-bench store price --store stores/first --model out/model.onnx --data D.parquet --out fetch.json
+  autofas-bench store price --store redis://127.0.0.1 --schema S.toml --encoders E.json --data D.parquet --workers 4 --out fetch.json
+
+An experiment with `[target] fetch_prices = \"fetch.json\"` pays these instead of the schema's fetch_ms.")]
+pub struct PriceArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Exported model whose schema and encoders the store is for
+    #[arg(long, value_name = "M.onnx")]
+    model: Option<PathBuf>,
+    /// The store, named as `replay` does
+    #[arg(long, value_name = "STORE")]
+    store: StoreChoice,
+    /// Candidate counts; between two of them prices are interpolated
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [100, 300, 1000, 3000])]
+    candidates: Vec<usize>,
+    /// Workers that fetch at once: what they cost each other is β and γ of the search's price
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    workers: usize,
+    /// Visits to every set of features
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    passes: usize,
+    /// Requests of a visit
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    block: usize,
+    /// Of sets, requests and order
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Where the prices go
+    #[arg(long, value_name = "PRICES.json")]
+    out: PathBuf,
+}
+
+/// What there is to say of a store.
+#[derive(Debug, Serialize)]
+struct Described {
+    schema_version: u32,
+    /// Where it is.
+    place: PathBuf,
+    /// Length of its file; absent for a server's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_bytes: Option<u64>,
+    /// What its rows are.
+    content: Manifest,
 }
 
 impl StoreVerb {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
-        let stored = match self {
+        let described = match self {
             Self::Load(args) => args.load(progress)?,
-            Self::Show(args) => StoredFolder::read(&args.store)?,
+            Self::Show(args) => show(&args.store)?,
+            Self::Price(args) => return output::print(format, &args.price(progress)?, prices),
         };
-        output::print(format, &stored, text)
+        output::print(format, &described, text)
     }
 }
 
+fn show(store: &StoreChoice) -> anyhow::Result<Described> {
+    let (content, file_bytes) = store.look()?;
+    Ok(Described { schema_version: 1, place: store.place(), file_bytes, content })
+}
+
 impl LoadArgs {
-    fn load(&self, progress: &dyn Progress) -> anyhow::Result<StoredFolder> {
+    fn load(&self, progress: &dyn Progress) -> anyhow::Result<Described> {
         let files = self.data.files(self.model.as_deref())?;
         progress.stage("read the data", 0);
         let (dataset, encoders) = files::load(&files)?;
         let schema = Schema::load(&files.schema)?;
-        let contents = Contents::of(&schema, encoders.hash(), &dataset)?;
-        Ok(embedded::write(&self.out, &contents, progress)?)
+        self.out.fill(&Contents::of(&schema, encoders.hash(), &dataset)?, progress)?;
+        show(&self.out)
     }
 }
 
-fn text(stored: &StoredFolder) -> String {
-    let Manifest { users, items, pairs, groups, rows_hash, .. } = &stored.content;
+impl PriceArgs {
+    fn price(&self, progress: &dyn Progress) -> anyhow::Result<FetchTable> {
+        let files = self.data.files(self.model.as_deref())?;
+        let store = self.store.open()?;
+        let store = store.context("`--store none` has no prices: name a store")?;
+        progress.stage("read the data", 0);
+        let (dataset, encoders) = files::load(&files)?;
+        let schema = Schema::load(&files.schema)?;
+        let (schema_hash, encoder_hash) = (schema.hash(), encoders.hash());
+        let served = Metadata { schema_hash, encoder_hash, ..Metadata::default() };
+        store.manifest().check_serves(&self.store.place(), &served)?;
+        let effort = FetchEffort {
+            candidates: self.candidates.clone(),
+            workers: self.workers,
+            passes: self.passes,
+            block: self.block,
+            seed: self.seed,
+        };
+        let name = self.store.to_string();
+        let priced = Priced { data: &dataset, schema: &schema, store: &*store, name: &name };
+        let stop = signals::stop_on_signals()?;
+        let table = measure_prices(priced, &effort, &RealClock::start(), progress, &stop)?;
+        table.save(&self.out)?;
+        Ok(table)
+    }
+}
+
+/// One table per candidate count.
+fn prices(table: &FetchTable) -> String {
+    let mut text = format!("{}, with {} at once\n", table.store, table.workers);
+    for bucket in &table.buckets {
+        let row = |group: &GroupPrice| {
+            let own = group.features.iter().map(|feature| feature.own_ms);
+            let mean = own.clone().sum::<f64>() / group.features.len().max(1) as f64;
+            let numbers = [group.trip_ms, mean, group.trip_ms + own.sum::<f64>()];
+            let texts = [group.name.clone(), group.features.len().to_string()].into_iter();
+            texts.chain(numbers.map(|ms| format!("{ms:.4}"))).collect()
+        };
+        let rows: Vec<Vec<String>> = bucket.groups.iter().map(row).collect();
+        let fit = bucket.fit;
+        text += &format!(
+            "\n{} candidates: off by {:.1} % over {} sets of features that it was fitted to, {:.1} % over {} others; \
+             β {:.4} ms, γ {:.4} ms per feature\n{}\n",
+            bucket.candidates,
+            fit.fitted_mape_pct,
+            fit.fitted,
+            fit.held_out_mape_pct,
+            fit.held_out,
+            bucket.beta_ms,
+            bucket.gamma_ms,
+            output::table(&["row", "features", "trip ms", "each ms", "all ms"], &rows)
+        );
+    }
+    text
+}
+
+fn text(store: &Described) -> String {
+    let Manifest { users, items, pairs, groups, rows_hash, .. } = &store.content;
     let rows: Vec<Vec<String>> = groups
         .iter()
         .map(|group| {
@@ -79,7 +197,7 @@ fn text(stored: &StoredFolder) -> String {
                 Owner::Item => "item",
                 Owner::Pair => "pair",
             };
-            let keys = stored.content.keys(group.owner);
+            let keys = store.content.keys(group.owner);
             let numbers = [group.features.len() as u64, keys, group.row_bytes as u64];
             [group.name.clone(), owner.to_owned()]
                 .into_iter()
@@ -88,9 +206,10 @@ fn text(stored: &StoredFolder) -> String {
         })
         .collect();
     let table = output::table(&["group", "of", "features", "rows", "bytes per row"], &rows);
-    format!(
-        "{table}\n{users} users, {items} items, {pairs} pairs; {:.1} MB on the disk; filled with rows {}",
-        stored.file_bytes as f64 / 1e6,
-        &rows_hash[..rows_hash.len().min(12)]
-    )
+    let size = match store.file_bytes {
+        Some(bytes) => format!("{:.1} MB on the disk", bytes as f64 / 1e6),
+        None => format!("{:.1} MB of rows", store.content.row_bytes() as f64 / 1e6),
+    };
+    let hash = &rows_hash[..rows_hash.len().min(12)];
+    format!("{table}\n{users} users, {items} items, {pairs} pairs; {size}; filled with rows {hash}")
 }

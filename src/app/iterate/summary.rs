@@ -15,7 +15,7 @@ use crate::{
     base::{Result, names::EngineName},
     learn::metrics::Metrics,
     measure::latency::LatencySummary,
-    price::{agreement::Shape, calibrate::Calibration, feature::feature_ms},
+    price::{agreement::Shape, calibrate::Calibration, feature::FeaturePrices},
     space::Subnet,
 };
 use serde::{Deserialize, Serialize};
@@ -260,9 +260,7 @@ impl Run<'_> {
 
     /// Equation (4) for a choice of features.
     pub(super) fn feature_ms(&self, subnet: &Subnet) -> f64 {
-        let chosen = |i: usize| f64::from(u8::from(subnet.features.binary_search(&i).is_ok()));
-        let theta: Vec<f64> = (0..self.space.features.len()).map(chosen).collect();
-        feature_ms(&self.space.features, &theta, self.schema.beta_ms, self.schema.gamma_ms).ms
+        self.feature_prices.selected_ms(&subnet.features, self.space.features.len())
     }
 
     pub(super) fn summary(&self, guide: &Guide, baseline: &Trained, found: Found) -> Summary {

@@ -41,7 +41,7 @@ fn choose_for(
 ) -> Result<Subnet> {
     let schema = Schema { gamma_ms: 0.1, ..schema(features) };
     let space = space_of(schema.features.clone(), &[&[8, 4, 0], &[0, 4, 8]]);
-    let prices = Prices { schema: &schema, layers: &LAYERS, target };
+    let prices = Prices::declared(&schema, &LAYERS, target);
     derive(&space, &outcome(theta), &settings, &prices)
 }
 
@@ -203,7 +203,7 @@ fn a_threshold_above_every_theta_says_what_to_do() {
 fn the_price_of_a_subnet_is_its_slowest_fetch_plus_counts_plus_layers() {
     let schema = Schema { gamma_ms: 0.1, ..schema(features()) };
     let space = space_of(schema.features.clone(), &[&[8, 4, 0], &[0, 4, 8]]);
-    let prices = Prices { schema: &schema, layers: &LAYERS, target: &MeanService };
+    let prices = Prices::declared(&schema, &LAYERS, &MeanService);
     let subnet = Subnet { features: vec![0, 2], operators: vec![Operator::Zero, Operator::Mlp(8)] };
     let wanted = 3.0 + 0.2 + 1.0 + (0.5 + 0.01 * 4.0 * 8.0) + (0.5 + 0.01 * 8.0);
     assert!((Price::of(&space, &subnet, &prices).unwrap().total_ms() - wanted).abs() < 1e-12);

@@ -130,7 +130,7 @@ impl Stage {
     /// Gradients of Loss1 and of Loss2, apart.
     fn gradients(&self, search: &Search) -> [GradStore; 2] {
         let layers = ReferencePrices(&self.reference);
-        let prices = Prices { schema: &self.schema, layers: &layers, target: &MeanService };
+        let prices = Prices::declared(&self.schema, &layers, &MeanService);
         let phase = Phase::Search { prices: &prices, ramp: 1.0, progress: 0.0 };
         let terms = search.terms(&self.batch(), &self.drawn(search), &phase).unwrap();
         [terms.loss1.unwrap(), terms.loss2].map(|loss| loss.backward().unwrap())
@@ -164,7 +164,7 @@ fn a_search_step_equals_pytorchs() {
     let reference = &stage.reference;
     assert_near("r(x)", &stage.soft, &reference.numbers("/teacher_scores"));
     let layers = ReferencePrices(reference);
-    let prices = Prices { schema: &stage.schema, layers: &layers, target: &MeanService };
+    let prices = Prices::declared(&stage.schema, &layers, &MeanService);
     let phase = Phase::Search { prices: &prices, ramp: 1.0, progress: 0.0 };
     let search = stage.search();
     let drawn = stage.drawn(&search);
@@ -203,7 +203,7 @@ fn logits_of_both_networks_and_both_latencies_equal_pytorchs() {
     let layers = ReferencePrices(reference);
     let theta = search.mask().theta_values().unwrap();
     let p = crate::learn::price_term::probability_values(&p).unwrap();
-    let expected = Prices { schema: &stage.schema, layers: &layers, target: &MeanService }
+    let expected = Prices::declared(&stage.schema, &layers, &MeanService)
         .expected(&stage.space, &theta, &p)
         .unwrap();
     let found = [expected.feature.ms as f32, expected.network.ms as f32];

@@ -8,14 +8,14 @@
 //! so a value is not repeated until two halves of it agree by chance.
 
 /// The mean without the slowest quarter.
-pub(super) fn without_slowest_quarter(mut values: Vec<f64>) -> f64 {
+pub(in crate::measure) fn without_slowest_quarter(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let kept = values.len() - values.len() / 4;
     values[..kept].iter().sum::<f64>() / kept as f64
 }
 
 /// The middle value, or the mean of the two middle ones.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
+pub(in crate::measure) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }

@@ -7,7 +7,7 @@ use super::{
     manifest::Manifest,
 };
 use crate::{
-    base::{Error, Result},
+    base::{Error, Result, progress::Progress},
     data::{
         dataset::{Dataset, Slot},
         schema::Schema,
@@ -29,6 +29,20 @@ pub trait Rows {
 
 /// Keys in ascending order, each with its last row.
 type LastRows = Vec<(RowKey, u32)>;
+
+/// How many rows are written between two words about it.
+const NEWS: u64 = 20_000;
+
+/// Tells `progress` of the rows of a store as they are written.
+pub(super) fn news(manifest: &Manifest, progress: &dyn Progress) -> impl FnMut(u64) {
+    let total = manifest.groups.iter().map(|group| manifest.keys(group.owner)).sum();
+    progress.stage("fill the store", total);
+    move |done| {
+        if done % NEWS == 0 || done == total {
+            progress.advance(done, "rows");
+        }
+    }
+}
 
 /// The rows of a store that is to be filled.
 pub struct Contents<'a> {

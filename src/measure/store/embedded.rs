@@ -4,7 +4,7 @@
 //! and hash with what `store.json` says: a reader of mapped pages would not survive damaged ones.
 
 use super::{
-    contents::Rows,
+    contents::{Rows, news},
     lmdb::{self, LmdbStore},
     manifest::{LOAD_AGAIN, Manifest},
 };
@@ -16,9 +16,6 @@ use std::path::{Path, PathBuf};
 pub const MANIFEST: &str = "store.json";
 /// The file with the rows.
 const ROWS: &str = "rows.mdb";
-/// How many rows are written between two words about it.
-const NEWS: u64 = 20_000;
-
 /// Content of `store.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,7 +53,7 @@ impl StoredFolder {
 /// Writes all rows of `source` into a new folder.
 ///
 /// Fails when there is something at `folder` already.
-pub fn write(folder: &Path, source: &dyn Rows, progress: &dyn Progress) -> Result<StoredFolder> {
+pub fn write(folder: &Path, source: &dyn Rows, progress: &dyn Progress) -> Result<()> {
     let taken = match std::fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_some(),
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,
@@ -75,14 +72,8 @@ pub fn write(folder: &Path, source: &dyn Rows, progress: &dyn Progress) -> Resul
         .tempdir_in(parent)
         .map_err(|e| Error::io(parent, "create a folder in", e))?;
     let content = source.manifest().clone();
-    let total = content.groups.iter().map(|group| content.keys(group.owner)).sum();
-    progress.stage("fill the store", total);
     let rows = draft.path().join(ROWS);
-    lmdb::fill(&rows, source, |done| {
-        if done % NEWS == 0 || done == total {
-            progress.advance(done, "rows");
-        }
-    })?;
+    lmdb::fill(&rows, source, news(&content, progress))?;
     let file_bytes = std::fs::metadata(&rows).map_err(|e| Error::io(&rows, "read", e))?.len();
     let file_sha256 = hash::sha256_file(&rows)?;
     let stored = StoredFolder { schema_version: 1, file_bytes, file_sha256, content };
@@ -93,8 +84,7 @@ pub fn write(folder: &Path, source: &dyn Rows, progress: &dyn Progress) -> Resul
         // Nobody would look for it there.
         let _ = fsio::remove_dir(&draft);
         Error::io(folder, "rename into", e)
-    })?;
-    Ok(stored)
+    })
 }
 
 /// Gives a temporary folder, which is private by default, the rights of any new one.

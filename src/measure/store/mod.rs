@@ -21,6 +21,7 @@ pub mod lmdb;
 pub mod manifest;
 pub mod memory;
 mod pairs;
+pub mod redis;
 
 pub use choice::{StoreChoice, StoreKind};
 pub use layout::{Group, Owner};

@@ -67,7 +67,8 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "NAME")]
     engine: Vec<EngineName>,
     /// Where the features come from whose source is a store: none (with the request, so that inference alone is measured),
-    /// memory:STORE (copied into memory, as a path alone), embedded:STORE (on the disk)
+    /// memory:STORE (copied into memory, as a path alone), embedded:STORE (on the disk), redis://host?timeout_ms=100 (a Redis server,
+    /// and how long a request waits for it)
     #[arg(long, value_name = "STORE", default_value_t = StoreChoice::None)]
     store: StoreChoice,
     /// Where ONNX Runtime computes: cpu, cuda or tensorrt

@@ -1,0 +1,159 @@
+use super::*;
+use crate::{
+    base::progress::Silent,
+    measure::store::{contents::Contents, examples::*, memory::MemoryStore},
+};
+use server::RedisServer;
+
+#[path = "../../../../tests/support/redis_server.rs"]
+mod server;
+
+const KEYS: [(u64, u64); 5] = [(1, 10), (2, 11), (2, 10), (1, 10), (1, 12)];
+const SOON: Duration = Duration::from_millis(200);
+
+fn filled(keys: &[(u64, u64)]) -> RedisServer {
+    let server = RedisServer::start(&[]);
+    fill_with(&server, keys);
+    server
+}
+
+fn fill_with(server: &RedisServer, keys: &[(u64, u64)]) {
+    let data = data(keys);
+    fill(&server.url(), &Contents::of(&schema(), "e".into(), &data).unwrap(), &Silent).unwrap();
+}
+
+/// Rows as they come.
+#[derive(Debug, Default, PartialEq)]
+struct Taken(Vec<(usize, usize, Vec<Option<Vec<u8>>>)>);
+
+impl RowSink for Taken {
+    fn take(&mut self, group: usize, first: usize, rows: &[Option<&[u8]>]) {
+        let rows = rows.iter().map(|row| row.map(<[u8]>::to_vec));
+        match self.0.last_mut() {
+            // Stores cut their blocks differently.
+            Some((known, _, taken)) if *known == group => taken.extend(rows),
+            _ => self.0.push((group, first, rows.collect())),
+        }
+    }
+}
+
+fn fetched(reader: &mut dyn Reader, user: u64, items: &[u64]) -> Result<Taken> {
+    let mut taken = Taken::default();
+    reader.fetch(Keys { user, items }, &mut taken)?;
+    Ok(taken)
+}
+
+#[test]
+fn it_gives_what_a_store_in_memory_gives() {
+    let server = filled(&KEYS);
+    let store = RedisStore::open(&server.url(), SOON).unwrap();
+    let data = data(&KEYS);
+    let memory = MemoryStore::of(&Contents::of(&schema(), "e".into(), &data).unwrap()).unwrap();
+    assert_eq!(store.manifest(), memory.manifest());
+    for groups in [&[0, 1, 2, 3, 4][..], &[4, 2], &[3], &[1]] {
+        let (mut mine, mut theirs) = (store.reader(groups).unwrap(), memory.reader(groups).unwrap());
+        for (user, items) in [(1, &[10, 11, 12, 99][..]), (2, &[10]), (9, &[10, 10]), (1, &[])] {
+            let [mut mine, mut theirs] =
+                [&mut mine, &mut theirs].map(|r| fetched(&mut **r, user, items).unwrap());
+            // No candidates are no rows, whether they are handed on or not.
+            [&mut mine, &mut theirs]
+                .into_iter()
+                .for_each(|taken| taken.0.retain(|(.., rows)| !rows.is_empty()));
+            assert_eq!(mine, theirs, "groups {groups:?} of user {user} with {items:?}");
+        }
+    }
+}
+
+#[test]
+fn filling_again_replaces_all_rows_and_leaves_none_behind() {
+    let server = filled(&KEYS);
+    let size = || -> usize {
+        let mut connection = Server::new(&server.url()).unwrap().connect(SOON).unwrap();
+        redis::cmd("DBSIZE").query(&mut connection).unwrap()
+    };
+    let before = size();
+    fill_with(&server, &KEYS);
+    assert_eq!(size(), before);
+    fill_with(&server, &[(5, 50)]);
+    let store = RedisStore::open(&server.url(), SOON).unwrap();
+    let mut reader = store.reader(&[3]).unwrap();
+    let Taken(rows) = fetched(&mut *reader, 5, &[50, 10]).unwrap();
+    assert!(rows[0].2[0].is_some() && rows[0].2[1].is_none(), "{rows:?}");
+    assert_eq!(store.manifest().items, 1);
+}
+
+#[test]
+fn a_server_that_stops_answering_fails_requests_in_time_and_serves_again_when_it_goes_on() {
+    let server = filled(&KEYS);
+    let store = RedisStore::open(&server.url(), SOON).unwrap();
+    let mut reader = store.reader(&[2, 4]).unwrap();
+    let expected = fetched(&mut *reader, 1, &[10, 12]).unwrap();
+    server.signal("STOP");
+    for _ in 0..2 {
+        let error = fetched(&mut *reader, 1, &[11]).unwrap_err().to_string();
+        assert!(error.contains("within 200 ms") && error.contains("?timeout_ms=1000"), "{error}");
+    }
+    server.signal("CONT");
+    // The late answer about item 11 is nobody's.
+    assert_eq!(fetched(&mut *reader, 1, &[10, 12]).unwrap(), expected);
+}
+
+#[test]
+fn a_server_that_dies_fails_requests_and_another_one_in_its_place_serves_them() {
+    let server = filled(&KEYS);
+    let store = RedisStore::open(&server.url(), SOON).unwrap();
+    let mut reader = store.reader(&[2]).unwrap();
+    let expected = fetched(&mut *reader, 1, &[10]).unwrap();
+    let port = server.port();
+    drop(server);
+    for _ in 0..2 {
+        let error = fetched(&mut *reader, 1, &[10]).unwrap_err().to_string();
+        assert!(error.contains("see whether the server runs"), "{error}");
+    }
+    let server = RedisServer::on(port, &[]).expect("its port is free again");
+    // It has lost everything, which is no failure of a request: its rows are missing.
+    let Taken(rows) = fetched(&mut *reader, 1, &[10]).unwrap();
+    assert_eq!(rows[0].2, [None]);
+    fill_with(&server, &KEYS);
+    assert_eq!(fetched(&mut *reader, 1, &[10]).unwrap(), expected, "the first filling of either server");
+}
+
+#[test]
+fn a_password_is_used_and_never_shown() {
+    let server = RedisServer::start(&["--requirepass", "secret"]);
+    let refused = RedisStore::open(&server.url(), SOON).err().expect("refused").to_string();
+    assert!(refused.contains("user and password"), "{refused}");
+    let url = server.url().replace("redis://", "redis://:secret@");
+    let empty = RedisStore::open(&url, SOON).err().expect("empty").to_string();
+    assert!(empty.contains("holds no features") && empty.contains("store load"), "{empty}");
+    assert!(!empty.contains("secret"), "{empty}");
+    let wrong = RedisStore::open(&url.replace("secret", "public"), SOON).err().expect("refused").to_string();
+    assert!(!wrong.contains("public"), "{wrong}");
+}
+
+#[test]
+fn values_of_another_type_or_length_are_missing_or_refused() {
+    let server = filled(&KEYS);
+    let store = RedisStore::open(&server.url(), SOON).unwrap();
+    let mut connection = store.server.connect(SOON).unwrap();
+    let key = |group, key| row_key(&prefix(store.current.filling, group), key);
+    redis::cmd("DEL").arg(key(2, 10)).exec(&mut connection).unwrap();
+    redis::cmd("RPUSH").arg(key(2, 10)).arg("x").exec(&mut connection).unwrap();
+    let Taken(rows) = fetched(&mut *store.reader(&[2]).unwrap(), 1, &[10, 11]).unwrap();
+    assert!(rows[0].2[0].is_none() && rows[0].2[1].is_some(), "{rows:?}");
+    redis::cmd("SET").arg(key(4, 1)).arg("three").exec(&mut connection).unwrap();
+    let refused = fetched(&mut *store.reader(&[4]).unwrap(), 1, &[10]).unwrap_err().to_string();
+    assert!(refused.contains("pairs of another length") && refused.contains("store load"), "{refused}");
+    redis::cmd("SET").arg(MANIFEST).arg("{}").exec(&mut connection).unwrap();
+    let refused = RedisStore::open(&server.url(), SOON).err().expect("refused").to_string();
+    assert!(refused.contains("autofas:manifest") && refused.contains("no manifest"), "{refused}");
+}
+
+#[test]
+fn an_address_that_is_none_says_how_one_looks() {
+    let refused = RedisStore::open("redis//:nowhere", SOON).err().expect("refused").to_string();
+    assert!(refused.contains("redis://[user:password@]host"), "{refused}");
+    let nobody = RedisServer::start(&[]).url();
+    let refused = RedisStore::open(&nobody, SOON).err().expect("refused").to_string();
+    assert!(refused.contains(&nobody) && refused.contains("connect"), "{refused}");
+}

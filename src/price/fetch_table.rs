@@ -1,0 +1,250 @@
+//! Measured prices of fetching: what the trips to a store's rows cost and what each feature adds, fitted to fetches of many
+//! sets of features.
+
+mod fit;
+
+use super::feature::{FeaturePrices, FetchGroup, Fetching};
+use crate::{
+    base::{Error, Result, error::Place, fsio},
+    data::schema::{Schema, Source},
+};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Version of the file format that this program reads and writes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Prices of fetching from one store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FetchTable {
+    /// Format of the file.
+    pub schema_version: u32,
+    /// [`Schema::hash`] of the schema that the store was loaded with.
+    pub schema_hash: String,
+    /// Where rows came from.
+    pub store: String,
+    /// Fingerprint of the host that asked.
+    pub host: String,
+    /// Workers of the replays that β and γ come from.
+    pub workers: usize,
+    /// One per candidate count, ascending.
+    pub buckets: Vec<FetchBucket>,
+}
+
+/// Prices at one candidate count.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FetchBucket {
+    /// Candidates per request.
+    pub candidates: usize,
+    /// Rows, in the order of the store; features that come with the request have one of their own.
+    pub groups: Vec<GroupPrice>,
+    /// β of equation (4), ms per selected feature of F1.
+    pub beta_ms: f64,
+    /// γ of equation (4), ms per selected feature of F2.
+    pub gamma_ms: f64,
+    /// How well the prices agree with what was measured.
+    pub fit: FetchFit,
+    /// What they were fitted to.
+    pub observations: Vec<FetchObservation>,
+}
+
+/// Price of one row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupPrice {
+    /// Name of the group.
+    pub name: String,
+    /// Whether it comes with the request or from the store.
+    pub source: Source,
+    /// Paid once when any of the features is selected, ms.
+    pub trip_ms: f64,
+    /// What each feature adds.
+    pub features: Vec<OwnPrice>,
+}
+
+/// What one feature adds to its row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnPrice {
+    /// The schema's name.
+    pub feature: String,
+    /// Bytes of its value.
+    pub bytes: usize,
+    /// Milliseconds.
+    pub own_ms: f64,
+}
+
+/// Agreement of the fit with measured fetches, in percent of them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FetchFit {
+    /// Fetches that were fitted to.
+    pub fitted: usize,
+    /// Mean |residual| over them.
+    pub fitted_mape_pct: f64,
+    /// Fetches that were not.
+    pub held_out: usize,
+    /// Mean |residual| over those: the error of a prediction.
+    pub held_out_mape_pct: f64,
+}
+
+/// The time of fetching one set of features.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FetchObservation {
+    /// Positions in the schema, ascending.
+    pub features: Vec<usize>,
+    /// Workers that fetched at once.
+    pub workers: usize,
+    /// From the store, ms.
+    pub fetch_ms: f64,
+    /// Decoding what came with the request, ms.
+    pub decode_ms: f64,
+    /// Whether the prices were fitted to it or are judged by it.
+    pub held_out: bool,
+}
+
+impl FetchObservation {
+    fn ms(&self, source: Source) -> f64 {
+        match source {
+            Source::Matching => self.decode_ms,
+            Source::Store => self.fetch_ms,
+        }
+    }
+}
+
+/// A row as it is laid out, before it has a price.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupShape {
+    /// Name of the group.
+    pub name: String,
+    /// Whether it comes with the request or from the store.
+    pub source: Source,
+    /// Position in the schema and bytes of every feature.
+    pub features: Vec<(usize, usize)>,
+}
+
+impl FetchBucket {
+    fn prices(&self, schema: &Schema) -> Result<FeaturePrices> {
+        let position = |feature: &OwnPrice| {
+            let found = schema.features.iter().position(|known| known.name == feature.feature);
+            found.map(|at| (at, feature.own_ms)).ok_or_else(|| {
+                Error::usage(
+                    format!("the prices name a feature `{}` that the schema does not have", feature.feature),
+                    "measure them again with `autofas-bench store price`",
+                )
+            })
+        };
+        let group = |group: &GroupPrice| {
+            Ok(FetchGroup {
+                source: group.source,
+                trip_ms: group.trip_ms,
+                features: group.features.iter().map(position).collect::<Result<_>>()?,
+            })
+        };
+        Ok(FeaturePrices {
+            groups: self.groups.iter().map(group).collect::<Result<_>>()?,
+            fetching: Fetching::InTurn,
+            beta_ms: self.beta_ms,
+            gamma_ms: self.gamma_ms,
+        })
+    }
+}
+
+impl FetchTable {
+    /// Reads and validates a file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let table: Self = fsio::read_json(path)?;
+        let wrong = |place: &str, problem: String| {
+            let fix = "measure again with `autofas-bench store price` of this version of the program";
+            Err(Error::input(path, Place::field(place), problem, fix))
+        };
+        if table.schema_version != SCHEMA_VERSION {
+            let problem = format!("is {}, this program reads {SCHEMA_VERSION}", table.schema_version);
+            return wrong("schema_version", problem);
+        }
+        if table.buckets.is_empty() || !table.buckets.is_sorted_by(|a, b| a.candidates < b.candidates) {
+            return wrong("buckets", "has none, or one twice or out of order".into());
+        }
+        let shape = |bucket: &FetchBucket| -> Vec<(String, Vec<String>)> {
+            let names = |group: &GroupPrice| group.features.iter().map(|f| f.feature.clone()).collect();
+            bucket.groups.iter().map(|group| (group.name.clone(), names(group))).collect()
+        };
+        if table.buckets.iter().any(|bucket| shape(bucket) != shape(&table.buckets[0])) {
+            return wrong("buckets", "do not hold the same rows".into());
+        }
+        match table.buckets.iter().find(|bucket| !bucket.is_sound()) {
+            Some(bucket) => wrong(
+                "buckets",
+                format!("has a price at {} candidates that is no latency", bucket.candidates),
+            ),
+            None => Ok(table),
+        }
+    }
+
+    /// Writes the table as JSON.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        fsio::write_json(path, self)
+    }
+
+    /// Prices at `candidates`: those of the bucket, or linear between two; outside the measured counts there are none.
+    pub fn prices(&self, schema: &Schema, candidates: usize) -> Result<FeaturePrices> {
+        if self.schema_hash != schema.hash() {
+            return Err(Error::usage(
+                "the prices of fetching were measured with another schema",
+                "measure them with this one: `autofas-bench store price`",
+            ));
+        }
+        let above = self.buckets.partition_point(|bucket| bucket.candidates < candidates);
+        if let Some(exact) = self.buckets.get(above).filter(|bucket| bucket.candidates == candidates) {
+            return exact.prices(schema);
+        }
+        let (Some(low), Some(high)) =
+            (above.checked_sub(1).map(|at| &self.buckets[at]), self.buckets.get(above))
+        else {
+            let (first, last) = (&self.buckets[0], &self.buckets[self.buckets.len() - 1]);
+            return Err(Error::MissingPrice {
+                key: format!(
+                    "fetching for {candidates} candidates, outside the measured {} to {},",
+                    first.candidates, last.candidates
+                ),
+                fix: format!("measure it with `autofas-bench store price --candidates {candidates} …`"),
+            });
+        };
+        let share = (candidates - low.candidates) as f64 / (high.candidates - low.candidates) as f64;
+        Ok(low.prices(schema)?.mix(&high.prices(schema)?, share))
+    }
+}
+
+impl FetchBucket {
+    fn is_sound(&self) -> bool {
+        let own = self.groups.iter().flat_map(|group| group.features.iter().map(|feature| feature.own_ms));
+        let trips = self.groups.iter().map(|group| group.trip_ms);
+        own.chain(trips).chain([self.beta_ms, self.gamma_ms]).all(|ms| ms.is_finite() && ms >= 0.0)
+    }
+}
+
+impl FeaturePrices {
+    /// These prices and those of the same groups, mixed: `share` of the others.
+    fn mix(self, other: &Self, share: f64) -> Self {
+        let between = |a: f64, b: f64| a + share * (b - a);
+        let group = |(mine, theirs): (FetchGroup, &FetchGroup)| FetchGroup {
+            trip_ms: between(mine.trip_ms, theirs.trip_ms),
+            features: (mine.features.iter().zip(&theirs.features))
+                .map(|(&(feature, a), &(_, b))| (feature, between(a, b)))
+                .collect(),
+            ..mine
+        };
+        Self {
+            groups: self.groups.into_iter().zip(&other.groups).map(group).collect(),
+            beta_ms: between(self.beta_ms, other.beta_ms),
+            gamma_ms: between(self.gamma_ms, other.gamma_ms),
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

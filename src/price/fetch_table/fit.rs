@@ -1,0 +1,197 @@
+//! Prices of fetching from measured fetches.
+//!
+//! With one worker the time y of a fetch of the features S is
+//!
+//! ```text
+//! y = Σ_{g: g∩S≠∅} trip_g + Σ_{i∈S} own_i
+//! own_i = s_g · bytes_i + δ_i
+//! ```
+//!
+//! and the fit minimises Σ ((y − ŷ) / y)² plus the prior (δ_i / 0.3·own)²: features of one row differ by their bytes until
+//! measurements say otherwise. Nothing gets below 0. More workers stand in each other's way: β and γ of equation (4) are what each
+//! selected feature costs more with them than with one, by least squares over the same sets of features.
+
+use super::{FetchBucket, FetchFit, FetchObservation, GroupPrice, GroupShape, OwnPrice};
+use crate::{
+    base::{Error, Result},
+    data::schema::{Schema, Source},
+    price::{
+        cholesky::{Square, minimise_above},
+        feature::{FeaturePrices, FetchGroup, Fetching},
+    },
+};
+
+/// Prior deviation of a feature's own price from that of its bytes, as a share of the mean feature's.
+const OWN_DEVIATION: f64 = 0.3;
+
+impl FetchBucket {
+    /// Fits prices to `observations` of rows of these shapes; `schema` names the features.
+    ///
+    /// Fails when a source has features and no observation of one worker to price them by.
+    pub fn fit(
+        schema: &Schema,
+        groups: &[GroupShape],
+        candidates: usize,
+        observations: Vec<FetchObservation>,
+    ) -> Result<Self> {
+        let mut prices =
+            FeaturePrices { groups: Vec::new(), fetching: Fetching::InTurn, beta_ms: 0.0, gamma_ms: 0.0 };
+        for source in [Source::Matching, Source::Store] {
+            let own: Vec<&GroupShape> = groups.iter().filter(|group| group.source == source).collect();
+            prices.groups.extend(fit_source(source, &own, &observations)?);
+        }
+        let features = schema.features.len();
+        prices.beta_ms = crowding(Source::Matching, &prices, &observations, features);
+        prices.gamma_ms = crowding(Source::Store, &prices, &observations, features);
+        let named = prices.groups.iter().zip(in_order(groups)).map(|(price, shape)| GroupPrice {
+            name: shape.name.clone(),
+            source: shape.source,
+            trip_ms: price.trip_ms,
+            features: (price.features.iter().zip(&shape.features))
+                .map(|(&(position, own_ms), &(_, bytes))| OwnPrice {
+                    feature: schema.features[position].name.clone(),
+                    bytes,
+                    own_ms,
+                })
+                .collect(),
+        });
+        Ok(Self {
+            candidates,
+            groups: named.collect(),
+            beta_ms: prices.beta_ms,
+            gamma_ms: prices.gamma_ms,
+            fit: judge(&prices, &observations, features),
+            observations,
+        })
+    }
+}
+
+/// The shapes in the order in which they are priced: what comes with the request first.
+fn in_order(groups: &[GroupShape]) -> impl Iterator<Item = &GroupShape> {
+    let of = |source| groups.iter().filter(move |group| group.source == source);
+    of(Source::Matching).chain(of(Source::Store))
+}
+
+/// Trips and own prices of one source's rows, from what one worker needed for them.
+fn fit_source(
+    source: Source,
+    groups: &[&GroupShape],
+    observations: &[FetchObservation],
+) -> Result<Vec<FetchGroup>> {
+    let timed: Vec<&FetchObservation> = (observations.iter())
+        .filter(|o| o.workers == 1 && !o.held_out && o.ms(source) > 0.0)
+        .filter(|o| groups.iter().any(|group| group.chosen(&o.features).next().is_some()))
+        .collect();
+    if groups.is_empty() {
+        return Ok(Vec::new());
+    }
+    if timed.is_empty() {
+        return Err(Error::usage(
+            format!("no fetch of one worker says what features of the source {source:?} cost"),
+            "measure more sets of features",
+        ));
+    }
+    // Per group its trip, then its slope, and after all of them one per feature.
+    let (trip, slope) = (|group: usize| 2 * group, |group: usize| 2 * group + 1);
+    let starts: Vec<usize> = (groups.iter())
+        .scan(2 * groups.len(), |next, group| {
+            let start = *next;
+            *next += group.features.len();
+            Some(start)
+        })
+        .collect();
+    let unknowns = 2 * groups.len() + groups.iter().map(|group| group.features.len()).sum::<usize>();
+    let (mut a, mut b) = (Square::zeros(unknowns), vec![0.0; unknowns]);
+    let mut add = |v: &[(usize, f64)], target: f64, weight: f64| {
+        a.add_outer(v, weight);
+        v.iter().for_each(|&(at, value)| b[at] += weight * value * target);
+    };
+    let (mut total_ms, mut total_features) = (0.0, 0);
+    for observation in &timed {
+        let mut row = Vec::new();
+        for (at, group) in groups.iter().enumerate() {
+            let chosen: Vec<usize> = group.chosen(&observation.features).collect();
+            if !chosen.is_empty() {
+                row.push((trip(at), 1.0));
+            }
+            row.extend(chosen.iter().map(|&feature| (starts[at] + feature, 1.0)));
+            total_features += chosen.len();
+        }
+        let ms = observation.ms(source);
+        total_ms += ms;
+        add(&row, ms, ms.powi(-2));
+    }
+    let typical_ms = total_ms / total_features.max(1) as f64;
+    for (at, group) in groups.iter().enumerate() {
+        for (feature, &(_, bytes)) in group.features.iter().enumerate() {
+            let by_bytes = [(starts[at] + feature, 1.0), (slope(at), -(bytes as f64))];
+            add(&by_bytes, 0.0, (OWN_DEVIATION * typical_ms).powi(-2));
+        }
+        // Nothing else holds the trip and the slope of a row that was never fetched alone or never at all.
+        add(&[(trip(at), 1.0)], typical_ms, (10.0 * typical_ms).powi(-2));
+        add(&[(slope(at), 1.0)], 0.0, (10.0 * typical_ms).powi(-2));
+    }
+    let x = minimise_above(&a, &b, &vec![0.0; unknowns]).ok_or_else(|| {
+        Error::usage("the prices of fetching have no solution", "look for measured times near zero")
+    })?;
+    let price = |(at, group): (usize, &&GroupShape)| FetchGroup {
+        source,
+        trip_ms: x[trip(at)],
+        features: (group.features.iter().enumerate())
+            .map(|(feature, &(position, _))| (position, x[starts[at] + feature]))
+            .collect(),
+    };
+    Ok(groups.iter().enumerate().map(price).collect())
+}
+
+impl GroupShape {
+    /// Places of those of its features that are among `selected`.
+    fn chosen<'a>(&'a self, selected: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
+        let places = self.features.iter().enumerate();
+        places.filter(|(_, (position, _))| selected.binary_search(position).is_ok()).map(|(place, _)| place)
+    }
+}
+
+/// What a selected feature of a source costs more with several workers than with one: the least-squares slope of
+/// y − ŷ over the number of features, through the origin, and never below 0.
+fn crowding(
+    source: Source,
+    prices: &FeaturePrices,
+    observations: &[FetchObservation],
+    features: usize,
+) -> f64 {
+    let (mut above, mut squares) = (0.0, 0.0);
+    for observation in observations.iter().filter(|o| o.workers > 1 && !o.held_out) {
+        let theta = selection(&observation.features, features);
+        let of_source = |group: &&FetchGroup| group.source == source;
+        let members = prices.groups.iter().filter(of_source).flat_map(|group| &group.features);
+        let count: f64 = members.map(|&(feature, _)| theta[feature]).sum();
+        let alone = FeaturePrices { beta_ms: 0.0, gamma_ms: 0.0, ..prices.clone() };
+        above += count * (observation.ms(source) - alone.of_source(source, &theta).ms);
+        squares += count * count;
+    }
+    if squares > 0.0 { f64::max(above / squares, 0.0) } else { 0.0 }
+}
+
+fn selection(chosen: &[usize], features: usize) -> Vec<f64> {
+    let mut theta = vec![0.0; features];
+    chosen.iter().for_each(|&feature| theta[feature] = 1.0);
+    theta
+}
+
+fn judge(prices: &FeaturePrices, observations: &[FetchObservation], features: usize) -> FetchFit {
+    let alone = FeaturePrices { beta_ms: 0.0, gamma_ms: 0.0, ..prices.clone() };
+    let residual_pct = |observation: &FetchObservation| {
+        let priced = if observation.workers == 1 { &alone } else { prices };
+        let measured = observation.fetch_ms + observation.decode_ms;
+        let predicted = priced.expected(&selection(&observation.features, features)).ms;
+        100.0 * (predicted - measured).abs() / measured
+    };
+    let mape = |held_out: bool| {
+        let residuals: Vec<f64> =
+            observations.iter().filter(|o| o.held_out == held_out).map(residual_pct).collect();
+        (residuals.len(), residuals.iter().sum::<f64>() / residuals.len().max(1) as f64)
+    };
+    let ((fitted, fitted_mape_pct), (held_out, held_out_mape_pct)) = (mape(false), mape(true));
+    FetchFit { fitted, fitted_mape_pct, held_out, held_out_mape_pct }
+}

@@ -1,0 +1,139 @@
+use super::*;
+use crate::price::fixtures::{feature, schema};
+
+/// Features 0 to 3 in two rows of the store, 4 with the request.
+fn shapes() -> Vec<GroupShape> {
+    let shape = |name: &str, source, features: &[(usize, usize)]| GroupShape {
+        name: name.into(),
+        source,
+        features: features.to_vec(),
+    };
+    vec![
+        shape("item", Source::Store, &[(0, 4), (2, 8)]),
+        shape("pair", Source::Store, &[(1, 4), (3, 4)]),
+        shape("request", Source::Matching, &[(4, 4)]),
+    ]
+}
+
+fn five() -> Schema {
+    schema((0..5).map(|i| feature(&format!("f{i}"), 8)).collect())
+}
+
+const TRIPS: [f64; 2] = [0.5, 0.3];
+const OWN: [f64; 5] = [0.02, 0.01, 0.04, 0.01, 0.05];
+
+/// Every set of features at `scale` times the prices above; with two workers each feature of the store costs 0.006 ms more.
+fn observations(scale: f64) -> Vec<FetchObservation> {
+    let sets = (1..32u32).map(|mask| (0..5).filter(|i| mask >> i & 1 == 1).collect::<Vec<usize>>());
+    let observe = |features: Vec<usize>, workers: usize| {
+        let has = |wanted: &[usize]| wanted.iter().any(|w| features.contains(w));
+        let stored: Vec<usize> = features.iter().copied().filter(|&f| f < 4).collect();
+        let trips =
+            [has(&[0, 2]), has(&[1, 3])].into_iter().zip(TRIPS).map(|(paid, ms)| if paid { ms } else { 0.0 });
+        let crowd = if workers > 1 { 0.006 * stored.len() as f64 } else { 0.0 };
+        FetchObservation {
+            fetch_ms: scale * (trips.sum::<f64>() + stored.iter().map(|&f| OWN[f]).sum::<f64>()) + crowd,
+            decode_ms: if has(&[4]) { scale * OWN[4] } else { 0.0 },
+            held_out: features.len() == 3,
+            features,
+            workers,
+        }
+    };
+    sets.flat_map(|set| [observe(set.clone(), 1), observe(set, 2)]).collect()
+}
+
+fn fitted(candidates: usize, scale: f64) -> FetchBucket {
+    FetchBucket::fit(&five(), &shapes(), candidates, observations(scale)).unwrap()
+}
+
+fn table(buckets: Vec<FetchBucket>) -> FetchTable {
+    FetchTable {
+        schema_version: SCHEMA_VERSION,
+        schema_hash: five().hash(),
+        store: "memory".into(),
+        host: "here".into(),
+        workers: 2,
+        buckets,
+    }
+}
+
+#[test]
+fn known_prices_are_found_again() {
+    let bucket = fitted(1000, 1.0);
+    let prices = bucket.prices(&five()).unwrap();
+    // The request's own comes first.
+    let request = &prices.groups[0];
+    assert!((request.trip_ms + request.features[0].1 - OWN[4]).abs() < 1e-3, "{request:?}");
+    for (group, trip) in prices.groups[1..].iter().zip(TRIPS) {
+        assert!((group.trip_ms - trip).abs() < 0.01, "{group:?}");
+        for &(feature, own_ms) in &group.features {
+            assert!((own_ms - OWN[feature]).abs() < 0.005, "{feature}: {own_ms}");
+        }
+    }
+    assert_eq!(prices.beta_ms, 0.0);
+    assert!((prices.gamma_ms - 0.006).abs() < 0.002, "{}", prices.gamma_ms);
+    assert_eq!((bucket.fit.fitted, bucket.fit.held_out), (42, 20));
+    assert!(bucket.fit.fitted_mape_pct < 1.0 && bucket.fit.held_out_mape_pct < 1.0, "{:?}", bucket.fit);
+}
+
+#[test]
+fn held_out_fetches_show_what_the_fit_does_not_know() {
+    let mut observations = observations(1.0);
+    observations.iter_mut().filter(|o| o.held_out).for_each(|o| o.fetch_ms *= 2.0);
+    let fit = FetchBucket::fit(&five(), &shapes(), 1000, observations).unwrap().fit;
+    assert!(fit.fitted_mape_pct < 1.0 && fit.held_out_mape_pct > 30.0, "{fit:?}");
+}
+
+#[test]
+fn a_source_that_was_never_fetched_has_no_price() {
+    let mut observations = observations(1.0);
+    observations.retain(|o| !o.features.contains(&4));
+    let error = FetchBucket::fit(&five(), &shapes(), 1000, observations).unwrap_err().to_string();
+    assert!(error.contains("Matching"), "{error}");
+}
+
+#[test]
+fn between_two_counts_prices_are_linear_and_outside_there_are_none() {
+    let table = table(vec![fitted(1000, 1.0), fitted(3000, 3.0)]);
+    let all = [0, 1, 2, 3, 4];
+    let ms = |candidates| table.prices(&five(), candidates).map(|prices| prices.selected_ms(&all, 5));
+    let (low, high) = (ms(1000).unwrap(), ms(3000).unwrap());
+    assert!((low - TRIPS.iter().chain(&OWN).sum::<f64>() - 4.0 * 0.006).abs() < 0.01, "{low}");
+    assert!((ms(1500).unwrap() - (0.75 * low + 0.25 * high)).abs() < 1e-9);
+    for outside in [999, 3001] {
+        let error = ms(outside).unwrap_err().to_string();
+        assert!(error.contains("store price --candidates") && error.contains("1000 to 3000"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_is_read_back_and_a_damaged_one_names_the_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fetch.json");
+    let good = table(vec![fitted(1000, 1.0), fitted(3000, 3.0)]);
+    good.save(&path).unwrap();
+    assert_eq!(FetchTable::load(&path).unwrap(), good);
+    let damaged = |damage: fn(&mut FetchTable)| {
+        let mut table = good.clone();
+        damage(&mut table);
+        table.save(&path).unwrap();
+        FetchTable::load(&path).unwrap_err().to_string()
+    };
+    for (damage, expected) in [
+        ((|t| t.schema_version = 9) as fn(&mut FetchTable), "schema_version"),
+        (|t| t.buckets.reverse(), "out of order"),
+        (|t| t.buckets.clear(), "has none"),
+        (|t| t.buckets[1].groups[1].trip_ms = -1.0, "at 3000 candidates"),
+        (|t| t.buckets[1].groups.truncate(2), "the same rows"),
+    ] {
+        let error = damaged(damage);
+        assert!(error.contains("fetch.json") && error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn prices_of_another_schema_are_refused() {
+    let other = schema(vec![feature("x", 8)]);
+    let error = table(vec![fitted(1000, 1.0)]).prices(&other, 1000).unwrap_err().to_string();
+    assert!(error.contains("another schema") && error.contains("store price"), "{error}");
+}
