@@ -11,7 +11,7 @@ use super::{
 use crate::{
     base::{Error, Result},
     data::schema::Side,
-    price::{feature::FeaturePrices, path::subnet_ms},
+    price::path::subnet_ms,
     space::{SearchSpace, Subnet},
 };
 
@@ -136,7 +136,7 @@ pub struct Price {
 impl Price {
     /// Of one network of the space.
     pub fn of(space: &SearchSpace, subnet: &Subnet, prices: &Prices) -> Result<Self> {
-        let Prices { features, layers, target } = prices;
+        let Prices { features, layers, target, .. } = prices;
         let layers = *layers;
         let service_ms = subnet_ms(space, subnet, layers)?;
         Ok(Self {

@@ -31,6 +31,8 @@ fn linear_term(value: f64, parts: &[(&Tensor, &[f64])]) -> Result<Tensor> {
 
 /// What the search is asked to pay: prices of features and of layers, and what becomes of them.
 pub struct Prices<'a> {
+    /// What the features are.
+    pub schema: &'a Schema,
     /// L, β and γ of equations (3) and (4).
     pub features: FeaturePrices,
     /// T of equation (6).
@@ -61,8 +63,8 @@ impl Expected {
 
 impl<'a> Prices<'a> {
     /// Pays for features what the schema declares.
-    pub fn declared(schema: &Schema, layers: &'a dyn LayerPrices, target: &'a dyn LatencyTarget) -> Self {
-        Self { features: FeaturePrices::declared(schema), layers, target }
+    pub fn declared(schema: &'a Schema, layers: &'a dyn LayerPrices, target: &'a dyn LatencyTarget) -> Self {
+        Self { schema, features: FeaturePrices::declared(schema), layers, target }
     }
 
     /// Equations (4) and (6) in numbers.

@@ -31,7 +31,6 @@ use autofas_bench::{
         path::{Step, steps},
         table::{TableContext, Value},
     },
-    space::SearchSpace,
 };
 use std::{cell::Cell, fs, path::Path};
 

@@ -71,6 +71,12 @@ impl Experiment {
         self.settings.target.table.as_ref().map(|path| self.located("target.table", path))
     }
 
+    /// Measured prices of fetching, when the schema's declared ones are not to be paid.
+    pub fn fetch_prices_path(&self) -> Option<PathBuf> {
+        let prices = self.settings.target.fetch_prices.as_ref();
+        prices.map(|path| self.located("target.fetch_prices", path))
+    }
+
     /// The trace that `[traffic]` describes.
     pub fn trace_recipe(&self) -> TraceRecipe {
         let traffic = &self.settings.traffic;

@@ -150,6 +150,7 @@ impl Settings {
         let mut full = Self::default();
         full.data.path = Some(PathBuf::new());
         full.target.table = Some(PathBuf::new());
+        full.target.fetch_prices = Some(PathBuf::new());
         full.traffic.arrivals = Some(PathBuf::new());
         let seed = Some(0);
         full.seeds = SeedSettings {
@@ -222,6 +223,8 @@ pub struct TargetSettings {
     pub engines: Vec<EngineName>,
     /// Latency table that the first round pays with, such as `table probe` makes; without it every layer is probed.
     pub table: Option<PathBuf>,
+    /// Prices of fetching, such as `store price` measures; without them features cost what the schema declares.
+    pub fetch_prices: Option<PathBuf>,
 }
 
 impl Default for TargetSettings {
@@ -235,6 +238,7 @@ impl Default for TargetSettings {
             candidates: 1000,
             engines: vec![EngineName::Tract, EngineName::OnnxRuntime],
             table: None,
+            fetch_prices: None,
         }
     }
 }

@@ -14,7 +14,7 @@
 //!       networks/ID/       network.safetensors, fit.json, parity.json, model.onnx and its companions; the plain DNN in
 //!                          baseline-ID/
 //!       shapes/            untrained networks that are timed for the table: ID.onnx and the proof ID.json
-//!       tables/            probed/ENGINE.json; v1.json (or given.json), v2.json, …: probes, then one correction per round
+//!       tables/            fetch.json when measured prices of fetching are given; probed/ENGINE.json; v1.json (or given.json), v2.json, …: probes, then one correction per round
 //!       rounds/N/          search.json, subnet.json, measured/ENGINE.json, residuals.json; for a percentile under load also
 //!                          forecast.json, which the search pays with, and replay.json, the winner's own replay
 //!       replay/            trace.parquet; ENGINE.json and one NETWORK-ENGINE.hlog per network; for a percentile under load
@@ -27,6 +27,7 @@
 //! Every JSON file carries `schema_version`; results of steps stand under `result` beside it.
 
 mod budget;
+mod fetching;
 mod journal;
 mod measured;
 mod meter;
@@ -67,7 +68,7 @@ use crate::{
         exchange::{Exchange, by_leader},
         train::Rows,
     },
-    price::table::LatencyTable,
+    price::{feature::FeaturePrices, fetch_table::FetchTable, table::LatencyTable},
     space::SearchSpace,
 };
 use journal::Journal;
@@ -92,6 +93,10 @@ struct Run<'a> {
     ranks: &'a dyn Exchange,
     progress: &'a dyn Progress,
     identity: DataIdentity,
+    /// Measured prices of fetching, where the experiment names some.
+    fetch_table: Option<FetchTable>,
+    /// What is paid for features.
+    feature_prices: FeaturePrices,
 }
 
 /// What the data was, so that a resumed run cannot go on with other data.
@@ -229,8 +234,25 @@ impl<'a> Run<'a> {
         progress.stage("read and encode the data", 0);
         let loaded = data::load(&schema, &path, &settings.split, settings.seeds.of(Stage::Split))?;
         let identity = identity(&schema, &loaded);
-        let run =
-            Self { settings, experiment, schema, space, loaded, journal, meter, ranks, progress, identity };
+        let feature_prices = FeaturePrices::declared(&schema);
+        let mut run = Self {
+            settings,
+            experiment,
+            schema,
+            space,
+            loaded,
+            journal,
+            meter,
+            ranks,
+            progress,
+            identity,
+            fetch_table: None,
+            feature_prices,
+        };
+        run.fetch_table = by_leader(ranks, || run.read_fetch_table())?;
+        if let Some(table) = &run.fetch_table {
+            run.feature_prices = table.prices(&run.schema, settings.target.candidates)?;
+        }
         // A rank may have read another file than rank 0, too.
         let begun = by_leader(ranks, || {
             Ok(run.journal.recall("data.json")?.unwrap_or_else(|| run.identity.clone()))
@@ -260,6 +282,7 @@ impl<'a> Run<'a> {
         self.check_given_table()?;
         let trace = self.new_trace()?;
         self.journal.begin()?;
+        self.keep_fetch_table()?;
         if let Some(trace) = trace {
             trace.write(&self.trace_path())?;
         }
@@ -287,7 +310,7 @@ impl<'a> Run<'a> {
             self.space.features.len()
         ));
         let (declared, target) = (self.schema.fetch_candidates as usize, self.settings.target.candidates);
-        if declared != target {
+        if declared != target && self.fetch_table.is_none() {
             self.progress.say(&format!(
                 "note: the schema declares fetch times for {declared} candidates (fetch_candidates); they are paid as \
                  they stand, though the target has {target}"

@@ -15,7 +15,7 @@ use crate::{
     base::{Result, names::EngineName},
     learn::metrics::Metrics,
     measure::latency::LatencySummary,
-    price::{agreement::Shape, calibrate::Calibration, feature::FeaturePrices},
+    price::{agreement::Shape, calibrate::Calibration},
     space::Subnet,
 };
 use serde::{Deserialize, Serialize};

@@ -255,7 +255,12 @@ impl<'a> Searcher<'a> {
         let target = &run.settings.target;
         let context = by_leader(run.ranks, || run.meter.context(target.engine))?;
         let layers = table.prices(&context, target.candidates)?;
-        let prices = Prices { features: run.feature_prices.clone(), layers: &layers, target: latency };
+        let prices = Prices {
+            schema: &run.schema,
+            features: run.feature_prices.clone(),
+            layers: &layers,
+            target: latency,
+        };
         let name = outcome_file(round);
         let outcome = run.journal.remember_training(run.ranks, &name, |keeper| {
             self.warmed_up()?.run(&prices, &*run.curves(&format!("search/round{round}")), keeper)

@@ -203,9 +203,8 @@ fn logits_of_both_networks_and_both_latencies_equal_pytorchs() {
     let layers = ReferencePrices(reference);
     let theta = search.mask().theta_values().unwrap();
     let p = crate::learn::price_term::probability_values(&p).unwrap();
-    let expected = Prices::declared(&stage.schema, &layers, &MeanService)
-        .expected(&stage.space, &theta, &p)
-        .unwrap();
+    let expected =
+        Prices::declared(&stage.schema, &layers, &MeanService).expected(&stage.space, &theta, &p).unwrap();
     let found = [expected.feature.ms as f32, expected.network.ms as f32];
     let wanted = ["/feature_latency_ms", "/network_latency_ms"].map(|path| reference.number(path));
     assert_near("latencies", &found, &wanted);

@@ -1,0 +1,38 @@
+//! Measured prices of fetching, which a run pays instead of those that the schema declares.
+
+use super::Run;
+use crate::{
+    base::{Error, Result, error::Place},
+    price::fetch_table::{FetchTable, SCHEMA_VERSION},
+};
+
+/// The measured prices, from the run's folder.
+const GIVEN: &str = "tables/fetch.json";
+
+impl Run<'_> {
+    /// Reads the prices of fetching that the experiment names, and from the second start on the run's own copy of them. Writes
+    /// nothing.
+    pub(super) fn read_fetch_table(&self) -> Result<Option<FetchTable>> {
+        match self.experiment.fetch_prices_path() {
+            None => Ok(None),
+            Some(path) => match self.journal.recall_document(GIVEN, SCHEMA_VERSION)? {
+                Some(known) => Ok(Some(known)),
+                None => FetchTable::load(&path).map(Some),
+            },
+        }
+    }
+
+    /// Keeps the measured prices in the run, where there are any: it goes on with the same ones. Refuses those of another host.
+    pub(super) fn keep_fetch_table(&self) -> Result<()> {
+        let (Some(path), Some(table)) = (self.experiment.fetch_prices_path(), &self.fetch_table) else {
+            return Ok(());
+        };
+        let here = self.meter.context(self.settings.target.engine)?.host;
+        if table.host != here {
+            let problem = format!("it was measured on host {}, and this is {here}", table.host);
+            let fix = "measure it here: `autofas-bench store price`";
+            return Err(Error::input(path, Place::field("host"), problem, fix));
+        }
+        self.journal.remember_document(GIVEN, SCHEMA_VERSION, || Ok(table.clone())).map(|_| ())
+    }
+}
