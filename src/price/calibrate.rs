@@ -8,8 +8,8 @@
 //! y = c₀ + Σ_q κ_q·x_q + Σ_e φ_e·T_e,    φ_e = f_class(e) + δ_e,    classes: first, inner, output
 //! ```
 //!
-//! and the fit minimises Σ ((y − ŷ) / (σ·y))², where σ² is the measurement's noise² and 3 %² for what no sum of layers
-//! says, plus the priors ((f − 1) / 0.5)², (δ / 0.07)², (c₀ − call / 0.1·ȳ)² and (κ − κ⁰ / d)² with the isolated prices κ⁰
+//! and the fit minimises Σ ((y − ŷ) / (σ·y))², where σ² is the measurement's noise² and 2.5 %² for what no sum of layers
+//! says, plus the priors ((f − 1) / 0.5)², (δ / 0.1)², (c₀ − call / 0.1·ȳ)² and (κ − κ⁰ / d)² with the isolated prices κ⁰
 //! and a d of half of κ⁰, or of what would make the quantity a twentieth of ȳ where that is more: the isolated values hold
 //! until networks say otherwise, a whole class moves more easily than one layer, and a layer that no network held takes
 //! the factor of its class. Factors stay above [`MIN_FACTOR`], κ and c₀ above 0, so no price can turn negative. Each fit
@@ -37,7 +37,7 @@ pub const MIN_FACTOR: f64 = 0.05;
 /// Prior deviation of a class's factor from 1.
 const CLASS_DEVIATION: f64 = 0.5;
 /// Prior deviation of a layer's factor from its class's.
-const STEP_DEVIATION: f64 = 0.07;
+const STEP_DEVIATION: f64 = 0.1;
 /// Prior deviation of a price per unit of input, as a share of its isolated value …
 const INPUT_DEVIATION: f64 = 0.5;
 /// … and at least what would make its quantity this share of the mean measured latency.
@@ -46,7 +46,7 @@ const LEAST_INPUT_DEVIATION: f64 = 0.05;
 const FIXED_DEVIATION: f64 = 0.1;
 /// How far networks lie from any sum of layers, in percent, however well they are measured: without it the fit would follow
 /// what the model cannot say, and predict other networks worse.
-const MODEL_ERROR_PCT: f64 = 3.0;
+const MODEL_ERROR_PCT: f64 = 2.5;
 
 /// What whole networks say about the raw values of a bucket.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
