@@ -1,5 +1,6 @@
 //! What leaves: a network as ONNX in the layout of a serving system, with its companions. Runs no engine.
 
+pub mod check;
 pub mod companions;
 mod embed;
 mod graph;

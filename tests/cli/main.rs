@@ -4,6 +4,7 @@ mod config;
 mod data;
 mod doctor;
 mod gate;
+mod hostile;
 #[path = "../support/python.rs"]
 mod python;
 mod queue;
