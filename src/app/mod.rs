@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod config;
 pub mod curves;
+pub mod evaluate;
 pub mod export;
 pub mod iterate;
 pub mod package;

@@ -3,6 +3,7 @@
 mod config;
 mod data;
 mod doctor;
+mod evaluate;
 mod gate;
 mod hostile;
 #[path = "../support/python.rs"]
