@@ -20,6 +20,7 @@ pub mod plan;
 pub mod planted;
 pub mod probe;
 pub mod prove;
+pub mod ranking_model;
 pub mod regression;
 pub mod replay;
 pub mod service;

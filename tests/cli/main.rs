@@ -14,5 +14,6 @@ mod search;
 mod serving;
 #[cfg(unix)]
 mod stopping;
+mod teacher;
 mod usage;
 mod world;

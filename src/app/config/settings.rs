@@ -11,7 +11,8 @@ use crate::{
         checkpoint::CheckpointSettings,
         device::DeviceSettings,
         settings::{
-            BaselineSettings, DeriveSettings, Gate, Paths, RetrainSettings, SearchSettings, TeacherSettings,
+            BaselineSettings, DeriveSettings, Gate, InputColumns, Paths, RetrainSettings, SearchSettings,
+            TeacherSettings,
         },
     },
     measure::{engine::SessionOptions, latency::samples_needed, service::Effort},
@@ -132,6 +133,9 @@ impl Settings {
         let mut full = Self::default();
         full.data.path = Some(PathBuf::new());
         full.target.table = Some(PathBuf::new());
+        full.teacher.onnx = Some(PathBuf::new());
+        full.teacher.output = Some(String::new());
+        full.teacher.inputs = vec![InputColumns { name: String::new(), columns: Vec::new() }];
         full.traffic.arrivals = Some(PathBuf::new());
         let seed = Some(0);
         full.seeds = SeedSettings {

@@ -24,6 +24,7 @@
 //!
 //! Every JSON file carries `schema_version`; results of steps stand under `result` beside it.
 
+mod given;
 mod journal;
 mod measured;
 mod meter;
