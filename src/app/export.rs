@@ -7,10 +7,10 @@ use super::{
 use crate::{
     base::{
         Error, Result, fsio, keys,
-        names::{EngineName, Layout, Precision},
+        names::{EngineName, Layout, PackageForm, Precision},
     },
     data::{self, encode::Encoders, schema::Schema},
-    export,
+    export::{self, companions::TestVectors, triton},
     learn::network::Network,
     measure::{engine::SessionOptions, prove::ParityReport},
 };
@@ -33,7 +33,11 @@ pub struct ExportRequest {
     pub precision: Precision,
     /// Rows to prove the package on; the run's own data when absent.
     pub data: Option<PathBuf>,
-    /// Folder of the package.
+    /// What the model is put into.
+    pub package: PackageForm,
+    /// What a Triton repository calls the model.
+    pub name: String,
+    /// Folder of the package, or the Triton repository.
     pub out: PathBuf,
 }
 
@@ -73,20 +77,38 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
     let rows: Vec<u32> = (0..data.rows() as u32).collect();
     let package =
         Package { network: &network, metadata: &metadata, schema: &schema, encoders: &encoders, data: &data };
+    if request.package == PackageForm::Triton {
+        triton::check_name(&request.name)?;
+    }
     let engines = [EngineName::Tract, EngineName::OnnxRuntime];
+    fsio::create_dir(&request.out)?;
+    let draft = tempfile::Builder::new()
+        .prefix(fsio::TEMPORARY)
+        .tempdir_in(&request.out)
+        .map_err(|e| Error::io(&request.out, "create a folder in", e))?;
+    let target = match request.package {
+        PackageForm::Plain => request.out.clone(),
+        PackageForm::Triton => draft.path().join("package"),
+    };
     let parity = package.write(
         request.layout,
-        &request.out,
+        &target,
         &rows,
         PARITY_SEED,
         Provers { engines: &engines, options: &SessionOptions::PLAIN },
     )?;
+    let mut onnx = target.join("model.onnx");
+    if request.package == PackageForm::Triton {
+        let (signature, _) = export::read_signature(&onnx)?;
+        let vectors = TestVectors::beside(&onnx)?.unwrap_or_default();
+        onnx = triton::add(&request.out, &request.name, &target, &signature, &vectors)?;
+    }
     Ok(Exported {
         schema_version: 1,
         subnet: id,
         layout: request.layout,
         precision: request.precision,
-        onnx: request.out.join("model.onnx"),
+        onnx,
         parity,
     })
 }

@@ -8,6 +8,7 @@ mod layers;
 pub mod model;
 pub mod probe;
 pub mod signature;
+pub mod triton;
 
 pub use companions::write_package;
 pub use model::{Metadata, OnnxModel, onnx, read_signature};

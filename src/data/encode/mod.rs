@@ -16,7 +16,7 @@ pub(crate) mod roles;
 pub mod text;
 pub mod vocabulary;
 
-pub use feature::{FeatureEncoder, Fitted};
+pub use feature::{EncodedValue, FeatureEncoder, Fitted};
 
 use super::{
     column::Column,
