@@ -15,7 +15,7 @@ use crate::{
     measure::{engine::SessionOptions, prove::ParityReport},
 };
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Draws the rows of the data on which the package is proved.
 const PARITY_SEED: u64 = 0;
@@ -63,7 +63,7 @@ pub struct Exported {
 pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
     // The only format there is; another one has to be told to the exporter here.
     let Precision::Fp32 = request.precision;
-    let id = candidate(request)?;
+    let id = candidate(&request.run, request.candidate.as_ref())?;
     let folder = request.run.join("networks").join(&id);
     let network = Network::load(&folder.join("network.safetensors"))?;
     let (_, metadata) = export::read_signature(&folder.join("model.onnx"))?;
@@ -113,13 +113,13 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
     })
 }
 
-/// The id of the network, which the run must have.
-fn candidate(request: &ExportRequest) -> Result<String> {
-    let Some(id) = &request.candidate else {
-        let summary: Summary = fsio::read_json(&request.run.join("summary.json"))?;
+/// The id of the network, which the run must have; its winner's when none is asked for.
+pub(super) fn candidate(run: &Path, id: Option<&String>) -> Result<String> {
+    let Some(id) = id else {
+        let summary: Summary = fsio::read_json(&run.join("summary.json"))?;
         return Ok(summary.winner.network.subnet);
     };
-    let folder = request.run.join("networks");
+    let folder = run.join("networks");
     let listed = std::fs::read_dir(&folder).map_err(|e| Error::io(&folder, "list", e))?;
     let mut known: Vec<String> =
         listed.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();

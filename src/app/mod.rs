@@ -9,3 +9,5 @@ pub mod iterate;
 pub mod package;
 pub mod probe;
 pub mod report;
+pub mod retrain;
+pub mod skew;

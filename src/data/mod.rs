@@ -10,6 +10,7 @@ pub mod batches;
 pub mod column;
 pub mod dataset;
 pub mod distinct;
+pub mod drift;
 pub mod encode;
 pub mod encoded;
 pub mod growing;

@@ -24,6 +24,7 @@ pub mod ranking_model;
 pub mod regression;
 pub mod replay;
 pub mod service;
+pub mod skew;
 pub mod traced;
 pub mod validity;
 pub mod vectors;

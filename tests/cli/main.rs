@@ -9,9 +9,11 @@ mod hostile;
 #[path = "../support/python.rs"]
 mod python;
 mod queue;
+mod retrain;
 mod run;
 mod search;
 mod serving;
+mod skew;
 #[cfg(unix)]
 mod stopping;
 mod teacher;
