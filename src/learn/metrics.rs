@@ -71,10 +71,10 @@ impl WeightedMean {
 }
 
 /// Hands the rows of every key to `take`, in the order of the keys.
-pub fn each_list(keys: &[u64], mut take: impl FnMut(&[usize])) {
+pub fn each_list(keys: &[u64], take: impl FnMut(&[usize])) {
     let mut order: Vec<usize> = (0..keys.len()).collect();
     order.sort_by_key(|&row| keys[row]);
-    order.chunk_by(|&i, &j| keys[i] == keys[j]).for_each(|list| take(list));
+    order.chunk_by(|&i, &j| keys[i] == keys[j]).for_each(take);
 }
 
 /// Mean of −y·ln p − (1−y)·ln(1−p), with p clipped to [1e-7, 1 − 1e-7]. NaN for no rows.

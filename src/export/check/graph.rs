@@ -50,7 +50,7 @@ fn within<'a>(graph: &'a GraphProto, outer: &HashSet<&'a str>, found: Found) -> 
     if graph.output.is_empty() {
         return Err(found.at(&graph.name, "the graph has no output"));
     }
-    for output in graph.output.iter().filter(|output| !names.contains(output.name.as_str())) {
+    if let Some(output) = graph.output.iter().find(|output| !names.contains(output.name.as_str())) {
         return Err(found.at(&output.name, "nothing in the graph gives this output"));
     }
     let small = small_constants(graph);
