@@ -1,15 +1,25 @@
 //! Exported packages through Python's ONNX checker and Python's onnxruntime, by `scripts/check_onnx.py`.
 
+#[path = "../examples/client.rs"]
+#[expect(dead_code, reason = "the test calls what `main` calls")]
+mod client;
 #[path = "support/python.rs"]
 mod python;
 mod support;
 
 use autofas_bench::{
     base::names::Layout,
+    data::{
+        dataset::Slot,
+        encode::{EncodedValue, Encoders},
+        schema::Schema,
+        table::RawTable,
+    },
     export::{self, Metadata, companions::TestVectors},
     measure::prove,
 };
-use python::{FIX, check_onnx};
+use python::{FIX, check_onnx, python, run_python};
+use std::{fs, path::Path};
 
 /// Writes the package of a network with every kind of feature; `change` may falsify its test vectors.
 fn package(layout: Layout, change: fn(&mut TestVectors)) -> tempfile::TempDir {
@@ -43,4 +53,132 @@ fn a_wrong_score_in_the_test_vectors_is_noticed() {
     let output = check_onnx(folder.path());
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && err.contains("differ by"), "{err} ({FIX})");
+}
+
+/// The block of that language in a package's README.
+fn block(package: &Path, language: &str) -> String {
+    let readme = fs::read_to_string(package.join("README.md")).unwrap();
+    let begin = readme.split_once(&format!("```{language}\n")).expect("the README has a client").1;
+    begin.split_once("```").unwrap().0.to_owned()
+}
+
+#[test]
+fn the_clients_of_the_readme_give_the_scores_of_the_package() {
+    for &layout in Layout::ALL {
+        let folder = package(layout, |_| ());
+        let expected = TestVectors::beside(&folder.path().join("model.onnx")).unwrap().unwrap().scores;
+        let near = |found: Vec<f32>| {
+            found.len() == 200 && found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5)
+        };
+        let program = folder.path().join("asked.py");
+        fs::write(&program, block(folder.path(), "python")).unwrap();
+        let output = run_python(folder.path(), &program, &[]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(near(serde_json::from_slice(&output.stdout).unwrap()), "{layout}");
+        // The one that is compiled with these tests is the one that stands there.
+        assert_eq!(block(folder.path(), "rust"), include_str!("../examples/client.rs"));
+        assert!(near(client::scores(&folder.path().join("model.onnx")).unwrap()), "{layout}");
+    }
+}
+
+const SCHEMA: &str = r#"
+    [data]
+    label = "y"
+    [defaults]
+    user = { fetch_ms = 0.1 }
+    [[feature]]
+    column = "brand"
+    kind = "user"
+    type = "categorical"
+    min_count = 1
+    [[feature]]
+    name = "brand_hash"
+    column = "brand"
+    kind = "user"
+    type = "categorical"
+    encoding = "hash"
+    buckets = 50
+    [[feature]]
+    column = "price"
+    kind = "user"
+    type = "numeric"
+    buckets = 3
+    [[feature]]
+    name = "price_number"
+    column = "price"
+    kind = "user"
+    type = "numeric"
+    encoding = "standardize"
+    [[feature]]
+    column = "tags"
+    kind = "user"
+    type = "sequence"
+    min_count = 1
+    length = 3
+    separator = "|"
+"#;
+
+/// Values that have several written forms, that only look like numbers, that are missing, and that are new. The first ten rows are
+/// learned from.
+const ROWS: &str = "y,brand,price,tags
+1,3,0.1,a|b|c|d
+0,3.0,0.2,b|| c
+0,3.00e0,0.30000001,
+1,007,5,true|1|1.0
+0,true,-1e3,é|ß
+1,ümlaut,0.1,7|07|7.50
+0,-0.0,1e-7,x
+0,12345678901234567890123,0.7,NaN|null|y
+1,0.10,3,a
+1,1e-7,.5,b
+0,1E400,+4,never|a
+0,,NaN,\\N
+0,NULL,,1e2|100
+0, new ,1e9,0.1|0.10
+1,2022-05-03, 6 ,\u{a0}a\u{a0}|\u{1c}a
+";
+
+#[test]
+fn raw_values_are_encoded_alike_row_by_row_in_rust_and_in_python() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = folder.path().join("rows.csv");
+    fs::write(&rows, ROWS).unwrap();
+    let schema = Schema::parse(SCHEMA, "s.toml".as_ref()).unwrap();
+    let table = RawTable::read(&rows, &schema.columns()).unwrap();
+    let encoders = Encoders::fit(&schema, &table, &(0..10).collect::<Vec<_>>()).unwrap();
+    let data = encoders.encode(&schema, &table).unwrap();
+    let path = folder.path().join("encoders.json");
+    encoders.save(&path).unwrap();
+    let output = python("scripts/encode.py", &[path.to_str().unwrap(), rows.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let mut raw = csv::Reader::from_path(&rows).unwrap();
+    let header = raw.headers().unwrap().clone();
+    let cells: Vec<csv::StringRecord> = raw.records().map(Result::unwrap).collect();
+    assert_eq!((lines.lines().count(), cells.len()), (15, 15));
+    for (row, (line, cells)) in lines.lines().zip(&cells).enumerate() {
+        let theirs: serde_json::Value = serde_json::from_str(line).unwrap();
+        for (feature, encoder) in data.features.iter().zip(encoders.features()) {
+            let column = header.iter().position(|name| name == encoder.column).unwrap();
+            let text = &cells[column];
+            let theirs = &theirs[&feature.name];
+            match (feature.slot, encoder.encode(text).unwrap()) {
+                (Slot::Ids { start, length }, EncodedValue::Ids(own)) => {
+                    let of_table: Vec<u32> = data.ids.of(row, start..start + length).collect();
+                    assert_eq!(own, of_table, "`{}` of {text:?}", feature.name);
+                    assert_eq!(theirs, &serde_json::json!(own), "`{}` of {text:?}", feature.name);
+                }
+                (Slot::Number { index }, EncodedValue::Number(own)) => {
+                    assert_eq!(own.to_bits(), data.numbers_of(row)[index].to_bits(), "{text:?}");
+                    assert_eq!(theirs.is_null(), own.is_nan(), "{text:?}");
+                    assert!(
+                        own.is_nan() || theirs.as_f64().unwrap() as f32 == own,
+                        "{text:?}: {theirs} {own}"
+                    );
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(encoders.features()[2].encode("cheap"), None);
 }

@@ -7,15 +7,15 @@ use super::{
 use crate::{
     base::{
         Error, Result, fsio, keys,
-        names::{EngineName, Layout, Precision},
+        names::{EngineName, Layout, PackageForm, Precision},
     },
     data::{self, encode::Encoders, schema::Schema},
-    export,
+    export::{self, companions::TestVectors, triton},
     learn::network::Network,
     measure::{engine::SessionOptions, prove::ParityReport},
 };
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Draws the rows of the data on which the package is proved.
 const PARITY_SEED: u64 = 0;
@@ -33,7 +33,11 @@ pub struct ExportRequest {
     pub precision: Precision,
     /// Rows to prove the package on; the run's own data when absent.
     pub data: Option<PathBuf>,
-    /// Folder of the package.
+    /// What the model is put into.
+    pub package: PackageForm,
+    /// What a Triton repository calls the model.
+    pub name: String,
+    /// Folder of the package, or the Triton repository.
     pub out: PathBuf,
 }
 
@@ -59,7 +63,7 @@ pub struct Exported {
 pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
     // The only format there is; another one has to be told to the exporter here.
     let Precision::Fp32 = request.precision;
-    let id = candidate(request)?;
+    let id = candidate(&request.run, request.candidate.as_ref())?;
     let folder = request.run.join("networks").join(&id);
     let network = Network::load(&folder.join("network.safetensors"))?;
     let (_, metadata) = export::read_signature(&folder.join("model.onnx"))?;
@@ -73,31 +77,49 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
     let rows: Vec<u32> = (0..data.rows() as u32).collect();
     let package =
         Package { network: &network, metadata: &metadata, schema: &schema, encoders: &encoders, data: &data };
+    if request.package == PackageForm::Triton {
+        triton::check_name(&request.name)?;
+    }
     let engines = [EngineName::Tract, EngineName::OnnxRuntime];
+    fsio::create_dir(&request.out)?;
+    let draft = tempfile::Builder::new()
+        .prefix(fsio::TEMPORARY)
+        .tempdir_in(&request.out)
+        .map_err(|e| Error::io(&request.out, "create a folder in", e))?;
+    let target = match request.package {
+        PackageForm::Plain => request.out.clone(),
+        PackageForm::Triton => draft.path().join("package"),
+    };
     let parity = package.write(
         request.layout,
-        &request.out,
+        &target,
         &rows,
         PARITY_SEED,
         Provers { engines: &engines, options: &SessionOptions::PLAIN },
     )?;
+    let mut onnx = target.join("model.onnx");
+    if request.package == PackageForm::Triton {
+        let (signature, _) = export::read_signature(&onnx)?;
+        let vectors = TestVectors::beside(&onnx)?.unwrap_or_default();
+        onnx = triton::add(&request.out, &request.name, &target, &signature, &vectors)?;
+    }
     Ok(Exported {
         schema_version: 1,
         subnet: id,
         layout: request.layout,
         precision: request.precision,
-        onnx: request.out.join("model.onnx"),
+        onnx,
         parity,
     })
 }
 
-/// The id of the network, which the run must have.
-fn candidate(request: &ExportRequest) -> Result<String> {
-    let Some(id) = &request.candidate else {
-        let summary: Summary = fsio::read_json(&request.run.join("summary.json"))?;
+/// The id of the network, which the run must have; its winner's when none is asked for.
+pub(super) fn candidate(run: &Path, id: Option<&String>) -> Result<String> {
+    let Some(id) = id else {
+        let summary: Summary = fsio::read_json(&run.join("summary.json"))?;
         return Ok(summary.winner.network.subnet);
     };
-    let folder = request.run.join("networks");
+    let folder = run.join("networks");
     let listed = std::fs::read_dir(&folder).map_err(|e| Error::io(&folder, "list", e))?;
     let mut known: Vec<String> =
         listed.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();

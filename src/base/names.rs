@@ -81,6 +81,16 @@ named! {
 }
 
 named! {
+    /// What an exported model is put into.
+    PackageForm {
+        /// A folder with the model and what one must know to feed it.
+        Plain = "plain",
+        /// The same as a model of a repository of NVIDIA's Triton Inference Server.
+        Triton = "triton",
+    }
+}
+
+named! {
     /// A setting that is there or not.
     Switch {
         /// It is there.

@@ -21,21 +21,27 @@ pub fn mid_ranks(values: &[f64]) -> Vec<f64> {
 
 /// Probability that a random positive scores above a random negative; ties count half.
 ///
-/// AUC = (Σ ranks of the positives − P(P+1)/2) / (P·N), with mid-ranks. None when a class is missing or a score is
+/// AUC = pairs in order / (P·N), by [`ordered_pairs`]. None when a class is missing or a score is
 /// NaN: a network that diverged has no AUC. Labels above 0.5 count as positive.
 pub fn auc(scores: &[f32], labels: &[f32]) -> Option<f64> {
+    let positives = labels.iter().filter(|&&y| y > 0.5).count() as f64;
+    let pairs = positives * (labels.len() as f64 - positives);
+    let ordered = ordered_pairs(scores, labels)?;
+    (pairs > 0.0).then(|| ordered / pairs)
+}
+
+/// Pairs of a positive and a negative whose positive scores higher; ties count half.
+///
+/// Σ ranks of the positives − P(P+1)/2, with mid-ranks. None when a score is NaN.
+pub fn ordered_pairs(scores: &[f32], labels: &[f32]) -> Option<f64> {
     if scores.iter().any(|s| s.is_nan()) {
         return None;
     }
     let positives = labels.iter().filter(|&&y| y > 0.5).count() as f64;
-    let negatives = labels.len() as f64 - positives;
-    if positives == 0.0 || negatives == 0.0 {
-        return None;
-    }
     let scores: Vec<f64> = scores.iter().map(|&s| f64::from(s)).collect();
     let ranks = mid_ranks(&scores);
     let sum: f64 = ranks.iter().zip(labels).filter(|&(_, &y)| y > 0.5).map(|(rank, _)| rank).sum();
-    Some((sum - positives * (positives + 1.0) / 2.0) / (positives * negatives))
+    Some(sum - positives * (positives + 1.0) / 2.0)
 }
 
 /// Kendall's τ-b of two lists of equal length, in O(n log n) (Knight 1966):

@@ -10,6 +10,7 @@ pub mod batches;
 pub mod column;
 pub mod dataset;
 pub mod distinct;
+pub mod drift;
 pub mod encode;
 pub mod encoded;
 pub mod growing;
@@ -28,7 +29,7 @@ use encode::Encoders;
 use schema::Schema;
 use split::SplitSettings;
 use std::path::Path;
-use table::RawTable;
+use table::{RawTable, TableFiles};
 
 /// A data set, ready for training.
 #[derive(Debug, Clone)]
@@ -62,6 +63,26 @@ pub fn load_with(schema: &Schema, path: &Path, encoders: &Encoders) -> Result<Da
         return encoded::map(path, schema, encoders);
     }
     encoders.encode(schema, &RawTable::read(path, &schema.columns())?)
+}
+
+/// Hands all rows of the file or folder at `path`, encoded with encoders of an earlier run, to `take`, some ten thousand at a
+/// time and in their order: a data set, and the numbers of its rows that come next.
+pub fn each_piece(
+    schema: &Schema,
+    path: &Path,
+    encoders: &Encoders,
+    mut take: impl FnMut(&Dataset, &[u32]) -> Result<()>,
+) -> Result<()> {
+    if encoded::is_encoded(path) {
+        let dataset = encoded::map(path, schema, encoders)?;
+        let (end, step) = (dataset.rows(), table::PIECE_ROWS);
+        let mut pieces = (0..end).step_by(step).map(|row| row as u32..end.min(row + step) as u32);
+        return pieces.try_for_each(|rows| take(&dataset, &rows.collect::<Vec<_>>()));
+    }
+    TableFiles::find(path)?.each_piece(&schema.columns(), |piece| {
+        let rows: Vec<u32> = (0..piece.rows() as u32).collect();
+        take(&encoders.encode(schema, piece)?, &rows)
+    })
 }
 
 /// [`load_with`], and which of the rows `settings` trains on and validates on.

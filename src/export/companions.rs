@@ -14,7 +14,7 @@ pub const TEST_VECTORS: &str = "test_vectors.json";
 const VECTORS_VERSION: u32 = 1;
 
 /// One request with the scores that a faithful engine gives for it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TestVectors {
     /// Input tensors in the signature's order.
     pub inputs: Vec<TestTensor>,
@@ -68,7 +68,14 @@ impl TestVectors {
     }
 }
 
-/// Writes `model.onnx`, `signature.json`, `schema.json`, `encoders.json`, `test_vectors.json` and `README.md` into `folder`.
+/// From raw values to ids and numbers, in Python.
+const ENCODE: &str = include_str!("../../scripts/encode.py");
+/// A request, in Python and in Rust.
+const CLIENTS: [(&str, &str); 2] =
+    [("python", include_str!("../../scripts/client.py")), ("rust", include_str!("../../examples/client.rs"))];
+
+/// Writes `model.onnx`, `signature.json`, `schema.json`, `encoders.json`, `test_vectors.json`, `encode.py` and `README.md` into
+/// `folder`.
 pub fn write_package(
     folder: &Path,
     model: &OnnxModel,
@@ -87,7 +94,8 @@ pub fn write_package(
         &folder.join(TEST_VECTORS),
         &Versioned { schema_version: VECTORS_VERSION, content: vectors },
     )?;
-    fsio::write(&folder.join("README.md"), readme(&model.signature).as_bytes())
+    fsio::write(&folder.join("encode.py"), ENCODE.as_bytes())?;
+    fsio::write(&folder.join("README.md"), (readme(&model.signature) + &how_to_ask()).as_bytes())
 }
 
 /// A JSON document with the version of its format beside its own fields.
@@ -98,6 +106,24 @@ pub struct Versioned<'a, T> {
     /// The fields.
     #[serde(flatten)]
     pub content: &'a T,
+}
+
+/// The part of the README that is the same for every model.
+fn how_to_ask() -> String {
+    let mut text = "\n## Raw values\n\n`python3 encode.py encoders.json ROWS.csv` encodes rows by what `encoders.json` says, and is the reference for\n\
+        other languages. In Rust it is `autofas_bench::data::encode::FeatureEncoder::encode`. The JSON has an entry per feature:\n\n\
+        | `fitted` | id or number |\n| --- | --- |\n\
+        | `vocabulary` | 2 + the place of the value's canonical text in the list; 1 for a value that is not in it |\n\
+        | `hash` | 1 + (h xor h >> 32) mod `buckets`, h = 64-bit FNV-1a of the canonical text |\n\
+        | `buckets` | 1 + how many `edges` are below the number, in single precision |\n\
+        | `standardize` | (x - `mean`) / `deviation`, clipped to ±8 |\n\n\
+        A missing value is 0, or NaN. Canonical is the text without blanks around it, numbers in their shortest decimal form.\n\n\
+        ## A request\n"
+        .to_owned();
+    for (language, client) in CLIENTS {
+        let _ = write!(text, "\n```{language}\n{client}```\n");
+    }
+    text
 }
 
 fn readme(signature: &Signature) -> String {

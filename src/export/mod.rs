@@ -1,5 +1,6 @@
 //! What leaves: a network as ONNX in the layout of a serving system, with its companions. Runs no engine.
 
+pub mod check;
 pub mod companions;
 mod embed;
 mod graph;
@@ -7,6 +8,7 @@ mod layers;
 pub mod model;
 pub mod probe;
 pub mod signature;
+pub mod triton;
 
 pub use companions::write_package;
 pub use model::{Metadata, OnnxModel, onnx, read_signature};

@@ -1,6 +1,7 @@
 //! A network as an ONNX model in either layout, and the metadata that travels inside the file.
 
 use super::{
+    check,
     graph::{Dim, Graph},
     layers,
     signature::Signature,
@@ -9,7 +10,6 @@ use crate::{
     base::{Error, Result, error::Place, fsio, names::Layout},
     learn::network::{Embedding, Network},
 };
-use prost::Message;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
 
@@ -47,7 +47,7 @@ impl OnnxModel {
 }
 
 /// The largest message that protobuf readers accept.
-const LARGEST_BYTES: usize = i32::MAX as usize;
+pub(super) const LARGEST_BYTES: usize = i32::MAX as usize;
 
 /// Exports `network` with tables, first layer and sigmoid inside: `scores` f32\[candidates\].
 ///
@@ -102,14 +102,16 @@ fn properties(signature: &Signature, meta: &Metadata) -> Vec<(String, String)> {
 
 const PREFIX: &str = "autofas.";
 const SIGNATURE: &str = "signature";
+/// Columns of all inputs together that are believed: a thousand rows of them are half a gigabyte.
+const MOST_COLUMNS: usize = 1 << 16;
 
-/// Reads what [`onnx`] wrote into a file's metadata. A model from elsewhere is an error with its fix.
+/// Reads what [`onnx`] wrote into a file's metadata, after [`check::read`] has found the file harmless: an engine is given no
+/// model whose signature was not read. A model from elsewhere is an error with its fix.
 pub fn read_signature(path: &Path) -> Result<(Signature, Metadata)> {
     let foreign = |problem: String| {
         Error::input(path, Place::whole(), problem, "export the model with `autofas-bench export`")
     };
-    let model = tract_onnx::pb::ModelProto::decode(&*fsio::read(path)?)
-        .map_err(|e| foreign(format!("not an ONNX model ({e})")))?;
+    let model = check::read(path, &check::Limits::STANDARD)?;
     let found: BTreeMap<_, _> = model
         .metadata_props
         .into_iter()
@@ -121,7 +123,12 @@ pub fn read_signature(path: &Path) -> Result<(Signature, Metadata)> {
     let unreadable = |key: &str, e: &dyn std::fmt::Display| {
         foreign(format!("the metadata `{PREFIX}{key}` is not readable ({e})"))
     };
-    let signature = serde_json::from_str(&text(SIGNATURE)?).map_err(|e| unreadable(SIGNATURE, &e))?;
+    let signature: Signature =
+        serde_json::from_str(&text(SIGNATURE)?).map_err(|e| unreadable(SIGNATURE, &e))?;
+    let mut columns = signature.tensors.iter().flat_map(|tensor| &tensor.fields).map(|field| field.columns);
+    if columns.try_fold(0usize, usize::checked_add).is_none_or(|columns| columns > MOST_COLUMNS) {
+        return Err(foreign(format!("the model reads more than {MOST_COLUMNS} columns")));
+    }
     let table_version = match text("table_version")?.as_str() {
         "" => None,
         version => Some(version.parse().map_err(|e| unreadable("table_version", &e))?),

@@ -136,6 +136,18 @@ impl EmbeddingBank {
         self.features.iter().map(|f| f.width).sum()
     }
 
+    /// Sets the tables in `params`, which this bank was made with, to those of a plain network over the same features.
+    ///
+    /// Fails where an embedding has another kind or size.
+    pub fn set_plain(&self, plain: &[network::NetworkInput], params: &Params) -> Result<()> {
+        let same = plain.iter().map(|input| &input.feature).eq(self.features.iter().map(|f| &f.name));
+        if !same {
+            let problem = "the network reads other features than the one that is trained";
+            return Err(Error::usage(problem, "begin with the weights of the same subnet"));
+        }
+        self.groups.iter().try_for_each(|group| group.set_plain(&self.features, plain, params))
+    }
+
     /// The inputs of a plain network: feature `i`'s embedding as data.
     pub fn to_plain(&self) -> Result<Vec<network::NetworkInput>> {
         let mut plain: Vec<Option<network::Embedding>> = vec![None; self.features.len()];
@@ -204,6 +216,48 @@ fn number_group(
 }
 
 impl Group {
+    fn set_plain(
+        &self,
+        features: &[InputFeature],
+        plain: &[network::NetworkInput],
+        params: &Params,
+    ) -> Result<()> {
+        let wrong = |member: usize| {
+            let problem = format!("the embedding of `{}` has another kind or size", features[member].name);
+            Error::usage(problem, "begin with weights that were trained with the same encoders")
+        };
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        for &member in &self.members {
+            let size = features[member].cardinality as usize * self.width;
+            match (&self.source, &plain[member].embedding) {
+                (Source::Table { .. }, network::Embedding::Table { rows })
+                | (Source::Pooled { .. }, network::Embedding::Pooled { rows, .. })
+                    if rows.len() == size =>
+                {
+                    first.extend_from_slice(rows);
+                }
+                (Source::Numbers { .. }, network::Embedding::Number { scale, missing })
+                    if scale.len() == self.width && missing.len() == self.width =>
+                {
+                    first.extend_from_slice(scale);
+                    second.extend_from_slice(missing);
+                }
+                _ => return Err(wrong(member)),
+            }
+        }
+        let width = self.width;
+        match &self.source {
+            Source::Table { .. } => params.set(&format!("{EMBEDDING}ids{width}"), first),
+            Source::Pooled { .. } => {
+                params.set(&format!("{EMBEDDING}pooled.{}", features[self.members[0]].name), first)
+            }
+            Source::Numbers { .. } => {
+                params.set(&format!("{EMBEDDING}numbers{width}.scale"), first)?;
+                params.set(&format!("{EMBEDDING}numbers{width}.missing"), second)
+            }
+        }
+    }
+
     fn to_plain(&self, features: &[InputFeature], plain: &mut [Option<network::Embedding>]) -> Result<()> {
         match &self.source {
             Source::Table { offsets, table, .. } => {

@@ -40,17 +40,41 @@ fn positive(label: f32) -> bool {
 ///
 /// None when no group has both classes.
 pub fn gauc(scores: &[f32], labels: &[f32], groups: &[u64]) -> Option<f64> {
-    let mut order: Vec<usize> = (0..groups.len()).collect();
-    order.sort_by_key(|&row| groups[row]);
-    let (mut sum, mut weight) = (0.0, 0.0);
-    for run in order.chunk_by(|&i, &j| groups[i] == groups[j]) {
-        let of = |values: &[f32]| run.iter().map(|&row| values[row]).collect::<Vec<_>>();
-        if let Some(auc) = auc(&of(scores), &of(labels)) {
-            sum += auc * run.len() as f64;
-            weight += run.len() as f64;
-        }
+    let mut mean = WeightedMean::default();
+    mean.add_groups(scores, labels, groups);
+    mean.value()
+}
+
+/// A GAUC whose groups come some at a time, each of them whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct WeightedMean {
+    sum: f64,
+    weight: f64,
+}
+
+impl WeightedMean {
+    /// Adds the AUC of every group of these rows.
+    pub fn add_groups(&mut self, scores: &[f32], labels: &[f32], groups: &[u64]) {
+        each_list(groups, |list| {
+            let of = |values: &[f32]| list.iter().map(|&row| values[row]).collect::<Vec<_>>();
+            if let Some(auc) = auc(&of(scores), &of(labels)) {
+                self.sum += auc * list.len() as f64;
+                self.weight += list.len() as f64;
+            }
+        });
     }
-    (weight > 0.0).then(|| sum / weight)
+
+    /// The mean; none of nothing.
+    pub fn value(&self) -> Option<f64> {
+        (self.weight > 0.0).then(|| self.sum / self.weight)
+    }
+}
+
+/// Hands the rows of every key to `take`, in the order of the keys.
+pub fn each_list(keys: &[u64], take: impl FnMut(&[usize])) {
+    let mut order: Vec<usize> = (0..keys.len()).collect();
+    order.sort_by_key(|&row| keys[row]);
+    order.chunk_by(|&i, &j| keys[i] == keys[j]).for_each(take);
 }
 
 /// Mean of −y·ln p − (1−y)·ln(1−p), with p clipped to [1e-7, 1 − 1e-7]. NaN for no rows.
@@ -107,11 +131,21 @@ pub struct TopLists {
 impl TopLists {
     /// Of rows with these scores, teacher scores and requests, at every K of `at`.
     pub fn of(scores: &[f32], teacher: &[f32], requests: &[u64], at: &[usize]) -> Self {
-        let mut order: Vec<usize> = (0..requests.len()).collect();
-        order.sort_by_key(|&row| requests[row]);
+        let mut sums = TopSums::default();
+        sums.add(scores, teacher, requests, at);
+        sums.means()
+    }
+}
+
+/// [`TopLists`] of requests that come some at a time, each of them whole.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TopSums(BTreeMap<usize, (f64, f64, f64)>);
+
+impl TopSums {
+    /// Adds the lists of these rows.
+    pub fn add(&mut self, scores: &[f32], teacher: &[f32], requests: &[u64], at: &[usize]) {
         let least = at.iter().copied().min().unwrap_or(0);
-        let mut sums = BTreeMap::<usize, (f64, f64, f64)>::new();
-        for list in order.chunk_by(|&i, &j| requests[i] == requests[j]) {
+        each_list(requests, |list| {
             let of = |values: &[f32]| list.iter().map(|&row| values[row]).collect::<Vec<_>>();
             let (scores, teacher) = (of(scores), of(teacher));
             let mut best = vec![0.0; list.len()];
@@ -119,13 +153,17 @@ impl TopLists {
             for &k in at.iter().filter(|&&k| k < list.len()) {
                 let both = recall_at_k(&scores, &best, k).zip(overlap_at_k(&scores, &teacher, k));
                 let Some((recall, overlap)) = both else { continue };
-                let (recalls, overlaps, lists) = sums.entry(k).or_default();
+                let (recalls, overlaps, lists) = self.0.entry(k).or_default();
                 (*recalls, *overlaps, *lists) = (*recalls + recall, *overlaps + overlap, *lists + 1.0);
             }
-        }
-        Self {
-            recall_at: sums.iter().map(|(&k, (recalls, _, lists))| (k, recalls / lists)).collect(),
-            overlap_at: sums.iter().map(|(&k, (_, overlaps, lists))| (k, overlaps / lists)).collect(),
+        });
+    }
+
+    /// Means over the lists.
+    pub fn means(&self) -> TopLists {
+        TopLists {
+            recall_at: self.0.iter().map(|(&k, (recalls, _, lists))| (k, recalls / lists)).collect(),
+            overlap_at: self.0.iter().map(|(&k, (_, overlaps, lists))| (k, overlaps / lists)).collect(),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     base::{
-        Result,
+        Error, Result,
         rng::{self, Generator},
     },
     data::dataset::Batch,
@@ -74,6 +74,34 @@ impl<'a> Student<'a> {
         let weight = &self.hidden.layers().first().unwrap_or(&self.output).weight;
         layers[0].weight = super::values(&super::embedding::rows_in_schema_order(&self.bank, &all, weight)?)?;
         Ok(Network { inputs: self.bank.to_plain()?, layers })
+    }
+
+    /// Begins with the weights of a plain network of the same features and widths.
+    ///
+    /// Fails where it has another shape.
+    pub fn start_from(&self, network: &Network) -> Result<()> {
+        self.bank.set_plain(&network.inputs, &self.params)?;
+        let hidden = self.hidden.layers().len();
+        if network.layers.len() != hidden + 1 {
+            return Err(Error::usage(
+                format!("the network has {} layers, not {}", network.layers.len(), hidden + 1),
+                "begin with the weights of the same subnet",
+            ));
+        }
+        for (depth, layer) in network.layers.iter().enumerate() {
+            let name = if depth < hidden { format!("hidden.{depth}") } else { "output".to_owned() };
+            let mut weight = layer.weight.clone();
+            if depth == 0 {
+                // The bank has its columns group by group, the plain network in schema order.
+                let places = (0..self.bank.features().len()).flat_map(|feature| self.bank.columns(feature));
+                for (plain, place) in layer.weight.chunks_exact(layer.outputs).zip(places) {
+                    weight[place * layer.outputs..][..layer.outputs].copy_from_slice(plain);
+                }
+            }
+            self.params.set(&format!("{name}.weight"), weight)?;
+            self.params.set(&format!("{name}.bias"), layer.bias.clone())?;
+        }
+        Ok(())
     }
 
     fn logits(&self, embedded: &Tensor, mode: &mut Mode) -> Result<Tensor> {
@@ -138,6 +166,18 @@ mod tests {
             let wanted: Vec<&str> = chosen.iter().map(|&i| schema.features[i].name.as_str()).collect();
             assert_eq!(names, wanted);
             let scores = student.scores(&Batch::of(data, &rows)).unwrap();
+            // Its weights are where another one begins, from other first values.
+            let features = input_features(&schema.features, &chosen, data).unwrap();
+            let other = Student::new(features, &widths, &settings, Lesson::Labels, 2).unwrap();
+            assert_ne!(other.to_network().unwrap(), network);
+            other.start_from(&network).unwrap();
+            assert_eq!(other.to_network().unwrap(), network);
+            let mut deeper = network.clone();
+            deeper.layers.push(deeper.layers[0].clone());
+            assert!(other.start_from(&deeper).unwrap_err().to_string().contains("layers"));
+            let mut torn = network.clone();
+            torn.inputs.swap(0, 1);
+            assert!(other.start_from(&torn).unwrap_err().to_string().contains("other features"));
             let plain = network.score(data, &rows).unwrap();
             assert!(scores.iter().any(|s| (s - scores[0]).abs() > 0.1), "scores that are all alike");
             for (a, b) in scores.iter().zip(plain) {

@@ -21,7 +21,7 @@ use crate::{
         Result,
         rng::{self, Generator},
     },
-    data::{dataset::Batch, shard::Part},
+    data::{column::Column, dataset::Batch, shard::Part},
 };
 use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
@@ -35,6 +35,8 @@ pub struct Teacher {
     shared: Hidden,
     heads: Vec<Head>,
     settings: TeacherSettings,
+    /// r(x) of every row of the data, where another teacher gave it.
+    given: Option<Column<f32>>,
     dropout_rng: Generator,
 }
 
@@ -82,8 +84,14 @@ impl Teacher {
             shared,
             heads,
             settings: settings.clone(),
+            given: None,
             dropout_rng: rng::generator(seed, "dropout"),
         })
+    }
+
+    /// Learns from a given r(x) of every row of the data beside the labels, as `distillation` says.
+    pub fn learn_from(&mut self, given: Column<f32>) {
+        self.given = Some(given);
     }
 
     /// The embeddings of a batch without gradient: `[rows, width]`.
@@ -172,7 +180,10 @@ impl Trainable for Teacher {
         let embedded = dropout(embedded, &mut mode)?;
         let mut mode = Mode::Train { dropout: train.dropout, rng, first_row };
         let logits = run(&self.shared, &self.heads, &embedded, (&batch.partitions, part), &mut mode)?;
-        losses::ranking(&logits, batch)
+        match (&self.given, self.settings.distillation) {
+            (Some(given), lambda1) if lambda1 > 0.0 => losses::taught(&logits, batch, given, lambda1),
+            _ => losses::ranking(&logits, batch),
+        }
     }
 
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {
@@ -286,6 +297,25 @@ mod tests {
                 assert!((found - wanted).abs() < 1e-4, "{found} {wanted}");
             }
         }
+    }
+
+    #[test]
+    fn a_given_teacher_is_learned_from_beside_the_labels() {
+        let (mut teacher, batch) = teacher(0.0);
+        let loss = |teacher: &mut Teacher| {
+            super::super::scalar(&teacher.loss(&teacher.embed(&batch).unwrap(), &batch).unwrap()).unwrap()
+        };
+        let labels = loss(&mut teacher);
+        // Half of the cross entropy, and half of the squares of what the scores lack.
+        let scores = teacher.scores(&batch).unwrap();
+        let mut given = vec![f32::NAN; batch.index.iter().max().map_or(0, |&row| row as usize + 1)];
+        batch.index.iter().zip(&scores).for_each(|(&row, score)| given[row as usize] = score * 0.5);
+        let squares = scores.iter().map(|&score| f64::from(score * 0.5).powi(2)).sum::<f64>();
+        teacher.learn_from(given.into());
+        let wanted = 0.5 * labels + 0.5 * squares / scores.len() as f64;
+        assert!((loss(&mut teacher) - wanted).abs() < 1e-6);
+        teacher.settings.distillation = 0.0;
+        assert_eq!(loss(&mut teacher), labels);
     }
 
     #[test]

@@ -1,4 +1,11 @@
 //! A model on labelled rows, through an engine: what a serving system would have scored.
+//!
+//! Rows may come in pieces. Of each only its score, labels and keys are kept, on the disk where they are many, and the
+//! metrics are made from parts of them (`kept`), so that memory does not grow with the rows.
+
+mod kept;
+
+pub use kept::GroupMetrics;
 
 use super::{
     assemble::{Assembler, Candidate},
@@ -7,12 +14,10 @@ use super::{
 use crate::{
     base::{Error, Result, error::Place, names::EngineName},
     data::dataset::Dataset,
-    export,
-    learn::{
-        metrics::{Metrics, TopLists},
-        train::metrics_of,
-    },
+    export::{self, signature::Signature},
+    learn::metrics::{Metrics, TopLists},
 };
+use kept::Kept;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -47,48 +52,80 @@ pub fn evaluate(
     rows: &[u32],
     at: &[usize],
 ) -> Result<Evaluation> {
-    if rows.is_empty() {
-        return Err(Error::usage(
-            "there are no rows to evaluate on",
-            "choose days or a share that hold rows",
-        ));
-    }
-    if engine.name() == EngineName::Null {
-        return Err(Error::usage(
-            "the null engine scores every row with 0, which says nothing about the model",
-            "evaluate it with --engine tract or --engine onnxruntime",
-        ));
-    }
-    let (signature, metadata) = export::read_signature(model)?;
-    if metadata.encoder_hash != encoder_hash {
-        return Err(Error::input(
-            model,
-            Place::whole(),
-            "the model was trained with other encoders than those of the data",
-            "give the encoders of the model's run with --encoders",
-        ));
-    }
-    let assembler = Assembler::by_row(&signature, data)?;
-    let mut session = engine.load(model, options)?;
-    let scores = score_rows(session.as_mut(), &assembler, data, rows)?;
-    Ok(Evaluation {
-        schema_version: 1,
-        engine: engine.name(),
-        engine_version: engine.version(),
-        rows: rows.len(),
-        metrics: metrics_of(&scores, data, rows),
-        top_lists: top_lists(&scores, data, rows, at),
-    })
+    let mut evaluator = Evaluator::new(engine, model, options, encoder_hash)?;
+    evaluator.add(data, rows)?;
+    evaluator.finish(at, None)
 }
 
-/// What the scores of some rows keep of the teacher's favourites.
-fn top_lists(scores: &[f32], data: &Dataset, rows: &[u32], at: &[usize]) -> TopLists {
-    let (Some(teacher), Some(requests)) = (&data.teacher_scores, &data.requests) else {
-        return TopLists::default();
-    };
-    let teacher: Vec<f32> = rows.iter().map(|&row| teacher[row as usize]).collect();
-    let requests: Vec<u64> = rows.iter().map(|&row| requests[row as usize]).collect();
-    TopLists::of(scores, &teacher, &requests, at)
+/// What is told of every group: see [`Evaluator::finish`].
+pub type TakeGroup<'a> = &'a mut dyn FnMut(&GroupMetrics) -> Result<()>;
+
+/// A model that is being evaluated on rows which come in pieces.
+pub struct Evaluator {
+    engine: EngineName,
+    engine_version: String,
+    signature: Signature,
+    session: Box<dyn Session>,
+    kept: Kept,
+}
+
+impl Evaluator {
+    /// Loads the model. `encoder_hash` is that of the encoders of all the data to come.
+    pub fn new(
+        engine: &dyn Engine,
+        model: &Path,
+        options: &SessionOptions,
+        encoder_hash: &str,
+    ) -> Result<Self> {
+        if engine.name() == EngineName::Null {
+            return Err(Error::usage(
+                "the null engine scores every row with 0, which says nothing about the model",
+                "evaluate it with --engine tract or --engine onnxruntime",
+            ));
+        }
+        let (signature, metadata) = export::read_signature(model)?;
+        if metadata.encoder_hash != encoder_hash {
+            return Err(Error::input(
+                model,
+                Place::whole(),
+                "the model was trained with other encoders than those of the data",
+                "give the encoders of the model's run with --encoders",
+            ));
+        }
+        let session = engine.load(model, options)?;
+        let (engine, engine_version) = (engine.name(), engine.version());
+        Ok(Self { engine, engine_version, signature, session, kept: Kept::default() })
+    }
+
+    /// Scores `rows` of `data`, which has the same columns every time.
+    pub fn add(&mut self, data: &Dataset, rows: &[u32]) -> Result<()> {
+        let assembler = Assembler::by_row(&self.signature, data)?;
+        let scores = score_rows(self.session.as_mut(), &assembler, data, rows)?;
+        self.kept.add(&scores, data, rows)
+    }
+
+    /// The metrics of all rows so far, with the lists of a request cut at every K of `at`. `groups` is told those of every
+    /// GAUC group, which the data have to have then.
+    pub fn finish(self, at: &[usize], groups: Option<TakeGroup>) -> Result<Evaluation> {
+        let kept = self.kept.finish()?;
+        if kept.rows() == 0 {
+            return Err(Error::usage(
+                "there are no rows to evaluate on",
+                "choose days or a share that hold rows",
+            ));
+        }
+        if let Some(take) = groups {
+            kept.each_group(kept::PART_ROWS, take)?;
+        }
+        Ok(Evaluation {
+            schema_version: 1,
+            engine: self.engine,
+            engine_version: self.engine_version,
+            rows: kept.rows(),
+            metrics: kept.metrics(kept::PART_ROWS),
+            top_lists: kept.top_lists(kept::PART_ROWS, at),
+        })
+    }
 }
 
 /// Candidates per run at most: enough to keep an engine busy, few enough to stay in the cache.

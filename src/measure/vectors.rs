@@ -63,6 +63,11 @@ impl Vectors {
         Ok(Self { inputs: Inputs { candidates: wanted, tensors }, scores })
     }
 
+    /// The request.
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
     /// Scores the request with a session. A score that is farther than `tolerance` from the package's is an
     /// [`Error::Limit`]; `engine` is named in it.
     pub fn compare(&self, engine: &str, session: &mut dyn Session, tolerance: f64) -> Result<OutputCheck> {

@@ -4,16 +4,21 @@ mod config;
 mod data;
 mod deploy;
 mod doctor;
+mod evaluate;
 mod gate;
+mod hostile;
 #[path = "../support/python.rs"]
 mod python;
 mod queue;
+mod retrain;
 mod run;
 mod search;
 mod serving;
+mod skew;
 #[cfg(unix)]
 mod stopping;
 mod store;
 mod table;
+mod teacher;
 mod usage;
 mod world;

@@ -1,7 +1,7 @@
 //! A whole run, and the verbs that take one.
 
 use crate::{
-    python::{FIX, check_onnx},
+    python::{FIX, check_onnx, python},
     world::{failure, json, output, program},
 };
 use serde_json::Value;
@@ -102,6 +102,21 @@ fn two_rounds_end_with_a_winner_that_every_verb_can_use() {
     let exported = json(here, &["export", "--run", "run", "--layout", "concat", "--out", "concat"]);
     assert_eq!((exported["subnet"].as_str(), exported["layout"].as_str()), (Some(winner), Some("concat")));
     assert_eq!(exported["parity"]["rows"], 2000);
+    let served = ["export", "--run", "run", "--package", "triton", "--name", "shop", "--out", "repository"];
+    for version in ["1", "2"] {
+        let model = json(here, &served)["onnx"].as_str().unwrap().to_owned();
+        assert_eq!(model, format!("repository/shop/{version}/model.onnx"));
+    }
+    let mut left: Vec<_> =
+        fs::read_dir(here.join("repository")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["shop"]);
+    let checked = python("scripts/check_triton.py", &[here.join("repository/shop").to_str().unwrap()]);
+    assert!(checked.status.success(), "{} ({FIX})", String::from_utf8_lossy(&checked.stderr));
+    let checked: Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!(checked, serde_json::json!({"model": "shop", "versions": [1, 2], "warmups": 1}));
+    assert!(here.join("repository/shop/autofas/parity.json").is_file());
+    assert!(failure(here, 2, &[&served[..5], &["--name", "../x", "--out", "r"]].concat()).contains("../x"));
     assert!(
         failure(here, 2, &["export", "--run", "run", "--candidate", "f9", "--out", "x"])
             .contains(&winner[..3])

@@ -6,26 +6,21 @@ use super::{
     output::{self, Format},
 };
 use crate::{
-    app::config::{Experiment, Override, Stage},
+    app::evaluate::{EvaluateRequest, evaluate_files},
     base::{
-        Error, Result,
+        Error,
         names::{EngineName, Provider},
     },
-    data::{self, column::Column, dataset::Dataset, encode::Encoders, schema::Schema},
     learn::metrics::{Metrics, TopLists},
-    measure::{
-        engine::{SessionOptions, engine},
-        evaluate::{Evaluation, evaluate},
-        traced::DataFiles,
-    },
+    measure::{engine::SessionOptions, evaluate::Evaluation},
 };
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   autofas-bench evaluate --model out/model.onnx --data new_day.parquet
-  autofas-bench evaluate --model out/model.onnx --data new_day.parquet --at 10,50,200
+  autofas-bench evaluate --model out/model.onnx --data new_day.parquet --at 10,50,200 --per-group users.csv
   autofas-bench evaluate --model out/model.onnx --data D.parquet --config E.toml   # its validation rows only")]
 pub struct EvaluateArgs {
     /// The exported model
@@ -50,6 +45,9 @@ pub struct EvaluateArgs {
     /// Where Recall@K and overlap cut a request's list; they need a request and a teacher_score column in the schema
     #[arg(long, value_name = "K,K", value_delimiter = ',', default_values_t = [10, 50])]
     at: Vec<usize>,
+    /// Write rows, positives, mean score, AUC and logloss of every group as CSV; it needs a group column in the schema
+    #[arg(long, value_name = "OUT.csv")]
+    per_group: Option<PathBuf>,
 }
 
 impl EvaluateArgs {
@@ -62,35 +60,16 @@ impl EvaluateArgs {
         }
         let settings = self.engine_options.settings(&[self.engine])?;
         let files = self.data.files(Some(&self.model))?;
-        let encoders = Encoders::load(&files.encoders)?;
-        let (dataset, rows) = match &self.config {
-            Some(config) => validation_rows(config, &files, &encoders)?,
-            None => {
-                let dataset = data::load_with(&Schema::load(&files.schema)?, &files.rows, &encoders)?;
-                let rows = (0..dataset.rows() as u32).collect();
-                (dataset, rows)
-            }
-        };
         let options = SessionOptions {
             provider: self.provider,
             threads: self.threads,
             settings,
             ..SessionOptions::PLAIN
         };
-        let engine = engine(self.engine)?;
-        let hash = encoders.hash();
-        let evaluation = evaluate(&*engine, &self.model, &options, &dataset, &hash, &rows, &self.at)?;
-        output::print(format, &evaluation, describe)
+        let Self { model, config, engine, at, per_group, .. } = self;
+        let request = EvaluateRequest { model, files, config, engine, options, at, per_group };
+        output::print(format, &evaluate_files(&request)?, describe)
     }
-}
-
-fn validation_rows(config: &Path, files: &DataFiles, encoders: &Encoders) -> Result<(Dataset, Column<u32>)> {
-    let path = files.rows.to_string_lossy();
-    let settings = Experiment::load(config, &[Override::text("data.path", path)])?.settings;
-    let schema = Schema::load(&files.schema)?;
-    let seed = settings.seeds.of(Stage::Split);
-    let (dataset, split) = data::load_divided(&schema, &files.rows, encoders, &settings.split, seed)?;
-    Ok((dataset, split.valid))
 }
 
 fn describe(evaluation: &Evaluation) -> String {

@@ -4,7 +4,7 @@ use super::output::{self, Format};
 use crate::{
     app::export::{ExportRequest, Exported, export_from_run},
     base::{
-        names::{Layout, Precision},
+        names::{Layout, PackageForm, Precision},
         progress::Progress,
     },
 };
@@ -12,8 +12,9 @@ use clap::Args;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  autofas-bench export --run runs/first --layout concat --out serving/concat")]
+#[command(after_help = "Examples:
+  autofas-bench export --run runs/first --layout concat --out serving/concat
+  autofas-bench export --run runs/first --package triton --name pre_ranker --out repository")]
 pub struct ExportArgs {
     /// Run directory
     #[arg(long, value_name = "RUN")]
@@ -30,7 +31,13 @@ pub struct ExportArgs {
     /// Rows on which every engine must agree with the reference [default: the run's data]
     #[arg(long, value_name = "D.parquet")]
     data: Option<PathBuf>,
-    /// Folder of the package
+    /// plain, or triton: the next version of a model in a Triton model repository
+    #[arg(long, value_name = "FORM", default_value_t = PackageForm::Plain)]
+    package: PackageForm,
+    /// What the Triton repository calls the model
+    #[arg(long, value_name = "NAME", default_value = "pre_ranker")]
+    name: String,
+    /// Folder of the package, or the Triton repository
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -38,8 +45,9 @@ pub struct ExportArgs {
 impl ExportArgs {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
         progress.stage("export and prove", 0);
-        let Self { run, candidate, layout, precision, data, out } = self;
-        let exported = export_from_run(&ExportRequest { run, candidate, layout, precision, data, out })?;
+        let Self { run, candidate, layout, precision, data, package, name, out } = self;
+        let exported =
+            export_from_run(&ExportRequest { run, candidate, layout, precision, data, package, name, out })?;
         output::print(format, &exported, describe)
     }
 }

@@ -15,9 +15,11 @@ mod progress;
 mod ranks;
 mod recipe;
 mod replay;
+mod retrain;
 mod run_args;
 mod search;
 mod signals;
+mod skew;
 mod store;
 mod table;
 mod table_check;
@@ -52,6 +54,8 @@ enum Verb {
     Iterate(iterate::IterateArgs),
     /// Search once and derive a network, with nothing of it trained or measured yet
     Search(search::SearchArgs),
+    /// Train a network of a run again on newer data, with the same inputs and a drift report
+    Retrain(retrain::RetrainArgs),
     /// Write a network of a run as an ONNX package, proved against its reference in every engine
     Export(export::ExportArgs),
     /// Replay recorded traffic into an exported model: real latency on each engine
@@ -69,6 +73,8 @@ enum Verb {
     Table(table::TableVerb),
     /// Score labelled rows with an exported model: AUC, GAUC, logloss
     Evaluate(evaluate::EvaluateArgs),
+    /// Compare a serving system's log with offline encoding and scores, row by row
+    Skew(skew::SkewArgs),
     /// Draw, inspect or encode data sets
     #[command(subcommand)]
     Data(data::DataVerb),
@@ -86,6 +92,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.verb {
         Verb::Iterate(args) => args.run(format, &*progress),
         Verb::Search(args) => args.run(format, &*progress),
+        Verb::Retrain(args) => args.run(format, &*progress),
         Verb::Export(args) => args.run(format, &*progress),
         Verb::Replay(args) => args.run(format, &*progress),
         Verb::Forecast(args) => args.run(format),
@@ -93,6 +100,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Store(verb) => verb.run(format, &*progress),
         Verb::Table(verb) => verb.run(format, &*progress),
         Verb::Evaluate(args) => args.run(format),
+        Verb::Skew(args) => args.run(format),
         Verb::Data(verb) => verb.run(format, &*progress),
         Verb::Doctor(args) => args.run(format),
         Verb::EngineChild(args) => args.run(),

@@ -74,13 +74,8 @@ impl RunArgs {
     }
 
     fn overrides(&self, more: Option<Override>) -> Result<Vec<Override>> {
-        let mut overrides = Vec::new();
-        for set in &self.set {
-            let (path, value) = set.split_once('=').ok_or_else(|| {
-                Error::usage(format!("--set {set} has no value"), "write it as --set key.path=value")
-            })?;
-            overrides.push(Override::parse(path.trim(), value.trim()));
-        }
+        let set = self.set.iter().map(|set| Override::assignment(set));
+        let mut overrides = set.collect::<Result<Vec<_>>>()?;
         let path = |key, path: &PathBuf| Override::text(key, path.to_string_lossy());
         overrides.extend(self.data.iter().map(|data| path("data.path", data)));
         overrides.extend(self.table.iter().map(|table| path("target.table", table)));

@@ -77,6 +77,11 @@ impl Experiment {
         prices.map(|path| self.located("target.fetch_prices", path))
     }
 
+    /// The ranking model that teaches, when it was made elsewhere.
+    pub fn teacher_path(&self) -> Option<PathBuf> {
+        self.settings.teacher.onnx.as_ref().map(|path| self.located("teacher.onnx", path))
+    }
+
     /// The trace that `[traffic]` describes.
     pub fn trace_recipe(&self) -> TraceRecipe {
         let traffic = &self.settings.traffic;

@@ -45,6 +45,14 @@ impl Override {
         Self { path: path.to_owned(), value: parsed.unwrap_or_else(|| Value::String(text.to_owned())) }
     }
 
+    /// `key.path=value`, as the command line has it.
+    pub fn assignment(text: &str) -> Result<Self> {
+        let (path, value) = text.split_once('=').ok_or_else(|| {
+            Error::usage(format!("--set {text} has no value"), "write it as --set key.path=value")
+        })?;
+        Ok(Self::parse(path.trim(), value.trim()))
+    }
+
     /// A value that is text whatever it looks like.
     pub fn text(path: &str, text: impl Into<String>) -> Self {
         Self { path: path.to_owned(), value: Value::String(text.into()) }

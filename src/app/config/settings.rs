@@ -12,8 +12,8 @@ use crate::{
         checkpoint::CheckpointSettings,
         device::DeviceSettings,
         settings::{
-            BaselineSettings, Budget, DeriveSettings, Gate, Paths, RetrainSettings, SearchSettings,
-            TeacherSettings,
+            BaselineSettings, Budget, DeriveSettings, Gate, InputColumns, Paths, RetrainSettings,
+            SearchSettings, TeacherSettings,
         },
     },
     measure::{
@@ -151,6 +151,9 @@ impl Settings {
         full.data.path = Some(PathBuf::new());
         full.target.table = Some(PathBuf::new());
         full.target.fetch_prices = Some(PathBuf::new());
+        full.teacher.onnx = Some(PathBuf::new());
+        full.teacher.output = Some(String::new());
+        full.teacher.inputs = vec![InputColumns { name: String::new(), columns: Vec::new() }];
         full.traffic.arrivals = Some(PathBuf::new());
         let seed = Some(0);
         full.seeds = SeedSettings {

@@ -28,6 +28,7 @@
 
 mod budget;
 mod fetching;
+mod given;
 mod journal;
 mod measured;
 mod meter;

@@ -33,12 +33,12 @@ const SCORED_TOGETHER: usize = 1 << 18;
 
 /// r(x) of every row.
 const SOFT: &str = "teacher/soft.bin";
-
-/// The trained teachers: the first one guides the masks, all of them give the soft targets.
+/// The trained teachers: the first one guides the masks, all of them give the soft targets, unless these were given: then one
+/// teacher is trained, which learns from them.
 pub(super) struct Guide {
     /// Whose embeddings the supernet reads and whose loss moves θ.
     pub(super) teacher: Teacher,
-    /// r(x) of every row: the mean over the ensemble.
+    /// r(x) of every row: the mean over the ensemble, or what was given.
     pub(super) soft: Column<f32>,
     /// Of r(x) on the validation rows.
     pub(super) metrics: Metrics,
@@ -77,17 +77,22 @@ impl Run<'_> {
         let data = &self.loaded.dataset;
         let every: Vec<usize> = (0..self.space.features.len()).collect();
         let (split, held_out) = self.teachers_rows()?;
+        let given = self.given_scores()?;
+        let members = if given.is_some() { 1 } else { settings.ensemble };
         let mut teachers = Vec::new();
-        for member in 0..settings.ensemble {
+        for member in 0..members {
             let seed = rng::derive(self.seed(Stage::Teacher), &format!("teacher {member}"));
             let features = input_features(&self.space.features, &every, data)?;
             let mut teacher = Teacher::new(features, data.partition_count, settings, seed)?;
+            if let Some(given) = &given {
+                teacher.learn_from(given.clone());
+            }
             let weights = self.journal.path(&format!("teacher/{member}.safetensors"));
             let report =
                 self.journal.remember_training(self.ranks, &format!("teacher/{member}.json"), |keeper| {
                     // Scores of another teacher than this one.
                     self.lead(|| fsio::remove(&self.journal.path(SOFT)))?;
-                    self.progress.stage(&format!("teacher {} of {}", member + 1, settings.ensemble), 0);
+                    self.progress.stage(&format!("teacher {} of {members}", member + 1), 0);
                     let rows = Rows { data, split: &split, ranks: self.ranks };
                     let curves = self.curves(&format!("teacher/{member}"));
                     let report = fit(&mut teacher, rows, &settings.train, seed, &*curves, keeper)?;
@@ -99,8 +104,8 @@ impl Run<'_> {
             self.say_fit("teacher", &report);
             teachers.push(teacher);
         }
-        let soft = match &data.teacher_scores {
-            Some(scores) => scores.clone(),
+        let soft = match given {
+            Some(scores) => scores,
             None => self.soft_targets(&teachers)?,
         };
         let valid = &self.loaded.split.valid;
@@ -148,7 +153,11 @@ impl Run<'_> {
 
     /// Numbers of which there are as many as rows: a process that trains by itself keeps them in a file, so that they need no
     /// memory.
-    fn kept<T: Pod>(&self, file: &str, pieces: impl Iterator<Item = Result<Vec<T>>>) -> Result<Column<T>> {
+    pub(super) fn kept<T: Pod>(
+        &self,
+        file: &str,
+        pieces: impl Iterator<Item = Result<Vec<T>>>,
+    ) -> Result<Column<T>> {
         if self.ranks.place().size == 1 {
             return Column::keep(&self.journal.path(file), pieces);
         }
@@ -320,7 +329,7 @@ pub(super) fn subnet_file(round: usize) -> String {
 }
 
 /// Numbers some thousands at a time.
-fn in_pieces<T>(mut numbers: impl Iterator<Item = T>) -> impl Iterator<Item = Result<Vec<T>>> {
+pub(super) fn in_pieces<T>(mut numbers: impl Iterator<Item = T>) -> impl Iterator<Item = Result<Vec<T>>> {
     std::iter::from_fn(move || {
         let piece: Vec<T> = numbers.by_ref().take(1 << 16).collect();
         (!piece.is_empty()).then_some(Ok(piece))

@@ -4,6 +4,7 @@ use super::{
     distinct::{Distinct, DistinctLists, MISSING},
     hashing,
     numeric::{self, Moments, Sample},
+    text::canonical,
     vocabulary::{Counts, Vocabulary},
 };
 use crate::base::Result;
@@ -151,7 +152,38 @@ pub(super) enum EncodedColumn {
     Numbers(Vec<f32>),
 }
 
+/// One value, encoded by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EncodedValue {
+    /// As many as the feature has columns.
+    Ids(Vec<u32>),
+    /// NaN when missing.
+    Number(f32),
+}
+
 impl FeatureEncoder {
+    /// Encodes one value as a request brings it, in text; empty text is missing. None where a number is needed and this is
+    /// none, or an infinite one.
+    pub fn encode(&self, text: &str) -> Option<EncodedValue> {
+        let number = || numeric::parse(text).filter(|number| !number.is_infinite());
+        Some(match (&self.fitted, &self.sequence) {
+            (Fitted::Standardize { mean, deviation }, _) => {
+                EncodedValue::Number(numeric::standardize(number()?, *mean, *deviation))
+            }
+            (Fitted::Buckets { edges }, _) => EncodedValue::Ids(vec![numeric::bucket(number()?, edges)]),
+            (_, sequence) => {
+                let items: Vec<&str> = match sequence {
+                    None => vec![text],
+                    Some(sequence) => text.split(&sequence.separator).collect(),
+                };
+                let present = items.into_iter().filter_map(canonical);
+                let mut ids: Vec<u32> = present.map(|item| self.category(&item)).collect();
+                ids.resize(self.length(), 0);
+                EncodedValue::Ids(ids)
+            }
+        })
+    }
+
     /// Whether this encoder does what the schema now asks for.
     pub(super) fn serves(&self, feature: &Feature) -> bool {
         self.name == feature.name

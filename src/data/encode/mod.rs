@@ -16,7 +16,7 @@ pub(crate) mod roles;
 pub mod text;
 pub mod vocabulary;
 
-pub use feature::{FeatureEncoder, Fitted};
+pub use feature::{EncodedValue, FeatureEncoder, Fitted};
 
 use super::{
     column::Column,
@@ -95,21 +95,31 @@ impl Encoders {
         self.partitions.as_ref().map_or(&[], Vocabulary::values)
     }
 
-    /// Encodes all rows of `table`. Fails when the encoders were fitted for other features than the schema's.
-    pub fn encode(&self, schema: &Schema, table: &RawTable) -> Result<Dataset> {
+    /// Encodes the features of all rows of `table`, which needs no label, weight or key: those of the result stay empty, and every
+    /// label is 0. Fails when the encoders were fitted for other features than the schema's.
+    pub fn encode_inputs(&self, schema: &Schema, table: &RawTable) -> Result<Dataset> {
         self.check_serves(schema)?;
         let columns: Vec<EncodedColumn> =
             self.features.par_iter().map(|encoder| encoder.column(table)).collect::<Result<_>>()?;
         let RowLayout { features, number_slots } = self.layout();
         let ids = assemble_ids(self.packing(), table.rows(), &features, &columns);
         let numbers = assemble_numbers(number_slots, table.rows(), &features, &columns);
-        let keys = |column: &Option<String>| column.as_ref().map(|c| roles::keys(table, c)).transpose();
-        let stored = |keys: Option<Vec<u64>>| keys.map(Column::from);
         Ok(Dataset {
             features,
             ids,
             number_slots,
             numbers: numbers.into(),
+            labels: vec![0.0; table.rows()].into(),
+            ..Dataset::default()
+        })
+    }
+
+    /// [`Encoders::encode_inputs`], with labels and whatever else the schema names.
+    pub fn encode(&self, schema: &Schema, table: &RawTable) -> Result<Dataset> {
+        let inputs = self.encode_inputs(schema, table)?;
+        let keys = |column: &Option<String>| column.as_ref().map(|c| roles::keys(table, c)).transpose();
+        let stored = |keys: Option<Vec<u64>>| keys.map(Column::from);
+        Ok(Dataset {
             labels: roles::labels(table, &schema.label)?.into(),
             other_labels: (schema.other_labels.iter())
                 .map(|column| Ok((column.clone(), roles::labels(table, column)?.into())))
@@ -127,7 +137,7 @@ impl Encoders {
             requests: stored(keys(&schema.request)?),
             user_keys: stored(keys(&schema.user_key)?),
             item_keys: stored(keys(&schema.item_key)?),
-            stated_hash: None,
+            ..inputs
         })
     }
 

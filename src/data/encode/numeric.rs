@@ -13,7 +13,7 @@ use arrow::array::Array;
 use rand::RngExt;
 
 /// Standardised values end here: a value that far out is an outlier, and a network should not follow it further.
-const CLIP: f32 = 8.0;
+pub(crate) const CLIP: f32 = 8.0;
 
 /// One number per row, NaN where missing. Text that is no number, and infinity, are errors.
 pub fn numbers(table: &RawTable, column: &str) -> Result<Vec<f32>> {

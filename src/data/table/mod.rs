@@ -20,7 +20,7 @@ use arrow::{
 };
 use lines::RowLines;
 use std::path::{Path, PathBuf};
-pub use stream::TableFiles;
+pub use stream::{PIECE_ROWS, TableFiles};
 
 /// One column. Missing values are nulls; a NaN counts as missing too.
 #[derive(Debug, Clone, PartialEq)]

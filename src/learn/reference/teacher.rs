@@ -54,7 +54,7 @@ pub(super) fn settings(reference: &Reference, optimizer: &str) -> TrainSettings 
 /// The fixtures' teacher with the weights of `group`.
 pub(super) fn teacher(reference: &Reference, group: &str, data: &Dataset, train: TrainSettings) -> Teacher {
     let settings =
-        TeacherSettings { shared: vec![12, 8], partition: vec![6], feature_dropout: 0.0, ensemble: 1, train };
+        TeacherSettings { shared: vec![12, 8], partition: vec![6], train, ..TeacherSettings::default() };
     let features = features(data, reference.number("/width") as usize);
     let teacher = Teacher::new(features, data.partition_count, &settings, 1).unwrap();
     set_all(teacher.params(), |name| parameter(reference, group, name));

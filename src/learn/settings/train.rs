@@ -2,6 +2,7 @@
 
 use crate::base::check::{self, Checked};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// How a plain network is fitted: Adam with decoupled weight decay, early stopping on the validation AUC.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,6 +72,19 @@ pub struct TeacherSettings {
     pub feature_dropout: f32,
     /// Teachers with different seeds whose mean score is r(x).
     pub ensemble: usize,
+    /// A ranking model that was made elsewhere, as ONNX: its scores are r(x). So are those of the schema's `teacher_score`
+    /// column.
+    pub onnx: Option<PathBuf>,
+    /// Which columns of the data feed its inputs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<InputColumns>,
+    /// Its output; it may be left out where there is one.
+    pub output: Option<String>,
+    /// What that output is.
+    pub score: ScoreForm,
+    /// λ1 of (7) for the ranking network of this program where r(x) is given: the network of Loss1 learns from it beside the
+    /// labels, so that the masks are judged by one that ranks as the given teacher does.
+    pub distillation: f64,
     /// How it is fitted.
     #[serde(flatten)]
     pub train: TrainSettings,
@@ -83,9 +97,34 @@ impl Default for TeacherSettings {
             partition: vec![64],
             feature_dropout: 0.0,
             ensemble: 1,
+            onnx: None,
+            inputs: Vec::new(),
+            output: None,
+            score: ScoreForm::Probability,
+            distillation: 0.5,
             train: TrainSettings::default(),
         }
     }
+}
+
+/// The columns of the data that make up an input of a model: `[rows]` of one, `[rows, columns]` of several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputColumns {
+    /// Name of the input in the graph.
+    pub name: String,
+    /// Columns as they are called in the data, which need not be features of the schema.
+    pub columns: Vec<String>,
+}
+
+/// What a ranking model gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScoreForm {
+    /// The probability of a click.
+    Probability,
+    /// The number whose sigmoid that is.
+    Logit,
 }
 
 impl TeacherSettings {
@@ -95,6 +134,10 @@ impl TeacherSettings {
         check::widths("partition", &self.partition)?;
         check::share_below_one("feature_dropout", f64::from(self.feature_dropout))?;
         check::at_least("ensemble", self.ensemble, 1)?;
+        check::share("distillation", self.distillation)?;
+        let fed = self.onnx.is_some() || (self.inputs.is_empty() && self.output.is_none());
+        let problem = "inputs and output are named without a model";
+        check::ensure(fed, "inputs", problem, "name the model as `onnx`, or remove them")?;
         self.train.check()
     }
 }

@@ -7,6 +7,7 @@ mod settings;
 mod tract;
 
 pub use counts::{CandidateCounts, bucket_of};
+pub use onnxruntime::{ForeignInput, ForeignModel, ForeignValues, NumberType};
 pub use settings::{EngineSettings, OnnxRuntimeSettings, Setting, TractSettings};
 
 use crate::base::{

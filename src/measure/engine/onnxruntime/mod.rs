@@ -6,6 +6,7 @@
 
 mod assignment;
 mod bound;
+mod foreign;
 mod library;
 mod tensorrt;
 
@@ -19,6 +20,8 @@ use crate::{
     },
     export,
 };
+pub use foreign::{ForeignInput, ForeignModel, ForeignValues, NumberType};
+
 use bound::{Bound, Memory};
 use ort::{
     environment::Environment,

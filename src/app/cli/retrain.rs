@@ -1,0 +1,81 @@
+//! `retrain`: a network of a run on newer data.
+
+use super::output::{self, Format};
+use crate::{
+    app::{
+        config::Override,
+        retrain::{RetrainRequest, Retrained, Start, retrain},
+    },
+    base::progress::Progress,
+};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  autofas-bench retrain --run runs/first --data new_days.parquet --out serving/next
+  autofas-bench retrain --run runs/first --data new_days.parquet --warm-start --set retrain.max_epochs=2 --out serving/next
+
+The encoders stay as they are: values that the run never saw are unknown to the new version too.")]
+pub struct RetrainArgs {
+    /// Run directory
+    #[arg(long, value_name = "RUN")]
+    run: PathBuf,
+    /// Canonical id, a folder of RUN/networks [default: the run's winner]
+    #[arg(long, value_name = "ID")]
+    subnet: Option<String>,
+    /// Newer rows: CSV or Parquet file, or a folder of either
+    #[arg(long, value_name = "NEW.parquet")]
+    data: PathBuf,
+    /// Begin with the weights of the old version
+    #[arg(long)]
+    warm_start: bool,
+    /// A setting that differs from the run's
+    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    set: Vec<String>,
+    /// Folder of the new package
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+impl RetrainArgs {
+    pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
+        let overrides = self.set.iter().map(|set| Override::assignment(set)).collect::<Result<_, _>>()?;
+        let start = if self.warm_start { Start::Warm } else { Start::Cold };
+        let Self { run, subnet, data, out, .. } = self;
+        let request = RetrainRequest { run, subnet, data, start, overrides, out };
+        output::print(format, &retrain(&request, progress)?, describe)
+    }
+}
+
+fn describe(retrained: &Retrained) -> String {
+    let metric = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    let versions = [("old", &retrained.old), ("new", &retrained.new)].map(|(name, metrics)| {
+        vec![name.to_owned(), metric(metrics.auc), metric(metrics.gauc), format!("{:.4}", metrics.logloss)]
+    });
+    let mut drift: Vec<_> = retrained.drift.iter().collect();
+    drift.sort_by(|a, b| b.divergence_bits.total_cmp(&a.divergence_bits));
+    let percent = |shares: [f64; 2]| format!("{:.1} → {:.1}", 100.0 * shares[0], 100.0 * shares[1]);
+    let rows: Vec<_> = drift
+        .into_iter()
+        .map(|drift| {
+            vec![
+                drift.feature.clone(),
+                format!("{:.4}", drift.divergence_bits),
+                format!("{:.4}", drift.by_chance_bits),
+                percent(drift.missing_share),
+                drift.unknown_share.map_or("-".to_owned(), percent),
+            ]
+        })
+        .collect();
+    let header = ["feature", "divergence", "by chance", "% missing", "% unknown"];
+    format!(
+        "{} on {} new rows: {}\n\non {} new rows for validation\n{}\n\n{}",
+        retrained.subnet,
+        retrained.train_rows,
+        retrained.onnx.display(),
+        retrained.valid_rows,
+        output::table(&["version", "auc", "gauc", "logloss"], &versions),
+        output::table(&header, &rows)
+    )
+}

@@ -1,0 +1,46 @@
+//! A serving system's log against offline encoding and scores.
+
+use crate::{
+    base::{Error, Result, error::Place, names::EngineName},
+    data::{encode::Encoders, schema::Schema, table::TableFiles},
+    export,
+    measure::{
+        engine::{SessionOptions, engine},
+        skew::{LogColumns, Skew, SkewCheck},
+        traced::DataFiles,
+    },
+};
+use std::path::PathBuf;
+
+/// What is to be compared.
+#[derive(Debug, Clone)]
+pub struct SkewRequest {
+    /// The model that served.
+    pub model: PathBuf,
+    /// The log, with the schema and encoders that belong to the model.
+    pub files: DataFiles,
+    /// What the log's columns are called.
+    pub columns: LogColumns,
+    /// The runtime that scores offline.
+    pub engine: EngineName,
+    /// |Δscore| up to which scores are equal.
+    pub tolerance: f64,
+}
+
+/// Compares all rows of the log, some ten thousand at a time.
+pub fn compare_log(request: &SkewRequest) -> Result<Skew> {
+    let SkewRequest { model, files, columns, tolerance, .. } = request;
+    let (signature, metadata) = export::read_signature(model)?;
+    let schema = Schema::load(&files.schema)?;
+    let encoders = Encoders::load(&files.encoders)?;
+    if metadata.encoder_hash != encoders.hash() {
+        let fix = "give the encoders of the model's run with --encoders";
+        return Err(Error::input(model, Place::whole(), "the model was trained with other encoders", fix));
+    }
+    let session = engine(request.engine)?.load(model, &SessionOptions::PLAIN)?;
+    let mut check = SkewCheck::new(&schema, &encoders, &signature, session, columns.clone(), *tolerance);
+    let names = check.columns();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    TableFiles::find(&files.rows)?.each_piece(&names, |piece| check.add(piece))?;
+    Ok(check.finish())
+}

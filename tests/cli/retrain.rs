@@ -1,0 +1,61 @@
+//! `retrain`: a new version of a network on newer rows.
+
+use crate::{
+    run::csv_log,
+    world::{failure, json, output},
+};
+use std::fs;
+
+#[test]
+fn a_network_is_trained_again_with_the_same_inputs_and_a_report_of_what_has_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    csv_log(here, "0");
+    let tract =
+        ["--set", "target.engines=[\"tract\"]", "--set", "target.engine=tract", "--set", "derive.k=3"];
+    let run = json(
+        here,
+        &[&["iterate", "--config", "c.toml", "--out", "run", "--rounds", "1"][..], &tract].concat(),
+    );
+    let subnet = run["winner"]["subnet"].as_str().unwrap();
+    // The same users, half of the items new, one hour only.
+    let mut rows = "click,user,item,hour\n".to_owned();
+    for i in 0..400 {
+        let item = if i % 2 == 0 { format!("i{}", i * 7 % 60) } else { format!("new{i}") };
+        rows += &format!("{},u{},{item},3\n", i % 3 % 2, i % 17);
+    }
+    fs::write(here.join("new.csv"), rows).unwrap();
+    let retrain = ["retrain", "--run", "run", "--data", "new.csv", "--set", "retrain.max_epochs=1"];
+    let cold = json(here, &[&retrain[..], &["--out", "cold"]].concat());
+    let named = ["--subnet", subnet, "--warm-start", "--out", "warm"];
+    let warm = json(here, &[&retrain[..], &named].concat());
+    assert_eq!((&cold["subnet"], &warm["subnet"]), (&subnet.into(), &subnet.into()));
+    assert_eq!((&cold["start"], &warm["start"]), (&"cold".into(), &"warm".into()));
+    assert_eq!((&cold["train_rows"], &cold["valid_rows"]), (&300.into(), &100.into()));
+    assert_eq!(cold["old"], warm["old"], "the old version is the same");
+    assert_ne!(cold["new"], warm["new"]);
+    let read = |path: String| fs::read(here.join(path)).unwrap();
+    let own = read(format!("run/networks/{subnet}/signature.json"));
+    for out in ["cold", "warm"] {
+        assert!(read(format!("{out}/signature.json")) == own);
+        assert!(read(format!("{out}/encoders.json")) == read("run/encoders.json".to_owned()));
+        let report: serde_json::Value = serde_json::from_slice(&read(format!("{out}/drift.json"))).unwrap();
+        assert_eq!(report["subnet"], subnet);
+        let model = format!("{out}/model.onnx");
+        let found = json(here, &["evaluate", "--model", &model, "--data", "new.csv", "--config", "c.toml"]);
+        assert!((found["auc"].as_f64().unwrap() - report["new"]["auc"].as_f64().unwrap()).abs() < 1e-4);
+    }
+    let drift = |feature: &str| {
+        let found = cold["drift"].as_array().unwrap().iter().find(|drift| drift["feature"] == feature);
+        found.unwrap_or_else(|| panic!("{feature}: {cold}")).clone()
+    };
+    let number = |feature: &str, key: &str| drift(feature)[key].as_f64().unwrap();
+    assert!(number("user", "divergence_bits") < 3.0 * number("user", "by_chance_bits"));
+    assert!(number("hour", "divergence_bits") > 0.7 && number("item", "divergence_bits") > 0.2);
+    assert_eq!(drift("item")["unknown_share"][1], 0.5);
+    let text = output(here, &[&retrain[..], &["--out", "cold"]].concat());
+    let hour = text.find("hour ").unwrap();
+    assert!(text.contains("0.0 → 50.0") && hour < text.find("user ").unwrap(), "{text}");
+    let said = failure(here, 2, &[&retrain[..], &["--subnet", "f9", "--out", "x"]].concat());
+    assert!(said.contains("no network `f9`"), "{said}");
+}
