@@ -16,9 +16,9 @@ fn package(layout: Layout, change: fn(&mut TestVectors)) -> tempfile::TempDir {
     let features = support::every_kind();
     let data = support::dataset(&features, 200, 3);
     let network = support::network(&features, &[64, 32], 3);
-    let model = export::onnx(&network, layout, &Metadata::default()).unwrap();
+    let model = export::onnx(&network, support::form(&features, layout), &Metadata::default()).unwrap();
     let rows: Vec<u32> = (0..200).collect();
-    let mut vectors = prove::test_vectors(&network, &model.signature, &data, &rows).unwrap();
+    let mut vectors = prove::test_vectors(&network, &model, &data, &rows).unwrap();
     change(&mut vectors);
     let folder = tempfile::tempdir().unwrap();
     let any = serde_json::json!({});

@@ -10,7 +10,7 @@ use crate::{
         names::{EngineName, Layout, Precision},
     },
     data::{self, encode::Encoders, schema::Schema},
-    export,
+    export::{self, Form},
     learn::network::Network,
     measure::{engine::SessionOptions, prove::ParityReport},
 };
@@ -75,7 +75,7 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
         Package { network: &network, metadata: &metadata, schema: &schema, encoders: &encoders, data: &data };
     let engines = [EngineName::Tract, EngineName::OnnxRuntime];
     let parity = package.write(
-        request.layout,
+        &Form::of(request.layout, &schema),
         &request.out,
         &rows,
         PARITY_SEED,

@@ -71,7 +71,7 @@ impl TestVectors {
 /// Writes `model.onnx`, `signature.json`, `schema.json`, `encoders.json`, `test_vectors.json` and `README.md` into `folder`.
 pub fn write_package(
     folder: &Path,
-    model: &OnnxModel,
+    model: &OnnxModel<'_>,
     schema: &impl Serialize,
     encoders: &impl Serialize,
     vectors: &TestVectors,
@@ -111,6 +111,8 @@ fn readme(signature: &Signature) -> String {
         let element = match tensor.element {
             ElementType::I64 => "int64",
             ElementType::F32 => "float32",
+            ElementType::F16 => "float16",
+            ElementType::I8 => "int8",
         };
         let rows = match tensor.rows {
             Rows::One => "1",

@@ -2,11 +2,16 @@
 
 pub mod companions;
 mod embed;
+mod encode;
+pub mod form;
 mod graph;
 mod layers;
 pub mod model;
+pub mod outside;
 pub mod probe;
+pub mod rows;
 pub mod signature;
 
 pub use companions::write_package;
+pub use form::Form;
 pub use model::{Metadata, OnnxModel, onnx, read_signature};

@@ -75,6 +75,16 @@ impl Network {
         self.inputs.iter().map(|input| input.width).sum()
     }
 
+    /// Where each feature's columns begin in the concatenated input.
+    pub fn input_starts(&self) -> Vec<usize> {
+        let start = |next: &mut usize, input: &NetworkInput| {
+            let start = *next;
+            *next += input.width;
+            Some(start)
+        };
+        self.inputs.iter().scan(0, start).collect()
+    }
+
     /// Trained numbers: embedding rows, weights and biases.
     pub fn parameters(&self) -> usize {
         let embeddings: usize = self
@@ -97,23 +107,64 @@ impl Network {
     ///
     /// Fails when the data set lacks a feature of the network.
     pub fn score(&self, data: &Dataset, rows: &[u32]) -> Result<Vec<f32>> {
-        let slots = self.slots(data)?;
+        self.score_given(data, rows, |_| false, |_| Vec::new())
+    }
+
+    /// Like [`Network::score`], where the first layer's part of the features that `is_given` names is not computed but
+    /// taken from `given`, which has it for every row: what [`Network::part_of`] says, however rounded.
+    pub fn score_given(
+        &self,
+        data: &Dataset,
+        rows: &[u32],
+        is_given: impl Fn(&NetworkInput) -> bool,
+        given: impl Fn(u32) -> Vec<f32> + Sync,
+    ) -> Result<Vec<f32>> {
+        let (slots, computed) = (self.slots(data)?, self.mask(|input| !is_given(input)));
         Ok(rows
             .par_iter()
             .map(|&row| {
-                let mut x = Vec::with_capacity(self.input_width());
-                for (input, &slot) in self.inputs.iter().zip(&slots) {
-                    input.append(data, row as usize, slot, &mut x);
-                }
-                for (depth, layer) in self.layers.iter().enumerate() {
+                let mut x = self.layers[0].apply(&self.embedded(data, row, &slots, &computed));
+                x.iter_mut().zip(given(row)).for_each(|(sum, part)| *sum += part);
+                for layer in &self.layers[1..] {
+                    x.iter_mut().for_each(|v| *v = v.max(0.0));
                     x = layer.apply(&x);
-                    if depth + 1 < self.layers.len() {
-                        x.iter_mut().for_each(|v| *v = v.max(0.0));
-                    }
                 }
                 1.0 / (1.0 + (-x[0]).exp())
             })
             .collect())
+    }
+
+    /// The first layer's sum over the features that `is_part` names, for each of `rows`: without bias and activation.
+    pub fn part_of(
+        &self,
+        data: &Dataset,
+        rows: &[u32],
+        is_part: impl Fn(&NetworkInput) -> bool,
+    ) -> Result<Vec<Vec<f32>>> {
+        let (slots, part) = (self.slots(data)?, self.mask(is_part));
+        let sum = |&row: &u32| {
+            let mut y = vec![0.0; self.layers[0].outputs];
+            self.layers[0].add_to(&self.embedded(data, row, &slots, &part), &mut y);
+            y
+        };
+        Ok(rows.par_iter().map(sum).collect())
+    }
+
+    fn mask(&self, keep: impl Fn(&NetworkInput) -> bool) -> Vec<bool> {
+        self.inputs.iter().map(keep).collect()
+    }
+
+    /// The concatenated input of a row, with zeros for the features that are not kept.
+    fn embedded(&self, data: &Dataset, row: u32, slots: &[Slot], kept: &[bool]) -> Vec<f32> {
+        let mut x = Vec::with_capacity(self.input_width());
+        for ((input, &slot), &kept) in self.inputs.iter().zip(slots).zip(kept) {
+            if kept {
+                input.append(data, row as usize, slot, &mut x);
+            } else {
+                x.resize(x.len() + input.width, 0.0);
+            }
+        }
+        x
     }
 
     fn slots(&self, data: &Dataset) -> Result<Vec<Slot>> {
@@ -132,7 +183,17 @@ impl Network {
 }
 
 impl NetworkInput {
-    fn append(&self, data: &Dataset, row: usize, slot: Slot, x: &mut Vec<f32>) {
+    /// Adds the vector that a missing value has to `x`.
+    pub fn append_missing(&self, x: &mut Vec<f32>) {
+        match &self.embedding {
+            Embedding::Table { rows } => x.extend_from_slice(&rows[..self.width]),
+            Embedding::Pooled { .. } => x.resize(x.len() + self.width, 0.0),
+            Embedding::Number { missing, .. } => x.extend_from_slice(missing),
+        }
+    }
+
+    /// Adds the vector of the feature's value in that row of the data, where it stands in `slot`, to `x`.
+    pub fn append(&self, data: &Dataset, row: usize, slot: Slot, x: &mut Vec<f32>) {
         match (&self.embedding, slot) {
             (Embedding::Table { rows }, Slot::Ids { start, .. }) => {
                 let id = data.ids.at(row, start) as usize;
@@ -165,9 +226,13 @@ impl Dense {
     /// x·W + b for one row.
     pub fn apply(&self, x: &[f32]) -> Vec<f32> {
         let mut y = self.bias.clone();
+        self.add_to(x, &mut y);
+        y
+    }
+
+    fn add_to(&self, x: &[f32], y: &mut [f32]) {
         for (&value, weights) in x.iter().zip(self.weight.chunks_exact(self.outputs)) {
             y.iter_mut().zip(weights).for_each(|(sum, w)| *sum += value * w);
         }
-        y
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     assemble::{Assembler, Candidate},
     engine::{Engine, Session, SessionOptions},
+    lookup::Lookups,
 };
 use crate::{
     base::{Error, Result, error::Place, names::EngineName},
@@ -68,7 +69,8 @@ pub fn evaluate(
             "give the encoders of the model's run with --encoders",
         ));
     }
-    let assembler = Assembler::by_row(&signature, data)?;
+    let lookups = Lookups::of(engine, model, &signature, options, data, || Ok(rows.to_vec()))?;
+    let assembler = Assembler::by_row_with(&signature, data, lookups)?;
     let mut session = engine.load(model, options)?;
     let scores = score_rows(session.as_mut(), &assembler, data, rows)?;
     Ok(Evaluation {

@@ -178,7 +178,7 @@ impl Replay<'_> {
                 "give the encoders of the model's run",
             ));
         }
-        let workload = self.traced.workload(&signature)?;
+        let workload = self.traced.workload(self.engine, model, &signature, &self.options)?;
         let (options, plan_choice) = match job.plans.get(model) {
             Some(known) => (self.options.with_plan(known.taken), Some(known.clone())),
             None => plan::decide(self.engine, model, &self.options, &workload, self.clock)?,

@@ -12,6 +12,7 @@ pub mod evaluate;
 pub mod hlog;
 pub mod job;
 pub mod latency;
+pub mod lookup;
 pub mod measurement;
 pub mod order;
 pub mod peak;

@@ -156,7 +156,7 @@ impl ProbePlan {
         self.probed(operations, settings, result)
     }
 
-    fn model(&self, operation: Operation) -> Result<OnnxModel> {
+    fn model(&self, operation: Operation) -> Result<OnnxModel<'static>> {
         match operation {
             Operation::Layer { from, to } => probe::layer(from, to),
             Operation::First { user, item, to } => {

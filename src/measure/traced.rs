@@ -1,11 +1,13 @@
 //! A trace together with the data that its keys belong to, read from files and found to fit each other.
 
 use super::{
+    engine::{Engine, SessionOptions},
+    lookup::Lookups,
     replay::{
         trace::{Trace, TraceBuilder},
         trace_file::TraceReader,
     },
-    workload::{ResolvedTrace, TraceWorkload},
+    workload::{ResolvedTrace, TraceWorkload, item_rows},
 };
 use crate::{
     base::{Error, Result, error::Place},
@@ -73,8 +75,17 @@ impl TracedData {
         Ok(Self { resolved, trace: builder.finish(origin)?, dataset, encoder_hash, rows_hash, schema })
     }
 
-    /// The trace as requests to a model of this signature.
-    pub fn workload(&self, signature: &Signature) -> Result<TraceWorkload<'_>> {
-        TraceWorkload::new(&self.resolved, &self.dataset, &self.schema, signature)
+    /// The trace as requests to the model at that path, whose signature this is. What it looks up is read, and its item
+    /// table filled in `engine` for all items of the data, before this returns.
+    pub fn workload(
+        &self,
+        engine: &dyn Engine,
+        model: &Path,
+        signature: &Signature,
+        options: &SessionOptions,
+    ) -> Result<TraceWorkload<'_>> {
+        let items = || item_rows(&self.dataset);
+        let lookups = Lookups::of(engine, model, signature, options, &self.dataset, items)?;
+        TraceWorkload::new(&self.resolved, &self.dataset, &self.schema, signature, lookups)
     }
 }

@@ -29,7 +29,7 @@ fn field(feature: &str, columns: usize, cardinality: u32) -> Field {
 }
 
 fn tensor(name: &str, rows: Rows, element: ElementType, fields: Vec<Field>) -> TensorSpec {
-    TensorSpec { name: name.to_owned(), rows, element, fields }
+    TensorSpec { name: name.to_owned(), rows, element, content: Content::Values, fields }
 }
 
 fn signature() -> Signature {
@@ -62,7 +62,7 @@ fn schema() -> Schema {
 fn ids(inputs: &Inputs, tensor: usize) -> &[i64] {
     match &inputs.tensors[tensor].data {
         TensorData::I64(ids) => ids,
-        TensorData::F32(_) => panic!("not ids"),
+        _ => panic!("not ids"),
     }
 }
 

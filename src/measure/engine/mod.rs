@@ -13,6 +13,7 @@ use crate::base::{
     Result,
     names::{EngineName, Plan, Provider},
 };
+use half::f16;
 use serde::{Deserialize, Serialize};
 use std::{path::Path, time::Duration};
 
@@ -23,6 +24,10 @@ pub enum TensorData {
     I64(Vec<i64>),
     /// Numbers, row after row.
     F32(Vec<f32>),
+    /// Rows of an item table, one after the other.
+    F16(Vec<f16>),
+    /// Rows of an item table, one after the other.
+    I8(Vec<i8>),
 }
 
 /// One input tensor of one request.
