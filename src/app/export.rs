@@ -7,10 +7,10 @@ use super::{
 use crate::{
     base::{
         Error, Result, fsio, keys,
-        names::{EngineName, Layout, Precision},
+        names::{Embeddings, EngineName, Layout, Precision},
     },
     data::{self, encode::Encoders, schema::Schema},
-    export::{self, Form},
+    export::{self, Form, rows::ItemTableSpec},
     learn::network::Network,
     measure::{engine::SessionOptions, prove::ParityReport},
 };
@@ -29,6 +29,10 @@ pub struct ExportRequest {
     pub candidate: Option<String>,
     /// How requests become inputs.
     pub layout: Layout,
+    /// Where the embedding tables are.
+    pub embeddings: Embeddings,
+    /// A model with more bytes keeps its tables in a second file; at protobuf's limit when absent.
+    pub external_data_over: Option<u64>,
     /// Number format of the graph.
     pub precision: Precision,
     /// Rows to prove the package on; the run's own data when absent.
@@ -48,6 +52,9 @@ pub struct Exported {
     pub layout: Layout,
     /// Number format of the graph.
     pub precision: Precision,
+    /// The item table that the model reads, with its memory and how often it has to be refilled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item_table: Option<ItemTableSpec>,
     /// The ONNX file, with its companions beside it.
     pub onnx: PathBuf,
     /// Every engine against the reference.
@@ -74,8 +81,14 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
     let package =
         Package { network: &network, metadata: &metadata, schema: &schema, encoders: &encoders, data: &data };
     let engines = [EngineName::Tract, EngineName::OnnxRuntime];
+    let form = Form::of(request.layout, &schema);
+    let form = Form {
+        embeddings: request.embeddings,
+        external_data_over: request.external_data_over.unwrap_or(form.external_data_over),
+        ..form
+    };
     let parity = package.write(
-        &Form::of(request.layout, &schema),
+        &form,
         &request.out,
         &rows,
         PARITY_SEED,
@@ -86,6 +99,7 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
         subnet: id,
         layout: request.layout,
         precision: request.precision,
+        item_table: export::read_item_table(&request.out.join("model.onnx"))?,
         onnx: request.out.join("model.onnx"),
         parity,
     })

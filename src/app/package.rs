@@ -70,7 +70,8 @@ impl Package<'_> {
 
     /// How many items the data has, where their rows are kept and the data tells them apart.
     fn items(&self, form: &Form) -> Result<Option<u64>> {
-        let counted = form.layout.rows().is_some() && self.data.item_keys.is_some();
+        let keys = self.data.user_keys.is_some() && self.data.item_keys.is_some();
+        let counted = form.layout.rows().is_some() && keys;
         counted.then(|| Ok(item_rows(self.data)?.len() as u64)).transpose()
     }
 }
@@ -106,11 +107,15 @@ pub fn prove_in(
     prove(network, model, data, rows, &engines, provers.options, FP32_TOLERANCE)
 }
 
-/// Moves all files of `draft` into `folder`, whose certificate goes first: it is not about them.
+/// Moves all files of `draft` into `folder`, whose certificate goes first: it is not about them. Nor are companions of the
+/// package before that this one does not have.
 fn replace(draft: &Path, folder: &Path) -> Result<()> {
     let certificate = folder.join(CERTIFICATE);
     if certificate.exists() {
         std::fs::remove_file(&certificate).map_err(|e| Error::io(&certificate, "remove", e))?;
+    }
+    for name in export::COMPANIONS {
+        fsio::remove(&folder.join(name))?;
     }
     for entry in std::fs::read_dir(draft).map_err(|e| Error::io(draft, "list", e))? {
         let entry = entry.map_err(|e| Error::io(draft, "list", e))?;
@@ -134,10 +139,13 @@ mod tests {
     };
     use std::{collections::BTreeMap, fs};
 
-    /// Names and contents of the files of a folder.
+    /// Names and contents of the files of a folder, but not of those below it.
     fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-        files.map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap())).collect()
+        files
+            .filter(|e| e.path().is_file())
+            .map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap()))
+            .collect()
     }
 
     #[test]
@@ -180,7 +188,9 @@ mod tests {
         assert!(matches!(write(f32::NAN, &[EngineName::Tract]), Err(Error::Limit { .. })));
         assert!(write(0.25, &[EngineName::Null]).unwrap_err().to_string().contains("no engine"));
         assert!(content(&out) == before, "{:?}", content(&out).keys());
+        fs::write(out.join("item.onnx"), "of a package in another layout").unwrap();
         write(0.25, &[EngineName::Tract]).unwrap();
         assert!(content(&out)["model.onnx"] != before["model.onnx"]);
+        assert!(!out.join("item.onnx").exists() && out.join("test_data_set_0/input_0.pb").exists());
     }
 }

@@ -3,7 +3,7 @@
 use super::encode::LARGEST_BYTES;
 use crate::{
     base::names::{Embeddings, Layout},
-    data::schema::{Kind, Refresh, Schema},
+    data::schema::{Refresh, Schema},
     learn::network::NetworkInput,
 };
 use std::collections::BTreeMap;
@@ -40,9 +40,7 @@ impl From<Layout> for Form {
 impl Form {
     /// The layout for networks over the features of `schema`.
     pub fn of(layout: Layout, schema: &Schema) -> Self {
-        let lasting = schema.features.iter().filter(|feature| {
-            feature.kind == Kind::Item && matches!(feature.refresh, Refresh::Static | Refresh::Daily)
-        });
+        let lasting = schema.features.iter().filter(|feature| feature.lasts());
         let cacheable = lasting.map(|feature| (feature.name.clone(), feature.refresh)).collect();
         Self { cacheable, ..layout.into() }
     }

@@ -12,6 +12,6 @@ pub mod probe;
 pub mod rows;
 pub mod signature;
 
-pub use companions::write_package;
+pub use companions::{COMPANIONS, write_package};
 pub use form::Form;
-pub use model::{Metadata, OnnxModel, onnx, read_signature};
+pub use model::{Metadata, OnnxModel, onnx, read_item_table, read_signature};

@@ -202,25 +202,39 @@ fn properties(
         ("metrics", json(serde_json::to_string(&meta.metrics))),
         ("tool_version", meta.tool_version.clone()),
     ];
-    let item_table = item_table.map(|table| ("item_table", json(serde_json::to_string(table))));
+    let item_table = item_table.map(|table| (ITEM_TABLE, json(serde_json::to_string(table))));
     known.into_iter().chain(item_table).map(|(key, value)| (format!("{PREFIX}{key}"), value)).collect()
 }
 
 const PREFIX: &str = "autofas.";
 const SIGNATURE: &str = "signature";
+const ITEM_TABLE: &str = "item_table";
+
+/// Reads the statement about the item table that [`onnx`] wrote into a file's metadata; none where the model has none.
+pub fn read_item_table(path: &Path) -> Result<Option<ItemTableSpec>> {
+    let found = read_properties(path)?;
+    let table = found.get(ITEM_TABLE).map(|text| serde_json::from_str(text)).transpose();
+    table.map_err(|e| foreign(path, format!("the metadata `{PREFIX}{ITEM_TABLE}` is not readable ({e})")))
+}
+
+fn foreign(path: &Path, problem: String) -> Error {
+    Error::input(path, Place::whole(), problem, "export the model with `autofas-bench export`")
+}
+
+/// This program's metadata of a file.
+fn read_properties(path: &Path) -> Result<BTreeMap<String, String>> {
+    let model = tract_onnx::pb::ModelProto::decode(&*fsio::read(path)?)
+        .map_err(|e| foreign(path, format!("not an ONNX model ({e})")))?;
+    let own = |entry: tract_onnx::pb::StringStringEntryProto| {
+        Some((entry.key.strip_prefix(PREFIX)?.to_owned(), entry.value))
+    };
+    Ok(model.metadata_props.into_iter().filter_map(own).collect())
+}
 
 /// Reads what [`onnx`] wrote into a file's metadata. A model from elsewhere is an error with its fix.
 pub fn read_signature(path: &Path) -> Result<(Signature, Metadata)> {
-    let foreign = |problem: String| {
-        Error::input(path, Place::whole(), problem, "export the model with `autofas-bench export`")
-    };
-    let model = tract_onnx::pb::ModelProto::decode(&*fsio::read(path)?)
-        .map_err(|e| foreign(format!("not an ONNX model ({e})")))?;
-    let found: BTreeMap<_, _> = model
-        .metadata_props
-        .into_iter()
-        .filter_map(|entry| Some((entry.key.strip_prefix(PREFIX)?.to_owned(), entry.value)))
-        .collect();
+    let foreign = |problem: String| foreign(path, problem);
+    let found = read_properties(path)?;
     let text = |key: &str| {
         found.get(key).cloned().ok_or_else(|| foreign(format!("the metadata lacks `{PREFIX}{key}`")))
     };

@@ -55,6 +55,20 @@ impl ItemTableSpec {
     }
 }
 
+impl std::fmt::Display for ItemTableSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { rows, outputs, bytes_per_item, .. } = self;
+        write!(f, "item table: {outputs} values per item in {rows}, {bytes_per_item} bytes")?;
+        if let (Some(items), Some(bytes)) = (self.items, self.bytes) {
+            write!(f, ", {:.1} MB for {items} items", bytes as f64 / 1e6)?;
+        }
+        f.write_str(match self.refresh {
+            Refresh::Static => "; fill it once per version of the model, and new items when they come",
+            _ => "; fill it daily: until then its rows are a day old",
+        })
+    }
+}
+
 /// Memory of one row.
 fn row_bytes(format: RowFormat, outputs: usize) -> u64 {
     let (each, scale) = match format {

@@ -7,7 +7,7 @@ use super::{price_term::Prices, search::SearchOutcome, settings::DeriveSettings}
 use crate::{
     base::{Error, Result},
     data::schema::Side,
-    price::{feature::feature_ms, path::subnet_ms},
+    price::{feature::fetch_ms, path::subnet_ms},
     space::{SearchSpace, Subnet},
 };
 
@@ -123,7 +123,7 @@ pub fn price_ms(space: &SearchSpace, subnet: &Subnet, prices: &Prices) -> Result
     let chosen = |i: usize| f64::from(u8::from(subnet.features.binary_search(&i).is_ok()));
     let theta: Vec<f64> = (0..space.features.len()).map(chosen).collect();
     let Prices { schema, layers } = *prices;
-    let features = feature_ms(&space.features, &theta, schema.beta_ms, schema.gamma_ms);
+    let features = fetch_ms(space, &theta, schema.beta_ms, schema.gamma_ms);
     Ok(features.ms + subnet_ms(space, subnet, layers)?)
 }
 

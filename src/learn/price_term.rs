@@ -8,7 +8,7 @@ use crate::{
     price::{
         LayerPrices,
         expected::{ExpectedLatency, expected_network_ms},
-        feature::{FeatureLatency, feature_ms},
+        feature::{FeatureLatency, fetch_ms},
     },
     space::SearchSpace,
 };
@@ -55,7 +55,7 @@ impl Expected {
 impl Prices<'_> {
     /// Equations (4) and (6) in numbers.
     pub fn expected(&self, space: &SearchSpace, theta: &[f64], p: &[Vec<f64>]) -> Result<Expected> {
-        let feature = feature_ms(&space.features, theta, self.schema.beta_ms, self.schema.gamma_ms);
+        let feature = fetch_ms(space, theta, self.schema.beta_ms, self.schema.gamma_ms);
         let widths = space.input_widths(|i| theta[i]);
         Ok(Expected { feature, network: expected_network_ms(space, p, widths, self.layers)? })
     }
@@ -73,10 +73,11 @@ impl Prices<'_> {
         let joint = pay == PriceFirstLayer::Joint;
         let mut gradient = expected.feature.d_theta.clone();
         if joint {
-            for (gradient, feature) in gradient.iter_mut().zip(&space.features) {
-                let by_width = match feature.kind.side() {
-                    Side::User => expected.network.d_user,
-                    Side::Item => expected.network.d_item,
+            for (i, (gradient, feature)) in gradient.iter_mut().zip(&space.features).enumerate() {
+                let by_width = match space.side_in_request(i) {
+                    Some(Side::User) => expected.network.d_user,
+                    Some(Side::Item) => expected.network.d_item,
+                    None => 0.0,
                 };
                 *gradient += by_width * feature.width as f64;
             }

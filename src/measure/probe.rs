@@ -70,7 +70,7 @@ impl ProbePlan {
     /// The plan for a space whose features have tables of about `cardinality` rows.
     ///
     /// First layers are probed at a quarter, half and all of each side's features, and at the fewest that a network
-    /// can have: none on the user's side, one on the item's. All embeddings of a probe have the space's mean width.
+    /// can have: none on the user's side, one on the item's (none where items have rows). All embeddings of a probe have the space's mean width.
     pub fn for_space(
         space: &SearchSpace,
         cardinality: usize,
@@ -78,21 +78,24 @@ impl ProbePlan {
         candidates: &[usize],
     ) -> Result<Self> {
         let total = space.input_widths(|_| 1.0);
-        if total.item == 0.0 || candidates.is_empty() {
+        let least_items = usize::from(layout.rows().is_none());
+        if (total.item == 0.0 && least_items > 0) || candidates.is_empty() {
             return Err(Error::usage(
                 "a request without item features or without candidate counts cannot be probed",
                 "declare at least one item feature in the schema, and name a candidate count",
             ));
         }
-        let embedding_width = ((total.total() / space.features.len() as f64).round() as usize).max(1);
-        let side = |side| space.features.iter().filter(|f| f.kind.side() == side).count();
+        let side =
+            |side| (0..space.features.len()).filter(|&i| space.side_in_request(i) == Some(side)).count();
+        let features = side(Side::User) + side(Side::Item);
+        let embedding_width = ((total.total() / features as f64).round() as usize).max(1);
         let columns = |width: f64, count: usize, least: usize| -> BTreeSet<usize> {
             let all = (width / embedding_width as f64).ceil() as usize;
             let counts = [least, count.div_ceil(4), count.div_ceil(2), all];
             counts.into_iter().map(|count| count.clamp(least, all.max(least)) * embedding_width).collect()
         };
         let users = columns(total.user, side(Side::User), 0);
-        let items = columns(total.item, side(Side::Item), 1);
+        let items = columns(total.item, side(Side::Item), least_items);
         let mut operations = Vec::new();
         for to in first_widths(space) {
             for &user in &users {

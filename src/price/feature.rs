@@ -9,7 +9,10 @@
 //! and |F2| are the expected ones, Σθ. A group without features costs 0; so does one whose θ are all 0, as the limit of the
 //! formula.
 
-use crate::data::schema::{Feature, Source};
+use crate::{
+    data::schema::{Feature, Source},
+    space::SearchSpace,
+};
 
 /// Value and gradient of equation (4).
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +40,17 @@ pub fn feature_ms(features: &[Feature], theta: &[f64], beta_ms: f64, gamma_ms: f
     }
 }
 
+/// Equation (4) for the features of a space that a request fetches: what a row of the item table stands for costs nothing.
+pub fn fetch_ms(space: &SearchSpace, theta: &[f64], beta_ms: f64, gamma_ms: f64) -> FeatureLatency {
+    let fetched: Vec<usize> = (0..theta.len()).filter(|&i| space.side_in_request(i).is_some()).collect();
+    let features: Vec<Feature> = fetched.iter().map(|&i| space.features[i].clone()).collect();
+    let shares: Vec<f64> = fetched.iter().map(|&i| theta[i]).collect();
+    let found = feature_ms(&features, &shares, beta_ms, gamma_ms);
+    let mut d_theta = vec![0.0; theta.len()];
+    fetched.iter().zip(&found.d_theta).for_each(|(&i, d)| d_theta[i] = *d);
+    FeatureLatency { ms: found.ms, d_theta }
+}
+
 /// max θ_i·L_i + `per_feature`·Σθ over the features of one source; None without any.
 fn group(features: &[Feature], theta: &[f64], source: Source, per_feature_ms: f64) -> Option<FeatureLatency> {
     let mut d_theta = vec![0.0; features.len()];
@@ -57,7 +71,11 @@ fn group(features: &[Feature], theta: &[f64], source: Source, per_feature_ms: f6
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::price::fixtures::feature;
+    use crate::{
+        base::names::Layout,
+        data::schema::{Kind, Refresh},
+        price::fixtures::feature,
+    };
 
     fn features() -> Vec<Feature> {
         [(Source::Matching, 1.0), (Source::Matching, 4.0), (Source::Store, 2.0), (Source::Store, 6.0)]
@@ -76,6 +94,23 @@ mod tests {
         let found = feature_ms(&features(), &[0.5, 0.5, 1.0, 0.25], 0.5, 0.2);
         assert!((found.ms - 2.5).abs() < 1e-12);
         assert_eq!(found.d_theta, [0.5, 4.0 + 0.5, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn what_items_have_rows_for_is_not_fetched() {
+        let mut features = features();
+        // The slowest of F1 and the one that decides F2.
+        for i in [1, 2] {
+            (features[i].kind, features[i].refresh) = (Kind::Item, Refresh::Daily);
+        }
+        let space = SearchSpace::new(features, vec![]).unwrap();
+        let theta = [0.5, 0.5, 1.0, 0.25];
+        let plain = fetch_ms(&space, &theta, 0.1, 0.2);
+        assert!((plain.ms - 2.25).abs() < 1e-12, "{plain:?}");
+        // F1: 0.5 + 0.1·0.5 = 0.55; F2: 1.5 + 0.2·0.25 = 1.55.
+        let found = fetch_ms(&space.served_in(Layout::ItemCached), &theta, 0.1, 0.2);
+        assert!((found.ms - 1.55).abs() < 1e-12, "{found:?}");
+        assert_eq!(found.d_theta, [0.0, 0.0, 0.0, 6.2]);
     }
 
     #[test]

@@ -39,4 +39,8 @@ pub trait LayerPrices: Send + Sync {
     fn layer_ms(&self, from: usize, to: usize) -> Result<f64>;
     /// What every network costs once, whatever its layers.
     fn fixed_ms(&self) -> f64;
+    /// Whether items have rows, so that a network whose request holds nothing of the candidates still tells them apart.
+    fn has_item_rows(&self) -> bool {
+        false
+    }
 }

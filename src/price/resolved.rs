@@ -95,4 +95,8 @@ impl LayerPrices for TablePrices {
     fn fixed_ms(&self) -> f64 {
         self.fixed_ms
     }
+
+    fn has_item_rows(&self) -> bool {
+        self.context.layout.rows().is_some()
+    }
 }

@@ -116,7 +116,7 @@ impl ProbeArgs {
         let settings = &experiment.settings;
         let target = &settings.target;
         let features = Schema::load(&experiment.schema_path())?.features;
-        let space = SearchSpace::new(features, settings.space.mixops.clone())?;
+        let space = SearchSpace::new(features, settings.space.mixops.clone())?.served_in(target.layout);
         let candidates = match self.candidates.as_slice() {
             [] => &[target.candidates],
             chosen => chosen,

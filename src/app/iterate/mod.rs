@@ -208,7 +208,8 @@ impl<'a> Run<'a> {
         let settings = &experiment.settings;
         let path = experiment.named_data()?;
         let schema = Schema::load(&experiment.schema_path())?;
-        let space = SearchSpace::new(schema.features.clone(), settings.space.mixops.clone())?;
+        let space = SearchSpace::new(schema.features.clone(), settings.space.mixops.clone())?
+            .served_in(settings.target.layout);
         progress.stage("read and encode the data", 0);
         let loaded = data::load(&schema, &path, &settings.split, settings.seeds.of(Stage::Split))?;
         let identity = identity(&schema, &loaded);

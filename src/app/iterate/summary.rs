@@ -14,7 +14,7 @@ use crate::{
     base::{Error, Result, names::EngineName},
     learn::metrics::Metrics,
     measure::latency::LatencySummary,
-    price::{agreement::Shape, calibrate::Calibration, feature::feature_ms},
+    price::{agreement::Shape, calibrate::Calibration, feature::fetch_ms},
     space::Subnet,
 };
 use serde::{Deserialize, Serialize};
@@ -240,7 +240,7 @@ impl Run<'_> {
     pub(super) fn feature_ms(&self, subnet: &Subnet) -> f64 {
         let chosen = |i: usize| f64::from(u8::from(subnet.features.binary_search(&i).is_ok()));
         let theta: Vec<f64> = (0..self.space.features.len()).map(chosen).collect();
-        feature_ms(&self.space.features, &theta, self.schema.beta_ms, self.schema.gamma_ms).ms
+        fetch_ms(&self.space, &theta, self.schema.beta_ms, self.schema.gamma_ms).ms
     }
 
     pub(super) fn summary(&self, guide: &Guide, baseline: &Trained, found: Found) -> Summary {

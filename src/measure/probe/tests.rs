@@ -66,6 +66,36 @@ fn the_grid_of_inputs_reaches_from_the_fewest_features_to_all() {
 }
 
 #[test]
+fn what_lasts_is_no_input_of_a_layout_with_rows_and_the_grid_begins_at_rows_alone() {
+    let mut features = space(2, 3, vec![vec![Mlp(64)]]).features;
+    features[4].kind = Kind::Interactive;
+    let space = SearchSpace::new(features, vec![vec![Mlp(64)]]).unwrap();
+    let first = |space: SearchSpace| {
+        let space = space.served_in(Layout::ItemCachedF16);
+        let plan = ProbePlan::for_space(&space, 10, Layout::ItemCachedF16, &[100]).unwrap();
+        let input = |operation: &Operation| match *operation {
+            Operation::First { user, item, .. } => Some((user, item)),
+            Operation::Layer { .. } => None,
+        };
+        let found: Vec<_> = plan.operations.iter().filter_map(input).collect();
+        for &operation in &plan.operations {
+            let tensors = plan.model(operation).unwrap().signature.tensors;
+            let rows: usize = tensors.iter().filter(|t| t.name == "item_rows").map(|t| t.columns()).sum();
+            assert_eq!(rows, if matches!(operation, Operation::First { .. }) { 64 } else { 0 });
+            let Operation::First { user, item, .. } = operation else { continue };
+            let ids: usize = tensors.iter().filter(|t| t.name.ends_with("ids")).map(|t| t.columns()).sum();
+            assert_eq!(ids * 8, user + item);
+        }
+        found
+    };
+    assert_eq!(first(space.clone()), [(0, 0), (0, 8), (8, 0), (8, 8), (16, 0), (16, 8)]);
+    // Everything of the candidate lasts: rows are all that is left of it.
+    let mut lasting = space;
+    lasting.features.truncate(4);
+    assert_eq!(first(lasting), [(0, 0), (8, 0), (16, 0)]);
+}
+
+#[test]
 fn every_probe_of_a_plan_is_a_model_with_the_inputs_of_its_operation() {
     let space = space(2, 3, vec![vec![Mlp(16), Zero]]);
     for layout in [Layout::UserOnce, Layout::Concat] {

@@ -1,5 +1,8 @@
 //! Exported graphs against the network that they came from, in both engines.
 
+mod files;
+mod layouts;
+#[path = "../support/mod.rs"]
 mod support;
 
 use autofas_bench::{
