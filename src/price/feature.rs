@@ -99,6 +99,7 @@ mod tests {
     #[test]
     fn what_items_have_rows_for_is_not_fetched() {
         let mut features = features();
+        features.iter_mut().for_each(|feature| feature.kind = Kind::Interactive);
         // The slowest of F1 and the one that decides F2.
         for i in [1, 2] {
             (features[i].kind, features[i].refresh) = (Kind::Item, Refresh::Daily);
