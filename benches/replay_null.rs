@@ -7,9 +7,10 @@ use autofas_bench::{
         encode::Encoders,
         synth::{SynthSettings, generate},
     },
-    export::signature::{ElementType, Field, Rows, Signature, TensorSpec},
+    export::signature::{Content, ElementType, Field, Rows, Signature, TensorSpec},
     measure::{
         engine::{SessionOptions, engine},
+        lookup::Lookups,
         replay::{
             arrivals::Arrivals,
             clock::RealClock,
@@ -44,6 +45,7 @@ fn signature(data: &Dataset) -> Signature {
         name: name.to_owned(),
         rows: Rows::Candidates,
         element,
+        content: Content::Values,
         fields: fields(element),
     };
     let tensors = [tensor("ids", ElementType::I64), tensor("num", ElementType::F32)];
@@ -75,7 +77,9 @@ fn replay(c: &mut Criterion) {
         let hashes = DataHashes { encoders: encoders.hash(), rows: data.rows_hash() };
         let trace = plan(requests.clone(), &recipe, hashes).unwrap();
         let resolved = ResolvedTrace::new("made here".as_ref(), trace.requests().map(Ok), &data).unwrap();
-        let workload = TraceWorkload::new(&resolved, &data, &log.schema, &signature(&data)).unwrap();
+        let workload =
+            TraceWorkload::new(&resolved, &data, &log.schema, &signature(&data), &Lookups::default())
+                .unwrap();
         let schedule = vec![0; REQUESTS];
         group.throughput(Throughput::Elements(REQUESTS as u64));
         group.bench_function(BenchmarkId::from_parameter(candidates), |b| {

@@ -58,7 +58,11 @@ fn main() {
 fn write_inputs(model: &Path, files: &DataFiles, trace: &Path, out: &Path) {
     let traced = TracedData::load(trace, files).expect("a trace of these data");
     let (signature, _) = export::read_signature(model).expect("a model of this program");
-    let workload = traced.workload(&signature).expect("a model that fits the trace");
+    let runtime = engine(EngineName::OnnxRuntime).expect("scripts/setup-runtime was run");
+    let workload = traced
+        .lookups(&*runtime, model, &signature, &SessionOptions::PLAIN)
+        .and_then(|lookups| traced.workload(&signature, &lookups));
+    let workload = workload.expect("a model that fits the trace");
     let of_request = |request| {
         let mut inputs = workload.inputs();
         workload.prepare(request, &mut inputs).expect("a request of the trace");

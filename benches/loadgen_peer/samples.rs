@@ -16,6 +16,7 @@ pub fn write(path: &Path, requests: &[Inputs]) {
     let bytes = |data: &TensorData| match data {
         TensorData::I64(ids) => (Dtype::I64, ids.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()),
         TensorData::F32(numbers) => (Dtype::F32, numbers.iter().flat_map(|v| v.to_le_bytes()).collect()),
+        rows => panic!("the peer reads ids and f32, not {rows:?}"),
     };
     let mut all = Vec::new();
     for (r, inputs) in requests.iter().enumerate() {

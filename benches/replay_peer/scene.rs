@@ -11,6 +11,7 @@ use autofas_bench::{
     export::{self, OnnxModel},
     learn::network::{Dense, Embedding, Network, NetworkInput},
     measure::{
+        lookup::Lookups,
         replay::{
             arrivals::Arrivals,
             make::{DataHashes, ListLength, Order, TraceRecipe, plan},
@@ -24,7 +25,7 @@ const WIDTH: usize = 8;
 pub struct Scene {
     schema: Schema,
     data: Dataset,
-    pub model: OnnxModel,
+    pub model: OnnxModel<'static>,
 }
 
 impl Scene {
@@ -37,7 +38,7 @@ impl Scene {
         let network = network(&log.schema, &data, layers);
         let metadata = export::Metadata::default();
         let model = export::onnx(&network, Layout::UserOnce, &metadata).expect("an exported network");
-        Self { schema: log.schema, data, model }
+        Self { schema: log.schema, data, model: model.into_owned() }
     }
 
     /// Users of the log, each with so many of its items.
@@ -57,7 +58,8 @@ impl Scene {
     }
 
     pub fn workload<'a>(&'a self, resolved: &'a ResolvedTrace) -> TraceWorkload<'a> {
-        TraceWorkload::new(resolved, &self.data, &self.schema, &self.model.signature).expect("a plan")
+        TraceWorkload::new(resolved, &self.data, &self.schema, &self.model.signature, &Lookups::default())
+            .expect("a plan")
     }
 }
 

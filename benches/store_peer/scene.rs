@@ -11,10 +11,11 @@ use autofas_bench::{
         split::SplitSettings,
         synth::{SynthSettings, generate},
     },
-    export::signature::{ElementType, Field, Rows, Signature, TensorSpec},
+    export::signature::{Content, ElementType, Field, Rows, Signature, TensorSpec},
     measure::{
         assemble::{Assembler, Candidate},
         engine::Inputs,
+        lookup::Lookups,
         replay::{
             arrivals::Arrivals,
             make::{DataHashes, ListLength, Order, TraceRecipe, plan},
@@ -89,8 +90,13 @@ impl Scene {
             let cardinality = encoded.cardinality;
             to.push(Field { feature: feature.name.clone(), columns, cardinality });
         }
-        let tensor =
-            |name: &str, rows, element, fields| TensorSpec { name: name.into(), rows, element, fields };
+        let tensor = |name: &str, rows, element, fields| TensorSpec {
+            name: name.into(),
+            rows,
+            element,
+            content: Content::Values,
+            fields,
+        };
         let ([user_ids, item_ids], [user_num, item_num]) = (ids, numbers);
         let tensors = vec![
             tensor("user_ids", Rows::One, ElementType::I64, user_ids),
@@ -158,7 +164,13 @@ impl RowSink for Copied {
 impl<'a> Fetches<'a> {
     pub fn new(scene: &Scene, store: &'a dyn FeatureStore, candidates: usize, features: usize) -> Self {
         let signature = scene.signature(features);
-        let assembler = Assembler::fetching(&signature, &scene.data, &scene.schema, store.manifest());
+        let assembler = Assembler::fetching(
+            &signature,
+            &scene.data,
+            &scene.schema,
+            store.manifest(),
+            &Lookups::default(),
+        );
         let assembler = assembler.expect("a plan");
         let mut inputs = assembler.inputs();
         // Shapes the buffers; there is nothing else to copy.

@@ -7,10 +7,10 @@ use super::{
 use crate::{
     base::{
         Error, Result, fsio, keys,
-        names::{EngineName, Layout, PackageForm, Precision},
+        names::{Embeddings, EngineName, Layout, PackageForm, Precision},
     },
     data::{self, encode::Encoders, schema::Schema},
-    export::{self, companions::TestVectors, triton},
+    export::{self, Form, companions::TestVectors, rows::ItemTableSpec, triton},
     learn::network::Network,
     measure::{engine::SessionOptions, prove::ParityReport},
 };
@@ -29,6 +29,10 @@ pub struct ExportRequest {
     pub candidate: Option<String>,
     /// How requests become inputs.
     pub layout: Layout,
+    /// Where the embedding tables are.
+    pub embeddings: Embeddings,
+    /// A model with more bytes keeps its tables in a second file; at protobuf's limit when absent.
+    pub external_data_over: Option<u64>,
     /// Number format of the graph.
     pub precision: Precision,
     /// Rows to prove the package on; the run's own data when absent.
@@ -52,6 +56,9 @@ pub struct Exported {
     pub layout: Layout,
     /// Number format of the graph.
     pub precision: Precision,
+    /// The item table that the model reads, with its memory and how often it has to be refilled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item_table: Option<ItemTableSpec>,
     /// The ONNX file, with its companions beside it.
     pub onnx: PathBuf,
     /// Every engine against the reference.
@@ -81,6 +88,12 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
         triton::check_name(&request.name)?;
     }
     let engines = [EngineName::Tract, EngineName::OnnxRuntime];
+    let form = Form::of(request.layout, &schema);
+    let form = Form {
+        embeddings: request.embeddings,
+        external_data_over: request.external_data_over.unwrap_or(form.external_data_over),
+        ..form
+    };
     fsio::create_dir(&request.out)?;
     let draft = tempfile::Builder::new()
         .prefix(fsio::TEMPORARY)
@@ -91,13 +104,14 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
         PackageForm::Triton => draft.path().join("package"),
     };
     let parity = package.write(
-        request.layout,
+        &form,
         &target,
         &rows,
         PARITY_SEED,
         Provers { engines: &engines, options: &SessionOptions::PLAIN },
     )?;
     let mut onnx = target.join("model.onnx");
+    let item_table = export::read_item_table(&onnx)?;
     if request.package == PackageForm::Triton {
         let (signature, _) = export::read_signature(&onnx)?;
         let vectors = TestVectors::beside(&onnx)?.unwrap_or_default();
@@ -108,6 +122,7 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
         subnet: id,
         layout: request.layout,
         precision: request.precision,
+        item_table,
         onnx,
         parity,
     })

@@ -2,17 +2,14 @@
 //! before anybody times or serves it.
 
 use crate::{
-    base::{
-        Error, Result, fsio,
-        names::{EngineName, Layout},
-        rng,
-    },
+    base::{Error, Result, fsio, names::EngineName, rng},
     data::{dataset::Dataset, encode::Encoders, schema::Schema},
-    export::{self, Metadata, write_package},
+    export::{self, Form, Metadata, write_package},
     learn::network::Network,
     measure::{
         engine::{Engine, SessionOptions, engine},
         prove::{FP32_TOLERANCE, ParityReport, prove, test_vectors},
+        workload::item_rows,
     },
 };
 use std::path::Path;
@@ -48,15 +45,16 @@ impl Package<'_> {
     /// folder as it was.
     pub fn write(
         &self,
-        layout: Layout,
+        form: &Form,
         folder: &Path,
         rows: &[u32],
         seed: u64,
         provers: Provers,
     ) -> Result<ParityReport> {
-        let model = export::onnx(self.network, layout, self.metadata)?;
+        let form = Form { items: self.items(form)?, ..form.clone() };
+        let model = export::onnx(self.network, form, self.metadata)?;
         let tested = &rows[..rows.len().min(TEST_CANDIDATES)];
-        let vectors = test_vectors(self.network, &model.signature, self.data, tested)?;
+        let vectors = test_vectors(self.network, &model, self.data, tested)?;
         fsio::create_dir(folder)?;
         let draft = tempfile::Builder::new()
             .prefix(fsio::TEMPORARY)
@@ -68,6 +66,13 @@ impl Package<'_> {
         replace(draft.path(), folder)?;
         fsio::write_json(&folder.join(CERTIFICATE), &report)?;
         Ok(report)
+    }
+
+    /// How many items the data has, where their rows are kept and the data tells them apart.
+    fn items(&self, form: &Form) -> Result<Option<u64>> {
+        let keys = self.data.user_keys.is_some() && self.data.item_keys.is_some();
+        let counted = form.layout.rows().is_some() && keys;
+        counted.then(|| Ok(item_rows(self.data)?.len() as u64)).transpose()
     }
 }
 
@@ -102,15 +107,22 @@ pub fn prove_in(
     prove(network, model, data, rows, &engines, provers.options, FP32_TOLERANCE)
 }
 
-/// Moves all files of `draft` into `folder`, whose certificate goes first: it is not about them.
+/// Moves all files of `draft` into `folder`, whose certificate goes first: it is not about them. Nor are companions of the
+/// package before that this one does not have.
 fn replace(draft: &Path, folder: &Path) -> Result<()> {
     let certificate = folder.join(CERTIFICATE);
     if certificate.exists() {
         std::fs::remove_file(&certificate).map_err(|e| Error::io(&certificate, "remove", e))?;
     }
+    for name in export::COMPANIONS {
+        fsio::remove(&folder.join(name))?;
+    }
     for entry in std::fs::read_dir(draft).map_err(|e| Error::io(draft, "list", e))? {
         let entry = entry.map_err(|e| Error::io(draft, "list", e))?;
         let target = folder.join(entry.file_name());
+        if target.is_dir() {
+            fsio::remove_dir(&target)?;
+        }
         std::fs::rename(entry.path(), &target).map_err(|e| Error::io(&target, "rename into", e))?;
     }
     Ok(())
@@ -121,15 +133,19 @@ mod tests {
     use super::*;
     use crate::data::synth::{self, SynthSettings};
     use crate::{
+        base::names::Layout,
         data::schema::Side,
         learn::network::{Dense, Embedding, NetworkInput},
     };
     use std::{collections::BTreeMap, fs};
 
-    /// Names and contents of the files of a folder.
+    /// Names and contents of the files of a folder, but not of those below it.
     fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-        files.map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap())).collect()
+        files
+            .filter(|e| e.path().is_file())
+            .map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap()))
+            .collect()
     }
 
     #[test]
@@ -163,7 +179,7 @@ mod tests {
                 data: &data,
             };
             let provers = Provers { engines, options: &SessionOptions::PLAIN };
-            package.write(Layout::Concat, &out, &rows, 0, provers)
+            package.write(&Layout::Concat.into(), &out, &rows, 0, provers)
         };
         write(0.5, &[EngineName::Tract]).unwrap();
         let before = content(&out);
@@ -172,7 +188,9 @@ mod tests {
         assert!(matches!(write(f32::NAN, &[EngineName::Tract]), Err(Error::Limit { .. })));
         assert!(write(0.25, &[EngineName::Null]).unwrap_err().to_string().contains("no engine"));
         assert!(content(&out) == before, "{:?}", content(&out).keys());
+        fs::write(out.join("item.onnx"), "of a package in another layout").unwrap();
         write(0.25, &[EngineName::Tract]).unwrap();
         assert!(content(&out)["model.onnx"] != before["model.onnx"]);
+        assert!(!out.join("item.onnx").exists() && out.join("test_data_set_0/input_0.pb").exists());
     }
 }

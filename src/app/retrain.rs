@@ -16,7 +16,7 @@ use crate::{
         encode::{Encoders, Fitted},
         schema::Schema,
     },
-    export,
+    export::{self, Form},
     learn::{
         checkpoint::Keeper,
         embedding::input_features,
@@ -131,7 +131,8 @@ pub fn retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result<Retr
     let package = Package { network: &network, metadata: &metadata, schema, encoders, data: &data };
     let target = &settings.target;
     let provers = Provers { engines: &target.engines, options: &target.session_options() };
-    let parity = package.write(signature.layout, &request.out, &split.valid, seed(Stage::Rounds), provers)?;
+    let form = Form::of(signature.layout, schema);
+    let parity = package.write(&form, &request.out, &split.valid, seed(Stage::Rounds), provers)?;
     let onnx = request.out.join("model.onnx");
     if export::read_signature(&onnx)?.0 != signature {
         let problem = "the new version takes other inputs than the old one";

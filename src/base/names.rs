@@ -69,6 +69,52 @@ named! {
         Concat = "concat",
         /// First layer split: the user part is computed on one row and added to every candidate's.
         UserOnce = "user-once",
+        /// As user-once, and the item part of the first layer comes from a table that was filled beforehand, in f32.
+        ItemCached = "item-cached",
+        /// As item-cached, with f16 rows.
+        ItemCachedF16 = "item-cached-f16",
+        /// As item-cached, with i8 rows and a scale for each.
+        ItemCachedI8 = "item-cached-i8",
+    }
+}
+
+impl Layout {
+    /// Number format of the item table's rows; none where everything is computed in the request.
+    pub fn rows(self) -> Option<RowFormat> {
+        match self {
+            Self::Concat | Self::UserOnce => None,
+            Self::ItemCached => Some(RowFormat::F32),
+            Self::ItemCachedF16 => Some(RowFormat::F16),
+            Self::ItemCachedI8 => Some(RowFormat::I8),
+        }
+    }
+
+    /// The layout with rows of that format; None where there are no rows.
+    pub fn with_rows(self, rows: RowFormat) -> Option<Self> {
+        self.rows()?;
+        Self::ALL.iter().copied().find(|layout| layout.rows() == Some(rows))
+    }
+}
+
+named! {
+    /// Number format of the rows of an item table.
+    RowFormat {
+        /// 32-bit floating point.
+        F32 = "f32",
+        /// 16-bit floating point.
+        F16 = "f16",
+        /// 8-bit integers with one f32 scale per row.
+        I8 = "i8",
+    }
+}
+
+named! {
+    /// Where a model's embedding tables are.
+    Embeddings {
+        /// In the graph, which takes ids.
+        Inside = "inside",
+        /// In a file beside the graph, which takes embedded vectors: for a parameter server or a store.
+        Outside = "outside",
     }
 }
 
@@ -158,6 +204,10 @@ mod tests {
         for &layout in Layout::ALL {
             assert_eq!(layout.name().parse::<Layout>().unwrap(), layout);
             assert_eq!(serde_json::to_string(&layout).unwrap(), format!("\"{layout}\""));
+        }
+        for &rows in RowFormat::ALL {
+            assert_eq!(Layout::ItemCached.with_rows(rows).unwrap().rows(), Some(rows));
+            assert_eq!(Layout::UserOnce.with_rows(rows), None);
         }
         assert!("user_once".parse::<Layout>().unwrap_err().contains("user-once"));
     }

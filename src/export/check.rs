@@ -36,7 +36,7 @@ pub struct Limits {
 impl Limits {
     /// Protobuf's 2 GB, a million records, and 2²⁸ elements (1 GiB of numbers).
     pub const STANDARD: Self =
-        Self { file_bytes: super::model::LARGEST_BYTES as u64, records: 1 << 20, elements: 1 << 28 };
+        Self { file_bytes: super::encode::LARGEST_BYTES, records: 1 << 20, elements: 1 << 28 };
 }
 
 /// Where in which file something was found; errors begin here.

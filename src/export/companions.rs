@@ -1,17 +1,28 @@
 //! The folder that a serving system takes: the model and what one must know to feed it.
 
 use super::{
-    model::OnnxModel,
-    signature::{ElementType, Rows, Signature},
+    graph,
+    model::{ITEM_MODEL, OnnxModel},
+    outside::{MANIFEST, TABLES},
+    signature::{Content, ElementType, Rows, Signature, TensorSpec},
 };
-use crate::base::{Error, Result, error::Place, fsio};
+use crate::base::{Error, Result, error::Place, fsio, names::RowFormat};
+use half::f16;
+use prost::Message;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{fmt::Write as _, path::Path};
+use tract_onnx::pb::{TensorProto, tensor_proto::DataType};
 
 /// The file of a package that holds its [`TestVectors`].
 pub const TEST_VECTORS: &str = "test_vectors.json";
 /// Version of that file.
 const VECTORS_VERSION: u32 = 1;
+
+/// Files that only some packages have beside their model.
+pub const COMPANIONS: [&str; 5] = [ITEM_MODEL, TABLES, MANIFEST, "model.onnx.data", "item.onnx.data"];
+
+/// The folder of a package that holds its test vectors as ONNX's own tests do: `input_0.pb` …, `output_0.pb`.
+pub const TEST_DATA_SET: &str = "test_data_set_0";
 
 /// One request with the scores that a faithful engine gives for it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -74,11 +85,45 @@ const ENCODE: &str = include_str!("../../scripts/encode.py");
 const CLIENTS: [(&str, &str); 2] =
     [("python", include_str!("../../scripts/client.py")), ("rust", include_str!("../../examples/client.rs"))];
 
-/// Writes `model.onnx`, `signature.json`, `schema.json`, `encoders.json`, `test_vectors.json`, `encode.py` and `README.md` into
-/// `folder`.
+impl TestVectors {
+    /// Writes the tensors as ONNX's backend tests have them.
+    fn write_data_set(&self, folder: &Path, signature: &Signature) -> Result<()> {
+        for (index, (tensor, spec)) in self.inputs.iter().zip(&signature.tensors).enumerate() {
+            let raw_data = tensor.values.bytes(spec.element);
+            let dims = tensor.shape.map(|size| size as i64).to_vec();
+            let message = message(&tensor.name, graph::data_type(spec.element), dims, raw_data);
+            fsio::write(&folder.join(format!("input_{index}.pb")), &message)?;
+        }
+        let raw_data = self.scores.iter().flat_map(|score| score.to_le_bytes()).collect();
+        let scores = message("scores", DataType::Float, vec![self.scores.len() as i64], raw_data);
+        fsio::write(&folder.join("output_0.pb"), &scores)
+    }
+}
+
+fn message(name: &str, data_type: DataType, dims: Vec<i64>, raw_data: Vec<u8>) -> Vec<u8> {
+    let (name, data_type) = (name.to_owned(), data_type as i32);
+    TensorProto { name, data_type, dims, raw_data, ..TensorProto::default() }.encode_to_vec()
+}
+
+impl TestValues {
+    /// The values in a tensor's type, as they lie in memory: little end first.
+    pub(super) fn bytes(&self, element: ElementType) -> Vec<u8> {
+        match (self, element) {
+            (Self::Ids(steps), ElementType::I8) => steps.iter().map(|&step| step as u8).collect(),
+            (Self::Ids(ids), _) => ids.iter().flat_map(|id| id.to_le_bytes()).collect(),
+            (Self::Numbers(values), ElementType::F16) => {
+                values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect()
+            }
+            (Self::Numbers(values), _) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
+    }
+}
+
+/// Writes `model.onnx` with what belongs to it, `signature.json`, `schema.json`, `encoders.json`, `test_vectors.json`, the same
+/// request as [`TEST_DATA_SET`], `encode.py` and `README.md` into `folder`.
 pub fn write_package(
     folder: &Path,
-    model: &OnnxModel,
+    model: &OnnxModel<'_>,
     schema: &impl Serialize,
     encoders: &impl Serialize,
     vectors: &TestVectors,
@@ -94,8 +139,9 @@ pub fn write_package(
         &folder.join(TEST_VECTORS),
         &Versioned { schema_version: VECTORS_VERSION, content: vectors },
     )?;
+    vectors.write_data_set(&folder.join(TEST_DATA_SET), &model.signature)?;
     fsio::write(&folder.join("encode.py"), ENCODE.as_bytes())?;
-    fsio::write(&folder.join("README.md"), (readme(&model.signature) + &how_to_ask()).as_bytes())
+    fsio::write(&folder.join("README.md"), (readme(model) + &how_to_ask()).as_bytes())
 }
 
 /// A JSON document with the version of its format beside its own fields.
@@ -126,17 +172,57 @@ fn how_to_ask() -> String {
     text
 }
 
-fn readme(signature: &Signature) -> String {
+fn readme(model: &OnnxModel<'_>) -> String {
+    let signature = &model.signature;
     let mut text = format!(
         "# Pre-ranking model, layout `{}`\n\n\
-         `model.onnx` scores all candidates of one request: output `scores` f32[candidates], between 0 and 1.\n\n\
-         | input | type | shape | columns |\n| --- | --- | --- | --- |\n",
-        signature.layout
+         `model.onnx` scores all candidates of one request: output `scores` f32[candidates], between 0 and 1.\n\n{}",
+        signature.layout,
+        input_table(&signature.tensors)
     );
-    for tensor in &signature.tensors {
+    text.push_str(
+        "\nIds are local to their feature: 0 is missing (and padding in sequences), and each is below the feature's\n\
+         `cardinality` in `signature.json`. Missing numbers are NaN. `encoders.json` turns raw values into ids and numbers,\n\
+         `schema.json` describes the columns, and `test_vectors.json` holds a request with the scores to expect within 1e-5; the\n\
+         same request is in `test_data_set_0/` as ONNX's backend tests read it. Files `*.onnx.data` belong to the model of that name.\n",
+    );
+    let specs =
+        signature.tensors.iter().chain(model.item_model().into_iter().flat_map(|m| &m.signature.tensors));
+    if specs.into_iter().any(|spec| spec.content == Content::Embedded) {
+        let _ = write!(
+            text,
+            "\n## Embeddings\n\nInputs `*_emb` are vectors side by side, in the order of the columns above. The tables are in `{TABLES}`, and\n\
+             `{MANIFEST}` says of each how many rows it has, how wide they are, and how ids become a vector: the row of the\n\
+             id, or the mean of the rows of all ids that are not 0 (zeros when there are none).\n"
+        );
+    }
+    if let (Some(table), Some(item)) = (&model.item_table, model.item_model()) {
+        let rounding = match table.rows {
+            RowFormat::F32 => "as they are",
+            RowFormat::F16 => "rounded to f16",
+            RowFormat::I8 => {
+                "as `round(row / scale)` with `scale = max |row| / 127` beside it, for `item_scales`"
+            }
+        };
+        let _ = write!(
+            text,
+            "\n## Item table\n\nRun `{ITEM_MODEL}` over all items (not in the request) and keep its output `item_rows` f32[candidates, {}], {rounding}:\n\
+             a request hands in the rows of its candidates. {table}.\n\n{}",
+            table.outputs,
+            input_table(&item.signature.tensors)
+        );
+    }
+    text
+}
+
+fn input_table(tensors: &[TensorSpec]) -> String {
+    let mut text = "| input | type | shape | columns |\n| --- | --- | --- | --- |\n".to_owned();
+    for tensor in tensors {
         let element = match tensor.element {
             ElementType::I64 => "int64",
             ElementType::F32 => "float32",
+            ElementType::F16 => "float16",
+            ElementType::I8 => "int8",
         };
         let rows = match tensor.rows {
             Rows::One => "1",
@@ -153,10 +239,19 @@ fn readme(signature: &Signature) -> String {
         let shape = format!("[{rows}, {}]", tensor.columns());
         let _ = writeln!(text, "| `{}` | {element} | {shape} | {} |", tensor.name, columns.join(", "));
     }
-    text.push_str(
-        "\nIds are local to their feature: 0 is missing (and padding in sequences), and each is below the feature's\n\
-         `cardinality` in `signature.json`. Missing numbers are NaN. `encoders.json` turns raw values into ids and numbers,\n\
-         `schema.json` describes the columns, and `test_vectors.json` holds a request with the scores to expect within 1e-5.\n",
-    );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_lie_little_end_first_in_their_type() {
+        let (ids, numbers) = (TestValues::Ids(vec![1, 258]), TestValues::Numbers(vec![1.0, -2.0]));
+        assert_eq!(ids.bytes(ElementType::I64), [1, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(TestValues::Ids(vec![1, -2]).bytes(ElementType::I8), [1, 254]);
+        assert_eq!(numbers.bytes(ElementType::F32), [0, 0, 128, 63, 0, 0, 0, 192]);
+        assert_eq!(numbers.bytes(ElementType::F16), [0, 60, 0, 192]);
+    }
 }

@@ -5,75 +5,92 @@
 //! table, because thirty small gathers and a concatenation cost engines several times the products that follow; all
 //! numbers form a group that costs one small product. Features therefore stand in another order than in the network;
 //! [`Part::order`] says which, and the rows of the first layer's weight follow it.
+//!
+//! With tables outside, what they would give comes in as it is, one input of all the part's vectors in the network's order.
 
 use super::{
     graph::{Edge, Graph},
-    signature::{ElementType, Field, Rows, TensorSpec},
+    signature::{Content, ElementType, Field, Rows, TensorSpec},
 };
 use crate::{
+    base::names::Embeddings,
     learn::network::{Embedding, NetworkInput},
     space::Group,
 };
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// The attribute of a `Cast` to f32.
-const AS_FLOAT: (&str, i64) = ("to", tract_onnx::pb::tensor_proto::DataType::Float as i64);
+pub(super) const AS_FLOAT: (&str, i64) = ("to", tract_onnx::pb::tensor_proto::DataType::Float as i64);
 
-/// The group of a network's input. Fields are ordered as groups appear in the graph: single ids, then sequences, then
-/// numbers.
-fn group_of(input: &NetworkInput) -> Group {
-    let width = input.width;
-    match &input.embedding {
-        Embedding::Table { .. } => Group::Ids { width },
-        Embedding::Pooled { length, .. } => Group::Sequences { length: *length, width },
-        Embedding::Number { .. } => Group::Numbers,
+/// Features that are embedded by the same few nodes. Fields are ordered as groups appear in the graph: single ids, then
+/// sequences, or vectors in their place; then numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum GroupKey {
+    /// Looked up outside.
+    Vectors,
+    /// By what they are.
+    Of(Group),
+}
+
+impl GroupKey {
+    fn of(input: &NetworkInput, embeddings: Embeddings) -> Self {
+        let width = input.width;
+        match (&input.embedding, embeddings) {
+            (Embedding::Number { .. }, _) => Self::Of(Group::Numbers),
+            (_, Embeddings::Outside) => Self::Vectors,
+            (Embedding::Table { .. }, Embeddings::Inside) => Self::Of(Group::Ids { width }),
+            (Embedding::Pooled { length, .. }, Embeddings::Inside) => {
+                Self::Of(Group::Sequences { length: *length, width })
+            }
+        }
     }
-}
 
-/// How a group enters a graph.
-trait Emitted {
-    /// What its tensor holds.
-    fn element(self) -> ElementType;
-    /// Name of its nodes within its part.
-    fn name(self) -> String;
-}
-
-impl Emitted for Group {
-    fn element(self) -> ElementType {
+    /// The kind of tensor that its values come in.
+    fn tensor(self) -> InputKind {
         match self {
-            Self::Ids { .. } | Self::Sequences { .. } => ElementType::I64,
-            Self::Numbers => ElementType::F32,
+            Self::Of(Group::Ids { .. } | Group::Sequences { .. }) => IDS,
+            Self::Vectors => VECTORS,
+            Self::Of(Group::Numbers) => NUMBERS,
         }
     }
 
     fn name(self) -> String {
         match self {
-            Self::Ids { width } => format!("ids_w{width}"),
-            Self::Sequences { length, width } => format!("seq_l{length}_w{width}"),
-            Self::Numbers => "numbers".to_owned(),
+            Self::Of(Group::Ids { width }) => format!("ids_w{width}"),
+            Self::Of(Group::Sequences { length, width }) => format!("seq_l{length}_w{width}"),
+            Self::Vectors => "vectors".to_owned(),
+            Self::Of(Group::Numbers) => "numbers".to_owned(),
         }
     }
 }
+
+/// How a part's values come in: the end of the tensor's name, what it holds and its type.
+type InputKind = (&'static str, Content, ElementType);
+const IDS: InputKind = ("ids", Content::Values, ElementType::I64);
+const VECTORS: InputKind = ("emb", Content::Embedded, ElementType::F32);
+const NUMBERS: InputKind = ("num", Content::Values, ElementType::F32);
 
 /// The features of one part, grouped.
 pub(super) struct Part<'a> {
     prefix: &'static str,
     rows: Rows,
-    groups: Vec<(Group, Vec<(usize, &'a NetworkInput)>)>,
+    groups: Vec<(GroupKey, Vec<(usize, &'a NetworkInput)>)>,
 }
 
 impl<'a> Part<'a> {
     /// `inputs` are pairs of position in the network and feature; `prefix` begins the names of tensors (`user_`).
+    /// None without any.
     pub(super) fn new(
         prefix: &'static str,
         rows: Rows,
+        embeddings: Embeddings,
         inputs: impl IntoIterator<Item = (usize, &'a NetworkInput)>,
-    ) -> Self {
-        let mut groups: BTreeMap<Group, Vec<_>> = BTreeMap::new();
+    ) -> Option<Self> {
+        let mut groups: BTreeMap<GroupKey, Vec<_>> = BTreeMap::new();
         for (position, input) in inputs {
-            groups.entry(group_of(input)).or_default().push((position, input));
+            groups.entry(GroupKey::of(input, embeddings)).or_default().push((position, input));
         }
-        Self { prefix, rows, groups: groups.into_iter().collect() }
+        (!groups.is_empty()).then(|| Self { prefix, rows, groups: groups.into_iter().collect() })
     }
 
     /// Positions in the network of the features, in the order of the embedded columns.
@@ -81,51 +98,57 @@ impl<'a> Part<'a> {
         self.groups.iter().flat_map(|(_, members)| members.iter().map(|&(position, _)| position))
     }
 
-    /// The part's input tensors: ids, then numbers; those without columns are left out.
+    /// The part's input tensors: ids, vectors, then numbers; those without columns are left out.
     pub(super) fn tensors(&self) -> Vec<TensorSpec> {
-        [(ElementType::I64, "ids"), (ElementType::F32, "num")]
+        [IDS, VECTORS, NUMBERS]
             .into_iter()
-            .filter_map(|(element, name)| {
+            .filter_map(|kind| {
                 let fields: Vec<_> = self
                     .groups
                     .iter()
-                    .filter(|(key, _)| key.element() == element)
-                    .flat_map(|(_, members)| members.iter().map(|(_, input)| field(input)))
+                    .filter(|(key, _)| key.tensor() == kind)
+                    .flat_map(|(key, members)| members.iter().map(|(_, input)| field(*key, input)))
                     .collect();
+                let (name, content, element) = kind;
                 let name = format!("{}{name}", self.prefix);
-                (!fields.is_empty()).then_some(TensorSpec { name, rows: self.rows, element, fields })
+                (!fields.is_empty()).then_some(TensorSpec { name, rows: self.rows, element, content, fields })
             })
             .collect()
     }
 
     /// Adds inputs and embeddings to the graph; the result is [rows, Σ width].
-    pub(super) fn emit(&self, graph: &mut Graph) -> Edge {
-        let mut embedded: Vec<(Members<'_>, Edge)> = Vec::new();
+    pub(super) fn emit(&self, graph: &mut Graph<'a>) -> Edge {
+        let mut flat = Vec::new();
         for tensor in self.tensors() {
             let source = graph.input(&tensor);
-            let groups: Vec<_> =
-                self.groups.iter().filter(|(key, _)| key.element() == tensor.element).collect();
+            let groups: Vec<_> = self
+                .groups
+                .iter()
+                .filter(|(key, _)| (key.tensor().1, key.tensor().2) == (tensor.content, tensor.element))
+                .collect();
             let mut start = 0;
             for &(key, members) in &groups {
                 let name = format!("{}{}", self.prefix, key.name());
-                let columns: usize = members.iter().map(|(_, input)| field(input).columns).sum();
+                let columns: usize = members.iter().map(|(_, input)| field(*key, input).columns).sum();
                 let own = match groups.len() {
                     1 => source.clone(),
                     _ => slice_columns(graph, &name, &source, start, columns),
                 };
                 start += columns;
                 let group = Members { name, members, source: own };
-                let vectors = match *key {
-                    Group::Ids { width } => group.gather(graph, width, 1, |_, _| ()),
-                    Group::Sequences { length, width } => group.emit_sequences(graph, length, width),
-                    Group::Numbers => group.emit_numbers(graph),
-                };
-                embedded.push((group, vectors));
+                flat.push(match *key {
+                    GroupKey::Of(Group::Ids { width }) => group.emit_ids(graph, width),
+                    GroupKey::Of(Group::Sequences { length, width }) => {
+                        group.emit_sequences(graph, length, width)
+                    }
+                    GroupKey::Vectors => group.source,
+                    GroupKey::Of(Group::Numbers) => group.emit_numbers(graph),
+                });
             }
         }
-        match &embedded[..] {
-            [(group, vectors)] => reshape(graph, &group.name, "flat", vectors, &[0, group.width()]),
-            several => join(graph, self.prefix, several),
+        match <[Edge; 1]>::try_from(flat) {
+            Ok([only]) => only,
+            Err(several) => join(graph, self.prefix, &several),
         }
     }
 }
@@ -134,34 +157,31 @@ impl<'a> Part<'a> {
 ///
 /// The `Max` with the lowest float changes nothing. It keeps tract from splitting the product behind a concatenation
 /// into one product per group whose results it adds up, which costs it up to twice the time of the whole product.
-fn join(graph: &mut Graph, prefix: &str, groups: &[(Members<'_>, Edge)]) -> Edge {
-    let flat: Vec<_> = groups
-        .iter()
-        .map(|(group, vectors)| reshape(graph, &group.name, "flat", vectors, &[0, group.width()]))
-        .collect();
-    let inputs: Vec<_> = flat.iter().collect();
+fn join(graph: &mut Graph<'_>, prefix: &str, groups: &[Edge]) -> Edge {
+    let inputs: Vec<_> = groups.iter().collect();
     let joined = graph.node_with("Concat", format!("{prefix}joined"), &inputs, ("axis", 1));
     let lowest = graph.floats(format!("{prefix}lowest"), &[1, 1], &[f32::MIN]);
     graph.node("Max", format!("{prefix}whole"), &[&joined, &lowest])
 }
 
 /// A `Reshape` to a constant shape, in which 0 means the size that is there.
-fn reshape(graph: &mut Graph, name: &str, what: &str, value: &Edge, shape: &[usize]) -> Edge {
+fn reshape(graph: &mut Graph<'_>, name: &str, what: &str, value: &Edge, shape: &[usize]) -> Edge {
     let sizes: Vec<_> = shape.iter().map(|&size| size as i64).collect();
     let sizes = graph.integers(format!("{name}/{what}_shape"), &[sizes.len()], &sizes);
     graph.node("Reshape", format!("{name}/{what}"), &[value, &sizes])
 }
 
-fn field(input: &NetworkInput) -> Field {
+fn field(key: GroupKey, input: &NetworkInput) -> Field {
     let (columns, cardinality) = match &input.embedding {
         Embedding::Table { rows } => (1, rows.len() / input.width),
         Embedding::Pooled { rows, length } => (*length, rows.len() / input.width),
         Embedding::Number { .. } => (1, 0),
     };
+    let columns = if key == GroupKey::Vectors { input.width } else { columns };
     Field { feature: input.feature.clone(), columns, cardinality: cardinality as u32 }
 }
 
-fn slice_columns(graph: &mut Graph, name: &str, source: &Edge, start: usize, columns: usize) -> Edge {
+fn slice_columns(graph: &mut Graph<'_>, name: &str, source: &Edge, start: usize, columns: usize) -> Edge {
     let from = graph.integers(format!("{name}/first_column"), &[1], &[start as i64]);
     let to = graph.integers(format!("{name}/end_column"), &[1], &[(start + columns) as i64]);
     let axis = graph.integers(format!("{name}/column_axis"), &[1], &[1]);
@@ -169,39 +189,44 @@ fn slice_columns(graph: &mut Graph, name: &str, source: &Edge, start: usize, col
 }
 
 /// One group on its way into the graph.
-struct Members<'a> {
+struct Members<'g, 'a> {
     name: String,
-    members: &'a [(usize, &'a NetworkInput)],
+    members: &'g [(usize, &'a NetworkInput)],
     source: Edge,
 }
 
-impl Members<'_> {
+/// What stands in row 0 of a table: the vector of missing values, or nothing where it is padding.
+#[derive(Clone, Copy, PartialEq)]
+enum RowZero {
+    Kept,
+    Zeros,
+}
+
+impl<'a> Members<'_, 'a> {
     /// Columns of the group once embedded.
     fn width(&self) -> usize {
         self.members.iter().map(|(_, input)| input.width).sum()
     }
 
-    /// Rows of the combined table for every id column: [rows, columns, width]. `prepare` may change each feature's table.
-    fn gather(
-        &self,
-        graph: &mut Graph,
-        width: usize,
-        columns_each: usize,
-        prepare: fn(&mut [f32], usize),
-    ) -> Edge {
-        let mut table = Vec::new();
-        let mut offsets = Vec::new();
+    /// Rows of the combined table for every id column: [rows, columns, width]. The combined table is the members' own tables,
+    /// one behind the other in the file only.
+    fn gather(&self, graph: &mut Graph<'a>, width: usize, columns_each: usize, zero: RowZero) -> Edge {
+        let mut pieces: Vec<Cow<'a, [f32]>> = Vec::new();
+        let (mut offsets, mut table_rows) = (Vec::new(), 0);
         for (_, input) in self.members {
             let (Embedding::Table { rows } | Embedding::Pooled { rows, .. }) = &input.embedding else {
                 continue;
             };
-            let begin = table.len();
-            offsets.extend(std::iter::repeat_n((begin / width) as i64, columns_each));
-            table.extend_from_slice(rows);
-            prepare(&mut table[begin..], width);
+            offsets.extend(std::iter::repeat_n(table_rows as i64, columns_each));
+            table_rows += rows.len() / width;
+            if zero == RowZero::Zeros {
+                pieces.extend([vec![0.0; width].into(), rows[width..].into()]);
+            } else {
+                pieces.push(rows.into());
+            }
         }
         let name = &self.name;
-        let table = graph.floats(format!("{name}/table"), &[table.len() / width, width], &table);
+        let table = graph.pieces(format!("{name}/table"), &[table_rows, width], pieces);
         // A lone feature needs no offsets: its local ids are the table's rows.
         let ids = if self.members.len() == 1 {
             self.source.clone()
@@ -212,29 +237,36 @@ impl Members<'_> {
         graph.node_with("Gather", format!("{name}/gather"), &[&table, &ids], ("axis", 0))
     }
 
+    /// The vectors of single ids, side by side.
+    fn emit_ids(&self, graph: &mut Graph<'a>, width: usize) -> Edge {
+        let vectors = self.gather(graph, width, 1, RowZero::Kept);
+        reshape(graph, &self.name, "flat", &vectors, &[0, self.width()])
+    }
+
     /// Mean over the ids that are not 0. Row 0 of each table is zeroed, so that padding adds nothing to the sum.
-    fn emit_sequences(&self, graph: &mut Graph, length: usize, width: usize) -> Edge {
+    fn emit_sequences(&self, graph: &mut Graph<'a>, length: usize, width: usize) -> Edge {
         let (name, count) = (&self.name, self.members.len());
-        let gathered = self.gather(graph, width, length, |table, width| table[..width].fill(0.0));
+        let gathered = self.gather(graph, width, length, RowZero::Zeros);
         let lists = reshape(graph, name, "lists", &gathered, &[0, count, length, width]);
         let list_axis = graph.integers(format!("{name}/list_axis"), &[1], &[2]);
         let sum = graph.node_with("ReduceSum", format!("{name}/sum"), &[&lists, &list_axis], ("keepdims", 0));
 
         // present = min(id, 1), since ids are not negative; its sum over a list is the divisor.
         let ids = graph.node_with("Cast", format!("{name}/ids_f32"), &[&self.source], AS_FLOAT);
-        let one = graph.floats(format!("{name}/one"), &[1, 1], &[1.0]);
+        let one = graph.floats(format!("{name}/one"), &[1, 1], &[1.0f32]);
         let present = graph.node("Min", format!("{name}/present"), &[&ids, &one]);
         let present = reshape(graph, name, "present_lists", &present, &[0, count, length]);
         let held =
             graph.node_with("ReduceSum", format!("{name}/held"), &[&present, &list_axis], ("keepdims", 1));
-        let one = graph.floats(format!("{name}/at_least"), &[1, 1, 1], &[1.0]);
+        let one = graph.floats(format!("{name}/at_least"), &[1, 1, 1], &[1.0f32]);
         let divisor = graph.node("Max", format!("{name}/divisor"), &[&held, &one]);
-        graph.node("Div", format!("{name}/mean"), &[&sum, &divisor])
+        let mean = graph.node("Div", format!("{name}/mean"), &[&sum, &divisor]);
+        reshape(graph, name, "flat", &mean, &[0, self.width()])
     }
 
     /// x·scale, or the vector for missing values where x is NaN, for all numbers at once: \[x, is missing\] times a block
     /// matrix that holds a scale and a missing vector per number. NaN is replaced by 0 before it enters the product.
-    fn emit_numbers(&self, graph: &mut Graph) -> Edge {
+    fn emit_numbers(&self, graph: &mut Graph<'a>) -> Edge {
         let (name, count) = (&self.name, self.members.len());
         let columns = self.width();
         let mut blocks = vec![0.0; 2 * count * columns];
@@ -245,8 +277,8 @@ impl Members<'_> {
             blocks[(count + row) * columns + column..][..input.width].copy_from_slice(missing);
             column += input.width;
         }
-        let zero = graph.floats(format!("{name}/zero"), &[1, 1], &[0.0]);
-        let blocks = graph.floats(format!("{name}/blocks"), &[2 * count, columns], &blocks);
+        let zero = graph.floats(format!("{name}/zero"), &[1, 1], &[0.0f32]);
+        let blocks = graph.floats(format!("{name}/blocks"), &[2 * count, columns], blocks);
         let absent = graph.node("IsNaN", format!("{name}/absent"), &[&self.source]);
         let known = graph.node("Where", format!("{name}/known"), &[&absent, &zero, &self.source]);
         let absent = graph.node_with("Cast", format!("{name}/absent_f32"), &[&absent], AS_FLOAT);

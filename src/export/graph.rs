@@ -2,22 +2,22 @@
 //!
 //! Every node has one output, which carries the node's own name, so that a name seen in a profile or in a viewer points
 //! at one place. Nothing depends on hash order or on the clock: the same calls give the same bytes.
+//!
+//! Constants are borrowed from the network where they can be, and go from there straight into the file: a table of
+//! gigabytes is never copied. [`encode`](super::encode) says how.
 
 use super::signature::{CANDIDATES, ElementType, Rows, TensorSpec};
-use prost::Message;
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
-    TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
+    AttributeProto, GraphProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
     attribute_proto::AttributeType,
     tensor_proto::DataType,
     tensor_shape_proto::{Dimension, dimension},
     type_proto,
 };
-
-/// Operator set that ONNX Runtime, tract, OpenVINO and TensorRT all read.
-const OPSET: i64 = 17;
-/// File format version that goes with it.
-const IR_VERSION: i64 = 8;
 
 /// The name of a tensor in the graph: an input, a constant or the output of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,13 +32,79 @@ pub(super) enum Dim {
     Candidates,
 }
 
-/// A graph under construction. Nodes must be added after the nodes that they read.
-#[derive(Debug, Default)]
-pub(super) struct Graph(GraphProto);
+/// The numbers of a constant.
+#[derive(Debug, Clone, PartialEq)]
+enum Values<'a> {
+    /// As they stand in the file.
+    Raw(Vec<u8>),
+    /// Pieces that follow each other.
+    Floats(Vec<Cow<'a, [f32]>>),
+}
 
-impl Graph {
+/// A constant: everything but its numbers as ONNX says it, and its numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Constant<'a> {
+    pub(super) header: TensorProto,
+    values: Values<'a>,
+}
+
+impl Constant<'_> {
+    /// Size of the numbers in a file.
+    pub(super) fn bytes(&self) -> u64 {
+        match &self.values {
+            Values::Raw(raw) => raw.len() as u64,
+            Values::Floats(pieces) => pieces.iter().map(|piece| size_of_val(&**piece) as u64).sum(),
+        }
+    }
+
+    /// Writes the numbers, little end first.
+    pub(super) fn write(&self, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+        match &self.values {
+            Values::Raw(raw) => out.write_all(raw),
+            Values::Floats(pieces) => pieces.iter().try_for_each(|piece| write_floats(out, piece)),
+        }
+    }
+
+    fn into_owned(self) -> Constant<'static> {
+        let values = match self.values {
+            Values::Raw(raw) => Values::Raw(raw),
+            Values::Floats(pieces) => {
+                Values::Floats(pieces.into_iter().map(|piece| Cow::Owned(piece.into_owned())).collect())
+            }
+        };
+        Constant { header: self.header, values }
+    }
+}
+
+/// Writes numbers, little end first.
+pub(super) fn write_floats(out: &mut (impl Write + ?Sized), values: &[f32]) -> io::Result<()> {
+    let mut buffer = [0; 4096];
+    for chunk in values.chunks(buffer.len() / 4) {
+        let bytes = &mut buffer[..4 * chunk.len()];
+        bytes.as_chunks_mut().0.iter_mut().zip(chunk).for_each(|(to, value)| *to = value.to_le_bytes());
+        out.write_all(bytes)?;
+    }
+    Ok(())
+}
+
+/// A graph under construction. Nodes must be added after the nodes that they read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Graph<'a> {
+    /// Without its constants.
+    pub(super) shell: GraphProto,
+    pub(super) constants: Vec<Constant<'a>>,
+}
+
+impl<'a> Graph<'a> {
     pub(super) fn new(name: &str) -> Self {
-        Self(GraphProto { name: name.to_owned(), ..GraphProto::default() })
+        let shell = GraphProto { name: name.to_owned(), ..GraphProto::default() };
+        Self { shell, constants: Vec::new() }
+    }
+
+    /// The same graph, whose constants are its own.
+    pub(super) fn into_owned(self) -> Graph<'static> {
+        let constants = self.constants.into_iter().map(Constant::into_owned).collect();
+        Graph { shell: self.shell, constants }
     }
 
     /// Declares an input tensor.
@@ -47,39 +113,50 @@ impl Graph {
             Rows::One => Dim::Fixed(1),
             Rows::Candidates => Dim::Candidates,
         };
-        let element = match spec.element {
-            ElementType::I64 => DataType::Int64,
-            ElementType::F32 => DataType::Float,
-        };
-        self.0.input.push(value_info(&spec.name, element, &[rows, Dim::Fixed(spec.columns())]));
+        let element = data_type(spec.element);
+        self.shell.input.push(value_info(&spec.name, element, &[rows, Dim::Fixed(spec.columns())]));
         Edge(spec.name.clone())
     }
 
     /// Declares that the tensor made by the node `edge` leaves the graph.
     pub(super) fn output(&mut self, edge: &Edge, dims: &[Dim]) {
-        self.0.output.push(value_info(&edge.0, DataType::Float, dims));
+        self.shell.output.push(value_info(&edge.0, DataType::Float, dims));
     }
 
     /// A constant of floats.
-    pub(super) fn floats(&mut self, name: impl Into<String>, dims: &[usize], values: &[f32]) -> Edge {
-        let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.constant(name.into(), DataType::Float, dims, raw)
+    pub(super) fn floats(
+        &mut self,
+        name: impl Into<String>,
+        dims: &[usize],
+        values: impl Into<Cow<'a, [f32]>>,
+    ) -> Edge {
+        self.pieces(name, dims, vec![values.into()])
+    }
+
+    /// A constant of floats that lie in several places.
+    pub(super) fn pieces(
+        &mut self,
+        name: impl Into<String>,
+        dims: &[usize],
+        pieces: Vec<Cow<'a, [f32]>>,
+    ) -> Edge {
+        self.constant(name.into(), DataType::Float, dims, Values::Floats(pieces))
     }
 
     /// A constant of integers.
     pub(super) fn integers(&mut self, name: impl Into<String>, dims: &[usize], values: &[i64]) -> Edge {
         let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.constant(name.into(), DataType::Int64, dims, raw)
+        self.constant(name.into(), DataType::Int64, dims, Values::Raw(raw))
     }
 
-    fn constant(&mut self, name: String, data_type: DataType, dims: &[usize], raw_data: Vec<u8>) -> Edge {
-        self.0.initializer.push(TensorProto {
+    fn constant(&mut self, name: String, data_type: DataType, dims: &[usize], values: Values<'a>) -> Edge {
+        let header = TensorProto {
             name: name.clone(),
             data_type: data_type as i32,
             dims: dims.iter().map(|&d| d as i64).collect(),
-            raw_data,
             ..TensorProto::default()
-        });
+        };
+        self.constants.push(Constant { header, values });
         Edge(name)
     }
 
@@ -112,7 +189,7 @@ impl Graph {
         inputs: &[&Edge],
         attribute: Vec<AttributeProto>,
     ) -> Edge {
-        self.0.node.push(NodeProto {
+        self.shell.node.push(NodeProto {
             op_type: operator.to_owned(),
             name: name.clone(),
             input: inputs.iter().map(|edge| edge.0.clone()).collect(),
@@ -122,22 +199,15 @@ impl Graph {
         });
         Edge(name)
     }
+}
 
-    /// The finished model as a file's content.
-    pub(super) fn encode(self, properties: Vec<(String, String)>) -> Vec<u8> {
-        ModelProto {
-            ir_version: IR_VERSION,
-            opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
-            producer_name: env!("CARGO_PKG_NAME").to_owned(),
-            producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-            graph: Some(self.0),
-            metadata_props: properties
-                .into_iter()
-                .map(|(key, value)| StringStringEntryProto { key, value })
-                .collect(),
-            ..ModelProto::default()
-        }
-        .encode_to_vec()
+/// The element type as ONNX counts it.
+pub(super) fn data_type(element: ElementType) -> DataType {
+    match element {
+        ElementType::I64 => DataType::Int64,
+        ElementType::F32 => DataType::Float,
+        ElementType::F16 => DataType::Float16,
+        ElementType::I8 => DataType::Int8,
     }
 }
 

@@ -1,17 +1,24 @@
-//! A network as an ONNX model in either layout, and the metadata that travels inside the file.
+//! A network as an ONNX model in any layout, and the metadata that travels inside the file.
 
 use super::{
     check,
+    encode::{self, Encoder, External, LARGEST_BYTES},
+    form::Form,
     graph::{Dim, Graph},
     layers,
+    outside::{self, Tables},
+    rows::ItemTableSpec,
     signature::Signature,
 };
 use crate::{
-    base::{Error, Result, error::Place, fsio, names::Layout},
+    base::{Error, Result, error::Place, fsio},
     learn::network::{Embedding, Network},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// Where a model comes from. Kept in the model's `metadata_props` under keys that begin with `autofas.`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -30,33 +37,106 @@ pub struct Metadata {
     pub tool_version: String,
 }
 
-/// An exported model.
+/// An exported model: one graph, or two where items have rows, and the tables that lie beside them.
+///
+/// Its constants are the network's own numbers, which go from there into the file.
 #[derive(Debug, Clone, PartialEq)]
-pub struct OnnxModel {
-    /// Content of the file.
-    pub bytes: Vec<u8>,
+pub struct OnnxModel<'n> {
     /// Its inputs.
     pub signature: Signature,
+    /// What the item table holds, where it has one.
+    pub item_table: Option<ItemTableSpec>,
+    graph: Graph<'n>,
+    properties: Vec<(String, String)>,
+    external_data_over: u64,
+    /// The graph that fills the item table.
+    item: Option<Box<OnnxModel<'n>>>,
+    tables: Option<Tables<'n>>,
 }
 
-impl OnnxModel {
-    /// Writes the file atomically.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        fsio::write(path, &self.bytes)
+/// The graph that fills the item table, beside the model.
+pub const ITEM_MODEL: &str = "item.onnx";
+
+/// The file of that name that belongs to `model`. A file that is not called `model.onnx` may share its folder with other
+/// models: its companions begin with its own name.
+pub fn beside(model: &Path, name: &str) -> PathBuf {
+    match model.file_stem() {
+        Some(stem) if stem != "model" => model.with_file_name(format!("{}.{name}", stem.display())),
+        _ => model.with_file_name(name),
     }
 }
 
-/// The largest message that protobuf readers accept.
-pub(super) const LARGEST_BYTES: usize = i32::MAX as usize;
+impl OnnxModel<'_> {
+    /// Writes the model to `path`, and beside it (see [`beside`]) what it has of [`ITEM_MODEL`],
+    /// [`TABLES`](super::outside::TABLES) with [`MANIFEST`](super::outside::MANIFEST), and the constants of a large model as
+    /// `model.onnx.data`. Each file is whole or not there.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        if let Some(item) = &self.item {
+            item.write(&beside(path, ITEM_MODEL))?;
+        }
+        if let Some(tables) = &self.tables {
+            tables.write(&beside(path, outside::TABLES), &beside(path, outside::MANIFEST))?;
+        }
+        let external = match Encoder::new(&self.graph, &self.properties, None).bytes() {
+            bytes if bytes <= self.external_data_over => None,
+            _ => Some(self.write_external(path)?),
+        };
+        let encoder = Encoder::new(&self.graph, &self.properties, external.as_ref());
+        if encoder.bytes() > LARGEST_BYTES {
+            return Err(Error::usage(
+                format!("the ONNX model would have {} bytes, and readers stop at 2 GB", encoder.bytes()),
+                "leave --external-data-over at its default, so that its tables get a file of their own",
+            ));
+        }
+        fsio::write_with(path, |out| encoder.write(out))
+    }
 
-/// Exports `network` with tables, first layer and sigmoid inside: `scores` f32\[candidates\].
+    fn write_external(&self, path: &Path) -> Result<External> {
+        let name = format!("{}.data", path.file_name().unwrap_or_default().display());
+        let mut written = None;
+        fsio::write_with(&path.with_file_name(&name), |out| {
+            written = Some(encode::write_external(&self.graph, name.clone(), out)?);
+            Ok(())
+        })?;
+        Ok(written.expect("written, for nothing failed"))
+    }
+
+    /// The content of the file that [`OnnxModel::write`] makes of a model that keeps its tables.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let encoder = Encoder::new(&self.graph, &self.properties, None);
+        encoder.write(&mut bytes).expect("memory takes what is written");
+        bytes
+    }
+
+    /// The same model with numbers of its own, which outlives its network.
+    pub fn into_owned(self) -> OnnxModel<'static> {
+        OnnxModel {
+            signature: self.signature,
+            item_table: self.item_table,
+            graph: self.graph.into_owned(),
+            properties: self.properties,
+            external_data_over: self.external_data_over,
+            item: self.item.map(|item| Box::new(item.into_owned())),
+            tables: self.tables.map(Tables::into_owned),
+        }
+    }
+
+    /// The graph that fills the item table; none where everything is computed in the request.
+    pub fn item_model(&self) -> Option<&Self> {
+        self.item.as_deref()
+    }
+}
+
+/// Exports `network` with first layer and sigmoid inside: `scores` f32\[candidates\].
 ///
-/// Fails when the network's numbers do not fit its own shapes, or when the file would pass protobuf's 2 GB.
-pub fn onnx(network: &Network, layout: Layout, meta: &Metadata) -> Result<OnnxModel> {
+/// Fails when the network's numbers do not fit its own shapes.
+pub fn onnx<'n>(network: &'n Network, form: impl Into<Form>, meta: &Metadata) -> Result<OnnxModel<'n>> {
     check(network)?;
-    let parts = layers::parts(&network.inputs, layout);
+    let form = form.into();
+    let inputs = layers::Inputs::new(network, &form);
     let mut graph = Graph::new("pre_ranking");
-    let mut x = layers::first(&mut graph, network, &parts);
+    let mut x = inputs.first(&mut graph, network);
     for (index, layer) in network.layers.iter().enumerate().skip(1) {
         x = layers::relu(&mut graph, index, &x);
         x = layers::dense(&mut graph, index + 1, layer, &x);
@@ -65,27 +145,54 @@ pub fn onnx(network: &Network, layout: Layout, meta: &Metadata) -> Result<OnnxMo
     let axis = graph.integers("score_axis", &[1], &[1]);
     let scores = graph.node("Squeeze", "scores", &[&probability, &axis]);
     graph.output(&scores, &[Dim::Candidates]);
-    finish(graph, layers::signature(&parts, layout), meta)
+    let mut model = finish(graph, inputs.signature(), &form, ItemTableSpec::of(network, &form), meta);
+    model.item = item_model(&inputs, network, &form, meta).map(Box::new);
+    model.tables = Tables::of(network, &form);
+    Ok(model)
 }
 
-/// Adds the metadata and encodes.
-pub(super) fn finish(graph: Graph, signature: Signature, meta: &Metadata) -> Result<OnnxModel> {
-    let bytes = graph.encode(properties(&signature, meta));
-    if bytes.len() > LARGEST_BYTES {
-        return Err(Error::usage(
-            format!("the ONNX model would have {} bytes, and readers stop at 2 GB", bytes.len()),
-            "raise `min_count` or hash the features with the largest vocabularies",
-        ));
+fn item_model<'n>(
+    inputs: &layers::Inputs<'n>,
+    network: &'n Network,
+    form: &Form,
+    meta: &Metadata,
+) -> Option<OnnxModel<'n>> {
+    let mut graph = Graph::new("item_table");
+    let rows = inputs.item_rows(&mut graph, network)?;
+    graph.output(&rows, &[Dim::Candidates, Dim::Fixed(network.layers[0].outputs)]);
+    let table = ItemTableSpec::of(network, form);
+    Some(finish(graph, inputs.item_signature()?, form, table, meta))
+}
+
+/// Adds the metadata.
+pub(super) fn finish<'n>(
+    graph: Graph<'n>,
+    signature: Signature,
+    form: &Form,
+    item_table: Option<ItemTableSpec>,
+    meta: &Metadata,
+) -> OnnxModel<'n> {
+    OnnxModel {
+        properties: properties(&signature, item_table.as_ref(), meta),
+        signature,
+        item_table,
+        graph,
+        external_data_over: form.external_data_over,
+        item: None,
+        tables: None,
     }
-    Ok(OnnxModel { bytes, signature })
 }
 
-fn properties(signature: &Signature, meta: &Metadata) -> Vec<(String, String)> {
+fn properties(
+    signature: &Signature,
+    item_table: Option<&ItemTableSpec>,
+    meta: &Metadata,
+) -> Vec<(String, String)> {
     let json = |value: serde_json::Result<String>| value.expect("plain data with text keys");
-    let features: Vec<_> =
-        signature.tensors.iter().flat_map(|t| &t.fields).map(|f| f.feature.as_str()).collect();
+    let own = signature.tensors.iter().filter(|tensor| tensor.content.is_of_features());
+    let features: Vec<_> = own.flat_map(|tensor| &tensor.fields).map(|f| f.feature.as_str()).collect();
     let table_version = meta.table_version.map(|version| version.to_string()).unwrap_or_default();
-    [
+    let known = [
         (SIGNATURE, json(serde_json::to_string(signature))),
         ("schema_hash", meta.schema_hash.clone()),
         ("encoder_hash", meta.encoder_hash.clone()),
@@ -94,29 +201,42 @@ fn properties(signature: &Signature, meta: &Metadata) -> Vec<(String, String)> {
         ("table_version", table_version),
         ("metrics", json(serde_json::to_string(&meta.metrics))),
         ("tool_version", meta.tool_version.clone()),
-    ]
-    .into_iter()
-    .map(|(key, value)| (format!("{PREFIX}{key}"), value))
-    .collect()
+    ];
+    let item_table = item_table.map(|table| (ITEM_TABLE, json(serde_json::to_string(table))));
+    known.into_iter().chain(item_table).map(|(key, value)| (format!("{PREFIX}{key}"), value)).collect()
 }
 
 const PREFIX: &str = "autofas.";
 const SIGNATURE: &str = "signature";
 /// Columns of all inputs together that are believed: a thousand rows of them are half a gigabyte.
 const MOST_COLUMNS: usize = 1 << 16;
+const ITEM_TABLE: &str = "item_table";
+
+/// Reads the statement about the item table that [`onnx`] wrote into a file's metadata; none where the model has none.
+pub fn read_item_table(path: &Path) -> Result<Option<ItemTableSpec>> {
+    let found = read_properties(path)?;
+    let table = found.get(ITEM_TABLE).map(|text| serde_json::from_str(text)).transpose();
+    table.map_err(|e| foreign(path, format!("the metadata `{PREFIX}{ITEM_TABLE}` is not readable ({e})")))
+}
+
+fn foreign(path: &Path, problem: String) -> Error {
+    Error::input(path, Place::whole(), problem, "export the model with `autofas-bench export`")
+}
+
+/// This program's metadata of a file, after [`check::read`] has found it harmless.
+fn read_properties(path: &Path) -> Result<BTreeMap<String, String>> {
+    let model = check::read(path, &check::Limits::STANDARD)?;
+    let own = |entry: tract_onnx::pb::StringStringEntryProto| {
+        Some((entry.key.strip_prefix(PREFIX)?.to_owned(), entry.value))
+    };
+    Ok(model.metadata_props.into_iter().filter_map(own).collect())
+}
 
 /// Reads what [`onnx`] wrote into a file's metadata, after [`check::read`] has found the file harmless: an engine is given no
 /// model whose signature was not read. A model from elsewhere is an error with its fix.
 pub fn read_signature(path: &Path) -> Result<(Signature, Metadata)> {
-    let foreign = |problem: String| {
-        Error::input(path, Place::whole(), problem, "export the model with `autofas-bench export`")
-    };
-    let model = check::read(path, &check::Limits::STANDARD)?;
-    let found: BTreeMap<_, _> = model
-        .metadata_props
-        .into_iter()
-        .filter_map(|entry| Some((entry.key.strip_prefix(PREFIX)?.to_owned(), entry.value)))
-        .collect();
+    let foreign = |problem: String| foreign(path, problem);
+    let found = read_properties(path)?;
     let text = |key: &str| {
         found.get(key).cloned().ok_or_else(|| foreign(format!("the metadata lacks `{PREFIX}{key}`")))
     };

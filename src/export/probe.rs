@@ -5,14 +5,15 @@
 //! behind the layer is timed.
 
 use super::{
+    form::Form,
     graph::{Dim, Graph},
     layers,
     model::{self, Metadata, OnnxModel},
-    signature::{ElementType, Field, Rows, Signature, TensorSpec},
+    signature::{Content, ElementType, Field, Rows, Signature, TensorSpec},
 };
 use crate::{
     base::{Error, Result, names::Layout, rng},
-    data::schema::{Feature, Side},
+    data::schema::{Feature, Refresh, Side},
     learn::network::{Dense, Embedding, Network, NetworkInput},
     space::Group,
 };
@@ -72,9 +73,11 @@ pub fn inputs(features: &[ProbeFeature]) -> Vec<NetworkInput> {
     features.iter().map(input).collect()
 }
 
-/// From ids and numbers to the first layer's output: embeddings, the split product, and the ReLU when `to` > 1.
-pub fn first_layer(inputs: Vec<NetworkInput>, to: usize, layout: Layout) -> Result<OnnxModel> {
-    let from = inputs.iter().map(|input| input.width).sum();
+/// From ids and numbers to the first layer's output: embeddings, the split product, and the ReLU when `to` > 1. In a layout
+/// with rows of items, `inputs` are what is left of a request, and rows come in beside them.
+pub fn first_layer(inputs: Vec<NetworkInput>, to: usize, layout: Layout) -> Result<OnnxModel<'static>> {
+    let (inputs, form) = with_rows(inputs, layout);
+    let from: usize = inputs.iter().map(|input| input.width).sum();
     let rows = |input: &NetworkInput| match &input.embedding {
         Embedding::Table { rows } | Embedding::Pooled { rows, .. } => rows.len(),
         Embedding::Number { scale, .. } => scale.len(),
@@ -87,14 +90,33 @@ pub fn first_layer(inputs: Vec<NetworkInput>, to: usize, layout: Layout) -> Resu
     }
     let layers = vec![random_dense(from, to, &mut rng::generator(0, "probe/first"))];
     let network = Network { inputs, layers };
-    let parts = layers::parts(&network.inputs, layout);
+    let inputs = layers::Inputs::new(&network, &form);
     let mut graph = Graph::new("probe_first_layer");
-    let product = layers::first(&mut graph, &network, &parts);
-    close(graph, &product, to, layers::signature(&parts, layout))
+    let product = inputs.first(&mut graph, &network);
+    Ok(close(graph, &product, to, inputs.signature()))
+}
+
+/// What a probe's rows stand for.
+const LOOKED_UP: &str = "looked_up";
+
+/// Adds one feature that rows stand for, where the layout has rows: whatever stands behind a row, the graph that is timed
+/// sees the row alone.
+fn with_rows(mut inputs: Vec<NetworkInput>, layout: Layout) -> (Vec<NetworkInput>, Form) {
+    let mut form = Form::from(layout);
+    if layout.rows().is_some() {
+        form.cacheable.insert(LOOKED_UP.to_owned(), Refresh::Static);
+        inputs.push(NetworkInput {
+            feature: LOOKED_UP.to_owned(),
+            side: Side::Item,
+            width: 1,
+            embedding: Embedding::Number { scale: vec![1.0], missing: vec![0.0] },
+        });
+    }
+    (inputs, form)
 }
 
 /// A later layer: `x` f32\[candidates, from\] → \[candidates, to\], with the ReLU when `to` > 1.
-pub fn layer(from: usize, to: usize) -> Result<OnnxModel> {
+pub fn layer(from: usize, to: usize) -> Result<OnnxModel<'static>> {
     if from == 0 || to == 0 {
         return Err(Error::usage("a probe needs inputs and outputs", "ask for widths of at least 1"));
     }
@@ -102,36 +124,46 @@ pub fn layer(from: usize, to: usize) -> Result<OnnxModel> {
         name: "x".to_owned(),
         rows: Rows::Candidates,
         element: ElementType::F32,
+        content: Content::Values,
         fields: vec![Field { feature: "x".to_owned(), columns: from, cardinality: 0 }],
     };
+    let dense = random_dense(from, to, &mut rng::generator(0, "probe/layer"));
     let mut graph = Graph::new("probe_layer");
     let x = graph.input(&spec);
-    let dense = random_dense(from, to, &mut rng::generator(0, "probe/layer"));
     let product = layers::dense(&mut graph, 1, &dense, &x);
-    close(graph, &product, to, Signature { layout: Layout::Concat, tensors: vec![spec] })
+    let signature = Signature { layout: Layout::Concat, tensors: vec![spec] };
+    Ok(close(graph, &product, to, signature))
 }
 
-/// A whole network over these inputs with these hidden widths, exported as every other.
-pub fn network(inputs: Vec<NetworkInput>, widths: &[usize], layout: Layout, name: &str) -> Result<OnnxModel> {
+/// A whole network over these inputs with these hidden widths, exported as every other; with rows of items as in
+/// [`first_layer`].
+pub fn network(
+    inputs: Vec<NetworkInput>,
+    widths: &[usize],
+    layout: Layout,
+    name: &str,
+) -> Result<OnnxModel<'static>> {
+    let (inputs, form) = with_rows(inputs, layout);
     let from: usize = inputs.iter().map(|input| input.width).sum();
     let mut rng = rng::generator(0, "probe/network");
     let before = std::iter::once(from).chain(widths.iter().copied());
     let after = widths.iter().copied().chain(std::iter::once(1));
     let layers = before.zip(after).map(|(from, to)| random_dense(from, to, &mut rng)).collect();
-    model::onnx(&Network { inputs, layers }, layout, &metadata(name))
+    Ok(model::onnx(&Network { inputs, layers }, form, &metadata(name))?.into_owned())
 }
 
 /// Names the output; without an activation to carry the name, an `Identity` does.
 fn close(
-    mut graph: Graph,
+    mut graph: Graph<'_>,
     product: &super::graph::Edge,
     to: usize,
     signature: Signature,
-) -> Result<OnnxModel> {
+) -> OnnxModel<'static> {
     let operator = if to > 1 { "Relu" } else { "Identity" };
     let scores = graph.node(operator, "scores", &[product]);
     graph.output(&scores, &[Dim::Candidates, Dim::Fixed(to)]);
-    model::finish(graph, signature, &metadata("probe"))
+    let form = Form::from(signature.layout);
+    model::finish(graph, signature, &form, None, &metadata("probe")).into_owned()
 }
 
 fn metadata(subnet: &str) -> Metadata {

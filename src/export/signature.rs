@@ -3,6 +3,10 @@
 //! `user-once` takes `user_ids` i64[1, ·], `item_ids` i64[candidates, ·], `user_num` f32[1, ·], `item_num`
 //! f32[candidates, ·]; `concat` takes `ids` i64[candidates, ·] and `num` f32[candidates, ·] with the user's part
 //! repeated in every row. Tensors without columns are left out. A sequence takes `length` columns.
+//!
+//! `item-cached` is `user-once` with what of the item is looked up in place of what of it is computed: `item_rows`
+//! [candidates, outputs] in the layout's format, with `item_scales` f32[candidates, 1] where that is i8; `item_ids` and
+//! `item_num` hold the rest of the candidate. With embeddings outside, `*_emb` f32[·, Σ width] takes the place of `*_ids`.
 
 use crate::base::names::Layout;
 use serde::{Deserialize, Serialize};
@@ -26,8 +30,38 @@ pub enum Rows {
 pub enum ElementType {
     /// Encoded ids.
     I64,
-    /// Standardised numbers, NaN when missing; or the dense input of a probe.
+    /// Standardised numbers, NaN when missing; embedded vectors; rows and scales of an item table; the input of a probe.
     F32,
+    /// Rows of an item table.
+    F16,
+    /// Rows of an item table.
+    I8,
+}
+
+/// What the columns of an input tensor hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Content {
+    /// Encoded values of features.
+    #[default]
+    Values,
+    /// Embedded vectors of features, looked up in the model's own tables: a sequence is their mean.
+    Embedded,
+    /// The rows of the candidates in the model's item table.
+    ItemRows,
+    /// What each of those rows is multiplied by.
+    ItemScales,
+}
+
+impl Content {
+    /// Of features, as they are or embedded.
+    pub fn is_of_features(self) -> bool {
+        matches!(self, Self::Values | Self::Embedded)
+    }
+
+    fn is_values(&self) -> bool {
+        *self == Self::Values
+    }
 }
 
 /// A run of columns that belong to one feature.
@@ -35,7 +69,7 @@ pub enum ElementType {
 pub struct Field {
     /// The schema's name.
     pub feature: String,
-    /// Columns: 1, or the length of a sequence.
+    /// Columns: 1, or the length of a sequence; the width of what is embedded or looked up.
     pub columns: usize,
     /// Ids are below this; 0 for numbers.
     pub cardinality: u32,
@@ -48,8 +82,11 @@ pub struct TensorSpec {
     pub name: String,
     /// One row or one per candidate.
     pub rows: Rows,
-    /// i64 or f32.
+    /// Type of its values.
     pub element: ElementType,
+    /// What they are.
+    #[serde(default, skip_serializing_if = "Content::is_values")]
+    pub content: Content,
     /// Features in column order.
     pub fields: Vec<Field>,
 }

@@ -10,7 +10,7 @@
 //! Triton looks only into folders that are called by a number; `autofas/` is for those who feed the model.
 
 use super::{
-    companions::{TestTensor, TestValues, TestVectors},
+    companions::TestVectors,
     signature::{ElementType, Rows, Signature},
 };
 use crate::base::{Error, Result, fsio};
@@ -52,8 +52,9 @@ pub fn add(
     let folder = repository.join(name);
     fsio::create_dir(&folder)?;
     let version = folder.join(next_version(&folder)?.to_string());
-    for tensor in &vectors.inputs {
-        fsio::write(&folder.join(WARM_UP).join(format!("{}.bin", tensor.name)), &raw(tensor))?;
+    for (tensor, spec) in vectors.inputs.iter().zip(&signature.tensors) {
+        let values = tensor.values.bytes(spec.element);
+        fsio::write(&folder.join(WARM_UP).join(format!("{}.bin", tensor.name)), &values)?;
     }
     fsio::write(&folder.join(CONFIG), config(name, signature, vectors).as_bytes())?;
     let draft = package.join(".version");
@@ -80,18 +81,12 @@ fn next_version(folder: &Path) -> Result<u64> {
     Ok(versions.max().unwrap_or(0) + 1)
 }
 
-/// Values as they lie in memory.
-fn raw(tensor: &TestTensor) -> Vec<u8> {
-    match &tensor.values {
-        TestValues::Ids(ids) => ids.iter().flat_map(|id| id.to_le_bytes()).collect(),
-        TestValues::Numbers(numbers) => numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
-    }
-}
-
 fn data_type(element: ElementType) -> &'static str {
     match element {
         ElementType::I64 => "TYPE_INT64",
         ElementType::F32 => "TYPE_FP32",
+        ElementType::F16 => "TYPE_FP16",
+        ElementType::I8 => "TYPE_INT8",
     }
 }
 
@@ -160,13 +155,5 @@ mod tests {
         for name in ["", ".", "..", "../a", "a/b", "a\"b", "-a"] {
             assert!(check_name(name).is_err(), "{name}");
         }
-    }
-
-    #[test]
-    fn raw_values_are_little_endian() {
-        let tensor = |values| TestTensor { name: "x".to_owned(), shape: [1, 2], values };
-        let ids = raw(&tensor(TestValues::Ids(vec![1, 258])));
-        assert_eq!(ids, [1, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(raw(&tensor(TestValues::Numbers(vec![1.0, -2.0]))), [0, 0, 128, 63, 0, 0, 0, 192]);
     }
 }

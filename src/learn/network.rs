@@ -75,6 +75,16 @@ impl Network {
         self.inputs.iter().map(|input| input.width).sum()
     }
 
+    /// Where each feature's columns begin in the concatenated input.
+    pub fn input_starts(&self) -> Vec<usize> {
+        let start = |next: &mut usize, input: &NetworkInput| {
+            let start = *next;
+            *next += input.width;
+            Some(start)
+        };
+        self.inputs.iter().scan(0, start).collect()
+    }
+
     /// Trained numbers: embedding rows, weights and biases.
     pub fn parameters(&self) -> usize {
         let embeddings: usize = self
@@ -97,23 +107,64 @@ impl Network {
     ///
     /// Fails when the data set lacks a feature of the network.
     pub fn score(&self, data: &Dataset, rows: &[u32]) -> Result<Vec<f32>> {
-        let slots = self.slots(data)?;
+        self.score_given(data, rows, |_| false, |_| Vec::new())
+    }
+
+    /// Like [`Network::score`], where the first layer's part of the features that `is_given` names is not computed but
+    /// taken from `given`, which has it for every row: what [`Network::part_of`] says, however rounded.
+    pub fn score_given(
+        &self,
+        data: &Dataset,
+        rows: &[u32],
+        is_given: impl Fn(&NetworkInput) -> bool,
+        given: impl Fn(u32) -> Vec<f32> + Sync,
+    ) -> Result<Vec<f32>> {
+        let (slots, computed) = (self.slots(data)?, self.mask(|input| !is_given(input)));
         Ok(rows
             .par_iter()
             .map(|&row| {
-                let mut x = Vec::with_capacity(self.input_width());
-                for (input, &slot) in self.inputs.iter().zip(&slots) {
-                    input.append(data, row as usize, slot, &mut x);
-                }
-                for (depth, layer) in self.layers.iter().enumerate() {
+                let mut x = self.layers[0].apply(&self.embedded(data, row, &slots, &computed));
+                x.iter_mut().zip(given(row)).for_each(|(sum, part)| *sum += part);
+                for layer in &self.layers[1..] {
+                    x.iter_mut().for_each(|v| *v = v.max(0.0));
                     x = layer.apply(&x);
-                    if depth + 1 < self.layers.len() {
-                        x.iter_mut().for_each(|v| *v = v.max(0.0));
-                    }
                 }
                 1.0 / (1.0 + (-x[0]).exp())
             })
             .collect())
+    }
+
+    /// The first layer's sum over the features that `is_part` names, for each of `rows`: without bias and activation.
+    pub fn part_of(
+        &self,
+        data: &Dataset,
+        rows: &[u32],
+        is_part: impl Fn(&NetworkInput) -> bool,
+    ) -> Result<Vec<Vec<f32>>> {
+        let (slots, part) = (self.slots(data)?, self.mask(is_part));
+        let sum = |&row: &u32| {
+            let mut y = vec![0.0; self.layers[0].outputs];
+            self.layers[0].add_to(&self.embedded(data, row, &slots, &part), &mut y);
+            y
+        };
+        Ok(rows.par_iter().map(sum).collect())
+    }
+
+    fn mask(&self, keep: impl Fn(&NetworkInput) -> bool) -> Vec<bool> {
+        self.inputs.iter().map(keep).collect()
+    }
+
+    /// The concatenated input of a row, with zeros for the features that are not kept.
+    fn embedded(&self, data: &Dataset, row: u32, slots: &[Slot], kept: &[bool]) -> Vec<f32> {
+        let mut x = vec![0.0; self.input_width()];
+        let mut begin = 0;
+        for ((input, &slot), &kept) in self.inputs.iter().zip(slots).zip(kept) {
+            if kept {
+                input.write(data, row as usize, slot, &mut x[begin..begin + input.width]);
+            }
+            begin += input.width;
+        }
+        x
     }
 
     fn slots(&self, data: &Dataset) -> Result<Vec<Slot>> {
@@ -132,28 +183,37 @@ impl Network {
 }
 
 impl NetworkInput {
-    fn append(&self, data: &Dataset, row: usize, slot: Slot, x: &mut Vec<f32>) {
+    /// Writes the vector that a missing value has into `x`, which is as wide.
+    pub fn write_missing(&self, x: &mut [f32]) {
+        match &self.embedding {
+            Embedding::Table { rows } => x.copy_from_slice(&rows[..self.width]),
+            Embedding::Pooled { .. } => x.fill(0.0),
+            Embedding::Number { missing, .. } => x.copy_from_slice(missing),
+        }
+    }
+
+    /// Writes the vector of the feature's value in that row of the data, where it stands in `slot`, into `x`, which is as wide.
+    pub fn write(&self, data: &Dataset, row: usize, slot: Slot, x: &mut [f32]) {
         match (&self.embedding, slot) {
             (Embedding::Table { rows }, Slot::Ids { start, .. }) => {
                 let id = data.ids.at(row, start) as usize;
-                x.extend_from_slice(&rows[id * self.width..(id + 1) * self.width]);
+                x.copy_from_slice(&rows[id * self.width..(id + 1) * self.width]);
             }
             (Embedding::Pooled { rows, .. }, Slot::Ids { start, length }) => {
                 let ids = data.ids.of(row, start..start + length).filter(|&id| id != 0);
-                let begin = x.len();
-                x.resize(begin + self.width, 0.0);
                 let present = ids.clone().count().max(1) as f32;
+                x.fill(0.0);
                 for id in ids {
                     let embedded = &rows[id as usize * self.width..][..self.width];
-                    x[begin..].iter_mut().zip(embedded).for_each(|(sum, v)| *sum += v / present);
+                    x.iter_mut().zip(embedded).for_each(|(sum, v)| *sum += v / present);
                 }
             }
             (Embedding::Number { scale, missing }, Slot::Number { index }) => {
                 let value = data.numbers_of(row)[index];
                 if value.is_nan() {
-                    x.extend_from_slice(missing);
+                    x.copy_from_slice(missing);
                 } else {
-                    x.extend(scale.iter().map(|s| s * value));
+                    x.iter_mut().zip(scale).for_each(|(x, s)| *x = s * value);
                 }
             }
             (embedding, slot) => unreachable!("{}: {embedding:?} cannot read {slot:?}", self.feature),
@@ -165,9 +225,13 @@ impl Dense {
     /// x·W + b for one row.
     pub fn apply(&self, x: &[f32]) -> Vec<f32> {
         let mut y = self.bias.clone();
+        self.add_to(x, &mut y);
+        y
+    }
+
+    fn add_to(&self, x: &[f32], y: &mut [f32]) {
         for (&value, weights) in x.iter().zip(self.weight.chunks_exact(self.outputs)) {
             y.iter_mut().zip(weights).for_each(|(sum, w)| *sum += value * w);
         }
-        y
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A request has one user and n candidates. User and context values come from one row of the data, item values from one
 //! row per candidate, and interactive values from the row of that very pair, when the log has one; otherwise they take
-//! the declared default, "missing" (id 0, NaN). A plan of copies is made once; filling reuses the buffers.
+//! the declared default, "missing" (id 0, NaN). A plan of copies is made once; filling reuses the buffers. What a model
+//! looks up instead, the rows of its item table and vectors of tables beside it, is copied from there.
 //!
 //! Where a feature store takes part, the features that it holds come from its rows instead ([`stored`]), and filling copies the
 //! others: what the request itself carries.
@@ -11,6 +12,7 @@ pub mod stored;
 
 use super::{
     engine::{InputTensor, Inputs, TensorData},
+    lookup::{ItemTable, Lookups},
     store::{Manifest, Owner},
 };
 use crate::{
@@ -19,10 +21,15 @@ use crate::{
         dataset::{Dataset, EncodedFeature, Slot},
         schema::Schema,
     },
-    export::signature::{ElementType, Field, Rows, Signature},
+    export::{
+        rows::ItemRows,
+        signature::{Content, ElementType, Field, Rows, Signature, TensorSpec},
+    },
+    learn::network::{Embedding, NetworkInput},
 };
 use bytemuck::{Pod, Zeroable};
-use std::{collections::HashMap, ops::Range};
+use half::f16;
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
 /// Where the values of one candidate come from: eight plain bytes, so that those of a long trace can lie in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -56,16 +63,25 @@ impl Candidate {
     }
 }
 
-/// Neighbouring columns that are neighbours in the data as well.
-#[derive(Debug, Clone, Copy)]
+/// Neighbouring columns that come from one place.
+#[derive(Debug, Clone)]
 struct Run {
     /// Which row of a request the values come from.
     owner: Owner,
-    /// First of the tensor's columns.
-    column: usize,
-    /// First of the row's ids or numbers.
-    from: usize,
-    length: usize,
+    /// Those of the tensor.
+    columns: Range<usize>,
+    what: What,
+}
+
+/// What a run copies.
+#[derive(Debug, Clone)]
+enum What {
+    /// Neighbours in the data, from that one of the row's ids or numbers on.
+    Values(usize),
+    /// The vector of the value in that slot.
+    Vector(Slot, Arc<NetworkInput>),
+    /// The row of the item, or its scale.
+    Row(Arc<ItemTable>),
 }
 
 #[derive(Debug, Clone)]
@@ -73,6 +89,7 @@ struct TensorPlan {
     name: String,
     rows: Rows,
     element: ElementType,
+    content: Content,
     columns: usize,
     runs: Vec<Run>,
 }
@@ -90,54 +107,84 @@ impl Assembler {
     ///
     /// Fails when the data lacks a feature of the signature, or holds ids beyond the graph's tables.
     pub fn new(signature: &Signature, data: &Dataset, schema: &Schema) -> Result<Self> {
-        Self::plan(signature, data, owners(schema), |_| Ok(None))
+        Self::with(signature, data, schema, &Lookups::default())
+    }
+
+    /// Like [`Assembler::new`], for a model that looks up what stands in `lookups`: [`Assembler::fill`] may then ask for
+    /// items that the item table was filled with.
+    pub fn with(signature: &Signature, data: &Dataset, schema: &Schema, lookups: &Lookups) -> Result<Self> {
+        Self::plan(signature, data, lookups, owners(schema), |_| Ok(None))
     }
 
     /// Plans requests whose stored features come from a store: [`Assembler::fill`] leaves their columns alone, and a
-    /// [`stored::Scatter`] writes them.
+    /// [`stored::Scatter`] writes them. Rows of items are copied from memory all the same.
     ///
-    /// Fails as [`Assembler::new`] does, and when the store lacks a stored feature of the signature or has it in another form.
+    /// Fails as [`Assembler::new`] does, when the store lacks a stored feature of the signature or has it in another form, and
+    /// when the model takes vectors of a stored feature.
     pub fn fetching(
         signature: &Signature,
         data: &Dataset,
         schema: &Schema,
         manifest: &Manifest,
+        lookups: &Lookups,
     ) -> Result<Self> {
-        Self::plan(signature, data, owners(schema), stored::finder(schema, manifest))
+        Self::plan(signature, data, lookups, owners(schema), stored::finder(schema, manifest))
     }
 
     /// Plans batches of logged rows that are scored as they are: [`Assembler::fill`] then takes a tensor with one row
     /// from the user's row, and everything else from the candidates' own rows.
     pub fn by_row(signature: &Signature, data: &Dataset) -> Result<Self> {
-        Self::plan(signature, data, |_| Ok(Owner::Item), |_| Ok(None))
+        Self::by_row_with(signature, data, &Lookups::default())
+    }
+
+    /// Like [`Assembler::by_row`], for a model that looks up what stands in `lookups`.
+    pub fn by_row_with(signature: &Signature, data: &Dataset, lookups: &Lookups) -> Result<Self> {
+        Self::plan(signature, data, lookups, |_| Ok(Owner::Item), |_| Ok(None))
     }
 
     fn plan(
         signature: &Signature,
         data: &Dataset,
+        lookups: &Lookups,
         owner: impl Fn(&Field) -> Result<Owner>,
         find: impl Fn(&Field) -> Result<Option<stored::Found>>,
     ) -> Result<Self> {
         let features: HashMap<_, _> = data.features.iter().map(|f| (f.name.as_str(), f)).collect();
+        let owner_of = |spec: &TensorSpec, field: &Field| match spec.rows {
+            Rows::One => Ok(Owner::User),
+            Rows::Candidates => owner(field),
+        };
         let (mut tensors, mut stored) = (Vec::new(), Vec::new());
         for (place, spec) in signature.tensors.iter().enumerate() {
             let (mut runs, mut column): (Vec<Run>, _) = (Vec::new(), 0);
             for field in &spec.fields {
-                let from = start(field, spec.element, features.get(field.feature.as_str()).copied())?;
-                match find(field)? {
-                    Some(found) => stored::add(&mut stored, found, place, column, field),
-                    None => {
-                        let owner = match spec.rows {
-                            Rows::One => Owner::User,
-                            Rows::Candidates => owner(field)?,
-                        };
-                        add(&mut runs, Run { owner, column, from, length: field.columns });
+                let feature = features.get(field.feature.as_str()).copied();
+                let columns = column..column + field.columns;
+                match spec.content {
+                    Content::Values => {
+                        let from = start(field, spec.element, feature)?;
+                        match find(field)? {
+                            Some(found) => stored::add(&mut stored, found, place, column, field),
+                            None => {
+                                let (owner, what) = (owner_of(spec, field)?, What::Values(from));
+                                add(&mut runs, Run { owner, columns, what });
+                            }
+                        }
+                    }
+                    Content::Embedded if find(field)?.is_some() => return Err(not_fetched(&field.feature)),
+                    Content::Embedded => {
+                        let what = vector(field, feature, lookups)?;
+                        runs.push(Run { owner: owner_of(spec, field)?, columns, what });
+                    }
+                    Content::ItemRows | Content::ItemScales => {
+                        let table = lookups.items.clone().ok_or_else(|| unfilled(&spec.name))?;
+                        runs.push(Run { owner: Owner::Item, columns, what: What::Row(table) });
                     }
                 }
                 column += field.columns;
             }
-            let (name, rows, element) = (spec.name.clone(), spec.rows, spec.element);
-            tensors.push(TensorPlan { name, rows, element, columns: column, runs });
+            let TensorSpec { ref name, rows, element, content, .. } = *spec;
+            tensors.push(TensorPlan { name: name.clone(), rows, element, content, columns: column, runs });
         }
         Ok(Self { tensors, stored })
     }
@@ -150,6 +197,8 @@ impl Assembler {
             data: match plan.element {
                 ElementType::I64 => TensorData::I64(Vec::new()),
                 ElementType::F32 => TensorData::F32(Vec::new()),
+                ElementType::F16 => TensorData::F16(Vec::new()),
+                ElementType::I8 => TensorData::I8(Vec::new()),
             },
         };
         Inputs { candidates: 0, tensors: self.tensors.iter().map(tensor).collect() }
@@ -167,17 +216,39 @@ impl Assembler {
             match &mut tensor.data {
                 TensorData::I64(ids) => {
                     ids.resize(rows * plan.columns, 0);
-                    let copy = |to: &mut [i64], row, part| {
-                        to.iter_mut().zip(data.ids.of(row, part)).for_each(|(to, id)| *to = i64::from(id));
-                    };
-                    plan.copy(user_row, candidates, copy, 0, ids);
+                    plan.copy(user_row, candidates, ids, |to, row, what| match (what, row) {
+                        (What::Values(from), Some(row)) => {
+                            let ids = data.ids.of(row, *from..from + to.len());
+                            to.iter_mut().zip(ids).for_each(|(to, id)| *to = i64::from(id));
+                        }
+                        _ => to.fill(0),
+                    })
                 }
-                TensorData::F32(numbers) => {
-                    numbers.resize(rows * plan.columns, 0.0);
-                    let copy = |to: &mut [f32], row, part: Range<usize>| {
-                        to.copy_from_slice(&data.numbers_of(row)[part]);
-                    };
-                    plan.copy(user_row, candidates, copy, f32::NAN, numbers);
+                TensorData::F32(out) => {
+                    out.resize(rows * plan.columns, 0.0);
+                    plan.copy(user_row, candidates, out, |to, row, what| {
+                        floats(data, plan.content, row, what, to)
+                    });
+                }
+                TensorData::F16(out) => {
+                    out.resize(rows * plan.columns, f16::ZERO);
+                    plan.copy(user_row, candidates, out, |to, row, what| {
+                        if let (What::Row(table), Some(row)) = (what, row)
+                            && let ItemRows::F16(rows) = table.rows()
+                        {
+                            to.copy_from_slice(&rows[table.values_of(row)]);
+                        }
+                    });
+                }
+                TensorData::I8(out) => {
+                    out.resize(rows * plan.columns, 0);
+                    plan.copy(user_row, candidates, out, |to, row, what| {
+                        if let (What::Row(table), Some(row)) = (what, row)
+                            && let ItemRows::I8 { values, .. } = table.rows()
+                        {
+                            to.copy_from_slice(&values[table.values_of(row)]);
+                        }
+                    });
                 }
             }
         }
@@ -200,37 +271,48 @@ impl Assembler {
 
     fn user_values(&self, data: &Dataset, row: usize) -> Vec<u32> {
         let mut values = Vec::new();
-        for plan in self.tensors.iter().filter(|plan| plan.rows == Rows::One) {
-            for run in &plan.runs {
-                let range = run.from..run.from + run.length;
-                match plan.element {
-                    ElementType::I64 => values.extend(data.ids.of(row, range)),
-                    ElementType::F32 => {
-                        values.extend(data.numbers_of(row)[range].iter().map(|x| x.to_bits()))
-                    }
-                }
-            }
-        }
+        let once = self.tensors.iter().filter(|plan| plan.rows == Rows::One);
+        once.for_each(|plan| plan.values(data, row, &mut values));
+        values
+    }
+
+    /// Everything that the inputs hold of that row of the data.
+    pub(super) fn values(&self, data: &Dataset, row: usize) -> Vec<u32> {
+        let mut values = Vec::new();
+        self.tensors.iter().for_each(|plan| plan.values(data, row, &mut values));
         values
     }
 }
 
+/// What a tensor of floats holds of a row.
+fn floats(data: &Dataset, content: Content, row: Option<usize>, what: &What, to: &mut [f32]) {
+    match (what, row) {
+        (What::Values(from), Some(row)) => {
+            to.copy_from_slice(&data.numbers_of(row)[*from..from + to.len()]);
+        }
+        (What::Values(_), None) => to.fill(f32::NAN),
+        (What::Vector(slot, table), Some(row)) => table.write(data, row, *slot, to),
+        (What::Vector(_, table), None) => table.write_missing(to),
+        (What::Row(table), Some(row)) => match (table.rows(), content) {
+            (ItemRows::F32(rows), _) => to.copy_from_slice(&rows[table.values_of(row)]),
+            (ItemRows::I8 { scales, .. }, Content::ItemScales) => to.fill(scales[table.place_of(row)]),
+            _ => {}
+        },
+        (What::Row(_), None) => {}
+    }
+}
+
 impl TensorPlan {
-    /// `copy` copies a part of a row of the data.
-    fn copy<U: Copy>(
+    /// `copy` writes what a run holds of a row of the data, or what it holds where there is none.
+    fn copy<U>(
         &self,
         user_row: u32,
         candidates: &[Candidate],
-        copy: impl Fn(&mut [U], usize, Range<usize>),
-        missing: U,
         out: &mut [U],
+        copy: impl Fn(&mut [U], Option<usize>, &What),
     ) {
         let copy = |source: Option<u32>, run: &Run, row: &mut [U]| {
-            let to = &mut row[run.column..run.column + run.length];
-            match source {
-                Some(row) => copy(to, row as usize, run.from..run.from + run.length),
-                None => to.fill(missing),
-            }
+            copy(&mut row[run.columns.clone()], source.map(|row| row as usize), &run.what);
         };
         match self.rows {
             Rows::One => self.runs.iter().for_each(|run| copy(Some(user_row), run, out)),
@@ -250,19 +332,67 @@ impl TensorPlan {
             }
         }
     }
+
+    /// The values of that row of the data, as bits.
+    fn values(&self, data: &Dataset, row: usize, values: &mut Vec<u32>) {
+        for Run { columns, what, .. } in &self.runs {
+            match (what, self.element) {
+                (What::Values(from), ElementType::I64) => {
+                    values.extend(data.ids.of(row, *from..from + columns.len()));
+                }
+                (What::Values(from), _) => {
+                    let numbers = &data.numbers_of(row)[*from..from + columns.len()];
+                    values.extend(numbers.iter().map(|x| x.to_bits()));
+                }
+                (What::Vector(Slot::Ids { start, length }, _), _) => {
+                    values.extend(data.ids.of(row, *start..start + length));
+                }
+                (What::Vector(Slot::Number { .. }, _) | What::Row(_), _) => {}
+            }
+        }
+    }
+}
+
+/// The table of a feature whose vectors come in, found to fit the data.
+fn vector(field: &Field, feature: Option<&EncodedFeature>, lookups: &Lookups) -> Result<What> {
+    let table = lookups.embeddings.get(&field.feature).ok_or_else(|| unfilled(&field.feature))?;
+    // As the graph would take it if the table were inside.
+    let columns = match table.embedding {
+        Embedding::Pooled { length, .. } => length,
+        _ => 1,
+    };
+    start(&Field { columns, ..field.clone() }, ElementType::I64, feature)?;
+    match feature {
+        Some(feature) if table.width == field.columns => Ok(What::Vector(feature.slot, table.clone())),
+        _ => Err(unfilled(&field.feature)),
+    }
+}
+
+fn unfilled(what: &str) -> Error {
+    Error::usage(
+        format!("the model looks `{what}` up in a table that is not beside it, or that is another one's"),
+        "export the model again with `autofas-bench export`, and keep its files together",
+    )
+}
+
+fn not_fetched(feature: &str) -> Error {
+    Error::usage(
+        format!("the model takes vectors of `{feature}`, and the store has its ids"),
+        "replay it without --store, or a model that was exported with --embeddings inside",
+    )
 }
 
 /// Adds columns to a plan, as a part of the run before them where they are neighbours in the data as well.
 fn add(runs: &mut Vec<Run>, run: Run) {
-    match runs.last_mut() {
-        Some(last)
-            if last.owner == run.owner
-                && last.column + last.length == run.column
-                && last.from + last.length == run.from =>
-        {
-            last.length += run.length;
-        }
-        _ => runs.push(run),
+    if let (Some(last), What::Values(from)) = (runs.last_mut(), &run.what)
+        && let What::Values(before) = last.what
+        && last.owner == run.owner
+        && last.columns.end == run.columns.start
+        && before + last.columns.len() == *from
+    {
+        last.columns.end = run.columns.end;
+    } else {
+        runs.push(run);
     }
 }
 

@@ -10,6 +10,7 @@ pub use kept::GroupMetrics;
 use super::{
     assemble::{Assembler, Candidate},
     engine::{Engine, Session, SessionOptions},
+    lookup::Lookups,
 };
 use crate::{
     base::{Error, Result, error::Place, names::EngineName},
@@ -61,20 +62,21 @@ pub fn evaluate(
 pub type TakeGroup<'a> = &'a mut dyn FnMut(&GroupMetrics) -> Result<()>;
 
 /// A model that is being evaluated on rows which come in pieces.
-pub struct Evaluator {
-    engine: EngineName,
-    engine_version: String,
+pub struct Evaluator<'a> {
+    engine: &'a dyn Engine,
+    model: &'a Path,
+    options: &'a SessionOptions,
     signature: Signature,
     session: Box<dyn Session>,
     kept: Kept,
 }
 
-impl Evaluator {
+impl<'a> Evaluator<'a> {
     /// Loads the model. `encoder_hash` is that of the encoders of all the data to come.
     pub fn new(
-        engine: &dyn Engine,
-        model: &Path,
-        options: &SessionOptions,
+        engine: &'a dyn Engine,
+        model: &'a Path,
+        options: &'a SessionOptions,
         encoder_hash: &str,
     ) -> Result<Self> {
         if engine.name() == EngineName::Null {
@@ -93,13 +95,14 @@ impl Evaluator {
             ));
         }
         let session = engine.load(model, options)?;
-        let (engine, engine_version) = (engine.name(), engine.version());
-        Ok(Self { engine, engine_version, signature, session, kept: Kept::default() })
+        Ok(Self { engine, model, options, signature, session, kept: Kept::default() })
     }
 
-    /// Scores `rows` of `data`, which has the same columns every time.
+    /// Scores `rows` of `data`, which has the same columns every time. An item table is filled for their items alone.
     pub fn add(&mut self, data: &Dataset, rows: &[u32]) -> Result<()> {
-        let assembler = Assembler::by_row(&self.signature, data)?;
+        let Self { engine, model, options, signature, .. } = self;
+        let lookups = Lookups::of(*engine, model, signature, options, data, || Ok(rows.to_vec()))?;
+        let assembler = Assembler::by_row_with(signature, data, &lookups)?;
         let scores = score_rows(self.session.as_mut(), &assembler, data, rows)?;
         self.kept.add(&scores, data, rows)
     }
@@ -119,8 +122,8 @@ impl Evaluator {
         }
         Ok(Evaluation {
             schema_version: 1,
-            engine: self.engine,
-            engine_version: self.engine_version,
+            engine: self.engine.name(),
+            engine_version: self.engine.version(),
             rows: kept.rows(),
             metrics: kept.metrics(kept::PART_ROWS),
             top_lists: kept.top_lists(kept::PART_ROWS, at),

@@ -9,6 +9,7 @@
 use super::{
     engine::Inputs,
     environment,
+    lookup::Lookups,
     replay::{
         Workload,
         arrivals::Arrivals,
@@ -25,7 +26,7 @@ use crate::{
         dataset::{Dataset, Slot},
         schema::{Schema, Side, Source},
     },
-    export::signature::{ElementType, Field, Rows, Signature, TensorSpec},
+    export::signature::{Content, ElementType, Field, Rows, Signature, TensorSpec},
     price::fetch_table::{FetchBucket, FetchObservation, FetchTable, GroupShape, SCHEMA_VERSION},
 };
 use rand::RngExt;
@@ -217,7 +218,14 @@ fn observe(
 ) -> Result<Vec<FetchObservation>> {
     let Priced { data, schema, store, .. } = priced;
     let workload = |(set, _): &Chosen| {
-        TraceWorkload::fetching(requests, data, schema, &signature(schema, data, set), store)
+        TraceWorkload::fetching(
+            requests,
+            data,
+            schema,
+            &signature(schema, data, set),
+            store,
+            &Lookups::default(),
+        )
     };
     let workloads: Vec<TraceWorkload> = sets.iter().map(workload).collect::<Result<_>>()?;
     let counts: BTreeSet<usize> = [1, effort.workers].into();
@@ -325,6 +333,7 @@ fn signature(schema: &Schema, data: &Dataset, set: &[usize]) -> Signature {
         name: name.to_owned(),
         rows,
         element,
+        content: Content::Values,
         fields: fields(side, element),
     });
     let tensors = tensors.into_iter().filter(|tensor| !tensor.fields.is_empty()).collect();

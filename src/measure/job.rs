@@ -191,12 +191,13 @@ impl Replay<'_> {
             ));
         }
         // Has every value without a store, so that plans and scores are the same with one and without.
-        let complete = self.traced.workload(&signature)?;
+        let lookups = self.traced.lookups(self.engine, model, &signature, &self.options)?;
+        let complete = self.traced.workload(&signature, &lookups)?;
         let fetching = match &self.store {
             None => None,
             Some(store) => {
                 store.manifest().check_serves(&job.store.place(), &metadata)?;
-                Some(self.traced.fetching(&signature, &**store)?)
+                Some(self.traced.fetching(&signature, &**store, &lookups)?)
             }
         };
         let workload = fetching.as_ref().unwrap_or(&complete);

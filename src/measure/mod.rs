@@ -13,6 +13,7 @@ pub mod fetching;
 pub mod hlog;
 pub mod job;
 pub mod latency;
+pub mod lookup;
 pub mod measurement;
 pub mod order;
 pub mod peak;

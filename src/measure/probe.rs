@@ -5,7 +5,7 @@ mod plan;
 mod sets;
 mod shard;
 
-pub use plan::{Networks, ProbeGroup, ProbePlan, Subject};
+pub use plan::{Networks, ProbeGroup, ProbePlan, Subject, request_inputs};
 pub use shard::Shard;
 
 use super::{

@@ -4,31 +4,49 @@
 //! Logged rows mostly have a user each, so with the layout `user-once` they make small batches. One more request
 //! joins the first row's user with many items, as serving does: as many as the target's requests have where that is known,
 //! so that it runs on the very plan that an engine makes for that count.
+//!
+//! Rows of an item table are proved by themselves, each value within its rounding of the reference's, and the graph that
+//! reads them against a reference that reads the very same rows. Both are as strict as for any other layout, however rough the
+//! rows; how far rounding moves the scores is a third thing, stated with a limit of its own.
 
 use super::{
     assemble::{Assembler, Candidate},
     engine::{Engine, Inputs, SessionOptions, TensorData},
     evaluate::{self, BATCH},
+    lookup::{ItemTable, Lookups},
 };
 use crate::{
-    base::{Error, Result, names::EngineName},
+    base::{
+        Error, Result,
+        names::{EngineName, RowFormat},
+    },
     data::{
         dataset::{Dataset, Slot},
         ids::Ids,
         schema::Side,
     },
     export::{
-        self,
+        self, OnnxModel,
         companions::{TestTensor, TestValues, TestVectors},
         signature::Signature,
     },
-    learn::network::Network,
+    learn::network::{Network, NetworkInput},
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// The largest |Δscore| between a reference and an engine that counts as equal in fp32.
 pub const FP32_TOLERANCE: f64 = 1e-5;
+
+/// The largest |Δscore| that rounding the rows of an item table may cause.
+pub fn rounding_tolerance(rows: RowFormat) -> f64 {
+    match rows {
+        RowFormat::F32 => FP32_TOLERANCE,
+        RowFormat::F16 => 1e-3,
+        // What it does to the ranking is for `evaluate` to say.
+        RowFormat::I8 => 2e-2,
+    }
+}
 
 /// One engine's distance from the reference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,8 +55,26 @@ pub struct EngineParity {
     pub engine: EngineName,
     /// Its version.
     pub version: String,
-    /// The largest |Δscore| over all rows and the request.
+    /// The largest |Δscore| over all rows and the request. The reference reads this engine's item table, where there is one.
     pub max_abs_difference: f64,
+    /// The item table that this engine filled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_table: Option<TableParity>,
+}
+
+/// How far an item table is from the network that it stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TableParity {
+    /// Number format of its rows.
+    pub rows: RowFormat,
+    /// Items that were compared.
+    pub items: usize,
+    /// The largest |Δ| of a row's value from the reference's, beyond what rounding explains.
+    pub max_abs_difference: f64,
+    /// The largest |Δscore| from the reference that computes everything in f32: what rounding costs.
+    pub max_abs_rounding: f64,
+    /// The limit that it kept.
+    pub rounding_tolerance: f64,
 }
 
 /// What was compared, and how far apart the scores were.
@@ -98,62 +134,126 @@ pub fn prove(
     let items: Vec<u32> = rows.iter().copied().cycle().take(candidates).collect();
     let request = joined_request(network, data, user_row, &items);
     let options = SessionOptions { candidates_hint: Some(candidates), ..options.clone() };
-    let request_rows: Vec<u32> = (0..request.rows() as u32).collect();
-    let mut scores = network.score(data, rows)?;
-    scores.extend(network.score(&request, &request_rows)?);
-    let mut scored = vec![Scored { name: "the reference".to_owned(), scores }];
+    let (signature, _) = export::read_signature(model)?;
+    let proof = Proof { network, model, signature, options, data, rows, request, tolerance };
+    let exact = proof.reference(&Lookups::default(), &Lookups::default())?;
     let mut report = ParityReport {
         schema_version: ParityReport::SCHEMA_VERSION,
         tolerance,
         rows: rows.len(),
-        request_candidates: request.rows(),
+        request_candidates: proof.request.rows(),
         engines: Vec::new(),
         between_engines: 0.0,
     };
+    let mut scored: Vec<Scored> = Vec::new();
     for engine in engines {
-        let scores = engine_scores(*engine, model, &options, data, rows, &request)?;
-        let one = Scored { name: format!("{} {}", engine.name(), engine.version()), scores };
-        for (index, other) in scored.iter().enumerate() {
-            let difference = compare(&one, other, rows, tolerance)?;
-            if index > 0 {
-                report.between_engines = report.between_engines.max(difference);
-            } else {
-                report.engines.push(EngineParity {
-                    engine: engine.name(),
-                    version: engine.version(),
-                    max_abs_difference: difference,
-                });
-            }
+        let (one, parity) = proof.engine(*engine, &exact)?;
+        // Tables may round to different sides.
+        let between = parity.item_table.map_or(tolerance, |table| 2.0 * table.rounding_tolerance);
+        for other in &scored {
+            report.between_engines = report.between_engines.max(compare(&one, other, rows, between)?);
         }
+        report.engines.push(parity);
         scored.push(one);
     }
     Ok(report)
 }
 
-fn engine_scores(
-    engine: &dyn Engine,
-    model: &Path,
-    options: &SessionOptions,
-    data: &Dataset,
-    rows: &[u32],
-    request: &Dataset,
-) -> Result<Vec<f32>> {
-    let (signature, _) = export::read_signature(model)?;
-    let mut session = engine.load(model, options)?;
-    let mut scores =
-        evaluate::score_rows(session.as_mut(), &Assembler::by_row(&signature, data)?, data, rows)?;
+/// What is compared, in whatever engine.
+struct Proof<'a> {
+    network: &'a Network,
+    model: &'a Path,
+    signature: Signature,
+    options: SessionOptions,
+    data: &'a Dataset,
+    rows: &'a [u32],
+    /// The joined request.
+    request: Dataset,
+    tolerance: f64,
+}
 
-    let mut request_scores = Vec::new();
-    session.run(&request_inputs(&signature, request)?, &mut request_scores)?;
-    scores.extend(request_scores);
-    Ok(scores)
+impl Proof<'_> {
+    fn request_rows(&self) -> Vec<u32> {
+        (0..self.request.rows() as u32).collect()
+    }
+
+    /// The reference's scores of rows and request, which reads the item tables of `own` and of `requested` where they are.
+    fn reference(&self, own: &Lookups, requested: &Lookups) -> Result<Scored> {
+        let given = |data, rows: &[u32], lookups: &Lookups| match lookups.items() {
+            None => self.network.score(data, rows),
+            Some(items) => {
+                let cached = |input: &NetworkInput| lookups.is_cached(input);
+                self.network.score_given(data, rows, cached, |row| items.row_of(row))
+            }
+        };
+        let mut scores = given(self.data, self.rows, own)?;
+        scores.extend(given(&self.request, &self.request_rows(), requested)?);
+        Ok(Scored { name: "the reference".to_owned(), scores })
+    }
+
+    /// The scores of an engine, found to be the reference's; `exact` are those of the network as it is.
+    fn engine(&self, engine: &dyn Engine, exact: &Scored) -> Result<(Scored, EngineParity)> {
+        let Self { model, signature, options, data, rows, request, tolerance, .. } = self;
+        let lookups = |data: &Dataset, rows: &[u32]| {
+            Lookups::of(engine, model, signature, options, data, || Ok(rows.to_vec()))
+        };
+        let (own, requested) = (lookups(data, rows)?, lookups(request, &self.request_rows())?);
+        let mut session = engine.load(model, options)?;
+        let assembler = Assembler::by_row_with(signature, data, &own)?;
+        let mut scores = evaluate::score_rows(session.as_mut(), &assembler, data, rows)?;
+        let mut request_scores = Vec::new();
+        session.run(&request_inputs(signature, request, &requested)?, &mut request_scores)?;
+        scores.extend(request_scores);
+        let one = Scored { name: format!("{} {}", engine.name(), engine.version()), scores };
+        let max_abs_difference = match own.items() {
+            None => compare(&one, exact, rows, *tolerance)?,
+            Some(_) => compare(&one, &self.reference(&own, &requested)?, rows, *tolerance)?,
+        };
+        let table = |items: &ItemTable| self.item_table(&one, exact, &own, items);
+        let item_table = own.items().map(table).transpose()?;
+        let (engine, version) = (engine.name(), engine.version());
+        Ok((one, EngineParity { engine, version, max_abs_difference, item_table }))
+    }
+
+    /// Compares an engine's item table, and what it did to the scores, with the network.
+    fn item_table(
+        &self,
+        one: &Scored,
+        exact: &Scored,
+        lookups: &Lookups,
+        items: &ItemTable,
+    ) -> Result<TableParity> {
+        let format = items.format();
+        let parts = self.network.part_of(self.data, self.rows, |input| lookups.is_cached(input))?;
+        let mut largest = 0.0f64;
+        for (&row, part) in self.rows.iter().zip(&parts) {
+            for (output, (&value, &exact)) in items.row_of(row).iter().zip(part).enumerate() {
+                let beyond = f64::from((value - exact).abs() - items.half_step(row, exact));
+                // Sums of many terms: as far apart as their size allows.
+                if beyond.is_nan() || beyond > self.tolerance * f64::from(1.0 + exact.abs()) {
+                    let limit = format!("item table of {} in {format}, within its rounding", one.name);
+                    let found = format!("row {row}, output {output}: {value} against {exact}");
+                    return Err(Error::Limit { limit, found });
+                }
+                largest = largest.max(beyond);
+            }
+        }
+        let rounding_tolerance = rounding_tolerance(format);
+        Ok(TableParity {
+            rows: format,
+            items: items.items(),
+            max_abs_difference: largest,
+            max_abs_rounding: compare(one, exact, self.rows, rounding_tolerance)?,
+            rounding_tolerance,
+        })
+    }
 }
 
 /// A request as a serving system sends it, with the reference's scores: the user of the first row with the items of all
-/// `rows`. What [`export::write_package`] puts beside the model.
+/// `rows`, and the network's own item table. What [`export::write_package`] puts beside `model`, an export of `network`.
 pub fn test_vectors(
     network: &Network,
-    signature: &Signature,
+    model: &OnnxModel<'_>,
     data: &Dataset,
     rows: &[u32],
 ) -> Result<TestVectors> {
@@ -162,7 +262,8 @@ pub fn test_vectors(
     };
     let request = joined_request(network, data, user_row, rows);
     let every_row: Vec<u32> = (0..request.rows() as u32).collect();
-    let inputs = request_inputs(signature, &request)?
+    let lookups = Lookups::by_reference(network, model, &request)?;
+    let inputs = request_inputs(&model.signature, &request, &lookups)?
         .tensors
         .into_iter()
         .map(|tensor| TestTensor {
@@ -171,15 +272,21 @@ pub fn test_vectors(
             values: match tensor.data {
                 TensorData::I64(ids) => TestValues::Ids(ids),
                 TensorData::F32(numbers) => TestValues::Numbers(numbers),
+                TensorData::F16(values) => {
+                    TestValues::Numbers(values.into_iter().map(|value| value.to_f32()).collect())
+                }
+                TensorData::I8(steps) => TestValues::Ids(steps.into_iter().map(i64::from).collect()),
             },
         })
         .collect();
-    Ok(TestVectors { inputs, scores: network.score(&request, &every_row)? })
+    let cached = |input: &NetworkInput| lookups.is_cached(input);
+    let row_of = |row| lookups.items().map_or_else(Vec::new, |items| items.row_of(row));
+    Ok(TestVectors { inputs, scores: network.score_given(&request, &every_row, cached, row_of)? })
 }
 
 /// All rows of `request` as the candidates of one user.
-fn request_inputs(signature: &Signature, request: &Dataset) -> Result<Inputs> {
-    let assembler = Assembler::by_row(signature, request)?;
+fn request_inputs(signature: &Signature, request: &Dataset, lookups: &Lookups) -> Result<Inputs> {
+    let assembler = Assembler::by_row_with(signature, request, lookups)?;
     let candidates: Vec<_> = (0..request.rows() as u32).map(Candidate::of_row).collect();
     let mut inputs = assembler.inputs();
     assembler.fill(request, 0, &candidates, &mut inputs);

@@ -186,7 +186,7 @@ fn measure_at<'a>(
         Ok(Subject {
             model,
             session: engine.load(&model.path, &options)?,
-            asker: source.asker(&model.signature, candidates)?,
+            asker: source.asker(model, candidates, engine, &options)?,
             scores: Vec::new(),
             blocks_ms: Vec::new(),
             runs_ms: Vec::new(),

@@ -1,12 +1,14 @@
 //! A trace together with the data that its keys belong to, read from files and found to fit each other.
 
 use super::{
+    engine::{Engine, SessionOptions},
+    lookup::Lookups,
     replay::{
         trace::{Trace, TraceBuilder},
         trace_file::TraceReader,
     },
     store::FeatureStore,
-    workload::{ResolvedTrace, TraceWorkload},
+    workload::{ResolvedTrace, TraceWorkload, item_rows},
 };
 use crate::{
     base::{Error, Result, error::Place},
@@ -79,17 +81,30 @@ impl TracedData {
         self.resolved.keep_keys(&self.dataset)
     }
 
+    /// What the model at that path, whose signature this is, looks up: the tables beside it, and its item table, filled in
+    /// `engine` for all items of the data before this returns.
+    pub fn lookups(
+        &self,
+        engine: &dyn Engine,
+        model: &Path,
+        signature: &Signature,
+        options: &SessionOptions,
+    ) -> Result<Lookups> {
+        Lookups::of(engine, model, signature, options, &self.dataset, || item_rows(&self.dataset))
+    }
+
     /// The trace as requests to a model of this signature, whose stored features come from `store`. The keys were kept before.
     pub fn fetching<'a>(
         &'a self,
         signature: &Signature,
         store: &'a dyn FeatureStore,
+        lookups: &Lookups,
     ) -> Result<TraceWorkload<'a>> {
-        TraceWorkload::fetching(&self.resolved, &self.dataset, &self.schema, signature, store)
+        TraceWorkload::fetching(&self.resolved, &self.dataset, &self.schema, signature, store, lookups)
     }
 
-    /// The trace as requests to a model of this signature.
-    pub fn workload(&self, signature: &Signature) -> Result<TraceWorkload<'_>> {
-        TraceWorkload::new(&self.resolved, &self.dataset, &self.schema, signature)
+    /// The trace as requests to a model of this signature with its [`TracedData::lookups`].
+    pub fn workload(&self, signature: &Signature, lookups: &Lookups) -> Result<TraceWorkload<'_>> {
+        TraceWorkload::new(&self.resolved, &self.dataset, &self.schema, signature, lookups)
     }
 }

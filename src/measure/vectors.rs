@@ -12,6 +12,7 @@ use crate::{
         signature::{ElementType, Rows, Signature, TensorSpec},
     },
 };
+use half::f16;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -114,6 +115,12 @@ fn input(tensor: &TestTensor, spec: &TensorSpec, known: usize, wanted: usize) ->
         (TestValues::Numbers(numbers), ElementType::F32) if numbers.len() == from * columns => {
             TensorData::F32(numbers.iter().copied().cycle().take(to * columns).collect())
         }
+        (TestValues::Numbers(numbers), ElementType::F16) if numbers.len() == from * columns => {
+            TensorData::F16(numbers.iter().map(|&x| f16::from_f32(x)).cycle().take(to * columns).collect())
+        }
+        (TestValues::Ids(steps), ElementType::I8) if steps.len() == from * columns => {
+            TensorData::I8(steps.iter().map(|&step| step as i8).cycle().take(to * columns).collect())
+        }
         _ => return Err(format!("`{name}` does not hold {from} × {columns} values of its type")),
     };
     Ok(InputTensor { name: name.clone(), shape: [to, columns], data })
@@ -122,12 +129,20 @@ fn input(tensor: &TestTensor, spec: &TensorSpec, known: usize, wanted: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{base::names::Layout, export::signature::Field};
+    use crate::{
+        base::names::Layout,
+        export::signature::{Content, Field},
+    };
 
     fn signature() -> Signature {
         let field = |feature: &str, cardinality| Field { feature: feature.into(), columns: 1, cardinality };
-        let tensor =
-            |name: &str, rows, element, fields| TensorSpec { name: name.into(), rows, element, fields };
+        let tensor = |name: &str, rows, element, fields| TensorSpec {
+            name: name.into(),
+            rows,
+            element,
+            content: Content::Values,
+            fields,
+        };
         Signature {
             layout: Layout::UserOnce,
             tensors: vec![

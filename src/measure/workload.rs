@@ -7,6 +7,7 @@
 use super::{
     assemble::{Assembler, Candidate},
     engine::Inputs,
+    lookup::Lookups,
     replay::{Fetcher, Workload, make::RequestLog, trace::Request},
     store::{FeatureStore, FetchCounts, Keys, Reader, StoreChoice, StoreUse},
 };
@@ -106,6 +107,13 @@ fn last_rows(keys: &[u64]) -> HashMap<u64, u32> {
     keys.iter().copied().zip(0u32..).collect()
 }
 
+/// The rows that hold the values of the items of `data`, one each, ascending.
+pub fn item_rows(data: &Dataset) -> Result<Vec<u32>> {
+    let mut rows: Vec<u32> = last_rows(keys(data)?.1).into_values().collect();
+    rows.sort_unstable();
+    Ok(rows)
+}
+
 /// The last row of every pair of a user and an item that are asked for, by the last rows of both: of a large log, pairs are as
 /// many as rows.
 fn pair_rows(
@@ -139,14 +147,20 @@ pub struct TraceWorkload<'a> {
 }
 
 impl<'a> TraceWorkload<'a> {
-    /// Plans the assembly of the inputs that `signature` names.
+    /// Plans the assembly of the inputs that `signature` names; `lookups` know the items of [`item_rows`].
     pub fn new(
         resolved: &'a ResolvedTrace,
         data: &'a Dataset,
         schema: &Schema,
         signature: &Signature,
+        lookups: &Lookups,
     ) -> Result<Self> {
-        Ok(Self { data, resolved, assembler: Assembler::new(signature, data, schema)?, store: None })
+        Ok(Self {
+            data,
+            resolved,
+            assembler: Assembler::with(signature, data, schema, lookups)?,
+            store: None,
+        })
     }
 
     /// Plans the same with the stored features fetched from `store`. `resolved` keeps its keys
@@ -157,8 +171,9 @@ impl<'a> TraceWorkload<'a> {
         schema: &Schema,
         signature: &Signature,
         store: &'a dyn FeatureStore,
+        lookups: &Lookups,
     ) -> Result<Self> {
-        let assembler = Assembler::fetching(signature, data, schema, store.manifest())?;
+        let assembler = Assembler::fetching(signature, data, schema, store.manifest(), lookups)?;
         Ok(Self { data, resolved, assembler, store: Some(store) })
     }
 
@@ -260,7 +275,7 @@ mod tests {
             dataset::{EncodedFeature, Slot},
             ids::Ids,
         },
-        export::signature::{ElementType, Field, Rows, TensorSpec},
+        export::signature::{Content, ElementType, Field, Rows, TensorSpec},
         measure::{
             engine::TensorData,
             replay::{
@@ -303,6 +318,7 @@ mod tests {
             name: name.into(),
             rows,
             element: ElementType::I64,
+            content: Content::Values,
             fields: features
                 .iter()
                 .map(|f| Field { feature: (*f).into(), columns: 1, cardinality: 100 })
@@ -331,13 +347,14 @@ mod tests {
     fn ids(user: u64, candidates: &[u64]) -> Vec<Vec<i64>> {
         let (data, schema) = (data(), schema());
         let resolved = resolved(user, candidates).unwrap();
-        let workload = TraceWorkload::new(&resolved, &data, &schema, &signature()).unwrap();
+        let workload =
+            TraceWorkload::new(&resolved, &data, &schema, &signature(), &Lookups::default()).unwrap();
         let mut inputs = workload.inputs();
         workload.prepare(1, &mut inputs).unwrap();
         assert_eq!((workload.requests(), inputs.candidates), (2, candidates.len()));
         let ids = |tensor: &crate::measure::engine::InputTensor| match &tensor.data {
             TensorData::I64(ids) => ids.clone(),
-            TensorData::F32(_) => panic!("ids expected"),
+            _ => panic!("ids expected"),
         };
         inputs.tensors.iter().map(ids).collect()
     }
@@ -358,7 +375,8 @@ mod tests {
     fn a_request_is_repeated_or_cut_to_the_wanted_number_of_candidates() {
         let (data, schema) = (data(), schema());
         let resolved = resolved(1, &[11, 10]).unwrap();
-        let workload = TraceWorkload::new(&resolved, &data, &schema, &signature()).unwrap();
+        let workload =
+            TraceWorkload::new(&resolved, &data, &schema, &signature(), &Lookups::default()).unwrap();
         let mut inputs = Inputs::default();
         for (count, expected) in [(1, vec![11, 21]), (3, vec![11, 21, 13, 23, 11, 21])] {
             workload.prepare_as(1, count, &mut inputs);

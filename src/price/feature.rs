@@ -20,7 +20,10 @@
 //! are asked for at once, and the slowest counts; a worker that decodes and fetches one after the other pays for all of them:
 //! [`Fetching`].
 
-use crate::data::schema::{Feature, Schema, Source};
+use crate::{
+    data::schema::{Feature, Schema, Source},
+    space::SearchSpace,
+};
 
 /// Value and gradient of equation (4).
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +58,7 @@ pub struct FetchGroup {
 /// What fetching costs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeaturePrices {
-    /// Every feature of the schema is in one of them.
+    /// Every feature that is fetched is in one of them.
     pub groups: Vec<FetchGroup>,
     /// How groups and sources go together.
     pub fetching: Fetching,
@@ -76,6 +79,15 @@ impl FeaturePrices {
         let groups = schema.features.iter().enumerate().map(group).collect();
         let Schema { beta_ms, gamma_ms, .. } = *schema;
         Self { groups, fetching: Fetching::Together, beta_ms, gamma_ms }
+    }
+
+    /// The same in requests of the layout that `space` is served in: what a row of the item table stands for is not fetched.
+    pub fn fetched_in(mut self, space: &SearchSpace) -> Self {
+        for group in &mut self.groups {
+            group.features.retain(|&(feature, _)| space.side_in_request(feature).is_some());
+        }
+        self.groups.retain(|group| !group.features.is_empty());
+        self
     }
 
     /// Equation (4) at the selection probabilities `theta`, one per feature of the schema.

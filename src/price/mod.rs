@@ -55,4 +55,8 @@ pub trait LayerPrices: Send + Sync {
     fn input(&self) -> InputLoad {
         InputLoad::default()
     }
+    /// Whether items have rows, so that a network whose request holds nothing of the candidates still tells them apart.
+    fn has_item_rows(&self) -> bool {
+        false
+    }
 }

@@ -42,7 +42,7 @@ pub fn steps(widths: &[usize]) -> impl Iterator<Item = Step> + '_ {
 /// width: that is [`LayerPrices::first_ms`].
 pub fn step_ms(step: Step, input: InputWidths, prices: &dyn LayerPrices) -> Result<f64> {
     match step {
-        Step::First { .. } if input.item == 0.0 => Err(Error::usage(
+        Step::First { .. } if input.item == 0.0 && !prices.has_item_rows() => Err(Error::usage(
             "a network without item or interactive features scores all candidates alike, and has no price",
             "choose at least one feature of kind item or interactive",
         )),
@@ -86,6 +86,22 @@ mod tests {
         let refused = path_ms(&[4, 2], input, &prices).unwrap_err();
         assert!(matches!(refused, Error::Usage { .. }) && refused.to_string().contains("alike"), "{refused}");
         assert!(prices.first_ms(input, 4).is_ok());
+        struct WithRows(LinearPrices);
+        impl LayerPrices for WithRows {
+            fn first_ms(&self, input: InputWidths, to: usize) -> Result<crate::price::FirstLayerPrice> {
+                self.0.first_ms(input, to)
+            }
+            fn layer_ms(&self, from: usize, to: usize) -> Result<f64> {
+                self.0.layer_ms(from, to)
+            }
+            fn fixed_ms(&self) -> f64 {
+                self.0.fixed_ms()
+            }
+            fn has_item_rows(&self) -> bool {
+                true
+            }
+        }
+        assert!(path_ms(&[4, 2], input, &WithRows(prices)).is_ok(), "rows tell the candidates apart");
     }
 
     #[test]

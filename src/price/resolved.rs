@@ -156,4 +156,8 @@ impl LayerPrices for TablePrices {
     fn input(&self) -> InputLoad {
         self.parts.iter().fold(InputLoad::default(), |sum, (weight, part)| sum.plus(*weight, &part.input))
     }
+
+    fn has_item_rows(&self) -> bool {
+        self.context.layout.rows().is_some()
+    }
 }

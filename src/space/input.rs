@@ -215,17 +215,13 @@ impl SearchSpace {
 
     /// ∂/∂share of every feature, of something whose derivatives by the input's widths and load are given.
     pub fn input_gradient(&self, share: impl Fn(usize) -> f64, by: &Input) -> Vec<f64> {
-        let mut gradient: Vec<f64> = self
-            .features
-            .iter()
-            .map(|feature| {
-                let by_width = match feature.kind.side() {
-                    Side::User => by.widths.user,
-                    Side::Item => by.widths.item,
-                };
-                by_width * feature.width as f64
-            })
-            .collect();
+        let by_width = |i| match self.side_in_request(i) {
+            Some(Side::User) => by.widths.user,
+            Some(Side::Item) => by.widths.item,
+            None => 0.0,
+        };
+        let features = self.features.iter().enumerate();
+        let mut gradient: Vec<f64> = features.map(|(i, f)| by_width(i) * f.width as f64).collect();
         let parts =
             [(Some(Side::User), by.load.user), (Some(Side::Item), by.load.item), (None, by.load.whole)];
         for (side, by) in parts.into_iter().filter(|(_, by)| *by != PartLoad::default()) {
@@ -236,9 +232,10 @@ impl SearchSpace {
         gradient
     }
 
-    /// The features of one side, or of both.
+    /// The features of one side of a request, or of both.
     fn members(&self, side: Option<Side>, share: &impl Fn(usize) -> f64) -> Vec<Member> {
-        let here = self.features.iter().enumerate().filter(|(_, f)| side.is_none_or(|s| f.kind.side() == s));
+        let is_here = |at| self.side_in_request(at).is_some_and(|own| side.is_none_or(|side| own == side));
+        let here = self.features.iter().enumerate().filter(|&(at, _)| is_here(at));
         let member = |(at, feature): (usize, &Feature)| Member {
             group: Group::of(feature),
             width: feature.width as f64,

@@ -1,7 +1,7 @@
 //! What can be chosen: operators, the search space, and one choice from it (a [`Subnet`]) with its canonical id.
 
 use crate::{
-    base::{Error, Result, error::Place, hash},
+    base::{Error, Result, error::Place, hash, names::Layout},
     data::schema::{Feature, Side},
 };
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,7 @@ pub struct SearchSpace {
     pub features: Vec<Feature>,
     /// Operators of each Mixop; widths within one are distinct.
     pub mixops: Vec<Vec<Operator>>,
+    layout: Layout,
 }
 
 impl SearchSpace {
@@ -87,7 +88,19 @@ impl SearchSpace {
                 ));
             }
         }
-        Ok(Self { features, mixops })
+        Ok(Self { features, mixops, layout: Layout::UserOnce })
+    }
+
+    /// The same space, priced as it is served in that layout: where the layout has rows for items, features that last are
+    /// neither fetched nor multiplied in a request.
+    pub fn served_in(self, layout: Layout) -> Self {
+        Self { layout, ..self }
+    }
+
+    /// On which side of a request's input a feature is; on none where a row of the item table holds what it adds.
+    pub fn side_in_request(&self, feature: usize) -> Option<Side> {
+        let feature = &self.features[feature];
+        (self.layout.rows().is_none() || !feature.lasts()).then(|| feature.kind.side())
     }
 
     /// Checks a choice that was read from `file`: everything behind it takes its features for ascending and known.
@@ -120,14 +133,16 @@ impl SearchSpace {
         ))
     }
 
-    /// Input widths when each feature counts with weight `share` (1 or 0 for a choice, θ for an expectation).
+    /// Input widths when each feature counts with weight `share` (1 or 0 for a choice, θ for an expectation). A feature whose
+    /// part comes as a row does not count.
     pub fn input_widths(&self, share: impl Fn(usize) -> f64) -> InputWidths {
         let mut widths = InputWidths { user: 0.0, item: 0.0 };
         for (i, feature) in self.features.iter().enumerate() {
             let part = share(i) * feature.width as f64;
-            match feature.kind.side() {
-                Side::User => widths.user += part,
-                Side::Item => widths.item += part,
+            match self.side_in_request(i) {
+                Some(Side::User) => widths.user += part,
+                Some(Side::Item) => widths.item += part,
+                None => {}
             }
         }
         widths
@@ -268,6 +283,22 @@ mod tests {
         assert_eq!(of(&[1, 2]), InputWidths { user: 0.0, item: 16.0 });
         let expected = space.input_widths(|i| [0.5, 0.25, 1.0][i]);
         assert_eq!((expected.user, expected.item, expected.total()), (2.0, 10.0, 12.0));
+    }
+
+    #[test]
+    fn features_that_last_are_no_input_where_items_have_rows() {
+        let mut features = features();
+        features[2].refresh = crate::data::schema::Refresh::Request;
+        let space = SearchSpace::new(features, vec![vec![Mlp(8)]]).unwrap();
+        let widths = |layout| {
+            let space = space.clone().served_in(layout);
+            let widths = space.input_widths(|_| 1.0);
+            (widths.user, widths.item)
+        };
+        assert_eq!(widths(Layout::UserOnce), (4.0, 16.0));
+        for layout in [Layout::ItemCached, Layout::ItemCachedF16, Layout::ItemCachedI8] {
+            assert_eq!(widths(layout), (4.0, 8.0), "`price` has a row, `brand` is read anew");
+        }
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn package(folder: &Path) {
     };
     let metadata = Metadata { encoder_hash: encoders.hash(), ..Metadata::default() };
     let model = export::onnx(&network, Layout::Concat, &metadata).unwrap();
-    let vectors = prove::test_vectors(&network, &model.signature, &dataset, &every[..5]).unwrap();
+    let vectors = prove::test_vectors(&network, &model, &dataset, &every[..5]).unwrap();
     export::write_package(&folder.join("model"), &model, &schema, &encoders, &vectors).unwrap();
 }
 

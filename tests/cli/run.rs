@@ -2,7 +2,7 @@
 
 use crate::{
     python::{FIX, check_onnx, python},
-    world::{failure, json, output, program},
+    world::{self, failure, json, output, program},
 };
 use serde_json::Value;
 use std::{fs, path::Path};
@@ -121,14 +121,44 @@ fn two_rounds_end_with_a_winner_that_every_verb_can_use() {
         failure(here, 2, &["export", "--run", "run", "--candidate", "f9", "--out", "x"])
             .contains(&winner[..3])
     );
+    let cached = ["--layout", "item-cached", "--cache-rows", "i8", "--out", "cached"];
+    let cached = json(here, &[&["export", "--run", "run"], &cached[..]].concat());
+    assert_eq!(
+        (cached["layout"].as_str(), cached["item_table"]["rows"].as_str()),
+        (Some("item-cached-i8"), Some("i8"))
+    );
+    assert!(cached["item_table"]["bytes"].as_u64().unwrap() > 0, "{cached}");
+    assert!(
+        cached["parity"]["engines"][0]["item_table"]["max_abs_rounding"].as_f64().unwrap() > 0.0,
+        "{cached}"
+    );
+    let refused = failure(here, 2, &["export", "--run", "run", "--cache-rows", "f16", "--out", "x"]);
+    assert!(refused.contains("item-cached"), "{refused}");
+    let (replayed, _) = world::replayed(
+        here,
+        &[
+            "replay",
+            "--model",
+            "cached/model.onnx",
+            "--data",
+            "log/log.parquet",
+            "--closed",
+            "--engine",
+            "onnxruntime",
+        ],
+    );
+    assert_eq!(replayed["layout"], "item-cached-i8");
+    assert!(replayed["outputs"]["max_abs_difference"].as_f64().unwrap() < 1e-5, "{}", replayed["outputs"]);
     let auc = |model: &str| {
         let model = format!("{model}/model.onnx");
         json(here, &["evaluate", "--model", &model, "--data", "log/log.parquet", "--config", "e.toml"])
     };
     let (own, other) = (auc(&format!("run/networks/{winner}")), auc("concat"));
+    let rounded = auc("cached");
     let auc = |evaluation: &Value| evaluation["auc"].as_f64().unwrap();
     assert!((auc(&own) - summary["winner"]["auc"].as_f64().unwrap()).abs() < 1e-4, "{own}");
     assert!((auc(&own) - auc(&other)).abs() < 1e-4, "{own} {other}");
+    assert!((auc(&own) - auc(&rounded)).abs() < 5e-3, "{own} {rounded}");
     let purchase = |of: &Value| of["other_labels"]["purchase"]["auc"].as_f64().unwrap();
     assert!((purchase(&own) - purchase(&summary["winner"])).abs() < 1e-4, "{own}");
     assert!(purchase(&summary["teacher"]) > 0.0 && purchase(&summary["baseline"]) > 0.0);

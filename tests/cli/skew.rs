@@ -58,7 +58,7 @@ fn package(folder: &Path) {
     };
     let metadata = Metadata { encoder_hash: encoders.hash(), ..Metadata::default() };
     let model = export::onnx(&network, Layout::UserOnce, &metadata).unwrap();
-    let vectors = prove::test_vectors(&network, &model.signature, &dataset, &[0]).unwrap();
+    let vectors = prove::test_vectors(&network, &model, &dataset, &[0]).unwrap();
     export::write_package(&folder.join("model"), &model, &schema, &encoders, &vectors).unwrap();
 }
 

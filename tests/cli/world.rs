@@ -74,7 +74,7 @@ impl World {
             ..Metadata::default()
         };
         let model = export::onnx(&network, Layout::UserOnce, &metadata).unwrap();
-        let vectors = prove::test_vectors(&network, &model.signature, &data, &rows[..5]).unwrap();
+        let vectors = prove::test_vectors(&network, &model, &data, &rows[..5]).unwrap();
         export::write_package(&folder.path().join("model"), &model, &log.schema, &encoders, &vectors)
             .unwrap();
         Self { folder, network, data }

@@ -1,12 +1,13 @@
 //! Small random data sets and networks over them.
 
 use autofas_bench::{
-    base::rng,
+    base::{names::Layout, rng},
     data::{
         dataset::{Dataset, EncodedFeature, Slot},
         ids::Ids,
-        schema::Side,
+        schema::{Refresh, Side},
     },
+    export::Form,
     learn::network::{Dense, Embedding, Network, NetworkInput},
 };
 use rand::RngExt;
@@ -113,4 +114,11 @@ pub fn every_kind() -> Vec<FeatureSpec> {
         features.extend(values.map(|value| FeatureSpec { side, width, value }));
     }
     features
+}
+
+/// The layout for these features, of which every other one of the item side keeps its values: the rest is interactive.
+pub fn form(features: &[FeatureSpec], layout: Layout) -> Form {
+    let items = features.iter().enumerate().filter(|(_, feature)| feature.side == Side::Item);
+    let lasting = items.step_by(2).map(|(index, _)| (format!("f{index}"), Refresh::Daily));
+    Form { cacheable: lasting.collect(), ..layout.into() }
 }

@@ -3,7 +3,8 @@
 use super::{CheckRequest, Checked};
 use crate::{
     base::{Error, Result, progress::Progress, rng},
-    export::probe::{self, ProbeFeature},
+    export::probe,
+    measure::probe::request_inputs,
     price::{agreement::Shape, observation::Observation},
     space::{Subnet, design::stratified_subnets},
 };
@@ -99,11 +100,7 @@ impl Chosen {
     /// Writes every network with random weights into `folder`: latency does not depend on training.
     pub(super) fn export(&self, request: &CheckRequest, folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         let write = |(at, subnet): (usize, &Subnet)| {
-            let feature = |&i: &usize| ProbeFeature {
-                feature: &request.space.features[i],
-                cardinality: request.cardinalities[i],
-            };
-            let inputs = probe::inputs(&subnet.features.iter().map(feature).collect::<Vec<_>>());
+            let inputs = request_inputs(request.space, &request.cardinalities, &subnet.features);
             let name = subnet.id(request.space);
             let path = folder.join(format!("{at}.onnx"));
             probe::network(inputs, &subnet.layer_widths(), request.layout, &name)?.write(&path)?;

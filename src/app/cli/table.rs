@@ -166,7 +166,8 @@ impl ProbeArgs {
         let schema = Schema::load(&experiment.schema_path())?;
         let encoders = self.encoders.as_deref().map(Encoders::load).transpose()?;
         let cardinalities = table_rows(&schema, encoders.as_ref(), self.cardinality)?;
-        let space = SearchSpace::new(schema.features, settings.space.mixops.clone())?;
+        let space =
+            SearchSpace::new(schema.features, settings.space.mixops.clone())?.served_in(target.layout);
         let candidates = match self.candidates.as_slice() {
             [] => &[target.candidates],
             chosen => chosen,

@@ -76,7 +76,8 @@ impl CheckArgs {
         let experiment = Experiment::load(&self.config, &engine_overrides(&self.engine))?;
         let settings = &experiment.settings;
         let schema = Schema::load(&experiment.schema_path())?;
-        let space = SearchSpace::new(schema.features.clone(), settings.space.mixops.clone())?;
+        let space = SearchSpace::new(schema.features.clone(), settings.space.mixops.clone())?
+            .served_in(settings.target.layout);
         space.check_item_side()?;
         let (effort, seed) = (settings.probe, settings.seeds.of(Stage::Probe));
         let options = settings.target.session_options();

@@ -7,7 +7,7 @@ use crate::{
         package::{Provers, draw, prove_in},
     },
     base::{Result, names::EngineName, rng},
-    export::{self, Metadata},
+    export::{self, Form, Metadata},
     measure::prove::ParityReport,
     price::{
         agreement::Residual,
@@ -195,7 +195,8 @@ impl Run<'_> {
             self.progress.stage(&format!("prove the shape {id}"), 0);
             let network = self.untrained(subnet)?;
             let metadata = Metadata { subnet: id.clone(), ..Metadata::default() };
-            export::onnx(&network, self.settings.target.layout, &metadata)?.write(&path)?;
+            let form = Form::of(self.settings.target.layout, &self.schema);
+            export::onnx(&network, form, &metadata)?.write(&path)?;
             let rows = draw(&self.loaded.split.valid, SHAPE_ROWS, self.seed(Stage::Rounds));
             let target = &self.settings.target;
             let provers = Provers { engines: &target.engines, options: &target.session_options() };

@@ -231,11 +231,12 @@ impl<'a> Run<'a> {
         let settings = &experiment.settings;
         let path = experiment.named_data()?;
         let schema = Schema::load(&experiment.schema_path())?;
-        let space = SearchSpace::new(schema.features.clone(), settings.space.mixops.clone())?;
+        let space = SearchSpace::new(schema.features.clone(), settings.space.mixops.clone())?
+            .served_in(settings.target.layout);
         progress.stage("read and encode the data", 0);
         let loaded = data::load(&schema, &path, &settings.split, settings.seeds.of(Stage::Split))?;
         let identity = identity(&schema, &loaded);
-        let feature_prices = FeaturePrices::declared(&schema);
+        let feature_prices = FeaturePrices::declared(&schema).fetched_in(&space);
         let mut run = Self {
             settings,
             experiment,
@@ -252,7 +253,8 @@ impl<'a> Run<'a> {
         };
         run.fetch_table = by_leader(ranks, || run.read_fetch_table())?;
         if let Some(table) = &run.fetch_table {
-            run.feature_prices = table.prices(&run.schema, settings.target.candidates)?;
+            run.feature_prices =
+                table.prices(&run.schema, settings.target.candidates)?.fetched_in(&run.space);
         }
         // A rank may have read another file than rank 0, too.
         let begun = by_leader(ranks, || {

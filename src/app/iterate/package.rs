@@ -7,7 +7,7 @@ use crate::{
         package::{CERTIFICATE, Package, Provers},
     },
     base::Result,
-    export::Metadata,
+    export::{Form, Metadata},
     learn::{network::Network, train::FitReport},
     measure::prove::ParityReport,
     space::Subnet,
@@ -65,7 +65,8 @@ impl Run<'_> {
             };
             let (target, seed) = (&self.settings.target, self.seed(Stage::Rounds));
             let provers = Provers { engines: &target.engines, options: &target.session_options() };
-            package.write(target.layout, &folder, &self.loaded.split.valid, seed, provers)
+            let form = Form::of(target.layout, &self.schema);
+            package.write(&form, &folder, &self.loaded.split.valid, seed, provers)
         })?;
         self.progress.say(&format!(
             "  {} rows agree in every engine within {:.1e}",

@@ -168,6 +168,13 @@ pub struct Feature {
     pub never: bool,
 }
 
+impl Feature {
+    /// Whether an item's value lasts beyond the request, so that what is computed from it can be kept.
+    pub fn lasts(&self) -> bool {
+        self.kind == Kind::Item && matches!(self.refresh, Refresh::Static | Refresh::Daily)
+    }
+}
+
 /// A validated schema file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -11,7 +11,7 @@ fn a_file_keeps_every_limit_up_to_its_last_byte_record_and_element() {
     let path = folder.path().join("m.onnx");
     let model = probe::layer(8, 4).unwrap();
     model.write(&path).unwrap();
-    let whole = Limits { file_bytes: model.bytes.len() as u64, ..Limits::STANDARD };
+    let whole = Limits { file_bytes: model.bytes().len() as u64, ..Limits::STANDARD };
     read(&path, &whole).unwrap();
     let text = refused(&path, Limits { file_bytes: whole.file_bytes - 1, ..whole });
     assert!(text.contains("m.onnx: the file is larger than the"), "{text}");

@@ -227,6 +227,8 @@ impl RowSink for Scatter<'_> {
                     }
                 }
                 TensorData::F32(out) => run.numbers(rows, &mut out[first * columns..], columns),
+                // Rows of items, which no store has.
+                TensorData::F16(_) | TensorData::I8(_) => true,
             };
             if !sound {
                 self.fault.get_or_insert(Fault::Id { group, first, last: first + rows.len() - 1 });
@@ -234,6 +236,7 @@ impl RowSink for Scatter<'_> {
             match &mut tensor.data {
                 TensorData::I64(out) => run.repeat(out, columns, repeated),
                 TensorData::F32(out) => run.repeat(out, columns, repeated),
+                TensorData::F16(_) | TensorData::I8(_) => {}
             }
         }
     }

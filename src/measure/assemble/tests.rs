@@ -29,7 +29,7 @@ fn field(feature: &str, columns: usize, cardinality: u32) -> Field {
 }
 
 fn tensor(name: &str, rows: Rows, element: ElementType, fields: Vec<Field>) -> TensorSpec {
-    TensorSpec { name: name.to_owned(), rows, element, fields }
+    TensorSpec { name: name.to_owned(), rows, element, content: Content::Values, fields }
 }
 
 fn signature() -> Signature {
@@ -62,7 +62,7 @@ fn schema() -> Schema {
 fn ids(inputs: &Inputs, tensor: usize) -> &[i64] {
     match &inputs.tensors[tensor].data {
         TensorData::I64(ids) => ids,
-        TensorData::F32(_) => panic!("not ids"),
+        _ => panic!("not ids"),
     }
 }
 
@@ -118,4 +118,35 @@ fn data_that_does_not_fit_the_graph_is_refused() {
         let text = Assembler::by_row(&signature, &data()).unwrap_err().to_string();
         assert!(text.contains(&format!("`{feature}`")), "{text}");
     }
+}
+
+/// The value of `pair` comes as the vector of its id: [id, −id].
+#[test]
+fn vectors_come_from_tables_beside_the_model_and_an_unseen_pair_has_that_of_a_missing_value() {
+    let data = data();
+    let rows: Vec<f32> = (0..100u8).flat_map(|id| [f32::from(id), -f32::from(id)]).collect();
+    let table = |embedding| {
+        let (feature, width) = ("pair".to_owned(), 2);
+        Arc::new(NetworkInput { feature, side: crate::data::schema::Side::Item, width, embedding })
+    };
+    let fields = vec![field("pair", 2, 100)];
+    let spec = TensorSpec {
+        content: Content::Embedded,
+        ..tensor("item_emb", Rows::Candidates, ElementType::F32, fields)
+    };
+    let signature = Signature { layout: Layout::UserOnce, tensors: vec![spec] };
+    let assembled = |embedding| {
+        let mut lookups = Lookups::default();
+        lookups.embeddings.insert("pair".to_owned(), table(embedding));
+        let assembler = Assembler::with(&signature, &data, &schema(), &lookups)?;
+        let mut inputs = assembler.inputs();
+        assembler.fill(&data, 1, &[Candidate::new(0, Some(2)), Candidate::new(2, None)], &mut inputs);
+        Ok::<_, Error>(inputs.tensors.remove(0).data)
+    };
+    let found = assembled(Embedding::Table { rows: rows.clone() }).unwrap();
+    assert_eq!(found, TensorData::F32(vec![43.0, -43.0, 0.0, 0.0]));
+    // A sequence of another length is another feature.
+    assert!(assembled(Embedding::Pooled { rows, length: 2 }).is_err());
+    let text = Assembler::new(&signature, &data, &schema()).unwrap_err().to_string();
+    assert!(text.contains("`pair`") && text.contains("not beside it"), "{text}");
 }

@@ -14,6 +14,7 @@ use crate::base::{
     Error, Result,
     names::{EngineName, Provider, TractPlan},
 };
+use half::f16;
 use serde::{Deserialize, Serialize};
 use std::{path::Path, time::Duration};
 
@@ -24,6 +25,10 @@ pub enum TensorData {
     I64(Vec<i64>),
     /// Numbers, row after row.
     F32(Vec<f32>),
+    /// Rows of an item table, one after the other.
+    F16(Vec<f16>),
+    /// Rows of an item table, one after the other.
+    I8(Vec<i8>),
 }
 
 /// One input tensor of one request.

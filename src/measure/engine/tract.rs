@@ -173,6 +173,8 @@ fn value(input: &InputTensor, rows: usize) -> TractResult<TValue> {
     Ok(match &input.data {
         TensorData::I64(values) => padded(input.shape, values, rows)?,
         TensorData::F32(values) => padded(input.shape, values, rows)?,
+        TensorData::F16(values) => padded(input.shape, values, rows)?,
+        TensorData::I8(values) => padded(input.shape, values, rows)?,
     }
     .into_tvalue())
 }

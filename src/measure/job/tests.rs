@@ -79,7 +79,7 @@ fn prepare(folder: &Path, encoder_hash: Option<&str>) -> ReplayJob {
     };
     let model = export::onnx(&network, Layout::UserOnce, &metadata).unwrap();
     model.write(&file("model.onnx")).unwrap();
-    let vectors = test_vectors(&network, &model.signature, &loaded.dataset, &[3, 1, 4, 15]).unwrap();
+    let vectors = test_vectors(&network, &model, &loaded.dataset, &[3, 1, 4, 15]).unwrap();
     let vectors = Versioned { schema_version: 1, content: &vectors };
     fsio::write_json(&file(TEST_VECTORS), &vectors).unwrap();
     ReplayJob {

@@ -110,7 +110,7 @@ pub struct ProbeGroup {
 }
 
 impl ProbePlan {
-    /// The plan for a space whose features have tables of `cardinalities` rows. `seed` decides which features and networks
+    /// The plan for a space, served in `layout`, whose features have tables of `cardinalities` rows. `seed` decides which features and networks
     /// are drawn.
     pub fn for_space(
         space: &SearchSpace,
@@ -120,7 +120,8 @@ impl ProbePlan {
         networks: Networks,
         seed: u64,
     ) -> Result<Self> {
-        if space.input_widths(|_| 1.0).item == 0.0 || candidates.is_empty() {
+        let tells_apart = space.input_widths(|_| 1.0).item > 0.0 || layout.rows().is_some();
+        if !tells_apart || candidates.is_empty() {
             return Err(Error::usage(
                 "a request without item features or without candidate counts cannot be probed",
                 "declare at least one item feature in the schema, and name a candidate count",
@@ -241,7 +242,7 @@ impl ProbePlan {
     }
 
     /// The model that stands for a subject.
-    pub fn model(&self, subject: &Subject) -> Result<OnnxModel> {
+    pub fn model(&self, subject: &Subject) -> Result<OnnxModel<'static>> {
         match subject {
             // One value per candidate goes in and comes out again.
             Subject::Layer(Operation::Call) => probe::layer(1, 1),
@@ -261,11 +262,7 @@ impl ProbePlan {
     }
 
     fn inputs(&self, features: &[usize]) -> Vec<NetworkInput> {
-        let of = |&i: &usize| ProbeFeature {
-            feature: &self.space.features[i],
-            cardinality: self.cardinalities[i],
-        };
-        probe::inputs(&features.iter().map(of).collect::<Vec<_>>())
+        request_inputs(&self.space, &self.cardinalities, features)
     }
 
     /// Runs of a subject with cold caches.
@@ -331,10 +328,21 @@ impl ProbePlan {
             Subject::Grid { features, .. } | Subject::Input { features, .. } => features,
             Subject::Network(subnet) | Subject::HeldOut(subnet) => &subnet.features,
         };
-        let table = |&i: &usize| self.cardinalities[i] * self.space.features[i].width;
+        let table = |i: usize| self.cardinalities[i] * self.space.features[i].width;
         let layers: usize = self.widths(subject).windows(2).map(|pair| pair[0] * pair[1]).sum();
-        (features.iter().map(table).sum::<usize>() + layers) * size_of::<f32>()
+        (requested(&self.space, features).map(table).sum::<usize>() + layers) * size_of::<f32>()
     }
+}
+
+/// The inputs of a network that is measured and not trained, over features of `space`: those that a request holds.
+pub fn request_inputs(space: &SearchSpace, cardinalities: &[usize], features: &[usize]) -> Vec<NetworkInput> {
+    let of = |i: usize| ProbeFeature { feature: &space.features[i], cardinality: cardinalities[i] };
+    probe::inputs(&requested(space, features).map(of).collect::<Vec<_>>())
+}
+
+/// Those of the features that a request holds; rows stand for the others.
+fn requested(space: &SearchSpace, features: &[usize]) -> impl Iterator<Item = usize> {
+    features.iter().copied().filter(|&i| space.side_in_request(i).is_some())
 }
 
 /// The table's key of a first layer over whole features, whose widths are whole too.

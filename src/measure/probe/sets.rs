@@ -14,11 +14,11 @@ use std::collections::BTreeSet;
 /// Random sets of features beside the grid and the groups.
 const RANDOM_SETS: usize = 12;
 
-/// The features of a side, such that every beginning of the list holds each group in about its share; the narrowest comes
+/// The features of a request's side, such that every beginning of the list holds each group in about its share; the narrowest comes
 /// first, for the least input that a network can have.
 pub(super) fn in_proportion(space: &SearchSpace, side: Side, rng: &mut Generator) -> Vec<usize> {
     let mut here: Vec<usize> =
-        (0..space.features.len()).filter(|&i| space.features[i].kind.side() == side).collect();
+        (0..space.features.len()).filter(|&i| space.side_in_request(i) == Some(side)).collect();
     rng::shuffle(&mut here, rng);
     let group = |i: usize| Group::of(&space.features[i]);
     let place = |i: usize| {
@@ -50,12 +50,14 @@ pub(super) fn grid(space: &SearchSpace, [users, items]: &[Vec<usize>; 2], layout
     };
     // One row of the user's side costs little, and grows evenly with its width.
     let user_shares: &[f64] = match layout {
-        Layout::UserOnce => &[0.5],
         Layout::Concat => &[0.25, 0.5],
+        _ => &[0.5],
     };
+    // Rows tell candidates apart that have nothing else.
+    let least = usize::from(layout.rows().is_none());
     let mut points = Vec::new();
     for user in beginnings(users, 0, user_shares) {
-        for item in beginnings(items, 1, &[0.25, 0.5]) {
+        for item in beginnings(items, least, &[0.25, 0.5]) {
             let mut features = [&users[..user], &items[..item]].concat();
             features.sort_unstable();
             points.push(features);

@@ -154,6 +154,41 @@ fn networks_hold_every_layer_twice_and_judges_are_others() {
 }
 
 #[test]
+fn what_lasts_is_no_input_of_a_layout_with_rows_and_the_grid_begins_at_rows_alone() {
+    let mut features = space(2, 3, vec![vec![Mlp(64)]]).features;
+    features[4].kind = Kind::Interactive;
+    let space = SearchSpace::new(features, vec![vec![Mlp(64)]]).unwrap();
+    let grid = |space: SearchSpace| {
+        let layout = Layout::ItemCachedF16;
+        let plan = plan_of(&space.served_in(layout), 10, layout, NETWORKS);
+        let mut found = Vec::new();
+        for subject in &plan.subjects {
+            let tensors = plan.model(subject).unwrap().signature.tensors;
+            let of = |name: &str| {
+                tensors.iter().filter(|t| t.name.ends_with(name)).map(|t| t.columns()).sum::<usize>()
+            };
+            let features = match subject {
+                Subject::Layer(_) => continue,
+                Subject::Grid { features, .. } | Subject::Input { features, .. } => features,
+                Subject::Network(subnet) | Subject::HeldOut(subnet) => &subnet.features,
+            };
+            assert!([1, 64].contains(&of("item_rows")), "{}", plan.name(subject));
+            let widths = plan.input(features).widths;
+            assert_eq!((of("ids") * 8) as f64, widths.total());
+            if matches!(subject, Subject::Grid { to: 64, .. }) {
+                found.push((widths.user as usize, widths.item as usize));
+            }
+        }
+        found
+    };
+    assert_eq!(grid(space.clone()), [(0, 0), (0, 8), (8, 0), (8, 8), (16, 0), (16, 8)]);
+    // Everything of the candidate lasts: rows are all that is left of it.
+    let mut lasting = space;
+    lasting.features.truncate(4);
+    assert_eq!(grid(lasting), [(0, 0), (8, 0), (16, 0)]);
+}
+
+#[test]
 fn every_subject_is_a_model_whose_graph_has_the_groups_that_its_input_counts() {
     let space = mixed();
     for layout in [Layout::UserOnce, Layout::Concat] {
@@ -167,12 +202,15 @@ fn every_subject_is_a_model_whose_graph_has_the_groups_that_its_input_counts() {
             };
             let load = plan.input(features).load;
             let groups = match layout {
-                Layout::UserOnce => load.user.groups() + load.item.groups(),
                 Layout::Concat => load.whole.groups(),
+                _ => load.user.groups() + load.item.groups(),
             };
-            // Every group is laid flat once: the constant with its shape is named where it stands and where it is used.
-            let needle = b"/flat_shape";
-            let named = model.bytes.windows(needle.len()).filter(|window| *window == needle).count();
+            // Ids and lists are laid flat once per group, numbers take one product: the constant with the shape or the factors is
+            // named where it stands and where it is used.
+            let bytes = model.bytes();
+            let named =
+                |needle: &[u8]| bytes.windows(needle.len()).filter(|window| *window == needle).count();
+            let named = named(b"/flat_shape") + named(b"numbers/blocks");
             assert_eq!(named as f64, 2.0 * groups, "{}", plan.name(subject));
             let columns: usize = model.signature.tensors.iter().map(|t| t.columns()).sum();
             let length = |&i: &usize| space.features[i].sequence.as_ref().map_or(1, |s| s.length);

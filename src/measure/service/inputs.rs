@@ -4,12 +4,14 @@ use crate::{
     base::{Result, rng},
     export::signature::{ElementType, Rows, Signature, TensorSpec},
     measure::{
-        engine::{InputTensor, Inputs, TensorData},
+        engine::{Engine, InputTensor, Inputs, SessionOptions, TensorData},
         replay::Workload,
+        service::ServiceModel,
         traced::{DataFiles, TracedData},
         workload::TraceWorkload,
     },
 };
+use half::f16;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -48,10 +50,20 @@ impl Source {
     }
 
     /// Requests with `candidates` candidates each, in the same order for every engine.
-    pub(super) fn asker<'s>(&'s self, signature: &'s Signature, candidates: usize) -> Result<Asker<'s>> {
+    pub(super) fn asker<'s>(
+        &'s self,
+        model: &'s ServiceModel,
+        candidates: usize,
+        engine: &dyn Engine,
+        options: &SessionOptions,
+    ) -> Result<Asker<'s>> {
+        let signature = &model.signature;
         let content = match self {
             Self::Random { seed } => Content::Random { signature, seed: *seed },
-            Self::Trace(traced) => Content::Traced(traced.workload(signature)?),
+            Self::Trace(traced) => {
+                let lookups = traced.lookups(engine, &model.path, signature, options)?;
+                Content::Traced(traced.workload(signature, &lookups)?)
+            }
         };
         Ok(Asker { content, candidates, turn: 0, inputs: Inputs::default() })
     }
@@ -124,6 +136,14 @@ fn random_data(spec: &TensorSpec, rows: usize, generator: &mut rng::Generator) -
     match spec.element {
         // `uniforms` draws multiples of 2⁻²³, so the only value below the normal range is 0 itself.
         ElementType::F32 => TensorData::F32(rng::uniforms(rows * spec.columns(), 1.0, generator)),
+        ElementType::F16 => {
+            let values = rng::uniforms(rows * spec.columns(), 1.0, generator);
+            TensorData::F16(values.into_iter().map(f16::from_f32).collect())
+        }
+        ElementType::I8 => {
+            let draw = |_| generator.random_range(-127..=127);
+            TensorData::I8((0..rows * spec.columns()).map(draw).collect())
+        }
         ElementType::I64 => {
             let bounds: Vec<i64> = spec
                 .fields

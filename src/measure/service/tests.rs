@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     base::names::Layout,
-    export::signature::{ElementType, Field, Rows, TensorSpec},
+    export::signature::{Content, ElementType, Field, Rows, TensorSpec},
     measure::{
         engine::{Inputs, TensorData},
         replay::clock::virtual_time::VirtualClock,
@@ -14,7 +14,13 @@ use std::{
 
 fn signature() -> Signature {
     let field = |feature: &str, columns, cardinality| Field { feature: feature.into(), columns, cardinality };
-    let tensor = |name: &str, rows, element, fields| TensorSpec { name: name.into(), rows, element, fields };
+    let tensor = |name: &str, rows, element, fields| TensorSpec {
+        name: name.into(),
+        rows,
+        element,
+        content: Content::Values,
+        fields,
+    };
     Signature {
         layout: Layout::UserOnce,
         tensors: vec![

@@ -7,7 +7,7 @@ use crate::{
         ids::Ids,
         schema::{Schema, Side},
     },
-    export::signature::{ElementType, Field, Rows, Signature, TensorSpec},
+    export::signature::{Content, ElementType, Field, Rows, Signature, TensorSpec},
     measure::store::{FetchCounts, RowCounts, StoreKind, StoreSummary, StoreUse},
 };
 
@@ -147,7 +147,13 @@ pub(crate) fn signature(layout: Layout) -> Signature {
         }
         read
     };
-    let tensor = |name: &str, rows, element, fields| TensorSpec { name: name.into(), rows, element, fields };
+    let tensor = |name: &str, rows, element, fields| TensorSpec {
+        name: name.into(),
+        rows,
+        element,
+        content: Content::Values,
+        fields,
+    };
     let (one, all) = (Rows::One, Rows::Candidates);
     let (i64, f32) = (ElementType::I64, ElementType::F32);
     let tensors = match layout {

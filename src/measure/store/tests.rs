@@ -10,6 +10,7 @@ use crate::{
     measure::{
         assemble::{Assembler, Candidate},
         engine::{Inputs, TensorData},
+        lookup::Lookups,
     },
 };
 use proptest::prelude::*;
@@ -43,7 +44,9 @@ fn fetched(
     user_row: u32,
     keys: Keys<'_>,
 ) -> (Inputs, FetchCounts) {
-    let assembler = Assembler::fetching(&signature(layout), data, &schema(), store.manifest()).unwrap();
+    let assembler =
+        Assembler::fetching(&signature(layout), data, &schema(), store.manifest(), &Lookups::default())
+            .unwrap();
     let (mut inputs, mut counts) = (assembler.inputs(), FetchCounts::default());
     let mut reader = store.reader(&assembler.groups()).unwrap();
     // Left-overs of a longer request, and of this one, would show.
@@ -65,6 +68,7 @@ fn values(inputs: &Inputs) -> Vec<(String, [usize; 2], Vec<i64>)> {
         let values = match &tensor.data {
             TensorData::I64(ids) => ids.clone(),
             TensorData::F32(numbers) => numbers.iter().map(|x| i64::from(x.to_bits())).collect(),
+            other => panic!("{other:?}"),
         };
         (tensor.name.clone(), tensor.shape, values)
     };
@@ -116,7 +120,7 @@ fn check_last_rows(data: &Dataset, store: &dyn FeatureStore) {
     let (inputs, counts) = fetched(data, store, Layout::UserOnce, 4, keys);
     let ids = |tensor: usize| match &inputs.tensors[tensor].data {
         TensorData::I64(ids) => ids.as_slice(),
-        TensorData::F32(_) => panic!("ids expected"),
+        _ => panic!("ids expected"),
     };
     // User 1 in row 4: user_id 1 + 4, hour 11 + 4.
     assert_eq!(ids(0), [5, 15]);
@@ -126,7 +130,7 @@ fn check_last_rows(data: &Dataset, store: &dyn FeatureStore) {
     assert_eq!(ids(1)[14..], [0; 7]);
     let numbers = |tensor: usize| match &inputs.tensors[tensor].data {
         TensorData::F32(numbers) => numbers.as_slice(),
-        TensorData::I64(_) => panic!("numbers expected"),
+        _ => panic!("numbers expected"),
     };
     assert_eq!(numbers(2), [4.25]);
     // price, times: both are missing in row 3 itself; item 11 has a price of 1000.5 + 1.
@@ -152,7 +156,8 @@ fn a_row_of_another_length_and_an_id_beyond_its_feature_are_refused() {
     let data = data(&KEYS);
     let store = store(&data);
     let signature = signature(Layout::UserOnce);
-    let assembler = Assembler::fetching(&signature, &data, &schema(), store.manifest()).unwrap();
+    let assembler =
+        Assembler::fetching(&signature, &data, &schema(), store.manifest(), &Lookups::default()).unwrap();
     let mut inputs = assembler.inputs();
     let place = |name: &str| {
         let of_group = |&group: &usize| store.manifest().groups[group].name == name;
@@ -180,7 +185,8 @@ fn a_store_without_a_group_or_with_other_values_does_not_fit_the_model() {
     let refused = |change: fn(&mut Manifest)| {
         let mut manifest = store(&data).manifest().clone();
         change(&mut manifest);
-        let planned = Assembler::fetching(&signature(Layout::Concat), &data, &schema(), &manifest);
+        let planned =
+            Assembler::fetching(&signature(Layout::Concat), &data, &schema(), &manifest, &Lookups::default());
         planned.unwrap_err().to_string()
     };
     let gone = refused(|manifest| drop(manifest.groups.pop()));

@@ -1,5 +1,9 @@
 use super::*;
-use crate::price::fixtures::{feature, schema};
+use crate::{
+    base::names::Layout,
+    data::schema::{Kind, Refresh},
+    price::fixtures::{feature, schema},
+};
 use proptest::prelude::*;
 
 fn features() -> Vec<Feature> {
@@ -46,6 +50,32 @@ fn the_slower_source_counts_with_its_slowest_feature_and_its_expected_size() {
     let found = declared(0.5, 0.2).expected(&[0.5, 0.5, 1.0, 0.25]);
     assert!((found.ms - 2.5).abs() < 1e-12);
     assert_eq!(found.d_theta, [0.5, 4.0 + 0.5, 0.0, 0.0]);
+}
+
+#[test]
+fn what_items_have_rows_for_is_not_fetched() {
+    let mut features = features();
+    features.iter_mut().for_each(|feature| feature.kind = Kind::Interactive);
+    // The slowest of F1 and the one that decides F2.
+    for i in [1, 2] {
+        (features[i].kind, features[i].refresh) = (Kind::Item, Refresh::Daily);
+    }
+    let space = SearchSpace::new(features.clone(), vec![]).unwrap();
+    let theta = [0.5, 0.5, 1.0, 0.25];
+    let prices = declared_of(features, 0.1, 0.2);
+    let plain = prices.clone().fetched_in(&space).expected(&theta);
+    assert!((plain.ms - 2.25).abs() < 1e-12, "{plain:?}");
+    // F1: 0.5 + 0.1·0.5 = 0.55; F2: 1.5 + 0.2·0.25 = 1.55.
+    let cached = space.served_in(Layout::ItemCached);
+    let found = prices.fetched_in(&cached).expected(&theta);
+    assert!((found.ms - 1.55).abs() < 1e-12, "{found:?}");
+    assert_eq!(found.d_theta, [0.0, 0.0, 0.0, 6.2]);
+    // Rows of two features each: of the first only feature 0 is left, of the second only 3, with their trips.
+    let five = [cached.features.clone(), vec![cached.features[0].clone()]].concat();
+    let cached = SearchSpace::new(five, vec![]).unwrap().served_in(Layout::ItemCached);
+    let left = rows(Fetching::InTurn).fetched_in(&cached);
+    let kept: Vec<_> = left.groups.iter().map(|group| (group.trip_ms, group.features.clone())).collect();
+    assert_eq!(kept, [(1.0, vec![(0, 0.1)]), (0.8, vec![(3, 0.05)]), (0.0, vec![(4, 0.4)])]);
 }
 
 #[test]

@@ -5,13 +5,14 @@
 //! part of that time; `io_binding=off` shows what the plain call takes.
 
 use crate::measure::engine::{InputTensor, Inputs, Parts, TensorData};
+use half::f16;
 use ort::{
     Error,
     memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType},
     session::{IoBinding, Session},
-    value::{DynTensor, DynTensorValueType, Tensor, TensorRef},
+    value::{DynTensor, DynTensorValueType, PrimitiveTensorElementType, Tensor, TensorRef},
 };
-use std::time::Instant;
+use std::{fmt::Debug, time::Instant};
 
 /// Where a session's memory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(super) enum Memory {
 enum HostTensor {
     I64(Tensor<i64>),
     F32(Tensor<f32>),
+    F16(Tensor<f16>),
+    I8(Tensor<i8>),
 }
 
 /// The binding of one session.
@@ -111,6 +114,12 @@ impl Bound {
             (HostTensor::F32(own), TensorData::F32(numbers)) => {
                 own.extract_tensor_mut().1.copy_from_slice(numbers);
             }
+            (HostTensor::F16(own), TensorData::F16(values)) => {
+                own.extract_tensor_mut().1.copy_from_slice(values);
+            }
+            (HostTensor::I8(own), TensorData::I8(values)) => {
+                own.extract_tensor_mut().1.copy_from_slice(values)
+            }
             _ => return Err(Error::new(format!("`{}` has changed its type", tensor.name))),
         }
         Ok(())
@@ -118,14 +127,19 @@ impl Bound {
 
     /// Binding is copying, where the memory is another's.
     fn copy_to_device(&mut self, tensor: &InputTensor) -> Result<(), Error> {
+        let (name, shape) = (&tensor.name, tensor.shape);
         match &tensor.data {
             TensorData::I64(ids) => {
-                let value = TensorRef::from_array_view((tensor.shape, &ids[..]))?;
-                self.binding.bind_input(&tensor.name, &value)
+                self.binding.bind_input(name, &*TensorRef::from_array_view((shape, &ids[..]))?)
             }
             TensorData::F32(numbers) => {
-                let value = TensorRef::from_array_view((tensor.shape, &numbers[..]))?;
-                self.binding.bind_input(&tensor.name, &value)
+                self.binding.bind_input(name, &*TensorRef::from_array_view((shape, &numbers[..]))?)
+            }
+            TensorData::F16(values) => {
+                self.binding.bind_input(name, &*TensorRef::from_array_view((shape, &values[..]))?)
+            }
+            TensorData::I8(values) => {
+                self.binding.bind_input(name, &*TensorRef::from_array_view((shape, &values[..]))?)
             }
         }
     }
@@ -133,18 +147,21 @@ impl Bound {
 
 impl HostTensor {
     fn bind(binding: &mut IoBinding, tensor: &InputTensor) -> Result<Self, Error> {
-        let allocator = Allocator::default();
         Ok(match &tensor.data {
-            TensorData::I64(_) => {
-                let own = Tensor::<i64>::new(&allocator, tensor.shape)?;
-                binding.bind_input(&tensor.name, &own)?;
-                Self::I64(own)
-            }
-            TensorData::F32(_) => {
-                let own = Tensor::<f32>::new(&allocator, tensor.shape)?;
-                binding.bind_input(&tensor.name, &own)?;
-                Self::F32(own)
-            }
+            TensorData::I64(_) => Self::I64(bound(binding, tensor)?),
+            TensorData::F32(_) => Self::F32(bound(binding, tensor)?),
+            TensorData::F16(_) => Self::F16(bound(binding, tensor)?),
+            TensorData::I8(_) => Self::I8(bound(binding, tensor)?),
         })
     }
+}
+
+/// A new tensor of that shape, bound.
+fn bound<T: PrimitiveTensorElementType + Debug>(
+    binding: &mut IoBinding,
+    tensor: &InputTensor,
+) -> Result<Tensor<T>, Error> {
+    let own = Tensor::<T>::new(&Allocator::default(), tensor.shape)?;
+    binding.bind_input(&tensor.name, &own)?;
+    Ok(own)
 }

@@ -243,6 +243,8 @@ impl OnnxRuntimeSession {
             let value = match &tensor.data {
                 TensorData::I64(ids) => TensorRef::from_array_view((tensor.shape, &ids[..]))?.into(),
                 TensorData::F32(numbers) => TensorRef::from_array_view((tensor.shape, &numbers[..]))?.into(),
+                TensorData::F16(values) => TensorRef::from_array_view((tensor.shape, &values[..]))?.into(),
+                TensorData::I8(values) => TensorRef::from_array_view((tensor.shape, &values[..]))?.into(),
             };
             values.push((tensor.name.as_str().into(), value));
         }

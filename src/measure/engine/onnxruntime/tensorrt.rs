@@ -33,7 +33,7 @@ mod tests {
     use super::*;
     use crate::{
         base::names::Layout,
-        export::signature::{ElementType, Field, TensorSpec},
+        export::signature::{Content, ElementType, Field, TensorSpec},
     };
 
     #[test]
@@ -42,6 +42,7 @@ mod tests {
             name: name.into(),
             rows,
             element: ElementType::I64,
+            content: Content::Values,
             fields: vec![Field { feature: "f".into(), columns, cardinality: 9 }],
         };
         let signature = Signature {

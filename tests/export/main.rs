@@ -1,15 +1,18 @@
 //! Exported graphs against the network that they came from, in both engines.
 
+mod files;
+mod layouts;
+#[path = "../support/mod.rs"]
 mod support;
 
 use autofas_bench::{
     base::{
         Error,
-        names::{EngineName, Layout, Provider},
+        names::{Embeddings, EngineName, Layout, Provider},
     },
     data::schema::Side,
     export::{
-        self, Metadata,
+        self, Form, Metadata,
         companions::{TestTensor, TestValues, TestVectors},
         probe::{self, PlainInput},
         signature::Rows,
@@ -19,7 +22,9 @@ use autofas_bench::{
         assemble::{Assembler, Candidate},
         engine::{self, Engine, InputTensor, Inputs, SessionOptions, TensorData},
         evaluate,
+        lookup::Lookups,
         prove::{self, FP32_TOLERANCE},
+        service::random_inputs,
     },
 };
 use proptest::prelude::*;
@@ -46,24 +51,33 @@ fn metadata() -> Metadata {
 }
 
 /// A file that lives as long as its folder.
-fn export_to_file(network: &Network, layout: Layout) -> (tempfile::TempDir, PathBuf) {
+fn export_to_file(network: &Network, form: impl Into<Form>) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.onnx");
-    export::onnx(network, layout, &metadata()).unwrap().write(&path).unwrap();
+    export::onnx(network, form, &metadata()).unwrap().write(&path).unwrap();
     (folder, path)
 }
 
-/// Proves both layouts in both engines.
+/// Every layout, with tables inside and outside.
+fn forms(features: &[FeatureSpec]) -> Vec<Form> {
+    let all = Layout::ALL.iter().flat_map(|&layout| {
+        let embeddings = [Embeddings::Inside, Embeddings::Outside];
+        embeddings.map(|embeddings| Form { embeddings, ..support::form(features, layout) })
+    });
+    all.collect()
+}
+
+/// Proves all forms in both engines.
 fn assert_parity(features: &[FeatureSpec], hidden: &[usize], rows: usize, seed: u64) {
     let data = support::dataset(features, rows, seed);
     let network = support::network(features, hidden, seed);
     let rows: Vec<u32> = (0..rows as u32).collect();
     let engines = engines();
     let engines: Vec<_> = engines.iter().map(AsRef::as_ref).collect();
-    for &layout in Layout::ALL {
-        let (_folder, path) = export_to_file(&network, layout);
+    for form in forms(features) {
+        let (_folder, path) = export_to_file(&network, form.clone());
         let report = prove::prove(&network, &path, &data, &rows, &engines, &options(None), FP32_TOLERANCE)
-            .unwrap_or_else(|e| panic!("{layout}, {features:?}, {hidden:?}: {e}"));
+            .unwrap_or_else(|e| panic!("{form:?}, {features:?}, {hidden:?}: {e}"));
         assert_eq!(report.engines.len(), 2);
     }
 }
@@ -139,12 +153,14 @@ fn a_session_serves_any_candidate_count_beside_the_one_it_was_made_for() {
     let data = support::dataset(&features, 1500, 5);
     let network = support::network(&features, &[64], 5);
     let user = 3;
-    for &layout in Layout::ALL {
-        let (_folder, path) = export_to_file(&network, layout);
+    for form in forms(&features) {
+        let (_folder, path) = export_to_file(&network, form.clone());
         let (signature, _) = export::read_signature(&path).unwrap();
         // All user-side values from one row: the reference scores rows whose user side is equal to that row's.
-        let assembler = Assembler::by_row(&signature, &data).unwrap();
         for engine in engines() {
+            let rows = || Ok((0..1500).collect());
+            let lookups = Lookups::of(&*engine, &path, &signature, &options(None), &data, rows).unwrap();
+            let assembler = Assembler::by_row_with(&signature, &data, &lookups).unwrap();
             let mut session = engine.load(&path, &options(Some(1000))).unwrap();
             let mut scores = Vec::new();
             let mut first = Vec::new();
@@ -157,7 +173,9 @@ fn a_session_serves_any_candidate_count_beside_the_one_it_was_made_for() {
                 if first.is_empty() {
                     first.clone_from(&scores);
                     let expected = network.score(&data, &[user]).unwrap()[0];
-                    assert!((scores[user as usize] - expected).abs() < 1e-5, "{layout} {}", engine.name());
+                    let rounding = form.layout.rows().map_or(1e-5, prove::rounding_tolerance) as f32;
+                    let off = (scores[user as usize] - expected).abs();
+                    assert!(off < rounding, "{off} {form:?} {}", engine.name());
                 }
                 scores.iter().zip(&first).for_each(|(a, b)| assert!((a - b).abs() < 1e-6));
             }
@@ -219,9 +237,12 @@ fn a_proof_is_made_on_the_provider_and_threads_that_will_serve() {
 #[test]
 fn the_same_network_gives_the_same_bytes() {
     let features = support::every_kind();
-    for &layout in Layout::ALL {
-        let bytes =
-            || export::onnx(&support::network(&features, &[16], 7), layout, &metadata()).unwrap().bytes;
+    for form in forms(&features) {
+        let bytes = || {
+            let network = support::network(&features, &[16], 7);
+            let model = export::onnx(&network, form.clone(), &metadata()).unwrap();
+            (model.bytes(), model.item_model().map(|item| item.bytes()))
+        };
         assert_eq!(bytes(), bytes());
     }
 }
@@ -270,20 +291,7 @@ fn probes_run_and_give_a_column_per_output() {
             for &layout in Layout::ALL {
                 let model = probe::first_layer(input.inputs(), to, layout).unwrap();
                 model.write(&path).unwrap();
-                let inputs = Inputs {
-                    candidates: 5,
-                    tensors: model
-                        .signature
-                        .tensors
-                        .iter()
-                        .map(|spec| {
-                            let rows = if spec.rows == Rows::One { 1 } else { 5 };
-                            let shape = [rows, spec.columns()];
-                            let data = TensorData::I64(vec![9; rows * spec.columns()]);
-                            InputTensor { name: spec.name.clone(), shape, data }
-                        })
-                        .collect(),
-                };
+                let inputs = random_inputs(&model.signature, 5, 1);
                 let mut values = Vec::new();
                 engine.load(&path, &options(None)).unwrap().run(&inputs, &mut values).unwrap();
                 assert_eq!(values.len(), 5 * to);
@@ -318,8 +326,8 @@ fn an_exported_model_is_evaluated_as_its_network_would_be() {
     let lowest = reference.iter().position(|&s| s == sorted[0]).unwrap();
     data.labels.to_mut()[rows[lowest] as usize] = 1.0;
     let expected_auc = (150.0 * 149.0) / (151.0 * 149.0);
-    for &layout in Layout::ALL {
-        let (_folder, path) = export_to_file(&network, layout);
+    for form in forms(&features) {
+        let (_folder, path) = export_to_file(&network, form);
         for engine in engines() {
             let found =
                 evaluate::evaluate(engine.as_ref(), &path, &options(None), &data, "ec", &rows, &[]).unwrap();
