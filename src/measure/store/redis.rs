@@ -177,8 +177,9 @@ impl RedisStore {
         let name = Path::new(&server.name);
         let wrong = |problem: String| Error::input(name, Place::field(MANIFEST), problem, LOAD_AGAIN);
         let json = json.ok_or_else(|| wrong("the server holds no features".into()))?;
-        let current: Current =
+        let mut current: Current =
             serde_json::from_slice(&json).map_err(|e| wrong(format!("is no manifest ({e})")))?;
+        current.manifest.place = server.name.clone();
         current.manifest.check(name)?;
         Ok(Self { server, current, timeout })
     }
