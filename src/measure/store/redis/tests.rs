@@ -22,9 +22,12 @@ fn fill_with(server: &RedisServer, keys: &[(u64, u64)]) {
     fill(&server.url(), &Contents::of(&schema(), "e".into(), &data).unwrap(), &Silent).unwrap();
 }
 
-/// Rows as they come.
+/// Rows of neighbouring candidates, of which the first has this place.
+type Block = (usize, usize, Vec<Option<Vec<u8>>>);
+
+/// Rows as they come, by group.
 #[derive(Debug, Default, PartialEq)]
-struct Taken(Vec<(usize, usize, Vec<Option<Vec<u8>>>)>);
+struct Taken(Vec<Block>);
 
 impl RowSink for Taken {
     fn take(&mut self, group: usize, first: usize, rows: &[Option<&[u8]>]) {
