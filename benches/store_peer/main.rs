@@ -1,7 +1,7 @@
 //! Both sides of `scripts/figures/store`: fetches into the inputs, and the same rows got in plainer ways, by turns in one process.
 //!
-//! `store_peer KIND CANDIDATES FEATURES DATA` answers lines `NAME COUNT` (see `protocol`); DATA is the Parquet file of KuaiRand, or
-//! `synthetic`.
+//! `store_peer KIND CANDIDATES FEATURES DATA` answers lines `NAME COUNT` (see `protocol`); KIND is `memory`, `embedded` or the address of
+//! a Redis server, which is filled; DATA is the Parquet file of KuaiRand, or `synthetic`.
 
 #[path = "../protocol/mod.rs"]
 mod protocol;
@@ -31,8 +31,10 @@ impl Store<'_> {
             begin.elapsed().as_secs_f64() * 1e3
         };
         let ms: Vec<f64> = (0..count).map(timed).collect();
-        let bytes = self.fetches.counts().bytes - before.bytes;
-        json!({ "ms": ms, "bytes_per_request": bytes as f64 / count as f64 })
+        let after = self.fetches.counts();
+        let of = |before: u64, after: u64| (after - before) as f64 / count as f64;
+        let rows = of(before.users.asked + before.items.asked, after.users.asked + after.items.asked);
+        json!({ "ms": ms, "bytes_per_request": of(before.bytes, after.bytes), "rows_per_request": rows })
     }
 }
 

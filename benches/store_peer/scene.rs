@@ -66,10 +66,17 @@ impl Scene {
         Self { schema, data, folder }
     }
 
-    /// `kind` is `memory` or `embedded`.
+    /// `kind` is `memory`, `embedded`, or the address of a Redis server, which is filled.
     pub fn store(&self, kind: &str) -> Box<dyn FeatureStore> {
-        let choice: StoreChoice =
-            format!("{kind}:{}", self.folder.path().join("store").display()).parse().expect("a choice");
+        let folder = self.folder.path().join("store");
+        let remote = kind.starts_with("redis://");
+        let named = if remote { kind.to_owned() } else { format!("{kind}:{}", folder.display()) };
+        let choice: StoreChoice = named.parse().expect("a choice");
+        if remote {
+            choice
+                .fill(&embedded::open(&folder).expect("the store"), &Silent)
+                .expect("a server that takes rows");
+        }
         choice.open().expect("the store").expect("no choice without a store")
     }
 

@@ -3,7 +3,7 @@
 use crate::world::{failure, output, program};
 use std::{path::Path, process::Stdio};
 
-const VERBS: [&[&str]; 18] = [
+const VERBS: [&[&str]; 19] = [
     &["iterate"],
     &["search"],
     &["export"],
@@ -16,6 +16,7 @@ const VERBS: [&[&str]; 18] = [
     &["trace", "show"],
     &["store", "load"],
     &["store", "show"],
+    &["store", "price"],
     &["table", "show"],
     &["evaluate"],
     &["data", "synth"],

@@ -26,7 +26,7 @@ const COUNTS: [usize; 2] = [50, 100];
 
 fn space() -> SearchSpace {
     let feature = |i: usize| {
-        let kind = if i % 2 == 0 { Kind::User } else { Kind::Item };
+        let kind = if i.is_multiple_of(2) { Kind::User } else { Kind::Item };
         Feature { kind, ..fixtures::feature(&format!("f{i}"), 4 + i) }
     };
     fixtures::space_of((0..12).map(feature).collect(), &[&[64, 32, 16, 0], &[64, 32, 16, 0]])

@@ -102,7 +102,7 @@ fn readable(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Opens a folder that [`write`] has written.
+/// Opens a folder that [`write()`] has written.
 pub fn open(folder: &Path) -> Result<LmdbStore> {
     let mut stored = StoredFolder::read(folder)?;
     stored.content.place = folder.display().to_string();

@@ -1,6 +1,6 @@
 //! A store on the disk: LMDB in one file, mapped into memory.
 //!
-//! Every group is a database of its own, by the user's or the item's key; of pairs all of a user are one value ([`pairs`]).
+//! Every group is a database of its own, by the user's or the item's key; of pairs all of a user are one value (`pairs.rs`).
 
 use super::{
     FeatureStore, Keys, Reader, RowSink,

@@ -3,7 +3,7 @@
 //! Every row is a plain string. Its key is `autofas:N:G:` and the key of the row as eight bytes, little-endian, where N numbers the
 //! fillings of the server and G is the place of the group in the [`Manifest`], which is itself the string `autofas:manifest`. Filling
 //! writes all rows under a new number and the manifest last, so that a reader sees the old content or the new one; then the old rows
-//! go. Of pairs all of a user are one value ([`pairs`](super::pairs)). Another database of the server (`redis://host/1`) is
+//! go. Of pairs all of a user are one value (`pairs.rs`). Another database of the server (`redis://host/1`) is
 //! another store.
 //!
 //! A request costs one trip: the groups are asked for by one `MGET` each, which are sent together. What is not a string is a row
@@ -177,8 +177,9 @@ impl RedisStore {
         let name = Path::new(&server.name);
         let wrong = |problem: String| Error::input(name, Place::field(MANIFEST), problem, LOAD_AGAIN);
         let json = json.ok_or_else(|| wrong("the server holds no features".into()))?;
-        let current: Current =
+        let mut current: Current =
             serde_json::from_slice(&json).map_err(|e| wrong(format!("is no manifest ({e})")))?;
+        current.manifest.place = server.name.clone();
         current.manifest.check(name)?;
         Ok(Self { server, current, timeout })
     }

@@ -23,6 +23,8 @@ use crate::{
 
 /// Prior deviation of a feature's own price from that of its bytes, as a share of the mean feature's.
 const OWN_DEVIATION: f64 = 0.3;
+/// No clock tells less.
+const LEAST_MS: f64 = 1e-6;
 
 impl FetchBucket {
     /// Fits prices to `observations` of rows of these shapes; `schema` names the features.
@@ -79,7 +81,7 @@ fn fit_source(
     observations: &[FetchObservation],
 ) -> Result<Vec<FetchGroup>> {
     let timed: Vec<&FetchObservation> = (observations.iter())
-        .filter(|o| o.workers == 1 && !o.held_out && o.ms(source) > 0.0)
+        .filter(|o| o.workers == 1 && !o.held_out)
         .filter(|o| groups.iter().any(|group| group.chosen(&o.features).next().is_some()))
         .collect();
     if groups.is_empty() {
@@ -91,6 +93,9 @@ fn fit_source(
             "measure more sets of features",
         ));
     }
+    // Times below a hundredth of the mean are no more certain than that, and none at all may be nothing.
+    let mean_ms = timed.iter().map(|observation| observation.ms(source)).sum::<f64>() / timed.len() as f64;
+    let certain = |ms: f64| ms.max(0.01 * mean_ms).max(LEAST_MS);
     // Per group its trip, then its slope, and after all of them one per feature.
     let (trip, slope) = (|group: usize| 2 * group, |group: usize| 2 * group + 1);
     let starts: Vec<usize> = (groups.iter())
@@ -119,9 +124,9 @@ fn fit_source(
         }
         let ms = observation.ms(source);
         total_ms += ms;
-        add(&row, ms, ms.powi(-2));
+        add(&row, ms, certain(ms).powi(-2));
     }
-    let typical_ms = total_ms / total_features.max(1) as f64;
+    let typical_ms = certain(total_ms / total_features.max(1) as f64);
     for (at, group) in groups.iter().enumerate() {
         for (feature, &(_, bytes)) in group.features.iter().enumerate() {
             let by_bytes = [(starts[at] + feature, 1.0), (slope(at), -(bytes as f64))];

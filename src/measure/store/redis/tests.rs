@@ -22,9 +22,12 @@ fn fill_with(server: &RedisServer, keys: &[(u64, u64)]) {
     fill(&server.url(), &Contents::of(&schema(), "e".into(), &data).unwrap(), &Silent).unwrap();
 }
 
-/// Rows as they come.
+/// Rows of neighbouring candidates, of which the first has this place.
+type Block = (usize, usize, Vec<Option<Vec<u8>>>);
+
+/// Rows as they come, by group.
 #[derive(Debug, Default, PartialEq)]
-struct Taken(Vec<(usize, usize, Vec<Option<Vec<u8>>>)>);
+struct Taken(Vec<Block>);
 
 impl RowSink for Taken {
     fn take(&mut self, group: usize, first: usize, rows: &[Option<&[u8]>]) {
@@ -49,7 +52,8 @@ fn it_gives_what_a_store_in_memory_gives() {
     let store = RedisStore::open(&server.url(), SOON).unwrap();
     let data = data(&KEYS);
     let memory = MemoryStore::of(&Contents::of(&schema(), "e".into(), &data).unwrap()).unwrap();
-    assert_eq!(store.manifest(), memory.manifest());
+    let placed = Manifest { place: server.url(), ..memory.manifest().clone() };
+    assert_eq!(*store.manifest(), placed);
     for groups in [&[0, 1, 2, 3, 4][..], &[4, 2], &[3], &[1]] {
         let (mut mine, mut theirs) = (store.reader(groups).unwrap(), memory.reader(groups).unwrap());
         for (user, items) in [(1, &[10, 11, 12, 99][..]), (2, &[10]), (9, &[10, 10]), (1, &[])] {
