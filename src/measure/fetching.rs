@@ -229,20 +229,18 @@ fn observe(
     };
     let workloads: Vec<TraceWorkload> = sets.iter().map(workload).collect::<Result<_>>()?;
     let counts: BTreeSet<usize> = [1, effort.workers].into();
-    let mut subjects: Vec<(usize, usize)> =
+    let subjects: Vec<(usize, usize)> =
         counts.iter().flat_map(|&workers| (0..sets.len()).map(move |set| (set, workers))).collect();
-    let subjects_of = subjects.clone();
     let mut times: Vec<Vec<Times>> = vec![Vec::new(); subjects.len()];
+    let mut order: Vec<usize> = (0..subjects.len()).collect();
     let mut generator = rng::generator(effort.seed, "order of fetches");
-    let place = |subject: (usize, usize)| {
-        subjects_of.iter().position(|&known| known == subject).expect("one of them")
-    };
     for pass in 0..effort.passes {
-        rng::shuffle(&mut subjects, &mut generator);
-        for &(set, workers) in &subjects {
+        rng::shuffle(&mut order, &mut generator);
+        for &i in &order {
             stop.check()?;
+            let (set, workers) = subjects[i];
             let first = generator.random_range(0..REQUESTS);
-            times[place((set, workers))].push(visit(&workloads[set], workers, first, effort.block, clock)?);
+            times[i].push(visit(&workloads[set], workers, first, effort.block, clock)?);
         }
         progress.advance(pass as u64 + 1, "passes");
     }
@@ -252,7 +250,7 @@ fn observe(
         let (fetch_ms, decode_ms) = (middle(|times| times.fetch_ms), middle(|times| times.decode_ms));
         FetchObservation { features, workers, fetch_ms, decode_ms, held_out }
     };
-    Ok(subjects_of.iter().zip(&times).map(observation).collect())
+    Ok(subjects.iter().zip(&times).map(observation).collect())
 }
 
 /// Milliseconds per request.

@@ -8,6 +8,7 @@ use super::{Curve, Distribution, RESPONSE, load_text};
 use crate::measure::latency::samples_needed;
 use hdrhistogram::Histogram;
 use plotters::{
+    chart::ChartContext,
     coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter},
     element::DashedPathElement,
     prelude::*,
@@ -246,14 +247,24 @@ pub(super) fn number(value: f64) -> String {
 }
 
 pub(super) type Paper<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+pub(super) type Chart<'a, 'p> = ChartContext<'a, SVGBackend<'p>, Cartesian2d<Scale, Scale>>;
 pub(super) type DrawingError = DrawingAreaErrorKind<io::Error>;
 
-fn draw(paper: &Paper<'_>, title: &str, x: Scale, lines: &[Line]) -> Result<(), DrawingError> {
-    let y = response_scale(lines);
+/// Text of so many pixels.
+pub(super) fn font(size: u32) -> TextStyle<'static> {
+    ("sans-serif", size).into_font().color(&TEXT.0)
+}
+
+/// An empty chart: title, axes and grid.
+pub(super) fn mesh<'a, 'p>(
+    paper: &'a Paper<'p>,
+    title: &str,
+    x: Scale,
+    y: Scale,
+) -> Result<Chart<'a, 'p>, DrawingError> {
     let (x_title, y_title) = (x.title, y.title);
-    let text = |size: u32| ("sans-serif", size).into_font().color(&TEXT.0);
     let mut chart = ChartBuilder::on(paper)
-        .caption(title, text(24))
+        .caption(title, font(24))
         .margin(16)
         .margin_right(32)
         .x_label_area_size(52)
@@ -264,11 +275,17 @@ fn draw(paper: &Paper<'_>, title: &str, x: Scale, lines: &[Line]) -> Result<(), 
         .bold_line_style(GRID.0)
         .light_line_style(TRANSPARENT)
         .axis_style(GRID.0)
-        .label_style(text(16))
-        .axis_desc_style(text(17))
+        .label_style(font(16))
+        .axis_desc_style(font(17))
         .x_desc(x_title)
         .y_desc(y_title)
         .draw()?;
+    Ok(chart)
+}
+
+fn draw(paper: &Paper<'_>, title: &str, x: Scale, lines: &[Line]) -> Result<(), DrawingError> {
+    let y = response_scale(lines);
+    let mut chart = mesh(paper, title, x, y)?;
     for line in lines {
         let style = ShapeStyle { color: line.ink.0.into(), filled: false, stroke_width: 2 };
         let (length, gap) = line.dash;
@@ -282,7 +299,7 @@ fn draw(paper: &Paper<'_>, title: &str, x: Scale, lines: &[Line]) -> Result<(), 
             });
         }
         if let (Some(&end), false) = (line.points.last(), line.mark.is_empty()) {
-            let place = |at| EmptyElement::at(at) + Text::new(line.mark, (6, -8), text(15));
+            let place = |at| EmptyElement::at(at) + Text::new(line.mark, (6, -8), font(15));
             chart.draw_series(std::iter::once(place(end)))?;
         }
     }
@@ -290,7 +307,7 @@ fn draw(paper: &Paper<'_>, title: &str, x: Scale, lines: &[Line]) -> Result<(), 
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperLeft)
         .legend_area_size(LEGEND_PX + 8)
-        .label_font(text(16))
+        .label_font(font(16))
         .background_style(PAPER.0)
         .border_style(TRANSPARENT)
         .draw()

@@ -2,11 +2,10 @@
 //! seen. Colours tell engines apart, marks candidate counts.
 
 use super::plot::{
-    DrawingError, GRID, INKS, Ink, PAPER, Paper, Scale, TEXT, logarithmic, number, with_dark_style,
+    DrawingError, INKS, Ink, PAPER, Paper, Scale, TEXT, font, logarithmic, mesh, number, with_dark_style,
 };
 use crate::price::check::BucketCheck;
 use plotters::{
-    chart::ChartContext,
     element::{Drawable, PointCollection},
     prelude::*,
 };
@@ -25,8 +24,6 @@ const MARK_PX: i32 = 4;
 const BANDS: [(f64, (i32, i32)); 2] = [(5.0, (8, 5)), (10.0, (2, 4))];
 /// The residuals' axis reaches so far at least, and at most.
 const RESIDUALS_PCT: (f64, f64) = (12.0, 60.0);
-
-type Chart<'a, 'p> = ChartContext<'a, SVGBackend<'p>, Cartesian2d<Scale, Scale>>;
 
 /// Networks of one engine at one candidate count.
 struct Series {
@@ -182,37 +179,6 @@ impl<C, DB: DrawingBackend> Drawable<DB> for Dot<C> {
             _ => backend.draw_circle((x, y), r as u32, &self.ink.0.stroke_width(2), false),
         }
     }
-}
-
-fn font(size: u32) -> TextStyle<'static> {
-    ("sans-serif", size).into_font().color(&TEXT.0)
-}
-
-fn mesh<'a, 'p>(
-    paper: &'a Paper<'p>,
-    title: &str,
-    x: Scale,
-    y: Scale,
-) -> Result<Chart<'a, 'p>, DrawingError> {
-    let (x_title, y_title) = (x.title, y.title);
-    let mut chart = ChartBuilder::on(paper)
-        .caption(title, font(24))
-        .margin(16)
-        .margin_right(32)
-        .x_label_area_size(52)
-        .y_label_area_size(72)
-        .build_cartesian_2d(x, y)?;
-    chart
-        .configure_mesh()
-        .bold_line_style(GRID.0)
-        .light_line_style(TRANSPARENT)
-        .axis_style(GRID.0)
-        .label_style(font(16))
-        .axis_desc_style(font(17))
-        .x_desc(x_title)
-        .y_desc(y_title)
-        .draw()?;
-    Ok(chart)
 }
 
 #[cfg(test)]

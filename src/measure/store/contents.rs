@@ -33,11 +33,13 @@ type LastRows = Vec<(RowKey, u32)>;
 /// How many rows are written between two words about it.
 const NEWS: u64 = 20_000;
 
-/// Tells `progress` of the rows of a store as they are written.
-pub(super) fn news(manifest: &Manifest, progress: &dyn Progress) -> impl FnMut(u64) {
+/// Tells `progress` of the rows of a store: to be called for every one that is written.
+pub(super) fn news(manifest: &Manifest, progress: &dyn Progress) -> impl FnMut() {
     let total = manifest.groups.iter().map(|group| manifest.keys(group.owner)).sum();
     progress.stage("fill the store", total);
-    move |done| {
+    let mut done = 0;
+    move || {
+        done += 1;
         if done % NEWS == 0 || done == total {
             progress.advance(done, "rows");
         }

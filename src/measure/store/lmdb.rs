@@ -3,11 +3,11 @@
 //! Every group is a database of its own, by the user's or the item's key; of pairs all of a user are one value (`pairs.rs`).
 
 use super::{
-    FeatureStore, Keys, Reader, RowSink,
+    BLOCK, FeatureStore, Keys, Reader, RowSink,
     contents::{RowKey, Rows},
     layout::Owner,
     manifest::{LOAD_AGAIN, Manifest, Wanted},
-    pairs::{Gathering, Pairs},
+    pairs::{Pairs, each_value},
 };
 use crate::base::{Error, Result, error::Place};
 use heed::{
@@ -19,9 +19,6 @@ use std::path::{Path, PathBuf};
 
 type Group = Database<U64<NativeEndian>, Bytes, IntegerComparator>;
 
-/// Rows that are handed on at a time.
-const BLOCK: usize = 64;
-
 /// A file of LMDB, opened for reading.
 pub struct LmdbStore {
     path: PathBuf,
@@ -30,34 +27,22 @@ pub struct LmdbStore {
     groups: Vec<Group>,
 }
 
-/// Writes all rows of `source` into a new file; `advance` is told how many rows are written.
-pub fn fill(path: &Path, source: &dyn Rows, mut advance: impl FnMut(u64)) -> Result<()> {
+/// Writes all rows of `source` into a new file; `advance` is called for every one.
+pub fn fill(path: &Path, source: &dyn Rows, mut advance: impl FnMut()) -> Result<()> {
     let failed = |e| failed(path, "write", e);
     let manifest = source.manifest();
     // Only addresses: the file grows as it is written. It reaches the disk once, at the end.
     let keys = Owner::ALL.map(|owner| manifest.keys(owner)).iter().sum::<u64>();
     let room = 4 * (manifest.row_bytes() + 128 * keys * manifest.groups.len() as u64) + (64 << 20);
     let env = open(path, EnvFlags::NO_SYNC, room as usize, manifest.groups.len()).map_err(failed)?;
-    let mut done = 0;
-    for (place, group) in manifest.groups.iter().enumerate() {
+    for place in 0..manifest.groups.len() {
         let mut writing = env.write_txn().map_err(failed)?;
         let name = name(place);
         let mut options = env.database_options().types::<U64<NativeEndian>, Bytes>().key_comparator();
         let database: Group = options.name(&name).create(&mut writing).map_err(failed)?;
-        let mut put = |key: u64, value: &[u8]| {
+        each_value(source, place, &mut advance, |key, value| {
             database.put_with_flags(&mut writing, PutFlags::APPEND, &key, value).map_err(failed)
-        };
-        let mut gathering = Gathering::default();
-        source.each(place, &mut |key, row| {
-            match group.owner {
-                Owner::User | Owner::Item => put(key[0], row)?,
-                Owner::Pair => gathering.add(key, row).map_or(Ok(()), |(user, value)| put(user, &value))?,
-            }
-            done += 1;
-            advance(done);
-            Ok(())
         })?;
-        gathering.finish().map_or(Ok(()), |(user, value)| put(user, &value))?;
         writing.commit().map_err(failed)?;
     }
     env.force_sync().map_err(failed)

@@ -5,7 +5,7 @@
 //! items: a request has one user, so its candidates are searched among few.
 
 use super::{
-    FeatureStore, Keys, Reader, RowSink,
+    BLOCK, FeatureStore, Keys, Reader, RowSink,
     contents::{RowKey, Rows},
     layout::Owner,
     manifest::{LOAD_AGAIN, Manifest, Wanted},
@@ -16,9 +16,6 @@ use std::ops::Range;
 
 /// The number of a row that is not there.
 const NONE: u32 = u32::MAX;
-/// Rows that are handed on at a time: what their values are decoded into fits the fastest cache.
-const BLOCK: usize = 64;
-
 /// Rows by key, all in memory.
 #[derive(Debug)]
 pub struct MemoryStore {

@@ -31,6 +31,9 @@ use crate::base::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Rows that stores in this process hand on at a time: what their values are decoded into fits the fastest cache.
+const BLOCK: usize = 64;
+
 /// A store, opened once and shared by all workers.
 pub trait FeatureStore: Send + Sync {
     /// What it holds.

@@ -3,8 +3,11 @@
 //! A request has one user, so a store that keeps a user's pairs together is asked once for all candidates, and the candidates
 //! are searched among few.
 
+use super::{contents::Rows, layout::Owner};
+use crate::base::Result;
+
 /// Appends items to a value, before their rows.
-pub(super) fn pack(items: &[u64], rows: &[u8]) -> Vec<u8> {
+fn pack(items: &[u64], rows: &[u8]) -> Vec<u8> {
     items.iter().flat_map(|item| item.to_le_bytes()).chain(rows.iter().copied()).collect()
 }
 
@@ -37,9 +40,30 @@ impl<'a> Pairs<'a> {
     }
 }
 
+/// Gives `put` what is stored of a group of `source`, by ascending key of user or item: rows of users and items as they are, of pairs
+/// all of a user as one value. `advance` is called for every row.
+pub(super) fn each_value(
+    source: &dyn Rows,
+    group: usize,
+    mut advance: impl FnMut(),
+    mut put: impl FnMut(u64, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let owner = source.manifest().groups[group].owner;
+    let mut gathering = Gathering::default();
+    source.each(group, &mut |key, row| {
+        match owner {
+            Owner::User | Owner::Item => put(key[0], row)?,
+            Owner::Pair => gathering.add(key, row).map_or(Ok(()), |(user, value)| put(user, &value))?,
+        }
+        advance();
+        Ok(())
+    })?;
+    gathering.finish().map_or(Ok(()), |(user, value)| put(user, &value))
+}
+
 /// Gathers the rows of pairs, which come by ascending key, into values by ascending user.
 #[derive(Default)]
-pub(super) struct Gathering {
+struct Gathering {
     user: Option<u64>,
     items: Vec<u64>,
     rows: Vec<u8>,
@@ -47,7 +71,7 @@ pub(super) struct Gathering {
 
 impl Gathering {
     /// Adds a pair; gives the user before it with its value, when that is whole by then.
-    pub(super) fn add(&mut self, [user, item]: [u64; 2], row: &[u8]) -> Option<(u64, Vec<u8>)> {
+    fn add(&mut self, [user, item]: [u64; 2], row: &[u8]) -> Option<(u64, Vec<u8>)> {
         let whole = if self.user == Some(user) { None } else { self.finish() };
         self.user = Some(user);
         self.items.push(item);
@@ -56,7 +80,7 @@ impl Gathering {
     }
 
     /// The last user.
-    pub(super) fn finish(&mut self) -> Option<(u64, Vec<u8>)> {
+    fn finish(&mut self) -> Option<(u64, Vec<u8>)> {
         let user = self.user.take()?;
         let value = pack(&self.items, &self.rows);
         self.items.clear();

@@ -14,7 +14,7 @@ use super::{
     contents::{Rows, news},
     layout::Owner,
     manifest::{LOAD_AGAIN, Manifest, Wanted},
-    pairs::{Gathering, Pairs},
+    pairs::{Pairs, each_value},
 };
 use crate::base::{Error, Result, error::Place, progress::Progress};
 use redis::{Client, Cmd, Connection, ConnectionLike, RedisError, Value};
@@ -108,12 +108,12 @@ pub fn fill(url: &str, source: &dyn Rows, progress: &dyn Progress) -> Result<()>
     let failed = |e| server.failed("take the rows of a store", PATIENCE, e);
     let manifest = source.manifest().clone();
     let filling: u64 = redis::cmd("INCR").arg(FILLINGS).query(&mut connection).map_err(failed)?;
-    let (mut done, mut advance) = (0, news(source.manifest(), progress));
-    for (place, group) in manifest.groups.iter().enumerate() {
+    let mut advance = news(source.manifest(), progress);
+    for place in 0..manifest.groups.len() {
         let prefix = prefix(filling, place);
         let mut batch = redis::cmd("MSET");
         let mut waiting = 0;
-        let mut put = |key: u64, value: &[u8]| -> Result<()> {
+        each_value(source, place, &mut advance, |key, value| {
             batch.arg(row_key(&prefix, key)).arg(value);
             waiting += 1;
             if waiting == BATCH {
@@ -121,18 +121,7 @@ pub fn fill(url: &str, source: &dyn Rows, progress: &dyn Progress) -> Result<()>
                 (batch, waiting) = (redis::cmd("MSET"), 0);
             }
             Ok(())
-        };
-        let mut gathering = Gathering::default();
-        source.each(place, &mut |key, row| {
-            match group.owner {
-                Owner::User | Owner::Item => put(key[0], row)?,
-                Owner::Pair => gathering.add(key, row).map_or(Ok(()), |(user, value)| put(user, &value))?,
-            }
-            done += 1;
-            advance(done);
-            Ok(())
         })?;
-        gathering.finish().map_or(Ok(()), |(user, value)| put(user, &value))?;
         if waiting > 0 {
             batch.exec(&mut connection).map_err(failed)?;
         }
