@@ -2,7 +2,7 @@
 //! synthetic log.
 
 use autofas_bench::{
-    base::{names::Layout, progress::Silent},
+    base::{names::Layout, progress::Silent, stop::Stop},
     data::{
         self,
         dataset::{Dataset, EncodedFeature, Slot},
@@ -62,7 +62,7 @@ impl Scene {
         };
         let folder = tempfile::tempdir().expect("a folder for the store");
         let contents = Contents::of(&schema, encoders.hash(), &data).expect("something to store");
-        embedded::write(&folder.path().join("store"), &contents, &Silent).expect("a store");
+        embedded::write(&folder.path().join("store"), &contents, &Silent, &Stop::never()).expect("a store");
         Self { schema, data, folder }
     }
 
@@ -74,7 +74,7 @@ impl Scene {
         let choice: StoreChoice = named.parse().expect("a choice");
         if remote {
             choice
-                .fill(&embedded::open(&folder).expect("the store"), &Silent)
+                .fill(&embedded::open(&folder).expect("the store"), &Silent, &Stop::never())
                 .expect("a server that takes rows");
         }
         choice.open().expect("the store").expect("no choice without a store")

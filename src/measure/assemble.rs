@@ -8,6 +8,7 @@
 //! Where a feature store takes part, the features that it holds come from its rows instead ([`stored`]), and filling copies the
 //! others: what the request itself carries.
 
+mod fit;
 pub mod stored;
 
 use super::{
@@ -16,18 +17,19 @@ use super::{
     store::{Manifest, Owner},
 };
 use crate::{
-    base::{Error, Result},
+    base::Result,
     data::{
-        dataset::{Dataset, EncodedFeature, Slot},
+        dataset::{Dataset, Slot},
         schema::Schema,
     },
     export::{
         rows::ItemRows,
         signature::{Content, ElementType, Field, Rows, Signature, TensorSpec},
     },
-    learn::network::{Embedding, NetworkInput},
+    learn::network::NetworkInput,
 };
 use bytemuck::{Pod, Zeroable};
+use fit::{not_fetched, owners, start, unfilled, vector};
 use half::f16;
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
@@ -113,7 +115,7 @@ impl Assembler {
     /// Like [`Assembler::new`], for a model that looks up what stands in `lookups`: [`Assembler::fill`] may then ask for
     /// items that the item table was filled with.
     pub fn with(signature: &Signature, data: &Dataset, schema: &Schema, lookups: &Lookups) -> Result<Self> {
-        Self::plan(signature, data, lookups, owners(schema), |_| Ok(None))
+        Self::plan(signature, data, lookups, owners(schema), |_, _| Ok(None))
     }
 
     /// Plans requests whose stored features come from a store: [`Assembler::fill`] leaves their columns alone, and a
@@ -139,7 +141,7 @@ impl Assembler {
 
     /// Like [`Assembler::by_row`], for a model that looks up what stands in `lookups`.
     pub fn by_row_with(signature: &Signature, data: &Dataset, lookups: &Lookups) -> Result<Self> {
-        Self::plan(signature, data, lookups, |_| Ok(Owner::Item), |_| Ok(None))
+        Self::plan(signature, data, lookups, |_| Ok(Owner::Item), |_, _| Ok(None))
     }
 
     fn plan(
@@ -147,7 +149,7 @@ impl Assembler {
         data: &Dataset,
         lookups: &Lookups,
         owner: impl Fn(&Field) -> Result<Owner>,
-        find: impl Fn(&Field) -> Result<Option<stored::Found>>,
+        find: impl Fn(&TensorSpec, &Field) -> Result<Option<stored::Found>>,
     ) -> Result<Self> {
         let features: HashMap<_, _> = data.features.iter().map(|f| (f.name.as_str(), f)).collect();
         let owner_of = |spec: &TensorSpec, field: &Field| match spec.rows {
@@ -163,7 +165,7 @@ impl Assembler {
                 match spec.content {
                     Content::Values => {
                         let from = start(field, spec.element, feature)?;
-                        match find(field)? {
+                        match find(spec, field)? {
                             Some(found) => stored::add(&mut stored, found, place, column, field),
                             None => {
                                 let (owner, what) = (owner_of(spec, field)?, What::Values(from));
@@ -171,7 +173,9 @@ impl Assembler {
                             }
                         }
                     }
-                    Content::Embedded if find(field)?.is_some() => return Err(not_fetched(&field.feature)),
+                    Content::Embedded if find(spec, field)?.is_some() => {
+                        return Err(not_fetched(&field.feature));
+                    }
                     Content::Embedded => {
                         let what = vector(field, feature, lookups)?;
                         runs.push(Run { owner: owner_of(spec, field)?, columns, what });
@@ -353,35 +357,6 @@ impl TensorPlan {
     }
 }
 
-/// The table of a feature whose vectors come in, found to fit the data.
-fn vector(field: &Field, feature: Option<&EncodedFeature>, lookups: &Lookups) -> Result<What> {
-    let table = lookups.embeddings.get(&field.feature).ok_or_else(|| unfilled(&field.feature))?;
-    // As the graph would take it if the table were inside.
-    let columns = match table.embedding {
-        Embedding::Pooled { length, .. } => length,
-        _ => 1,
-    };
-    start(&Field { columns, ..field.clone() }, ElementType::I64, feature)?;
-    match feature {
-        Some(feature) if table.width == field.columns => Ok(What::Vector(feature.slot, table.clone())),
-        _ => Err(unfilled(&field.feature)),
-    }
-}
-
-fn unfilled(what: &str) -> Error {
-    Error::usage(
-        format!("the model looks `{what}` up in a table that is not beside it, or that is another one's"),
-        "export the model again with `autofas-bench export`, and keep its files together",
-    )
-}
-
-fn not_fetched(feature: &str) -> Error {
-    Error::usage(
-        format!("the model takes vectors of `{feature}`, and the store has its ids"),
-        "replay it without --store, or a model that was exported with --embeddings inside",
-    )
-}
-
 /// Adds columns to a plan, as a part of the run before them where they are neighbours in the data as well.
 fn add(runs: &mut Vec<Run>, run: Run) {
     if let (Some(last), What::Values(from)) = (runs.last_mut(), &run.what)
@@ -393,44 +368,6 @@ fn add(runs: &mut Vec<Run>, run: Run) {
         last.columns.end = run.columns.end;
     } else {
         runs.push(run);
-    }
-}
-
-/// Whose a field is, by the schema.
-fn owners(schema: &Schema) -> impl Fn(&Field) -> Result<Owner> {
-    let kinds: HashMap<_, _> = schema.features.iter().map(|f| (f.name.as_str(), f.kind)).collect();
-    move |field| match kinds.get(field.feature.as_str()) {
-        Some(&kind) => Ok(kind.into()),
-        None => Err(Error::usage(
-            format!("the schema has no feature `{}`, which the model reads", field.feature),
-            "use the schema that the model was exported with",
-        )),
-    }
-}
-
-/// First column of a field in the data's rows, once type, length and cardinality are found to fit.
-fn start(field: &Field, element: ElementType, feature: Option<&EncodedFeature>) -> Result<usize> {
-    let wrong = |problem: String| {
-        Err(Error::usage(
-            problem,
-            "encode the data with the schema and encoders that the model was exported with",
-        ))
-    };
-    let name = &field.feature;
-    let Some(feature) = feature else {
-        return wrong(format!("the data has no feature `{name}`, which the model reads"));
-    };
-    match (feature.slot, element) {
-        (Slot::Ids { length, .. }, ElementType::I64) if length != field.columns => {
-            wrong(format!("`{name}` has {length} ids per row, and the model takes {}", field.columns))
-        }
-        (Slot::Ids { .. }, ElementType::I64) if feature.cardinality > field.cardinality => wrong(format!(
-            "`{name}` has ids up to {}, and the model's table ends at {}",
-            feature.cardinality, field.cardinality
-        )),
-        (Slot::Ids { start, .. }, ElementType::I64) => Ok(start),
-        (Slot::Number { index }, ElementType::F32) => Ok(index),
-        _ => wrong(format!("`{name}` is encoded in another way than the model expects")),
     }
 }
 

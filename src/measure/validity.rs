@@ -5,6 +5,7 @@
 //! - its engine failed in a pass, or somebody stopped it, before all passes were done;
 //! - an engine that computes something was not compared with the scores of the model's package;
 //! - the trace's own requests were scored differently by another session, plan, pass or engine;
+//! - the feature store lacks more than 5 % of the users' or items' rows, or held other rows in another pass;
 //! - the generator itself was late: at any percentile that is reported, the dispatch lag exceeds 50 µs + 5 % of the
 //!   response time of the same percentile (lag adds to response, so a valid run is distorted by no more than about that);
 //! - the load was more than the workers can serve: they were busy for 95 % of the time, or for 80 % while the responses
@@ -20,6 +21,7 @@ use super::{
     measurement::{Load, Pass, Plan, Setup},
     replay::{issue::Loop, recorder::Recording},
     scores::TraceOutputs,
+    store,
 };
 use crate::base::names::EngineName;
 use schemars::JsonSchema;
@@ -78,6 +80,7 @@ pub(super) fn reasons(
         );
     }
     reasons.extend(outputs.and_then(TraceOutputs::reason));
+    reasons.extend(store::reasons(passes.iter().filter_map(|pass| pass.store.as_ref()), &total.fetches));
     reasons.extend(lateness(&total.response, &total.dispatch_lag));
     // Each pass starts anew: a queue that grows does so within one.
     reasons.extend(passes.iter().find_map(|pass| overload(&pass.recording, setup, &pass.load)));

@@ -21,6 +21,7 @@ mod search;
 mod signals;
 mod skew;
 mod store;
+mod store_name;
 mod table;
 mod table_check;
 mod trace;

@@ -4,9 +4,10 @@ use super::{
     files::{self, DataArgs},
     output::{self, Format},
     signals,
+    store_name::StoreName,
 };
 use crate::{
-    base::progress::Progress,
+    base::{Error, progress::Progress},
     data::schema::Schema,
     export::Metadata,
     measure::{
@@ -45,7 +46,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "M.onnx")]
     model: Option<PathBuf>,
     /// Folder of the store, or the address of a Redis server: redis://[user:password@]host[:port][/database]
-    #[arg(long, value_name = "STORE")]
+    #[arg(long, value_name = "STORE", value_parser = StoreName)]
     out: StoreChoice,
 }
 
@@ -53,6 +54,7 @@ pub struct LoadArgs {
 #[command(after_help = "Example:\n  autofas-bench store show stores/first")]
 pub struct ShowArgs {
     /// Folder of the store, or the address of a Redis server
+    #[arg(value_name = "STORE", value_parser = StoreName)]
     store: StoreChoice,
 }
 
@@ -69,7 +71,7 @@ pub struct PriceArgs {
     #[arg(long, value_name = "M.onnx")]
     model: Option<PathBuf>,
     /// The store, named as `replay` does
-    #[arg(long, value_name = "STORE")]
+    #[arg(long, value_name = "STORE", value_parser = StoreName)]
     store: StoreChoice,
     /// Candidate counts; between two of them prices are interpolated
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [100, 300, 1000, 3000])]
@@ -122,12 +124,21 @@ fn show(store: &StoreChoice) -> anyhow::Result<Described> {
 
 impl LoadArgs {
     fn load(&self, progress: &dyn Progress) -> anyhow::Result<Described> {
+        let stop = signals::stop_and_keep()?;
         let files = self.data.files(self.model.as_deref())?;
         progress.stage("read the data", 0);
         let (dataset, encoders) = files::load(&files)?;
         let schema = Schema::load(&files.schema)?;
-        self.out.fill(&Contents::of(&schema, encoders.hash(), &dataset)?, progress)?;
-        show(&self.out)
+        let contents = Contents::of(&schema, encoders.hash(), &dataset)?;
+        match self.out.fill(&contents, progress, &stop) {
+            Err(stopped @ Error::Interrupted { .. }) => {
+                Err(anyhow::Error::new(stopped).context("nothing was stored, and nothing is left of it"))
+            }
+            filled => {
+                filled?;
+                show(&self.out)
+            }
+        }
     }
 }
 

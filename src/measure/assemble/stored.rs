@@ -5,7 +5,7 @@ use super::{Assembler, Result};
 use crate::{
     base::{Error, error::Place},
     data::schema::{Schema, Source},
-    export::signature::Field,
+    export::signature::{Content, ElementType, Field, Rows, TensorSpec},
     measure::{
         engine::{Inputs, TensorData},
         store::{
@@ -80,8 +80,12 @@ pub(super) struct Found {
     feature: StoredFeature,
 }
 
-/// Finds fields in a store; none where the request carries them.
-pub(super) fn finder(schema: &Schema, manifest: &Manifest) -> impl Fn(&Field) -> Result<Option<Found>> {
+/// Finds fields in a store; none where the request carries them. What a store says of a field has to be what the schema and the
+/// graph say: its rows are decoded by it into the tensor.
+pub(super) fn finder(
+    schema: &Schema,
+    manifest: &Manifest,
+) -> impl Fn(&TensorSpec, &Field) -> Result<Option<Found>> {
     let mut known = HashMap::new();
     for (group, stored) in manifest.groups.iter().enumerate() {
         let (name, owner, row_bytes) = (&stored.name, stored.owner, stored.row_bytes);
@@ -90,22 +94,32 @@ pub(super) fn finder(schema: &Schema, manifest: &Manifest) -> impl Fn(&Field) ->
         }
     }
     let store = manifest.place.clone();
-    let fetched: HashMap<String, bool> =
-        schema.features.iter().map(|f| (f.name.clone(), f.source == Source::Store)).collect();
-    move |field| {
+    let fetched = schema.features.iter().filter(|feature| feature.source == Source::Store);
+    let owners: HashMap<String, Owner> = fetched.map(|f| (f.name.clone(), f.kind.into())).collect();
+    move |tensor, field| {
         let name = &field.feature;
-        if !fetched.get(name).copied().unwrap_or(false) {
-            return Ok(None);
-        }
+        let Some(&whose) = owners.get(name) else { return Ok(None) };
+        let wrong = |problem: String| Err(Error::input(&store, Place::field(name), problem, LOAD_AGAIN));
         let Some((group, group_name, owner, row_bytes, feature)) = known.get(name).cloned() else {
-            return Err(Error::input(&store, Place::field(name), "no group holds it", LOAD_AGAIN));
+            return wrong("no group holds it".to_owned());
         };
+        if owner != whose || tensor.rows == Rows::One && owner != Owner::User {
+            return wrong(
+                format!("the store has it by {owner:?}, and it is fetched by {whose:?}").to_lowercase(),
+            );
+        }
+        // What a model takes embedded is refused by whoever asks, whatever its form.
+        let taken = if tensor.element == ElementType::I64 { Form::Ids } else { Form::Number };
+        if tensor.content == Content::Values && feature.form != taken {
+            let problem = format!("the store has it as {:?}, and the model takes {taken:?}", feature.form);
+            return wrong(problem.to_lowercase());
+        }
         if (feature.length, feature.cardinality) != (field.columns, field.cardinality) {
             let problem = format!(
                 "the store has {} values below {}, and the model takes {} below {}",
                 feature.length, feature.cardinality, field.columns, field.cardinality
             );
-            return Err(Error::input(&store, Place::field(name), problem, LOAD_AGAIN));
+            return wrong(problem);
         }
         let store = store.clone();
         Ok(Some(Found { store, group, name: group_name, owner, row_bytes, feature }))

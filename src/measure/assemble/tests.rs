@@ -1,5 +1,10 @@
 use super::*;
-use crate::{base::names::Layout, data::ids::Ids, export::signature::TensorSpec};
+use crate::{
+    base::{Error, names::Layout},
+    data::{dataset::EncodedFeature, ids::Ids},
+    export::signature::TensorSpec,
+    learn::network::Embedding,
+};
 
 /// Three rows of: `u` (user), `i` (item), `list` (item, two ids), `pair` (interactive), and a number of the pair.
 fn data() -> Dataset {

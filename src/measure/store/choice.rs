@@ -5,9 +5,12 @@ use super::{
     contents::Rows,
     embedded::{self, StoredFolder},
     memory::MemoryStore,
-    redis::{self, RedisStore},
+    redis::{
+        self, RedisStore,
+        address::{Address, FORM},
+    },
 };
-use crate::base::{Error, Result, progress::Progress};
+use crate::base::{Error, Result, keys, progress::Progress, stop::Stop};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
@@ -25,9 +28,9 @@ pub enum StoreChoice {
     Embedded(PathBuf),
     /// From a Redis server.
     Redis {
-        /// `redis://[user:password@]host[:port][/database]`.
-        url: String,
-        /// How long a request waits for it, in ms.
+        /// Where it is, and as whom it is asked.
+        address: Address,
+        /// How long a request waits for its whole answer, in ms.
         timeout_ms: u64,
     },
 }
@@ -66,18 +69,19 @@ impl StoreChoice {
             Self::None => None,
             Self::Memory(folder) => Some(Box::new(MemoryStore::of(&embedded::open(folder)?)?)),
             Self::Embedded(folder) => Some(Box::new(embedded::open(folder)?)),
-            Self::Redis { url, timeout_ms } => {
-                Some(Box::new(RedisStore::open(url, Duration::from_millis(*timeout_ms))?))
+            Self::Redis { address, timeout_ms } => {
+                Some(Box::new(RedisStore::open(address, Duration::from_millis(*timeout_ms))?))
             }
         })
     }
 
-    /// Writes all rows of `source` into it: into a new folder, or into a server in the place of those that it has.
-    pub fn fill(&self, source: &dyn Rows, progress: &dyn Progress) -> Result<()> {
+    /// Writes all rows of `source` into it: into a new folder, or into a server in the place of those that it has. A request to
+    /// `stop` ends that, and nothing is left of it.
+    pub fn fill(&self, source: &dyn Rows, progress: &dyn Progress, stop: &Stop) -> Result<()> {
         match self {
             Self::None => Err(Error::usage("`none` is no store", "name a folder, or redis://host")),
-            Self::Memory(folder) | Self::Embedded(folder) => embedded::write(folder, source, progress),
-            Self::Redis { url, .. } => redis::fill(url, source, progress),
+            Self::Memory(folder) | Self::Embedded(folder) => embedded::write(folder, source, progress, stop),
+            Self::Redis { address, .. } => redis::fill(address, source, progress, stop),
         }
     }
 
@@ -88,8 +92,8 @@ impl StoreChoice {
             Self::Memory(folder) | Self::Embedded(folder) => {
                 StoredFolder::read(folder).map(|stored| (stored.content, Some(stored.file_bytes)))
             }
-            Self::Redis { url, timeout_ms } => {
-                let store = RedisStore::open(url, Duration::from_millis(*timeout_ms))?;
+            Self::Redis { address, timeout_ms } => {
+                let store = RedisStore::open(address, Duration::from_millis(*timeout_ms))?;
                 Ok((store.manifest().clone(), None))
             }
         }
@@ -110,39 +114,67 @@ impl StoreChoice {
         match self {
             Self::None => PathBuf::new(),
             Self::Memory(folder) | Self::Embedded(folder) => folder.clone(),
-            Self::Redis { url, .. } => redis::without_password(url).into(),
+            Self::Redis { address, .. } => address.to_string().into(),
         }
     }
 }
+
+/// How a store is named.
+const KINDS: [&str; 3] = ["memory", "embedded", "redis"];
+const NAMES: &str = "write memory:STORE, embedded:STORE or redis://host; a path without a `:` is a store that is copied into memory";
 
 impl FromStr for StoreChoice {
     type Err = Error;
 
     /// `none`, `memory:STORE`, `embedded:STORE`, or the address of a Redis server, whose end may say how long a request waits:
-    /// `redis://host?timeout_ms=50`. Any other text is the path of a store that is copied into memory.
+    /// `redis://host?timeout_ms=50`. Any other text without a `:` is the path of a store that is copied into memory.
+    ///
+    /// What is refused may be an address with a password, so messages do not repeat it.
     fn from_str(text: &str) -> Result<Self> {
-        Ok(match text.split_once(':') {
-            _ if text == "none" => Self::None,
-            Some(("memory", path)) => Self::Memory(path.into()),
-            Some(("embedded", path)) => Self::Embedded(path.into()),
-            Some(("redis", _)) => {
-                let (url, option) = text.split_once('?').unwrap_or((text, ""));
-                let timeout_ms = match option.strip_prefix("timeout_ms=").map(str::parse) {
-                    None if option.is_empty() => TIMEOUT_MS,
-                    Some(Ok(timeout_ms @ 1..)) => timeout_ms,
-                    _ => {
-                        let problem = format!("`{option}` is no option of a Redis store");
-                        return Err(Error::usage(
-                            problem,
-                            "write redis://host?timeout_ms=50, with 1 ms at least",
-                        ));
-                    }
-                };
-                Self::Redis { url: url.to_owned(), timeout_ms }
-            }
-            _ => Self::Memory(text.into()),
-        })
+        let folder = |path: &str| match path.is_empty() || path.contains("://") {
+            true => Err(Error::usage("no folder has such a name", NAMES)),
+            false => Ok(PathBuf::from(path)),
+        };
+        match text.split_once(':') {
+            None if text == "none" => Ok(Self::None),
+            None => folder(text).map(Self::Memory),
+            Some(("memory", path)) => folder(path).map(Self::Memory),
+            Some(("embedded", path)) => folder(path).map(Self::Embedded),
+            Some(("redis", _)) => redis(text),
+            Some(("rediss", _)) => Err(Error::usage(
+                "this program speaks to Redis without TLS, so there is no rediss://",
+                "name the near end of a tunnel (such as stunnel, or `ssh -L`) as redis://host",
+            )),
+            Some((kind, _)) => Err(unknown(kind)),
+        }
     }
+}
+
+fn redis(text: &str) -> Result<StoreChoice> {
+    let (address, option) = Address::parse(text)?;
+    let timeout_ms = match option.strip_prefix("timeout_ms=").map(str::parse) {
+        None if option.is_empty() => TIMEOUT_MS,
+        Some(Ok(timeout_ms @ 1..)) => timeout_ms,
+        _ => {
+            return Err(Error::usage(
+                "a Redis store has the option timeout_ms alone, of 1 ms at least",
+                FORM,
+            ));
+        }
+    };
+    Ok(StoreChoice::Redis { address, timeout_ms })
+}
+
+/// Of a kind that there is not. Only a plain word is shown: anything else may be a part of a password.
+fn unknown(kind: &str) -> Error {
+    if kind.is_empty() || !kind.chars().all(|c| c.is_ascii_alphanumeric()) {
+        return Error::usage("a path with a `:` needs the kind of its store before it", NAMES);
+    }
+    let fix = match keys::nearest(kind, KINDS) {
+        Some(near) => format!("did you mean `{near}:`? {NAMES}"),
+        None => NAMES.to_owned(),
+    };
+    Error::usage(format!("there is no kind `{kind}` of store"), fix)
 }
 
 impl fmt::Display for StoreChoice {
@@ -160,8 +192,12 @@ impl fmt::Display for StoreChoice {
 mod tests {
     use super::*;
 
-    fn redis(url: &str, timeout_ms: u64) -> StoreChoice {
-        StoreChoice::Redis { url: url.into(), timeout_ms }
+    fn redis(address: &str, timeout_ms: u64) -> StoreChoice {
+        StoreChoice::Redis { address: Address::parse(address).unwrap().0, timeout_ms }
+    }
+
+    fn parsed(text: &str) -> std::result::Result<StoreChoice, String> {
+        text.parse::<StoreChoice>().map_err(|error| error.to_string())
     }
 
     #[test]
@@ -175,18 +211,56 @@ mod tests {
             let choice: StoreChoice = text.parse().unwrap();
             assert_eq!((choice.to_string(), &choice), (text.to_owned(), &expected));
         }
-        let parsed = |text: &str| text.parse::<StoreChoice>().map_err(|error| error.to_string());
         assert_eq!(parsed("stores/first"), Ok(StoreChoice::Memory("stores/first".into())));
         assert_eq!(parsed("redis://host"), Ok(redis("redis://host", TIMEOUT_MS)));
         for wrong in ["redis://host?timeout=7", "redis://host?timeout_ms=0", "redis://host?timeout_ms=x"] {
-            assert!(parsed(wrong).unwrap_err().contains("?timeout_ms=50"));
+            assert!(parsed(wrong).unwrap_err().contains("?timeout_ms=100"));
         }
     }
 
     #[test]
-    fn a_password_does_not_get_into_results() {
-        let choice = redis("redis://me:secret@host:1/2", 7);
-        assert_eq!(choice.to_string(), "redis://host:1/2?timeout_ms=7");
-        assert_eq!(choice.place(), PathBuf::from("redis://host:1/2"));
+    fn what_is_no_kind_of_store_is_refused_with_the_nearest_and_not_taken_for_a_folder() {
+        for (wrong, expected) in [
+            ("memroy:path", "no kind `memroy` of store; did you mean `memory:`?"),
+            ("reids://host", "did you mean `redis:`?"),
+            ("Embedded:path", "did you mean `embedded:`?"),
+            ("http://host", "no kind `http` of store; write memory:STORE"),
+            ("rediss://host", "without TLS"),
+            ("redis:/host", "redis://[user:password@]host"),
+            ("a/b:c", "needs the kind of its store"),
+            ("memory:", "no folder has such a name"),
+            ("memory:redis://host", "no folder has such a name"),
+            ("", "no folder has such a name"),
+        ] {
+            let found = parsed(wrong).unwrap_err();
+            assert!(found.contains(expected), "{wrong}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_password_does_not_get_into_results_and_messages() {
+        for text in ["redis://me:secret@host:1/2?timeout_ms=7", "redis://:secret?@host:1/2?timeout_ms=7"] {
+            let choice: StoreChoice = text.parse().unwrap();
+            assert_eq!(choice.to_string(), "redis://host:1/2?timeout_ms=7");
+            assert_eq!(choice.place(), PathBuf::from("redis://host:1/2"));
+            assert!(!format!("{choice:?}").contains("secret"));
+            // A measuring process has to know it.
+            let told = serde_json::to_string(&choice).unwrap();
+            assert_eq!(serde_json::from_str::<StoreChoice>(&told).unwrap(), choice);
+        }
+        for wrong in [
+            "redis:/:secret@host",
+            "rediss://:secret@host",
+            "reids://:secret@host",
+            "//:secret@host",
+            ":secret@host",
+            "redis://:secret@host?timeout=1",
+            "redis://:secret@host:port",
+            "memory:redis://:secret@host",
+            "user/:secret@host",
+        ] {
+            let found = parsed(wrong).unwrap_err();
+            assert!(!found.contains("secret"), "{wrong}: {found}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     manifest::Manifest,
 };
 use crate::{
-    base::{Error, Result, progress::Progress},
+    base::{Error, Result, progress::Progress, stop::Stop},
     data::{
         dataset::{Dataset, Slot},
         schema::Schema,
@@ -33,8 +33,8 @@ type LastRows = Vec<(RowKey, u32)>;
 /// How many rows are written between two words about it.
 const NEWS: u64 = 20_000;
 
-/// Tells `progress` of the rows of a store: to be called for every one that is written.
-pub(super) fn news(manifest: &Manifest, progress: &dyn Progress) -> impl FnMut() {
+/// Tells `progress` of the rows of a store: to be called for every one that is written. Fails when somebody has asked to stop.
+pub(super) fn news(manifest: &Manifest, progress: &dyn Progress, stop: &Stop) -> impl FnMut() -> Result<()> {
     let total = manifest.groups.iter().map(|group| manifest.keys(group.owner)).sum();
     progress.stage("fill the store", total);
     let mut done = 0;
@@ -43,6 +43,7 @@ pub(super) fn news(manifest: &Manifest, progress: &dyn Progress) -> impl FnMut()
         if done % NEWS == 0 || done == total {
             progress.advance(done, "rows");
         }
+        stop.check()
     }
 }
 

@@ -1,6 +1,7 @@
 //! An embedded store as a folder: `store.json` says what it is, beside the file with its rows.
 //!
-//! The folder is written under a temporary name and renamed when it is whole. Whoever opens it first compares the file's length
+//! The folder is written under a temporary name and renamed when it is whole; a lock says that somebody is at it, so that the next
+//! who fills a folder beside it removes what a program that died has left. Whoever opens it first compares the file's length
 //! and hash with what `store.json` says: a reader of mapped pages would not survive damaged ones.
 
 use super::{
@@ -8,14 +9,22 @@ use super::{
     lmdb::{self, LmdbStore},
     manifest::{LOAD_AGAIN, Manifest},
 };
-use crate::base::{Error, Result, error::Place, fsio, hash, progress::Progress};
+use crate::base::{Error, Result, error::Place, fsio, hash, progress::Progress, stop::Stop};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 /// The file that says what the folder is.
 pub const MANIFEST: &str = "store.json";
 /// The file with the rows.
 const ROWS: &str = "rows.mdb";
+/// Version of [`StoredFolder`].
+const SCHEMA_VERSION: u32 = 1;
+/// How the names of folders begin that are being filled.
+const DRAFT: &str = ".autofas-tmp-store-";
+
 /// Content of `store.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +48,10 @@ impl StoredFolder {
             return Err(Error::input(folder, Place::whole(), problem, "fill one with `store load`"));
         }
         let stored: Self = fsio::read_json(&path)?;
+        if stored.schema_version != SCHEMA_VERSION {
+            let problem = format!("is {}, this program reads {SCHEMA_VERSION}", stored.schema_version);
+            return Err(Error::input(&path, Place::field("schema_version"), problem, LOAD_AGAIN));
+        }
         stored.content.check(&path)?;
         let rows = folder.join(ROWS);
         let found = std::fs::metadata(&rows).map_err(|e| Error::io(&rows, "read", e))?.len();
@@ -52,8 +65,8 @@ impl StoredFolder {
 
 /// Writes all rows of `source` into a new folder.
 ///
-/// Fails when there is something at `folder` already.
-pub fn write(folder: &Path, source: &dyn Rows, progress: &dyn Progress) -> Result<()> {
+/// Fails when there is something at `folder` already, and when somebody asks to stop; nothing is left then.
+pub fn write(folder: &Path, source: &dyn Rows, progress: &dyn Progress, stop: &Stop) -> Result<()> {
     let taken = match std::fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_some(),
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,
@@ -67,24 +80,43 @@ pub fn write(folder: &Path, source: &dyn Rows, progress: &dyn Progress) -> Resul
         _ => Path::new("."),
     };
     fsio::create_dir(parent)?;
-    let draft = tempfile::Builder::new()
-        .prefix(fsio::TEMPORARY)
-        .tempdir_in(parent)
-        .map_err(|e| Error::io(parent, "create a folder in", e))?;
+    let (draft, _lock) = draft_in(parent)?;
     let content = source.manifest().clone();
     let rows = draft.path().join(ROWS);
-    lmdb::fill(&rows, source, news(&content, progress))?;
+    lmdb::fill(&rows, source, news(&content, progress, stop))?;
     let file_bytes = std::fs::metadata(&rows).map_err(|e| Error::io(&rows, "read", e))?.len();
     let file_sha256 = hash::sha256_file(&rows)?;
-    let stored = StoredFolder { schema_version: 1, file_bytes, file_sha256, content };
+    let stored = StoredFolder { schema_version: SCHEMA_VERSION, file_bytes, file_sha256, content };
     fsio::write_json(&draft.path().join(MANIFEST), &stored)?;
     readable(draft.path())?;
+    stop.check()?;
     let draft = draft.keep();
     std::fs::rename(&draft, folder).map_err(|e| {
         // Nobody would look for it there.
         let _ = fsio::remove_dir(&draft);
         Error::io(folder, "rename into", e)
     })
+}
+
+/// A temporary folder in `parent` with its lock, after those are gone that nobody holds any more.
+fn draft_in(parent: &Path) -> Result<(tempfile::TempDir, Option<File>)> {
+    let io = |e| Error::io(parent, "create a folder in", e);
+    // Between making a folder and locking it nobody else may look. Some file systems know no locks: there nothing is removed.
+    let alone = File::open(parent).and_then(|folder| folder.lock().map(|()| folder)).ok();
+    if alone.is_some() {
+        for entry in std::fs::read_dir(parent).map_err(io)?.flatten() {
+            let draft = entry.file_name().to_string_lossy().starts_with(DRAFT);
+            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let dead = || File::open(entry.path()).is_ok_and(|folder| folder.try_lock().is_ok());
+            if draft && is_dir && dead() {
+                fsio::remove_dir(&entry.path())?;
+            }
+        }
+    }
+    let draft = tempfile::Builder::new().prefix(DRAFT).tempdir_in(parent).map_err(io)?;
+    let lock =
+        File::open(draft.path()).and_then(|folder| folder.try_lock().map(|()| folder).map_err(Into::into));
+    Ok((draft, lock.ok()))
 }
 
 /// Gives a temporary folder, which is private by default, the rights of any new one.

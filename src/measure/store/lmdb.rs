@@ -27,8 +27,8 @@ pub struct LmdbStore {
     groups: Vec<Group>,
 }
 
-/// Writes all rows of `source` into a new file; `advance` is called for every one.
-pub fn fill(path: &Path, source: &dyn Rows, mut advance: impl FnMut()) -> Result<()> {
+/// Writes all rows of `source` into a new file; `advance` is called for every one, and ends it by failing.
+pub fn fill(path: &Path, source: &dyn Rows, mut advance: impl FnMut() -> Result<()>) -> Result<()> {
     let failed = |e| failed(path, "write", e);
     let manifest = source.manifest();
     // Only addresses: the file grows as it is written. It reaches the disk once, at the end.

@@ -12,6 +12,9 @@ use std::path::Path;
 /// Version of the JSON form and of the rows that it describes.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// No row of features is longer: what says so is damaged.
+const LONGEST_ROW_BYTES: usize = 1 << 24;
+
 /// What can be done about a store that does not fit.
 pub const LOAD_AGAIN: &str = "fill it again with `store load`";
 
@@ -81,7 +84,9 @@ impl Manifest {
 
     /// Bytes of all rows, without keys and whatever a store adds.
     pub fn row_bytes(&self) -> u64 {
-        self.groups.iter().map(|group| group.row_bytes as u64 * self.keys(group.owner)).sum()
+        let bytes =
+            self.groups.iter().map(|group| (group.row_bytes as u64).saturating_mul(self.keys(group.owner)));
+        bytes.fold(0, u64::saturating_add)
     }
 
     /// Sorts `groups`, which a reader was made for, by their owners; owners of none are left out.
@@ -122,6 +127,9 @@ impl Manifest {
             let filled = group.features.iter().map(|feature| feature.length * feature.value_bytes);
             if filled.fold(0, usize::saturating_add) != group.row_bytes {
                 return wrong(&group.name, "its features do not fill its rows".to_owned());
+            }
+            if group.row_bytes > LONGEST_ROW_BYTES {
+                return wrong(&group.name, format!("its rows have more than {LONGEST_ROW_BYTES} bytes"));
             }
         }
         Ok(())

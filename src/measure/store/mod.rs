@@ -22,10 +22,12 @@ pub mod manifest;
 pub mod memory;
 mod pairs;
 pub mod redis;
+mod trust;
 
 pub use choice::{StoreChoice, StoreKind};
 pub use layout::{Group, Owner};
 pub use manifest::Manifest;
+pub(super) use trust::reasons;
 
 use crate::base::Result;
 use schemars::JsonSchema;

@@ -41,11 +41,11 @@ impl<'a> Pairs<'a> {
 }
 
 /// Gives `put` what is stored of a group of `source`, by ascending key of user or item: rows of users and items as they are, of pairs
-/// all of a user as one value. `advance` is called for every row.
+/// all of a user as one value. `advance` is called for every row, and ends it by failing.
 pub(super) fn each_value(
     source: &dyn Rows,
     group: usize,
-    mut advance: impl FnMut(),
+    mut advance: impl FnMut() -> Result<()>,
     mut put: impl FnMut(u64, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let owner = source.manifest().groups[group].owner;
@@ -55,8 +55,7 @@ pub(super) fn each_value(
             Owner::User | Owner::Item => put(key[0], row)?,
             Owner::Pair => gathering.add(key, row).map_or(Ok(()), |(user, value)| put(user, &value))?,
         }
-        advance();
-        Ok(())
+        advance()
     })?;
     gathering.finish().map_or(Ok(()), |(user, value)| put(user, &value))
 }

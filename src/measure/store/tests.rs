@@ -1,11 +1,12 @@
 use super::{
     contents::{Contents, RowKey, Rows},
+    embedded::StoredFolder,
     examples::*,
     memory::MemoryStore,
     *,
 };
 use crate::{
-    base::{names::Layout, progress::Silent},
+    base::{fsio, names::Layout, progress::Silent, stop::Stop},
     data::{dataset::Dataset, ids::Ids},
     measure::{
         assemble::{Assembler, Candidate},
@@ -27,7 +28,7 @@ fn store(data: &Dataset) -> MemoryStore {
 fn stores(data: &Dataset, folder: &Path) -> Vec<Box<dyn FeatureStore>> {
     let contents = Contents::of(&schema(), "e".into(), data).unwrap();
     let folder = folder.join("store");
-    embedded::write(&folder, &contents, &Silent).unwrap();
+    embedded::write(&folder, &contents, &Silent, &Stop::never()).unwrap();
     vec![
         Box::new(store(data)),
         // A file is opened once in a process.
@@ -193,6 +194,52 @@ fn a_store_without_a_group_or_with_other_values_does_not_fit_the_model() {
     assert!(gone.contains("the store, `acts`: no group holds it") && gone.contains("store load"), "{gone}");
     let fewer = refused(|manifest| manifest.groups[3].features[0].cardinality = 50);
     assert!(fewer.contains("`alone`: the store has 1 values below 50"), "{fewer}");
+    // Of sizes that fit, so that the manifest is sound by itself.
+    let form = refused(|manifest| {
+        let large = manifest.groups[2].features.iter_mut().find(|feature| feature.name == "large").unwrap();
+        (large.form, manifest.groups[2].features[4].form) = (layout::Form::Number, layout::Form::Ids);
+    });
+    assert!(form.contains("`large`: the store has it as number, and the model takes ids"), "{form}");
+    let owner = refused(|manifest| manifest.groups[2].owner = Owner::User);
+    assert!(owner.contains("`small`: the store has it by user, and it is fetched by item"), "{owner}");
+    let owner = refused(|manifest| manifest.groups[0].owner = Owner::Pair);
+    assert!(owner.contains("`user_id`: the store has it by pair"), "{owner}");
+}
+
+#[test]
+fn a_folder_of_another_version_is_refused_and_what_dead_loads_left_is_removed() {
+    let (data, place) = (data(&KEYS), tempfile::tempdir().unwrap());
+    let contents = Contents::of(&schema(), "e".into(), &data).unwrap();
+    let names = || -> Vec<String> {
+        let entries = std::fs::read_dir(place.path()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let stop = Stop::default();
+    stop.request(2);
+    let stopped = embedded::write(&place.path().join("store"), &contents, &Silent, &stop);
+    assert!(matches!(stopped, Err(crate::base::Error::Interrupted { .. })));
+    assert_eq!(names(), [""; 0]);
+
+    // One that died, one that is under way, and a folder of somebody else.
+    for name in [".autofas-tmp-store-dead", ".autofas-tmp-store-live", ".autofas-tmp-other"] {
+        std::fs::create_dir(place.path().join(name)).unwrap();
+    }
+    std::fs::write(place.path().join(".autofas-tmp-store-dead/rows.mdb"), "half").unwrap();
+    let live = std::fs::File::open(place.path().join(".autofas-tmp-store-live")).unwrap();
+    live.lock().unwrap();
+    let folder = place.path().join("store");
+    embedded::write(&folder, &contents, &Silent, &Stop::never()).unwrap();
+    assert_eq!(names(), [".autofas-tmp-other", ".autofas-tmp-store-live", "store"]);
+
+    let path = folder.join(embedded::MANIFEST);
+    let mut stored: StoredFolder = fsio::read_json(&path).unwrap();
+    stored.schema_version = 2;
+    fsio::write_json(&path, &stored).unwrap();
+    let error = embedded::open(&folder).err().expect("refused").to_string();
+    assert!(error.contains("store.json, `schema_version`: is 2, this program reads 1"), "{error}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::{
     output::{self, Format},
     recipe::RecipeArgs,
     signals,
+    store_name::StoreName,
 };
 use crate::{
     base::{
@@ -69,7 +70,7 @@ pub struct ReplayArgs {
     /// Where the features come from whose source is a store: none (with the request, so that inference alone is measured),
     /// memory:STORE (copied into memory, as a path alone), embedded:STORE (on the disk), redis://host?timeout_ms=100 (a Redis server,
     /// and how long a request waits for it)
-    #[arg(long, value_name = "STORE", default_value_t = StoreChoice::None)]
+    #[arg(long, value_name = "STORE", default_value_t = StoreChoice::None, value_parser = StoreName)]
     store: StoreChoice,
     /// Where ONNX Runtime computes: cpu, cuda or tensorrt
     #[arg(long, value_name = "NAME", default_value_t = Provider::Cpu)]

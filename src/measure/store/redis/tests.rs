@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    base::progress::Silent,
+    base::{progress::Silent, stop::Stop},
     measure::store::{contents::Contents, examples::*, memory::MemoryStore},
 };
 use server::RedisServer;
@@ -18,8 +18,25 @@ fn filled(keys: &[(u64, u64)]) -> RedisServer {
 }
 
 fn fill_with(server: &RedisServer, keys: &[(u64, u64)]) {
+    fill_until(server, keys, &Stop::never()).unwrap();
+}
+
+fn fill_until(server: &RedisServer, keys: &[(u64, u64)], stop: &Stop) -> Result<()> {
     let data = data(keys);
-    fill(&server.url(), &Contents::of(&schema(), "e".into(), &data).unwrap(), &Silent).unwrap();
+    fill(&address(&server.url()), &Contents::of(&schema(), "e".into(), &data).unwrap(), &Silent, stop)
+}
+
+fn address(text: &str) -> Address {
+    Address::parse(text).unwrap().0
+}
+
+fn opened(url: &str) -> Result<RedisStore> {
+    RedisStore::open(&address(url), SOON)
+}
+
+fn size(server: &RedisServer) -> usize {
+    let mut link = Server::new(&address(&server.url())).connect(SOON).unwrap();
+    redis::cmd("DBSIZE").query(&mut link).unwrap()
 }
 
 /// Rows of neighbouring candidates, of which the first has this place.
@@ -49,7 +66,7 @@ fn fetched(reader: &mut dyn Reader, user: u64, items: &[u64]) -> Result<Taken> {
 #[test]
 fn it_gives_what_a_store_in_memory_gives() {
     let server = filled(&KEYS);
-    let store = RedisStore::open(&server.url(), SOON).unwrap();
+    let store = opened(&server.url()).unwrap();
     let data = data(&KEYS);
     let memory = MemoryStore::of(&Contents::of(&schema(), "e".into(), &data).unwrap()).unwrap();
     let placed = Manifest { place: server.url(), ..memory.manifest().clone() };
@@ -71,15 +88,11 @@ fn it_gives_what_a_store_in_memory_gives() {
 #[test]
 fn filling_again_replaces_all_rows_and_leaves_none_behind() {
     let server = filled(&KEYS);
-    let size = || -> usize {
-        let mut connection = Server::new(&server.url()).unwrap().connect(SOON).unwrap();
-        redis::cmd("DBSIZE").query(&mut connection).unwrap()
-    };
-    let before = size();
+    let before = size(&server);
     fill_with(&server, &KEYS);
-    assert_eq!(size(), before);
+    assert_eq!(size(&server), before);
     fill_with(&server, &[(5, 50)]);
-    let store = RedisStore::open(&server.url(), SOON).unwrap();
+    let store = opened(&server.url()).unwrap();
     let mut reader = store.reader(&[3]).unwrap();
     let Taken(rows) = fetched(&mut *reader, 5, &[50, 10]).unwrap();
     assert!(rows[0].2[0].is_some() && rows[0].2[1].is_none(), "{rows:?}");
@@ -89,7 +102,7 @@ fn filling_again_replaces_all_rows_and_leaves_none_behind() {
 #[test]
 fn a_server_that_stops_answering_fails_requests_in_time_and_serves_again_when_it_goes_on() {
     let server = filled(&KEYS);
-    let store = RedisStore::open(&server.url(), SOON).unwrap();
+    let store = opened(&server.url()).unwrap();
     let mut reader = store.reader(&[2, 4]).unwrap();
     let expected = fetched(&mut *reader, 1, &[10, 12]).unwrap();
     server.signal("STOP");
@@ -105,7 +118,7 @@ fn a_server_that_stops_answering_fails_requests_in_time_and_serves_again_when_it
 #[test]
 fn a_server_that_dies_fails_requests_and_another_one_in_its_place_serves_them() {
     let server = filled(&KEYS);
-    let store = RedisStore::open(&server.url(), SOON).unwrap();
+    let store = opened(&server.url()).unwrap();
     let mut reader = store.reader(&[2]).unwrap();
     let expected = fetched(&mut *reader, 1, &[10]).unwrap();
     let port = server.port();
@@ -115,32 +128,107 @@ fn a_server_that_dies_fails_requests_and_another_one_in_its_place_serves_them() 
         assert!(error.contains("see whether the server runs"), "{error}");
     }
     let server = RedisServer::on(port, &[]).expect("its port is free again");
-    // It has lost everything, which is no failure of a request: its rows are missing.
-    let Taken(rows) = fetched(&mut *reader, 1, &[10]).unwrap();
-    assert_eq!(rows[0].2, [None]);
+    for _ in 0..2 {
+        // It has lost everything, and that is not the same as rows that were never there.
+        let error = fetched(&mut *reader, 1, &[10]).unwrap_err().to_string();
+        assert!(error.contains("emptied or filled again") && error.contains("store load"), "{error}");
+        fill_with(&server, &KEYS);
+    }
+    let store = opened(&server.url()).unwrap();
+    assert_eq!(fetched(&mut *store.reader(&[2]).unwrap(), 1, &[10]).unwrap(), expected);
+}
+
+#[test]
+fn a_server_that_is_filled_again_or_emptied_fails_the_requests_of_whoever_reads_the_old_rows() {
+    let server = filled(&KEYS);
+    let change: [&dyn Fn(&RedisStore); 2] = [&|_| fill_with(&server, &KEYS), &|store| {
+        redis::cmd("FLUSHALL").exec(&mut store.server.connect(SOON).unwrap()).unwrap();
+    }];
+    for change in change {
+        let store = opened(&server.url()).unwrap();
+        let mut reader = store.reader(&[3, 1]).unwrap();
+        fetched(&mut *reader, 1, &[10]).unwrap();
+        change(&store);
+        let error = fetched(&mut *reader, 1, &[10]).unwrap_err().to_string();
+        assert!(error.contains(":mark`: the server was emptied or filled again"), "{error}");
+    }
+}
+
+#[test]
+fn a_filling_that_another_one_has_come_before_fails_and_one_that_is_stopped_leaves_nothing() {
+    /// Fills the server itself in the middle of being copied.
+    struct Overtaken<'a>(Contents<'a>, &'a RedisServer);
+    impl Rows for Overtaken<'_> {
+        fn manifest(&self) -> &Manifest {
+            self.0.manifest()
+        }
+        fn each(&self, group: usize, visit: &mut dyn FnMut([u64; 2], &[u8]) -> Result<()>) -> Result<()> {
+            if group == 1 {
+                fill_with(self.1, &KEYS);
+            }
+            self.0.each(group, visit)
+        }
+    }
+    let server = filled(&KEYS);
+    let before = size(&server);
+    let data = data(&KEYS);
+    let overtaken = Overtaken(Contents::of(&schema(), "e".into(), &data).unwrap(), &server);
+    let error = fill(&address(&server.url()), &overtaken, &Silent, &Stop::never()).unwrap_err().to_string();
+    assert!(error.contains("somebody else filled") && error.contains("one at a time"), "{error}");
+    fetched(&mut *opened(&server.url()).unwrap().reader(&[2]).unwrap(), 1, &[10]).unwrap();
+
     fill_with(&server, &KEYS);
-    assert_eq!(fetched(&mut *reader, 1, &[10]).unwrap(), expected, "the first filling of either server");
+    let stop = Stop::default();
+    stop.request(2);
+    assert!(matches!(fill_until(&server, &[(5, 50)], &stop), Err(Error::Interrupted { .. })));
+    assert_eq!(size(&server), before);
+}
+
+/// A server that gives its answers a byte at a time would keep a request for ever if only each wait were bounded.
+#[test]
+fn the_whole_answer_has_to_be_there_in_time() {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let trickling = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut asked = [0; 64];
+        let _ = stream.read(&mut asked);
+        // One byte in half of the time that a request has, for a hundred times as long, or until nobody listens.
+        let answer = [b"$100\r\n".as_slice(), &[b'x'; 193]].concat();
+        let sent = answer.iter().take_while(|&&byte| {
+            std::thread::sleep(SOON / 2);
+            stream.write_all(&[byte]).is_ok()
+        });
+        sent.count()
+    });
+    let mut link = Server::new(&address(&url)).connect(SOON).unwrap();
+    let error = redis::cmd("GET").arg("x").query::<Value>(&mut link).unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    drop(link);
+    let sent = trickling.join().unwrap();
+    assert!(sent < 100, "{sent} bytes were waited for");
 }
 
 #[test]
 fn a_password_is_used_and_never_shown() {
     let server = RedisServer::start(&["--requirepass", "secret"]);
-    let refused = RedisStore::open(&server.url(), SOON).err().expect("refused").to_string();
+    let refused = opened(&server.url()).err().expect("refused").to_string();
     assert!(refused.contains("user and password"), "{refused}");
     let url = server.url().replace("redis://", "redis://:secret@");
-    let empty = RedisStore::open(&url, SOON).err().expect("empty").to_string();
+    let empty = opened(&url).err().expect("empty").to_string();
     assert!(empty.contains("holds no features") && empty.contains("store load"), "{empty}");
     assert!(!empty.contains("secret"), "{empty}");
-    let wrong = RedisStore::open(&url.replace("secret", "public"), SOON).err().expect("refused").to_string();
+    let wrong = opened(&url.replace("secret", "public")).err().expect("refused").to_string();
     assert!(!wrong.contains("public"), "{wrong}");
 }
 
 #[test]
 fn values_of_another_type_or_length_are_missing_or_refused() {
     let server = filled(&KEYS);
-    let store = RedisStore::open(&server.url(), SOON).unwrap();
+    let store = opened(&server.url()).unwrap();
     let mut connection = store.server.connect(SOON).unwrap();
-    let key = |group, key| row_key(&prefix(store.current.filling, group), key);
+    let key = |group, key| row_key(&store.current.filling.prefix(group), key);
     redis::cmd("DEL").arg(key(2, 10)).exec(&mut connection).unwrap();
     redis::cmd("RPUSH").arg(key(2, 10)).arg("x").exec(&mut connection).unwrap();
     let Taken(rows) = fetched(&mut *store.reader(&[2]).unwrap(), 1, &[10, 11]).unwrap();
@@ -149,15 +237,13 @@ fn values_of_another_type_or_length_are_missing_or_refused() {
     let refused = fetched(&mut *store.reader(&[4]).unwrap(), 1, &[10]).unwrap_err().to_string();
     assert!(refused.contains("pairs of another length") && refused.contains("store load"), "{refused}");
     redis::cmd("SET").arg(MANIFEST).arg("{}").exec(&mut connection).unwrap();
-    let refused = RedisStore::open(&server.url(), SOON).err().expect("refused").to_string();
+    let refused = opened(&server.url()).err().expect("refused").to_string();
     assert!(refused.contains("autofas:manifest") && refused.contains("no manifest"), "{refused}");
 }
 
 #[test]
-fn an_address_that_is_none_says_how_one_looks() {
-    let refused = RedisStore::open("redis//:nowhere", SOON).err().expect("refused").to_string();
-    assert!(refused.contains("redis://[user:password@]host"), "{refused}");
+fn a_server_that_is_not_there_is_named() {
     let nobody = RedisServer::start(&[]).url();
-    let refused = RedisStore::open(&nobody, SOON).err().expect("refused").to_string();
+    let refused = opened(&nobody).err().expect("refused").to_string();
     assert!(refused.contains(&nobody) && refused.contains("connect"), "{refused}");
 }

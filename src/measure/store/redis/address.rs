@@ -1,0 +1,151 @@
+//! The address of a Redis server. A password is in no message about it, whatever is wrong with it.
+
+use crate::base::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How an address is written.
+pub const FORM: &str = "write redis://[user:password@]host[:port][/database][?timeout_ms=100]";
+const SCHEME: &str = "redis://";
+const PORT: u16 = 6379;
+
+/// Where a server is, and as whom it is asked.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Address {
+    user: Option<String>,
+    password: Option<String>,
+    host: String,
+    port: u16,
+    database: u32,
+}
+
+impl Address {
+    /// Reads `redis://[user:password@]host[:port][/database]`, and what stands behind a `?` after the host, which is the caller's.
+    /// User and password end at the last `@`; in them, a `%` with two hexadecimal digits stands for a byte.
+    pub fn parse(text: &str) -> Result<(Self, &str)> {
+        let wrong = |problem: &str| Error::usage(problem, FORM);
+        let after = text
+            .strip_prefix(SCHEME)
+            .ok_or_else(|| wrong("the address of a Redis server begins otherwise"))?;
+        let (identity, place) = match after.rsplit_once('@') {
+            Some((identity, place)) => (Some(identity), place),
+            None => (None, after),
+        };
+        let (place, option) = place.split_once('?').unwrap_or((place, ""));
+        let (place, database) = place.split_once('/').unwrap_or((place, ""));
+        let database = match database {
+            "" => 0,
+            number => number.parse().map_err(|_| wrong("the database of the Redis server is no number"))?,
+        };
+        // The colons of an IPv6 address are no port's.
+        let (host, port) = match place.strip_prefix('[').and_then(|place| place.split_once(']')) {
+            Some((host, port)) => (host, port.strip_prefix(':')),
+            None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
+        };
+        let port = match port.map(str::parse) {
+            None => PORT,
+            Some(Ok(port @ 1..)) => port,
+            Some(_) => return Err(wrong("the port of the Redis server is no number from 1 to 65535")),
+        };
+        if host.is_empty() {
+            return Err(wrong("the address of the Redis server names no host"));
+        }
+        let (user, password) = match identity
+            .map(|identity| identity.split_once(':').unwrap_or((identity, "")))
+        {
+            None => (None, None),
+            Some(both) => <[_; 2]>::from(both).map(|text| (!text.is_empty()).then(|| decoded(text))).into(),
+        };
+        Ok((Self { user, password, host: host.to_owned(), port, database }, option))
+    }
+
+    /// Host and port, to connect to.
+    pub(super) fn socket(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
+
+    /// Number of the database.
+    pub(super) fn database(&self) -> u32 {
+        self.database
+    }
+
+    /// What `AUTH` takes; nothing where nobody is named.
+    pub(super) fn identity(&self) -> Vec<&str> {
+        match (&self.user, &self.password) {
+            (None, None) => Vec::new(),
+            (None, Some(password)) => vec![password],
+            (Some(user), password) => vec![user, password.as_deref().unwrap_or_default()],
+        }
+    }
+}
+
+/// Bytes for `%41` and its like.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Without user and password.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, database, .. } = self;
+        match host.contains(':') {
+            true => write!(f, "{SCHEME}[{host}]:{port}")?,
+            false => write!(f, "{SCHEME}{host}:{port}")?,
+        }
+        if *database > 0 { write!(f, "/{database}") } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_told_apart_whatever_the_password_holds() {
+        for (text, shown, identity) in [
+            ("redis://host", "redis://host:6379", &[][..]),
+            ("redis://host:7/2", "redis://host:7/2", &[]),
+            ("redis://[::1]:7", "redis://[::1]:7", &[]),
+            ("redis://:pw@host", "redis://host:6379", &["pw"]),
+            ("redis://me:p%3Aw@host/1", "redis://host:6379/1", &["me", "p:w"]),
+            ("redis://me@host", "redis://host:6379", &["me", ""]),
+            ("redis://:a?b/c#d@e%4@host:1", "redis://host:1", &["a?b/c#d@e%4"]),
+        ] {
+            let (address, option) = Address::parse(text).unwrap();
+            assert_eq!((address.to_string().as_str(), option), (shown, ""));
+            assert_eq!(address.identity(), identity, "{text}");
+            assert!(!format!("{address:?}").contains("pw"), "{address:?}");
+        }
+        let (_, option) = Address::parse("redis://:a?b@host/3?timeout_ms=5").unwrap();
+        assert_eq!(option, "timeout_ms=5");
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_without_its_text() {
+        for wrong in [
+            "redis:/:secret@h",
+            "redis://:secret@",
+            "redis://:secret@h:0",
+            "redis://:secret@h:x",
+            "redis://:secret@h/x",
+        ] {
+            let error = Address::parse(wrong).unwrap_err().to_string();
+            assert!(error.contains("redis://[user:password@]host") && !error.contains("secret"), "{error}");
+        }
+    }
+}
