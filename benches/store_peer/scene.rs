@@ -5,13 +5,13 @@ use autofas_bench::{
     base::{names::Layout, progress::Silent, stop::Stop},
     data::{
         self,
-        dataset::{Dataset, EncodedFeature, Slot},
+        dataset::Dataset,
         encode::Encoders,
-        schema::{Schema, Side, Source},
+        schema::{Schema, Source},
         split::SplitSettings,
         synth::{SynthSettings, generate},
     },
-    export::signature::{Content, ElementType, Field, Rows, Signature, TensorSpec},
+    export::signature::Signature,
     measure::{
         assemble::{Assembler, Candidate},
         engine::Inputs,
@@ -22,7 +22,7 @@ use autofas_bench::{
         },
         store::{
             FeatureStore, FetchCounts, Keys, Owner, Reader, RowSink, StoreChoice,
-            contents::{Contents, RowKey, Rows as StoredRows},
+            contents::{Contents, RowKey, Rows},
             embedded,
         },
         workload::request_log,
@@ -86,33 +86,11 @@ impl Scene {
         let stored: Vec<_> =
             stored.into_iter().filter(|(feature, _)| feature.source == Source::Store).collect();
         let features = features.min(stored.len());
-        let (mut ids, mut numbers) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
-        for i in 0..features {
-            let (feature, encoded): (_, &EncodedFeature) = stored[i * stored.len() / features];
-            let side = usize::from(feature.kind.side() == Side::Item);
-            let (to, columns) = match encoded.slot {
-                Slot::Ids { length, .. } => (&mut ids[side], length),
-                Slot::Number { .. } => (&mut numbers[side], 1),
-            };
-            let cardinality = encoded.cardinality;
-            to.push(Field { feature: feature.name.clone(), columns, cardinality });
-        }
-        let tensor = |name: &str, rows, element, fields| TensorSpec {
-            name: name.into(),
-            rows,
-            element,
-            content: Content::Values,
-            fields,
-        };
-        let ([user_ids, item_ids], [user_num, item_num]) = (ids, numbers);
-        let tensors = vec![
-            tensor("user_ids", Rows::One, ElementType::I64, user_ids),
-            tensor("item_ids", Rows::Candidates, ElementType::I64, item_ids),
-            tensor("user_num", Rows::One, ElementType::F32, user_num),
-            tensor("item_num", Rows::Candidates, ElementType::F32, item_num),
-        ];
-        let tensors = tensors.into_iter().filter(|tensor| !tensor.fields.is_empty()).collect();
-        Signature { layout: Layout::UserOnce, tensors }
+        let chosen = (0..features).map(|i| stored[i * stored.len() / features]);
+        Signature::of_features(
+            Layout::UserOnce,
+            chosen.map(|(feature, encoded)| (feature.kind.side(), encoded)),
+        )
     }
 
     /// Requests as a trace makes them: users of the log, their items, and as many others as are wanted.
@@ -148,7 +126,7 @@ struct Map {
     rows: HashMap<RowKey, Vec<u8>>,
 }
 
-fn map(store: &dyn StoredRows, group: usize) -> Map {
+fn map(store: &dyn Rows, group: usize) -> Map {
     let mut rows = HashMap::new();
     let keep = &mut |key, row: &[u8]| {
         rows.insert(key, row.to_vec());

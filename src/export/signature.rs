@@ -8,7 +8,13 @@
 //! [candidates, outputs] in the layout's format, with `item_scales` f32[candidates, 1] where that is i8; `item_ids` and
 //! `item_num` hold the rest of the candidate. With embeddings outside, `*_emb` f32[·, Σ width] takes the place of `*_ids`.
 
-use crate::base::names::Layout;
+use crate::{
+    base::names::Layout,
+    data::{
+        dataset::{EncodedFeature, Slot},
+        schema::Side,
+    },
+};
 use serde::{Deserialize, Serialize};
 
 /// Name of the symbolic axis that counts a request's candidates.
@@ -105,4 +111,79 @@ pub struct Signature {
     pub layout: Layout,
     /// Input tensors in the graph's order.
     pub tensors: Vec<TensorSpec>,
+}
+
+impl Signature {
+    /// Inputs of a network that reads these features with its tables inside, each with the side that it is on. A layout with an item
+    /// table is taken for user-once: what the table holds is not to be among them.
+    pub fn of_features<'a>(
+        layout: Layout,
+        features: impl IntoIterator<Item = (Side, &'a EncodedFeature)>,
+    ) -> Self {
+        let features: Vec<_> = features.into_iter().collect();
+        let tensor = |name: &str, rows, element, sides: &[Side]| {
+            let field = |encoded: &EncodedFeature| {
+                let (own, columns) = match encoded.slot {
+                    Slot::Ids { length, .. } => (ElementType::I64, length),
+                    Slot::Number { .. } => (ElementType::F32, 1),
+                };
+                let feature = encoded.name.clone();
+                (own == element).then_some(Field { feature, columns, cardinality: encoded.cardinality })
+            };
+            let ordered = sides.iter().flat_map(|side| features.iter().filter(move |(own, _)| own == side));
+            let fields = ordered.filter_map(|(_, encoded)| field(encoded)).collect();
+            TensorSpec { name: name.to_owned(), rows, element, content: Content::Values, fields }
+        };
+        let (one, each, ids, numbers) = (Rows::One, Rows::Candidates, ElementType::I64, ElementType::F32);
+        let tensors = match layout {
+            Layout::Concat => {
+                let both = [Side::User, Side::Item];
+                vec![tensor("ids", each, ids, &both), tensor("num", each, numbers, &both)]
+            }
+            _ => vec![
+                tensor("user_ids", one, ids, &[Side::User]),
+                tensor("item_ids", each, ids, &[Side::Item]),
+                tensor("user_num", one, numbers, &[Side::User]),
+                tensor("item_num", each, numbers, &[Side::Item]),
+            ],
+        };
+        Self { layout, tensors: tensors.into_iter().filter(|tensor| !tensor.fields.is_empty()).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_stand_in_the_tensors_of_their_layout_with_the_users_first() {
+        let feature = |name: &str, slot, cardinality| EncodedFeature { name: name.into(), slot, cardinality };
+        let features = [
+            (Side::Item, feature("tags", Slot::Ids { start: 1, length: 2 }, 9)),
+            (Side::User, feature("id", Slot::Ids { start: 0, length: 1 }, 5)),
+            (Side::User, feature("age", Slot::Number { index: 0 }, 0)),
+        ];
+        let of = |layout| -> Vec<(String, Rows, Vec<(String, usize, u32)>)> {
+            let made =
+                Signature::of_features(layout, features.iter().map(|(side, feature)| (*side, feature)));
+            let fields = |tensor: &TensorSpec| {
+                tensor.fields.iter().map(|f| (f.feature.clone(), f.columns, f.cardinality)).collect()
+            };
+            made.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.rows, fields(tensor))).collect()
+        };
+        let (id, tags, age) = (("id".into(), 1, 5), ("tags".into(), 2, 9), ("age".into(), 1, 0));
+        let each = Rows::Candidates;
+        assert_eq!(
+            of(Layout::Concat),
+            [("ids".into(), each, vec![id.clone(), tags.clone()]), ("num".into(), each, vec![age.clone()])]
+        );
+        assert_eq!(
+            of(Layout::UserOnce),
+            [
+                ("user_ids".into(), Rows::One, vec![id]),
+                ("item_ids".into(), each, vec![tags]),
+                ("user_num".into(), Rows::One, vec![age])
+            ]
+        );
+    }
 }

@@ -2,35 +2,37 @@
 //! worker and by several at once, and [`FetchTable`] prices rows and features by the times.
 //!
 //! Sets are visited in several passes, each in a new seeded order, so that a drift of the machine meets all of them alike. A
-//! visit is a block of requests after one that warms the caches; its value is the mean without the slowest quarter, and a set's value
-//! the median over its visits, as for networks ([`service`](super::service)). The store's part is the fetch, decoding included; the
+//! visit is a block of requests after one that warms the caches, of several workers while all of them are at work ([`visit`]); its
+//! value is the mean without the slowest quarter, and a set's value the median over its visits, as for networks
+//! ([`service`](super::service)). The store's part is the fetch, decoding included; the
 //! part of what comes with the request is its copying into the inputs.
 
+mod visit;
+
 use super::{
-    engine::Inputs,
     environment,
     lookup::Lookups,
     replay::{
-        Workload,
         arrivals::Arrivals,
         clock::Clock,
         make::{DataHashes, ListLength, Order, TraceRecipe, plan},
     },
-    service::{median, without_slowest_quarter},
-    store::{FeatureStore, FetchCounts, Manifest, Owner},
+    service::median,
+    store::{FeatureStore, Manifest, Owner},
     workload::{ResolvedTrace, TraceWorkload, request_log},
 };
 use crate::{
     base::{Error, Result, names::Layout, progress::Progress, rng, stop::Stop},
     data::{
         dataset::{Dataset, Slot},
-        schema::{Schema, Side, Source},
+        schema::{Schema, Source},
     },
-    export::signature::{Content, ElementType, Field, Rows, Signature, TensorSpec},
-    price::fetch_table::{FetchBucket, FetchObservation, FetchTable, GroupShape, SCHEMA_VERSION},
+    export::signature::Signature,
+    price::fetch_table::{FetchBucket, FetchObservation, FetchTable, GroupShape, SCHEMA_VERSION, asked_in},
 };
 use rand::RngExt;
 use std::{collections::BTreeSet, path::Path};
+use visit::{Times, visit};
 
 /// Different requests: more than a cache could keep the rows of.
 const REQUESTS: usize = 64;
@@ -47,6 +49,8 @@ pub struct FetchEffort {
     pub candidates: Vec<usize>,
     /// Workers that fetch at once, beside the one that fetches alone.
     pub workers: usize,
+    /// How requests become inputs: it says whether a user's values are written once or for every candidate.
+    pub layout: Layout,
     /// Visits to every set of features.
     pub passes: usize,
     /// Requests of a visit.
@@ -82,36 +86,48 @@ pub struct Priced<'a> {
     pub name: &'a str,
 }
 
-/// Measures and fits. A request to `stop` ends it without a table.
+/// Measures and fits, one candidate count after the other, and gives `keep` the table after each: a failure and a request to `stop`
+/// lose only the count that is being measured. Goes on with `begun`, where that is given and of the same.
 pub fn measure_prices(
     priced: Priced<'_>,
     effort: &FetchEffort,
+    begun: Option<FetchTable>,
     clock: &dyn Clock,
     progress: &dyn Progress,
     stop: &Stop,
+    keep: &mut dyn FnMut(&FetchTable) -> Result<()>,
 ) -> Result<FetchTable> {
     effort.check()?;
     let Priced { data, schema, store, name } = priced;
-    let shapes = shapes(schema, data, store.manifest());
-    let sets = design(&shapes, effort.seed);
-    let mut candidates = effort.candidates.clone();
-    candidates.sort_unstable();
-    candidates.dedup();
-    let mut buckets = Vec::with_capacity(candidates.len());
-    for candidates in candidates {
-        progress.stage(&format!("fetch for {candidates} candidates"), effort.passes as u64);
-        let requests = requests(data, candidates, effort.seed)?;
-        let observations = observe(priced, &requests, &sets, effort, clock, progress, stop)?;
-        buckets.push(FetchBucket::fit(schema, &shapes, candidates, observations)?);
+    let most = effort.candidates.iter().copied().max().unwrap_or_default();
+    let items = request_log(data, None)?.items();
+    if items < most {
+        return Err(Error::usage(
+            format!("the data has {items} items, and no request for {most} of them"),
+            "price fewer candidates, or name data with more items",
+        ));
     }
-    Ok(FetchTable {
+    let mut table = FetchTable {
         schema_version: SCHEMA_VERSION,
         schema_hash: schema.hash(),
         store: name.to_owned(),
         host: environment::host(),
         workers: effort.workers,
-        buckets,
-    })
+        layout: asked_in(effort.layout),
+        unfinished: effort.candidates.clone(),
+        buckets: Vec::new(),
+    };
+    table.go_on(begun)?;
+    let shapes = shapes(schema, data, store.manifest());
+    let sets = design(&shapes, effort.seed);
+    while let Some(&candidates) = table.unfinished.first() {
+        progress.stage(&format!("fetch for {candidates} candidates"), effort.passes as u64);
+        let requests = requests(data, candidates, effort.seed)?;
+        let observations = observe(priced, &requests, &sets, effort, clock, progress, stop)?;
+        table.add(FetchBucket::fit(schema, &shapes, candidates, observations)?);
+        keep(&table)?;
+    }
+    Ok(table)
 }
 
 /// Rows of the store, and what comes with the request for user, item and pair.
@@ -186,13 +202,6 @@ fn design(shapes: &[GroupShape], seed: u64) -> Vec<Chosen> {
 
 /// Requests of the log with `candidates` candidates each.
 fn requests(data: &Dataset, candidates: usize, seed: u64) -> Result<ResolvedTrace> {
-    let log = request_log(data, None)?;
-    if log.items() < candidates {
-        return Err(Error::usage(
-            format!("the data has {} items, and no request for {candidates} of them", log.items()),
-            "price fewer candidates, or name data with more items",
-        ));
-    }
     let recipe = TraceRecipe {
         arrivals: Arrivals::Poisson { qps: 1.0 },
         requests: REQUESTS,
@@ -200,7 +209,7 @@ fn requests(data: &Dataset, candidates: usize, seed: u64) -> Result<ResolvedTrac
         length: ListLength::Fixed(candidates),
         seed,
     };
-    let trace = plan(log, &recipe, DataHashes::default())?;
+    let trace = plan(request_log(data, None)?, &recipe, DataHashes::default())?;
     let mut resolved = ResolvedTrace::new(Path::new("the log"), trace.requests().map(Ok), data)?;
     resolved.keep_keys(data)?;
     Ok(resolved)
@@ -222,7 +231,7 @@ fn observe(
             requests,
             data,
             schema,
-            &signature(schema, data, set),
+            &signature(schema, data, effort.layout, set),
             store,
             &Lookups::default(),
         )
@@ -253,89 +262,14 @@ fn observe(
     Ok(subjects.iter().zip(&times).map(observation).collect())
 }
 
-/// Milliseconds per request.
-#[derive(Debug, Clone, Copy)]
-struct Times {
-    fetch_ms: f64,
-    decode_ms: f64,
-}
-
-/// A block of requests, each of so many workers from another one on.
-fn visit(
-    workload: &TraceWorkload<'_>,
-    workers: usize,
-    first: usize,
-    block: usize,
-    clock: &dyn Clock,
-) -> Result<Times> {
-    let work = |worker: usize| one_worker(workload, first + worker * REQUESTS / workers, block, clock);
-    let all: Vec<Times> = match workers {
-        1 => vec![work(0)?],
-        _ => std::thread::scope(|scope| {
-            let started: Vec<_> = (0..workers).map(|worker| scope.spawn(move || work(worker))).collect();
-            let joined = started.into_iter().map(|thread| thread.join().expect("a worker does not panic"));
-            joined.collect::<Result<_>>()
-        })?,
-    };
-    let mean = |of: fn(&Times) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
-    Ok(Times { fetch_ms: mean(|times| times.fetch_ms), decode_ms: mean(|times| times.decode_ms) })
-}
-
-fn one_worker(workload: &TraceWorkload<'_>, first: usize, block: usize, clock: &dyn Clock) -> Result<Times> {
-    let (mut inputs, mut counts) = (workload.inputs(), FetchCounts::default());
-    let mut fetcher = workload.fetcher()?;
-    let mut serve = |request: usize, inputs: &mut Inputs| -> Result<[f64; 2]> {
-        let begun = clock.now();
-        workload.prepare(request, inputs)?;
-        let decoded = clock.now();
-        if let Some(fetcher) = &mut fetcher {
-            fetcher.fetch(request, inputs, &mut counts)?;
-        }
-        let ms = |from, to: std::time::Duration| to.saturating_sub(from).as_secs_f64() * 1e3;
-        Ok([ms(decoded, clock.now()), ms(begun, decoded)])
-    };
-    serve(first % REQUESTS, &mut inputs)?;
-    let runs = (1..=block).map(|run| serve((first + run) % REQUESTS, &mut inputs));
-    let runs: Vec<[f64; 2]> = runs.collect::<Result<_>>()?;
-    let [fetch_ms, decode_ms] =
-        [0, 1].map(|part| without_slowest_quarter(runs.iter().map(|run| run[part]).collect()));
-    Ok(Times { fetch_ms, decode_ms })
-}
-
-/// Inputs of a network of these features under the layout user-once.
-fn signature(schema: &Schema, data: &Dataset, set: &[usize]) -> Signature {
-    let encoded = |name: &str| data.features.iter().find(|feature| feature.name == name);
-    let fields = |side: Side, element: ElementType| -> Vec<Field> {
-        let of_side = set.iter().map(|&at| &schema.features[at]).filter(|f| f.kind.side() == side);
-        of_side
-            .filter_map(|feature| encoded(&feature.name))
-            .filter_map(|encoded| {
-                let (own, columns) = match encoded.slot {
-                    Slot::Ids { length, .. } => (ElementType::I64, length),
-                    Slot::Number { .. } => (ElementType::F32, 1),
-                };
-                let field =
-                    Field { feature: encoded.name.clone(), columns, cardinality: encoded.cardinality };
-                (own == element).then_some(field)
-            })
-            .collect()
-    };
-    let (one, each) = (Rows::One, Rows::Candidates);
-    let tensors = [
-        ("user_ids", one, Side::User, ElementType::I64),
-        ("item_ids", each, Side::Item, ElementType::I64),
-        ("user_num", one, Side::User, ElementType::F32),
-        ("item_num", each, Side::Item, ElementType::F32),
-    ]
-    .map(|(name, rows, side, element)| TensorSpec {
-        name: name.to_owned(),
-        rows,
-        element,
-        content: Content::Values,
-        fields: fields(side, element),
+/// Inputs of a network of these features.
+fn signature(schema: &Schema, data: &Dataset, layout: Layout, set: &[usize]) -> Signature {
+    let chosen = set.iter().map(|&at| &schema.features[at]);
+    let encoded = chosen.filter_map(|feature| {
+        let encoded = data.features.iter().find(|encoded| encoded.name == feature.name)?;
+        Some((feature.kind.side(), encoded))
     });
-    let tensors = tensors.into_iter().filter(|tensor| !tensor.fields.is_empty()).collect();
-    Signature { layout: Layout::UserOnce, tensors }
+    Signature::of_features(asked_in(layout), encoded)
 }
 
 #[cfg(test)]

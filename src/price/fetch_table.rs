@@ -5,14 +5,14 @@ mod fit;
 
 use super::feature::{FeaturePrices, FetchGroup, Fetching};
 use crate::{
-    base::{Error, Result, error::Place, fsio},
+    base::{Error, Result, error::Place, fsio, names::Layout},
     data::schema::{Schema, Source},
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Version of the file format that this program reads and writes.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Prices of fetching from one store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,10 +26,28 @@ pub struct FetchTable {
     pub store: String,
     /// Fingerprint of the host that asked.
     pub host: String,
-    /// Workers of the replays that β and γ come from.
+    /// Workers that β and γ come from: so many fetched at once.
     pub workers: usize,
+    /// How requests became inputs: concat, or user-once for all layouts that write a user's values once.
+    pub layout: Layout,
+    /// Candidate counts that are still to be measured, ascending: none in a whole table.
+    pub unfinished: Vec<usize>,
     /// One per candidate count, ascending.
     pub buckets: Vec<FetchBucket>,
+}
+
+/// How requests are served that are priced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Serving {
+    /// Workers that fetch at once.
+    pub workers: usize,
+    /// How a request becomes inputs.
+    pub layout: Layout,
+}
+
+/// The layout whose requests ask as those of `layout` do, of the features that are in a request.
+pub fn asked_in(layout: Layout) -> Layout {
+    if layout.rows().is_some() { Layout::UserOnce } else { layout }
 }
 
 /// Prices at one candidate count.
@@ -154,8 +172,20 @@ impl FetchBucket {
 }
 
 impl FetchTable {
-    /// Reads and validates a file.
+    /// Reads and validates a file with all prices that were to be measured.
     pub fn load(path: &Path) -> Result<Self> {
+        let table = Self::load_begun(path)?;
+        if table.unfinished.is_empty() {
+            return Ok(table);
+        }
+        let counts: Vec<String> = table.unfinished.iter().map(usize::to_string).collect();
+        let problem = format!("the prices for {} candidates are not measured yet", counts.join(", "));
+        let fix = "go on with the same `autofas-bench store price` and --resume";
+        Err(Error::input(path, Place::field("unfinished"), problem, fix))
+    }
+
+    /// Reads and validates a file that may lack some of the prices that were to be measured.
+    pub fn load_begun(path: &Path) -> Result<Self> {
         let table: Self = fsio::read_json(path)?;
         let wrong = |place: &str, problem: String| {
             let fix = "measure again with `autofas-bench store price` of this version of the program";
@@ -189,14 +219,80 @@ impl FetchTable {
         fsio::write_json(path, self)
     }
 
-    /// Prices at `candidates`: those of the bucket, or linear between two; outside the measured counts there are none.
-    pub fn prices(&self, schema: &Schema, candidates: usize) -> Result<FeaturePrices> {
+    /// Takes what another measurement has found already, and sorts what is left to be measured.
+    ///
+    /// Fails when that was of something else.
+    pub fn go_on(&mut self, begun: Option<Self>) -> Result<()> {
+        self.unfinished.sort_unstable();
+        self.unfinished.dedup();
+        let Some(begun) = begun else { return Ok(()) };
+        let of = |table: &Self| {
+            let Self { schema_hash, store, host, workers, layout, .. } = table;
+            format!("store {store}, schema {schema_hash}, host {host}, {workers} workers, layout {layout}")
+        };
+        if of(&begun) != of(self) {
+            return Err(Error::usage(
+                format!("the prices were begun for {}, and not for {}", of(&begun), of(self)),
+                "go on with what they were begun for, or begin anew without --resume",
+            ));
+        }
+        begun.buckets.into_iter().for_each(|bucket| self.add(bucket));
+        Ok(())
+    }
+
+    /// Adds what was measured at one candidate count, which is left to be measured no more.
+    pub fn add(&mut self, bucket: FetchBucket) {
+        self.unfinished.retain(|&candidates| candidates != bucket.candidates);
+        let place = self.buckets.partition_point(|known| known.candidates < bucket.candidates);
+        self.buckets.insert(place, bucket);
+    }
+
+    /// Fails when the prices are not those of requests that are served so. One worker alone pays neither β nor γ, so for it any
+    /// number of workers will do.
+    fn check_serving(&self, serving: Serving) -> Result<()> {
+        let Serving { workers, layout } = serving;
+        let layout = asked_in(layout);
+        if layout != self.layout {
+            return Err(Error::usage(
+                format!(
+                    "the prices of fetching were measured for the layout {}, and requests come in {layout}",
+                    self.layout
+                ),
+                format!("measure them for it: `autofas-bench store price --layout {layout} …`"),
+            ));
+        }
+        if workers > 1 && workers != self.workers {
+            return Err(Error::usage(
+                format!(
+                    "the prices of fetching were measured with {} workers at once, and {workers} serve",
+                    self.workers
+                ),
+                format!(
+                    "measure them for so many: `autofas-bench store price --workers {workers} …`, or change [traffic] workers"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Prices at `candidates` of requests that are served so: those of the bucket, or linear between two; outside the measured counts
+    /// there are none.
+    pub fn prices(&self, schema: &Schema, candidates: usize, serving: Serving) -> Result<FeaturePrices> {
         if self.schema_hash != schema.hash() {
             return Err(Error::usage(
                 "the prices of fetching were measured with another schema",
                 "measure them with this one: `autofas-bench store price`",
             ));
         }
+        self.check_serving(serving)?;
+        let prices = self.at(schema, candidates)?;
+        Ok(match serving.workers {
+            1 => FeaturePrices { beta_ms: 0.0, gamma_ms: 0.0, ..prices },
+            _ => prices,
+        })
+    }
+
+    fn at(&self, schema: &Schema, candidates: usize) -> Result<FeaturePrices> {
         let above = self.buckets.partition_point(|bucket| bucket.candidates < candidates);
         if let Some(exact) = self.buckets.get(above).filter(|bucket| bucket.candidates == candidates) {
             return exact.prices(schema);

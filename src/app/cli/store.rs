@@ -7,7 +7,7 @@ use super::{
     store_name::StoreName,
 };
 use crate::{
-    base::{Error, progress::Progress},
+    base::{Error, names::Layout, progress::Progress},
     data::schema::Schema,
     export::Metadata,
     measure::{
@@ -79,6 +79,9 @@ pub struct PriceArgs {
     /// Workers that fetch at once: what they cost each other is β and γ of the search's price
     #[arg(long, value_name = "N", default_value_t = 2)]
     workers: usize,
+    /// How requests become inputs: concat, or user-once for all layouts that write a user's values once
+    #[arg(long, value_name = "NAME", default_value_t = Layout::UserOnce)]
+    layout: Layout,
     /// Visits to every set of features
     #[arg(long, value_name = "N", default_value_t = 7)]
     passes: usize,
@@ -91,6 +94,9 @@ pub struct PriceArgs {
     /// Where the prices go
     #[arg(long, value_name = "PRICES.json")]
     out: PathBuf,
+    /// Go on with the candidate counts that the file of --out lacks
+    #[arg(long)]
+    resume: bool,
 }
 
 /// What there is to say of a store.
@@ -156,6 +162,7 @@ impl PriceArgs {
         let effort = FetchEffort {
             candidates: self.candidates.clone(),
             workers: self.workers,
+            layout: self.layout,
             passes: self.passes,
             block: self.block,
             seed: self.seed,
@@ -163,9 +170,24 @@ impl PriceArgs {
         let name = self.store.to_string();
         let priced = Priced { data: &dataset, schema: &schema, store: &*store, name: &name };
         let stop = signals::stop_on_signals()?;
-        let table = measure_prices(priced, &effort, &RealClock::start(), progress, &stop)?;
-        table.save(&self.out)?;
-        Ok(table)
+        let begun = match self.resume && self.out.exists() {
+            true => Some(FetchTable::load_begun(&self.out)?),
+            false => None,
+        };
+        let mut kept = begun.is_some();
+        let mut keep = |table: &FetchTable| {
+            kept = true;
+            table.save(&self.out)
+        };
+        let clock = RealClock::start();
+        let measured = measure_prices(priced, &effort, begun, &clock, progress, &stop, &mut keep);
+        let partly = || {
+            format!(
+                "{} keeps what was measured; go on with the same command and --resume",
+                self.out.display()
+            )
+        };
+        if kept { measured.with_context(partly) } else { Ok(measured?) }
     }
 }
 

@@ -229,6 +229,19 @@ mod tests {
     }
 
     #[test]
+    fn a_percentile_under_load_and_measured_prices_of_fetching_are_refused_together() {
+        let with_prices = |stated: &str| {
+            with(&format!("[derive]\nrule = \"budget\"\n{stated}\n[target]\nfetch_prices = \"f.json\""), &[])
+        };
+        let text = with_prices("objective = \"p99=9ms\"").unwrap_err().to_string();
+        assert!(
+            text.contains("`target.fetch_prices`: measured prices") && text.contains("derive.budget_ms"),
+            "{text}"
+        );
+        with_prices("budget_ms = 9").unwrap();
+    }
+
+    #[test]
     fn a_value_that_the_chosen_rule_ignores_is_an_error() {
         let text = problem("[derive]\nrule = \"top_k\"\ntheta = 0.4");
         assert!(text.contains("`derive.theta`: has no effect"), "{text}");

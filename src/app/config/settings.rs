@@ -107,6 +107,7 @@ impl Settings {
             ("retrain", self.retrain.check()),
             ("baseline", self.baseline.check()),
             ("target", self.target.check()),
+            ("target", self.check_fetch_prices()),
             ("traffic", self.traffic.check()),
             ("traffic", self.check_objective()),
             ("probe", check_effort(&self.probe)),
@@ -124,6 +125,18 @@ impl Settings {
         let problem = format!("{requests} requests cannot show whether {objective} holds");
         let fix = format!("give at least {least}; ten times as many bound {} closer", percentile.name());
         check::ensure(requests >= least, "requests", problem, fix)
+    }
+
+    /// A measured fetch keeps a worker busy, and neither the simulation nor the replays of the loop have a store to fetch from: an
+    /// objective would be judged by a queue that is too short.
+    fn check_fetch_prices(&self) -> Checked {
+        let objective = self.derive.budget().and_then(|budget| budget.objective);
+        let both = objective.is_some() && self.target.fetch_prices.is_some();
+        let problem = "measured prices of fetching do not go together with a percentile under load in derive.objective, whose replays \
+                       fetch from no store";
+        let fix = "state derive.budget_ms, which is one of the mean; or leave this out, pay the schema's fetch_ms, and replay the \
+                   network with `replay --store`";
+        check::ensure(!both, "fetch_prices", problem, fix)
     }
 
     /// Settings that together hold every key there is: the defaults, all optional values, all variants.

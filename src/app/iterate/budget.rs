@@ -12,7 +12,7 @@ use std::fmt;
 pub struct BudgetSummary {
     /// Features and network together, as `derive.budget_ms` or the limit of `derive.objective` says.
     pub budget_ms: f64,
-    /// Declared price of the winner's features and its measured service time on the target's engine; for an objective its
+    /// Price of the winner's features and its measured service time on the target's engine; for an objective its
     /// measured percentile, absent where too few requests earn that.
     pub measured_ms: Option<f64>,
     /// Whether the winner keeps the budget. A measurement that is too noisy to be believed shows that of nothing.
@@ -30,9 +30,9 @@ pub struct TailSummary {
     /// Under which load.
     #[serde(flatten)]
     pub load: Load,
-    /// Declared price of the features and the percentile that the search's forecast gives for the predicted service time.
+    /// Price of the features and the percentile that the search's forecast gives for the predicted service time.
     pub predicted_ms: f64,
-    /// Declared price of the features and the upper bound of the measured percentile, with 99 % confidence: what is held
+    /// Price of the features and the upper bound of the measured percentile, with 99 % confidence: what is held
     /// against the budget. Absent where too few requests earn it.
     pub upper_ms: Option<f64>,
     /// Whether the replay may be believed.

@@ -22,17 +22,23 @@ impl Run<'_> {
         }
     }
 
-    /// Keeps the measured prices in the run, where there are any: it goes on with the same ones. Refuses those of another host.
-    pub(super) fn keep_fetch_table(&self) -> Result<()> {
+    /// Refuses prices of another host, before anything of the run is there.
+    pub(super) fn check_fetch_table(&self) -> Result<()> {
         let (Some(path), Some(table)) = (self.experiment.fetch_prices_path(), &self.fetch_table) else {
             return Ok(());
         };
         let here = self.meter.context(self.settings.target.engine)?.host;
-        if table.host != here {
-            let problem = format!("it was measured on host {}, and this is {here}", table.host);
-            let fix = "measure it here: `autofas-bench store price`";
-            return Err(Error::input(path, Place::field("host"), problem, fix));
+        if table.host == here {
+            return Ok(());
         }
+        let problem = format!("it was measured on host {}, and this is {here}", table.host);
+        let fix = "measure it here: `autofas-bench store price`";
+        Err(Error::input(path, Place::field("host"), problem, fix))
+    }
+
+    /// Keeps the measured prices in the run, where there are any: it goes on with the same ones.
+    pub(super) fn keep_fetch_table(&self) -> Result<()> {
+        let Some(table) = &self.fetch_table else { return Ok(()) };
         self.journal.remember_document(GIVEN, SCHEMA_VERSION, || Ok(table.clone())).map(|_| ())
     }
 }

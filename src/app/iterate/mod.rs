@@ -69,7 +69,11 @@ use crate::{
         exchange::{Exchange, by_leader},
         train::Rows,
     },
-    price::{feature::FeaturePrices, fetch_table::FetchTable, table::LatencyTable},
+    price::{
+        feature::FeaturePrices,
+        fetch_table::{FetchTable, Serving},
+        table::LatencyTable,
+    },
     space::SearchSpace,
 };
 use journal::Journal;
@@ -253,8 +257,9 @@ impl<'a> Run<'a> {
         };
         run.fetch_table = by_leader(ranks, || run.read_fetch_table())?;
         if let Some(table) = &run.fetch_table {
-            run.feature_prices =
-                table.prices(&run.schema, settings.target.candidates)?.fetched_in(&run.space);
+            let serving = Serving { workers: settings.traffic.workers, layout: settings.target.layout };
+            let prices = table.prices(&run.schema, settings.target.candidates, serving)?;
+            run.feature_prices = prices.fetched_in(&run.space);
         }
         // A rank may have read another file than rank 0, too.
         let begun = by_leader(ranks, || {
@@ -283,6 +288,7 @@ impl<'a> Run<'a> {
         self.progress.stage("try the engines", 0);
         self.meter.check()?;
         self.check_given_table()?;
+        self.check_fetch_table()?;
         let trace = self.new_trace()?;
         self.journal.begin()?;
         self.keep_fetch_table()?;

@@ -37,7 +37,7 @@ pub struct SearchSummary {
     pub operators: Vec<Operator>,
     /// Widths of the hidden layers that are left.
     pub layers: Vec<usize>,
-    /// Declared price of its features: equation (4).
+    /// Price of its features: equation (4).
     pub feature_ms: f64,
     /// By engine: service time of the network, as the table predicts it.
     pub predicted_ms: BTreeMap<EngineName, f64>,
@@ -59,7 +59,7 @@ pub struct PredictedTail {
     /// Under which load.
     #[serde(flatten)]
     pub load: Load,
-    /// Declared price of the features and the forecast percentile.
+    /// Price of the features and the forecast percentile.
     pub predicted_ms: f64,
 }
 
@@ -189,7 +189,7 @@ impl SearchSummary {
         for (&engine, probes) in &self.probes {
             text += &probes.doubt(engine);
         }
-        text += &format!("declared price of the features: {:.3} ms\n", self.feature_ms);
+        text += &format!("price of the features: {:.3} ms\n", self.feature_ms);
         if let Some(PredictedTail { objective, load, predicted_ms }) = self.tail {
             let percentile = objective.percentile.name();
             text += &format!(

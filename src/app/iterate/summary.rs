@@ -114,7 +114,7 @@ pub struct RoundSummary {
     /// The derived network.
     #[serde(flatten)]
     pub network: NetworkSummary,
-    /// Declared price of its features: equation (4).
+    /// Price of its features: equation (4).
     pub feature_ms: f64,
     /// Features and network against `derive.budget_ms`, or under replayed traffic on the target's engine against
     /// `derive.objective`; absent without a budget.

@@ -1,12 +1,20 @@
 use super::*;
+use crate::price::fetch_table::Serving;
 use crate::{
     base::progress::Silent,
     measure::{
-        replay::clock::virtual_time::VirtualClock,
+        replay::clock::{Waited, virtual_time::VirtualClock},
         store::{Keys, Reader, RowSink, contents::Contents, examples, memory::MemoryStore},
     },
 };
-use std::time::Duration;
+use std::{
+    cell::Cell,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 const KEYS: [(u64, u64); 6] = [(1, 10), (2, 11), (2, 10), (1, 10), (1, 12), (3, 13)];
 
@@ -44,7 +52,14 @@ impl Reader for SlowReader<'_> {
 }
 
 fn effort(candidates: &[usize]) -> FetchEffort {
-    FetchEffort { candidates: candidates.to_vec(), workers: 1, passes: 2, block: 3, seed: 1 }
+    FetchEffort {
+        candidates: candidates.to_vec(),
+        workers: 1,
+        layout: Layout::UserOnce,
+        passes: 2,
+        block: 3,
+        seed: 1,
+    }
 }
 
 fn measured(effort: &FetchEffort, stop: &Stop) -> Result<FetchTable> {
@@ -53,7 +68,7 @@ fn measured(effort: &FetchEffort, stop: &Stop) -> Result<FetchTable> {
     let store = MemoryStore::of(&Contents::of(&schema, "e".into(), &data)?)?;
     let store = Slow { store, clock: &clock };
     let priced = Priced { data: &data, schema: &schema, store: &store, name: "slow" };
-    measure_prices(priced, effort, &clock, &Silent, stop)
+    measure_prices(priced, effort, None, &clock, &Silent, stop, &mut |_| Ok(()))
 }
 
 #[test]
@@ -62,7 +77,8 @@ fn the_trip_of_every_group_is_found_at_every_candidate_count() {
     assert_eq!((table.store.as_str(), table.workers), ("slow", 1));
     let counts: Vec<usize> = table.buckets.iter().map(|bucket| bucket.candidates).collect();
     assert_eq!(counts, [1, 3]);
-    let prices = table.prices(&examples::schema(), 3).unwrap();
+    let serving = Serving { workers: 1, layout: Layout::UserOnce };
+    let prices = table.prices(&examples::schema(), 3, serving).unwrap();
     let manifest_order = ["user_id", "hour", "profile", "list", "seen"];
     for (group, trip_ms) in manifest_order.iter().zip(TRIPS) {
         let at = table.buckets[1].groups.iter().position(|known| known.name == *group).unwrap();
@@ -108,4 +124,140 @@ fn it_stops_when_it_is_asked_to() {
     let stop = Stop::default();
     stop.request(2);
     assert!(matches!(measured(&effort(&[1]), &stop), Err(Error::Interrupted { .. })));
+}
+
+/// Time that passes for every thread alone.
+struct ThreadClock;
+
+thread_local! {
+    static NOW: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+impl Clock for ThreadClock {
+    fn now(&self) -> Duration {
+        NOW.get()
+    }
+
+    fn wait_until(&self, due: Duration) -> Waited {
+        Waited { now: due, spun: Duration::ZERO }
+    }
+}
+
+/// A store for two workers at a time: a fetch takes 1 ms while both are at work, and 100 ms while one of them has not begun or has
+/// ended. The second one starts late and is slow.
+struct Crowd {
+    store: MemoryStore,
+    readers: AtomicUsize,
+    /// Of the present pair: who has fetched, and who has gone.
+    at_work: Mutex<[usize; 2]>,
+    /// The second reader's fetch that fails.
+    failing: usize,
+}
+
+struct CrowdReader<'a> {
+    crowd: &'a Crowd,
+    reader: Box<dyn Reader + 'a>,
+    late: bool,
+    fetches: usize,
+}
+
+impl FeatureStore for Crowd {
+    fn manifest(&self) -> &Manifest {
+        self.store.manifest()
+    }
+
+    fn reader(&self, groups: &[usize]) -> Result<Box<dyn Reader + '_>> {
+        let late = self.readers.fetch_add(1, Ordering::SeqCst) % 2 == 1;
+        Ok(Box::new(CrowdReader { crowd: self, reader: self.store.reader(groups)?, late, fetches: 0 }))
+    }
+}
+
+impl Reader for CrowdReader<'_> {
+    fn fetch(&mut self, keys: Keys<'_>, sink: &mut dyn RowSink) -> Result<()> {
+        if self.late {
+            std::thread::sleep(Duration::from_millis(if self.fetches == 0 { 20 } else { 1 }));
+        }
+        let mut at_work = self.crowd.at_work.lock().unwrap();
+        at_work[0] += usize::from(self.fetches == 0);
+        let ms = if *at_work == [2, 0] { 1 } else { 100 };
+        drop(at_work);
+        NOW.set(NOW.get() + Duration::from_millis(ms));
+        self.fetches += 1;
+        if self.late && self.fetches == self.crowd.failing {
+            return Err(Error::usage("the second worker's store is gone", "look for it"));
+        }
+        self.reader.fetch(keys, sink)
+    }
+}
+
+impl Drop for CrowdReader<'_> {
+    fn drop(&mut self) {
+        let mut at_work = self.crowd.at_work.lock().unwrap();
+        at_work[1] += 1;
+        if *at_work == [2, 2] {
+            *at_work = [0, 0];
+        }
+    }
+}
+
+fn visited_by_two(failing: usize) -> Result<Times> {
+    let (data, schema) = (examples::data(&KEYS), examples::schema());
+    let store = MemoryStore::of(&Contents::of(&schema, "e".into(), &data)?)?;
+    let crowd = Crowd { store, readers: AtomicUsize::new(0), at_work: Mutex::default(), failing };
+    let requests = requests(&data, 2, 1)?;
+    let all: Vec<usize> = (0..schema.features.len()).collect();
+    let signature = signature(&schema, &data, Layout::UserOnce, &all);
+    let workload =
+        TraceWorkload::fetching(&requests, &data, &schema, &signature, &crowd, &Lookups::default())?;
+    visit(&workload, 2, 0, 6, &ThreadClock)
+}
+
+#[test]
+fn what_two_workers_are_timed_at_they_do_at_the_same_time() {
+    for _ in 0..3 {
+        let times = visited_by_two(0).unwrap();
+        assert!((times.fetch_ms - 1.0).abs() < 1e-9, "{times:?}");
+    }
+}
+
+#[test]
+fn a_worker_whose_store_fails_ends_the_visit_of_all() {
+    // While it gets warm, in its block, and behind it.
+    for failing in [1, 4, 7] {
+        let error = visited_by_two(failing).map(drop).unwrap_err().to_string();
+        assert!(error.contains("the second worker's store is gone"), "{error}");
+    }
+}
+
+#[test]
+fn what_was_measured_before_a_failure_is_kept_and_gone_on_with() {
+    let (data, schema) = (examples::data(&KEYS), examples::schema());
+    let clock = VirtualClock::default();
+    let store = MemoryStore::of(&Contents::of(&schema, "e".into(), &data).unwrap()).unwrap();
+    let store = Slow { store, clock: &clock };
+    let stop = Stop::default();
+    let price = |name: &str, begun, keep: &mut dyn FnMut(&FetchTable) -> Result<()>| {
+        let priced = Priced { data: &data, schema: &schema, store: &store, name };
+        measure_prices(priced, &effort(&[1, 3, 2]), begun, &clock, &Silent, &stop, keep)
+    };
+    let mut kept = Vec::new();
+    let failed = price("slow", None, &mut |table| {
+        kept.push(table.clone());
+        stop.request(if table.buckets.len() == 2 { 2 } else { 0 });
+        Ok(())
+    });
+    assert!(matches!(failed, Err(Error::Interrupted { .. })));
+    let left: Vec<_> = kept.iter().map(|table| table.unfinished.clone()).collect();
+    assert_eq!(left, [vec![2, 3], vec![3]]);
+    stop.request(0);
+    let begun = kept.pop();
+    let first_two = begun.clone().unwrap().buckets;
+    let mut again = 0;
+    let whole = price("slow", begun.clone(), &mut |_| {
+        again += 1;
+        Ok(())
+    });
+    let whole = whole.unwrap();
+    assert_eq!((again, whole.unfinished.len(), &whole.buckets[..2]), (1, 0, &first_two[..]));
+    assert!(price("other", begun, &mut |_| Ok(())).unwrap_err().to_string().contains("begun for store slow"));
 }

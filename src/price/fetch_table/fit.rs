@@ -190,7 +190,7 @@ fn judge(prices: &FeaturePrices, observations: &[FetchObservation], features: us
         let priced = if observation.workers == 1 { &alone } else { prices };
         let measured = observation.fetch_ms + observation.decode_ms;
         let predicted = priced.expected(&selection(&observation.features, features)).ms;
-        100.0 * (predicted - measured).abs() / measured
+        100.0 * (predicted - measured).abs() / measured.max(LEAST_MS)
     };
     let mape = |held_out: bool| {
         let residuals: Vec<f64> =

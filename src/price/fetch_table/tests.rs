@@ -53,9 +53,13 @@ fn table(buckets: Vec<FetchBucket>) -> FetchTable {
         store: "memory".into(),
         host: "here".into(),
         workers: 2,
+        layout: Layout::UserOnce,
+        unfinished: Vec::new(),
         buckets,
     }
 }
+
+const TWO: Serving = Serving { workers: 2, layout: Layout::UserOnce };
 
 #[test]
 fn known_prices_are_found_again() {
@@ -96,7 +100,7 @@ fn a_source_that_was_never_fetched_has_no_price() {
 fn between_two_counts_prices_are_linear_and_outside_there_are_none() {
     let table = table(vec![fitted(1000, 1.0), fitted(3000, 3.0)]);
     let all = [0, 1, 2, 3, 4];
-    let ms = |candidates| table.prices(&five(), candidates).map(|prices| prices.selected_ms(&all, 5));
+    let ms = |candidates| table.prices(&five(), candidates, TWO).map(|prices| prices.selected_ms(&all, 5));
     let (low, high) = (ms(1000).unwrap(), ms(3000).unwrap());
     assert!((low - TRIPS.iter().chain(&OWN).sum::<f64>() - 4.0 * 0.006).abs() < 0.01, "{low}");
     assert!((ms(1500).unwrap() - (0.75 * low + 0.25 * high)).abs() < 1e-9);
@@ -125,6 +129,7 @@ fn a_file_is_read_back_and_a_damaged_one_names_the_place() {
         (|t| t.buckets.clear(), "has none"),
         (|t| t.buckets[1].groups[1].trip_ms = -1.0, "at 3000 candidates"),
         (|t| t.buckets[1].groups.truncate(2), "the same rows"),
+        (|t| t.unfinished = vec![5000, 9000], "for 5000, 9000 candidates are not measured yet; go on with"),
     ] {
         let error = damaged(damage);
         assert!(error.contains("fetch.json") && error.contains(expected), "{error}");
@@ -134,6 +139,54 @@ fn a_file_is_read_back_and_a_damaged_one_names_the_place() {
 #[test]
 fn prices_of_another_schema_are_refused() {
     let other = schema(vec![feature("x", 8)]);
-    let error = table(vec![fitted(1000, 1.0)]).prices(&other, 1000).unwrap_err().to_string();
+    let error = table(vec![fitted(1000, 1.0)]).prices(&other, 1000, TWO).unwrap_err().to_string();
     assert!(error.contains("another schema") && error.contains("store price"), "{error}");
+}
+
+#[test]
+fn prices_hold_for_the_workers_and_the_layout_that_they_were_measured_for() {
+    let table = table(vec![fitted(1000, 1.0)]);
+    let of = |workers, layout| table.prices(&five(), 1000, Serving { workers, layout });
+    let (alone, crowded) = (of(1, Layout::UserOnce).unwrap(), of(2, Layout::ItemCachedI8).unwrap());
+    // One worker is in nobody's way, whatever else was measured.
+    assert_eq!((alone.beta_ms, alone.gamma_ms), (0.0, 0.0));
+    assert!(crowded.gamma_ms > 0.004 && crowded.groups == alone.groups);
+    let workers = of(4, Layout::UserOnce).unwrap_err().to_string();
+    assert!(
+        workers.contains("with 2 workers at once") && workers.contains("store price --workers 4"),
+        "{workers}"
+    );
+    let layout = of(2, Layout::Concat).unwrap_err().to_string();
+    assert!(
+        layout.contains("layout user-once") && layout.contains("store price --layout concat"),
+        "{layout}"
+    );
+}
+
+#[test]
+fn a_begun_table_goes_on_with_the_counts_that_it_lacks_and_with_the_same_store_only() {
+    let empty = |unfinished: &[usize]| FetchTable { unfinished: unfinished.to_vec(), ..table(Vec::new()) };
+    let mut begun = empty(&[3000, 1000, 1000]);
+    begun.go_on(None).unwrap();
+    assert_eq!(begun.unfinished, [1000, 3000]);
+    begun.add(fitted(1000, 1.0));
+    assert_eq!(begun.unfinished, [3000]);
+    let mut again = empty(&[100, 1000, 3000]);
+    again.go_on(Some(begun.clone())).unwrap();
+    assert_eq!((again.unfinished.as_slice(), &again.buckets), (&[100, 3000][..], &begun.buckets));
+    again.add(fitted(100, 0.1));
+    let counts: Vec<usize> = again.buckets.iter().map(|bucket| bucket.candidates).collect();
+    assert_eq!(counts, [100, 1000]);
+    let mut other = FetchTable { store: "redis".into(), ..empty(&[1000]) };
+    let error = other.go_on(Some(begun)).unwrap_err().to_string();
+    assert!(error.contains("begun for store memory") && error.contains("without --resume"), "{error}");
+}
+
+#[test]
+fn fetches_of_no_time_are_judged_without_a_division_by_nothing() {
+    let mut observations = observations(1.0);
+    let nothing = |o: &&mut FetchObservation| o.features == [4];
+    observations.iter_mut().filter(nothing).for_each(|o| (o.fetch_ms, o.decode_ms) = (0.0, 0.0));
+    let fit = FetchBucket::fit(&five(), &shapes(), 1000, observations).unwrap().fit;
+    assert!(fit.fitted_mape_pct.is_finite() && fit.held_out_mape_pct.is_finite(), "{fit:?}");
 }

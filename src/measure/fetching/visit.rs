@@ -1,0 +1,141 @@
+//! One visit to a set of features: a block of timed requests of every worker, while all of them are at work.
+
+use super::REQUESTS;
+use crate::{
+    base::Result,
+    measure::{
+        engine::Inputs,
+        replay::{Fetcher, Workload, clock::Clock},
+        service::without_slowest_quarter,
+        store::FetchCounts,
+        workload::TraceWorkload,
+    },
+};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+/// Milliseconds per request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) fetch_ms: f64,
+    pub(super) decode_ms: f64,
+}
+
+/// A block of requests, each of so many workers from another one on.
+pub(super) fn visit(
+    workload: &TraceWorkload<'_>,
+    workers: usize,
+    first: usize,
+    block: usize,
+    clock: &dyn Clock,
+) -> Result<Times> {
+    let together = Together { workers, ..Together::default() };
+    let work = |worker: usize| {
+        let first = first + worker * REQUESTS / workers;
+        one_worker(workload, first, block, clock, &together)
+    };
+    let all: Vec<Times> = match workers {
+        1 => vec![work(0)?],
+        _ => std::thread::scope(|scope| {
+            let work = &work;
+            let started: Vec<_> = (0..workers).map(|worker| scope.spawn(move || work(worker))).collect();
+            let joined = started.into_iter().map(|thread| thread.join().expect("a worker does not panic"));
+            joined.collect::<Result<_>>()
+        })?,
+    };
+    let mean = |of: fn(&Times) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
+    Ok(Times { fetch_ms: mean(|times| times.fetch_ms), decode_ms: mean(|times| times.decode_ms) })
+}
+
+/// Holds the workers of a visit together. A thread starts in the time of several fetches from memory, and workers that only waited
+/// for each other would wake one after the other: so whoever is early asks on, untimed, until all are warm, and whoever is done
+/// asks on until all are.
+#[derive(Default)]
+struct Together {
+    workers: usize,
+    warm: AtomicUsize,
+    done: AtomicUsize,
+}
+
+impl Together {
+    fn all(&self, arrived: &AtomicUsize) -> bool {
+        arrived.load(Ordering::SeqCst) >= self.workers
+    }
+}
+
+/// A worker that fails keeps nobody waiting.
+struct Arrivals<'a>(&'a Together, [bool; 2]);
+
+impl Arrivals<'_> {
+    fn arrive(&mut self, place: usize) {
+        let Together { warm, done, .. } = self.0;
+        if !std::mem::replace(&mut self.1[place], true) {
+            [warm, done][place].fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Drop for Arrivals<'_> {
+    fn drop(&mut self) {
+        [0, 1].into_iter().for_each(|place| self.arrive(place));
+    }
+}
+
+fn one_worker(
+    workload: &TraceWorkload<'_>,
+    first: usize,
+    block: usize,
+    clock: &dyn Clock,
+    together: &Together,
+) -> Result<Times> {
+    let mut arrivals = Arrivals(together, [false; 2]);
+    let mut asking = Asking {
+        workload,
+        clock,
+        next: first,
+        inputs: workload.inputs(),
+        counts: FetchCounts::default(),
+        fetcher: workload.fetcher()?,
+    };
+    asking.serve()?;
+    arrivals.arrive(0);
+    while !together.all(&together.warm) {
+        asking.serve()?;
+    }
+    let runs: Vec<[f64; 2]> = (0..block).map(|_| asking.serve()).collect::<Result<_>>()?;
+    arrivals.arrive(1);
+    while !together.all(&together.done) {
+        asking.serve()?;
+    }
+    let [fetch_ms, decode_ms] =
+        [0, 1].map(|part| without_slowest_quarter(runs.iter().map(|run| run[part]).collect()));
+    Ok(Times { fetch_ms, decode_ms })
+}
+
+/// One worker with its next request.
+struct Asking<'a> {
+    workload: &'a TraceWorkload<'a>,
+    clock: &'a dyn Clock,
+    next: usize,
+    inputs: Inputs,
+    counts: FetchCounts,
+    fetcher: Option<Box<dyn Fetcher + 'a>>,
+}
+
+impl Asking<'_> {
+    /// What fetching and decoding the next request takes, in ms.
+    fn serve(&mut self) -> Result<[f64; 2]> {
+        let request = self.next % REQUESTS;
+        self.next += 1;
+        let begun = self.clock.now();
+        self.workload.prepare(request, &mut self.inputs)?;
+        let decoded = self.clock.now();
+        if let Some(fetcher) = &mut self.fetcher {
+            fetcher.fetch(request, &mut self.inputs, &mut self.counts)?;
+        }
+        let ms = |from, to: Duration| to.saturating_sub(from).as_secs_f64() * 1e3;
+        Ok([ms(decoded, self.clock.now()), ms(begun, decoded)])
+    }
+}
