@@ -4,6 +4,9 @@ use crate::world::{World, failure, json, output, program, replayed};
 use serde_json::Value;
 use std::fs;
 
+mod price;
+mod redis;
+
 const LOAD: [&str; 8] =
     ["store", "load", "--model", "model/model.onnx", "--data", "log/log.parquet", "--out", "features"];
 const REPLAY: [&str; 13] = [
