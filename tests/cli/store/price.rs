@@ -118,8 +118,13 @@ fn a_run_pays_measured_prices_and_refuses_those_of_something_else() {
     refused(2, &|_| {}, &workers, &["with 2 workers at once, and 3 serve", "store price --workers 3"]);
     let concat = ["--set", "target.layout=concat"];
     refused(2, &|_| {}, &concat, &["requests come in concat", "store price --layout concat"]);
-    let objective = ["--set", "derive.rule=budget", "--set", "derive.objective=p99=9ms"];
-    refused(1, &|_| {}, &objective, &["`target.fetch_prices`", "derive.budget_ms"]);
+    let objective =
+        EXPERIMENT.replace("rule = \"top_k\"\nk = 9", "rule = \"budget\"\nobjective = \"p99=9ms\"");
+    fs::write(world.file("o.toml"), objective).unwrap();
+    let under_load = ["iterate", "--config", "o.toml", "--out", "run"];
+    let said = failure(world.path(), 1, &under_load);
+    assert!(said.contains("`target.fetch_prices`") && said.contains("derive.budget_ms"), "{said}");
+    assert!(!world.file("run").exists());
 
     fs::write(world.file("fetch.json"), table.to_string()).unwrap();
     let summary = json(world.path(), &iterate);
