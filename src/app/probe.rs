@@ -156,7 +156,9 @@ fn describe(bucket: &Bucket, progress: &dyn Progress) {
     }
     let unpriced = bucket.unpriced();
     if unpriced > 0 {
-        progress.say(&format!("note: {place}: {unpriced} networks have layers without a price, and correct nothing"));
+        progress.say(&format!(
+            "note: {place}: {unpriced} networks have layers without a price, and correct nothing"
+        ));
     }
 }
 

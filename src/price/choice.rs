@@ -75,7 +75,15 @@ impl Choice {
     /// Nothing was learnt, so nothing changes.
     fn unchanged(previous: Option<&Correction>) -> Self {
         let kept = if previous.is_some() { Kept::Previous } else { Kept::Raw };
-        Self { judges: 0, kept, raw_pct: None, previous_pct: None, refit_pct: None, unpriced: 0, rejected: None }
+        Self {
+            judges: 0,
+            kept,
+            raw_pct: None,
+            previous_pct: None,
+            refit_pct: None,
+            unpriced: 0,
+            rejected: None,
+        }
     }
 }
 

@@ -67,23 +67,24 @@ impl LatencyTable {
     }
 
     /// Fails where first layers under these circumstances gathered from other features or embedding tables than `features` says
-    /// ([`Gathered::features`]): they cost something else. What nobody stated is believed.
-    pub fn check_features(&self, context: &TableContext, candidates: usize, features: &str) -> Result<()> {
+    /// ([`Gathered::features`]): they cost something else. What nobody stated is believed. `or` is what else may help, before the
+    /// command that measures a table.
+    pub fn check_features(
+        &self,
+        context: &TableContext,
+        candidates: usize,
+        features: &str,
+        or: &str,
+    ) -> Result<()> {
         let stated = self.stated_inputs(context);
         if stated.into_iter().all(|inputs| inputs.features == features) {
             return Ok(());
         }
-        Err(Error::usage(
-            format!(
-                "first layers of {context} gathered from other features or embedding tables in the latency table {} than in the \
-                 experiment",
-                self.id()
-            ),
-            format!(
-                "name the --encoders or --cardinality that it was probed with, or {}",
-                context.probe_anew(candidates)
-            ),
-        ))
+        let problem = format!(
+            "first layers of {context} gathered from other features or embedding tables in the latency table {} than in the experiment",
+            self.id()
+        );
+        Err(Error::usage(problem, format!("{or}{}", context.probe_anew(candidates))))
     }
 
     /// What first layers under these circumstances gathered from, as far as it is stated.

@@ -78,7 +78,8 @@ impl TablePrices {
     pub fn check_grid(&self, to: usize) -> Result<()> {
         for (_, part) in &self.parts {
             let hole = part.first.get(&to).map(|(grid, _)| grid.hole());
-            let hole = hole.ok_or_else(|| self.missing(format_args!("first layer → {to}"), part.candidates))?;
+            let hole =
+                hole.ok_or_else(|| self.missing(format_args!("first layer → {to}"), part.candidates))?;
             if let Some((user, item)) = hole {
                 return Err(self.missing(Operation::First { user, item, to }, part.candidates));
             }

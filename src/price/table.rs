@@ -6,11 +6,7 @@
 
 pub use super::entry::{InputEntry, Operation, TableEntry, Value};
 use super::{
-    correction::Correction,
-    entry::order_widths,
-    observation::Observation,
-    origin::Origin,
-    widths::WidthError,
+    correction::Correction, entry::order_widths, observation::Observation, origin::Origin, widths::WidthError,
 };
 use crate::{
     base::{
@@ -216,9 +212,13 @@ impl LatencyTable {
         match value {
             Value::Layer(entry) => return self.insert(context, candidates, entry),
             Value::Grid(entry, input) => {
-                let other = self.bucket(context, candidates).is_ok_and(|bucket| bucket.contradicts_grid(&input));
+                let other =
+                    self.bucket(context, candidates).is_ok_and(|bucket| bucket.contradicts_grid(&input));
                 if other {
-                    return Err(Error::usage(other_grid(&input) + " than before", context.probe_anew(candidates)));
+                    return Err(Error::usage(
+                        other_grid(&input) + " than before",
+                        context.probe_anew(candidates),
+                    ));
                 }
                 self.insert(context, candidates, entry)?;
                 put(&mut self.bucket_or_new(context, candidates).grid, input, order_widths);

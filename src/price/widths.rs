@@ -28,7 +28,8 @@ pub struct WidthError {
 impl WidthError {
     /// Why prices between widths are doubtful; None where they are not.
     pub fn doubt(&self) -> Option<String> {
-        (self.mape_pct > DOUBTFUL_PCT).then(|| format!("prices between probed input widths are doubtful: {self}"))
+        (self.mape_pct > DOUBTFUL_PCT)
+            .then(|| format!("prices between probed input widths are doubtful: {self}"))
     }
 }
 

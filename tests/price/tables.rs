@@ -9,10 +9,11 @@ use autofas_bench::{
         check::{BucketCheck, repeated},
         merge::{disagreements, incomplete, merge, other_versions},
         observation::Observation,
+        origin::Gathered,
         path::{Step, path_ms, steps},
         table::{LatencyTable, Operation, TableContext, TableEntry, Value},
     },
-    space::{InputLoad, InputWidths},
+    space::{Input, InputLoad, InputWidths},
 };
 
 const INPUT: InputWidths = InputWidths { user: 20.0, item: 50.0 };
@@ -255,12 +256,9 @@ fn shards_join_to_what_one_probing_gives() {
     let joined = merge(&shards).unwrap();
     assert_eq!(values(&joined), values(&whole), "the correction is fitted to all networks at once");
     assert!(incomplete(&joined).is_empty() && disagreements(&shards).is_empty());
-    // Without one of them nothing corrects, and that is known; with it later everything is there.
+    // Without one of them some networks correct nothing, and that is known; with it later everything is there.
     let part = merge(&shards[..2]).unwrap();
-    assert_eq!(
-        (part.buckets[0].correction.clone(), incomplete(&part)),
-        (None, vec![(&context(), CANDIDATES)])
-    );
+    assert!(matches!(incomplete(&part)[..], [(_, CANDIDATES, 1..)]), "{:?}", incomplete(&part));
     assert_eq!(values(&merge(&[part, shards[2].clone()]).unwrap()), values(&whole));
 }
 
@@ -317,17 +315,106 @@ fn tables_that_contradict_each_other_are_refused_and_noise_is_no_contradiction()
 
 #[test]
 fn first_layers_over_other_embedding_tables_do_not_join() {
-    let stated = |inputs: &str| {
+    let stated = |features: &str, grid: &str| {
         let mut table = probed();
-        table.state_origin(None, Some(inputs.to_owned()));
+        table.state_origin(None, Some(Gathered { features: features.into(), grid: grid.into() }));
         table
     };
-    merge(&[stated("a"), stated("a"), probed()]).unwrap();
-    let error = merge(&[stated("a"), stated("b")]).unwrap_err().to_string();
+    merge(&[stated("a", "g"), stated("a", "g"), probed()]).unwrap();
+    let refused = |other| merge(&[stated("a", "g"), other]).unwrap_err().to_string();
+    let error = refused(stated("b", "g"));
     assert!(
         error.contains("other features or embedding tables") && error.contains("--cardinality"),
         "{error}"
     );
+    let error = refused(stated("a", "h"));
+    assert!(
+        error.contains("stand for their widths with other features") && error.contains("seeds.probe"),
+        "{error}"
+    );
+    // What an experiment asks of a table.
+    let ask = |features| stated("a", "g").check_features(&context(), CANDIDATES, features, "");
+    ask("a").unwrap();
+    let error = ask("b").unwrap_err().to_string();
+    assert!(error.contains("--encoders ENCODERS.json") && error.contains("into a new file"), "{error}");
+    probed().check_features(&context(), CANDIDATES, "b", "").unwrap();
+}
+
+#[test]
+fn first_layers_of_equal_widths_over_other_features_are_never_mixed() {
+    let operation = Operation::First { user: 8, item: 16, to: 64 };
+    let of = |ids: f64| {
+        let mut load = InputLoad::default();
+        load.item.ids = ids;
+        Value::Grid(entry(operation, 1.0), Input { widths: InputWidths { user: 8.0, item: 16.0 }, load })
+    };
+    let table = |ids| {
+        let mut table = probed();
+        table.insert_value(&context(), CANDIDATES, of(ids)).unwrap();
+        table
+    };
+    merge(&[table(2.0), table(2.0)]).unwrap();
+    let error = merge(&[table(2.0), table(4.0)]).unwrap_err().to_string();
+    assert!(error.contains("user 8, item 16") && error.contains("other features"), "{error}");
+    let error = table(2.0).insert_value(&context(), CANDIDATES, of(4.0)).unwrap_err().to_string();
+    assert!(error.contains("user 8, item 16") && error.contains("into a new file"), "{error}");
+}
+
+#[test]
+fn a_missing_price_names_the_command_that_adds_it_to_the_table() {
+    let error = probed().prices(&context(), 7).unwrap_err().to_string();
+    let command = error.split('`').nth(1).unwrap();
+    for expected in ["table probe", "--encoders ENCODERS.json", "--candidates 7", "--out TABLE.json --resume"]
+    {
+        assert!(command.contains(expected), "{expected}: {error}");
+    }
+}
+
+#[test]
+fn what_held_out_networks_rejected_does_not_come_back_with_a_merge() {
+    let prices = probed().prices(&context(), CANDIDATES).unwrap();
+    let measured = |factor: f64, widths: &[usize]| {
+        observation(widths, factor * path_ms(widths, INPUT, &prices).unwrap(), 1.0)
+    };
+    let (learnt, judges) = networks().into_iter().partition::<Vec<_>, _>(|widths| widths.len() < 3);
+    let fitted: Vec<_> = learnt.iter().map(|widths| measured(1.3, widths)).collect();
+    let held_out: Vec<_> = judges.iter().map(|widths| measured(1.0, widths)).collect();
+    let evidence =
+        Evidence { context: &context(), candidates: CANDIDATES, fitted: &fitted, held_out: &held_out };
+    let (table, calibrations) = calibrate(&probed(), &[evidence]).unwrap();
+    assert!(calibrations[0].choice.rejected.is_some() && table.buckets[0].correction.is_none());
+    // By itself, and with values of another table that are new to it.
+    let mut more = LatencyTable::new("more");
+    more.insert(&context(), CANDIDATES, entry(Operation::Layer { from: 8, to: 8 }, 0.1)).unwrap();
+    for tables in [vec![table.clone()], vec![table.clone(), more.clone()], vec![more.clone(), table.clone()]]
+    {
+        assert_eq!(merge(&tables).unwrap().buckets[0].correction, None, "{}", tables.len());
+    }
+    // Judges of the same kind bear it out.
+    let held_out: Vec<_> = judges.iter().map(|widths| measured(1.3, widths)).collect();
+    let evidence =
+        Evidence { context: &context(), candidates: CANDIDATES, fitted: &fitted, held_out: &held_out };
+    let (table, _) = calibrate(&probed(), &[evidence]).unwrap();
+    assert!(merge(&[table, more]).unwrap().buckets[0].correction.is_some());
+}
+
+#[test]
+fn networks_with_layers_without_a_price_correct_nothing_and_are_counted() {
+    let strange = observation(&[99], 1.0, 1.0);
+    let mut table = probed();
+    table.insert_value(&context(), CANDIDATES, Value::Network(strange)).unwrap();
+    assert_eq!(incomplete(&table), [(&context(), CANDIDATES, 1)]);
+    let known = calibrated().buckets[0].observations.clone();
+    let evidence = Evidence { context: &context(), candidates: CANDIDATES, fitted: &known, held_out: &[] };
+    let (with, choices) = calibrate(&table, &[evidence]).unwrap();
+    let choice = choices[0].choice;
+    assert_eq!((choice.unpriced, choice.judges), (1, known.len()));
+    assert!(choice.to_string().contains("1 network with layers without a price left out"), "{choice}");
+    assert_eq!(with.buckets[0].correction, calibrated().buckets[0].correction);
+    assert_eq!(choices[0].after.fitted_networks.len(), known.len());
+    let prices = probed().prices(&context(), CANDIDATES).unwrap();
+    prices.check_grid(64).unwrap();
+    assert!(prices.check_grid(99).unwrap_err().to_string().contains("→ 99"));
 }
 
 #[test]
@@ -358,7 +445,7 @@ fn a_table_that_is_right_or_a_fifth_too_cheap_is_judged_so() {
     let right = judged(1.0, 1.0);
     let found = right.agreement;
     assert!(found.mape_pct < 1e-9 && found.noise_pct < 1e-9 && !right.void && right.keeps(0.1));
-    assert_eq!((found.networks, found.within_5_pct, found.within_10_pct), (networks().len(), 1.0, 1.0));
+    assert_eq!((found.networks, found.within_5_pct, found.within_10_pct), (networks().len(), 100.0, 100.0));
     assert_eq!(found.kendall_tau, Some(1.0));
     let cheap = judged(1.25, 1.0);
     let found = cheap.agreement;

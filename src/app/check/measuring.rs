@@ -149,7 +149,11 @@ fn timed(
     let result = measure(settings, models, candidates)?;
     if result.samples.len() != models.len() {
         return Err(Error::usage(
-            format!("the measuring process gave {} samples instead of {}", result.samples.len(), models.len()),
+            format!(
+                "the measuring process gave {} samples instead of {}",
+                result.samples.len(),
+                models.len()
+            ),
             "run the same version of the program as parent and child",
         ));
     }

@@ -98,7 +98,8 @@ pub fn check_table(
     let buckets = request.buckets()?;
     let features = features_hash(request.space, &request.cardinalities);
     for Checked { context, candidates, .. } in &buckets {
-        request.table.check_features(context, *candidates, &features)?;
+        let or = "name the --encoders or --cardinality that it was probed with, or ";
+        request.table.check_features(context, *candidates, &features, or)?;
     }
     let chosen = networks::choose(request, &buckets)?;
     chosen.describe(request.networks, progress);

@@ -81,7 +81,7 @@ impl Run<'_> {
             // What the rounds measure is filed under this very count, so that no line between others will do.
             table.bucket(&context, target.candidates)?;
             let prices = table.prices(&context, target.candidates)?;
-            table.check_features(&context, target.candidates, &plan.gathered().features)?;
+            table.check_features(&context, target.candidates, &plan.gathered().features, "")?;
             self.doubt_given(&table, &context)?;
             for operation in plan.subjects.iter().filter_map(|subject| plan.operation(subject)) {
                 match operation {

@@ -44,10 +44,8 @@ impl How {
     fn of(request: &ProbeRequest, contexts: &[TableContext]) -> Self {
         let json = serde_json::to_vec(&request.plan).expect("plain data");
         let engines = request.settings.iter().zip(contexts);
-        let engine = |(settings, context): (&crate::measure::probe::ServiceSettings, &TableContext)| EngineHow {
-            context: context.clone(),
-            effort: settings.effort,
-            seed: settings.seed,
+        let engine = |(settings, context): (&crate::measure::probe::ServiceSettings, &TableContext)| {
+            EngineHow { context: context.clone(), effort: settings.effort, seed: settings.seed }
         };
         Self {
             plan: hash::sha256(&json),
@@ -90,9 +88,8 @@ impl Kept {
     }
 
     fn check_same(&self, request: &ProbeRequest, contexts: &[TableContext]) -> Result<()> {
-        let refused = |problem: String, fix: &str| {
-            Err(Error::input(Self::file(request), Place::whole(), problem, fix))
-        };
+        let refused =
+            |problem: String, fix: &str| Err(Error::input(Self::file(request), Place::whole(), problem, fix));
         let how = How::of(request, contexts);
         if self.schema_version == SCHEMA_VERSION && self.how == how {
             return Ok(());

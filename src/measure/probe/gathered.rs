@@ -1,7 +1,11 @@
 //! What first layers and networks gather from, as a table states it: two tables go together only where it is the same.
 
 use super::{ProbePlan, Subject};
-use crate::{base::hash, price::origin::Gathered, space::{Group, SearchSpace}};
+use crate::{
+    base::hash,
+    price::origin::Gathered,
+    space::{Group, SearchSpace},
+};
 use std::collections::BTreeSet;
 
 impl ProbePlan {

@@ -341,7 +341,12 @@ impl ProbePlan {
 }
 
 /// Size of the weights of a model over features, in bytes: embedding tables, and layers of these widths from the input on.
-pub fn model_bytes(space: &SearchSpace, cardinalities: &[usize], features: &[usize], widths: &[usize]) -> usize {
+pub fn model_bytes(
+    space: &SearchSpace,
+    cardinalities: &[usize],
+    features: &[usize],
+    widths: &[usize],
+) -> usize {
     let table = |i: usize| cardinalities[i] * space.features[i].width;
     let layers: usize = widths.windows(2).map(|pair| pair[0] * pair[1]).sum();
     (requested(space, features).map(table).sum::<usize>() + layers) * size_of::<f32>()
