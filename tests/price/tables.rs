@@ -1,4 +1,4 @@
-//! Files, look-ups and joins.
+//! Files and look-ups.
 
 use crate::{CANDIDATES, context, entry, networks, probed};
 use autofas_bench::{
@@ -7,13 +7,11 @@ use autofas_bench::{
         LayerPrices,
         calibrate::{Evidence, calibrate},
         check::{BucketCheck, repeated},
-        merge::{disagreements, incomplete, merge, other_versions},
         observation::Observation,
-        origin::Gathered,
         path::{Step, path_ms, steps},
-        table::{LatencyTable, Operation, TableContext, TableEntry, Value},
+        table::{LatencyTable, Operation, TableContext, TableEntry},
     },
-    space::{Input, InputLoad, InputWidths},
+    space::{InputLoad, InputWidths},
 };
 
 pub const INPUT: InputWidths = InputWidths { user: 20.0, item: 50.0 };
