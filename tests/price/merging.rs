@@ -6,6 +6,7 @@ use crate::{
 };
 use autofas_bench::{
     price::{
+        LayerPrices,
         calibrate::{Evidence, calibrate},
         merge::{disagreements, incomplete, merge, other_versions},
         origin::Gathered,
