@@ -1,12 +1,14 @@
 //! `table probe`: layers and whole networks of a space, on every engine and at every candidate count. What has been
 //! measured is kept beside the table after every group, so that a probing that was stopped goes on instead of measuring
-//! it again.
+//! it again; and what a finished table lacks of what is asked for is added to it.
 //!
 //! Groups of all candidate counts come in random order, those of one engine by turns with those of the other: a drift of
 //! the machine meets all of them. With a time budget every group gets its share of what is left of it.
 
+mod kept;
+
 use crate::{
-    base::{Error, Result, error::Place, fsio, hash, progress::Progress, stop::Stop},
+    base::{Result, fsio, progress::Progress, stop::Stop},
     data::{
         encode::Encoders,
         schema::{Encoding, Feature, Schema},
@@ -14,18 +16,15 @@ use crate::{
     measure::{
         child::Launcher,
         probe::{ProbeGroup, ProbePlan, Probed, ServiceSettings, Shard, context_here},
-        service::Effort,
     },
-    price::table::{LatencyTable, TableContext},
+    price::table::{Bucket, LatencyTable, TableContext},
 };
-use serde::{Deserialize, Serialize};
+use kept::Kept;
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant, SystemTime},
 };
 
-/// Version of the file that holds what has been measured.
-const SCHEMA_VERSION: u32 = 2;
 /// Share of a group's time that it may measure in: starting a process and cold runs come on top.
 const MEASURING_SHARE: f64 = 0.85;
 
@@ -36,7 +35,7 @@ pub struct ProbeRequest {
     pub plan: ProbePlan,
     /// One for each engine.
     pub settings: Vec<ServiceSettings>,
-    /// How long all of it may take; without it, as long as the effort asks for.
+    /// How long all of it may take, with what was spent before it was stopped; without it, as long as the effort asks for.
     pub budget: Option<Duration>,
     /// The part of the groups that is measured here; all of them without it.
     pub shard: Option<Shard>,
@@ -56,22 +55,6 @@ pub enum Begin {
 /// Measures a group: in earnest in a child process.
 pub type MeasureGroup<'a> =
     &'a dyn Fn(&ProbePlan, &ProbeGroup, &ServiceSettings, Option<f64>) -> Result<Probed>;
-
-/// What has been measured, and how: values from other circumstances do not go together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Partial {
-    schema_version: u32,
-    how: How,
-    table: LatencyTable,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct How {
-    /// Hash of what is measured.
-    plan: String,
-    effort: Effort,
-    seed: u64,
-}
 
 /// A group on its engine.
 struct Turn<'a> {
@@ -104,50 +87,79 @@ pub fn probe_with(
     stop: &Stop,
 ) -> Result<LatencyTable> {
     let ProbeRequest { plan, settings, out, .. } = request;
-    let kept = out.with_extension("partial.json");
     let contexts: Vec<TableContext> =
         settings.iter().map(|settings| context_here(settings, plan.layout)).collect::<Result<_>>()?;
     let turns = request.part(by_turns(plan, settings, &contexts));
-    let mut table = match begin {
-        Begin::Anew => LatencyTable::new("probes of layers and random networks"),
-        Begin::WhereItStopped if !kept.exists() && out.exists() => return finished(request, &turns),
-        Begin::WhereItStopped => begun(&kept, request)?,
+    let mut kept = match begin {
+        Begin::Anew => Kept::nothing(request, &contexts),
+        Begin::WhereItStopped => Kept::of_earlier(request, &contexts)?,
     };
-    let open: Vec<&Turn> = turns.iter().filter(|t| !plan.holds(&table, t.context, &t.group)).collect();
-    if open.len() < turns.len() {
-        let done = turns.len() - open.len();
-        progress.say(&format!("{done} of {} groups have been probed before", turns.len()));
+    let all = turns.len();
+    let mut open = Vec::new();
+    for turn in turns {
+        let lacking = plan.lacking(&kept.table, turn.context, &turn.group);
+        open.extend(lacking.map(|group| Turn { group, ..turn }));
     }
-    let mut pace = Pace::new(plan, &open, request.budget);
+    let finished = out.exists() && !Kept::file(request).exists();
+    if begin == Begin::WhereItStopped && finished {
+        if open.is_empty() {
+            return Ok(kept.table);
+        }
+        kept.table = kept.table.successor(format!("more probes into table {}", kept.table.id()));
+    }
+    if open.len() < all {
+        progress.say(&format!("{} of {all} groups have been probed before", all - open.len()));
+    }
+    let before = kept.spent();
+    let mut pace = Pace::new(plan, &open, request.budget.map(|budget| budget.saturating_sub(before)));
     let mut noisy = 0;
     for (at, turn) in open.iter().enumerate() {
         stop.check()?;
         let Turn { settings, context: _, group } = turn;
         progress.measuring(&format!(
-            "probe {} models on {} at {} candidates, group {} of {}{}",
+            "probe {} models on {} at {} candidates, group {} of {all}{}",
             group.subjects.len(),
             settings.engine,
             group.candidates,
-            turns.len() - open.len() + at + 1,
-            turns.len(),
+            all - open.len() + at + 1,
             pace.remaining()
         ));
         let probed = measure(plan, group, settings, pace.limit_s(at))?;
         pace.done(at);
         noisy += probed.noisy(settings.effort.max_noise_pct);
-        probed.insert_into(&mut table)?;
-        let how = How::of(plan, settings);
-        fsio::write_json(&kept, &Partial { schema_version: SCHEMA_VERSION, how, table: table.clone() })?;
+        probed.insert_into(&mut kept.table)?;
+        kept.write(request, before + pace.elapsed())?;
     }
     if noisy > 0 {
         progress.say(&format!("{noisy} values stayed noisier than the greatest noise (probe.max_noise_pct)"));
     }
-    table.state_origin(Some(unix_s()), Some(plan.inputs_hash()));
+    let mut table = kept.table;
+    table.state_origin(Some(unix_s()), Some(plan.gathered()));
     // Networks of a part may have layers that another part measures: whoever joins all of them corrects.
-    let table = if request.shard.is_some() { table } else { table.corrected()? };
+    if request.shard.is_none() {
+        let probed = |bucket: &Bucket| {
+            contexts.contains(&bucket.context) && plan.candidates.contains(&bucket.candidates)
+        };
+        table = table.corrected(probed)?;
+        table.buckets.iter().filter(|bucket| probed(bucket)).for_each(|bucket| describe(bucket, progress));
+    }
     table.save(out)?;
-    fsio::remove(&kept)?;
+    fsio::remove(&Kept::file(request))?;
     Ok(table)
+}
+
+/// Says what of the prices of a bucket is doubtful.
+fn describe(bucket: &Bucket, progress: &dyn Progress) {
+    let place = format!("{} at {} candidates", bucket.context.engine, bucket.candidates);
+    if let Some(doubt) = bucket.between_widths.and_then(|error| error.doubt()) {
+        progress.say(&format!("note: {place}: {doubt}"));
+    }
+    let unpriced = bucket.unpriced();
+    if unpriced > 0 {
+        progress.say(&format!(
+            "note: {place}: {unpriced} networks have layers without a price, and correct nothing"
+        ));
+    }
 }
 
 /// Rows of every feature's embedding table: as the encoders say, else as the schema declares, else `vocabulary` for what
@@ -206,10 +218,14 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(plan: &ProbePlan, open: &[&Turn], budget: Option<Duration>) -> Self {
+    fn new(plan: &ProbePlan, open: &[Turn], budget: Option<Duration>) -> Self {
         let expected_s =
             open.iter().map(|turn| plan.expected_s(&turn.group, &turn.settings.effort)).collect();
         Self { begun: Instant::now(), budget, expected_s, done: 0 }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
     }
 
     fn done(&mut self, at: usize) {
@@ -249,49 +265,6 @@ fn share_s(left_s: f64, own_s: f64, all_s: f64) -> f64 {
 pub(super) fn duration_text(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     if seconds < 60 { format!("{seconds} s") } else { format!("{} min {} s", seconds / 60, seconds % 60) }
-}
-
-impl How {
-    fn of(plan: &ProbePlan, settings: &ServiceSettings) -> Self {
-        let json = serde_json::to_vec(plan).expect("plain data");
-        Self { plan: hash::sha256(&json), effort: settings.effort, seed: settings.seed }
-    }
-}
-
-/// The table of a probing that came to its end, if it answers the request.
-fn finished(request: &ProbeRequest, turns: &[Turn]) -> Result<LatencyTable> {
-    let table = LatencyTable::load(&request.out)?;
-    let lacking = turns.iter().find(|turn| !request.plan.holds(&table, turn.context, &turn.group));
-    match lacking {
-        None => Ok(table),
-        Some(Turn { context, group, .. }) => Err(Error::input(
-            &request.out,
-            Place::whole(),
-            format!(
-                "the table is finished and does not hold all of {context} at {} candidates",
-                group.candidates
-            ),
-            "probe them into another file and join both with `table merge`",
-        )),
-    }
-}
-
-/// What a probing that was stopped has measured; nothing when it had not come that far.
-fn begun(kept: &Path, request: &ProbeRequest) -> Result<LatencyTable> {
-    if !kept.exists() {
-        return Ok(LatencyTable::new("probes of layers and random networks"));
-    }
-    let partial: Partial = fsio::read_json(kept)?;
-    let same = request.settings.iter().all(|settings| How::of(&request.plan, settings) == partial.how);
-    if partial.schema_version != SCHEMA_VERSION || !same {
-        return Err(Error::input(
-            kept,
-            Place::whole(),
-            "what was measured before was measured otherwise",
-            "go on with the same experiment and options, or begin anew without --resume",
-        ));
-    }
-    Ok(partial.table)
 }
 
 #[cfg(test)]

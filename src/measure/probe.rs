@@ -1,11 +1,13 @@
 //! Fills the latency table: single layers and whole random networks of a search space, measured in child processes; and
 //! the service time of any exported networks, measured the same way.
 
+mod gathered;
 mod plan;
 mod sets;
 mod shard;
 
-pub use plan::{Networks, ProbeGroup, ProbePlan, Subject, request_inputs};
+pub use gathered::features_hash;
+pub use plan::{Networks, ProbeGroup, ProbePlan, Subject, model_bytes, request_inputs};
 pub use shard::Shard;
 
 use super::{

@@ -57,9 +57,9 @@ pub struct Agreement {
     pub mape_pct: f64,
     /// Mean residual, in percent: positive when the table is too dear.
     pub bias_pct: f64,
-    /// Share (0 to 1) of the networks that are at most 5 percent off.
+    /// Of the networks so many percent are at most 5 percent off.
     pub within_5_pct: f64,
-    /// Share (0 to 1) of the networks that are at most 10 percent off.
+    /// Of the networks so many percent are at most 10 percent off.
     pub within_10_pct: f64,
     /// Kendall's τ-b between predicted and measured; absent for fewer than two networks or constant values.
     pub kendall_tau: Option<f64>,
@@ -72,7 +72,7 @@ impl Agreement {
     pub fn of(residuals: &[Residual]) -> Option<Self> {
         let mean =
             |of: &dyn Fn(&Residual) -> f64| residuals.iter().map(of).sum::<f64>() / residuals.len() as f64;
-        let within = |pct: f64| mean(&|r| f64::from(u8::from(r.residual_pct.abs() <= pct)));
+        let within = |pct: f64| 100.0 * mean(&|r| f64::from(u8::from(r.residual_pct.abs() <= pct)));
         let column = |of: fn(&Residual) -> f64| residuals.iter().map(of).collect::<Vec<_>>();
         (!residuals.is_empty()).then(|| Self {
             networks: residuals.len(),
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(found.networks, 4);
         assert!((found.mape_pct - 34.0 / 4.0).abs() < 1e-9);
         assert!((found.bias_pct - 26.0 / 4.0).abs() < 1e-9);
-        assert_eq!(found.within_5_pct, 0.5);
+        assert_eq!(found.within_5_pct, 50.0);
         assert!((found.kendall_tau.unwrap() - 4.0 / 6.0).abs() < 1e-12);
         assert!((found.noise_pct - 2.0).abs() < 1e-12);
     }
@@ -136,8 +136,8 @@ mod tests {
     fn shares_count_networks_inside_their_band() {
         let residuals = [residual(1.04, 1.0, 0.0), residual(0.92, 1.0, 0.0), residual(1.2, 1.0, 0.0)];
         let found = Agreement::of(&residuals).unwrap();
-        assert!((found.within_5_pct - 1.0 / 3.0).abs() < 1e-12);
-        assert!((found.within_10_pct - 2.0 / 3.0).abs() < 1e-12);
+        assert!((found.within_5_pct - 100.0 / 3.0).abs() < 1e-12);
+        assert!((found.within_10_pct - 200.0 / 3.0).abs() < 1e-12);
         assert_eq!(Agreement::of(&[]), None);
     }
 }

@@ -13,12 +13,12 @@
 use super::{
     LayerPrices,
     agreement::{Residual, Shape},
-    calibrate::Correction,
+    correction::Correction,
     observation::Observation,
     resolved::TablePrices,
     table::Bucket,
 };
-use crate::base::{Error, Result};
+use crate::base::Result;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -50,6 +50,9 @@ pub struct Choice {
     pub previous_pct: Option<f64>,
     /// Leave-one-out error of the refit.
     pub refit_pct: Option<f64>,
+    /// Networks that correct nothing, because they have layers without a price.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unpriced: usize,
     /// The change that held-out networks rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<Rejection>,
@@ -72,8 +75,22 @@ impl Choice {
     /// Nothing was learnt, so nothing changes.
     fn unchanged(previous: Option<&Correction>) -> Self {
         let kept = if previous.is_some() { Kept::Previous } else { Kept::Raw };
-        Self { judges: 0, kept, raw_pct: None, previous_pct: None, refit_pct: None, rejected: None }
+        Self {
+            judges: 0,
+            kept,
+            raw_pct: None,
+            previous_pct: None,
+            refit_pct: None,
+            unpriced: 0,
+            rejected: None,
+        }
     }
+}
+
+/// For serde, which leaves such a count out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl fmt::Display for Choice {
@@ -88,6 +105,9 @@ impl fmt::Display for Choice {
             known.iter().filter_map(|(name, pct)| pct.map(|pct| format!("{name} {pct:.1} %"))).collect();
         if !known.is_empty() {
             write!(f, " (judged on {}: {} off)", networks(self.judges), known.join(", "))?;
+        }
+        if self.unpriced > 0 {
+            write!(f, "; {} with layers without a price left out", networks(self.unpriced))?;
         }
         let Some(Rejection { change, networks: held_out, before_pct, after_pct }) = self.rejected else {
             return Ok(());
@@ -115,15 +135,18 @@ pub(super) fn choose(
     previous: Option<&Correction>,
     new: impl Fn(&Observation) -> bool,
 ) -> Result<(Option<Correction>, Choice)> {
-    let all: Vec<usize> = (0..bucket.observations.len()).collect();
+    let probed = TablePrices::new(bucket, &Correction::as_probed(bucket));
+    let priced = |&at: &usize| bucket.observations[at].has_price(&probed);
+    let all: Vec<usize> = (0..bucket.observations.len()).filter(priced).collect();
+    let unpriced = bucket.observations.len() - all.len();
     let fresh: Vec<usize> = all.iter().copied().filter(|&at| new(&bucket.observations[at])).collect();
     let judges = if fresh.len() < LEAST_JUDGES { all } else { fresh };
     if judges.is_empty() {
-        return Ok((previous.cloned(), Choice::unchanged(previous)));
+        return Ok((previous.cloned(), Choice { unpriced, ..Choice::unchanged(previous) }));
     }
     let fixed = |correction: &Correction| {
         let prices = TablePrices::new(bucket, correction);
-        judges.iter().map(|&at| off_pct(&bucket.observations[at], &prices)).collect::<Result<Vec<f64>>>()
+        judges.iter().map(|&at| residual_pct(&bucket.observations[at], &prices)).collect::<Result<Vec<f64>>>()
     };
     let raw = fixed(&Correction::as_probed(bucket))?;
     let before = previous.map(&fixed).transpose()?;
@@ -145,6 +168,7 @@ pub(super) fn choose(
         raw_pct: Some(mean(&raw)),
         previous_pct: before.as_deref().map(mean),
         refit_pct: Some(mean(&refit)),
+        unpriced,
         rejected: None,
     };
     Ok((correction, choice))
@@ -161,13 +185,8 @@ pub(super) fn confirm(
     if choice.kept == unchanged || held_out.is_empty() {
         return Ok((correction, choice));
     }
-    let probed = Correction::as_probed(bucket);
-    let off = |correction: Option<&Correction>| {
-        let prices = TablePrices::new(bucket, correction.unwrap_or(&probed));
-        let errors = held_out.iter().map(|observation| off_pct(observation, &prices));
-        Ok::<_, Error>(mean(&errors.collect::<Result<Vec<_>>>()?))
-    };
-    let (before_pct, after_pct) = (off(previous)?, off(correction.as_ref())?);
+    let before_pct = off_pct(bucket, previous, held_out)?;
+    let after_pct = off_pct(bucket, correction.as_ref(), held_out)?;
     if after_pct <= before_pct {
         return Ok((correction, choice));
     }
@@ -175,13 +194,28 @@ pub(super) fn confirm(
     Ok((previous.cloned(), Choice { kept: unchanged, rejected: Some(rejected), ..choice }))
 }
 
-fn off_pct(observation: &Observation, prices: &dyn LayerPrices) -> Result<f64> {
+/// Mean |residual| of `networks` under a correction, or under prices as probed; 0 without any network.
+pub(super) fn off_pct(
+    bucket: &Bucket,
+    correction: Option<&Correction>,
+    networks: &[&Observation],
+) -> Result<f64> {
+    let prices = match correction {
+        Some(correction) => TablePrices::new(bucket, correction),
+        None => TablePrices::new(bucket, &Correction::as_probed(bucket)),
+    };
+    let errors = networks.iter().map(|observation| residual_pct(observation, &prices));
+    let errors = errors.collect::<Result<Vec<_>>>()?;
+    Ok(if errors.is_empty() { 0.0 } else { mean(&errors) })
+}
+
+fn residual_pct(observation: &Observation, prices: &dyn LayerPrices) -> Result<f64> {
     Ok(Residual::of(observation, prices, Shape::Unseen)?.residual_pct.abs())
 }
 
 /// Error on one network of the fit to all others.
 fn left_out_pct(bucket: &Bucket, at: usize) -> Result<f64> {
-    off_pct(&bucket.observations[at], &TablePrices::new(bucket, &Correction::fit(bucket, Some(at))?))
+    residual_pct(&bucket.observations[at], &TablePrices::new(bucket, &Correction::fit(bucket, Some(at))?))
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -222,6 +256,7 @@ mod tests {
             raw_pct: Some(8.04),
             previous_pct: None,
             refit_pct: Some(3.1),
+            unpriced: 0,
             rejected: None,
         };
         let text = "corrected anew (judged on 9 networks: as probed 8.0 %, anew 3.1 % off)";
@@ -231,7 +266,8 @@ mod tests {
         let text = "the correction before stays (judged on 9 networks: as probed 8.0 %, anew 3.1 % off); \
                     the refit is rejected: it makes 4 networks held out 3.0 → 4.0 % off";
         assert_eq!(choice.to_string(), text);
-        let choice = Choice { kept: Kept::Previous, ..Choice::unchanged(None) };
-        assert_eq!(choice.to_string(), "the correction before stays");
+        let choice = Choice { kept: Kept::Previous, unpriced: 2, ..Choice::unchanged(None) };
+        let text = "the correction before stays; 2 networks with layers without a price left out";
+        assert_eq!(choice.to_string(), text);
     }
 }

@@ -103,11 +103,18 @@ impl Value {
     }
 }
 
+/// By widths alone: points of a grid.
+pub(super) fn order_widths(a: &Input, b: &Input) -> Ordering {
+    let (a, b) = (a.widths, b.widths);
+    a.user.total_cmp(&b.user).then_with(|| a.item.total_cmp(&b.item))
+}
+
 /// By widths, then by what they are made of.
 pub(super) fn order_inputs(a: &Input, b: &Input) -> Ordering {
-    let all = |input: &Input| [input.widths.user, input.widths.item].into_iter().chain(input.load.array());
-    let pairs = all(a).zip(all(b));
-    pairs.map(|(a, b)| a.total_cmp(&b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    let (x, y) = (a.load.array(), b.load.array());
+    let loads = x.iter().zip(&y).map(|(a, b)| a.total_cmp(b));
+    let mut loads = loads.filter(|order| order.is_ne());
+    order_widths(a, b).then_with(|| loads.next().unwrap_or(Ordering::Equal))
 }
 
 impl InputEntry {

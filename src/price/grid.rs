@@ -39,6 +39,14 @@ impl Grid {
         Self(WidthMatrix::new(points))
     }
 
+    /// The first (user width, item width) of the grid that was not probed.
+    pub(super) fn hole(&self) -> Option<(usize, usize)> {
+        let (users, items) = (&self.0.rows, &self.0.columns);
+        let all = (0..users.len()).flat_map(|row| (0..items.len()).map(move |column| (row, column)));
+        let hole = |&(row, column): &(usize, usize)| self.0.at(row, column).is_none();
+        all.into_iter().find(hole).map(|(row, column)| (users[row], items[column]))
+    }
+
     /// Price and gradient at `input`: exact at probed points, linear along either width within a cell.
     ///
     /// On a border between two cells the gradient is that of the upper one.
@@ -142,6 +150,7 @@ mod tests {
         let grid = Grid::new(&[(0, 8, 1.0), (8, 0, 1.0), (8, 8, 2.0), (16, 0, 1.5), (16, 8, 2.5)]);
         let inside = InputWidths { user: 4.0, item: 4.0 };
         assert_eq!(grid.price(inside), Err(Gap::Corner { user: 0, item: 0 }));
+        assert_eq!((grid.hole(), self::grid().hole()), (Some((0, 0)), None));
         assert_eq!(at(&grid, 12.0, 4.0).ms, 1.75);
     }
 

@@ -100,6 +100,11 @@ impl LatencyTable {
         Ok(TablePrices::mixed(context, &parts))
     }
 
+    /// The buckets that [`LatencyTable::prices`] reads its values from.
+    pub fn priced_from(&self, context: &TableContext, candidates: usize) -> Result<Vec<&Bucket>> {
+        Ok(self.between(context, candidates)?.into_iter().map(|(bucket, _)| bucket).collect())
+    }
+
     /// The bucket of a candidate count, or its two neighbours with their shares.
     fn between(&self, context: &TableContext, candidates: usize) -> Result<Vec<(&Bucket, f64)>> {
         let buckets = of(self, context);

@@ -5,14 +5,16 @@
 //! not belong together.
 
 use super::{
-    calibrate::Correction,
-    entry::order_inputs,
+    correction::Correction,
+    entry::order_widths,
     observation::Observation,
-    origin::Origin,
-    resolved::TablePrices,
-    table::{Bucket, InputEntry, LatencyTable, Operation, TableContext, TableEntry, put},
+    origin::{Gathered, Origin},
+    table::{Bucket, InputEntry, LatencyTable, TableContext, TableEntry, other_grid, put},
 };
-use crate::base::{Error, Result};
+use crate::{
+    base::{Error, Result},
+    space::Input,
+};
 use std::{
     cmp::{Ordering, Reverse},
     collections::{BTreeMap, BTreeSet},
@@ -32,9 +34,12 @@ pub const CONTRADICTION_PCT: f64 = 25.0;
 ///
 /// Where two hold the same layer under the same circumstances, the value of more samples is kept, then the one of less
 /// noise; of two observations of one network, the less noisy one. Buckets that came together from several tables are
-/// corrected anew. The order of the tables changes nothing but that of the parents.
+/// corrected anew by all their networks that have a price; the held-out networks of all of them have a veto, as in the rounds that
+/// they come from, so that what they rejected there does not come back. The order of the tables changes nothing but that of the
+/// parents.
 ///
-/// Fails when the tables contradict each other, or their first layers gathered from different features or embedding tables.
+/// Fails when the tables contradict each other, or their first layers gathered from different features or embedding tables, or stand for
+/// the same widths with different features.
 pub fn merge(tables: &[LatencyTable]) -> Result<LatencyTable> {
     check_inputs(tables)?;
     if let Some(found) = disagreements(tables).into_iter().find(Disagreement::contradicts) {
@@ -50,7 +55,7 @@ pub fn merge(tables: &[LatencyTable]) -> Result<LatencyTable> {
     joined.version = tables.iter().map(|table| table.version).max().unwrap_or(0) + 1;
     joined.parents = tables.iter().map(LatencyTable::id).collect();
     joined.origins = all.into_iter().cloned().collect();
-    let mut several = BTreeSet::new();
+    let mut several: BTreeMap<(TableContext, usize), Vec<Correction>> = BTreeMap::new();
     for table in &sources {
         for bucket in &table.buckets {
             let mut bucket = bucket.clone();
@@ -60,32 +65,26 @@ pub fn merge(tables: &[LatencyTable]) -> Result<LatencyTable> {
             if known.is_empty() {
                 *known = bucket;
             } else if *known != bucket {
+                let paid = several.entry((bucket.context.clone(), bucket.candidates)).or_default();
+                paid.extend(known.correction.take().into_iter().chain(bucket.correction.clone()));
                 join(known, &bucket);
-                several.insert((bucket.context, bucket.candidates));
             }
         }
     }
     for bucket in &mut joined.buckets {
+        let paid = several.get(&(bucket.context.clone(), bucket.candidates));
         // A shard has no correction, because its networks may have layers that another shard holds.
-        let uncorrected = bucket.correction.is_none() && !bucket.observations.is_empty();
-        if uncorrected || several.contains(&(bucket.context.clone(), bucket.candidates)) {
-            match bucket.refit() {
-                Err(Error::MissingPrice { .. }) => bucket.correction = None,
-                other => other?,
-            }
+        if paid.is_some() || bucket.correction.is_none() {
+            bucket.refit(paid.map_or(&[], Vec::as_slice))?;
         }
     }
     Ok(joined)
 }
 
-/// Buckets whose networks have layers that the table has no price for, such as where a shard is missing: nothing corrects them.
-pub fn incomplete(joined: &LatencyTable) -> Vec<(&TableContext, usize)> {
-    let lacks = |bucket: &&Bucket| {
-        let prices = TablePrices::new(bucket, &Correction::as_probed(bucket));
-        let networks = bucket.observations.iter().chain(&bucket.held_out);
-        networks.map(|network| network.predicted_ms(&prices)).any(|found| found.is_err())
-    };
-    joined.buckets.iter().filter(lacks).map(|bucket| (&bucket.context, bucket.candidates)).collect()
+/// Buckets that hold networks with layers that the table has no price for, such as where a shard is missing, and how many.
+pub fn incomplete(joined: &LatencyTable) -> Vec<(&TableContext, usize, usize)> {
+    let all = joined.buckets.iter().map(|bucket| (&bucket.context, bucket.candidates, bucket.unpriced()));
+    all.filter(|(.., networks)| *networks > 0).collect()
 }
 
 /// The table with its id in those of its origins that name no other one.
@@ -106,7 +105,7 @@ fn join(known: &mut Bucket, other: &Bucket) {
             Err(at) => known.entries.insert(at, *entry),
         }
     }
-    other.grid.iter().for_each(|&input| put(&mut known.grid, input, order_inputs));
+    other.grid.iter().for_each(|&input| put(&mut known.grid, input, order_widths));
     for entry in &other.inputs {
         let rank = |e: &InputEntry| (Reverse(e.samples), e.noise_pct, e.mean_ms, e.origin);
         keep_better(&mut known.inputs, entry, InputEntry::order, rank);
@@ -119,8 +118,7 @@ fn join(known: &mut Bucket, other: &Bucket) {
         keep_better(&mut known.held_out, observation, Observation::order, rank);
     }
     // What one table learnt from cannot judge the joined one.
-    let learnt = &known.observations;
-    known.held_out.retain(|o| learnt.binary_search_by(|fitted| fitted.order(o)).is_err());
+    known.judge_by_unlearnt();
 }
 
 /// Puts `item` into a sorted list, where one of the same place stays if it ranks before.
@@ -234,27 +232,46 @@ pub fn other_versions(joined: &LatencyTable) -> Vec<(TableContext, TableContext)
     pairs.filter(|(a, b)| versions(a, b)).map(|(a, b)| (a.clone(), b.clone())).collect()
 }
 
-/// Fails where first layers under the same circumstances gathered from different features or embedding tables.
+/// Fails where first layers under the same circumstances gathered from different features or embedding tables, or where equal
+/// widths stand for different features.
 fn check_inputs(tables: &[LatencyTable]) -> Result<()> {
-    let mut known: BTreeMap<&TableContext, (&str, String)> = BTreeMap::new();
+    let mut known: BTreeMap<&TableContext, (&LatencyTable, &Gathered)> = BTreeMap::new();
+    let mut grids: BTreeMap<&TableContext, Vec<(&LatencyTable, &Bucket)>> = BTreeMap::new();
     for table in tables {
         for bucket in &table.buckets {
-            let first = bucket.entries.iter().filter(|e| matches!(e.operation, Operation::First { .. }));
-            let origins = first.map(|e| e.origin).chain(bucket.inputs.iter().map(|e| e.origin));
-            for inputs in origins.filter_map(|origin| table.origins[origin].inputs.as_deref()) {
-                let (other, id) = known.entry(&bucket.context).or_insert_with(|| (inputs, table.id()));
-                if *other != inputs {
-                    return Err(Error::usage(
-                        format!(
-                            "first layers of {} gathered from other features or embedding tables in table {id} than in table {}",
-                            bucket.context,
-                            table.id()
-                        ),
-                        "probe all of them with the same schema, --encoders and --cardinality",
-                    ));
+            let context = &bucket.context;
+            for inputs in table.stated_inputs(context) {
+                let (other, of_other) = known.entry(context).or_insert((table, inputs));
+                if of_other.features != inputs.features {
+                    let problem = "gathered from other features or embedding tables";
+                    let fix = "probe all of them with the same schema, --encoders and --cardinality";
+                    return Err(apart(context, problem, [other, table], fix));
+                }
+                if of_other.grid != inputs.grid {
+                    let problem = "stand for their widths with other features";
+                    return Err(apart(context, problem, [other, table], SAME_GRID));
                 }
             }
+            let same = grids.entry(context).or_default();
+            let contradicts = |other: &Bucket| bucket.grid.iter().find(|input| other.contradicts_grid(input));
+            if let Some((other, input)) = same.iter().find_map(|(table, o)| Some((table, contradicts(o)?))) {
+                return Err(other_points(context, input, [other, table]));
+            }
+            same.push((table, bucket));
         }
     }
     Ok(())
+}
+
+/// What makes the grids of two tables the same.
+const SAME_GRID: &str = "probe both with the same schema, layout and seeds.probe, or keep the tables apart";
+
+fn other_points(context: &TableContext, input: &Input, tables: [&LatencyTable; 2]) -> Error {
+    let [one, other] = tables.map(LatencyTable::id);
+    Error::usage(format!("{} in table {one} than in table {other} ({context})", other_grid(input)), SAME_GRID)
+}
+
+fn apart(context: &TableContext, problem: &str, tables: [&LatencyTable; 2], fix: &str) -> Error {
+    let [one, other] = tables.map(LatencyTable::id);
+    Error::usage(format!("first layers of {context} {problem} in table {one} than in table {other}"), fix)
 }

@@ -6,6 +6,7 @@ pub mod calibrate;
 pub mod check;
 pub mod choice;
 mod cholesky;
+pub mod correction;
 pub mod curve;
 mod entry;
 pub mod expected;
@@ -25,6 +26,7 @@ pub mod path;
 pub mod resolved;
 pub mod table;
 pub mod target;
+pub mod widths;
 
 use crate::{
     base::Result,

@@ -2,7 +2,7 @@
 
 use super::{LayerPrices, entry::order_inputs, path::path_ms};
 use crate::{
-    base::Result,
+    base::{Error, Result},
     space::{Input, InputLoad, InputWidths, SearchSpace, Subnet},
 };
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,11 @@ impl Observation {
     /// What `prices` say about this network.
     pub fn predicted_ms(&self, prices: &dyn LayerPrices) -> Result<f64> {
         path_ms(&self.widths, self.whole_input(), prices)
+    }
+
+    /// Whether `prices` know all of its layers.
+    pub fn has_price(&self, prices: &dyn LayerPrices) -> bool {
+        !matches!(self.predicted_ms(prices), Err(Error::MissingPrice { .. }))
     }
 
     /// The input as prices see it.

@@ -1,7 +1,8 @@
 //! Where measurements come from. A table holds a list of [`Origin`]s, and every entry and observation the index of its own, so
 //! that a table that was joined from several machines keeps what is known of each value.
 
-use super::table::{Bucket, LatencyTable};
+use super::table::{Bucket, LatencyTable, Operation, TableContext};
+use crate::base::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Who measured, and when.
@@ -16,13 +17,22 @@ pub struct Origin {
     /// time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured_unix_s: Option<u64>,
-    /// Hash of what first layers gathered from (features, their widths and rows): prices of first layers go together only where
-    /// it is the same. Absent where nobody stated it.
+    /// What first layers gathered from: their prices go together only where it is the same. Absent where nobody stated it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inputs: Option<String>,
+    pub inputs: Option<Gathered>,
     /// [`LatencyTable::id`] of the table that a merge took the values from; absent for those of this very table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
+}
+
+/// What first layers gathered from, as hashes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gathered {
+    /// Of every feature's name, form, width and rows: what any first layer gathers from.
+    pub features: String,
+    /// Of the sets of features that stand for the grid of input widths. Other sets of the same widths cost something else.
+    pub grid: String,
 }
 
 impl Origin {
@@ -49,11 +59,43 @@ impl LatencyTable {
     }
 
     /// States what the table itself does not know of its own measurements. What was stated before stays.
-    pub fn state_origin(&mut self, measured_unix_s: Option<u64>, inputs: Option<String>) {
+    pub fn state_origin(&mut self, measured_unix_s: Option<u64>, inputs: Option<Gathered>) {
         for origin in self.origins.iter_mut().filter(|origin| origin.table.is_none()) {
             origin.measured_unix_s = origin.measured_unix_s.or(measured_unix_s);
             origin.inputs = origin.inputs.take().or_else(|| inputs.clone());
         }
+    }
+
+    /// Fails where first layers under these circumstances gathered from other features or embedding tables than `features` says
+    /// ([`Gathered::features`]): they cost something else. What nobody stated is believed. `or` is what else may help, before the
+    /// command that measures a table.
+    pub fn check_features(
+        &self,
+        context: &TableContext,
+        candidates: usize,
+        features: &str,
+        or: &str,
+    ) -> Result<()> {
+        let stated = self.stated_inputs(context);
+        if stated.into_iter().all(|inputs| inputs.features == features) {
+            return Ok(());
+        }
+        let problem = format!(
+            "first layers of {context} gathered from other features or embedding tables in the latency table {} than in the experiment",
+            self.id()
+        );
+        Err(Error::usage(problem, format!("{or}{}", context.probe_anew(candidates))))
+    }
+
+    /// What first layers under these circumstances gathered from, as far as it is stated.
+    pub fn stated_inputs(&self, context: &TableContext) -> Vec<&Gathered> {
+        let buckets = self.buckets.iter().filter(|bucket| bucket.context == *context);
+        let origins = buckets.flat_map(Bucket::first_layer_origins);
+        let mut stated: Vec<_> =
+            origins.filter_map(|origin| self.origins.get(origin)?.inputs.as_ref()).collect();
+        stated.sort_unstable();
+        stated.dedup();
+        stated
     }
 
     /// A value whose origin is not in the list, in words.
@@ -69,6 +111,11 @@ impl Bucket {
         let entries = self.entries.iter().map(|entry| &entry.origin);
         let networks = self.observations.iter().chain(&self.held_out).map(|network| &network.origin);
         entries.chain(self.inputs.iter().map(|entry| &entry.origin)).chain(networks)
+    }
+
+    fn first_layer_origins(&self) -> impl Iterator<Item = usize> {
+        let first = self.entries.iter().filter(|e| matches!(e.operation, Operation::First { .. }));
+        first.map(|e| e.origin).chain(self.inputs.iter().map(|e| e.origin))
     }
 
     /// Replaces every index of an origin.

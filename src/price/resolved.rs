@@ -6,7 +6,7 @@
 
 use super::{
     FirstLayerPrice, LayerPrices,
-    calibrate::Correction,
+    correction::Correction,
     grid::{Gap, Grid},
     input,
     matrix::WidthMatrix,
@@ -73,6 +73,20 @@ impl TablePrices {
         }
     }
 
+    /// Fails where first layers of width `to` have no price somewhere between the probed input widths, because a point of their grid
+    /// is not there.
+    pub fn check_grid(&self, to: usize) -> Result<()> {
+        for (_, part) in &self.parts {
+            let hole = part.first.get(&to).map(|(grid, _)| grid.hole());
+            let hole =
+                hole.ok_or_else(|| self.missing(format_args!("first layer → {to}"), part.candidates))?;
+            if let Some((user, item)) = hole {
+                return Err(self.missing(Operation::First { user, item, to }, part.candidates));
+            }
+        }
+        Ok(())
+    }
+
     fn first_of(&self, part: &Resolved, input: InputWidths, to: usize) -> Result<FirstLayerPrice> {
         let asked = format_args!("first layer (user {:.1}, item {:.1}) → {to}", input.user, input.item);
         let missing = |operation: &dyn std::fmt::Display| self.missing(operation, part.candidates);
@@ -92,25 +106,14 @@ impl TablePrices {
 
 impl Resolved {
     fn new(bucket: &Bucket, correction: &Correction) -> Self {
-        let (call_ms, per_unit) = (bucket.call_ms(), input::isolated(bucket));
-        let mut points: BTreeMap<usize, Vec<(usize, usize, f64)>> = BTreeMap::new();
-        let mut layers = Vec::new();
-        for entry in &bucket.entries {
-            let alone_ms = entry.mean_ms - call_ms;
-            match entry.operation {
-                Operation::Call => {}
-                Operation::First { user, item, to } => {
-                    let load = input::grid_input(bucket, entry).map(|input| input.load).unwrap_or_default();
-                    let product_ms = (alone_ms - per_unit.dot(&load)).max(0.0);
-                    points.entry(to).or_default().push((user, item, product_ms));
-                }
-                Operation::Layer { from, to } => {
-                    let layer_ms = alone_ms.max(LEAST_LAYER * entry.mean_ms);
-                    layers.push((from, to, layer_ms * correction.factor(Step::Layer { from, to })));
-                }
-            }
-        }
-        let first = points.into_iter().map(|(to, points)| {
+        let call_ms = bucket.call_ms();
+        let layers = bucket.entries.iter().filter_map(|entry| {
+            let Operation::Layer { from, to } = entry.operation else { return None };
+            let layer_ms = (entry.mean_ms - call_ms).max(LEAST_LAYER * entry.mean_ms);
+            Some((from, to, layer_ms * correction.factor(Step::Layer { from, to })))
+        });
+        let layers: Vec<_> = layers.collect();
+        let first = products(bucket).into_iter().map(|(to, points)| {
             let factor = correction.factor(Step::First { to });
             (to, (Grid::new(&points), factor))
         });
@@ -122,6 +125,20 @@ impl Resolved {
             input: correction.input,
         }
     }
+}
+
+/// By output width: (user width, item width, ms) of every probed first layer, less the call and what its input is made of.
+pub(super) fn products(bucket: &Bucket) -> BTreeMap<usize, Vec<(usize, usize, f64)>> {
+    let (call_ms, per_unit) = (bucket.call_ms(), input::isolated(bucket));
+    let mut points: BTreeMap<usize, Vec<(usize, usize, f64)>> = BTreeMap::new();
+    for entry in &bucket.entries {
+        if let Operation::First { user, item, to } = entry.operation {
+            let load = input::grid_input(bucket, entry).map(|input| input.load).unwrap_or_default();
+            let product_ms = (entry.mean_ms - call_ms - per_unit.dot(&load)).max(0.0);
+            points.entry(to).or_default().push((user, item, product_ms));
+        }
+    }
+    points
 }
 
 impl Bucket {

@@ -5,7 +5,9 @@
 //! observations and the correction fitted to them stand beside, so that each version can be derived anew.
 
 pub use super::entry::{InputEntry, Operation, TableEntry, Value};
-use super::{calibrate::Correction, entry::order_inputs, observation::Observation, origin::Origin};
+use super::{
+    correction::Correction, entry::order_widths, observation::Observation, origin::Origin, widths::WidthError,
+};
 use crate::{
     base::{
         Error, Result,
@@ -20,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::{cmp::Ordering, path::Path};
 
 /// Version of the file format that this program reads and writes.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// The circumstances that prices belong to; none carries over to another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -53,13 +55,23 @@ impl std::fmt::Display for TableContext {
 }
 
 impl TableContext {
-    /// The command that measures prices for these circumstances.
+    /// The command that adds prices for these circumstances to a table.
     pub fn probe_command(&self, candidates: usize) -> String {
+        self.command(candidates, "TABLE.json --resume` (it adds to the table)")
+    }
+
+    /// The command that measures a table for these circumstances from the beginning.
+    pub fn probe_anew(&self, candidates: usize) -> String {
+        self.command(candidates, "TABLE.json` into a new file")
+    }
+
+    fn command(&self, candidates: usize, out: &str) -> String {
         let Self { engine, provider, layout, precision, threads, host, .. } = self;
         format!(
-            "measure it on host {host} with `autofas-bench table probe --config E.toml --out TABLE.json \
-             --engine {engine} --provider {provider} --layout {layout} --precision {precision} --threads {threads} --candidates {candidates}` \
-             and start a run that pays with it: `autofas-bench iterate --config E.toml --table TABLE.json --out RUN`"
+            "measure it on host {host} with `autofas-bench table probe --config E.toml --encoders ENCODERS.json --engine {engine} \
+             --provider {provider} --layout {layout} --precision {precision} --threads {threads} --candidates {candidates} \
+             --out {out}, with the encoders.json of a run or of `autofas-bench data encode`, and start a run that pays with it: \
+             `autofas-bench iterate --config E.toml --table TABLE.json --out RUN`"
         )
     }
 }
@@ -74,7 +86,7 @@ pub struct Bucket {
     pub candidates: usize,
     /// Raw probe values in the order of their operations, each operation once.
     pub entries: Vec<TableEntry>,
-    /// What the inputs of the probed first layers were made of, by user and item width.
+    /// What the inputs of the probed first layers were made of, by user and item width: one input for each pair of widths.
     #[serde(default)]
     pub grid: Vec<Input>,
     /// First layers over other sets of features, in the order of what they are made of.
@@ -82,11 +94,14 @@ pub struct Bucket {
     pub inputs: Vec<InputEntry>,
     /// Whole networks measured so far, each once, in the order of their widths.
     pub observations: Vec<Observation>,
-    /// Whole networks that no correction has learnt from: they judge this table.
+    /// Whole networks that no correction has learnt from: they judge this table, and have a veto against a new correction.
     #[serde(default)]
     pub held_out: Vec<Observation>,
     /// What the observations say about the raw values; absent until the first calibration.
     pub correction: Option<Correction>,
+    /// How far prices between probed input widths are off; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub between_widths: Option<WidthError>,
 }
 
 /// A versioned latency table.
@@ -197,8 +212,16 @@ impl LatencyTable {
         match value {
             Value::Layer(entry) => return self.insert(context, candidates, entry),
             Value::Grid(entry, input) => {
+                let other =
+                    self.bucket(context, candidates).is_ok_and(|bucket| bucket.contradicts_grid(&input));
+                if other {
+                    return Err(Error::usage(
+                        other_grid(&input) + " than before",
+                        context.probe_anew(candidates),
+                    ));
+                }
                 self.insert(context, candidates, entry)?;
-                put(&mut self.bucket_or_new(context, candidates).grid, input, order_inputs);
+                put(&mut self.bucket_or_new(context, candidates).grid, input, order_widths);
             }
             Value::Input(entry) => {
                 sound(context, candidates, entry.problem())?;
@@ -208,24 +231,27 @@ impl LatencyTable {
             Value::Network(observation) => {
                 sound(context, candidates, observation.problem())?;
                 let observation = Observation { origin, ..observation };
-                put(
-                    &mut self.bucket_or_new(context, candidates).observations,
-                    observation,
-                    Observation::order,
-                );
+                let bucket = self.bucket_or_new(context, candidates);
+                put(&mut bucket.observations, observation, Observation::order);
+                bucket.judge_by_unlearnt();
             }
             Value::HeldOut(observation) => {
                 sound(context, candidates, observation.problem())?;
                 let observation = Observation { origin, ..observation };
-                put(&mut self.bucket_or_new(context, candidates).held_out, observation, Observation::order);
+                let bucket = self.bucket_or_new(context, candidates);
+                put(&mut bucket.held_out, observation, Observation::order);
+                bucket.judge_by_unlearnt();
             }
         }
         Ok(())
     }
 
-    /// Derives every correction anew from raw values and whole networks.
-    pub fn corrected(mut self) -> Result<Self> {
-        self.buckets.iter_mut().try_for_each(Bucket::refit)?;
+    /// Derives the corrections of these buckets anew from raw values and whole networks, and how far prices between their widths are off.
+    pub fn corrected(mut self, which: impl Fn(&Bucket) -> bool) -> Result<Self> {
+        for bucket in self.buckets.iter_mut().filter(|bucket| which(bucket)) {
+            let before = bucket.correction.take();
+            bucket.refit(before.as_slice())?;
+        }
         Ok(self)
     }
 
@@ -273,6 +299,15 @@ pub(super) fn put<T>(list: &mut Vec<T>, item: T, order: impl Fn(&T, &T) -> Order
     }
 }
 
+/// Why a point of the grid does not go with the others.
+pub(super) fn other_grid(input: &Input) -> String {
+    let widths = input.widths;
+    format!(
+        "first layers at user {}, item {} are over other features of the same widths, which cost something else,",
+        widths.user, widths.item
+    )
+}
+
 fn sound(context: &TableContext, candidates: usize, problem: Option<String>) -> Result<()> {
     match problem {
         None => Ok(()),
@@ -291,7 +326,14 @@ impl Bucket {
             observations: Vec::new(),
             held_out: Vec::new(),
             correction: None,
+            between_widths: None,
         }
+    }
+
+    /// Whether the grid has other features at the same widths.
+    pub(super) fn contradicts_grid(&self, input: &Input) -> bool {
+        let known = self.grid.binary_search_by(|known| order_widths(known, input));
+        known.is_ok_and(|at| self.grid[at] != *input)
     }
 
     /// Whether nothing is known under the circumstances.
@@ -317,7 +359,7 @@ impl Bucket {
         if !self.inputs.is_sorted_by(|a, b| a.order(b).is_lt()) {
             return Some("holds a set of features twice or out of order".into());
         }
-        if !self.grid.is_sorted_by(|a, b| order_inputs(a, b).is_lt()) {
+        if !self.grid.is_sorted_by(|a, b| order_widths(a, b).is_lt()) {
             return Some("holds a point of the grid twice or out of order".into());
         }
         let entries = self.entries.iter().filter_map(TableEntry::problem);

@@ -129,18 +129,24 @@ fn random_subnet(space: &SearchSpace, share: f64, rng: &mut Generator) -> Subnet
     Subnet { features, operators }
 }
 
-/// Random features, ascending: between 4 (`share` 0) and all (1), one of the candidate's among them.
+/// Random features, ascending: between 4 (`share` 0) and all that may be chosen (1), one of the candidate's among them. Those
+/// marked `must_keep` are always there, those marked `never` are not.
 pub fn random_features(space: &SearchSpace, share: f64, rng: &mut Generator) -> Vec<usize> {
-    let all = space.features.len();
+    let of = |i: &usize| &space.features[*i];
+    let mut features: Vec<usize> = (0..space.features.len()).filter(|i| !of(i).never).collect();
+    let all = features.len();
     let fewest = all.min(4) as f64;
     let count = (fewest * (all as f64 / fewest).powf(share)).round() as usize;
-    let mut features: Vec<usize> = (0..all).collect();
     rng::shuffle(&mut features, rng);
-    let count = count.clamp(1, all);
+    features.sort_by_key(|i| !of(i).must_keep);
+    let kept = features.iter().filter(|i| of(i).must_keep).count();
+    let mut count = count.min(all).max(kept).max(1);
     // Without a feature of the candidate all would score alike, and nothing is computed once per user.
-    let item = features.iter().position(|&i| space.features[i].kind.side() == Side::Item);
+    let item = features.iter().position(|i| of(i).kind.side() == Side::Item);
     if let Some(item) = item.filter(|&item| item >= count) {
-        features.swap(0, item);
+        // What must be kept stays.
+        count = count.max(kept + 1);
+        features.swap(kept, item);
     }
     features.truncate(count);
     features.sort_unstable();

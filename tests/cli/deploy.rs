@@ -98,3 +98,32 @@ fn a_probing_in_parts_counts_them_from_one_and_all_of_them() {
             && slurm.contains("$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT")
     );
 }
+
+/// The scripts of all jobs, with their places.
+fn all_scripts() -> Vec<(PathBuf, String)> {
+    let slurm = jobs("sbatch").into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap()));
+    let kubernetes = jobs("yaml").into_iter().flat_map(|path| {
+        let documents = YamlLoader::load_from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let mut found = Vec::new();
+        documents.iter().for_each(|document| scripts(document, &mut found));
+        found.into_iter().map(move |script| (path.clone(), script)).collect::<Vec<_>>()
+    });
+    slurm.chain(kubernetes).filter(|(_, script)| script.contains("\n")).collect()
+}
+
+#[test]
+fn a_job_ends_at_its_first_failure_and_hands_signals_to_what_measures() {
+    let scripts = all_scripts();
+    assert!(scripts.len() >= 5, "{}", scripts.len());
+    for (path, script) in scripts {
+        let place = format!("{}:\n{script}", path.display());
+        assert!(script.lines().any(|line| line.trim() == "set -euo pipefail"), "{place}");
+        let joined = script.replace("\\\n", " ");
+        let last = joined.lines().rfind(|line| !line.trim().is_empty()).unwrap().trim();
+        let to_steps = joined.contains("#SBATCH --signal=TERM@") && last.starts_with("srun ");
+        assert!(to_steps || last.starts_with("exec "), "{place}");
+        for check in joined.lines().filter(|line| line.contains(" table check ")) {
+            assert!(check.contains(" --resume"), "{place}");
+        }
+    }
+}

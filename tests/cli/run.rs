@@ -270,7 +270,7 @@ fn what_is_wrong_shows_before_anything_is_trained_and_leaves_no_run() {
     fs::write(here.join("a.csv"), "T\n5\n5\n5\n").unwrap();
     fs::write(
         here.join("table.json"),
-        "{\"schema_version\": 2, \"version\": 1, \"parents\": [], \"created_from\": \"\", \"buckets\": []}",
+        "{\"schema_version\": 3, \"version\": 1, \"parents\": [], \"created_from\": \"\", \"buckets\": []}",
     )
     .unwrap();
     let tract =
@@ -309,7 +309,8 @@ fn a_probed_table_pays_for_the_first_round() {
     let here = folder.path();
     csv_log(here, "0");
     let probe = ["table", "probe", "--config", "c.toml", "--engine", "tract", "--out", "t.json"];
-    json(here, &[&probe[..], &["--cardinality", "20"]].concat());
+    output(here, &["data", "encode", "--config", "c.toml", "--out", "encoded"]);
+    json(here, &[&probe[..], &["--encoders", "encoded/encoders.json"]].concat());
     let run = ["iterate", "--config", "c.toml", "--out", "run", "--rounds", "1", "--table", "t.json"];
     let tract =
         ["--set", "target.engines=[\"tract\"]", "--set", "target.engine=tract", "--set", "derive.k=2"];

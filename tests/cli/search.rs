@@ -69,6 +69,13 @@ fn a_search_may_pay_with_a_given_table() {
     csv_log(here, "0");
     let probe = ["table", "probe", "--config", "c.toml", "--engine", "tract", "--out", "t.json"];
     json(here, &[&probe[..], &["--cardinality", "20"]].concat());
+    let refused = failure(here, 2, &[&SEARCH[..], &["--table", "t.json"]].concat());
+    for expected in ["other features or embedding tables", "table probe", "--encoders ENCODERS.json"] {
+        assert!(refused.contains(expected), "{expected}: {refused}");
+    }
+    assert!(!here.join("run").exists());
+    output(here, &["data", "encode", "--config", "c.toml", "--out", "encoded"]);
+    json(here, &[&probe[..], &["--encoders", "encoded/encoders.json"]].concat());
     let found = json(here, &[&SEARCH[..], &["--table", "t.json"]].concat());
     assert_eq!(found["files"]["table"], "tables/given.json");
     assert_eq!(fs::read(here.join("run/tables/given.json")).unwrap(), fs::read(here.join("t.json")).unwrap());

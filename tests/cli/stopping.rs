@@ -1,6 +1,6 @@
 //! Runs that are stopped, killed, or run out of room, and go on.
 
-use crate::world::{World, failure, json, output, program};
+use crate::world::{PROBE, World, failure, json, output, program};
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -53,22 +53,11 @@ held_out = 1
 "#;
 
 const ITERATE: [&str; 5] = ["iterate", "--config", "e.toml", "--out", "a run"];
-const PROBE: [&str; 14] = [
-    "table",
-    "probe",
-    "--config",
-    "e.toml",
-    "--candidates",
-    "20",
-    "--candidates",
-    "30",
-    "--networks",
-    "4",
-    "--held-out",
-    "2",
-    "--out",
-    "t.json",
-];
+
+/// A probing into `t.json`.
+fn probe<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&PROBE[..], &["--out", "t.json"], more].concat()
+}
 
 fn world() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -223,7 +212,7 @@ fn a_probing_that_is_stopped_keeps_what_it_has_and_leaves_no_process_behind() {
     for (signal, to, code) in [("TERM", To::Parent, 143), ("INT", To::Everybody, 130)] {
         let folder = world();
         let here = folder.path();
-        let mut running = Running::start(here, &PROBE);
+        let mut running = Running::start(here, &probe(&[]));
         running.wait_for("group 2 of ");
         let measuring = running.measuring();
         running.signal(signal, to);
@@ -235,7 +224,7 @@ fn a_probing_that_is_stopped_keeps_what_it_has_and_leaves_no_process_behind() {
         assert!(!here.join("t.json").exists() && here.join("t.partial.json").exists());
 
         fs::write(here.join("e.toml"), EXPERIMENT.replace("passes = 2", "passes = 3")).unwrap();
-        let other = failure(here, 1, &[&PROBE[..], &["--resume"]].concat());
+        let other = failure(here, 1, &probe(&["--resume"]));
         assert!(other.contains("t.partial.json") && other.contains("without --resume"), "{other}");
         fs::write(here.join("e.toml"), EXPERIMENT).unwrap();
 
@@ -246,9 +235,9 @@ fn a_probing_that_is_stopped_keeps_what_it_has_and_leaves_no_process_behind() {
         let table = json(here, &["table", "show", "t.json"]);
         let candidates: Vec<_> =
             table["buckets"].as_array().unwrap().iter().map(|b| &b["candidates"]).collect();
-        assert_eq!(candidates, [20, 30]);
+        assert_eq!(candidates, [20, 40]);
         assert!(!here.join("t.partial.json").exists());
-        assert_eq!(json(here, &[&PROBE[..], &["--resume"]].concat()), table, "a finished table is read");
+        assert_eq!(json(here, &probe(&["--resume"])), table, "a finished table is read");
     }
 }
 
@@ -319,7 +308,7 @@ fn a_search_for_a_rate_that_is_stopped_at_its_first_keeps_what_it_has() {
 #[test]
 fn a_measuring_process_does_not_outlive_a_killed_parent() {
     let folder = world();
-    let mut running = Running::start(folder.path(), &PROBE);
+    let mut running = Running::start(folder.path(), &probe(&[]));
     running.wait_for("group 1 of ");
     let measuring = running.measuring();
     running.signal("KILL", To::Parent);

@@ -1,6 +1,6 @@
 //! Tables: parts of a probing that are joined, and a table held against networks that it never saw.
 
-use crate::world::{failure, json, output, program};
+use crate::world::{PROBE, failure, json, output, program};
 use autofas_bench::{app::check::TableCheck, price::table::LatencyTable};
 use serde_json::Value;
 use std::{
@@ -25,23 +25,6 @@ block_ms = 1
 repeats = 0
 "#;
 
-const PROBE: [&str; 14] = [
-    "table",
-    "probe",
-    "--config",
-    "e.toml",
-    "--candidates",
-    "20",
-    "--candidates",
-    "40",
-    "--networks",
-    "4",
-    "--held-out",
-    "1",
-    "--cardinality",
-    "20",
-];
-
 fn world() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     output(folder.path(), &["data", "synth", "--requests", "20", "--candidates", "5", "--out", "log"]);
@@ -50,7 +33,7 @@ fn world() -> tempfile::TempDir {
 }
 
 fn probe(here: &Path, out: &str, more: &[&str]) -> LatencyTable {
-    output(here, &[&PROBE[..], &["--out", out], more].concat());
+    output(here, &[&PROBE[..], &["--cardinality", "20", "--out", out], more].concat());
     LatencyTable::load(&here.join(out)).unwrap()
 }
 
@@ -93,10 +76,15 @@ fn parts_of_a_probing_join_to_the_whole_with_their_origins() {
     let shown = output(here, &["table", "show", "joined.json"]);
     assert!(shown.contains(&format!("as table {}", parts[1].id())), "{shown}");
     // Other embedding tables are another thing.
-    let other = [&PROBE[..12], &["--cardinality", "30", "--out", "other.json"]].concat();
+    let other = [&PROBE[..], &["--cardinality", "30", "--out", "other.json"]].concat();
     output(here, &other);
     let refused = failure(here, 2, &["table", "merge", "whole.json", "other.json", "--out", "x.json"]);
     assert!(refused.contains("other features or embedding tables"), "{refused}");
+    // So are other sets of features behind the same widths.
+    fs::write(here.join("e.toml"), format!("{EXPERIMENT}[seeds]\nprobe = 9\n")).unwrap();
+    probe(here, "seed.json", &[]);
+    let refused = failure(here, 2, &["table", "merge", "whole.json", "seed.json", "--out", "x.json"]);
+    assert!(refused.contains("other features") && refused.contains("seeds.probe"), "{refused}");
     assert!(failure(here, 2, &[&PROBE[..], &["--out", "x.json", "--shard", "3/2"]].concat()).contains("1/8"));
 }
 
@@ -148,7 +136,7 @@ fn a_table_is_checked_in_every_bucket_and_a_limit_that_is_missed_ends_with_3() {
     let validator = jsonschema::validator_for(&schema).unwrap();
     let wrong: Vec<String> = validator.iter_errors(&found).map(|error| error.to_string()).collect();
     assert_eq!(wrong, Vec::<String>::new());
-    assert_eq!((&found["table"], &found["schema_version"]), (&table.id().into(), &1.into()));
+    assert_eq!((&found["table"], &found["schema_version"]), (&table.id().into(), &2.into()));
     let buckets = found["buckets"].as_array().unwrap();
     assert_eq!(buckets.iter().map(|b| &b["candidates"]).collect::<Vec<_>>(), [20, 40]);
     for bucket in buckets {
@@ -156,6 +144,10 @@ fn a_table_is_checked_in_every_bucket_and_a_limit_that_is_missed_ends_with_3() {
         for field in ["mape_pct", "bias_pct", "within_5_pct", "within_10_pct", "kendall_tau", "noise_pct"] {
             assert!(bucket[field].is_number(), "{field}: {bucket}");
         }
+        let share = bucket["within_10_pct"].as_f64().unwrap();
+        let networks = bucket["residuals"].as_array().unwrap().iter();
+        let within = networks.filter(|r| r["residual_pct"].as_f64().unwrap().abs() <= 10.0).count();
+        assert!((share - 100.0 * within as f64 / 6.0).abs() < 1e-9, "in percent of the networks: {share}");
         assert!(bucket["worst"]["measured_ms"].as_f64().unwrap() > 0.0 && bucket["void"].is_boolean());
     }
     let kept: Value = serde_json::from_slice(&fs::read(here.join("t.check.json")).unwrap()).unwrap();
@@ -174,4 +166,40 @@ fn a_table_is_checked_in_every_bucket_and_a_limit_that_is_missed_ends_with_3() {
     assert!(failure(here, 1, &[&one[..], &["--plot", "c.png"]].concat()).contains(".svg"));
     let gone = failure(here, 1, &[&check[..8], &["--candidates", "999"]].concat());
     assert!(gone.contains("table probe") && gone.contains("--candidates 999"), "{gone}");
+}
+
+#[test]
+fn what_a_table_lacks_is_added_by_the_command_that_the_error_names_and_nothing_else_changes() {
+    let folder = world();
+    let here = folder.path();
+    let encode = ["data", "encode", "--config", "e.toml", "--data", "log/log.parquet", "--out", "encoded"];
+    output(here, &encode);
+    let encoders = ["--encoders", "encoded/encoders.json"];
+    output(here, &[&PROBE[..], &encoders, &["--out", "t.json"]].concat());
+    let before = LatencyTable::load(&here.join("t.json")).unwrap();
+    let check = ["table", "check", "--table", "t.json", "--config", "e.toml", "--networks", "2"];
+    // The table gathers from the encoders' tables, whatever else is assumed.
+    let refused = failure(here, 2, &check);
+    assert!(
+        refused.contains("other features or embedding tables") && refused.contains("--encoders"),
+        "{refused}"
+    );
+
+    let asked = [&check[..], &encoders, &["--candidates", "60"]].concat();
+    let missing = failure(here, 1, &asked);
+    let command = missing.split('`').nth(1).unwrap().replace("E.toml", "e.toml");
+    let command = command.replace("TABLE.json", "t.json").replace("ENCODERS.json", "encoded/encoders.json");
+    let words: Vec<&str> = command.split_whitespace().collect();
+    assert_eq!(words[0], "autofas-bench");
+    output(here, &words[1..]);
+    let after = LatencyTable::load(&here.join("t.json")).unwrap();
+    let counts: Vec<usize> = after.buckets.iter().map(|bucket| bucket.candidates).collect();
+    assert_eq!((counts.as_slice(), after.parents.as_slice()), (&[20, 40, 60][..], &[before.id()][..]));
+    assert_eq!(after.buckets[..2], before.buckets[..]);
+    assert!(
+        after.buckets.iter().all(|bucket| bucket.between_widths.is_some()),
+        "the error between widths is known"
+    );
+    assert!(output(here, &["table", "show", "t.json"]).contains("input widths from their neighbours"));
+    json(here, &asked);
 }

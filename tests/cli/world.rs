@@ -22,6 +22,22 @@ pub fn program(folder: &Path) -> Command {
     command
 }
 
+/// `table probe` of the experiment `e.toml` at two counts, with few networks.
+pub const PROBE: [&str; 12] = [
+    "table",
+    "probe",
+    "--config",
+    "e.toml",
+    "--candidates",
+    "20",
+    "--candidates",
+    "40",
+    "--networks",
+    "4",
+    "--held-out",
+    "1",
+];
+
 /// The standard output of a run that succeeds.
 pub fn output(folder: &Path, args: &[&str]) -> String {
     String::from_utf8(program(folder).args(args).assert().success().get_output().stdout.clone()).unwrap()

@@ -1,6 +1,7 @@
 //! The latency table from outside: files, look-ups, joins and calibration.
 
 mod calibration;
+mod merging;
 mod tables;
 
 use autofas_bench::{

@@ -1,4 +1,4 @@
-//! Files, look-ups and joins.
+//! Files and look-ups.
 
 use crate::{CANDIDATES, context, entry, networks, probed};
 use autofas_bench::{
@@ -7,17 +7,16 @@ use autofas_bench::{
         LayerPrices,
         calibrate::{Evidence, calibrate},
         check::{BucketCheck, repeated},
-        merge::{disagreements, incomplete, merge, other_versions},
         observation::Observation,
         path::{Step, path_ms, steps},
-        table::{LatencyTable, Operation, TableContext, TableEntry, Value},
+        table::{LatencyTable, Operation, TableContext, TableEntry},
     },
     space::{InputLoad, InputWidths},
 };
 
-const INPUT: InputWidths = InputWidths { user: 20.0, item: 50.0 };
+pub const INPUT: InputWidths = InputWidths { user: 20.0, item: 50.0 };
 
-fn observation(widths: &[usize], measured_ms: f64, noise_pct: f64) -> Observation {
+pub fn observation(widths: &[usize], measured_ms: f64, noise_pct: f64) -> Observation {
     let network = format!("{widths:?}");
     let load = InputLoad::default();
     Observation {
@@ -32,7 +31,7 @@ fn observation(widths: &[usize], measured_ms: f64, noise_pct: f64) -> Observatio
     }
 }
 
-fn calibrated() -> LatencyTable {
+pub fn calibrated() -> LatencyTable {
     // All 30 % dearer than their layers alone: a correction is worth it.
     let prices = probed().prices(&context(), CANDIDATES).unwrap();
     let dearer = |widths: &[usize]| 1.3 * path_ms(widths, INPUT, &prices).unwrap();
@@ -139,8 +138,8 @@ fn probed_points_are_priced_exactly_and_points_between_on_the_plane() {
 fn what_was_not_probed_is_refused_with_the_command_that_probes_it() {
     let table = probed();
     let prices = table.prices(&context(), CANDIDATES).unwrap();
-    let command = "autofas-bench table probe --config E.toml --out TABLE.json --engine tract --provider cpu \
-                   --layout user-once --precision fp32 --threads 2 --candidates 1000";
+    let command = "autofas-bench table probe --config E.toml --encoders ENCODERS.json --engine tract --provider cpu \
+                   --layout user-once --precision fp32 --threads 2 --candidates 1000 --out TABLE.json --resume";
     let refused = |error: Error, words: &[&str]| {
         let text = error.to_string();
         assert!(matches!(error, Error::MissingPrice { .. }), "{text}");
@@ -191,154 +190,14 @@ fn an_entry_fifty_times_dearer_raises_exactly_the_paths_through_it() {
     assert!(raised > 0);
 }
 
-/// The values of a bucket without where they come from.
-fn values(table: &LatencyTable) -> Vec<autofas_bench::price::table::Bucket> {
-    let mut buckets = table.buckets.clone();
-    for bucket in &mut buckets {
-        bucket.entries.iter_mut().for_each(|entry| entry.origin = 0);
-        bucket.observations.iter_mut().for_each(|observation| observation.origin = 0);
-    }
-    buckets
-}
-
 #[test]
-fn tables_of_several_hosts_join_and_each_keeps_its_prices_and_its_origin() {
-    let here = calibrated();
-    let there = TableContext { host: "bbbb".into(), ..context() };
-    let mut other = LatencyTable::new("probe");
-    other.insert(&there, CANDIDATES, entry(Operation::Layer { from: 64, to: 32 }, 5.0)).unwrap();
-    other.state_origin(Some(1_700_000_000), None);
-    let joined = merge(&[here.clone(), other.clone()]).unwrap();
-    assert_eq!((joined.version, joined.parents.clone()), (3, vec![here.id(), other.id()]));
-    assert_eq!(joined.prices(&there, CANDIDATES).unwrap().layer_ms(64, 32).unwrap(), 5.0);
-    assert_eq!(joined.bucket(&context(), CANDIDATES).unwrap().correction, here.buckets[0].correction);
-    assert_eq!(values(&joined)[0], values(&here)[0]);
-    assert_eq!(merge(&[other.clone(), here.clone()]).unwrap().buckets, joined.buckets);
-
-    let origin = |table: &LatencyTable, context: &TableContext| {
-        let bucket = table.bucket(context, CANDIDATES).unwrap();
-        table.origins[bucket.entries[0].origin].clone()
-    };
-    let (local, foreign) = (origin(&joined, &context()), origin(&joined, &there));
-    assert_eq!((local.host.as_str(), local.measured_unix_s), ("a1b2c3d4", None));
-    assert_eq!((foreign.host.as_str(), foreign.measured_unix_s), ("bbbb", Some(1_700_000_000)));
-    assert_eq!((local.table, foreign.table.clone()), (Some(here.id()), Some(other.id())));
-    // A join of a join still knows the first table.
-    let again = merge(&[joined.clone(), probed()]).unwrap();
-    assert_eq!(origin(&again, &there).table, Some(other.id()));
-    let file = tempfile::tempdir().unwrap().path().join("joined.json");
-    joined.save(&file).unwrap();
-    assert_eq!(LatencyTable::load(&file).unwrap(), joined);
-    let mut lost = joined;
-    lost.origins.truncate(1);
-    lost.save(&file).unwrap();
-    assert!(LatencyTable::load(&file).unwrap_err().to_string().contains("`origins`: has no number 1"));
-}
-
-#[test]
-fn shards_join_to_what_one_probing_gives() {
-    let whole = calibrated();
-    let shards = [0, 1, 2].map(|part| {
-        let mut shard = LatencyTable::new("shard");
-        for (at, known) in whole.buckets[0].entries.iter().enumerate() {
-            if at % 3 == part {
-                shard.insert(&context(), CANDIDATES, *known).unwrap();
-            }
-        }
-        let networks = whole.buckets[0].observations.iter().enumerate().filter(|(at, _)| at % 3 == part);
-        for (_, network) in networks {
-            let network = Value::Network(network.clone());
-            shard.insert_value(&context(), CANDIDATES, network).unwrap();
-        }
-        shard
-    });
-    let joined = merge(&shards).unwrap();
-    assert_eq!(values(&joined), values(&whole), "the correction is fitted to all networks at once");
-    assert!(incomplete(&joined).is_empty() && disagreements(&shards).is_empty());
-    // Without one of them nothing corrects, and that is known; with it later everything is there.
-    let part = merge(&shards[..2]).unwrap();
-    assert_eq!(
-        (part.buckets[0].correction.clone(), incomplete(&part)),
-        (None, vec![(&context(), CANDIDATES)])
-    );
-    assert_eq!(values(&merge(&[part, shards[2].clone()]).unwrap()), values(&whole));
-}
-
-#[test]
-fn where_tables_disagree_the_better_measured_value_is_kept_and_the_correction_is_fitted_anew() {
-    let operation = Operation::Layer { from: 64, to: 32 };
-    let (old, mut new) = (calibrated(), probed());
-    let known = probed().buckets[0].entries.iter().find(|e| e.operation == operation).copied().unwrap();
-    let longer = TableEntry { samples: 1000, mean_ms: 1.1 * known.mean_ms, ..known };
-    new.insert(&context(), CANDIDATES, longer).unwrap();
-    let joined = merge(&[old.clone(), new.clone()]).unwrap();
-    let bucket = joined.bucket(&context(), CANDIDATES).unwrap();
-    let kept = bucket.entries.iter().find(|e| e.operation == operation).unwrap();
-    assert_eq!((kept.mean_ms, kept.samples), (longer.mean_ms, 1000));
-    assert_eq!(joined.origins[kept.origin].table, Some(new.id()));
-    assert_eq!(bucket.observations.len(), old.buckets[0].observations.len());
-    assert_ne!(bucket.correction, old.buckets[0].correction);
-    assert_eq!(merge(&[new.clone(), old.clone()]).unwrap().buckets, joined.buckets);
-    let found = disagreements(&[old, new]);
-    assert_eq!(found.len(), 1, "{found:?}");
-    assert!((found[0].apart_pct - 10.0).abs() < 1e-6 && !found[0].contradicts(), "{found:?}");
-}
-
-#[test]
-fn tables_that_contradict_each_other_are_refused_and_noise_is_no_contradiction() {
-    let operation = Operation::Layer { from: 64, to: 32 };
-    let known = probed().buckets[0].entries.iter().find(|e| e.operation == operation).copied().unwrap();
-    let with = |factor: f64, noise_pct: f64| {
-        let mut table = probed();
-        let odd = TableEntry { mean_ms: factor * known.mean_ms, noise_pct, ..known };
-        table.insert(&context(), CANDIDATES, odd).unwrap();
-        table
-    };
-    let wrong = with(2.0, 0.5);
-    let error = merge(&[probed(), wrong.clone()]).unwrap_err().to_string();
-    for expected in ["layer 64 → 32", "contradict", "100 % apart", &probed().id(), &wrong.id(), "table probe"]
+fn a_missing_price_names_the_command_that_adds_it_to_the_table() {
+    let error = probed().prices(&context(), 7).unwrap_err().to_string();
+    let command = error.split('`').nth(1).unwrap();
+    for expected in ["table probe", "--encoders ENCODERS.json", "--candidates 7", "--out TABLE.json --resume"]
     {
-        assert!(error.contains(expected), "{expected}: {error}");
+        assert!(command.contains(expected), "{expected}: {error}");
     }
-    assert!(disagreements(&[probed(), wrong])[0].contradicts());
-    assert_eq!(disagreements(&[probed(), with(1.02, 0.5)]), [], "two processes differ by that much");
-    assert_eq!(disagreements(&[probed(), with(1.3, 20.0)]), [], "so does a noisy value");
-    merge(&[probed(), with(1.3, 20.0)]).unwrap();
-    // A network that costs something else elsewhere.
-    let measured = |ms: f64| {
-        let network = Value::Network(observation(&[64], ms, 1.0));
-        let mut table = probed();
-        table.insert_value(&context(), CANDIDATES, network).unwrap();
-        table
-    };
-    let error = merge(&[measured(1.0), measured(1.5)]).unwrap_err().to_string();
-    assert!(error.contains("a network [64]"), "{error}");
-}
-
-#[test]
-fn first_layers_over_other_embedding_tables_do_not_join() {
-    let stated = |inputs: &str| {
-        let mut table = probed();
-        table.state_origin(None, Some(inputs.to_owned()));
-        table
-    };
-    merge(&[stated("a"), stated("a"), probed()]).unwrap();
-    let error = merge(&[stated("a"), stated("b")]).unwrap_err().to_string();
-    assert!(
-        error.contains("other features or embedding tables") && error.contains("--cardinality"),
-        "{error}"
-    );
-}
-
-#[test]
-fn engines_of_several_versions_stand_side_by_side() {
-    let newer = TableContext { engine_version: "0.24.0".into(), ..context() };
-    let mut other = LatencyTable::new("probe");
-    other.insert(&newer, CANDIDATES, entry(Operation::Layer { from: 64, to: 32 }, 9.0)).unwrap();
-    let joined = merge(&[probed(), other]).unwrap();
-    assert_eq!(joined.buckets.len(), 2);
-    assert_eq!(other_versions(&joined), [(context(), newer)]);
-    assert_eq!(other_versions(&probed()), []);
 }
 
 fn repeats(factor: f64, second: f64) -> Vec<Observation> {
@@ -358,7 +217,7 @@ fn a_table_that_is_right_or_a_fifth_too_cheap_is_judged_so() {
     let right = judged(1.0, 1.0);
     let found = right.agreement;
     assert!(found.mape_pct < 1e-9 && found.noise_pct < 1e-9 && !right.void && right.keeps(0.1));
-    assert_eq!((found.networks, found.within_5_pct, found.within_10_pct), (networks().len(), 1.0, 1.0));
+    assert_eq!((found.networks, found.within_5_pct, found.within_10_pct), (networks().len(), 100.0, 100.0));
     assert_eq!(found.kendall_tau, Some(1.0));
     let cheap = judged(1.25, 1.0);
     let found = cheap.agreement;

@@ -1,5 +1,6 @@
 //! Every network measured twice, in two processes: once through all engines and candidate counts, then once more, so that what
-//! changes on the machine in between shows as noise. What has been measured is kept beside the result.
+//! changes on the machine in between shows as noise. Networks come in batches that disk and memory hold: one is exported, measured,
+//! and removed before the next. What has been measured is kept beside the result.
 
 use super::{CheckRequest, Checked, networks::Chosen};
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    ops::Range,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -18,9 +20,9 @@ use std::{
 pub type Measure<'a> = &'a dyn Fn(&ServiceSettings, &[(String, PathBuf)], usize) -> Result<ServiceResult>;
 
 /// Version of the file that holds what has been measured.
-const SCHEMA_VERSION: u32 = 1;
-/// Models that are in the memory of a measuring process at once.
-const GROUP_BYTES: u64 = 512 << 20;
+const SCHEMA_VERSION: u32 = 2;
+/// Models that are on the disk, and in the memory of a measuring process, at once.
+const BATCH_BYTES: usize = 512 << 20;
 
 /// What has been measured, and of what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,9 +42,11 @@ struct How {
     cardinalities: Vec<usize>,
 }
 
-/// The times of all networks in one of both halves of a bucket.
+/// The times of a batch of networks in one of both halves of a bucket.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Measured {
+    /// Number of the batch's first network.
+    first: usize,
     half: usize,
     context: TableContext,
     candidates: usize,
@@ -76,49 +80,56 @@ pub(super) fn measure_twice(
         Begin::WhereItStopped if file.exists() => known(&file, how)?,
         _ => Kept { schema_version: SCHEMA_VERSION, how, measured: Vec::new() },
     };
-    let folder = tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
-    let mut models: Vec<(String, PathBuf)> = Vec::new();
-    let mut rest = Rest::of(buckets, &kept);
-    for half in 0..2 {
-        for bucket in buckets {
-            let Checked { settings, context, candidates } = bucket;
-            let engine = context.engine;
-            if kept.find(half, context, *candidates).is_some() {
-                progress.say(&format!("{engine} at {candidates} candidates has been measured before"));
-                continue;
-            }
+    let batches = batches(&chosen.bytes(request), BATCH_BYTES);
+    let mut rest = Rest::of(buckets, &batches, &kept);
+    for batch in &batches {
+        let open = |half: usize, bucket: &Checked| kept.find(batch.start, half, bucket).is_none();
+        let halves = (0..2).flat_map(|half| buckets.iter().map(move |bucket| (half, bucket)));
+        let open: Vec<(usize, &Checked)> = halves.filter(|&(half, bucket)| open(half, bucket)).collect();
+        let done = 2 * buckets.len() - open.len();
+        if done > 0 {
+            progress.say(&format!("{} networks: {done} measurements have been made before", batch.len()));
+        }
+        stop.check()?;
+        if open.is_empty() {
+            continue;
+        }
+        progress.stage(&format!("export {} of {} networks", batch.len(), chosen.networks.len()), 0);
+        // Removed with all that is in it before the next batch.
+        let folder =
+            tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
+        let models = chosen.export(request, batch.clone(), folder.path())?;
+        for (half, bucket) in open {
             stop.check()?;
-            if models.is_empty() {
-                progress.stage(&format!("export {} networks", chosen.networks.len()), 0);
-                models = chosen.export(request, folder.path())?;
-            }
-            let turn = half + 1;
+            let Checked { settings, context, candidates } = bucket;
             progress.measuring(&format!(
-                "time {} networks on {engine} at {candidates} candidates, {turn} of 2",
-                models.len()
+                "time {} networks on {} at {candidates} candidates, {} of 2",
+                models.len(),
+                context.engine,
+                half + 1
             ));
             let begun = Instant::now();
             let settings = request.settings[*settings].clone();
             let settings = ServiceSettings { effort: half_of(settings.effort), ..settings };
             let (ms, environment) = timed(&settings, &models, *candidates, measure)?;
             let (context, candidates) = (context.clone(), *candidates);
-            kept.measured.push(Measured { half, context, candidates, ms, environment });
+            let first = batch.start;
+            kept.measured.push(Measured { first, half, context, candidates, ms, environment });
             fsio::write_json(&file, &kept)?;
-            rest.advance(candidates, begun.elapsed());
+            rest.advance(candidates * batch.len(), begun.elapsed());
             if let Some(left) = rest.left() {
                 progress.say(&format!("about {} left", duration_text(left.as_secs_f64())));
             }
         }
     }
     let lost = || Error::usage("a measurement was lost", "begin anew without --resume");
-    let by_bucket = buckets
-        .iter()
-        .map(|Checked { context, candidates, .. }| {
-            let of =
-                |half| kept.find(half, context, *candidates).map(|found| found.ms.clone()).ok_or_else(lost);
-            Ok([of(0)?, of(1)?])
-        })
-        .collect::<Result<_>>()?;
+    let times = |bucket, half| {
+        let of = |batch: &Range<usize>| kept.find(batch.start, half, bucket).map(|found| &found.ms[..]);
+        let parts: Option<Vec<&[f64]>> = batches.iter().map(of).collect();
+        parts.map(|parts| parts.concat()).ok_or_else(lost)
+    };
+    let by_bucket =
+        buckets.iter().map(|bucket| Ok([times(bucket, 0)?, times(bucket, 1)?])).collect::<Result<_>>()?;
     let environment = kept.measured.last().map(|last| last.environment.clone()).ok_or_else(lost)?;
     Ok(Times { by_bucket, environment })
 }
@@ -128,46 +139,39 @@ fn half_of(effort: Effort) -> Effort {
     Effort { passes: (effort.passes / 2).max(2), ..effort }
 }
 
-/// The times of `models` in their order, as many in one process as its memory holds.
+/// The times of `models` in their order, measured in one process.
 fn timed(
     settings: &ServiceSettings,
     models: &[(String, PathBuf)],
     candidates: usize,
     measure: Measure,
 ) -> Result<(Vec<f64>, Environment)> {
-    let mut times = Vec::with_capacity(models.len());
-    let mut environment = Environment::default();
-    for group in groups(models)? {
-        let result = measure(settings, group, candidates)?;
-        if result.samples.len() != group.len() {
-            return Err(Error::usage(
-                format!(
-                    "the measuring process gave {} samples instead of {}",
-                    result.samples.len(),
-                    group.len()
-                ),
-                "run the same version of the program as parent and child",
-            ));
-        }
-        times.extend(result.samples.iter().map(|sample| sample.mean_ms));
-        environment = result.environment;
+    let result = measure(settings, models, candidates)?;
+    if result.samples.len() != models.len() {
+        return Err(Error::usage(
+            format!(
+                "the measuring process gave {} samples instead of {}",
+                result.samples.len(),
+                models.len()
+            ),
+            "run the same version of the program as parent and child",
+        ));
     }
-    Ok((times, environment))
+    Ok((result.samples.iter().map(|sample| sample.mean_ms).collect(), result.environment))
 }
 
-/// The models in their order, cut so that a group stays below [`GROUP_BYTES`].
-fn groups(models: &[(String, PathBuf)]) -> Result<Vec<&[(String, PathBuf)]>> {
-    let (mut groups, mut begin, mut bytes) = (Vec::new(), 0, 0);
-    for (at, (_, path)) in models.iter().enumerate() {
-        let size = std::fs::metadata(path).map_err(|e| Error::io(path, "look at", e))?.len();
-        if at > begin && bytes + size > GROUP_BYTES {
-            groups.push(&models[begin..at]);
-            (begin, bytes) = (at, 0);
+/// Numbers of networks of these sizes, in their order, cut so that a batch stays below `most` bytes where one network does.
+fn batches(bytes: &[usize], most: usize) -> Vec<Range<usize>> {
+    let (mut batches, mut begin, mut sum) = (Vec::new(), 0, 0);
+    for (at, &size) in bytes.iter().enumerate() {
+        if at > begin && sum + size > most {
+            batches.push(begin..at);
+            (begin, sum) = (at, 0);
         }
-        bytes += size;
+        sum += size;
     }
-    groups.push(&models[begin..]);
-    Ok(groups)
+    batches.push(begin..bytes.len());
+    batches
 }
 
 impl How {
@@ -183,9 +187,10 @@ impl How {
 }
 
 impl Kept {
-    fn find(&self, half: usize, context: &TableContext, candidates: usize) -> Option<&Measured> {
-        let same = |m: &&Measured| m.half == half && m.candidates == candidates && m.context == *context;
-        self.measured.iter().find(same)
+    fn find(&self, first: usize, half: usize, bucket: &Checked) -> Option<&Measured> {
+        self.measured.iter().find(|m| {
+            (m.first, m.half, m.candidates) == (first, half, bucket.candidates) && m.context == bucket.context
+        })
     }
 }
 
@@ -203,7 +208,7 @@ fn known(file: &Path, how: How) -> Result<Kept> {
     ))
 }
 
-/// How much is left: the time of a bucket goes with its candidates, more or less.
+/// How much is left: the time of a measurement goes with its networks and candidates, more or less.
 struct Rest {
     left: usize,
     done: usize,
@@ -211,20 +216,36 @@ struct Rest {
 }
 
 impl Rest {
-    fn of(buckets: &[Checked], kept: &Kept) -> Self {
-        let halves = [0, 1].into_iter().flat_map(|half| buckets.iter().map(move |bucket| (half, bucket)));
-        let open = halves.filter(|(half, b)| kept.find(*half, &b.context, b.candidates).is_none());
-        Self { left: open.map(|(_, b)| b.candidates).sum(), done: 0, spent: Duration::ZERO }
+    fn of(buckets: &[Checked], batches: &[Range<usize>], kept: &Kept) -> Self {
+        let mut left = 0;
+        for batch in batches {
+            for bucket in buckets {
+                let open = (0..2).filter(|&half| kept.find(batch.start, half, bucket).is_none()).count();
+                left += open * bucket.candidates * batch.len();
+            }
+        }
+        Self { left, done: 0, spent: Duration::ZERO }
     }
 
-    fn advance(&mut self, candidates: usize, spent: Duration) {
-        self.left -= candidates;
-        self.done += candidates;
+    fn advance(&mut self, work: usize, spent: Duration) {
+        self.left -= work;
+        self.done += work;
         self.spent += spent;
     }
 
     fn left(&self) -> Option<Duration> {
         let share = self.left as f64 / self.done.max(1) as f64;
         (self.left > 0).then(|| self.spent.mul_f64(share))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_hold_every_network_once_and_stay_below_their_size_where_one_does() {
+        assert_eq!(batches(&[4, 4, 4, 9, 1, 1, 20, 1], 10), [0..2, 2..3, 3..5, 5..6, 6..7, 7..8]);
+        assert_eq!(batches(&[1, 2], 10).first(), Some(&(0..2)));
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     base::{Error, Result, fsio, names::Layout, progress::Progress, stop::Stop},
     measure::{
         environment::Environment,
-        probe::{ServiceSettings, context_here},
+        probe::{ServiceSettings, context_here, features_hash},
     },
     price::{
         check::{BucketCheck, repeated},
@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Version of the result's format.
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 
 /// What is to be checked, and by what.
 pub struct CheckRequest<'a> {
@@ -96,6 +96,11 @@ pub fn check_table(
     stop: &Stop,
 ) -> Result<TableCheck> {
     let buckets = request.buckets()?;
+    let features = features_hash(request.space, &request.cardinalities);
+    for Checked { context, candidates, .. } in &buckets {
+        let or = "name the --encoders or --cardinality that it was probed with, or ";
+        request.table.check_features(context, *candidates, &features, or)?;
+    }
     let chosen = networks::choose(request, &buckets)?;
     chosen.describe(request.networks, progress);
     // Networks that cannot be priced show before any of them is timed.
@@ -130,10 +135,12 @@ impl CheckRequest<'_> {
         for (number, settings) in self.settings.iter().enumerate() {
             let context = context_here(settings, self.layout)?;
             let known = self.table.buckets.iter().filter(|bucket| bucket.context == context);
-            let counts: Vec<usize> = match self.candidates.as_slice() {
+            let mut counts: Vec<usize> = match self.candidates.as_slice() {
                 [] => known.map(|bucket| bucket.candidates).collect(),
                 asked => asked.to_vec(),
             };
+            counts.sort_unstable();
+            counts.dedup();
             if counts.is_empty() {
                 // The table's own words on what it has instead.
                 let anywhere = self.table.buckets.first().map_or(1, |bucket| bucket.candidates);

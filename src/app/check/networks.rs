@@ -4,13 +4,16 @@ use super::{CheckRequest, Checked};
 use crate::{
     base::{Error, Result, progress::Progress, rng},
     export::probe,
-    measure::probe::request_inputs,
-    price::{agreement::Shape, observation::Observation},
+    measure::probe::{model_bytes, request_inputs},
+    price::observation::Observation,
     space::{Subnet, design::stratified_subnets},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 /// Why a network is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -48,12 +51,15 @@ pub(super) struct Chosen {
 /// The winners that the table has not seen in any of `buckets`, and random networks up to the wanted number.
 pub(super) fn choose(request: &CheckRequest, buckets: &[Checked]) -> Result<Chosen> {
     let CheckRequest { table, space, .. } = request;
-    let known: Vec<_> =
-        buckets.iter().filter_map(|bucket| table.bucket(&bucket.context, bucket.candidates).ok()).collect();
+    // Between two counts, what both neighbours have seen is in the price.
+    let mut known = Vec::new();
+    for Checked { context, candidates, .. } in buckets {
+        known.extend(table.priced_from(context, *candidates)?);
+    }
     let blank = |subnet: &Subnet| Observation::of(space, subnet, 1.0, 0.0);
     let seen = |subnet: &Subnet| {
         let observation = blank(subnet);
-        known.iter().any(|bucket| bucket.shape_of(&observation) == Shape::Seen)
+        known.iter().any(|bucket| bucket.knows(&observation))
     };
     let (excluded, mut subnets): (Vec<Subnet>, Vec<Subnet>) =
         request.winners.iter().cloned().partition(&seen);
@@ -97,15 +103,31 @@ impl Chosen {
         }
     }
 
-    /// Writes every network with random weights into `folder`: latency does not depend on training.
-    pub(super) fn export(&self, request: &CheckRequest, folder: &Path) -> Result<Vec<(String, PathBuf)>> {
-        let write = |(at, subnet): (usize, &Subnet)| {
+    /// Size of every network's weights, in bytes.
+    pub(super) fn bytes(&self, request: &CheckRequest) -> Vec<usize> {
+        let of = |subnet: &Subnet| {
+            let input = subnet.input(request.space).widths.total().round() as usize;
+            let widths = [&[input], &subnet.layer_widths()[..], &[1]].concat();
+            model_bytes(request.space, &request.cardinalities, &subnet.features, &widths)
+        };
+        self.subnets.iter().map(of).collect()
+    }
+
+    /// Writes networks, by their numbers, with random weights into `folder`: latency does not depend on training.
+    pub(super) fn export(
+        &self,
+        request: &CheckRequest,
+        which: Range<usize>,
+        folder: &Path,
+    ) -> Result<Vec<(String, PathBuf)>> {
+        let write = |at: usize| {
+            let subnet = &self.subnets[at];
             let inputs = request_inputs(request.space, &request.cardinalities, &subnet.features);
             let name = subnet.id(request.space);
             let path = folder.join(format!("{at}.onnx"));
             probe::network(inputs, &subnet.layer_widths(), request.layout, &name)?.write(&path)?;
             Ok((name, path))
         };
-        self.subnets.iter().enumerate().map(write).collect()
+        which.map(write).collect()
     }
 }

@@ -137,7 +137,7 @@ fn a_table_that_is_right_is_found_right_in_every_bucket() {
     for bucket in &check.buckets {
         let found = &bucket.agreement;
         assert!(found.mape_pct < 1e-9 && found.noise_pct < 1e-9 && !bucket.void, "{found:?}");
-        assert_eq!((found.networks, found.within_5_pct, found.kendall_tau), (20, 1.0, Some(1.0)));
+        assert_eq!((found.networks, found.within_5_pct, found.kendall_tau), (20, 100.0, Some(1.0)));
         let names: Vec<_> = bucket.residuals.iter().map(|r| &r.network).collect();
         assert_eq!(names, check.networks.iter().map(|n| &n.network).collect::<Vec<_>>());
     }
@@ -250,4 +250,50 @@ fn a_candidate_count_without_prices_is_refused_before_anything_is_measured() {
     let empty = LatencyTable::new("empty");
     let request = self::request(&empty, &space, &folder.path().join("c.json"));
     assert!(request.buckets().unwrap_err().to_string().contains("table probe"));
+}
+
+#[test]
+fn between_two_counts_what_either_neighbour_has_seen_judges_nothing() {
+    let (folder, space) = (tempfile::tempdir().unwrap(), space());
+    let mut known = table(&space);
+    let context = known.buckets[0].context.clone();
+    // A third count, so that the error between them is known.
+    let bucket = known.bucket(&context, COUNTS[1]).unwrap().clone();
+    for entry in bucket.entries {
+        let at_half = known.bucket(&context, COUNTS[0]).unwrap().entries.iter();
+        let half = at_half.clone().find(|e| e.operation == entry.operation).unwrap().mean_ms;
+        let twice = TableEntry { mean_ms: 3.0 * entry.mean_ms - 2.0 * half, ..entry };
+        known.insert_value(&context, 200, Value::Layer(twice)).unwrap();
+    }
+    let subnets = random_subnets(&space, 4, &[], crate::base::rng::generator(9, "test"));
+    let observed = |at: usize| Observation::of(&space, &subnets[at], 1.0, 1.0);
+    known.insert_value(&context, COUNTS[0], Value::Network(observed(0))).unwrap();
+    known.insert_value(&context, COUNTS[1], Value::Network(observed(1))).unwrap();
+    // Judges of a correction have had their say.
+    known.insert_value(&context, COUNTS[1], Value::HeldOut(observed(2))).unwrap();
+    let mut request = request(&known, &space, &folder.path().join("c.json"));
+    request.winners = subnets.clone();
+    request.candidates = vec![75, 75];
+    let buckets = request.buckets().unwrap();
+    assert_eq!(buckets.len(), 1, "named twice, checked once");
+    let chosen = networks::choose(&request, &buckets).unwrap();
+    let ids: Vec<String> = subnets[..3].iter().map(|subnet| subnet.id(&space)).collect();
+    assert_eq!(chosen.excluded, ids);
+}
+
+#[test]
+fn a_table_over_other_embedding_tables_is_refused_before_anything_is_measured() {
+    let (folder, space) = (tempfile::tempdir().unwrap(), space());
+    let mut table = table(&space);
+    let rows = vec![11; space.features.len()];
+    let plan = ProbePlan::for_space(&space, &rows, Layout::UserOnce, &COUNTS, Networks::NONE, 1).unwrap();
+    table.state_origin(None, Some(plan.gathered()));
+    let mut request = request(&table, &space, &folder.path().join("c.json"));
+    let script = Script { request: &request, factor: &|_| 1.0, calls: RefCell::default() };
+    let error = script.check(Begin::Anew, &Stop::never()).unwrap_err().to_string();
+    assert!(error.contains("other features or embedding tables"), "{error}");
+    assert!(error.contains("name the --encoders") && error.contains("table probe"), "{error}");
+    assert!(script.calls.borrow().is_empty());
+    request.cardinalities = rows;
+    checked(&request, &|_| 1.0);
 }

@@ -83,7 +83,7 @@ pub struct ProbeArgs {
     /// Random networks that it is judged by
     #[arg(long, value_name = "N", default_value_t = 8)]
     held_out: usize,
-    /// Time for all of it: noisy models are visited again while it lasts, and every model three times at least
+    /// Time for all of it, over all --resume: noisy models are visited again while it lasts, and every model three times at least
     #[arg(long, value_name = "MINUTES", default_value_t = 10.0)]
     minutes: f64,
     /// Where the table goes
@@ -92,7 +92,7 @@ pub struct ProbeArgs {
     /// Measure the I-th of N parts only, for one of N machines of one type; `table merge` joins them
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// Go on with a probing that was stopped: what it has measured is not measured again
+    /// Go on with a probing that was stopped, or add to a finished table what it lacks: nothing is measured twice
     #[arg(long)]
     resume: bool,
 }
@@ -147,10 +147,10 @@ impl MergeArgs {
             progress
                 .say(&format!("note: {a} and {b} stand side by side: prices of one do not serve the other"));
         }
-        for (context, candidates) in incomplete(&joined) {
+        for (context, candidates, networks) in incomplete(&joined) {
             progress.say(&format!(
-                "note: {context} at {candidates} candidates lacks layers of its networks, so that nothing corrects its prices: \
-                 merge all shards together"
+                "note: {context} at {candidates} candidates lacks layers of {networks} of its networks, which correct nothing: merge \
+                 all shards together"
             ));
         }
         joined.save(&self.out)?;
@@ -180,7 +180,7 @@ impl ProbeArgs {
             let (options, effort) = (target.session_options(), settings.probe);
             ServiceSettings { engine, options, effort, seed }
         };
-        let engines = if self.engine.is_empty() { &target.engines } else { &self.engine };
+        let engines = chosen_engines(&self.engine, &target.engines);
         let budget = Duration::try_from_secs_f64(60.0 * self.minutes).map_err(|_| {
             Error::usage(format!("{} minutes are no time", self.minutes), "give a number above 0, such as 10")
         })?;
@@ -208,6 +208,17 @@ impl ProbeArgs {
     }
 }
 
+/// The engines that are named, each once, else those of the experiment.
+pub(super) fn chosen_engines(named: &[EngineName], of_experiment: &[EngineName]) -> Vec<EngineName> {
+    let mut chosen = Vec::new();
+    for engine in if named.is_empty() { of_experiment } else { named } {
+        if !chosen.contains(engine) {
+            chosen.push(*engine);
+        }
+    }
+    chosen
+}
+
 /// What puts these engines in the place of the experiment's; nothing without any.
 pub(super) fn engine_overrides(engines: &[EngineName]) -> Vec<Override> {
     let Some(first) = engines.first() else { return Vec::new() };
@@ -231,6 +242,7 @@ fn describe(table: &LatencyTable) -> String {
         text += &format!("\n{} at {} candidates\n", bucket.context, bucket.candidates);
         text += &correction(bucket);
         text += &judged(table, bucket);
+        text += &bucket.between_widths.map_or(String::new(), |error| format!("{error}\n"));
         text += &entries(bucket);
         text.push('\n');
     }

@@ -3,7 +3,7 @@
 use super::{
     output::{self, Format},
     signals,
-    table::engine_overrides,
+    table::{chosen_engines, engine_overrides},
 };
 use crate::{
     app::{
@@ -83,7 +83,7 @@ impl CheckArgs {
         let options = settings.target.session_options();
         let settings_on =
             |&engine: &EngineName| ServiceSettings { engine, options: options.clone(), effort, seed };
-        let engines = if self.engine.is_empty() { &settings.target.engines } else { &self.engine };
+        let engines = chosen_engines(&self.engine, &settings.target.engines);
         let request = CheckRequest {
             table: &table,
             winners: self.winners(&schema, &space)?,
@@ -150,8 +150,8 @@ fn describe(check: &TableCheck, out: &Path) -> String {
             found.networks.to_string(),
             format!("{:.2}", found.mape_pct),
             format!("{:+.2}", found.bias_pct),
-            format!("{:.1}", 100.0 * found.within_5_pct),
-            format!("{:.1}", 100.0 * found.within_10_pct),
+            format!("{:.1}", found.within_5_pct),
+            format!("{:.1}", found.within_10_pct),
             found.kendall_tau.map_or("-".to_owned(), |tau| format!("{tau:.3}")),
             format!("{:.2}{}", found.noise_pct, if bucket.void { " VOID" } else { "" }),
             format!(

@@ -2,9 +2,8 @@
 
 use super::Run;
 use crate::{
-    app::config::Stage,
+    app::{config::Stage, probe::table_rows},
     base::{Error, Result, names::EngineName},
-    data::dataset::EncodedFeature,
     measure::probe::{Networks, ProbePlan},
     price::{
         LayerPrices,
@@ -82,11 +81,14 @@ impl Run<'_> {
             // What the rounds measure is filed under this very count, so that no line between others will do.
             table.bucket(&context, target.candidates)?;
             let prices = table.prices(&context, target.candidates)?;
+            table.check_features(&context, target.candidates, &plan.gathered().features, "")?;
+            self.doubt_given(&table, &context)?;
             for operation in plan.subjects.iter().filter_map(|subject| plan.operation(subject)) {
                 match operation {
                     Operation::Call => {}
                     Operation::First { user, item, to } => {
                         prices.first_ms(InputWidths { user: user as f64, item: item as f64 }, to)?;
+                        prices.check_grid(to)?;
                     }
                     Operation::Layer { from, to } => {
                         prices.layer_ms(from, to)?;
@@ -97,11 +99,28 @@ impl Run<'_> {
         Ok(table)
     }
 
+    /// Says what of a given table is of no use, or doubtful.
+    fn doubt_given(&self, table: &LatencyTable, context: &TableContext) -> Result<()> {
+        let bucket = table.bucket(context, self.settings.target.candidates)?;
+        let unpriced = bucket.unpriced();
+        if unpriced > 0 {
+            self.progress.say(&format!(
+                "note: {unpriced} networks of the given table have layers on {} that it has no price for: they correct nothing; merge \
+                 all its shards together",
+                context.engine
+            ));
+        }
+        if let Some(doubt) = bucket.between_widths.and_then(|error| error.doubt()) {
+            self.progress.say(&format!("note: {} on {}", doubt, context.engine));
+        }
+        Ok(())
+    }
+
     /// Every layer that a network of the space can have; whole networks are measured by the rounds.
     pub(super) fn probe_plan(&self) -> Result<ProbePlan> {
         let target = &self.settings.target;
-        let rows = |feature: &EncodedFeature| (feature.cardinality as usize).max(1);
-        let cardinalities: Vec<usize> = self.loaded.dataset.features.iter().map(rows).collect();
+        // As `table probe --encoders` has it, so that a table of one serves the other.
+        let cardinalities = table_rows(&self.schema, Some(&self.loaded.encoders), 0)?;
         let (candidates, seed) = (&[target.candidates], self.seed(Stage::Probe));
         ProbePlan::for_space(&self.space, &cardinalities, target.layout, candidates, Networks::NONE, seed)
     }
@@ -129,8 +148,8 @@ impl Run<'_> {
                 table.insert_value(&context, candidates, value)?;
             }
         }
-        table.state_origin(None, Some(self.probe_plan()?.inputs_hash()));
-        Ok(table)
+        table.state_origin(None, Some(self.probe_plan()?.gathered()));
+        table.corrected(|_| true)
     }
 
     /// Per engine, how many prices of the first table stayed noisy.

@@ -1,13 +1,16 @@
+mod resumed;
+
 use super::*;
 use crate::{
     base::{
+        Error,
         names::{EngineName, Layout},
         progress::Silent,
     },
     measure::{
         engine::SessionOptions,
         probe::{Networks, Subject},
-        service::ServiceSample,
+        service::{Effort, ServiceSample},
     },
     price::{
         LayerPrices,
@@ -17,7 +20,7 @@ use crate::{
     },
     space::{InputLoad, SearchSpace},
 };
-use std::cell::RefCell;
+use std::{cell::RefCell, path::Path};
 
 /// Lists, numbers and ids of two widths on both sides, and layers of three widths.
 fn space() -> SearchSpace {

@@ -13,7 +13,7 @@
 
 use super::sets::{grid, in_proportion, other_sets};
 use crate::{
-    base::{Error, Result, hash, names::Layout, rng},
+    base::{Error, Result, names::Layout, rng},
     data::schema::Side,
     export::{
         OnnxModel,
@@ -22,6 +22,7 @@ use crate::{
     learn::network::NetworkInput,
     measure::service::{Effort, ServiceSample},
     price::{
+        agreement::Shape,
         observation::Observation,
         table::{Bucket, InputEntry, LatencyTable, Operation, TableContext, TableEntry, Value},
     },
@@ -151,7 +152,10 @@ impl ProbePlan {
             subjects.extend(fitted.into_iter().map(Subject::Network));
         }
         subjects.extend(held_out.into_iter().map(Subject::HeldOut));
-        let (candidates, cardinalities) = (candidates.to_vec(), cardinalities.to_vec());
+        let (mut candidates, cardinalities) = (candidates.to_vec(), cardinalities.to_vec());
+        // A count that is named twice is measured once.
+        candidates.sort_unstable();
+        candidates.dedup();
         Ok(Self { space: space.clone(), subjects, candidates, layout, cardinalities })
     }
 
@@ -191,27 +195,38 @@ impl ProbePlan {
         group.subjects.iter().map(of).sum()
     }
 
-    /// Whether a table holds everything of a group.
-    pub fn holds(&self, table: &LatencyTable, context: &TableContext, group: &ProbeGroup) -> bool {
-        let Ok(bucket) = table.bucket(context, group.candidates) else { return false };
-        group.subjects.iter().all(|&at| self.is_in(bucket, &self.subjects[at]))
+    /// What a table does not hold of a group; None where it holds all of it.
+    pub fn lacking(
+        &self,
+        table: &LatencyTable,
+        context: &TableContext,
+        group: &ProbeGroup,
+    ) -> Option<ProbeGroup> {
+        let bucket = table.bucket(context, group.candidates).ok();
+        let known = |&at: &usize| bucket.is_some_and(|bucket| self.is_in(bucket, &self.subjects[at]));
+        let subjects: Vec<usize> = group.subjects.iter().copied().filter(|at| !known(at)).collect();
+        (!subjects.is_empty()).then_some(ProbeGroup { candidates: group.candidates, subjects })
     }
 
     fn is_in(&self, bucket: &Bucket, subject: &Subject) -> bool {
-        let named = |all: &[Observation], subnet: &Subnet| {
-            let id = subnet.id(&self.space);
-            all.iter().any(|observation| observation.network == id)
-        };
-        match subject {
-            Subject::Layer(_) | Subject::Grid { .. } => self.operation(subject).is_some_and(|operation| {
+        let alone = |operation: Option<Operation>| {
+            operation.is_some_and(|operation| {
                 bucket.entries.binary_search_by_key(&operation, |entry| entry.operation).is_ok()
-            }),
+            })
+        };
+        let blank = |subnet| Observation::of(&self.space, subnet, 1.0, 0.0);
+        match subject {
+            Subject::Layer(_) => alone(self.operation(subject)),
+            Subject::Grid { features, .. } => {
+                alone(self.operation(subject)) && bucket.grid.contains(&self.input(features))
+            }
             Subject::Input { features, to } => {
                 let input = self.input(features);
                 bucket.inputs.iter().any(|entry| entry.input == input && entry.to == *to)
             }
-            Subject::Network(subnet) => named(&bucket.observations, subnet),
-            Subject::HeldOut(subnet) => named(&bucket.held_out, subnet),
+            Subject::Network(subnet) => bucket.shape_of(&blank(subnet)) == Shape::Seen,
+            // What the table has learnt from cannot judge it any more.
+            Subject::HeldOut(subnet) => bucket.knows(&blank(subnet)),
         }
     }
 
@@ -296,13 +311,6 @@ impl ProbePlan {
         }
     }
 
-    /// Hash of what first layers and networks gather from: every feature's name, width and rows.
-    pub fn inputs_hash(&self) -> String {
-        let features = self.space.features.iter().zip(&self.cardinalities);
-        let words = features.map(|(feature, rows)| format!("{} {} {rows}\n", feature.name, feature.width));
-        hash::sha256(words.collect::<String>().as_bytes())
-    }
-
     /// Widths from the input to the last layer.
     fn widths(&self, subject: &Subject) -> Vec<usize> {
         let columns = |features: &[usize]| self.input(features).widths.total().round() as usize;
@@ -328,10 +336,20 @@ impl ProbePlan {
             Subject::Grid { features, .. } | Subject::Input { features, .. } => features,
             Subject::Network(subnet) | Subject::HeldOut(subnet) => &subnet.features,
         };
-        let table = |i: usize| self.cardinalities[i] * self.space.features[i].width;
-        let layers: usize = self.widths(subject).windows(2).map(|pair| pair[0] * pair[1]).sum();
-        (requested(&self.space, features).map(table).sum::<usize>() + layers) * size_of::<f32>()
+        model_bytes(&self.space, &self.cardinalities, features, &self.widths(subject))
     }
+}
+
+/// Size of the weights of a model over features, in bytes: embedding tables, and layers of these widths from the input on.
+pub fn model_bytes(
+    space: &SearchSpace,
+    cardinalities: &[usize],
+    features: &[usize],
+    widths: &[usize],
+) -> usize {
+    let table = |i: usize| cardinalities[i] * space.features[i].width;
+    let layers: usize = widths.windows(2).map(|pair| pair[0] * pair[1]).sum();
+    (requested(space, features).map(table).sum::<usize>() + layers) * size_of::<f32>()
 }
 
 /// The inputs of a network that is measured and not trained, over features of `space`: those that a request holds.

@@ -250,9 +250,9 @@ fn samples_go_to_the_table_as_what_they_are_and_a_group_is_held_when_all_of_it_i
         let probed = plan.probed(&group, &settings(), result.clone()).unwrap();
         assert_eq!((probed.noisy(0.5), probed.noisy(0.4)), (0, group.subjects.len()));
         let context = probed.context.clone();
-        assert!(!plan.holds(&table, &context, &group));
+        assert_eq!(plan.lacking(&table, &context, &group), Some(group.clone()));
         probed.insert_into(&mut table).unwrap();
-        assert!(plan.holds(&table, &context, &group));
+        assert_eq!(plan.lacking(&table, &context, &group), None);
         result.samples.pop();
         let short = plan.probed(&group, &settings(), result).unwrap_err().to_string();
         assert!(short.contains(&format!("{} samples instead of", group.subjects.len() - 1)), "{short}");
@@ -328,4 +328,35 @@ fn a_larger_group_of_larger_models_is_expected_to_take_longer() {
     assert!(expected(30_000, &[all]) > 5.0 * expected(3000, &[all]));
     let both = expected(100, &[call]) + expected(100, &[layer]);
     assert!((expected(100, &[call, layer]) - both).abs() < 1e-12);
+}
+
+#[test]
+fn what_is_gathered_from_depends_on_rows_of_tables_and_sets_of_features_and_not_on_numbers() {
+    let space = mixed();
+    let plan = |rows: &[usize], seed| {
+        ProbePlan::for_space(&space, rows, Layout::UserOnce, &[100], NETWORKS, seed).unwrap().gathered()
+    };
+    let rows: Vec<usize> = vec![10; space.features.len()];
+    let number = |i: usize| Group::of(&space.features[i]) == Group::Numbers;
+    // Encoders give numbers no rows; whoever says 1 means the same.
+    let as_encoded: Vec<usize> = (0..rows.len()).map(|i| if number(i) { 0 } else { 10 }).collect();
+    assert_eq!(plan(&rows, 1), plan(&as_encoded, 1));
+    let mut other = rows.clone();
+    other[3] += 1;
+    assert_ne!(plan(&rows, 1).features, plan(&other, 1).features);
+    assert_eq!(plan(&rows, 1).grid, plan(&other, 1).grid);
+    let seeds: std::collections::BTreeSet<String> = (1..6).map(|seed| plan(&rows, seed).grid).collect();
+    assert!(seeds.len() > 1, "other seeds, other sets");
+    let mut longer = space.clone();
+    longer.features[1].sequence.as_mut().unwrap().length += 1;
+    assert_ne!(features_hash(&longer, &rows), features_hash(&space, &rows));
+}
+
+#[test]
+fn a_candidate_count_that_is_named_twice_is_probed_once() {
+    let space = mixed();
+    let rows = vec![10; space.features.len()];
+    let plan = ProbePlan::for_space(&space, &rows, Layout::UserOnce, &[200, 100, 200], NETWORKS, 1).unwrap();
+    assert_eq!(plan.candidates, [100, 200]);
+    assert_eq!(plan.groups(1).len(), 2 * plan.groups(1).iter().filter(|g| g.candidates == 100).count());
 }

@@ -119,3 +119,25 @@ fn strata_spread_depth_width_and_features_and_leave_out_what_is_known() {
     let only = stratified_subnets(&narrow, 5, |_| false, rng::generator(1, "test"));
     assert_eq!(only.iter().map(Subnet::layer_widths).collect::<Vec<_>>(), [[16, 8]]);
 }
+
+#[test]
+fn features_that_must_be_kept_are_in_every_random_network_and_those_that_never_may_in_none() {
+    let mut space = space(&[8; 6], &[8; 20], vec![vec![Mlp(8), Mlp(4), Zero]]);
+    for i in [0, 1, 2, 3, 4] {
+        space.features[i].must_keep = true;
+    }
+    (7..26).for_each(|i| space.features[i].never = i % 3 == 0);
+    let known = |_: &Subnet| false;
+    let drawn = [
+        random_subnets(&space, 12, &[], rng()),
+        covering_subnets(&space, 12, 1, &[], rng()),
+        stratified_subnets(&space, 12, known, rng()),
+    ];
+    for subnet in drawn.iter().flatten() {
+        assert_eq!(subnet.features[..5], [0, 1, 2, 3, 4], "kept, though four are the fewest");
+        assert!(subnet.features.iter().all(|&i| !space.features[i].never), "{:?}", subnet.features);
+        assert!(subnet.input_widths(&space).item > 0.0);
+    }
+    let most = drawn[0].iter().map(|subnet| subnet.features.len()).max().unwrap();
+    assert!(most > 15 && most <= 26 - 6, "{most}");
+}

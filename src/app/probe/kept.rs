@@ -1,0 +1,134 @@
+//! What a probing that was stopped, or has ended, left behind: what goes on from it, and what does not.
+
+use super::ProbeRequest;
+use crate::{
+    base::{Error, Result, error::Place, fsio, hash},
+    measure::service::Effort,
+    price::table::{LatencyTable, TableContext},
+};
+use serde::{Deserialize, Serialize};
+use std::{path::PathBuf, time::Duration};
+
+/// Version of the file that holds what has been measured.
+const SCHEMA_VERSION: u32 = 3;
+/// What made the tables of probings.
+const PROBED: &str = "probes of layers and random networks";
+
+/// What has been measured, and how: values from other circumstances do not go together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    schema_version: u32,
+    how: How,
+    /// Time that the measuring took.
+    spent_s: f64,
+    pub(super) table: LatencyTable,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct How {
+    /// Hash of what is measured.
+    plan: String,
+    /// Part of it, where that is not all.
+    shard: Option<String>,
+    engines: Vec<EngineHow>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct EngineHow {
+    context: TableContext,
+    effort: Effort,
+    seed: u64,
+}
+
+impl How {
+    fn of(request: &ProbeRequest, contexts: &[TableContext]) -> Self {
+        let json = serde_json::to_vec(&request.plan).expect("plain data");
+        let engines = request.settings.iter().zip(contexts);
+        let engine = |(settings, context): (&crate::measure::probe::ServiceSettings, &TableContext)| {
+            EngineHow { context: context.clone(), effort: settings.effort, seed: settings.seed }
+        };
+        Self {
+            plan: hash::sha256(&json),
+            shard: request.shard.map(|shard| shard.to_string()),
+            engines: engines.map(engine).collect(),
+        }
+    }
+}
+
+impl Kept {
+    /// Nothing yet.
+    pub(super) fn nothing(request: &ProbeRequest, contexts: &[TableContext]) -> Self {
+        Self::of(request, contexts, LatencyTable::new(PROBED))
+    }
+
+    fn of(request: &ProbeRequest, contexts: &[TableContext], table: LatencyTable) -> Self {
+        Self { schema_version: SCHEMA_VERSION, how: How::of(request, contexts), spent_s: 0.0, table }
+    }
+
+    /// Where what has been measured is kept until the table is written.
+    pub(super) fn file(request: &ProbeRequest) -> PathBuf {
+        request.out.with_extension("partial.json")
+    }
+
+    /// What goes on: what a probing that was stopped has measured, else the finished table, to which is added what it lacks; nothing
+    /// where there is neither.
+    pub(super) fn of_earlier(request: &ProbeRequest, contexts: &[TableContext]) -> Result<Self> {
+        let file = Self::file(request);
+        if file.exists() {
+            let kept: Self = fsio::read_json(&file)?;
+            kept.check_same(request, contexts)?;
+            return Ok(kept);
+        }
+        if !request.out.exists() {
+            return Ok(Self::nothing(request, contexts));
+        }
+        let table = LatencyTable::load(&request.out)?;
+        check_extends(&table, request, contexts)?;
+        Ok(Self::of(request, contexts, table))
+    }
+
+    fn check_same(&self, request: &ProbeRequest, contexts: &[TableContext]) -> Result<()> {
+        let refused =
+            |problem: String, fix: &str| Err(Error::input(Self::file(request), Place::whole(), problem, fix));
+        let how = How::of(request, contexts);
+        if self.schema_version == SCHEMA_VERSION && self.how == how {
+            return Ok(());
+        }
+        let hosts = |how: &How| how.engines.first().map(|engine| engine.context.host.clone());
+        match (hosts(&self.how), hosts(&how)) {
+            (Some(there), Some(here)) if there != here => refused(
+                format!("what was measured before was measured on host {there}, and this is host {here}"),
+                "go on where it was measured, or begin anew without --resume",
+            ),
+            _ => refused(
+                "what was measured before was measured otherwise".to_owned(),
+                "go on with the same experiment, engines and options, or begin anew without --resume",
+            ),
+        }
+    }
+
+    /// Time that has been spent on it.
+    pub(super) fn spent(&self) -> Duration {
+        Duration::try_from_secs_f64(self.spent_s).unwrap_or_default()
+    }
+
+    pub(super) fn write(&mut self, request: &ProbeRequest, spent: Duration) -> Result<()> {
+        self.spent_s = spent.as_secs_f64();
+        fsio::write_json(&Self::file(request), self)
+    }
+}
+
+/// Fails where what is asked for does not go together with what a finished table holds.
+fn check_extends(table: &LatencyTable, request: &ProbeRequest, contexts: &[TableContext]) -> Result<()> {
+    let own = request.plan.gathered();
+    let stated = contexts.iter().flat_map(|context| table.stated_inputs(context));
+    let mut others = stated.filter(|stated| **stated != own);
+    let Some(other) = others.next() else { return Ok(()) };
+    let problem = if other.features == own.features {
+        "its first layers stand for their widths with other features (seeds.probe, layout or schema differ)"
+    } else {
+        "its first layers gathered from other features or embedding tables (schema, --encoders or --cardinality differ)"
+    };
+    let fix = "probe into another file, or begin this one anew without --resume";
+    Err(Error::input(&request.out, Place::whole(), problem, fix))
+}
