@@ -2,12 +2,16 @@
 //!
 //! Labels are 0 or 1 (anything above 0.5 counts as positive), scores are probabilities.
 
+mod scored;
+
 pub use crate::base::rank::auc;
+use schemars::JsonSchema;
+pub use scored::{ScoredCuts, ScoredPoint, ScoredRecall, ScoredSums, ScoringOrder};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The metrics that every trained model is reported with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Metrics {
     /// Area under the ROC curve; absent when only one class is there.
     pub auc: Option<f64>,
@@ -118,7 +122,7 @@ pub fn overlap_at_k(scores: &[f32], teacher: &[f32], k: usize) -> Option<f64> {
 
 /// How much of what a teacher ranks highest survives, as means over the lists of one request each. A list of K candidates
 /// or fewer loses nothing at K and is left out; where every list is so short, K is absent.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TopLists {
     /// By K: the share of the teacher's best, as many as the smallest K, among the K highest scores.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

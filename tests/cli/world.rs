@@ -15,6 +15,11 @@ use autofas_bench::{
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
+/// The model and the log of a [`World`].
+pub const MODEL: [&str; 4] = ["--model", "model/model.onnx", "--data", "log/log.parquet"];
+/// A moment's worth of requests.
+pub const TRAFFIC: [&str; 6] = ["--qps", "500", "--requests", "60", "--candidates", "8"];
+
 /// The program, run in `folder`.
 pub fn program(folder: &Path) -> Command {
     let mut command = Command::cargo_bin("autofas-bench").unwrap();
@@ -86,6 +91,13 @@ impl World {
 
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// `taught.toml`, the schema of the log with purchases in the place of a teacher's scores.
+    pub fn teach(&self) {
+        let schema = std::fs::read_to_string(self.file("log/schema.toml")).unwrap();
+        let schema = schema.replace("other_labels = [\"purchase\"]", "teacher_score = \"purchase\"");
+        std::fs::write(self.file("taught.toml"), schema).unwrap();
     }
 
     pub fn read_json(&self, name: &str) -> Value {
