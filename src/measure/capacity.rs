@@ -242,6 +242,7 @@ mod tests {
         let mut curve = SloCurve::new(objectives.to_vec(), 3.0).unwrap();
         let observed = |us: f64| Observed {
             requests: 1000,
+            rejected: 0,
             response_us: Percentiles::of(|_| Some(us)),
             response_upper_us: Percentiles::of(|_| Some(us)),
             valid: true,
