@@ -11,7 +11,7 @@ use crate::{
     },
     measure::{
         engine::{SessionOptions, engine},
-        evaluate::{Evaluation, Evaluator, GroupMetrics, TakeGroup},
+        evaluate::{self, Evaluation, Evaluator, GroupMetrics, Lists, TakeGroup},
         traced::DataFiles,
     },
 };
@@ -34,16 +34,20 @@ pub struct EvaluateRequest {
     /// How its session is made.
     pub options: SessionOptions,
     /// Where the lists of requests are cut.
-    pub at: Vec<usize>,
+    pub lists: Lists,
     /// Where a CSV line per GAUC group goes.
     pub per_group: Option<PathBuf>,
 }
 
 /// Scores the rows and compares them with their labels, and with the teacher's scores where the schema names a column of them.
 pub fn evaluate_files(request: &EvaluateRequest) -> Result<Evaluation> {
-    let EvaluateRequest { model, files, config, options, at, per_group, .. } = request;
+    let EvaluateRequest { model, files, config, options, lists, per_group, .. } = request;
     let encoders = Encoders::load(&files.encoders)?;
     let schema = Schema::load(&files.schema)?;
+    // Before a long file is scored for nothing.
+    if lists.scored.is_some() && (schema.request.is_none() || schema.teacher_score.is_none()) {
+        return Err(evaluate::no_lists());
+    }
     let engine = engine(request.engine)?;
     let mut evaluator = Evaluator::new(&*engine, model, options, &encoders.hash())?;
     if let Some(config) = config {
@@ -56,7 +60,7 @@ pub fn evaluate_files(request: &EvaluateRequest) -> Result<Evaluation> {
         data::each_piece(&schema, &files.rows, &encoders, |dataset, rows| evaluator.add(dataset, rows))?;
     }
     let Some(path) = per_group else {
-        return evaluator.finish(at, None);
+        return evaluator.finish(lists, None);
     };
     let names = GroupNames::read(&files.rows, &schema)?;
     let mut evaluation = None;
@@ -64,7 +68,7 @@ pub fn evaluate_files(request: &EvaluateRequest) -> Result<Evaluation> {
         let mut lines = Lines { out: csv::Writer::from_writer(out), path, names: &names };
         lines.write(["group", "rows", "positives", "mean_score", "auc", "logloss"].map(str::to_owned))?;
         let mut take = |group: &GroupMetrics| lines.group(group);
-        evaluation = Some(evaluator.finish(at, Some(&mut take as TakeGroup))?);
+        evaluation = Some(evaluator.finish(lists, Some(&mut take as TakeGroup))?);
         lines.out.flush().map_err(|e| Error::io(path, "write", e))
     })?;
     evaluation.ok_or_else(|| Error::usage("no row was evaluated", "give rows"))

@@ -2,12 +2,16 @@
 //!
 //! Labels are 0 or 1 (anything above 0.5 counts as positive), scores are probabilities.
 
+mod scored;
+
 pub use crate::base::rank::auc;
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+pub use scored::{ScoredCuts, ScoredPoint, ScoredRecall, ScoredSums, ScoringOrder};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::collections::BTreeMap;
 
 /// The metrics that every trained model is reported with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Metrics {
     /// Area under the ROC curve; absent when only one class is there.
     pub auc: Option<f64>,
@@ -118,14 +122,20 @@ pub fn overlap_at_k(scores: &[f32], teacher: &[f32], k: usize) -> Option<f64> {
 
 /// How much of what a teacher ranks highest survives, as means over the lists of one request each. A list of K candidates
 /// or fewer loses nothing at K and is left out; where every list is so short, K is absent.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TopLists {
     /// By K: the share of the teacher's best, as many as the smallest K, among the K highest scores.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "by_k")]
     pub recall_at: BTreeMap<usize, f64>,
     /// By K: the share of the teacher's top K among the K highest scores.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "by_k")]
     pub overlap_at: BTreeMap<usize, f64>,
+}
+
+/// Numbers by K. Keys of JSON are text, and serde makes numbers of them only where nothing is flattened.
+fn by_k<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<usize, f64>, D::Error> {
+    let by_text = BTreeMap::<String, f64>::deserialize(deserializer)?;
+    by_text.into_iter().map(|(k, value)| Ok((k.parse().map_err(D::Error::custom)?, value))).collect()
 }
 
 impl TopLists {

@@ -5,6 +5,10 @@
 //! rate needs, each with its own queue and its share of the requests. The first is what a machine with that many cores could do
 //! at best, the second is what is certain.
 
+mod recall;
+
+pub use recall::{AffordedRecall, Recalls};
+
 use super::{
     latency::Latencies,
     replay::{
@@ -42,6 +46,9 @@ pub struct Capacity {
     pub measured_cores: Option<usize>,
     /// Candidates that every request may have at this rate on the workers that were replayed.
     pub affordable: Affordable,
+    /// What so many candidates keep of the teacher's favourites, by K; empty without an evaluation of the model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recall: Vec<AffordedRecall>,
 }
 
 /// How many candidates every request may have.
@@ -96,6 +103,7 @@ impl CapacityQuestion<'_> {
             simulated_cores: self.workers(model, traffic)?.map(|workers| workers * self.threads),
             measured_cores: measured.map(|qps| copies(qps) * self.settings.workers * self.threads),
             affordable: self.candidates(model, traffic)?,
+            recall: Vec::new(),
         })
     }
 
@@ -234,6 +242,7 @@ mod tests {
         let mut curve = SloCurve::new(objectives.to_vec(), 3.0).unwrap();
         let observed = |us: f64| Observed {
             requests: 1000,
+            rejected: 0,
             response_us: Percentiles::of(|_| Some(us)),
             response_upper_us: Percentiles::of(|_| Some(us)),
             valid: true,

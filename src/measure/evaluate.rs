@@ -13,20 +13,29 @@ use super::{
     lookup::Lookups,
 };
 use crate::{
-    base::{Error, Result, error::Place, names::EngineName},
+    base::{Error, Result, error::Place, fsio, hash, names::EngineName},
     data::dataset::Dataset,
     export::{self, signature::Signature},
-    learn::metrics::{Metrics, TopLists},
+    learn::metrics::{Metrics, ScoredCuts, ScoredRecall, ScoringOrder, TopLists},
 };
 use kept::Kept;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::path::Path;
 
+/// Version of the evaluations that this program writes.
+pub const SCHEMA_VERSION: u32 = 2;
+
 /// Metrics of a model on labelled rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evaluation {
     /// Version of this format.
     pub schema_version: u32,
+    /// The model's file.
+    pub model: String,
+    /// SHA-256 of the model.
+    pub model_sha256: String,
     /// Which runtime computed the scores.
     pub engine: EngineName,
     /// Its version.
@@ -39,11 +48,65 @@ pub struct Evaluation {
     /// Against the teacher's scores; empty without a request and a teacher score of every row.
     #[serde(flatten)]
     pub top_lists: TopLists,
+    /// What of the teacher's top K is left where only some candidates are scored, when that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidates_scored: Option<CandidatesScored>,
+}
+
+/// Recall of the teacher's top K against the number of candidates that the model scores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CandidatesScored {
+    /// Which candidates are scored.
+    #[serde(flatten)]
+    pub order: ScoringOrder,
+    /// SHA-256 of the requests and the teacher's scores of all rows in their order: models are comparable where it is the same.
+    pub lists_hash: String,
+    /// By K, ascending.
+    pub recalls: Vec<ScoredRecall>,
+}
+
+impl Evaluation {
+    /// Reads a file that `evaluate --out` wrote.
+    pub fn load(path: &Path) -> Result<Self> {
+        let wrong = |place, problem: String| {
+            Error::input(
+                path,
+                place,
+                problem,
+                "evaluate the model again with `evaluate --out` of this version",
+            )
+        };
+        let item: Value = fsio::read_json(path)?;
+        let version = item.get("schema_version").and_then(Value::as_u64);
+        if version != Some(SCHEMA_VERSION.into()) {
+            let found = version.map_or("not there".to_owned(), |version| format!("{version}"));
+            let problem = format!("is {found}, this program reads {SCHEMA_VERSION}");
+            return Err(wrong(Place::field("schema_version"), problem));
+        }
+        serde_json::from_value(item)
+            .map_err(|e| wrong(Place::whole(), format!("not a result of `evaluate` ({e})")))
+    }
+}
+
+/// Where the lists of a request are cut.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lists {
+    /// Every K.
+    pub at: Vec<usize>,
+    /// Numbers of candidates scored; none where all of them are.
+    pub scored: Option<ScoredCuts>,
+}
+
+/// Without a teacher's scores nobody knows what should have been kept.
+pub fn no_lists() -> Error {
+    Error::usage(
+        "the schema names no request or no teacher_score column, so recall of the teacher's top K is not known",
+        "add `request = \"…\"` and `teacher_score = \"…\"` to its [data], or leave --scored out",
+    )
 }
 
 /// Scores `rows` of `data` with the model and compares them with the labels. `encoder_hash` is that of the encoders that
-/// `data` was encoded with: a model that was trained with others would read its ids as other values. `at` holds every K at
-/// which the lists of a request are cut.
+/// `data` was encoded with: a model that was trained with others would read its ids as other values.
 pub fn evaluate(
     engine: &dyn Engine,
     model: &Path,
@@ -51,11 +114,11 @@ pub fn evaluate(
     data: &Dataset,
     encoder_hash: &str,
     rows: &[u32],
-    at: &[usize],
+    lists: &Lists,
 ) -> Result<Evaluation> {
     let mut evaluator = Evaluator::new(engine, model, options, encoder_hash)?;
     evaluator.add(data, rows)?;
-    evaluator.finish(at, None)
+    evaluator.finish(lists, None)
 }
 
 /// What is told of every group: see [`Evaluator::finish`].
@@ -107,9 +170,10 @@ impl<'a> Evaluator<'a> {
         self.kept.add(&scores, data, rows)
     }
 
-    /// The metrics of all rows so far, with the lists of a request cut at every K of `at`. `groups` is told those of every
-    /// GAUC group, which the data have to have then.
-    pub fn finish(self, at: &[usize], groups: Option<TakeGroup>) -> Result<Evaluation> {
+    /// The metrics of all rows so far. `groups` is told those of every GAUC group, which the data have to have then.
+    ///
+    /// Fails where `lists` asks for candidates scored and no request has so many.
+    pub fn finish(self, lists: &Lists, groups: Option<TakeGroup>) -> Result<Evaluation> {
         let kept = self.kept.finish()?;
         if kept.rows() == 0 {
             return Err(Error::usage(
@@ -120,15 +184,32 @@ impl<'a> Evaluator<'a> {
         if let Some(take) = groups {
             kept.each_group(kept::PART_ROWS, take)?;
         }
+        let scored = lists.scored.as_ref().map(|cuts| candidates_scored(&kept, &lists.at, cuts));
         Ok(Evaluation {
-            schema_version: 1,
+            schema_version: SCHEMA_VERSION,
+            model: self.model.display().to_string(),
+            model_sha256: hash::sha256_file(self.model)?,
             engine: self.engine.name(),
             engine_version: self.engine.version(),
             rows: kept.rows(),
             metrics: kept.metrics(kept::PART_ROWS),
-            top_lists: kept.top_lists(kept::PART_ROWS, at),
+            top_lists: kept.top_lists(kept::PART_ROWS, &lists.at),
+            candidates_scored: scored.transpose()?,
         })
     }
+}
+
+fn candidates_scored(kept: &kept::Rows, at: &[usize], cuts: &ScoredCuts) -> Result<CandidatesScored> {
+    let recalls = kept.scored(kept::PART_ROWS, at, cuts).ok_or_else(no_lists)?;
+    if recalls.is_empty() {
+        let least = at.iter().min().copied().unwrap_or(0);
+        return Err(Error::usage(
+            format!("no request has {} candidates and more than the {least} of --at", cuts.largest()),
+            "give --scored and --at numbers within the lists of the data",
+        ));
+    }
+    let lists_hash = kept.lists_hash().ok_or_else(no_lists)?;
+    Ok(CandidatesScored { order: cuts.order(), lists_hash, recalls })
 }
 
 /// Candidates per run at most: enough to keep an engine busy, few enough to stay in the cache.

@@ -3,192 +3,39 @@
 
 use super::{
     capacity::Capacity,
-    conditions::Conditions,
     cost::CostSummary,
-    engine::EngineSettings,
     environment::Environment,
     latency::LatencySummary,
-    plan::PlanChoice,
-    planted::Planted,
     regression::{Comparison, Gate},
     replay::{
         forecast::Forecast,
-        issue::Loop,
         recorder::{ColdRuns, Recording},
         slo::SloCurve,
-        trace::Pacing,
         work_model::WorkModel,
     },
     scores::{PassScores, TraceOutputs},
-    store::{StoreSummary, StoreUse},
-    validity::{self, Limits},
+    store::StoreSummary,
+    validity,
     vectors::OutputCheck,
 };
-use crate::base::{
-    Error, Result,
-    error::Place,
-    fsio,
-    names::{Denormals, EngineName, Layout, Provider},
-};
+use crate::base::{Error, Result, error::Place, fsio};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
 
+mod pass;
+mod setup;
 mod spread;
 
+pub use pass::{Pass, PassSummary};
+pub use setup::{Load, Plan, Provenance, Setup};
 pub use spread::Spread;
 pub(super) use spread::deviation;
 
-/// Version of the replay results that this program writes.
-pub const SCHEMA_VERSION: u32 = 3;
-
-/// What was run, as asked for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Setup {
-    /// The runtime.
-    pub engine: EngineName,
-    /// Its version.
-    pub engine_version: String,
-    /// Where it computed.
-    pub provider: Provider,
-    /// Layout of the graph.
-    pub layout: Layout,
-    /// Intra-op threads of every session.
-    pub threads: usize,
-    /// Candidate count that sessions were made for; absent when requests of the trace differ in it.
-    pub candidates_hint: Option<usize>,
-    /// What else the sessions were made with: every setting that their runtime has.
-    pub engine_settings: EngineSettings,
-    /// What became of numbers below the normal range, the same for every engine.
-    pub denormals: Denormals,
-    /// How the plan of tract's sessions was chosen before the clock started; absent where there was nothing to choose.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plan_choice: Option<PlanChoice>,
-    /// Sessions, one thread each.
-    pub workers: usize,
-    /// Open or closed loop.
-    #[serde(rename = "loop")]
-    pub mode: Loop,
-    /// How the trace was spaced.
-    pub pacing: Pacing,
-    /// Requests of every bucket of candidate counts that every session ran before the clock of a pass started, after the cold
-    /// ones.
-    pub warmup_requests: usize,
-    /// Requests that might wait at once; absent where that was not limited.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_queue: Option<usize>,
-    /// Time that was added to every run of a session on purpose.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub planted: Option<Planted>,
-}
-
-/// From which files a result came.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Provenance {
-    /// The model's file.
-    pub model: String,
-    /// SHA-256 of the model.
-    pub model_sha256: String,
-    /// The trace's file.
-    pub trace: String,
-    /// SHA-256 of the trace.
-    pub trace_sha256: String,
-    /// Hash of the encoders that model and trace belong to.
-    pub encoder_hash: String,
-    /// Hash of the encoded rows that values were taken from.
-    pub rows_hash: String,
-    /// The arrivals in words.
-    pub arrivals: String,
-    /// What the trace says about itself: stand-ins, clamped counts.
-    pub notes: Vec<String>,
-}
-
-/// Offered and served load.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Load {
-    /// Mean rate of the schedule; absent without a schedule.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub offered_qps: Option<f64>,
-    /// Answered requests per second of the run.
-    pub answered_qps: f64,
-    /// Mean number of candidates.
-    pub mean_candidates: f64,
-    /// Largest number of candidates.
-    pub max_candidates: usize,
-    /// Mean number of candidates in the first and in the last half of the trace.
-    pub half_candidates: [f64; 2],
-}
-
-/// How the passes were made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Plan {
-    /// Passes over the trace that were asked for.
-    pub repeats: usize,
-    /// Of the order in which engines and models take turns.
-    pub seed: u64,
-    /// Least requests and duration of a result that may be believed.
-    #[serde(flatten)]
-    pub limits: Limits,
-}
-
-/// One pass of a model over the whole trace, raw: what a measuring process hands to its parent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Pass {
-    /// What was run.
-    pub setup: Setup,
-    /// Offered and served.
-    pub load: Load,
-    /// The comparison with the package's scores.
-    pub outputs: Option<OutputCheck>,
-    /// Scores of some of the trace's own requests; none of the null engine, nor where somebody asked to stop before.
-    pub scores: Option<PassScores>,
-    /// What was fetched from a store; none without one.
-    #[serde(default)]
-    pub store: Option<StoreUse>,
-    /// What happened.
-    pub recording: Recording,
-    /// What the machine did meanwhile.
-    pub conditions: Conditions,
-    /// The machine.
-    pub environment: Environment,
-    /// The files.
-    pub provenance: Provenance,
-}
-
-/// One pass, summarised.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PassSummary {
-    /// Requests issued, failed and rejected ones included.
-    pub requests: u64,
-    /// From the schedule's start to the last completion.
-    pub span_ms: f64,
-    /// Answered requests per second.
-    pub answered_qps: f64,
-    /// Completion − scheduled arrival.
-    pub response_us: LatencySummary,
-    /// The engine's own run.
-    pub service_us: LatencySummary,
-    /// How late the generator began work that could have begun.
-    pub dispatch_lag_us: LatencySummary,
-    /// What the machine did meanwhile.
-    pub conditions: Conditions,
-}
-
-impl PassSummary {
-    fn of(pass: &Pass) -> Self {
-        let recording = &pass.recording;
-        Self {
-            requests: recording.requests(),
-            span_ms: recording.span.as_secs_f64() * 1e3,
-            answered_qps: recording.answered_qps(),
-            response_us: recording.response.summary(),
-            service_us: recording.service.summary(),
-            dispatch_lag_us: recording.dispatch_lag.summary(),
-            conditions: pass.conditions,
-        }
-    }
-}
+/// Version of the replay results that this program writes. Since 4, percentiles and their bounds are earned by the requests of
+/// one pass; before, every pass of the same requests counted as so many more of them.
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// What the engine's own run consists of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -316,7 +163,14 @@ impl Measurement {
             let version = item.get("schema_version").and_then(Value::as_u64);
             if version != Some(SCHEMA_VERSION.into()) {
                 let found = version.map_or("not there".to_owned(), |version| format!("{version}"));
-                let problem = format!("is {found}, this program reads {SCHEMA_VERSION}");
+                let why = match version {
+                    Some(..4) => {
+                        ": its percentiles and bounds count every pass as further requests, those of today only the \
+                         requests of one pass"
+                    }
+                    _ => "",
+                };
+                let problem = format!("is {found}, this program reads {SCHEMA_VERSION}{why}");
                 return Err(wrong(Place::field("schema_version"), problem));
             }
             serde_json::from_value(item)

@@ -177,6 +177,7 @@ impl Observed {
         let bounds = response.bounds;
         Self {
             requests: response.count,
+            rejected: measurement.rejected,
             response_us: Percentiles::of(|percentile| match percentile {
                 Percentile::P50 => us(response.p50),
                 Percentile::P90 => us(response.p90),

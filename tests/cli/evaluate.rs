@@ -1,22 +1,109 @@
-//! `evaluate` on files: groups apart, and more rows than the memory would hold.
+//! `evaluate`: the metrics of the network, of every group, and of the teacher's favourites.
 
-use crate::world::{World, failure, json, output, program};
-use arrow::{
-    array::{ArrayRef, Int64Array, LargeStringArray},
-    record_batch::RecordBatch,
-};
+use crate::world::{MODEL, World, failure, json, output};
 use autofas_bench::{
-    base::names::Layout,
-    data::{self, encode::Encoders, schema::Schema, table::RawTable},
-    export::{self, Metadata},
-    learn::network::{Dense, Embedding, Network, NetworkInput},
-    measure::prove,
+    learn::metrics::{TopLists, auc},
+    measure::evaluate::Evaluation,
 };
-use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fs, path::Path};
+
+#[test]
+fn evaluate_gives_the_reference_networks_auc_on_either_engine() {
+    let world = World::new();
+    let rows: Vec<u32> = (0..world.data.rows() as u32).collect();
+    let expected = auc(&world.network.score(&world.data, &rows).unwrap(), &world.data.labels).unwrap();
+    for engine in ["tract", "onnxruntime"] {
+        let found = json(world.path(), &[&["evaluate"], &MODEL[..], &["--engine", engine]].concat());
+        assert_eq!((&found["rows"], &found["engine"]), (&600.into(), &engine.into()));
+        assert!((found["auc"].as_f64().unwrap() - expected).abs() < 1e-3, "{found} {expected}");
+    }
+}
+
+#[test]
+fn evaluate_compares_the_top_of_every_request_with_the_teachers() {
+    let world = World::new();
+    let without = json(world.path(), &[&["evaluate"], &MODEL[..], &["--engine", "tract"]].concat());
+    assert!(without.get("recall_at").is_none() && without.get("overlap_at").is_none(), "{without}");
+
+    // Of ten candidates 4 and 7 are cut, 10 are not.
+    world.teach();
+    let options = ["--engine", "tract", "--schema", "taught.toml", "--at", "4,7,10"];
+    let found = json(world.path(), &[&["evaluate"], &MODEL[..], &options].concat());
+    let rows: Vec<u32> = (0..world.data.rows() as u32).collect();
+    let scores = world.network.score(&world.data, &rows).unwrap();
+    let (_, teacher) = &world.data.other_labels[0];
+    let requests = world.data.requests.as_ref().unwrap();
+    let wanted = TopLists::of(&scores, &teacher[..], &requests[..], &[4, 7]);
+    for (name, wanted) in [("recall_at", &wanted.recall_at), ("overlap_at", &wanted.overlap_at)] {
+        let found = found[name].as_object().unwrap();
+        assert!(found.keys().eq(["4", "7"]), "{found:?}");
+        for (k, wanted) in wanted {
+            let found = found[&k.to_string()].as_f64().unwrap();
+            assert!(
+                *wanted > 0.0 && *wanted < 1.0 && (found - wanted).abs() < 1e-6,
+                "{name} {k}: {found} {wanted}"
+            );
+        }
+    }
+    let text = output(world.path(), &[&["evaluate"], &MODEL[..], &options].concat());
+    assert!(text.contains("top 4") && text.contains("overlap"), "{text}");
+    let refused = failure(world.path(), 2, &[&["evaluate"], &MODEL[..], &["--at", "0"]].concat());
+    assert!(refused.contains("--at"), "{refused}");
+}
+
+#[test]
+fn evaluate_with_an_experiment_takes_its_validation_rows() {
+    let world = World::new();
+    let text = "[data]\nschema = \"log/schema.toml\"\n[split]\nby = \"shuffle\"\nvalid_fraction = 0.25";
+    fs::write(world.file("e.toml"), text).unwrap();
+    let args = [&["evaluate"], &MODEL[..], &["--engine", "tract", "--config", "e.toml"]].concat();
+    assert_eq!(json(world.path(), &args)["rows"], 150);
+}
+
+#[test]
+fn evaluate_refuses_an_engine_that_scores_nothing() {
+    let world = World::new();
+    let message = failure(world.path(), 2, &[&["evaluate"], &MODEL[..], &["--engine", "null"]].concat());
+    assert!(message.contains("--engine tract"), "{message}");
+}
+
+#[test]
+fn evaluate_takes_the_options_of_its_engine_and_refuses_those_of_another() {
+    let world = World::new();
+    let tract = [&["evaluate"], &MODEL[..], &["--engine", "tract"]].concat();
+    let with = |option| [&tract[..], &["--engine-option", option]].concat();
+    assert_eq!(json(world.path(), &with("plan=symbolic"))["auc"], json(world.path(), &tract)["auc"]);
+    let refused = failure(world.path(), 2, &with("spinning=on"));
+    assert!(refused.contains("option of onnxruntime"), "{refused}");
+}
+
+#[test]
+fn evaluate_refuses_other_encoders_and_no_threads() {
+    let world = World::new();
+    let run =
+        |options: &[&str], code| failure(world.path(), code, &[&["evaluate"], &MODEL[..], options].concat());
+    assert!(run(&["--engine", "tract", "--threads", "0"], 2).contains("at least 1 thread"));
+    let mut encoders = world.read_json("model/encoders.json");
+    // Two values of a vocabulary change places: as many ids, other meanings.
+    fn swap(json: &mut serde_json::Value) -> bool {
+        match json {
+            serde_json::Value::Array(items) if items.len() > 1 && items[0].is_string() => {
+                items.swap(0, 1);
+                true
+            }
+            serde_json::Value::Array(items) => items.iter_mut().any(swap),
+            serde_json::Value::Object(fields) => fields.values_mut().any(swap),
+            _ => false,
+        }
+    }
+    assert!(swap(&mut encoders), "the log has a vocabulary");
+    fs::write(world.file("other.json"), encoders.to_string()).unwrap();
+    let message = run(&["--engine", "tract", "--encoders", "other.json"], 1);
+    assert!(message.contains("model.onnx") && message.contains("other encoders"), "{message}");
+}
 
 /// Lines of a CSV file of groups by their first cell.
-fn groups(path: &Path) -> BTreeMap<String, Vec<String>> {
+pub fn groups(path: &Path) -> BTreeMap<String, Vec<String>> {
     let mut lines = csv::Reader::from_path(path).unwrap();
     assert_eq!(lines.headers().unwrap(), &["group", "rows", "positives", "mean_score", "auc", "logloss"][..]);
     lines
@@ -54,102 +141,88 @@ fn groups_are_written_with_metrics_of_their_own_that_add_up_to_those_of_all() {
     assert!(said.contains("no group column") && said.contains("[data]"), "{said}");
 }
 
-const SCHEMA: &str = r#"
-    [data]
-    label = "click"
-    group = "page"
-    [[feature]]
-    column = "page"
-    kind = "item"
-    type = "categorical"
-    encoding = "vocabulary"
-    min_count = 1
-    fetch_ms = 0.1
-"#;
-
-/// Pages with long names, each clicked on as often as its number says, of 64.
-const PAGES: usize = 64;
-
-/// `rows` rows of which every page has as many as any other; the file is small, because it names each page once in a group
-/// of rows.
-fn write(path: &Path, rows: usize) {
-    let schema = arrow::datatypes::Schema::new(vec![
-        arrow::datatypes::Field::new("page", arrow::datatypes::DataType::LargeUtf8, false),
-        arrow::datatypes::Field::new("click", arrow::datatypes::DataType::Int64, false),
-    ]);
-    let schema = Arc::new(schema);
-    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(1 << 16)).build();
-    let file = fs::File::create(path).unwrap();
-    let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).unwrap();
-    let names: Vec<String> = (0..PAGES).map(|page| format!("page {page} {}", "x".repeat(400))).collect();
-    for begin in (0..rows).step_by(1 << 16) {
-        let rows = begin..rows.min(begin + (1 << 16));
-        let pages: LargeStringArray = rows.clone().map(|row| Some(names[row % PAGES].as_str())).collect();
-        let clicks: Int64Array = rows.map(|row| Some(i64::from(row / PAGES % PAGES < row % PAGES))).collect();
-        let columns: Vec<ArrayRef> = vec![Arc::new(pages), Arc::new(clicks)];
-        writer.write(&RecordBatch::try_new(Arc::clone(&schema), columns).unwrap()).unwrap();
-    }
-    writer.close().unwrap();
+/// Places of a list from the best on; of equal scores the earlier place is better.
+fn best_first(scores: &[f32], places: &[usize]) -> Vec<usize> {
+    let mut places = places.to_vec();
+    places.sort_by(|&a, &b| scores[b].partial_cmp(&scores[a]).unwrap().then(a.cmp(&b)));
+    places
 }
 
-/// A package whose score is σ((number of the page − 32) / 16), written beside its schema and encoders.
-fn package(folder: &Path) {
-    write(&folder.join("small.parquet"), PAGES * PAGES);
-    let schema = Schema::parse(SCHEMA, "s.toml".as_ref()).unwrap();
-    let table = RawTable::read(&folder.join("small.parquet"), &schema.columns()).unwrap();
-    let every: Vec<u32> = (0..table.rows() as u32).collect();
-    let encoders = Encoders::fit(&schema, &table, &every).unwrap();
-    let dataset = data::load_with(&schema, &folder.join("small.parquet"), &encoders).unwrap();
-    let mut rows = vec![0.0; PAGES + 2];
-    for row in 0..PAGES {
-        rows[dataset.ids.at(row, 0) as usize] = (row as f32 - 32.0) / 16.0;
-    }
-    let network = Network {
-        inputs: vec![NetworkInput {
-            feature: "page".to_owned(),
-            side: data::schema::Side::Item,
-            width: 1,
-            embedding: Embedding::Table { rows },
-        }],
-        layers: vec![Dense { inputs: 1, outputs: 1, weight: vec![1.0], bias: vec![0.0] }],
-    };
-    let metadata = Metadata { encoder_hash: encoders.hash(), ..Metadata::default() };
-    let model = export::onnx(&network, Layout::Concat, &metadata).unwrap();
-    let vectors = prove::test_vectors(&network, &model, &dataset, &every[..5]).unwrap();
-    export::write_package(&folder.join("model"), &model, &schema, &encoders, &vectors).unwrap();
-}
-
-/// Pages and clicks are independent of the piece, so any number of rows has the metrics of a few.
-#[cfg(target_os = "linux")]
 #[test]
-fn rows_that_the_memory_would_not_hold_are_evaluated_piece_by_piece() {
-    let folder = tempfile::tempdir().unwrap();
-    package(folder.path());
-    let few = json(folder.path(), &["evaluate", "--model", "model/model.onnx", "--data", "small.parquet"]);
-    assert!(few["auc"].as_f64().unwrap() > 0.7);
-    // 800 MB of text in a file of a few.
-    let rows = 512 * PAGES * PAGES;
-    write(&folder.path().join("large.parquet"), rows);
-    assert!(fs::metadata(folder.path().join("large.parquet")).unwrap().len() < 20 << 20);
-    let command = program(folder.path());
-    let limited = std::process::Command::new("sh")
-        .args(["-c", "ulimit -d 600000; exec \"$0\" \"$@\""])
-        .arg(command.get_program())
-        .args(["evaluate", "--model", "model/model.onnx", "--data", "large.parquet", "--engine", "tract"])
-        .args(["--per-group", "pages.csv", "--json"])
-        .current_dir(folder.path())
-        .env("AUTOFAS_BENCH_HOME", env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    assert!(limited.status.success(), "{}", String::from_utf8_lossy(&limited.stderr));
-    let many: serde_json::Value = serde_json::from_slice(&limited.stdout).unwrap();
-    assert_eq!(many["rows"], rows);
-    let difference = many["auc"].as_f64().unwrap() - few["auc"].as_f64().unwrap();
-    assert!(difference.abs() < 1e-9, "{many} {few}");
-    let pages = groups(&folder.path().join("pages.csv"));
-    let name = format!("page 16 {}", "x".repeat(400));
-    assert_eq!(pages.len(), PAGES);
-    assert_eq!(pages[&name][..2], [(rows / PAGES).to_string(), (rows / PAGES / 4).to_string()]);
-    let text = output(folder.path(), &["evaluate", "--model", "model/model.onnx", "--data", "small.parquet"]);
-    assert!(text.contains("4096"), "{text}");
+fn evaluate_tells_what_is_left_of_the_teachers_favourites_where_only_the_first_candidates_are_scored() {
+    let world = World::new();
+    world.teach();
+    let options = ["--engine", "tract", "--schema", "taught.toml", "--at", "3,6"];
+    let scored = ["--scored", "10,4,7", "--out", "e.json"];
+    let args = [&["evaluate"], &MODEL[..], &options, &scored].concat();
+    let found = json(world.path(), &args);
+    assert_eq!(world.read_json("e.json"), found);
+    let rows: Vec<u32> = (0..world.data.rows() as u32).collect();
+    let scores = world.network.score(&world.data, &rows).unwrap();
+    let (_, teacher) = &world.data.other_labels[0];
+    let mut lists: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    for (row, &request) in world.data.requests.as_ref().unwrap().iter().enumerate() {
+        lists.entry(request).or_default().push(row);
+    }
+    let curves = &found["candidates_scored"]["recalls"];
+    assert_eq!(found["candidates_scored"]["order"], "data");
+    for (curve, k) in curves.as_array().unwrap().iter().zip([3, 6]) {
+        assert_eq!((&curve["k"], &curve["requests"]), (&k.into(), &60.into()));
+        for (point, n) in curve["points"].as_array().unwrap().iter().zip([4, 7, 10]) {
+            let of_list = |list: &Vec<usize>| {
+                let wanted = &best_first(teacher, list)[..k];
+                let kept: Vec<usize> = best_first(&scores, &list[..n]).into_iter().take(k).collect();
+                wanted.iter().filter(|place| kept.contains(place)).count() as f64 / k as f64
+            };
+            let wanted = lists.values().map(of_list).sum::<f64>() / 60.0;
+            assert_eq!(point["scored"], n);
+            let recall = point["recall"].as_f64().unwrap();
+            assert!(recall < 1.0 && (recall - wanted).abs() < 1e-9, "{k} of {n}: {point} {wanted}");
+        }
+    }
+    let drawn = json(world.path(), &[&args[..], &["--scored-seed", "5"]].concat());
+    let drawn = &drawn["candidates_scored"];
+    assert_eq!((&drawn["order"], &drawn["seed"]), (&"random".into(), &5.into()));
+    assert_eq!(drawn["lists_hash"], found["candidates_scored"]["lists_hash"]);
+    assert_ne!(drawn["recalls"], *curves);
+    let text = output(world.path(), &args);
+    assert!(text.contains("the first in the data's order") && text.contains("standard error"), "{text}");
+}
+
+#[test]
+fn candidates_scored_without_a_teacher_or_beyond_every_list_are_refused() {
+    let world = World::new();
+    world.teach();
+    let refused = |options: &[&str]| {
+        failure(world.path(), 2, &[&["evaluate"], &MODEL[..], &["--engine", "tract"], options].concat())
+    };
+    assert!(refused(&["--scored", "4"]).contains("teacher_score"));
+    assert!(refused(&["--scored", "4,0"]).contains("from 1"));
+    assert!(refused(&["--scored-seed", "4"]).contains("--scored"));
+    let beyond = refused(&["--schema", "taught.toml", "--scored", "4,11"]);
+    assert!(beyond.contains("no request has 11 candidates"), "{beyond}");
+}
+
+const UPDATE: &str = "AUTOFAS_UPDATE_SCHEMAS=1 cargo test --release --test cli the_schema_in_docs";
+
+#[test]
+fn the_schema_in_docs_of_evaluations_is_that_of_the_types_and_of_what_is_written() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schemas/evaluation.schema.json");
+    let schema = serde_json::to_string_pretty(&schemars::schema_for!(Evaluation)).unwrap() + "\n";
+    if std::env::var_os("AUTOFAS_UPDATE_SCHEMAS").is_some() {
+        fs::write(&path, &schema).unwrap();
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == schema, "docs/schemas/evaluation.schema.json is out of date: {UPDATE}");
+    let world = World::new();
+    world.teach();
+    let options = ["--engine", "tract", "--schema", "taught.toml", "--at", "3", "--scored", "4,7"];
+    let args = [&["evaluate"], &MODEL[..], &options, &["--out", "e.json"]].concat();
+    let mut found = json(world.path(), &args);
+    let validator = jsonschema::validator_for(&serde_json::from_str(&kept).unwrap()).unwrap();
+    let wrong: Vec<String> = validator.iter_errors(&found).map(|error| error.to_string()).collect();
+    assert_eq!(wrong, Vec::<String>::new());
+    assert_eq!(serde_json::to_value(Evaluation::load(&world.file("e.json")).unwrap()).unwrap(), found);
+    found["candidates_scored"]["recalls"][0]["points"][0]["recall"] = "much".into();
+    assert!(!validator.is_valid(&found));
 }

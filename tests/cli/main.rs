@@ -5,6 +5,7 @@ mod data;
 mod deploy;
 mod doctor;
 mod evaluate;
+mod evaluate_long;
 mod gate;
 mod hostile;
 #[path = "../support/python.rs"]
@@ -20,5 +21,6 @@ mod stopping;
 mod store;
 mod table;
 mod teacher;
+mod trace;
 mod usage;
 mod world;

@@ -1,6 +1,6 @@
 //! `replay --simulate`, `replay --slo` and `forecast`, on an engine that spins for 2 ms.
 
-use crate::world::{World, failure, json, output, program};
+use crate::world::{MODEL, World, failure, json, output, program};
 use serde_json::Value;
 
 const REPLAY: [&str; 15] = [
@@ -111,4 +111,42 @@ fn a_rate_that_nothing_holds_and_options_that_do_not_fit_are_said() {
     failure(world.path(), 2, &[&REPLAY[..], &["--slo", "p50=1ms", "--qps", "5"]].concat());
     let missing = failure(world.path(), 1, &["forecast", "nowhere.json"]);
     assert!(missing.contains("nowhere.json"), "{missing}");
+}
+
+#[test]
+fn what_the_affordable_candidates_keep_is_that_of_the_evaluation_of_the_same_model() {
+    let world = World::new();
+    replayed(&world, &["--qps", "100", "--requests", "200", "--out", "r.json"]);
+    world.teach();
+    let evaluate = |cuts: &str, out: &str| {
+        let options = ["--engine", "tract", "--schema", "taught.toml", "--at", "3", "--scored", cuts];
+        let found = json(world.path(), &[&["evaluate"], &MODEL[..], &options, &["--out", out]].concat());
+        found["candidates_scored"]["recalls"][0]["points"].clone()
+    };
+    let points = evaluate("4,8,10", "e.json");
+    evaluate("4,6", "narrow.json");
+    let ask = ["forecast", "r.json", "--requests", "1000", "--slo", "p50=60s", "--capacity-qps", "50"];
+    let with = |file: &'static str| [&ask[..], &["--recall", file]].concat();
+    let found = json(world.path(), &with("e.json"));
+    assert_eq!(found["model"], "model/model.onnx");
+    // Every request of the replay had 8 candidates, and they hold.
+    let recall = &found["capacity"]["recall"][0];
+    assert_eq!((&recall["k"], &recall["recall"]), (&3.into(), &points[1]["recall"]));
+    assert!(recall["recall"].as_f64() > Some(0.0));
+    let narrow = &json(world.path(), &with("narrow.json"))["capacity"]["recall"][0];
+    assert!(narrow.get("recall").is_none(), "{narrow}");
+    assert!(narrow["not_known"].as_str().unwrap().contains("8 candidates lie outside of the 4 to 6"));
+    let text = output(world.path(), &with("e.json"));
+    assert!(text.contains("8 or more") && text.contains("standard error"), "{text}");
+    assert!(output(world.path(), &with("narrow.json")).contains("not known of model/model.onnx at K = 3"));
+    // Several results are a list.
+    let twice = [&["forecast", "r.json"], &with("e.json")[1..]].concat();
+    assert_eq!(json(world.path(), &twice).as_array().unwrap().len(), 2);
+
+    let mut other = world.read_json("e.json");
+    other["model_sha256"] = "ab".into();
+    std::fs::write(world.file("other.json"), other.to_string()).unwrap();
+    let said = failure(world.path(), 1, &with("other.json"));
+    assert!(said.contains("other.json") && said.contains("was not replayed"), "{said}");
+    failure(world.path(), 2, &["forecast", "r.json", "--recall", "e.json"]);
 }

@@ -326,15 +326,17 @@ fn an_exported_model_is_evaluated_as_its_network_would_be() {
     let lowest = reference.iter().position(|&s| s == sorted[0]).unwrap();
     data.labels.to_mut()[rows[lowest] as usize] = 1.0;
     let expected_auc = (150.0 * 149.0) / (151.0 * 149.0);
+    let lists = evaluate::Lists::default();
     for form in forms(&features) {
         let (_folder, path) = export_to_file(&network, form);
         for engine in engines() {
             let found =
-                evaluate::evaluate(engine.as_ref(), &path, &options(None), &data, "ec", &rows, &[]).unwrap();
+                evaluate::evaluate(engine.as_ref(), &path, &options(None), &data, "ec", &rows, &lists)
+                    .unwrap();
             assert_eq!((found.rows, found.engine), (300, engine.name()));
             assert!((found.metrics.auc.unwrap() - expected_auc).abs() < 1e-3, "{found:?}");
             let other =
-                evaluate::evaluate(engine.as_ref(), &path, &options(None), &data, "other", &rows, &[]);
+                evaluate::evaluate(engine.as_ref(), &path, &options(None), &data, "other", &rows, &lists);
             assert!(other.unwrap_err().to_string().contains("other encoders"));
         }
     }

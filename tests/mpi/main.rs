@@ -3,14 +3,12 @@
 //! The tests start this program, or the command line, under `mpirun`; what is ignored here is the part of one rank.
 
 mod launch;
+mod lost;
+mod program;
 mod whole;
 
 use autofas_bench::{
-    base::{
-        progress::{Progress, Silent},
-        rng,
-        stop::Stop,
-    },
+    base::{progress::Silent, rng},
     data::{
         dataset::{Dataset, Split},
         load_table,
@@ -19,7 +17,7 @@ use autofas_bench::{
         synth::{self, SynthSettings},
     },
     learn::{
-        checkpoint::{CheckpointSettings, Keeper},
+        checkpoint::Keeper,
         embedding::input_features,
         exchange::{Alone, Exchange, join},
         price_term::Prices,
@@ -32,10 +30,10 @@ use autofas_bench::{
     price::{linear::LinearPrices, target::MeanService},
     space::{Operator, SearchSpace},
 };
-use launch::{ends, mpirun, ranks_of, succeed, text};
+use launch::{ranks_of, succeed};
 use safetensors::SafeTensors;
 use serde_json::Value;
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{collections::BTreeMap, fs, path::Path};
 
 // The program's allocator.
 #[global_allocator]
@@ -162,102 +160,6 @@ fn rank_that_trains() {
     train_everything(&*join().unwrap(), folder.as_ref());
 }
 
-#[test]
-#[ignore = "is one rank of another test"]
-fn rank_that_may_be_lost() {
-    let ranks = join().unwrap();
-    for step in 0.. {
-        ranks.sum(&mut vec![1.0; 1000]);
-        if step == 10 && ranks.place().rank == 1 {
-            Command::new("kill").args(["-9", &std::process::id().to_string()]).status().unwrap();
-        }
-    }
-}
-
-/// Trains a student and keeps its state after every step.
-fn train_with_checkpoints(ranks: &dyn Exchange, folder: &Path, progress: &dyn Progress) {
-    let log = synth::generate(&SynthSettings { requests: 300, ..SynthSettings::default() }).unwrap();
-    let by_chance = SplitSettings::Shuffle { valid_fraction: 0.2 };
-    let loaded = load_table(&log.schema, &log.table, &by_chance, 1).unwrap();
-    let split = Split { train: some(&loaded.split.train, STEPS).into(), valid: loaded.split.valid.clone() };
-    let every: Vec<usize> = (0..log.schema.features.len()).collect();
-    let features = input_features(&log.schema.features, &every, &loaded.dataset).unwrap();
-    let settings = TrainSettings { batch_size: BATCH, max_epochs: 1, ..TrainSettings::default() };
-    let mut student = Student::new(features, &[32, 16], &settings, Lesson::Labels, 6).unwrap();
-    let mut keeper = match ranks.leads() {
-        true => {
-            let every_step = CheckpointSettings { every_seconds: 0.0, ..CheckpointSettings::default() };
-            Keeper::new(folder.join("checkpoints"), every_step, Stop::never())
-        }
-        false => Keeper::none(),
-    };
-    let rows = Rows { data: &loaded.dataset, split: &split, ranks };
-    fit(&mut student, rows, &settings, 6, progress, &mut keeper).unwrap();
-    if ranks.leads() {
-        student.params().save(&folder.join("student.safetensors")).unwrap();
-    }
-}
-
-/// Loses its process at a step.
-struct Losing {
-    at_step: u64,
-}
-
-impl Progress for Losing {
-    fn stage(&self, _: &str, _: u64) {}
-
-    fn advance(&self, done: u64, _: &str) {
-        if done == self.at_step {
-            Command::new("kill").args(["-9", &std::process::id().to_string()]).status().unwrap();
-        }
-    }
-
-    fn say(&self, _: &str) {}
-}
-
-/// The step at which [`rank_that_keeps_its_state`] loses rank 1.
-const LOSE_AT: &str = "AUTOFAS_BENCH_TEST_LOSE_AT";
-
-#[test]
-#[ignore = "is one rank of another test"]
-fn rank_that_keeps_its_state() {
-    let folder = std::env::var(FOLDER).unwrap();
-    let ranks = join().unwrap();
-    let lost = std::env::var(LOSE_AT).ok().filter(|_| ranks.place().rank == 1);
-    let at_step = lost.map_or(u64::MAX, |step| step.parse().unwrap());
-    train_with_checkpoints(&*ranks, folder.as_ref(), &Losing { at_step });
-}
-
-#[test]
-fn after_a_lost_rank_another_number_of_ranks_goes_on_from_the_last_checkpoint() {
-    let undisturbed = tempfile::tempdir().unwrap();
-    train_with_checkpoints(&Alone, undisturbed.path(), &Silent);
-    let wanted = tensors(&undisturbed.path().join("student.safetensors"));
-    for ranks in [1, 4] {
-        let folder = tempfile::tempdir().unwrap();
-        let mut command = ranks_of("rank_that_keeps_its_state", 2);
-        command.env(FOLDER, folder.path()).env(LOSE_AT, "9");
-        ends(command);
-        let kept = fs::read_dir(folder.path().join("checkpoints")).unwrap();
-        let kept = kept.map(|entry| entry.unwrap().file_name().into_string().unwrap()).max().unwrap();
-        assert!(("000000000008"..="000000000011").contains(&kept.split('.').next().unwrap()), "{kept}");
-        let mut command = ranks_of("rank_that_keeps_its_state", ranks);
-        command.env(FOLDER, folder.path());
-        succeed(command);
-        let found = tensors(&folder.path().join("student.safetensors"));
-        let (difference, place) = worst(&found, &wanted);
-        assert!(difference <= TOLERANCE, "{ranks} ranks: {place}");
-    }
-}
-
-#[test]
-#[ignore = "is one rank of another test"]
-fn rank_that_may_panic() {
-    let ranks = join().unwrap();
-    assert_eq!(ranks.place().rank, 0, "rank 1 gives up");
-    ranks.sum(&mut vec![1.0; 1000]);
-}
-
 /// The numbers of a file of tensors by name.
 fn tensors(path: &Path) -> BTreeMap<String, Vec<f64>> {
     let bytes = fs::read(path).unwrap();
@@ -342,101 +244,6 @@ fn two_ranks_give_the_same_bytes_again() {
         numbers(folder.path())
     });
     assert!(first == second, "{}", worst(&first, &second).1);
-}
-
-#[test]
-fn a_lost_rank_ends_the_job_with_a_message() {
-    let (_, said) = ends(ranks_of("rank_that_may_be_lost", 2));
-    assert!(said.contains("rank 1") && said.contains("signal 9"), "{said}");
-}
-
-#[test]
-fn a_rank_that_panics_ends_the_job() {
-    let (_, said) = ends(ranks_of("rank_that_may_panic", 2));
-    assert!(said.contains("rank 1 gives up"), "{said}");
-}
-
-/// Seconds of work; measured by one engine.
-const EXPERIMENT: &str = r#"
-[data]
-schema = "log/schema.toml"
-path = "log/log.parquet"
-[space]
-mixops = [[16, 8, "zero"]]
-[teacher]
-shared = [16]
-partition = [8]
-max_epochs = 1
-batch_size = 512
-[search]
-epochs = 1
-batch_size = 512
-[derive]
-rule = "top_k"
-k = 9
-[retrain]
-max_epochs = 1
-[baseline]
-widths = [32, 16]
-max_epochs = 1
-[target]
-engine = "tract"
-engines = ["tract"]
-candidates = 50
-[traffic]
-requests = 60
-candidates = 50
-qps = 300
-[probe]
-passes = 2
-block_ms = 1
-repeats = 0
-[rounds]
-count = 1
-diverse = 2
-held_out = 2
-"#;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_autofas-bench");
-
-#[test]
-fn two_ranks_search_and_iterate_and_one_process_goes_on_with_their_run() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
-    let synth = ["data", "synth", "--requests", "200", "--candidates", "10", "--out", "log"];
-    let mut command = Command::new(PROGRAM);
-    command.args(synth).current_dir(here);
-    succeed(command);
-    fs::write(here.join("e.toml"), EXPERIMENT).unwrap();
-    let options = ["--json", "--config", "e.toml", "--out", "run"];
-    let iterate = [&["iterate"][..], &options].concat();
-    let of_two = |args: &[&str]| -> Value {
-        let mut command = mpirun(2);
-        command.arg(PROGRAM).args(args).current_dir(here);
-        // Rank 0 alone prints: otherwise there would be two documents.
-        serde_json::from_slice(&succeed(command).stdout).unwrap()
-    };
-    let searched = of_two(&[&["search"][..], &options].concat());
-    let summary = of_two(&[&iterate[..], &["--resume"]].concat());
-    assert_eq!(summary["rounds"].as_array().unwrap().len(), 1);
-    assert_eq!(summary["rounds"][0]["subnet"], searched["subnet"]);
-    assert_eq!(summary["teacher"], searched["teacher"]);
-
-    // What was measured is kept; the trainings are done again by one process.
-    for file in ["summary.json", "teacher/0.json", "rounds/1/search.json"] {
-        fs::remove_file(here.join("run").join(file)).unwrap();
-    }
-    let mut command = Command::new(PROGRAM);
-    command.args(&iterate).arg("--resume").current_dir(here);
-    let resumed: Value = serde_json::from_slice(&succeed(command).stdout).unwrap();
-    let auc = |summary: &Value| summary["teacher"]["auc"].as_f64().unwrap();
-    assert!((auc(&summary) - auc(&resumed)).abs() < 1e-3, "{} {}", auc(&summary), auc(&resumed));
-
-    let mut command = mpirun(2);
-    command.arg(PROGRAM).args(&iterate).current_dir(here);
-    let refused = command.output().unwrap();
-    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
-    assert_eq!(text(&refused).matches("already holds a run").count(), 1, "{}", text(&refused));
 }
 
 #[test]

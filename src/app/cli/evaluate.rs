@@ -8,11 +8,14 @@ use super::{
 use crate::{
     app::evaluate::{EvaluateRequest, evaluate_files},
     base::{
-        Error,
+        Error, fsio,
         names::{EngineName, Provider},
     },
-    learn::metrics::{Metrics, TopLists},
-    measure::{engine::SessionOptions, evaluate::Evaluation},
+    learn::metrics::{Metrics, ScoredCuts, ScoringOrder, TopLists},
+    measure::{
+        engine::SessionOptions,
+        evaluate::{CandidatesScored, Evaluation, Lists},
+    },
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -21,7 +24,8 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   autofas-bench evaluate --model out/model.onnx --data new_day.parquet
   autofas-bench evaluate --model out/model.onnx --data new_day.parquet --at 10,50,200 --per-group users.csv
-  autofas-bench evaluate --model out/model.onnx --data D.parquet --config E.toml   # its validation rows only")]
+  autofas-bench evaluate --model out/model.onnx --data D.parquet --config E.toml   # its validation rows only
+  autofas-bench evaluate --model out/model.onnx --data D.parquet --scored 100,300,1000 --out E.json   # for `forecast --recall`")]
 pub struct EvaluateArgs {
     /// The exported model
     #[arg(long, value_name = "M.onnx")]
@@ -45,9 +49,19 @@ pub struct EvaluateArgs {
     /// Where Recall@K and overlap cut a request's list; they need a request and a teacher_score column in the schema
     #[arg(long, value_name = "K,K", value_delimiter = ',', default_values_t = [10, 50])]
     at: Vec<usize>,
+    /// How much of the teacher's top K of all candidates is left where only so many of a request's candidates are scored, the
+    /// first of them in the data's order; requests with fewer than the largest number are left out
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    scored: Vec<usize>,
+    /// Score as many at random instead of the first ones, drawn for every request with this seed
+    #[arg(long, value_name = "N", requires = "scored")]
+    scored_seed: Option<u64>,
     /// Write rows, positives, mean score, AUC and logloss of every group as CSV; it needs a group column in the schema
     #[arg(long, value_name = "OUT.csv")]
     per_group: Option<PathBuf>,
+    /// Write the result as JSON
+    #[arg(long, value_name = "E.json")]
+    out: Option<PathBuf>,
 }
 
 impl EvaluateArgs {
@@ -58,6 +72,11 @@ impl EvaluateArgs {
         if self.at.contains(&0) {
             return Err(Error::usage("the top 0 of a list holds nothing", "give --at numbers from 1").into());
         }
+        if self.scored.contains(&0) {
+            return Err(Error::usage("nothing would be scored", "give --scored numbers from 1").into());
+        }
+        let order = self.scored_seed.map_or(ScoringOrder::Data, |seed| ScoringOrder::Random { seed });
+        let scored = (!self.scored.is_empty()).then(|| ScoredCuts::new(self.scored, order));
         let settings = self.engine_options.settings(&[self.engine])?;
         let files = self.data.files(Some(&self.model))?;
         let options = SessionOptions {
@@ -66,9 +85,14 @@ impl EvaluateArgs {
             settings,
             ..SessionOptions::PLAIN
         };
-        let Self { model, config, engine, at, per_group, .. } = self;
-        let request = EvaluateRequest { model, files, config, engine, options, at, per_group };
-        output::print(format, &evaluate_files(&request)?, describe)
+        let Self { model, config, engine, at, per_group, out, .. } = self;
+        let lists = Lists { at, scored };
+        let request = EvaluateRequest { model, files, config, engine, options, lists, per_group };
+        let evaluation = evaluate_files(&request)?;
+        if let Some(out) = out {
+            fsio::write_json(&out, &evaluation)?;
+        }
+        output::print(format, &evaluation, describe)
     }
 }
 
@@ -97,5 +121,24 @@ fn describe(evaluation: &Evaluation) -> String {
     let lists = overlap_at.iter().map(|(k, overlap)| {
         vec![format!("top {k}"), metric(recall_at.get(k).copied()), metric(Some(*overlap))]
     });
-    metrics + "\n\n" + &output::table(&["of a request", "recall", "overlap"], &lists.collect::<Vec<_>>())
+    let lists = output::table(&["of a request", "recall", "overlap"], &lists.collect::<Vec<_>>());
+    let scored = evaluation.candidates_scored.as_ref().map(scored_text);
+    [Some(metrics), Some(lists), scored].into_iter().flatten().collect::<Vec<_>>().join("\n\n")
+}
+
+fn scored_text(scored: &CandidatesScored) -> String {
+    let chosen = match scored.order {
+        ScoringOrder::Data => "the first in the data's order".to_owned(),
+        ScoringOrder::Random { seed } => format!("drawn at random, seed {seed}"),
+    };
+    let rows = scored.recalls.iter().flat_map(|curve| {
+        curve.points.iter().map(|point| {
+            let error = point.standard_error.map_or("-".to_owned(), |error| format!("{error:.4}"));
+            let recall = format!("{:.4}", point.recall);
+            vec![point.scored.to_string(), curve.k.to_string(), recall, error, curve.requests.to_string()]
+        })
+    });
+    let header = ["scored", "K", "recall", "standard error", "requests"];
+    let table = output::table(&header, &rows.collect::<Vec<_>>());
+    format!("the teacher's top K of all candidates among the top K of those scored, {chosen}\n{table}")
 }

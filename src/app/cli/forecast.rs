@@ -10,7 +10,7 @@ use crate::{
         objective::{Objective, Percentile},
     },
     measure::{
-        capacity::{Affordable, Capacity, CapacityQuestion},
+        capacity::{Affordable, AffordedRecall, Capacity, CapacityQuestion, Recalls},
         measurement::Measurement,
         planted::Planted,
         replay::{
@@ -23,16 +23,17 @@ use crate::{
 };
 use clap::Args;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   autofas-bench forecast r.json --qps 80
-  autofas-bench forecast r.json --trace T.parquet --workers 4 --slo p99=20ms --capacity-qps 2000")]
+  autofas-bench forecast r.json --trace T.parquet --workers 4 --slo p99=20ms --capacity-qps 2000
+  autofas-bench forecast small.json large.json --slo p99=20ms --capacity-qps 200 --recall small-e.json --recall large-e.json")]
 pub struct ForecastArgs {
-    /// A result of `replay --out`
-    #[arg(value_name = "R.json")]
-    result: PathBuf,
+    /// Results of `replay --out`, of any number of models and engines
+    #[arg(value_name = "R.json", required = true)]
+    results: Vec<PathBuf>,
     /// Arrivals and numbers of candidates, stretched to each rate [default: Poisson, with the candidates of the result]
     #[arg(long, value_name = "T.parquet")]
     trace: Option<PathBuf>,
@@ -48,6 +49,10 @@ pub struct ForecastArgs {
     /// How many cores this rate needs at --slo, and how many candidates per request it affords
     #[arg(long, value_name = "Q", requires = "slo")]
     capacity_qps: Option<f64>,
+    /// An evaluation of a model of the results (`evaluate --scored N,N --out`): what the candidates that --slo affords keep of the
+    /// teacher's top K; may be repeated, once per model
+    #[arg(long, value_name = "E.json", requires = "capacity_qps")]
+    recall: Vec<PathBuf>,
     /// Simulated requests of every rate, at least
     #[arg(long, value_name = "N", default_value_t = 500_000)]
     requests: usize,
@@ -60,6 +65,9 @@ pub struct ForecastArgs {
 #[derive(Debug, Serialize)]
 struct Forecasted {
     engine: EngineName,
+    model: String,
+    /// Threads of each worker.
+    threads: usize,
     /// Why to take it with care: what speaks against the result, and what was left out.
     reasons: Vec<String>,
     #[serde(flatten)]
@@ -80,12 +88,24 @@ impl ForecastArgs {
             let fix = "give at least 1 worker and 1 request";
             return Err(Error::usage("nothing would be simulated", fix).into());
         }
-        let results = Measurement::load(&self.result)?;
+        let mut results = Vec::new();
+        for path in &self.results {
+            results.extend(Measurement::load(path)?.into_iter().map(|result| (path, result)));
+        }
+        let recalls = Recalls::load(&self.recall)?;
+        recalls.check_used(results.iter().map(|(_, result)| &*result.provenance.model_sha256))?;
         let read = |path: &PathBuf| -> Result<Given> {
             Ok(Given { trace: TraceReader::open(path)?.trace()?, sha256: hash::sha256_file(path)? })
         };
         let given = self.trace.as_ref().map(read).transpose()?;
-        let of = |result: &Measurement| self.forecast(result, given.as_ref());
+        let of = |(path, result): &(&PathBuf, Measurement)| {
+            let mut forecasted = self.forecast(path, result, given.as_ref())?;
+            let scored = recalls.of(&result.provenance.model_sha256);
+            if let (Some(capacity), Some(scored)) = (&mut forecasted.capacity, scored) {
+                capacity.recall = AffordedRecall::of(capacity.affordable, scored);
+            }
+            Ok(forecasted)
+        };
         let forecasts = results.iter().map(of).collect::<Result<Vec<_>>>()?;
         match forecasts.as_slice() {
             [one] => output::print(format, one, |one| describe(std::slice::from_ref(one))),
@@ -93,16 +113,16 @@ impl ForecastArgs {
         }
     }
 
-    fn forecast(&self, result: &Measurement, given: Option<&Given>) -> Result<Forecasted> {
+    fn forecast(&self, path: &Path, result: &Measurement, given: Option<&Given>) -> Result<Forecasted> {
         let model = result.work.as_ref().ok_or_else(|| {
             Error::input(
-                &self.result,
+                path,
                 Place::whole(),
                 "the result does not say how long requests take",
                 "replay at least a hundred requests and keep the result with --out",
             )
         })?;
-        model.check(&self.result)?;
+        model.check(path)?;
         let (traffic, arrivals) = match given {
             Some(Given { trace, .. }) => (Traffic::of(trace), trace.stretched()),
             None => (Traffic::Poisson { candidates: &model.candidates }, "Poisson".to_owned()),
@@ -121,6 +141,8 @@ impl ForecastArgs {
         });
         Ok(Forecasted {
             engine: result.setup.engine,
+            model: result.provenance.model.clone(),
+            threads,
             reasons,
             forecast: forecast(model, traffic, arrivals, settings, &LOADS_PCT, &self.qps)?,
             capacity: capacity.transpose()?,
@@ -154,13 +176,62 @@ fn other_question(result: &Measurement, workers: usize, given: Option<&Given>) -
 
 fn describe(forecasts: &[Forecasted]) -> String {
     let one = |forecasted: &Forecasted| {
-        let mut lines = vec![forecasted.engine.to_string()];
+        let mut lines = vec![format!("{}, {}", forecasted.engine, forecasted.model)];
         lines.extend(forecasted.reasons.iter().map(|reason| format!("with care: {reason}")));
         lines.push(forecast_text(&forecasted.forecast));
         lines.extend(forecasted.capacity.as_ref().map(capacity_text));
         lines.join("\n")
     };
-    forecasts.iter().map(one).collect::<Vec<_>>().join("\n\n")
+    forecasts.iter().map(one).chain(recall_text(forecasts)).collect::<Vec<_>>().join("\n\n")
+}
+
+/// What every model keeps of the teacher's favourites within the same objective, and why that is not known where it is not; none
+/// without an evaluation.
+fn recall_text(forecasts: &[Forecasted]) -> Option<String> {
+    let known = forecasts.iter().filter_map(|forecasted| Some((forecasted, forecasted.capacity.as_ref()?)));
+    let known: Vec<_> = known.filter(|(_, capacity)| !capacity.recall.is_empty()).collect();
+    let (_, first) = known.first()?;
+    let rows = known.iter().flat_map(|(forecasted, capacity)| {
+        let cores = forecasted.threads * forecasted.forecast.workers;
+        let candidates = match capacity.affordable {
+            Affordable::Exactly { candidates } => candidates.to_string(),
+            Affordable::AtLeast { candidates } => format!("{candidates} or more"),
+            Affordable::Fewer { candidates } => format!("fewer than {candidates}"),
+        };
+        capacity.recall.iter().map(move |recall| {
+            let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+            vec![
+                forecasted.model.clone(),
+                forecasted.engine.to_string(),
+                cores.to_string(),
+                candidates.clone(),
+                recall.k.to_string(),
+                number(recall.recall),
+                number(recall.standard_error),
+            ]
+        })
+    });
+    let header = ["model", "engine", "cores", "candidates", "K", "recall", "standard error"];
+    let mut lines = vec![
+        format!(
+            "the teacher's top K that the affordable candidates keep, {:.1} per second at {}",
+            first.offered_qps,
+            limits(&first.objectives)
+        ),
+        output::table(&header, &rows.collect::<Vec<_>>()),
+    ];
+    let unknown = known.iter().flat_map(|(forecasted, capacity)| {
+        capacity.recall.iter().filter_map(|recall| {
+            let why = recall.not_known.as_ref()?;
+            Some(format!("not known of {} at K = {}: {why}", forecasted.model, recall.k))
+        })
+    });
+    lines.extend(unknown);
+    Some(lines.join("\n"))
+}
+
+fn limits(objectives: &[Objective]) -> String {
+    objectives.iter().map(Objective::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn ms(us: Option<f64>) -> String {
@@ -206,8 +277,7 @@ pub(super) fn curve_text(curve: &SloCurve) -> String {
         row
     });
     let header = ["per second", "requests", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "replay", "objective"];
-    let limits: Vec<String> = curve.objectives.iter().map(Objective::to_string).collect();
-    let limits = limits.join(", ");
+    let limits = limits(&curve.objectives);
     let highest = curve.highest_qps.unwrap_or(0.0);
     let confidence = 100.0 * curve.confidence;
     let found = match curve.progress {
@@ -229,8 +299,8 @@ pub(super) fn curve_text(curve: &SloCurve) -> String {
 
 /// What a rate needs and affords, in words.
 pub(super) fn capacity_text(capacity: &Capacity) -> String {
-    let limits: Vec<String> = capacity.objectives.iter().map(Objective::to_string).collect();
-    let mut lines = vec![format!("{:.1} per second at {}:", capacity.offered_qps, limits.join(", "))];
+    let mut lines =
+        vec![format!("{:.1} per second at {}:", capacity.offered_qps, limits(&capacity.objectives))];
     lines.push(match capacity.simulated_cores {
         Some(cores) => format!("  {cores} cores behind one queue, by simulation"),
         None => "  no number of cores is enough, by simulation".to_owned(),

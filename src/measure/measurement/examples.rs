@@ -1,7 +1,15 @@
 //! Passes and results made by hand, for tests.
 
 use super::*;
-use crate::measure::conditions::examples::QUIET;
+use crate::{
+    base::names::{Denormals, EngineName, Layout, Provider},
+    measure::{
+        conditions::examples::QUIET,
+        engine::EngineSettings,
+        replay::{issue::Loop, trace::Pacing},
+        validity::Limits,
+    },
+};
 
 pub(crate) fn setup(workers: usize) -> Setup {
     Setup {

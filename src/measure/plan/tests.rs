@@ -1,10 +1,7 @@
 use super::*;
 use crate::{
     base::names::Provider,
-    measure::{
-        engine::{InputTensor, TensorData},
-        replay::clock::virtual_time::VirtualClock,
-    },
+    measure::replay::{clock::virtual_time::VirtualClock, examples::Counts},
 };
 use std::sync::{Arc, Mutex};
 
@@ -54,27 +51,6 @@ impl Session for ScriptedSession {
         let rows = padded_to(&self.buckets, inputs.candidates) as u64;
         self.clock.pass(Duration::from_nanos(disturbed * self.ns * rows));
         *scores = vec![0.5 + self.off; inputs.candidates];
-        Ok(())
-    }
-}
-
-/// One request per count.
-struct Counts(Vec<usize>);
-
-impl Workload for Counts {
-    fn requests(&self) -> usize {
-        self.0.len()
-    }
-    fn candidates(&self, request: usize) -> usize {
-        self.0[request]
-    }
-    fn inputs(&self) -> Inputs {
-        let x = InputTensor { name: "x".into(), shape: [0, 1], data: TensorData::F32(Vec::new()) };
-        Inputs { candidates: 0, tensors: vec![x] }
-    }
-    fn prepare(&self, request: usize, inputs: &mut Inputs) -> Result<()> {
-        inputs.candidates = self.0[request];
-        inputs.tensors[0].shape[0] = inputs.candidates;
         Ok(())
     }
 }

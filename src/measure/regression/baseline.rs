@@ -256,9 +256,14 @@ mod tests {
         assert!(refused(folder.path(), &job, &few).contains("--repeats 3"));
         let path = folder.path().join("old.json");
         for (text, expected) in [
-            (r#"{"schema_version": 2}"#, "`schema_version`: is 2, this program reads 3"),
+            (
+                r#"{"schema_version": 3}"#,
+                "`schema_version`: is 3, this program reads 4: its percentiles and bounds count every pass as further \
+                 requests, those of today only the requests of one pass; measure it again with `replay --out`",
+            ),
+            (r#"{"schema_version": 5}"#, "`schema_version`: is 5, this program reads 4; measure it again"),
             (r#"[{"engine": "tract"}]"#, "is not there"),
-            (r#"{"schema_version": 3}"#, "not a result of `replay`"),
+            (r#"{"schema_version": 4}"#, "not a result of `replay`"),
             ("{", "not the JSON expected"),
         ] {
             fsio::write(&path, text.as_bytes()).unwrap();

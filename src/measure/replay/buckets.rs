@@ -37,24 +37,7 @@ pub fn of(workload: &dyn Workload, keep: usize) -> Vec<Bucket> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{base::Result, measure::engine::Inputs};
-
-    struct Counts(Vec<usize>);
-
-    impl Workload for Counts {
-        fn requests(&self) -> usize {
-            self.0.len()
-        }
-        fn candidates(&self, request: usize) -> usize {
-            self.0[request]
-        }
-        fn inputs(&self) -> Inputs {
-            Inputs::default()
-        }
-        fn prepare(&self, _: usize, _: &mut Inputs) -> Result<()> {
-            Ok(())
-        }
-    }
+    use crate::measure::replay::examples::Counts;
 
     fn bucket(candidates: usize, largest: usize, first: &[usize]) -> Bucket {
         Bucket { candidates, largest, first: first.to_vec() }

@@ -8,6 +8,8 @@ pub mod arrivals;
 pub mod buckets;
 mod check;
 pub mod clock;
+#[cfg(test)]
+pub(crate) mod examples;
 pub mod forecast;
 pub mod issue;
 mod list_length;

@@ -3,7 +3,8 @@
 //!
 //! A rate holds when its replay is valid and the **upper confidence bound** of every stated percentile is within its limit: a
 //! rate that does not hold would be taken for one that does with a probability of 1 % at most per replay. The bound is that
-//! of the measurement (binomial, without an assumption on the distribution). A replay that is not valid holds nothing; where
+//! of the measurement (binomial, without an assumption on the distribution). A rate at which requests are rejected does not
+//! hold: they had no response at all. A replay that is not valid holds nothing; where
 //! its bounds are within the limits, it does not show either that the rate fails: the rate is undecided. The search goes on
 //! below such a rate and names it.
 
@@ -55,6 +56,9 @@ impl Percentiles {
 pub struct Observed {
     /// Requests answered.
     pub requests: u64,
+    /// Requests that found the queue full. They are in no percentile, so a rate with one of them does not hold.
+    #[serde(default)]
+    pub rejected: u64,
     /// Response.
     pub response_us: Percentiles,
     /// Upper confidence bound of each.
@@ -192,7 +196,8 @@ impl SloCurve {
     /// Adds what a replay at a rate showed, and says what that means. A later replay of the same rate takes the place of one that
     /// left it undecided.
     pub fn add(&mut self, offered_qps: f64, observed: Observed) -> Standing {
-        let standing = match self.objectives.iter().all(|objective| objective.holds(&observed)) {
+        let within = self.objectives.iter().all(|objective| objective.holds(&observed));
+        let standing = match within && observed.rejected == 0 {
             true if observed.valid => Standing::Holds,
             true => Standing::Undecided,
             false => Standing::Fails,

@@ -9,6 +9,7 @@ fn system(capacity_qps: f64, base_us: f64) -> impl Fn(f64) -> Observed {
         let reasons = if load < 0.95 { Vec::new() } else { vec!["overloaded".to_owned()] };
         Observed {
             requests: 1000,
+            rejected: 0,
             response_us: of(p99),
             response_upper_us: of(1.05 * p99),
             valid: reasons.is_empty(),
@@ -57,6 +58,7 @@ fn a_replay_that_is_not_valid_holds_nothing_and_leaves_its_rate_undecided() {
 fn a_later_replay_decides_a_rate_and_one_that_was_stopped_does_not() {
     let seen = |valid, us| Observed {
         requests: 1000,
+        rejected: 0,
         response_us: Percentiles::of(|_| Some(us)),
         response_upper_us: Percentiles::of(|_| Some(us)),
         valid,
@@ -75,6 +77,9 @@ fn a_later_replay_decides_a_rate_and_one_that_was_stopped_does_not() {
         curve.add(100.0, seen(valid, us));
         assert_eq!((bounds(&curve), curve.points.len()), (decided, 2));
     }
+    let mut curve = new();
+    let rejecting = Observed { rejected: 1, ..seen(false, 900.0) };
+    assert_eq!(curve.add(100.0, rejecting), Standing::Fails, "what was rejected had no response");
     let mut curve = new();
     curve.add(200.0, seen(true, 1100.0));
     curve.add(150.0, seen(false, 900.0));
