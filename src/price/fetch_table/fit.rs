@@ -7,8 +7,8 @@
 //! own_i = s_g · bytes_i + δ_i
 //! ```
 //!
-//! and the fit minimises Σ ((y − ŷ) / y)² plus the prior (δ_i / 0.3·own)²: features of one row differ by their bytes until
-//! measurements say otherwise. Nothing gets below 0. More workers stand in each other's way: β and γ of equation (4) are what each
+//! and the fit minimises Σ ((y − ŷ) / 0.05·y)² plus the prior (δ_i / 0.3·own)²: a measurement is uncertain by a twentieth of itself, and
+//! features of one row differ by their bytes until measurements say otherwise. Nothing gets below 0. More workers stand in each other's way: β and γ of equation (4) are what each
 //! selected feature costs more with them than with one, by least squares over the same sets of features.
 
 use super::{FetchBucket, FetchFit, FetchObservation, GroupPrice, GroupShape, OwnPrice};
@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+/// Standard deviation of a measurement as a share of itself. With much more, the priors hold against any number of measurements: a trip that
+/// costs ten features would be drawn towards the price of one.
+const RELATIVE_ERROR: f64 = 0.05;
 /// Prior deviation of a feature's own price from that of its bytes, as a share of the mean feature's.
 const OWN_DEVIATION: f64 = 0.3;
 /// No clock tells less.
@@ -124,7 +127,7 @@ fn fit_source(
         }
         let ms = observation.ms(source);
         total_ms += ms;
-        add(&row, ms, certain(ms).powi(-2));
+        add(&row, ms, (RELATIVE_ERROR * certain(ms)).powi(-2));
     }
     let typical_ms = certain(total_ms / total_features.max(1) as f64);
     for (at, group) in groups.iter().enumerate() {

@@ -190,3 +190,36 @@ fn fetches_of_no_time_are_judged_without_a_division_by_nothing() {
     let fit = FetchBucket::fit(&five(), &shapes(), 1000, observations).unwrap().fit;
     assert!(fit.fitted_mape_pct.is_finite() && fit.held_out_mape_pct.is_finite(), "{fit:?}");
 }
+
+#[test]
+fn trips_keep_their_price_where_features_are_many_and_cheap() {
+    const TRIP_MS: f64 = 0.043;
+    const OWN_MS: f64 = 0.001;
+    let of_row = |row: usize| (0..30).map(move |i| 30 * row + i);
+    let groups: Vec<GroupShape> = (0..2)
+        .map(|row| GroupShape {
+            name: format!("row {row}"),
+            source: Source::Store,
+            features: of_row(row).map(|feature| (feature, 4)).collect(),
+        })
+        .collect();
+    // From few to all features of the first row, of the second, and of both.
+    let rows: [&[usize]; 3] = [&[0], &[1], &[0, 1]];
+    let sets = rows.iter().flat_map(|rows| {
+        [2, 8, 15, 30]
+            .map(|count| rows.iter().flat_map(|&row| of_row(row).take(count)).collect::<Vec<usize>>())
+    });
+    let exact = |features: Vec<usize>| FetchObservation {
+        fetch_ms: OWN_MS * features.len() as f64
+            + TRIP_MS * (0..2).filter(|&row| of_row(row).any(|f| features.contains(&f))).count() as f64,
+        decode_ms: 0.0,
+        held_out: false,
+        features,
+        workers: 1,
+    };
+    let sixty = schema((0..60).map(|i| feature(&format!("f{i}"), 8)).collect());
+    let bucket = FetchBucket::fit(&sixty, &groups, 300, sets.map(exact).collect()).unwrap();
+    for group in &bucket.groups {
+        assert!((group.trip_ms / TRIP_MS - 1.0).abs() < 0.01, "{group:?}");
+    }
+}
