@@ -2,7 +2,7 @@
 //! worker and by several at once, and [`FetchTable`] prices rows and features by the times.
 //!
 //! Sets are visited in several passes, each in a new seeded order, so that a drift of the machine meets all of them alike. A
-//! visit is a block of requests after one that warms the caches, of several workers while all of them are at work ([`visit`]); its
+//! visit is a block of requests after one that warms the caches, of several workers while all of them are at work (`visit.rs`); its
 //! value is the mean without the slowest quarter, and a set's value the median over its visits, as for networks
 //! ([`service`](super::service)). The store's part is the fetch, decoding included; the
 //! part of what comes with the request is its copying into the inputs.
