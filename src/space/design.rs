@@ -121,12 +121,12 @@ fn shape(space: &SearchSpace, subnet: &Subnet) -> Shape {
     (subnet.layer_widths(), input.map(f64::to_bits).collect())
 }
 
-/// A random subnet with features between 4 (`share` 0) and all (1), of any operators.
+/// A random subnet with features between 4 (`share` 0) and all (1): every depth comes as often, since operators that are drawn one by
+/// one hardly ever leave a network of one layer, and each layer has any width.
 fn random_subnet(space: &SearchSpace, share: f64, rng: &mut Generator) -> Subnet {
     let features = random_features(space, share, rng);
-    let operators =
-        space.mixops.iter().map(|operators| operators[rng.random_range(0..operators.len())]).collect();
-    Subnet { features, operators }
+    let turn = rng.random_range(0..usize::MAX);
+    Subnet { features, operators: strata::operators(space, turn, |rng| rng.random(), rng) }
 }
 
 /// Random features, ascending: between 4 (`share` 0) and all that may be chosen (1), one of the candidate's among them. Those

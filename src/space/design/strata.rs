@@ -20,7 +20,9 @@ pub fn stratified_subnets(
     let draw = |attempt: usize| {
         let [of_features, of_width] = PLASTIC.map(|step| (attempt as f64 * step).fract());
         let features = random_features(space, of_features, &mut rng);
-        Subnet { features, operators: spread_operators(space, attempt, of_width, &mut rng) }
+        // All widths of a network lie around one level.
+        let share = |rng: &mut Generator| (of_width + rng.random_range(-UNEVEN..UNEVEN)).clamp(0.0, 1.0);
+        Subnet { features, operators: operators(space, attempt, share, &mut rng) }
     };
     let mut accept = |subnet: &Subnet| shapes.insert(shape(space, subnet)) && !known(subnet);
     (0..count * 20).map(draw).filter(|subnet| accept(subnet)).take(count).collect()
@@ -34,8 +36,31 @@ const SHALLOW: usize = 16;
 /// How far a layer's width lies from those of the others in its network, as a share of the operators that there are.
 const UNEVEN: f64 = 0.35;
 
-/// Operators of the `at`-th network: depth in turn, every width around the `level` (0 to 1) of all.
-fn spread_operators(space: &SearchSpace, at: usize, level: f64, rng: &mut Generator) -> Vec<Operator> {
+/// Operators of the network whose `turn` it is: depths take turns, and each layer's width lies at a `share` (0 to 1) of those that its
+/// Mixop offers.
+pub(super) fn operators(
+    space: &SearchSpace,
+    turn: usize,
+    mut share: impl FnMut(&mut Generator) -> f64,
+    rng: &mut Generator,
+) -> Vec<Operator> {
+    let skipped = skipped(space, turn, rng);
+    let mut operator = |i: usize| {
+        let mut layers: Vec<Operator> = space.mixops[i].clone();
+        layers.retain(|operator| operator.width().is_some());
+        layers.sort_unstable();
+        let place = ((share(rng) * layers.len() as f64) as usize).min(layers.len().saturating_sub(1));
+        if skipped.contains(&i) {
+            Operator::Zero
+        } else {
+            layers.get(place).copied().unwrap_or(Operator::Zero)
+        }
+    };
+    (0..space.mixops.len()).map(&mut operator).collect()
+}
+
+/// Mixops that the network whose `turn` it is skips.
+fn skipped(space: &SearchSpace, turn: usize, rng: &mut Generator) -> BTreeSet<usize> {
     let depth = space.mixops.len();
     let mut skippable: Vec<usize> =
         (0..depth).filter(|&i| space.mixops[i].contains(&Operator::Zero)).collect();
@@ -44,22 +69,10 @@ fn spread_operators(space: &SearchSpace, at: usize, level: f64, rng: &mut Genera
     let deepest =
         space.mixops.iter().filter(|operators| operators.iter().any(|o| o.width().is_some())).count();
     let shallowest = depth - skippable.len();
-    let hidden = match at % SHALLOW {
+    let least = shallowest.max(1).min(deepest);
+    let hidden = match turn % SHALLOW {
         0 => shallowest,
-        _ => shallowest.max(1).min(deepest) + at % (deepest + 1 - shallowest.max(1).min(deepest)),
+        _ => least + turn % (deepest + 1 - least),
     };
-    let skipped: BTreeSet<usize> = skippable.into_iter().take(depth - hidden).collect();
-    let mut operator = |i: usize| {
-        let mut layers: Vec<Operator> = space.mixops[i].clone();
-        layers.retain(|operator| operator.width().is_some());
-        layers.sort_unstable();
-        let share = (level + rng.random_range(-UNEVEN..UNEVEN)).clamp(0.0, 1.0);
-        let place = ((share * layers.len() as f64) as usize).min(layers.len().saturating_sub(1));
-        if skipped.contains(&i) {
-            Operator::Zero
-        } else {
-            layers.get(place).copied().unwrap_or(Operator::Zero)
-        }
-    };
-    (0..depth).map(&mut operator).collect()
+    skippable.into_iter().take(depth - hidden).collect()
 }
