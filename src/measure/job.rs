@@ -10,7 +10,6 @@ use super::{
     pinning,
     plan::{self, PlanChoice},
     planted::Planted,
-    prove::FP32_TOLERANCE,
     replay::{
         clock::{Clock, RealClock},
         issue::{self, IssueOptions, Loop},
@@ -257,7 +256,7 @@ impl Replay<'_> {
         let mut worst: Option<OutputCheck> = None;
         for count in counts {
             let Some(vectors) = Vectors::of(model, signature, count)? else { return Ok(None) };
-            let check = vectors.compare(&engine, sessions, FP32_TOLERANCE)?;
+            let check = vectors.compare(&engine, sessions, vectors.tolerance())?;
             let farther = |worst: OutputCheck| check.max_abs_difference >= worst.max_abs_difference;
             worst = if worst.is_none_or(farther) { Some(check) } else { worst };
         }

@@ -9,6 +9,7 @@ pub mod cost;
 pub mod engine;
 pub mod environment;
 pub mod evaluate;
+pub mod gate;
 pub mod hlog;
 pub mod job;
 pub mod latency;

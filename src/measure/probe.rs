@@ -48,6 +48,8 @@ pub struct ServiceSettings {
     pub engine: EngineName,
     /// How its sessions are made.
     pub options: SessionOptions,
+    /// Number format of the graphs that are measured.
+    pub precision: Precision,
     /// How thoroughly.
     pub effort: Effort,
     /// Of inputs and order.
@@ -150,7 +152,7 @@ impl ProbePlan {
             tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
         let mut models = Vec::with_capacity(operations.len());
         for (i, &operation) in operations.iter().enumerate() {
-            let model = self.model(operation)?;
+            let model = self.model(operation, settings.precision)?;
             let path = folder.path().join(format!("{i}.onnx"));
             model.write(&path)?;
             models.push(ServiceModel { name: operation.to_string(), path, signature: model.signature });
@@ -159,9 +161,9 @@ impl ProbePlan {
         self.probed(operations, settings, result)
     }
 
-    fn model(&self, operation: Operation) -> Result<OnnxModel<'static>> {
+    fn model(&self, operation: Operation, precision: Precision) -> Result<OnnxModel<'static>> {
         match operation {
-            Operation::Layer { from, to } => probe::layer(from, to),
+            Operation::Layer { from, to } => probe::layer(from, to, precision),
             Operation::First { user, item, to } => {
                 let input = ProbeInput {
                     user_features: user / self.embedding_width,
@@ -169,7 +171,7 @@ impl ProbePlan {
                     width_per_feature: self.embedding_width,
                     cardinality: self.cardinality,
                 };
-                probe::first_layer(input, to, self.layout)
+                probe::first_layer(input, to, self.layout, precision)
             }
         }
     }
@@ -217,8 +219,7 @@ impl ServiceSettings {
             engine_version,
             provider: self.options.provider,
             layout,
-            // The one format that the exporter writes.
-            precision: Precision::Fp32,
+            precision: self.precision,
             threads: self.options.threads,
             host,
         }
@@ -252,12 +253,13 @@ pub fn context(settings: &ServiceSettings, layout: Layout, result: &ServiceResul
 pub fn trial(launcher: &Launcher, engine: EngineName, options: &SessionOptions) -> Result<()> {
     let folder = tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
     let path = folder.path().join("trial.onnx");
-    let model = probe::layer(1, 1)?;
+    let precision = Precision::Fp32;
+    let model = probe::layer(1, 1, precision)?;
     model.write(&path)?;
     let models = vec![ServiceModel { name: "trial".to_owned(), path, signature: model.signature }];
     let effort =
         Effort { passes: 2, block_ms: 0.0, min_runs: 1, max_runs: 1, repeats: 0, ..Effort::default() };
-    let settings = ServiceSettings { engine, options: options.clone(), effort, seed: 0 };
+    let settings = ServiceSettings { engine, options: options.clone(), precision, effort, seed: 0 };
     launcher.service(settings.job(models, &[1], Requests::Random)).map(|_| ())
 }
 

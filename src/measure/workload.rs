@@ -78,6 +78,19 @@ impl ResolvedTrace {
         Ok(Self { users: asked_users, candidates: candidates.finish()?, ends })
     }
 
+    /// Up to `count` candidates of all requests, evenly spread, as rows with the `user` features of their request.
+    pub fn as_rows(&self, data: &Dataset, user: &[&str], count: usize) -> Dataset {
+        let every = self.candidates.len().div_ceil(count.max(1)).max(1);
+        let mut request = 0;
+        let picked = (0..self.candidates.len()).step_by(every).map(|at| {
+            while self.ends[request] <= at as u64 {
+                request += 1;
+            }
+            (self.users[request], self.candidates[at].logged())
+        });
+        data.joined(user, &picked.collect::<Vec<_>>())
+    }
+
     fn candidates(&self, request: usize) -> &[Candidate] {
         let begin = request.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.candidates[begin as usize..self.ends[request] as usize]

@@ -129,7 +129,7 @@ impl ProbeArgs {
                 ..SessionOptions::PLAIN
             };
             let (effort, seed) = (settings.probe, settings.seeds.of(Stage::Probe));
-            ServiceSettings { engine, options, effort, seed }
+            ServiceSettings { engine, options, precision: target.precision, effort, seed }
         };
         let engines = if self.engine.is_empty() { &target.engines } else { &self.engine };
         let request =

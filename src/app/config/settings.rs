@@ -7,6 +7,7 @@ use crate::{
         names::{EngineName, Layout, Plan, Precision, Provider},
     },
     data::split::{Moment, SplitSettings},
+    export::quantise::QuantiseSettings,
     learn::{
         checkpoint::CheckpointSettings,
         device::DeviceSettings,
@@ -42,6 +43,8 @@ pub struct Settings {
     pub baseline: BaselineSettings,
     /// What is paid for.
     pub target: TargetSettings,
+    /// How int8 is made, and what it may cost.
+    pub quantise: QuantiseSettings,
     /// What is replayed.
     pub traffic: TrafficSettings,
     /// How thoroughly service times are measured.
@@ -67,6 +70,7 @@ impl Default for Settings {
             retrain: RetrainSettings::default(),
             baseline: BaselineSettings::default(),
             target: TargetSettings::default(),
+            quantise: QuantiseSettings::default(),
             traffic: TrafficSettings::default(),
             probe: Effort::default(),
             rounds: RoundSettings::default(),
@@ -103,6 +107,7 @@ impl Settings {
             ("retrain", self.retrain.check()),
             ("baseline", self.baseline.check()),
             ("target", self.target.check()),
+            ("quantise", self.quantise.check()),
             ("traffic", self.traffic.check()),
             ("probe", check_effort(&self.probe)),
             ("rounds", self.rounds.check()),

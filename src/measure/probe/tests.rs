@@ -131,6 +131,7 @@ fn samples_go_to_the_table_under_their_operation_and_candidate_count() {
     let settings = ServiceSettings {
         engine: EngineName::Tract,
         options: SessionOptions::PLAIN,
+        precision: Precision::Int8,
         effort: Effort::default(),
         seed: 1,
     };
