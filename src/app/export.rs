@@ -107,7 +107,7 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
             (data, Split { train: every.clone(), valid: every })
         }
     };
-    let requests = request.trace.as_ref().map(|trace| {
+    let requests = request.trace.as_ref().map(|trace| -> Result<Dataset> {
         let files = DataFiles {
             rows: path.clone(),
             schema: request.run.join("schema.json"),
@@ -115,7 +115,7 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
         };
         Ok(TracedData::load(trace, &files)?.candidates_as_rows(settings.quantise.rows))
     });
-    let requests: Option<Dataset> = requests.transpose()?;
+    let requests = requests.transpose()?;
     let asked: Vec<u32> = (0..requests.as_ref().map_or(0, Dataset::rows) as u32).collect();
     let calibration = requests.as_ref().map_or((&data, &*split.train), |requests| (requests, &asked[..]));
     let package = Package {

@@ -101,7 +101,7 @@ fn every_probe_of_a_plan_is_a_model_with_the_inputs_of_its_operation() {
     for layout in [Layout::UserOnce, Layout::Concat] {
         let plan = ProbePlan::for_space(&space, 10, layout, &[100]).unwrap();
         for &operation in &plan.operations {
-            let signature = plan.model(operation).unwrap().signature;
+            let signature = plan.model(operation, Precision::Fp32).unwrap().signature;
             let columns: usize = signature.tensors.iter().map(|t| t.columns()).sum();
             match operation {
                 Operation::First { user, item, .. } => {
