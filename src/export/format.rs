@@ -74,7 +74,7 @@ pub struct IntegerLayer {
     pub weight: Vec<i8>,
     /// The value of 1 in each column of `weight`.
     pub weight_scales: Vec<f32>,
-    /// The network's bias, moved by the mean error of the integers.
+    /// The network's bias, moved by the mean error of the integers where that helps.
     pub bias: Vec<f32>,
 }
 

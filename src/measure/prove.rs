@@ -254,7 +254,8 @@ impl Proof<'_> {
                 largest = largest.max(beyond);
             }
         }
-        let rounding_tolerance = rounding_tolerance(format);
+        // What the rest of the graph may differ by comes to that of the rows.
+        let rounding_tolerance = rounding_tolerance(format).max(self.tolerance);
         Ok(TableParity {
             rows: format,
             items: items.items(),

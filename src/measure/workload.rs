@@ -80,9 +80,11 @@ impl ResolvedTrace {
 
     /// Up to `count` candidates of all requests, evenly spread, as rows with the `user` features of their request.
     pub fn as_rows(&self, data: &Dataset, user: &[&str], count: usize) -> Dataset {
-        let every = self.candidates.len().div_ceil(count.max(1)).max(1);
+        let all = self.candidates.len();
+        let count = count.min(all);
         let mut request = 0;
-        let picked = (0..self.candidates.len()).step_by(every).map(|at| {
+        let picked = (0..count).map(|nth| {
+            let at = nth * all / count;
             while self.ends[request] <= at as u64 {
                 request += 1;
             }

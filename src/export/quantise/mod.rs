@@ -252,18 +252,23 @@ impl<'a> Calibration<'a> {
             let mut tried = Vec::new();
             if let Some(observed) = self.observed(index) {
                 for &method in &self.settings.methods {
-                    let candidate = self.integers(index, observed.affine(method, self.settings.percentile));
-                    let mut alone = integers.clone();
-                    alone.layers = vec![None; self.network.layers.len()];
-                    alone.layers[index] = Some(candidate);
-                    let x = self.inputs[index].clone();
-                    let error = self.error_pct(&simulate::logits(self.network, &alone, index, x));
-                    tried.push((method, error, alone.layers.swap_remove(index)));
+                    let affine = observed.affine(method, self.settings.percentile);
+                    for candidate in self.integers(index, affine) {
+                        let mut alone = integers.clone();
+                        alone.layers = vec![None; self.network.layers.len()];
+                        alone.layers[index] = Some(candidate);
+                        let x = self.inputs[index].clone();
+                        let error = self.error_pct(&simulate::logits(self.network, &alone, index, x));
+                        tried.push((method, error, alone.layers.swap_remove(index)));
+                    }
                 }
             }
             tried.retain(|(_, error, _)| error.is_finite());
-            let logit_error_pct = tried.iter().map(|(method, error, _)| (*method, *error)).collect();
-            let best = tried.into_iter().min_by(|(_, a, _), (_, b, _)| a.total_cmp(b));
+            tried.sort_by(|(_, a, _), (_, b, _)| a.total_cmp(b));
+            // From the worst to the best, so that the better of a method's two is what stays.
+            let errors = tried.iter().rev().map(|(method, error, _)| (*method, *error));
+            let logit_error_pct = errors.collect();
+            let best = tried.into_iter().next();
             reports.push(match best {
                 Some((method, _, chosen)) => {
                     integers.layers[index] = chosen;
@@ -297,14 +302,15 @@ impl<'a> Calibration<'a> {
         Observed::new(values.into_iter())
     }
 
-    /// Layer `index` with these bytes, its bias moved so that the mean of each output over the rows stays.
-    fn integers(&self, index: usize, input: Affine) -> IntegerLayer {
+    /// Layer `index` with these bytes: as it is, and with its bias moved so that the mean of each output over the rows stays. The
+    /// latter is worse where the mean is that of a few values far outside the range.
+    fn integers(&self, index: usize, input: Affine) -> [IntegerLayer; 2] {
         let dense = &self.network.layers[index];
         let used = if index == 0 { simulate::columns(self.network, &self.features) } else { vec![true; dense.inputs] };
         let x = &self.inputs[index];
         let floats = Integers { layers: vec![None; self.network.layers.len()], features: Vec::new() };
         let wanted = simulate::layer(self.network, &floats, index, x);
-        let mut layer = weights::quantise(dense, input, &used, largest(&wanted), self.settings.weight_bits);
+        let layer = weights::quantise(dense, input, &used, largest(&wanted), self.settings.weight_bits);
         let mut alone = Integers { layers: floats.layers, features: self.features.clone() };
         alone.layers[index] = Some(layer.clone());
         let found = simulate::layer(self.network, &alone, index, x);
@@ -313,8 +319,9 @@ impl<'a> Calibration<'a> {
             errors.iter_mut().zip(wanted.iter().zip(found)).for_each(|(sum, (w, f))| *sum += f64::from(w - f));
         }
         let rows = (wanted.len() / dense.outputs) as f64;
-        layer.bias.iter_mut().zip(errors).for_each(|(bias, error)| *bias += (error / rows) as f32);
-        layer
+        let mut moved = layer.clone();
+        moved.bias.iter_mut().zip(errors).for_each(|(bias, error)| *bias += (error / rows) as f32);
+        [layer, moved]
     }
 
     fn logits_of(&self, integers: &Integers) -> Vec<f32> {

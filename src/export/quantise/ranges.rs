@@ -84,19 +84,19 @@ mod tests {
 
     #[test]
     fn least_squares_keeps_a_uniform_range_and_gives_up_a_lone_outlier() {
-        // A uniform tensor loses more by clipping than by steps; of 10,000 values near 0 and one at 100, the steps of a range
-        // up to 100 cost 10,000·(100/255)²/12, far more than … clipping that one to 12 gains nothing below the first share.
+        // A uniform tensor loses more by clipping than by steps. Of many values up to 1 and one at 10, the best end is where the
+        // steps of the many, n·(h/255)²/12, and the clipping of the one, (10 − h)², are least together.
         let uniform: Vec<f32> = (0..=10_000).map(|v| v as f32).collect();
         assert_eq!(affine(&uniform, RangeMethod::LeastSquares, 0.0), Affine::of_range(0.0, 10_000.0));
         let mut outlier: Vec<f32> = (0..200_000).map(|v| v as f32 / 200_000.0).collect();
         outlier.push(10.0);
         let found = affine(&outlier, RangeMethod::LeastSquares, 0.0);
-        let best = best_by_formula(1.0, 10.0, 65_536.0);
+        let best = best_by_formula(10.0, 65_536.0);
         assert!((found.scale * 255.0 - best).abs() < 0.21, "{} against {best}", found.scale * 255.0);
     }
 
     /// The end h of the range that minimises n·(h/255)²/12 + (10 − h)² over the shares, for n values within a step's reach.
-    fn best_by_formula(_body: f32, outlier: f32, n: f32) -> f32 {
+    fn best_by_formula(outlier: f32, n: f32) -> f32 {
         let error = |h: f32| n * (h / 255.0).powi(2) / 12.0 + (outlier - h).powi(2);
         let ends = (0..SHRINKING).map(|step| outlier * (1.0 - 0.02 * step as f32));
         ends.min_by(|&a, &b| error(a).total_cmp(&error(b))).unwrap()

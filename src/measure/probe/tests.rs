@@ -79,7 +79,7 @@ fn what_lasts_is_no_input_of_a_layout_with_rows_and_the_grid_begins_at_rows_alon
         };
         let found: Vec<_> = plan.operations.iter().filter_map(input).collect();
         for &operation in &plan.operations {
-            let tensors = plan.model(operation).unwrap().signature.tensors;
+            let tensors = plan.model(operation, Precision::Fp32).unwrap().signature.tensors;
             let rows: usize = tensors.iter().filter(|t| t.name == "item_rows").map(|t| t.columns()).sum();
             assert_eq!(rows, if matches!(operation, Operation::First { .. }) { 64 } else { 0 });
             let Operation::First { user, item, .. } = operation else { continue };
