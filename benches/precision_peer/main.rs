@@ -97,7 +97,8 @@ impl Variants {
         let mut all = Self { engine, schema, loaded, models: Vec::new(), sessions: None };
         for (layout, precision) in VARIANTS {
             let out = folder.join(format!("{engine}-{layout}-{precision}"));
-            all.models.push((out.join("model.onnx"), all.package(&network, &experiment, layout, precision, &out)));
+            all.models
+                .push((out.join("model.onnx"), all.package(&network, &experiment, layout, precision, &out)));
         }
         all
     }

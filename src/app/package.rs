@@ -62,7 +62,12 @@ pub struct Numbers<'a> {
 
 impl Numbers<'_> {
     /// The format for `network`, and how it was found.
-    fn format(&self, network: &Network, form: &Form, seed: u64) -> Result<(Format, Option<QuantisationReport>)> {
+    fn format(
+        &self,
+        network: &Network,
+        form: &Form,
+        seed: u64,
+    ) -> Result<(Format, Option<QuantisationReport>)> {
         Ok(match self.precision {
             Precision::Fp32 => (Format::Fp32, None),
             Precision::Fp16 => (Format::Fp16, None),

@@ -225,7 +225,8 @@ fn rows_in_order<'a>(network: &'a Network, part: &Part<'a>) -> (usize, Vec<Cow<'
 /// The blocks of `all`, a number per weight of the first layer, for the features of `part`.
 fn blocks_in_order<'w, T>(network: &Network, part: &Part<'_>, all: &'w [T]) -> Vec<&'w [T]> {
     let (starts, outputs) = (network.input_starts(), network.layers[0].outputs);
-    let block = |position: usize| &all[starts[position] * outputs..][..network.inputs[position].width * outputs];
+    let block =
+        |position: usize| &all[starts[position] * outputs..][..network.inputs[position].width * outputs];
     part.order().map(block).collect()
 }
 

@@ -82,7 +82,8 @@ fn integer_addend(graph: &mut Graph<'_>, name: &str, layer: &IntegerLayer, adden
     let zeros = graph.raw(format!("{name}/sum_zeros"), DataType::Int32, &[outputs], vec![0; 4 * outputs]);
     let (integers, axis) = match addend {
         Addend::Constant(values) => {
-            let rounded = values.iter().zip(&steps).map(|(value, step)| (value / step).round_ties_even() as i32);
+            let rounded =
+                values.iter().zip(&steps).map(|(value, step)| (value / step).round_ties_even() as i32);
             let raw = rounded.flat_map(i32::to_le_bytes).collect();
             (graph.raw(format!("{name}/addend_i32"), DataType::Int32, &[outputs], raw), 0)
         }

@@ -11,7 +11,12 @@ use super::{
 };
 use crate::{
     base::{Error, Result, error::Place},
-    data::{self, dataset::Dataset, encode::Encoders, schema::{Schema, Side}},
+    data::{
+        self,
+        dataset::Dataset,
+        encode::Encoders,
+        schema::{Schema, Side},
+    },
     export::signature::Signature,
 };
 use serde::{Deserialize, Serialize};

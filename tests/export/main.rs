@@ -77,8 +77,9 @@ fn assert_parity(features: &[FeatureSpec], hidden: &[usize], rows: usize, seed: 
     let engines: Vec<_> = engines.iter().map(AsRef::as_ref).collect();
     for form in forms(features) {
         let (_folder, path) = export_to_file(&network, form.clone());
-        let (report, _) = prove::prove(&network, &path, &data, &rows, &engines, &options(None), FP32_TOLERANCE)
-            .unwrap_or_else(|e| panic!("{form:?}, {features:?}, {hidden:?}: {e}"));
+        let (report, _) =
+            prove::prove(&network, &path, &data, &rows, &engines, &options(None), FP32_TOLERANCE)
+                .unwrap_or_else(|e| panic!("{form:?}, {features:?}, {hidden:?}: {e}"));
         assert_eq!(report.engines.len(), 2);
     }
 }

@@ -143,8 +143,7 @@ fn integer_probes_run_and_give_a_column_per_output() {
     let path = folder.path().join("probe.onnx");
     let input = ProbeInput { user_features: 2, item_features: 3, width_per_feature: 8, cardinality: 10 };
     for to in [1, 16] {
-        let first =
-            |&layout: &Layout| probe::first_layer(input, to, layout, Precision::Int8).unwrap();
+        let first = |&layout: &Layout| probe::first_layer(input, to, layout, Precision::Int8).unwrap();
         let later = probe::layer(24, to, Precision::Int8).unwrap();
         for model in [Layout::Concat, Layout::UserOnce, Layout::ItemCached].iter().map(first).chain([later]) {
             model.write(&path).unwrap();

@@ -101,7 +101,8 @@ impl ExportArgs {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
         progress.stage("export and prove", 0);
         let layout = self.layout()?;
-        let Self { run, candidate, embeddings, external_data_over, precision, quantise, data, out, .. } = self;
+        let Self { run, candidate, embeddings, external_data_over, precision, quantise, data, out, .. } =
+            self;
         let (overrides, trace) = (quantise.overrides(), quantise.trace);
         let exported = export_from_run(&ExportRequest {
             run,

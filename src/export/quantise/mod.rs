@@ -306,7 +306,11 @@ impl<'a> Calibration<'a> {
     /// latter is worse where the mean is that of a few values far outside the range.
     fn integers(&self, index: usize, input: Affine) -> [IntegerLayer; 2] {
         let dense = &self.network.layers[index];
-        let used = if index == 0 { simulate::columns(self.network, &self.features) } else { vec![true; dense.inputs] };
+        let used = if index == 0 {
+            simulate::columns(self.network, &self.features)
+        } else {
+            vec![true; dense.inputs]
+        };
         let x = &self.inputs[index];
         let floats = Integers { layers: vec![None; self.network.layers.len()], features: Vec::new() };
         let wanted = simulate::layer(self.network, &floats, index, x);
@@ -316,7 +320,10 @@ impl<'a> Calibration<'a> {
         let found = simulate::layer(self.network, &alone, index, x);
         let mut errors = vec![0.0; dense.outputs];
         for (wanted, found) in wanted.chunks_exact(dense.outputs).zip(found.chunks_exact(dense.outputs)) {
-            errors.iter_mut().zip(wanted.iter().zip(found)).for_each(|(sum, (w, f))| *sum += f64::from(w - f));
+            errors
+                .iter_mut()
+                .zip(wanted.iter().zip(found))
+                .for_each(|(sum, (w, f))| *sum += f64::from(w - f));
         }
         let rows = (wanted.len() / dense.outputs) as f64;
         let mut moved = layer.clone();

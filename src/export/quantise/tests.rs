@@ -148,7 +148,8 @@ fn a_layer_that_loses_too_much_stays_float_and_is_named() {
 #[test]
 fn of_the_methods_the_one_that_moves_the_logits_least_is_taken() {
     // One value in 4,000 is 1,000 times the others; the percentile leaves it out, min-max spends its steps on it.
-    let rows: Vec<_> = (0..4000).map(|i| vec![if i == 7 { 50.0 } else { (i % 101) as f32 / 100.0 }]).collect();
+    let rows: Vec<_> =
+        (0..4000).map(|i| vec![if i == 7 { 50.0 } else { (i % 101) as f32 / 100.0 }]).collect();
     let data = data(&rows, vec![0.0; rows.len()]);
     // The second layer cuts at 1, so that what is beyond counts for nothing.
     let cut = Dense { bias: vec![1.0], ..dense(1, 1, vec![-1.0]) };

@@ -10,13 +10,7 @@ const LARGEST_ADDEND: f32 = (1u32 << 28) as f32;
 
 /// `dense` with weights of `bits` bits. Rows that are not `used` become 0 and count for no scale. `largest` is the largest
 /// magnitude that was seen of its sums: no scale may be so small that such an addend does not fit.
-pub(super) fn quantise(
-    dense: &Dense,
-    input: Affine,
-    used: &[bool],
-    largest: f32,
-    bits: u32,
-) -> IntegerLayer {
+pub(super) fn quantise(dense: &Dense, input: Affine, used: &[bool], largest: f32, bits: u32) -> IntegerLayer {
     let top = ((1 << (bits - 1)) - 1) as f32;
     let rows = || dense.weight.chunks_exact(dense.outputs).zip(used);
     let mut scales = vec![0.0f32; dense.outputs];
