@@ -78,8 +78,11 @@ struct Variants {
     /// The files, with what their proofs say.
     models: Vec<(PathBuf, Value)>,
     /// For one count of candidates.
-    sessions: Option<(usize, Vec<(Box<dyn Session>, Inputs)>)>,
+    sessions: Option<(usize, Vec<Asked>)>,
 }
+
+/// A session with the request that it is asked.
+type Asked = (Box<dyn Session>, Inputs);
 
 impl Variants {
     fn new(engine: EngineName, experiment: &Path, data: &Path, folder: PathBuf) -> Self {
