@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     base::{
-        names::{EngineName, Layout},
+        names::{EngineName, Layout, Precision},
         progress::Silent,
     },
     measure::{
@@ -141,6 +141,7 @@ fn request(out: &Path, engines: &[EngineName]) -> ProbeRequest {
     let settings = |&engine: &EngineName| ServiceSettings {
         engine,
         options: SessionOptions::PLAIN,
+        precision: Precision::Fp32,
         effort: Effort::default(),
         seed: 1,
     };
