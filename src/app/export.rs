@@ -85,9 +85,21 @@ pub struct Exported {
     pub quantisation: Option<QuantisationReport>,
 }
 
+/// Every second row to find ranges on, the others to judge by.
+fn by_turns(rows: usize) -> Split {
+    let from = |first: u32| (first..rows as u32).step_by(2).collect::<Vec<_>>().into();
+    Split { train: from(0), valid: from(1) }
+}
+
 /// Proves the package and puts it into its folder: one that an engine scores otherwise is an [`Error::Limit`], and is not
 /// put there.
 pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
+    if request.precision != Precision::Int8 && (request.trace.is_some() || !request.overrides.is_empty()) {
+        return Err(Error::usage(
+            format!("{} takes neither a trace nor settings of int8", request.precision),
+            "leave them out, or add --precision int8",
+        ));
+    }
     let id = candidate(&request.run, request.candidate.as_ref())?;
     let folder = request.run.join("networks").join(&id);
     let network = Network::load(&folder.join("network.safetensors"))?;
@@ -107,10 +119,17 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
             let seed = settings.seeds.of(Stage::Split);
             data::load_divided(&schema, &path, &encoders, &settings.split, seed)?
         }
-        _ => {
+        (precision, _) => {
             let data = data::load_with(&schema, &path, &encoders)?;
-            let every: Column<u32> = (0..data.rows() as u32).collect::<Vec<_>>().into();
-            (data, Split { train: every.clone(), valid: every })
+            // Rows that ranges were found on would flatter int8, were it judged on them.
+            let split = match (precision, &request.trace) {
+                (Precision::Int8, None) => by_turns(data.rows()),
+                _ => {
+                    let every: Column<u32> = (0..data.rows() as u32).collect::<Vec<_>>().into();
+                    Split { train: every.clone(), valid: every }
+                }
+            };
+            (data, split)
         }
     };
     let requests = request.trace.as_ref().map(|trace| -> Result<Dataset> {

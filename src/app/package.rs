@@ -18,7 +18,7 @@ use crate::{
     measure::{
         engine::{Engine, SessionOptions, engine},
         gate::{EngineScores, gate},
-        prove::{ParityReport, prove, test_vectors, tolerance},
+        prove::{ParityReport, int8_tolerance, prove, test_vectors, tolerance},
         workload::item_rows,
     },
 };
@@ -99,7 +99,12 @@ impl Package<'_> {
         let (format, quantised) = self.numbers.format(self.network, &form, seed)?;
         let model = export::onnx_in(&format, self.network, form, self.metadata)?;
         let reference = Reference::of(self.network, &format);
-        let tolerance = tolerance(self.numbers.precision);
+        let drawn = draw(rows, PARITY_ROWS, seed);
+        let in_floats = quantised.as_ref().map(|_| self.network.score(self.data, &drawn)).transpose()?;
+        let tolerance = match &in_floats {
+            Some(scores) => int8_tolerance(scores, &reference.score(self.data, &drawn)?),
+            None => tolerance(self.numbers.precision),
+        };
         let tested = &rows[..rows.len().min(TEST_CANDIDATES)];
         let vectors = test_vectors(reference, &model, self.data, tested)?;
         let vectors = TestVectors { tolerance, ..vectors };
@@ -109,12 +114,11 @@ impl Package<'_> {
             .tempdir_in(folder)
             .map_err(|e| Error::io(folder, "create a folder in", e))?;
         write_package(draft.path(), &model, self.schema, self.encoders, &vectors)?;
-        let drawn = draw(rows, PARITY_ROWS, seed);
         let file = draft.path().join("model.onnx");
         let (mut report, scored) = prove_in(provers, reference, &file, self.data, &drawn, tolerance)?;
-        if let Some(quantised) = quantised {
+        if let Some((quantised, scores)) = quantised.zip(in_floats) {
             let limits = self.numbers.settings.limits;
-            let judge = Judge::new(self.network.score(self.data, &drawn)?, self.data, &drawn, limits.top_k);
+            let judge = Judge::new(scores, self.data, &drawn, limits.top_k);
             report.gate = Some(gate(&judge, &limits, &scored, &quantised)?);
             fsio::write_json(&draft.path().join(QuantisationReport::FILE), &quantised)?;
         }

@@ -44,7 +44,8 @@ pub struct GateReport {
     pub engines: Vec<EngineLoss>,
 }
 
-/// Judges the scores of every engine. One that costs more than `limits` is an [`Error::Limit`], with what each layer costs.
+/// Judges the scores of every engine. One that costs more than `limits` is an [`Error::Limit`], with what each layer costs; rows
+/// that can show no loss, of one class or fewer than the limits compare, are an error as well.
 pub fn gate(
     judge: &Judge,
     limits: &GateLimits,
@@ -55,6 +56,14 @@ pub fn gate(
     let mut engines = Vec::new();
     for EngineScores { engine, version, scores } in scored {
         let loss = judge.loss(scores);
+        if loss.auc_change.is_none() || loss.overlap.is_none() {
+            let problem = format!("{rows} rows do not show what int8 costs: {loss}");
+            let fix = format!(
+                "give rows of both classes, and lists of more than {}, or a smaller top_k",
+                limits.top_k
+            );
+            return Err(Error::usage(problem, fix));
+        }
         if !loss.within(limits) {
             let GateLimits { max_auc_change, min_overlap, top_k } = limits;
             return Err(Error::Limit {
@@ -124,5 +133,18 @@ mod tests {
         let wide = GateLimits { max_auc_change: 0.25, min_overlap: 0.5, top_k: 2 };
         assert!(gate(&judge, &wide, &scored(&[0.8, 0.3, 0.4, 0.2]), &quantised()).is_ok());
         assert!(gate(&judge, &wide, &scored(&[f32::NAN; 4]), &quantised()).is_err());
+    }
+
+    #[test]
+    fn rows_that_show_no_loss_pass_nothing() {
+        let reference = vec![0.9, 0.6, 0.5, 0.1];
+        for (labels, top_k) in [(vec![0.0; 4], 2), (vec![1.0, 0.0, 1.0, 0.0], 4)] {
+            let data = Dataset { labels: labels.into(), ..Dataset::default() };
+            let judge = Judge::new(reference.clone(), &data, &[0, 1, 2, 3], top_k);
+            let limits = GateLimits { top_k, ..GateLimits::default() };
+            let refused = gate(&judge, &limits, &scored(&reference), &quantised()).unwrap_err();
+            assert!(matches!(&refused, Error::Usage { .. }), "{refused}");
+            assert!(refused.to_string().contains("undefined"), "{refused}");
+        }
     }
 }

@@ -35,13 +35,21 @@ use std::path::Path;
 pub use crate::export::companions::FP32_TOLERANCE;
 
 /// The largest |Δscore| between a reference and an engine that counts as equal. In int8 the reference computes with the same
-/// integers: what is left are numbers between two bytes, which go to the one or the other.
+/// integers: what is left are numbers between two bytes, which go to the one or the other. See [`int8_tolerance`].
 pub fn tolerance(precision: Precision) -> f64 {
     match precision {
         Precision::Fp32 => FP32_TOLERANCE,
         Precision::Fp16 => 1e-3,
         Precision::Int8 => 5e-3,
     }
+}
+
+/// [`tolerance`] of a network in integers whose scores are known in both formats, row by row: twice the most that the integers
+/// change, since a faithful engine and the reference are each no farther than that from fp32. Not less than in fp32, and not
+/// more than any network in integers may have.
+pub fn int8_tolerance(fp32: &[f32], int8: &[f32]) -> f64 {
+    let changes = fp32.iter().zip(int8).map(|(a, b)| f64::from((a - b).abs()));
+    (2.0 * changes.fold(0.0, f64::max)).clamp(FP32_TOLERANCE, tolerance(Precision::Int8))
 }
 
 /// The largest |Δscore| that rounding the rows of an item table may cause.
@@ -255,7 +263,7 @@ impl Proof<'_> {
             }
         }
         // What the rest of the graph may differ by comes to that of the rows.
-        let rounding_tolerance = rounding_tolerance(format).max(self.tolerance);
+        let rounding_tolerance = rounding_tolerance(format) + self.tolerance;
         Ok(TableParity {
             rows: format,
             items: items.items(),
@@ -340,4 +348,17 @@ fn compare(one: &Scored, other: &Scored, rows: &[u32], tolerance: f64) -> Result
         largest = largest.max(difference);
     }
     Ok(largest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_may_differ_by_twice_what_they_change_within_the_limits_of_fp32_and_of_any_network() {
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-7, "{a} against {b}");
+        close(int8_tolerance(&[0.5, 0.2, 0.1], &[0.5, 0.201, 0.0995]), 2e-3);
+        close(int8_tolerance(&[0.5, 0.2], &[0.5, 0.2]), 1e-5);
+        close(int8_tolerance(&[0.5], &[0.4]), 5e-3);
+    }
 }

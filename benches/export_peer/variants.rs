@@ -1,19 +1,13 @@
-//! This program's side of `scripts/figures/precision`: a network over the features of KuaiRand-Pure, in every layout and number
-//! format, timed on one thread in one process.
-//!
-//! `precision_peer ENGINE EXPERIMENT DATA FOLDER` trains a plain DNN of 512, 256 and 128 units as the experiment's baseline
-//! would be, or takes the one that lies in the folder, proves every variant, and answers `COUNT CANDIDATES` runs.
+//! A network over the features of KuaiRand-Pure, in every layout and number format, proved, and timed on one thread in one
+//! process.
 
-#[path = "../protocol/mod.rs"]
-mod protocol;
-
+use crate::protocol::Workload;
 use autofas_bench::{
     app::{
         config::{Experiment, Override, Stage},
         package::{Numbers, Package, Provers},
     },
     base::{
-        memory,
         names::{EngineName, Layout, Precision},
         progress::Silent,
     },
@@ -33,45 +27,34 @@ use autofas_bench::{
         lookup::Lookups,
     },
 };
-use protocol::{Workload, serve};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
     time::Instant,
 };
 
-// As in the program.
-#[global_allocator]
-static ALLOCATOR: memory::Allocator = memory::ALLOCATOR;
-
 /// The hidden layers.
 const WIDTHS: [usize; 3] = [512, 256, 128];
 
 /// What is compared; the first is what the others are compared with.
-const VARIANTS: [(Layout, Precision); 9] = [
+const VARIANTS: [(Layout, Precision); 11] = [
     (Layout::Concat, Precision::Fp32),
     (Layout::Concat, Precision::Int8),
     (Layout::UserOnce, Precision::Fp32),
     (Layout::UserOnce, Precision::Fp16),
     (Layout::UserOnce, Precision::Int8),
-    (Layout::ItemCachedF16, Precision::Fp32),
+    (Layout::ItemCached, Precision::Fp32),
     (Layout::ItemCached, Precision::Int8),
+    (Layout::ItemCachedF16, Precision::Fp32),
     (Layout::ItemCachedF16, Precision::Int8),
+    (Layout::ItemCachedI8, Precision::Fp32),
     (Layout::ItemCachedI8, Precision::Int8),
 ];
 
-fn main() {
-    memory::keep_freed();
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
-    let [engine, experiment, data, folder] = &arguments[..] else {
-        println!("run by scripts/figures/precision, which speaks to it");
-        return;
-    };
-    let engine = engine.parse().expect("tract or onnxruntime");
-    serve(Variants::new(engine, Path::new(experiment), Path::new(data), PathBuf::from(folder)));
-}
+/// Different requests, so that embedding rows are not all in the nearest cache.
+const REQUESTS: usize = 16;
 
-struct Variants {
+pub struct Variants {
     engine: EngineName,
     schema: Schema,
     loaded: Loaded,
@@ -81,22 +64,23 @@ struct Variants {
     sessions: Option<(usize, Vec<Asked>)>,
 }
 
-/// A session with the request that it is asked.
-type Asked = (Box<dyn Session>, Inputs);
+/// A session with the requests that it is asked.
+type Asked = (Box<dyn Session>, Vec<Inputs>);
 
 impl Variants {
-    fn new(engine: EngineName, experiment: &Path, data: &Path, folder: PathBuf) -> Self {
+    /// Trains a plain DNN as the experiment's baseline would be, or takes the one that `weights` holds, and puts every variant
+    /// into `folder`.
+    pub fn new(engine: EngineName, [experiment, data, weights, folder]: [&Path; 4]) -> Self {
         let path = Override::text("data.path", data.to_string_lossy());
         let experiment = Experiment::load(experiment, &[path]).expect("an experiment");
         let schema = Schema::load(&experiment.schema_path()).expect("a schema");
         let settings = &experiment.settings;
         let seed = settings.seeds.of(Stage::Split);
         let loaded = data::load(&schema, data, &settings.split, seed).expect("encoded data");
-        let weights = folder.join("network.safetensors");
         if !weights.exists() {
-            trained(&schema, &loaded, &experiment).save(&weights).expect("written weights");
+            trained(&schema, &loaded, &experiment).save(weights).expect("written weights");
         }
-        let network = Network::load(&weights).expect("weights");
+        let network = Network::load(weights).expect("weights");
         let mut all = Self { engine, schema, loaded, models: Vec::new(), sessions: None };
         for (layout, precision) in VARIANTS {
             let out = folder.join(format!("{engine}-{layout}-{precision}"));
@@ -130,18 +114,18 @@ impl Variants {
         let provers = Provers { engines: &[self.engine], options: &SessionOptions::PLAIN };
         let name = format!("{layout} {precision}");
         match package.write(&form, out, &self.loaded.split.valid, 0, provers) {
-            Ok(report) => json!({ "name": name, "proof": report, "gate": true }),
-            Err(error) => json!({ "name": name, "gate": false, "error": error.to_string() }),
+            Ok(report) => json!({ "name": name, "proof": report }),
+            Err(error) => json!({ "name": name, "error": error.to_string() }),
         }
     }
 
-    /// Sessions with one request of that many candidates each: one user, and the items of the latest rows.
+    /// Sessions with requests of that many candidates each: one user, and the items of as many of the latest rows.
     fn prepare(&mut self, candidates: usize) {
         if self.sessions.as_ref().is_some_and(|(known, _)| *known == candidates) {
             return;
         }
         let data = &self.loaded.dataset;
-        let rows: Vec<u32> = (0..data.rows() as u32).rev().take(candidates).collect();
+        let rows: Vec<u32> = (0..data.rows() as u32).rev().take(REQUESTS * candidates).collect();
         let engine = engine(self.engine).expect("an engine");
         let options = SessionOptions { candidates_hint: Some(candidates), ..SessionOptions::PLAIN };
         let made = self.models.iter().filter(|(path, _)| path.exists()).map(|(path, _)| {
@@ -149,10 +133,14 @@ impl Variants {
             let lookups = Lookups::of(&*engine, path, &signature, &options, data, || Ok(rows.clone()));
             let assembler = Assembler::by_row_with(&signature, data, &lookups.expect("tables"));
             let assembler = assembler.expect("an assembly of the inputs");
-            let mut inputs = assembler.inputs();
-            let items: Vec<_> = rows.iter().map(|&row| Candidate::of_row(row)).collect();
-            assembler.fill(data, rows[0], &items, &mut inputs);
-            (engine.load(path, &options).expect("a session"), inputs)
+            let request = |rows: &[u32]| {
+                let mut inputs = assembler.inputs();
+                let items: Vec<_> = rows.iter().map(|&row| Candidate::of_row(row)).collect();
+                assembler.fill(data, rows[0], &items, &mut inputs);
+                inputs
+            };
+            let requests = rows.chunks_exact(candidates).map(request).collect();
+            (engine.load(path, &options).expect("a session"), requests)
         });
         self.sessions = Some((candidates, made.collect()));
     }
@@ -188,11 +176,14 @@ impl Workload for Variants {
         for turn in 0..count {
             for step in 0..sessions.len() {
                 let at = (turn + step) % sessions.len();
-                let (session, inputs) = &mut sessions[at];
+                let (session, requests) = &mut sessions[at];
+                let mut ask = |request: usize| {
+                    session.run(&requests[request % requests.len()], &mut scores).expect("scores");
+                };
                 // Once to have this variant's weights in the caches, as in a server that runs nothing else.
-                session.run(inputs, &mut scores).expect("scores");
+                ask(turn);
                 let begin = Instant::now();
-                session.run(inputs, &mut scores).expect("scores");
+                ask(turn + 1);
                 ms[at].push(begin.elapsed().as_secs_f64() * 1e3);
             }
         }
