@@ -3,8 +3,8 @@
 //!
 //! Weights are symmetric with a scale per output. Of each layer's input the range is found by every method, and the one
 //! whose layer, alone in integers, moves the logits least is taken. Then all layers are integers together; while that
-//! costs more than half of what the gate allows, the layer goes back to floats without which the logits move least. Half,
-//! because the gate is on other rows and in engines.
+//! costs more than three quarters of what the gate allows, the layer goes back to floats without which the logits move least.
+//! Three quarters, because the gate is on other rows and in engines.
 
 mod judge;
 mod ranges;
@@ -192,7 +192,7 @@ pub fn quantise(
     let calibration = Calibration::new(network, form, data, rows, settings)?;
     let (mut integers, mut layers) = calibration.each_alone();
     let judge = Judge::new(simulate::sigmoid(&calibration.logits), data, rows, settings.limits.top_k);
-    let aim = settings.limits.with_half_the_loss();
+    let aim = settings.limits.with_a_margin();
     let (loss, logit_error_pct) = loop {
         let logits = calibration.logits_of(&integers);
         let loss = judge.loss(&simulate::sigmoid(&logits));

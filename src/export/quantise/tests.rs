@@ -207,3 +207,23 @@ fn lists_are_the_datas_requests_where_they_are_long_enough() {
     let loss = judge(&data, 1).loss(&[0.9, 0.8, 0.7, 0.5, 0.6, 0.4]);
     assert_eq!(loss.overlap, Some(0.5));
 }
+
+#[test]
+fn rows_without_requests_are_put_into_many_lists() {
+    // Scores fall with the row; then the rows of each pair change places, which shows where a pair is the K-th and the next of a list.
+    let rows = 4000;
+    let data = data(&vec![vec![0.0]; rows], vec![0.0; rows]);
+    let exact: Vec<f32> = (0..rows).map(|row| 1.0 - row as f32 / rows as f32).collect();
+    let every: Vec<u32> = (0..rows as u32).collect();
+    let judge = Judge::new(exact.clone(), &data, &every, 100);
+    assert_eq!((judge.kind(), judge.loss(&exact).overlap), (ListKind::Blocks, Some(1.0)));
+    let mut swapped = exact;
+    swapped.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
+    // Every second row is the first of its pair, and its fellow is in one of four lists with it: one of the 100 best changes in one
+    // list of eight.
+    let lost = 1.0 - judge.loss(&swapped).overlap.unwrap();
+    assert!((lost / (0.01 / 2.0 / 4.0) - 1.0).abs() < 0.8, "{lost}");
+    // Steps are those of 64 lists, not of the four that there are at once.
+    let lists = lost * 6400.0;
+    assert!((lists - lists.round()).abs() < 1e-6 && lists.round() as u64 % 16 != 0, "{lists}");
+}
