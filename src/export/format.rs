@@ -60,9 +60,19 @@ impl Format {
 pub struct Integers {
     /// One per layer; None stays float.
     pub layers: Vec<Option<IntegerLayer>>,
-    /// Of each feature, whether it goes into the first layer as integers: those that come once per candidate do, and a
-    /// user's part that is computed on one row stays float.
-    pub features: Vec<bool>,
+    /// How each feature goes into a first layer of integers.
+    pub features: Vec<FirstPart>,
+}
+
+/// How a feature's part of a first layer of integers is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstPart {
+    /// In bytes, once per candidate.
+    Bytes,
+    /// In floats on the user's one row, rounded to the steps of the sums and added inside of them.
+    Addend,
+    /// In floats beforehand: its rows of the item table are added behind the sums.
+    Beforehand,
 }
 
 /// y = (s_x·s_w)·(Σ (q_x − z)·q_w + b), with b in units of s_x·s_w: a dense layer in integers.

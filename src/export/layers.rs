@@ -8,7 +8,7 @@
 use super::{
     embed::{Part, Vectors},
     form::Form,
-    format::Format,
+    format::{FirstPart, Format},
     graph::{Edge, Graph},
     qdq::{self, Addend},
     signature::{Content, ElementType, Field, Rows, Signature, TensorSpec},
@@ -88,19 +88,21 @@ impl<'a> Inputs<'a> {
         Some(Signature { layout: self.layout, tensors })
     }
 
-    /// Of each feature of `network`, whether its part of the first layer may be a product of integers: it is multiplied once
-    /// per candidate, and what is added to the product is the same for all candidates.
-    pub(super) fn for_integers(&self, network: &Network) -> Vec<bool> {
-        let mut found = vec![false; network.inputs.len()];
-        let each = self.each.iter().filter(|_| self.beforehand.is_none());
-        each.flat_map(Part::order).for_each(|position| found[position] = true);
+    /// How each feature of `network` goes into a first layer of integers.
+    pub(super) fn for_integers(&self, network: &Network) -> Vec<FirstPart> {
+        let mut found = vec![FirstPart::Addend; network.inputs.len()];
+        let each = self.each.iter().map(|part| (part, FirstPart::Bytes));
+        let beforehand = self.beforehand.iter().map(|beforehand| (&beforehand.part, FirstPart::Beforehand));
+        for (part, how) in each.chain(beforehand) {
+            part.order().for_each(|position| found[position] = how);
+        }
         found
     }
 
     /// Inputs, embeddings and the first layer without its activation: [candidates, outputs].
     ///
-    /// The rows are added to the user's part and not behind the candidates' product: a product's addend costs nothing, and the
-    /// activation behind the product is fused with it.
+    /// Rows are added to the user's part and not behind the candidates' product: a product's addend costs nothing, and the
+    /// activation behind the product is fused with it. The addend of integers is one row of steps, so there they are added behind.
     pub(super) fn first(&self, graph: &mut Graph<'a>, network: &'a Network, format: &Format) -> Edge {
         let several = [self.once.is_some(), self.each.is_some(), self.beforehand.is_some()];
         let several = several.into_iter().filter(|&there| there).count() > 1;
@@ -113,14 +115,18 @@ impl<'a> Inputs<'a> {
         if let Some(part) = &self.once {
             addend = Addend::Row(part_product(graph, network, part, &name("user"), addend, format));
         }
-        if let Some(beforehand) = &self.beforehand {
-            let rows = beforehand.read(graph);
-            let addend_edge = addend.edge(graph, "layer1");
-            addend = Addend::Row(graph.node("Add", name("cached"), &[&rows, &addend_edge]));
+        let mut rows = self.beforehand.as_ref().map(|beforehand| beforehand.read(graph));
+        if let Some(rows) = rows.take_if(|_| format.integers(0).is_none()) {
+            let others = addend.edge(graph, "layer1");
+            addend = Addend::Row(graph.node("Add", name("cached"), &[&rows, &others]));
         }
-        match &self.each {
+        let sums = match &self.each {
             Some(part) => part_product(graph, network, part, &name("item"), addend, format),
             None => addend.edge(graph, "layer1"),
+        };
+        match rows {
+            Some(rows) => graph.node("Add", name("cached"), &[&sums, &rows]),
+            None => sums,
         }
     }
 

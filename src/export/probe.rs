@@ -6,7 +6,7 @@
 
 use super::{
     form::Form,
-    format::{Affine, Format, Integers},
+    format::{Affine, FirstPart, Format, Integers},
     graph::{Dim, Graph},
     layers,
     model::{self, Metadata, OnnxModel},
@@ -139,7 +139,7 @@ pub fn layer(from: usize, to: usize, precision: Precision) -> Result<OnnxModel<'
     }
     let mut rng = rng::generator(0, "probe/layer");
     let dense = random_dense(from, to, &mut rng);
-    let format = format(precision, std::slice::from_ref(&dense), ACTIVATED, vec![true]);
+    let format = format(precision, std::slice::from_ref(&dense), ACTIVATED, vec![FirstPart::Bytes]);
     let (element, columns, cardinality) = match precision {
         Precision::Fp32 | Precision::Fp16 => (ElementType::F32, from, 0),
         Precision::Int8 => (ElementType::I64, 1, TABLE_ROWS),
@@ -178,10 +178,10 @@ const EMBEDDED: (f32, f32) = (-0.1, 0.1);
 const ACTIVATED: (f32, f32) = (0.0, 1.0);
 
 /// Layers in that precision, the input of the first in the range `first`; that one in floats where no feature may be integers.
-fn format(precision: Precision, layers: &[Dense], first: (f32, f32), features: Vec<bool>) -> Format {
+fn format(precision: Precision, layers: &[Dense], first: (f32, f32), features: Vec<FirstPart>) -> Format {
     let integers = |(index, dense): (usize, &Dense)| {
         let (low, high) = if index == 0 { first } else { ACTIVATED };
-        let may = index > 0 || features.contains(&true);
+        let may = index > 0 || features.contains(&FirstPart::Bytes);
         may.then(|| quantise::plain_layer(dense, Affine::of_range(low, high)))
     };
     match precision {

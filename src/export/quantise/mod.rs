@@ -16,7 +16,7 @@ pub use simulate::Reference;
 
 use super::{
     form::Form,
-    format::{Affine, IntegerLayer, Integers},
+    format::{Affine, FirstPart, IntegerLayer, Integers},
     layers::Inputs,
 };
 use crate::{
@@ -167,7 +167,7 @@ pub(super) fn plain_layer(dense: &Dense, input: Affine) -> IntegerLayer {
 struct Calibration<'a> {
     network: &'a Network,
     settings: &'a QuantiseSettings,
-    features: Vec<bool>,
+    features: Vec<FirstPart>,
     /// Input of each layer: rows × its inputs.
     inputs: Vec<Vec<f32>>,
     logits: Vec<f32>,
@@ -276,8 +276,8 @@ impl<'a> Calibration<'a> {
                     LayerReport { layer, format, reason: None, method, logit_error_pct }
                 }
                 None => {
-                    let reason = match index == 0 && !self.features.contains(&true) {
-                        true => "what is added to its product differs from candidate to candidate",
+                    let reason = match index == 0 && !self.features.contains(&FirstPart::Bytes) {
+                        true => "nothing is multiplied per candidate: the item table holds its product",
                         false => "its numbers or those of its input are not finite",
                     };
                     let reason = Some(reason.to_owned());
@@ -294,7 +294,7 @@ impl<'a> Calibration<'a> {
         if index > 0 {
             return Observed::new(input.iter().copied());
         }
-        let bytes = simulate::columns(self.network, &self.features);
+        let bytes = simulate::columns(self.network, &self.features, FirstPart::Bytes);
         let of_rows = input.chunks_exact(bytes.len().max(1));
         let values: Vec<f32> = of_rows
             .flat_map(|row| row.iter().zip(&bytes).filter_map(|(&value, &byte)| byte.then_some(value)))
@@ -307,7 +307,7 @@ impl<'a> Calibration<'a> {
     fn integers(&self, index: usize, input: Affine) -> [IntegerLayer; 2] {
         let dense = &self.network.layers[index];
         let used = if index == 0 {
-            simulate::columns(self.network, &self.features)
+            simulate::columns(self.network, &self.features, FirstPart::Bytes)
         } else {
             vec![true; dense.inputs]
         };

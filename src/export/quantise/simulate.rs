@@ -4,7 +4,7 @@
 use crate::{
     base::Result,
     data::dataset::Dataset,
-    export::format::{Format, IntegerLayer, Integers},
+    export::format::{FirstPart, Format, IntegerLayer, Integers},
     learn::{
         network::{Dense, Network, NetworkInput},
         ops::{
@@ -58,7 +58,7 @@ impl<'a> Reference<'a> {
         Ok(scores)
     }
 
-    /// [`Network::score_given`]; the first layer is then no product of integers.
+    /// [`Network::score_given`].
     pub fn score_given(
         &self,
         data: &Dataset,
@@ -72,14 +72,19 @@ impl<'a> Reference<'a> {
         if !self.network.inputs.iter().any(&is_given) {
             return self.score(data, rows);
         }
+        let widths = self.network.inputs.iter().map(|input| (!is_given(input), input.width));
+        let kept: Vec<bool> = widths.flat_map(|(kept, width)| std::iter::repeat_n(kept, width)).collect();
         let mut scores = Vec::with_capacity(rows.len());
         for rows in rows.chunks(ROWS_TOGETHER) {
-            let mut x = self.network.part_of(data, rows, |input| !is_given(input))?;
-            for (x, &row) in x.iter_mut().zip(rows) {
-                let added = self.network.layers[0].bias.iter().zip(given(row));
-                x.iter_mut().zip(added).for_each(|(sum, (bias, part))| *sum += bias + part);
+            let mut x = self.network.embed(data, rows)?;
+            for row in x.chunks_exact_mut(kept.len()) {
+                row.iter_mut().zip(&kept).filter(|(_, kept)| !**kept).for_each(|(v, _)| *v = 0.0);
             }
-            scores.extend(sigmoid(&behind(self.network, integers, 0, x.concat())));
+            let mut sums = layer(self.network, integers, 0, &x);
+            for (sums, &row) in sums.chunks_exact_mut(self.network.layers[0].outputs).zip(rows) {
+                sums.iter_mut().zip(given(row)).for_each(|(sum, part)| *sum += part);
+            }
+            scores.extend(sigmoid(&behind(self.network, integers, 0, sums)));
         }
         Ok(scores)
     }
@@ -114,30 +119,32 @@ pub(super) fn layer(network: &Network, integers: &Integers, index: usize, x: &[f
     }
 }
 
-/// The first layer: features that come once per candidate as bytes, and the others in floats, whose product is the addend.
-fn first(network: &Network, layer: &IntegerLayer, features: &[bool], x: &[f32]) -> Vec<f32> {
+/// The first layer: some features as bytes, and others in floats, whose product is added inside of the sums or behind them.
+fn first(network: &Network, layer: &IntegerLayer, features: &[FirstPart], x: &[f32]) -> Vec<f32> {
     let dense = &network.layers[0];
-    let bytes = columns(network, features);
-    if bytes.iter().all(|&byte| byte) {
-        return integer_sums(layer, dense, x, None);
-    }
-    let of = |wanted: bool| {
+    let of = |part: FirstPart| {
+        let own = columns(network, features, part);
         let kept = x.chunks_exact(dense.inputs).flat_map(|row| {
-            row.iter().zip(&bytes).map(move |(&v, &byte)| if byte == wanted { v } else { 0.0 })
+            row.iter().zip(&own).map(|(&v, &own)| if own { v } else { 0.0 }).collect::<Vec<_>>()
         });
         kept.collect::<Vec<f32>>()
     };
-    let mut addend = product(&of(false), &dense.weight, dense);
-    for row in addend.chunks_exact_mut(dense.outputs) {
-        row.iter_mut().zip(layer.bias.iter().zip(&dense.bias)).for_each(|(v, (new, old))| *v += new - old);
+    let floats = |part: FirstPart, bias: Vec<f32>| {
+        let added = Dense { bias, weight: Vec::new(), ..*dense };
+        features.contains(&part).then(|| product(&of(part), &dense.weight, &added))
+    };
+    let addend = floats(FirstPart::Addend, layer.bias.clone());
+    let mut sums = integer_sums(layer, dense, &of(FirstPart::Bytes), addend.as_deref());
+    if let Some(behind) = floats(FirstPart::Beforehand, vec![0.0; dense.outputs]) {
+        sums.iter_mut().zip(behind).for_each(|(sum, part)| *sum += part);
     }
-    integer_sums(layer, dense, &of(true), Some(&addend))
+    sums
 }
 
-/// Of each column of the first layer's input, whether it is bytes.
-pub(super) fn columns(network: &Network, features: &[bool]) -> Vec<bool> {
+/// Of each column of the first layer's input, whether it is of that part.
+pub(super) fn columns(network: &Network, features: &[FirstPart], part: FirstPart) -> Vec<bool> {
     let each = network.inputs.iter().zip(features);
-    each.flat_map(|(input, &bytes)| std::iter::repeat_n(bytes, input.width)).collect()
+    each.flat_map(|(input, &own)| std::iter::repeat_n(own == part, input.width)).collect()
 }
 
 /// (Σ steps of x · weight + round(addend / s)) · s; the addend is the bias where there is no other.

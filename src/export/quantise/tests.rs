@@ -96,7 +96,7 @@ fn sums_of_integers_are_those_worked_out_by_hand() {
         weight_scales: vec![0.1],
         bias: vec![0.12],
     };
-    let format = Format::Int8(Integers { layers: vec![Some(layer)], features: vec![true] });
+    let format = Format::Int8(Integers { layers: vec![Some(layer)], features: vec![FirstPart::Bytes] });
     let found = Reference::of(&network, &format).score(&data, &[0]).unwrap();
     assert!((found[0] - 1.0 / (1.0 + (-1.15f32).exp())).abs() < 1e-6, "{found:?}");
 }
@@ -107,7 +107,7 @@ fn a_users_part_on_one_row_stays_float_and_is_rounded_to_the_steps_of_the_sums()
     let mut network = network(2, vec![dense(2, 1, vec![1.0, 1.0])]);
     network.inputs[0].side = Side::User;
     let (integers, _) = quantise(&network, &form(), &data, &[0], &any_loss()).unwrap();
-    assert_eq!(integers.features, [false, true]);
+    assert_eq!(integers.features, [FirstPart::Addend, FirstPart::Bytes]);
     let step = integers.layers[0].as_ref().unwrap().sum_scales()[0];
     let format = Format::Int8(integers);
     let found = Reference::of(&network, &format).score(&data, &[0]).unwrap()[0];
@@ -115,7 +115,7 @@ fn a_users_part_on_one_row_stays_float_and_is_rounded_to_the_steps_of_the_sums()
     // The item's number and weight are exact ends of their ranges.
     assert!((logit - 1.333).abs() <= step, "{logit} with steps of {step}");
     let concat = quantise(&network, &Layout::Concat.into(), &data, &[0], &any_loss()).unwrap().0;
-    assert_eq!(concat.features, [true, true]);
+    assert_eq!(concat.features, [FirstPart::Bytes; 2]);
 }
 
 /// x0 decides; what the first layer makes of x1 is a thousand times larger and counts for nothing, so the bytes between the
