@@ -114,9 +114,7 @@ class Ratio:
         self.of_minima = self.minima[0] / self.minima[1]
         self.of_medians = self.medians[0] / self.medians[1]
         of_rounds = [[min(a) / min(b) for a, b in zip(ours, theirs)], [statistics.median(a) / statistics.median(b) for a, b in zip(ours, theirs)]]
-        self.spread_of_minima, self.spread_of_medians = (
-            (max(rounds) - min(rounds)) / 2 / statistics.median(rounds) for rounds in of_rounds
-        )
+        self.spread_of_minima, self.spread_of_medians = map(half_range, of_rounds)
 
 
 NOISE = 0.03
@@ -140,11 +138,19 @@ def judged_figure(name, value, unit, goal, ok, spread):
 def bound_figure(name, rounds, unit, goal=None, at_most=True):
     """Prints the median of rounds against a bound. Kept by all of them it is reached, by none it is missed; otherwise it is too noisy
     to judge. The spread is half of what they differ by, as a share of the median."""
+    ok = None if goal is None else agreed([value <= goal if at_most else value >= goal for value in rounds])
+    judged_figure(name, statistics.median(rounds), unit, goal, ok, half_range(rounds))
+
+
+def agreed(kept):
+    """Whether all rounds kept a bound; None where some did and some did not."""
+    return all(kept) if any(kept) == all(kept) else None
+
+
+def half_range(rounds):
+    """Half of what rounds differ by, as a share of their median."""
     median = statistics.median(rounds)
-    spread = (max(rounds) - min(rounds)) / 2 / median if median else 0.0
-    kept = [] if goal is None else [value <= goal if at_most else value >= goal for value in rounds]
-    ok = None if not kept or any(kept) != all(kept) else all(kept)
-    judged_figure(name, median, unit, goal, ok, spread)
+    return (max(rounds) - min(rounds)) / 2 / median if median else 0.0
 
 
 def ratio_figures(name, ratio, goal, peer="PyTorch"):

@@ -30,7 +30,7 @@ use std::{
 
 const METADATA_KEY: &str = "autofas.trace";
 /// Requests of a batch at most.
-const BATCH: usize = 4096;
+const BATCH: usize = 2048;
 /// Candidates of a batch: a batch of requests is as small as their lists are long.
 const BATCH_CANDIDATES: usize = 1 << 16;
 /// What a row group holds at least, but for the last. The writer keeps a row group in memory, packed, until it is full, a few
@@ -71,6 +71,8 @@ pub(super) fn write(
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).map_err(failed)?))
         // They are kept in memory until the end of the file, by who writes it and by who reads it, and nobody asks for them.
         .set_statistics_enabled(EnabledStatistics::None)
+        // A page is unpacked as a whole, so that short pages need as much memory in a long file as in a short one.
+        .set_data_page_row_count_limit(BATCH)
         .set_offset_index_disabled(true)
         .build();
     fsio::write_made(path, |out| {
