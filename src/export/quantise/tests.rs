@@ -225,5 +225,5 @@ fn rows_without_requests_are_put_into_many_lists() {
     assert!((lost / (0.01 / 2.0 / 4.0) - 1.0).abs() < 0.8, "{lost}");
     // Steps are those of 64 lists, not of the four that there are at once.
     let lists = lost * 6400.0;
-    assert!((lists - lists.round()).abs() < 1e-6 && lists.round() as u64 % 16 != 0, "{lists}");
+    assert!((lists - lists.round()).abs() < 1e-6 && !(lists.round() as u64).is_multiple_of(16), "{lists}");
 }
