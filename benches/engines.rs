@@ -1,7 +1,7 @@
 //! Service time of single layers: engine × widths × candidates. What the latency table is made of, under criterion.
 
 use autofas_bench::{
-    base::names::{EngineName, Layout},
+    base::names::{EngineName, Layout, Precision},
     export::{
         OnnxModel,
         probe::{self, PlainInput},
@@ -57,7 +57,7 @@ fn layers(c: &mut Criterion) {
     quick(&mut group);
     for engine in &engines() {
         for (from, to) in LAYERS {
-            let model = probe::layer(from, to).unwrap();
+            let model = probe::layer(from, to, Precision::Fp32).unwrap();
             for candidates in CANDIDATES {
                 bench(&mut group, engine.as_ref(), &format!("{from}x{to}"), &model, candidates);
             }
@@ -72,7 +72,7 @@ fn first_layers(c: &mut Criterion) {
         PlainInput { user_features: 10, item_features: 20, width_per_feature: 8, cardinality: 10_000 };
     for engine in &engines() {
         for layout in Layout::ALL.iter().copied() {
-            let model = probe::first_layer(input.inputs(), 256, layout).unwrap();
+            let model = probe::first_layer(input.inputs(), 256, layout, Precision::Fp32).unwrap();
             for candidates in CANDIDATES {
                 bench(&mut group, engine.as_ref(), layout.name(), &model, candidates);
             }

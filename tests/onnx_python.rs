@@ -9,14 +9,18 @@ mod python;
 mod support;
 
 use autofas_bench::{
-    base::names::{Embeddings, Layout},
+    base::names::{Embeddings, Layout, Precision},
     data::{
         dataset::Slot,
         encode::{EncodedValue, Encoders},
         schema::Schema,
         table::RawTable,
     },
-    export::{self, Form, Metadata, companions::TestVectors},
+    export::{
+        self, Form, Format, Metadata, Reference,
+        companions::TestVectors,
+        quantise::{QuantiseSettings, every_layer},
+    },
     measure::prove,
 };
 use python::{FIX, check_onnx, python, run_python};
@@ -24,12 +28,24 @@ use std::{fs, path::Path};
 
 /// Writes the package of a network with every kind of feature; `change` may falsify its test vectors.
 fn package(form: Form, change: fn(&mut TestVectors)) -> tempfile::TempDir {
+    package_in(Precision::Fp32, form, change)
+}
+
+fn package_in(precision: Precision, form: Form, change: fn(&mut TestVectors)) -> tempfile::TempDir {
     let features = support::every_kind();
     let data = support::dataset(&features, 200, 3);
     let network = support::network(&features, &[64, 32], 3);
-    let model = export::onnx(&network, form, &Metadata::default()).unwrap();
     let rows: Vec<u32> = (0..200).collect();
-    let mut vectors = prove::test_vectors(&network, &model, &data, &rows).unwrap();
+    let format = match precision {
+        Precision::Fp32 => Format::Fp32,
+        Precision::Fp16 => Format::Fp16,
+        Precision::Int8 => {
+            Format::Int8(every_layer(&network, &form, &data, &rows, &QuantiseSettings::default()).unwrap())
+        }
+    };
+    let model = export::onnx_in(&format, &network, form, &Metadata::default()).unwrap();
+    let mut vectors = prove::test_vectors(Reference::of(&network, &format), &model, &data, &rows).unwrap();
+    vectors.tolerance = prove::tolerance(precision);
     change(&mut vectors);
     let folder = tempfile::tempdir().unwrap();
     let any = serde_json::json!({});
@@ -51,6 +67,20 @@ fn the_checker_accepts_every_form_and_both_runtimes_give_the_same_scores() {
         assert!(output.status.success(), "{told}: {err}{out}");
         assert!(out.contains("\"candidates\": 200") && out.contains("\"openvino\""), "{out}");
     }
+}
+
+#[test]
+fn the_checker_accepts_every_number_format_and_both_runtimes_keep_its_tolerance() {
+    for precision in [Precision::Fp16, Precision::Int8] {
+        for layout in [Layout::Concat, Layout::UserOnce, Layout::ItemCached, Layout::ItemCachedI8] {
+            let folder = package_in(precision, support::form(&support::every_kind(), layout), |_| ());
+            let output = check_onnx(folder.path());
+            let err = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{layout}, {precision}: {err}");
+        }
+    }
+    let folder = package_in(Precision::Int8, Layout::UserOnce.into(), |vectors| vectors.scores[7] += 2e-2);
+    assert!(!check_onnx(folder.path()).status.success());
 }
 
 #[test]

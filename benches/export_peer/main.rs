@@ -1,10 +1,13 @@
-//! The program's side of `scripts/figures/export`: layouts of one network by turns in one engine, and the export of a large
-//! network. One JSON line per result.
+//! The program's side of `scripts/figures/export`: layouts and number formats of one network by turns in one engine, and the
+//! export of a large network.
 //!
-//! `export_peer time ENGINE ROUNDS` or `export_peer write FOLDER`
+//! `export_peer serve ENGINE EXPERIMENT DATA NETWORK FOLDER` answers `candidates COUNT` and `runs COUNT`; `export_peer write
+//! FOLDER` prints one JSON line.
 
 mod large;
-mod layouts;
+#[path = "../protocol/mod.rs"]
+mod protocol;
+mod variants;
 
 use autofas_bench::base::memory;
 use std::path::Path;
@@ -18,9 +21,11 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match *arguments {
-        [] => println!("run by scripts/figures/export, which reads its lines"),
-        ["time", engine, rounds] => {
-            layouts::time(engine.parse().expect("an engine"), rounds.parse().expect("a number"));
+        [] => println!("run by scripts/figures/export, which speaks to it"),
+        ["serve", engine, experiment, data, network, folder] => {
+            let engine = engine.parse().expect("tract or onnxruntime");
+            let paths = [experiment, data, network, folder].map(Path::new);
+            protocol::serve(variants::Variants::new(engine, paths));
         }
         ["write", folder] => large::write(Path::new(folder)),
         _ => panic!("no task of these arguments: {arguments:?}"),

@@ -1,18 +1,31 @@
 //! A network of a finished run as a package for a serving system, in any layout: the run itself exports in its target's.
 
 use super::{
+    config::{Experiment, Override, Stage},
     iterate::{RunPaths, Summary},
-    package::{Package, Provers},
+    package::{Numbers, Package, Provers},
 };
 use crate::{
     base::{
         Error, Result, fsio, keys,
         names::{Embeddings, EngineName, Layout, PackageForm, Precision},
     },
-    data::{self, encode::Encoders, schema::Schema},
-    export::{self, Form, companions::TestVectors, rows::ItemTableSpec, triton},
+    data::{
+        self,
+        column::Column,
+        dataset::{Dataset, Split},
+        encode::Encoders,
+        schema::Schema,
+    },
+    export::{
+        self, Form, companions::TestVectors, quantise::QuantisationReport, rows::ItemTableSpec, triton,
+    },
     learn::network::Network,
-    measure::{engine::SessionOptions, prove::ParityReport},
+    measure::{
+        engine::SessionOptions,
+        prove::ParityReport,
+        traced::{DataFiles, TracedData},
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -21,7 +34,7 @@ use std::path::{Path, PathBuf};
 const PARITY_SEED: u64 = 0;
 
 /// What is to be exported.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ExportRequest {
     /// Run directory.
     pub run: PathBuf,
@@ -37,6 +50,10 @@ pub struct ExportRequest {
     pub precision: Precision,
     /// Rows to prove the package on; the run's own data when absent.
     pub data: Option<PathBuf>,
+    /// Trace on whose requests int8 finds its ranges; the rows that the run was trained on when absent.
+    pub trace: Option<PathBuf>,
+    /// Settings that take the place of the run's own.
+    pub overrides: Vec<Override>,
     /// What the model is put into.
     pub package: PackageForm,
     /// What a Triton repository calls the model.
@@ -63,13 +80,26 @@ pub struct Exported {
     pub onnx: PathBuf,
     /// Every engine against the reference.
     pub parity: ParityReport,
+    /// What int8 did to each layer; absent in other formats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantisation: Option<QuantisationReport>,
+}
+
+/// Every second row to find ranges on, the others to judge by.
+fn by_turns(rows: usize) -> Split {
+    let from = |first: u32| (first..rows as u32).step_by(2).collect::<Vec<_>>().into();
+    Split { train: from(0), valid: from(1) }
 }
 
 /// Proves the package and puts it into its folder: one that an engine scores otherwise is an [`Error::Limit`], and is not
 /// put there.
 pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
-    // The only format there is; another one has to be told to the exporter here.
-    let Precision::Fp32 = request.precision;
+    if request.precision != Precision::Int8 && (request.trace.is_some() || !request.overrides.is_empty()) {
+        return Err(Error::usage(
+            format!("{} takes neither a trace nor settings of int8", request.precision),
+            "leave them out, or add --precision int8",
+        ));
+    }
     let id = candidate(&request.run, request.candidate.as_ref())?;
     let folder = request.run.join("networks").join(&id);
     let network = Network::load(&folder.join("network.safetensors"))?;
@@ -80,10 +110,47 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
         Some(path) => path.clone(),
         None => fsio::read_json::<RunPaths>(&request.run.join(RunPaths::FILE))?.data,
     };
-    let data = data::load_with(&schema, &path, &encoders)?;
-    let rows: Vec<u32> = (0..data.rows() as u32).collect();
-    let package =
-        Package { network: &network, metadata: &metadata, schema: &schema, encoders: &encoders, data: &data };
+    let mut overrides = vec![Override::text("data.path", path.to_string_lossy())];
+    overrides.extend(request.overrides.iter().cloned());
+    let settings = Experiment::load(&request.run.join("config.toml"), &overrides)?.settings;
+    let (data, split) = match (request.precision, &request.data) {
+        // What int8 costs shows on rows that neither weights nor ranges were fitted to.
+        (Precision::Int8, None) => {
+            let seed = settings.seeds.of(Stage::Split);
+            data::load_divided(&schema, &path, &encoders, &settings.split, seed)?
+        }
+        (precision, _) => {
+            let data = data::load_with(&schema, &path, &encoders)?;
+            // Rows that ranges were found on would flatter int8, were it judged on them.
+            let split = match (precision, &request.trace) {
+                (Precision::Int8, None) => by_turns(data.rows()),
+                _ => {
+                    let every: Column<u32> = (0..data.rows() as u32).collect::<Vec<_>>().into();
+                    Split { train: every.clone(), valid: every }
+                }
+            };
+            (data, split)
+        }
+    };
+    let requests = request.trace.as_ref().map(|trace| -> Result<Dataset> {
+        let files = DataFiles {
+            rows: path.clone(),
+            schema: request.run.join("schema.json"),
+            encoders: request.run.join("encoders.json"),
+        };
+        Ok(TracedData::load(trace, &files)?.candidates_as_rows(settings.quantise.rows))
+    });
+    let requests = requests.transpose()?;
+    let asked: Vec<u32> = (0..requests.as_ref().map_or(0, Dataset::rows) as u32).collect();
+    let calibration = requests.as_ref().map_or((&data, &*split.train), |requests| (requests, &asked[..]));
+    let package = Package {
+        network: &network,
+        metadata: &metadata,
+        schema: &schema,
+        encoders: &encoders,
+        data: &data,
+        numbers: Numbers { precision: request.precision, calibration, settings: &settings.quantise },
+    };
     if request.package == PackageForm::Triton {
         triton::check_name(&request.name)?;
     }
@@ -106,10 +173,13 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
     let parity = package.write(
         &form,
         &target,
-        &rows,
+        &split.valid,
         PARITY_SEED,
         Provers { engines: &engines, options: &SessionOptions::PLAIN },
     )?;
+    let quantisation = (request.precision == Precision::Int8)
+        .then(|| fsio::read_json(&target.join(QuantisationReport::FILE)))
+        .transpose()?;
     let mut onnx = target.join("model.onnx");
     let item_table = export::read_item_table(&onnx)?;
     if request.package == PackageForm::Triton {
@@ -125,6 +195,7 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
         item_table,
         onnx,
         parity,
+        quantisation,
     })
 }
 

@@ -2,13 +2,23 @@
 //! before anybody times or serves it.
 
 use crate::{
-    base::{Error, Result, fsio, names::EngineName, rng},
+    base::{
+        Error, Result, fsio,
+        names::{EngineName, Precision},
+        rng,
+    },
     data::{dataset::Dataset, encode::Encoders, schema::Schema},
-    export::{self, Form, Metadata, write_package},
+    export::{
+        self, Form, Format, Metadata, Reference,
+        companions::TestVectors,
+        quantise::{Judge, QuantisationReport, QuantiseSettings, quantise},
+        write_package,
+    },
     learn::network::Network,
     measure::{
         engine::{Engine, SessionOptions, engine},
-        prove::{FP32_TOLERANCE, ParityReport, prove, test_vectors},
+        gate::{EngineScores, gate},
+        prove::{ParityReport, int8_tolerance, prove, test_vectors, tolerance},
         workload::item_rows,
     },
 };
@@ -35,14 +45,48 @@ pub struct Package<'a> {
     pub encoders: &'a Encoders,
     /// Data of that schema and those encoders.
     pub data: &'a Dataset,
+    /// In which number format.
+    pub numbers: Numbers<'a>,
+}
+
+/// The number format of a package.
+#[derive(Clone, Copy)]
+pub struct Numbers<'a> {
+    /// Its name.
+    pub precision: Precision,
+    /// Data and rows that ranges are found on; int8 alone looks at them.
+    pub calibration: (&'a Dataset, &'a [u32]),
+    /// How int8 is made, and what it may cost.
+    pub settings: &'a QuantiseSettings,
+}
+
+impl Numbers<'_> {
+    /// The format for `network`, and how it was found.
+    fn format(
+        &self,
+        network: &Network,
+        form: &Form,
+        seed: u64,
+    ) -> Result<(Format, Option<QuantisationReport>)> {
+        Ok(match self.precision {
+            Precision::Fp32 => (Format::Fp32, None),
+            Precision::Fp16 => (Format::Fp16, None),
+            Precision::Int8 => {
+                let (data, rows) = self.calibration;
+                let rows = draw(rows, self.settings.rows, seed);
+                let (integers, report) = quantise(network, form, data, &rows, self.settings)?;
+                (Format::Int8(integers), Some(report))
+            }
+        })
+    }
 }
 
 impl Package<'_> {
     /// Writes the package, proves it on up to 10,000 of `rows`, drawn with `seed`, in all of `provers`, and only then puts
     /// it into `folder`, with [`CERTIFICATE`] as the last file.
     ///
-    /// A model that some engine scores otherwise than the reference is an [`Error::Limit`], and leaves what was in the
-    /// folder as it was.
+    /// A model that some engine scores otherwise than the reference, or that costs more in int8 than it may, is an
+    /// [`Error::Limit`], and leaves what was in the folder as it was.
     pub fn write(
         &self,
         form: &Form,
@@ -52,17 +96,32 @@ impl Package<'_> {
         provers: Provers,
     ) -> Result<ParityReport> {
         let form = Form { items: self.items(form)?, ..form.clone() };
-        let model = export::onnx(self.network, form, self.metadata)?;
+        let (format, quantised) = self.numbers.format(self.network, &form, seed)?;
+        let model = export::onnx_in(&format, self.network, form, self.metadata)?;
+        let reference = Reference::of(self.network, &format);
+        let drawn = draw(rows, PARITY_ROWS, seed);
+        let in_floats = quantised.as_ref().map(|_| self.network.score(self.data, &drawn)).transpose()?;
+        let tolerance = match &in_floats {
+            Some(scores) => int8_tolerance(scores, &reference.score(self.data, &drawn)?),
+            None => tolerance(self.numbers.precision),
+        };
         let tested = &rows[..rows.len().min(TEST_CANDIDATES)];
-        let vectors = test_vectors(self.network, &model, self.data, tested)?;
+        let vectors = test_vectors(reference, &model, self.data, tested)?;
+        let vectors = TestVectors { tolerance, ..vectors };
         fsio::create_dir(folder)?;
         let draft = tempfile::Builder::new()
             .prefix(fsio::TEMPORARY)
             .tempdir_in(folder)
             .map_err(|e| Error::io(folder, "create a folder in", e))?;
         write_package(draft.path(), &model, self.schema, self.encoders, &vectors)?;
-        let drawn = draw(rows, PARITY_ROWS, seed);
-        let report = prove_in(provers, self.network, &draft.path().join("model.onnx"), self.data, &drawn)?;
+        let file = draft.path().join("model.onnx");
+        let (mut report, scored) = prove_in(provers, reference, &file, self.data, &drawn, tolerance)?;
+        if let Some((quantised, scores)) = quantised.zip(in_floats) {
+            let limits = self.numbers.settings.limits;
+            let judge = Judge::new(scores, self.data, &drawn, limits.top_k);
+            report.gate = Some(gate(&judge, &limits, &scored, &quantised)?);
+            fsio::write_json(&draft.path().join(QuantisationReport::FILE), &quantised)?;
+        }
         replace(draft.path(), folder)?;
         fsio::write_json(&folder.join(CERTIFICATE), &report)?;
         Ok(report)
@@ -96,15 +155,16 @@ pub fn draw(rows: &[u32], count: usize, seed: u64) -> Vec<u32> {
 /// Proves a model on `rows` in those of `provers` that compute something: the null engine has nothing that could agree.
 pub fn prove_in(
     provers: Provers,
-    network: &Network,
+    reference: Reference<'_>,
     model: &Path,
     data: &Dataset,
     rows: &[u32],
-) -> Result<ParityReport> {
+    tolerance: f64,
+) -> Result<(ParityReport, Vec<EngineScores>)> {
     let real = provers.engines.iter().filter(|&&name| name != EngineName::Null);
     let engines = real.map(|&name| engine(name)).collect::<Result<Vec<_>>>()?;
     let engines: Vec<&dyn Engine> = engines.iter().map(AsRef::as_ref).collect();
-    prove(network, model, data, rows, &engines, provers.options, FP32_TOLERANCE)
+    prove(reference, model, data, rows, &engines, provers.options, tolerance)
 }
 
 /// Moves all files of `draft` into `folder`, whose certificate goes first: it is not about them. Nor are companions of the
@@ -177,6 +237,11 @@ mod tests {
                 schema: &log.schema,
                 encoders: &encoders,
                 data: &data,
+                numbers: Numbers {
+                    precision: Precision::Fp32,
+                    calibration: (&data, &rows[..]),
+                    settings: &QuantiseSettings::default(),
+                },
             };
             let provers = Provers { engines, options: &SessionOptions::PLAIN };
             package.write(&Layout::Concat.into(), &out, &rows, 0, provers)

@@ -5,7 +5,7 @@ use super::{
     config::{Experiment, Override, Stage},
     export::candidate,
     iterate::RunPaths,
-    package::{Package, Provers},
+    package::{Numbers, Package, Provers},
 };
 use crate::{
     base::{Error, Result, error::Place, fsio, progress::Progress},
@@ -128,8 +128,13 @@ pub fn retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result<Retr
     let metrics = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
     let metadata = export::Metadata { metrics, tool_version: env!("CARGO_PKG_VERSION").to_owned(), ..before };
     let Old { id, schema, encoders, .. } = &old;
-    let package = Package { network: &network, metadata: &metadata, schema, encoders, data: &data };
     let target = &settings.target;
+    let numbers = Numbers {
+        precision: target.precision,
+        calibration: (&data, &split.train[..]),
+        settings: &settings.quantise,
+    };
+    let package = Package { network: &network, metadata: &metadata, schema, encoders, data: &data, numbers };
     let provers = Provers { engines: &target.engines, options: &target.session_options() };
     let form = Form::of(signature.layout, schema);
     let parity = package.write(&form, &request.out, &split.valid, seed(Stage::Rounds), provers)?;

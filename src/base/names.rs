@@ -123,6 +123,22 @@ named! {
     Precision {
         /// 32-bit floating point.
         Fp32 = "fp32",
+        /// Weights and tables stored in 16-bit floating point, computed with in 32.
+        Fp16 = "fp16",
+        /// Dense layers in 8-bit integers.
+        Int8 = "int8",
+    }
+}
+
+named! {
+    /// How the range of a tensor that becomes bytes is found.
+    RangeMethod {
+        /// From the smallest to the largest value that was seen.
+        MinMax = "min-max",
+        /// Without the outermost values, of which there are as many as a stated share.
+        Percentile = "percentile",
+        /// The part of that range with the least squared error of the bytes.
+        LeastSquares = "least-squares",
     }
 }
 

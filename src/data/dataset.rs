@@ -87,6 +87,38 @@ impl Dataset {
         &self.numbers[row * self.number_slots..(row + 1) * self.number_slots]
     }
 
+    /// A row for each pair of rows: the values of the second, but for the `features`, which come from the first. Labels are 0;
+    /// keys, groups and times are left out.
+    pub fn joined(&self, features: &[&str], pairs: &[(u32, u32)]) -> Self {
+        let from_first: Vec<Slot> =
+            self.features.iter().filter(|f| features.contains(&f.name.as_str())).map(|f| f.slot).collect();
+        let (mut all_ids, mut all_numbers) = (Vec::new(), Vec::new());
+        for &(first, second) in pairs {
+            let (first, second) = (first as usize, second as usize);
+            let (ids, numbers) = (all_ids.len(), all_numbers.len());
+            all_ids.extend(self.ids.of_row(second));
+            all_numbers.extend_from_slice(self.numbers_of(second));
+            for slot in &from_first {
+                match *slot {
+                    Slot::Ids { start, length } => {
+                        let own = &mut all_ids[ids + start..][..length];
+                        let values = self.ids.of(first, start..start + length);
+                        own.iter_mut().zip(values).for_each(|(to, id)| *to = id);
+                    }
+                    Slot::Number { index } => all_numbers[numbers + index] = self.numbers_of(first)[index],
+                }
+            }
+        }
+        Self {
+            features: self.features.clone(),
+            number_slots: self.number_slots,
+            labels: vec![0.0; pairs.len()].into(),
+            ids: Ids::from_rows(self.ids.slots(), &all_ids),
+            numbers: all_numbers.into(),
+            ..Self::default()
+        }
+    }
+
     /// Fails when one of the `rows`, any of which may come several times, holds an id that its feature's encoder cannot have
     /// given, as in a damaged encoded folder. Tables end there, and an engine may not survive an id beyond them.
     pub fn check_ids(&self, rows: impl IntoIterator<Item = u32>) -> Result<()> {

@@ -31,6 +31,17 @@ pub struct TestVectors {
     pub inputs: Vec<TestTensor>,
     /// One per candidate.
     pub scores: Vec<f32>,
+    /// How far a faithful engine may be from them.
+    #[serde(default = "exact")]
+    pub tolerance: f64,
+}
+
+/// The largest |Δscore| that counts as equal in fp32.
+pub const FP32_TOLERANCE: f64 = 1e-5;
+
+/// Of files from when there was one number format.
+fn exact() -> f64 {
+    FP32_TOLERANCE
 }
 
 /// One input tensor of a test vector.
@@ -141,7 +152,7 @@ pub fn write_package(
     )?;
     vectors.write_data_set(&folder.join(TEST_DATA_SET), &model.signature)?;
     fsio::write(&folder.join("encode.py"), ENCODE.as_bytes())?;
-    fsio::write(&folder.join("README.md"), (readme(model) + &how_to_ask()).as_bytes())
+    fsio::write(&folder.join("README.md"), (readme(model, vectors.tolerance) + &how_to_ask()).as_bytes())
 }
 
 /// A JSON document with the version of its format beside its own fields.
@@ -172,7 +183,7 @@ fn how_to_ask() -> String {
     text
 }
 
-fn readme(model: &OnnxModel<'_>) -> String {
+fn readme(model: &OnnxModel<'_>, tolerance: f64) -> String {
     let signature = &model.signature;
     let mut text = format!(
         "# Pre-ranking model, layout `{}`\n\n\
@@ -180,11 +191,12 @@ fn readme(model: &OnnxModel<'_>) -> String {
         signature.layout,
         input_table(&signature.tensors)
     );
-    text.push_str(
+    let _ = writeln!(
+        text,
         "\nIds are local to their feature: 0 is missing (and padding in sequences), and each is below the feature's\n\
          `cardinality` in `signature.json`. Missing numbers are NaN. `encoders.json` turns raw values into ids and numbers,\n\
-         `schema.json` describes the columns, and `test_vectors.json` holds a request with the scores to expect within 1e-5; the\n\
-         same request is in `test_data_set_0/` as ONNX's backend tests read it. Files `*.onnx.data` belong to the model of that name.\n",
+         `schema.json` describes the columns, and `test_vectors.json` holds a request with the scores to expect within {tolerance:e}; the\n\
+         same request is in `test_data_set_0/` as ONNX's backend tests read it. Files `*.onnx.data` belong to the model of that name.",
     );
     let specs =
         signature.tensors.iter().chain(model.item_model().into_iter().flat_map(|m| &m.signature.tensors));

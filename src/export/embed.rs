@@ -9,7 +9,9 @@
 //! With tables outside, what they would give comes in as it is, one input of all the part's vectors in the network's order.
 
 use super::{
+    format::{Affine, Format},
     graph::{Edge, Graph},
+    qdq,
     signature::{Content, ElementType, Field, Rows, TensorSpec},
 };
 use crate::{
@@ -18,9 +20,10 @@ use crate::{
     space::Group,
 };
 use std::{borrow::Cow, collections::BTreeMap};
+use tract_onnx::pb::tensor_proto::DataType;
 
 /// The attribute of a `Cast` to f32.
-pub(super) const AS_FLOAT: (&str, i64) = ("to", tract_onnx::pb::tensor_proto::DataType::Float as i64);
+pub(super) const AS_FLOAT: (&str, i64) = ("to", DataType::Float as i64);
 
 /// Features that are embedded by the same few nodes. Fields are ordered as groups appear in the graph: single ids, then
 /// sequences, or vectors in their place; then numbers.
@@ -116,8 +119,13 @@ impl<'a> Part<'a> {
             .collect()
     }
 
-    /// Adds inputs and embeddings to the graph; the result is [rows, Σ width].
-    pub(super) fn emit(&self, graph: &mut Graph<'a>) -> Edge {
+    /// Whether it comes once per candidate.
+    pub(super) fn per_candidate(&self) -> bool {
+        self.rows == Rows::Candidates
+    }
+
+    /// Adds inputs and embeddings to the graph; the result is [rows, Σ width], of bytes where they are asked for.
+    pub(super) fn emit(&self, graph: &mut Graph<'a>, vectors: &Vectors<'_>) -> Edge {
         let mut flat = Vec::new();
         for tensor in self.tensors() {
             let source = graph.input(&tensor);
@@ -136,30 +144,48 @@ impl<'a> Part<'a> {
                 };
                 start += columns;
                 let group = Members { name, members, source: own };
-                flat.push(match *key {
-                    GroupKey::Of(Group::Ids { width }) => group.emit_ids(graph, width),
+                let floats = match *key {
+                    GroupKey::Of(Group::Ids { width }) => {
+                        flat.push(group.emit_ids(graph, vectors, width));
+                        continue;
+                    }
                     GroupKey::Of(Group::Sequences { length, width }) => {
-                        group.emit_sequences(graph, length, width)
+                        group.emit_sequences(graph, vectors.stored, length, width)
                     }
                     GroupKey::Vectors => group.source,
-                    GroupKey::Of(Group::Numbers) => group.emit_numbers(graph),
+                    GroupKey::Of(Group::Numbers) => group.emit_numbers(graph, vectors.stored),
+                };
+                flat.push(match vectors.bytes {
+                    Some(affine) => qdq::quantise(graph, &group.name, &floats, affine),
+                    None => floats,
                 });
             }
         }
         match <[Edge; 1]>::try_from(flat) {
             Ok([only]) => only,
-            Err(several) => join(graph, self.prefix, &several),
+            Err(several) => join(graph, self.prefix, &several, vectors),
         }
     }
+}
+
+/// How embeddings are stored, and what leaves a part.
+pub(super) struct Vectors<'f> {
+    /// The number format of tables and of the vectors of numbers.
+    pub(super) stored: &'f Format,
+    /// The bytes that are wanted instead of floats.
+    pub(super) bytes: Option<Affine>,
 }
 
 /// Concatenation of all groups: [rows, Σ width].
 ///
 /// The `Max` with the lowest float changes nothing. It keeps tract from splitting the product behind a concatenation
 /// into one product per group whose results it adds up, which costs it up to twice the time of the whole product.
-fn join(graph: &mut Graph<'_>, prefix: &str, groups: &[Edge]) -> Edge {
+fn join(graph: &mut Graph<'_>, prefix: &str, groups: &[Edge], vectors: &Vectors<'_>) -> Edge {
     let inputs: Vec<_> = groups.iter().collect();
     let joined = graph.node_with("Concat", format!("{prefix}joined"), &inputs, ("axis", 1));
+    if vectors.bytes.is_some() {
+        return joined;
+    }
     let lowest = graph.floats(format!("{prefix}lowest"), &[1, 1], &[f32::MIN]);
     graph.node("Max", format!("{prefix}whole"), &[&joined, &lowest])
 }
@@ -209,8 +235,15 @@ impl<'a> Members<'_, 'a> {
     }
 
     /// Rows of the combined table for every id column: [rows, columns, width]. The combined table is the members' own tables,
-    /// one behind the other in the file only.
-    fn gather(&self, graph: &mut Graph<'a>, width: usize, columns_each: usize, zero: RowZero) -> Edge {
+    /// one behind the other in the file only. A table of bytes is gathered as it is, which moves a quarter of the memory.
+    fn gather(
+        &self,
+        graph: &mut Graph<'a>,
+        vectors: &Vectors<'_>,
+        width: usize,
+        columns_each: usize,
+        zero: RowZero,
+    ) -> Edge {
         let mut pieces: Vec<Cow<'a, [f32]>> = Vec::new();
         let (mut offsets, mut table_rows) = (Vec::new(), 0);
         for (_, input) in self.members {
@@ -226,7 +259,15 @@ impl<'a> Members<'_, 'a> {
             }
         }
         let name = &self.name;
-        let table = graph.pieces(format!("{name}/table"), &[table_rows, width], pieces);
+        let (table, dims) = (format!("{name}/table"), [table_rows, width]);
+        let table = match (vectors.bytes, vectors.stored) {
+            (Some(affine), _) => {
+                let values = pieces.iter().flat_map(|piece| piece.iter());
+                graph.raw(table, DataType::Uint8, &dims, values.map(|&x| affine.quantise(x)).collect())
+            }
+            (None, Format::Fp16) => graph.halves(table, &dims, &pieces),
+            (None, Format::Fp32 | Format::Int8(_)) => graph.pieces(table, &dims, pieces),
+        };
         // A lone feature needs no offsets: its local ids are the table's rows.
         let ids = if self.members.len() == 1 {
             self.source.clone()
@@ -234,19 +275,24 @@ impl<'a> Members<'_, 'a> {
             let offsets = graph.integers(format!("{name}/offsets"), &[1, offsets.len()], &offsets);
             graph.node("Add", format!("{name}/table_rows"), &[&self.source, &offsets])
         };
-        graph.node_with("Gather", format!("{name}/gather"), &[&table, &ids], ("axis", 0))
+        let gathered = graph.node_with("Gather", format!("{name}/gather"), &[&table, &ids], ("axis", 0));
+        match (vectors.bytes, vectors.stored) {
+            (None, Format::Fp16) => graph.node_with("Cast", format!("{name}/f32"), &[&gathered], AS_FLOAT),
+            _ => gathered,
+        }
     }
 
     /// The vectors of single ids, side by side.
-    fn emit_ids(&self, graph: &mut Graph<'a>, width: usize) -> Edge {
-        let vectors = self.gather(graph, width, 1, RowZero::Kept);
+    fn emit_ids(&self, graph: &mut Graph<'a>, vectors: &Vectors<'_>, width: usize) -> Edge {
+        let vectors = self.gather(graph, vectors, width, 1, RowZero::Kept);
         reshape(graph, &self.name, "flat", &vectors, &[0, self.width()])
     }
 
     /// Mean over the ids that are not 0. Row 0 of each table is zeroed, so that padding adds nothing to the sum.
-    fn emit_sequences(&self, graph: &mut Graph<'a>, length: usize, width: usize) -> Edge {
+    fn emit_sequences(&self, graph: &mut Graph<'a>, stored: &Format, length: usize, width: usize) -> Edge {
         let (name, count) = (&self.name, self.members.len());
-        let gathered = self.gather(graph, width, length, RowZero::Zeros);
+        let floats = Vectors { stored, bytes: None };
+        let gathered = self.gather(graph, &floats, width, length, RowZero::Zeros);
         let lists = reshape(graph, name, "lists", &gathered, &[0, count, length, width]);
         let list_axis = graph.integers(format!("{name}/list_axis"), &[1], &[2]);
         let sum = graph.node_with("ReduceSum", format!("{name}/sum"), &[&lists, &list_axis], ("keepdims", 0));
@@ -266,7 +312,7 @@ impl<'a> Members<'_, 'a> {
 
     /// x·scale, or the vector for missing values where x is NaN, for all numbers at once: \[x, is missing\] times a block
     /// matrix that holds a scale and a missing vector per number. NaN is replaced by 0 before it enters the product.
-    fn emit_numbers(&self, graph: &mut Graph<'a>) -> Edge {
+    fn emit_numbers(&self, graph: &mut Graph<'a>, stored: &Format) -> Edge {
         let (name, count) = (&self.name, self.members.len());
         let columns = self.width();
         let mut blocks = vec![0.0; 2 * count * columns];
@@ -278,7 +324,8 @@ impl<'a> Members<'_, 'a> {
             column += input.width;
         }
         let zero = graph.floats(format!("{name}/zero"), &[1, 1], &[0.0f32]);
-        let blocks = graph.floats(format!("{name}/blocks"), &[2 * count, columns], blocks);
+        let (blocks_name, dims) = (format!("{name}/blocks"), [2 * count, columns]);
+        let blocks = stored.constant(graph, &blocks_name, &dims, vec![blocks.into()]);
         let absent = graph.node("IsNaN", format!("{name}/absent"), &[&self.source]);
         let known = graph.node("Where", format!("{name}/known"), &[&absent, &zero, &self.source]);
         let absent = graph.node_with("Cast", format!("{name}/absent_f32"), &[&absent], AS_FLOAT);

@@ -149,6 +149,29 @@ impl<'a> Graph<'a> {
         self.constant(name.into(), DataType::Int64, dims, Values::Raw(raw))
     }
 
+    /// A constant of floats, each rounded to the nearest f16.
+    pub(super) fn halves(
+        &mut self,
+        name: impl Into<String>,
+        dims: &[usize],
+        pieces: &[Cow<'_, [f32]>],
+    ) -> Edge {
+        let values = pieces.iter().flat_map(|piece| piece.iter());
+        let raw = values.flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect();
+        self.raw(name, DataType::Float16, dims, raw)
+    }
+
+    /// A constant of whatever type, as it stands in the file.
+    pub(super) fn raw(
+        &mut self,
+        name: impl Into<String>,
+        data_type: DataType,
+        dims: &[usize],
+        raw: Vec<u8>,
+    ) -> Edge {
+        self.constant(name.into(), data_type, dims, Values::Raw(raw))
+    }
+
     fn constant(&mut self, name: String, data_type: DataType, dims: &[usize], values: Values<'a>) -> Edge {
         let header = TensorProto {
             name: name.clone(),

@@ -6,9 +6,11 @@
 //! are added to the user's part; what is left of the candidate is multiplied as before.
 
 use super::{
-    embed::Part,
+    embed::{Part, Vectors},
     form::Form,
+    format::{FirstPart, Format},
     graph::{Edge, Graph},
+    qdq::{self, Addend},
     signature::{Content, ElementType, Field, Rows, Signature, TensorSpec},
 };
 use crate::{
@@ -86,33 +88,60 @@ impl<'a> Inputs<'a> {
         Some(Signature { layout: self.layout, tensors })
     }
 
+    /// How each feature of `network` goes into a first layer of integers.
+    pub(super) fn for_integers(&self, network: &Network) -> Vec<FirstPart> {
+        let mut found = vec![FirstPart::Addend; network.inputs.len()];
+        let each = self.each.iter().map(|part| (part, FirstPart::Bytes));
+        let beforehand = self.beforehand.iter().map(|beforehand| (&beforehand.part, FirstPart::Beforehand));
+        for (part, how) in each.chain(beforehand) {
+            part.order().for_each(|position| found[position] = how);
+        }
+        found
+    }
+
     /// Inputs, embeddings and the first layer without its activation: [candidates, outputs].
     ///
-    /// The rows are added to the user's part and not behind the candidates' product: a product's addend costs nothing, and the
-    /// activation behind the product is fused with it.
-    pub(super) fn first(&self, graph: &mut Graph<'a>, network: &'a Network) -> Edge {
-        let layer = &network.layers[0];
-        let mut addend = graph.floats("layer1/bias", &[layer.outputs], &layer.bias);
+    /// Rows are added to the user's part and not behind the candidates' product: a product's addend costs nothing, and the
+    /// activation behind the product is fused with it. The addend of integers is one row of steps, so there they are added behind.
+    pub(super) fn first(&self, graph: &mut Graph<'a>, network: &'a Network, format: &Format) -> Edge {
         let several = [self.once.is_some(), self.each.is_some(), self.beforehand.is_some()];
         let several = several.into_iter().filter(|&there| there).count() > 1;
         let name = |of: &str| if several { format!("layer1/{of}") } else { "layer1".to_owned() };
+        let bias = match format.integers(0) {
+            Some(integers) => Cow::from(integers.bias.clone()),
+            None => Cow::from(&network.layers[0].bias),
+        };
+        let mut addend = Addend::Constant(bias);
         if let Some(part) = &self.once {
-            addend = product(graph, network, part, name("user"), Some(&addend));
+            addend = Addend::Row(part_product(graph, network, part, &name("user"), addend, format));
         }
-        if let Some(beforehand) = &self.beforehand {
-            let rows = beforehand.read(graph);
-            addend = graph.node("Add", name("cached"), &[&rows, &addend]);
+        let mut rows = self.beforehand.as_ref().map(|beforehand| beforehand.read(graph));
+        if let Some(rows) = rows.take_if(|_| format.integers(0).is_none()) {
+            let others = addend.edge(graph, "layer1");
+            addend = Addend::Row(graph.node("Add", name("cached"), &[&rows, &others]));
         }
-        match &self.each {
-            Some(part) => product(graph, network, part, name("item"), Some(&addend)),
-            None => addend,
+        let sums = match &self.each {
+            Some(part) => part_product(graph, network, part, &name("item"), addend, format),
+            None => addend.edge(graph, "layer1"),
+        };
+        match rows {
+            Some(rows) => graph.node("Add", name("cached"), &[&sums, &rows]),
+            None => sums,
         }
     }
 
     /// The graph that fills the item table: [items, outputs].
-    pub(super) fn item_rows(&self, graph: &mut Graph<'a>, network: &'a Network) -> Option<Edge> {
-        let Beforehand { part, .. } = self.beforehand.as_ref()?;
-        Some(product(graph, network, part, ITEM_ROWS.to_owned(), None))
+    pub(super) fn item_rows(
+        &self,
+        graph: &mut Graph<'a>,
+        network: &'a Network,
+        format: &Format,
+    ) -> Option<Edge> {
+        let Beforehand { part, outputs, .. } = self.beforehand.as_ref()?;
+        let embedded = part.emit(graph, &Vectors { stored: format, bytes: None });
+        let (rows, weight) = rows_in_order(network, part);
+        let weight = format.constant(graph, &format!("{ITEM_ROWS}/weight"), &[rows, *outputs], weight);
+        Some(graph.node("MatMul", ITEM_ROWS, &[&embedded, &weight]))
     }
 }
 
@@ -153,42 +182,80 @@ impl Beforehand<'_> {
 }
 
 /// A part's inputs, embeddings and product with its rows of the first layer's weight, plus `addend`.
-fn product<'a>(
+fn part_product<'a>(
     graph: &mut Graph<'a>,
     network: &'a Network,
     part: &Part<'a>,
-    name: String,
-    addend: Option<&Edge>,
+    name: &str,
+    addend: Addend<'a>,
+    format: &Format,
 ) -> Edge {
-    let embedded = part.emit(graph);
-    let (rows, weight) = rows_in_order(network, part);
-    let weight = graph.pieces(format!("{name}/weight"), &[rows, network.layers[0].outputs], weight);
-    match addend {
-        Some(addend) => graph.node("Gemm", name, &[&embedded, &weight, addend]),
-        None => graph.node("MatMul", name, &[&embedded, &weight]),
+    let integers = format.integers(0).filter(|_| part.per_candidate());
+    let vectors = Vectors { stored: format, bytes: integers.map(|layer| layer.input) };
+    let embedded = part.emit(graph, &vectors);
+    match integers {
+        Some(integers) => {
+            let pieces = blocks_in_order(network, part, &integers.weight);
+            qdq::product(graph, name, &embedded, integers, &pieces.concat(), addend)
+        }
+        None => {
+            let (rows, weight) = rows_in_order(network, part);
+            let outputs = network.layers[0].outputs;
+            product(graph, name, &embedded, ([rows, outputs], weight), addend, format)
+        }
     }
+}
+
+/// x·weight + addend; the weight comes with its shape.
+fn product<'a>(
+    graph: &mut Graph<'a>,
+    name: &str,
+    x: &Edge,
+    (dims, weight): ([usize; 2], Vec<Cow<'a, [f32]>>),
+    addend: Addend<'a>,
+    format: &Format,
+) -> Edge {
+    let weight = format.constant(graph, &format!("{name}/weight"), &dims, weight);
+    let addend = addend.edge(graph, name);
+    graph.node("Gemm", name, &[x, &weight, &addend])
 }
 
 /// The first layer's weight for the features of `part`, row blocks in the order in which they are embedded.
 fn rows_in_order<'a>(network: &'a Network, part: &Part<'a>) -> (usize, Vec<Cow<'a, [f32]>>) {
-    let starts = network.input_starts();
     let layer = &network.layers[0];
-    let mut rows = 0;
-    let pieces = part.order().map(|position| {
-        let width = network.inputs[position].width;
-        rows += width;
-        Cow::from(&layer.weight[starts[position] * layer.outputs..][..width * layer.outputs])
-    });
-    let pieces = pieces.collect();
-    (rows, pieces)
+    let pieces = blocks_in_order(network, part, &layer.weight);
+    let rows = pieces.iter().map(|piece| piece.len()).sum::<usize>() / layer.outputs;
+    (rows, pieces.into_iter().map(Cow::from).collect())
+}
+
+/// The blocks of `all`, a number per weight of the first layer, for the features of `part`.
+fn blocks_in_order<'w, T>(network: &Network, part: &Part<'_>, all: &'w [T]) -> Vec<&'w [T]> {
+    let (starts, outputs) = (network.input_starts(), network.layers[0].outputs);
+    let block =
+        |position: usize| &all[starts[position] * outputs..][..network.inputs[position].width * outputs];
+    part.order().map(block).collect()
 }
 
 /// A later layer without its activation; `depth` counts from 1.
-pub(super) fn dense<'a>(graph: &mut Graph<'a>, depth: usize, layer: &'a Dense, input: &Edge) -> Edge {
+pub(super) fn dense<'a>(
+    graph: &mut Graph<'a>,
+    depth: usize,
+    layer: &'a Dense,
+    input: &Edge,
+    format: &Format,
+) -> Edge {
     let name = format!("layer{depth}");
-    let weight = graph.floats(format!("{name}/weight"), &[layer.inputs, layer.outputs], &layer.weight);
-    let bias = graph.floats(format!("{name}/bias"), &[layer.outputs], &layer.bias);
-    graph.node("Gemm", name, &[input, &weight, &bias])
+    match format.integers(depth - 1) {
+        Some(integers) => {
+            let bytes = qdq::quantise(graph, &format!("{name}/input"), input, integers.input);
+            let bias = Addend::Constant(integers.bias.clone().into());
+            qdq::product(graph, &name, &bytes, integers, &integers.weight, bias)
+        }
+        None => {
+            let weight = ([layer.inputs, layer.outputs], vec![Cow::from(&layer.weight)]);
+            product(graph, &name, input, weight, Addend::Constant((&layer.bias).into()), format)
+        }
+    }
 }
 
 /// max(x, 0) behind layer `depth`.

@@ -4,6 +4,7 @@ use super::{
     check,
     encode::{self, Encoder, External, LARGEST_BYTES},
     form::Form,
+    format::{Format, IntegerLayer},
     graph::{Dim, Graph},
     layers,
     outside::{self, Tables},
@@ -11,8 +12,8 @@ use super::{
     signature::Signature,
 };
 use crate::{
-    base::{Error, Result, error::Place, fsio},
-    learn::network::{Embedding, Network},
+    base::{Error, Result, error::Place, fsio, names::Precision},
+    learn::network::{Dense, Embedding, Network},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -47,7 +48,7 @@ pub struct OnnxModel<'n> {
     /// What the item table holds, where it has one.
     pub item_table: Option<ItemTableSpec>,
     graph: Graph<'n>,
-    properties: Vec<(String, String)>,
+    pub(super) properties: Vec<(String, String)>,
     external_data_over: u64,
     /// The graph that fills the item table.
     item: Option<Box<OnnxModel<'n>>>,
@@ -132,21 +133,33 @@ impl OnnxModel<'_> {
 ///
 /// Fails when the network's numbers do not fit its own shapes.
 pub fn onnx<'n>(network: &'n Network, form: impl Into<Form>, meta: &Metadata) -> Result<OnnxModel<'n>> {
+    onnx_in(&Format::Fp32, network, form, meta)
+}
+
+/// [`onnx`] in a number format. That of integers must have been made for this network and this form.
+pub fn onnx_in<'n>(
+    format: &Format,
+    network: &'n Network,
+    form: impl Into<Form>,
+    meta: &Metadata,
+) -> Result<OnnxModel<'n>> {
     check(network)?;
     let form = form.into();
     let inputs = layers::Inputs::new(network, &form);
+    check_integers(format, network, &inputs)?;
     let mut graph = Graph::new("pre_ranking");
-    let mut x = inputs.first(&mut graph, network);
+    let mut x = inputs.first(&mut graph, network, format);
     for (index, layer) in network.layers.iter().enumerate().skip(1) {
         x = layers::relu(&mut graph, index, &x);
-        x = layers::dense(&mut graph, index + 1, layer, &x);
+        x = layers::dense(&mut graph, index + 1, layer, &x, format);
     }
     let probability = graph.node("Sigmoid", "sigmoid", &[&x]);
     let axis = graph.integers("score_axis", &[1], &[1]);
     let scores = graph.node("Squeeze", "scores", &[&probability, &axis]);
     graph.output(&scores, &[Dim::Candidates]);
     let mut model = finish(graph, inputs.signature(), &form, ItemTableSpec::of(network, &form), meta);
-    model.item = item_model(&inputs, network, &form, meta).map(Box::new);
+    model.properties.push(precision(format.precision()));
+    model.item = item_model(&inputs, network, format, &form, meta).map(Box::new);
     model.tables = Tables::of(network, &form);
     Ok(model)
 }
@@ -154,11 +167,12 @@ pub fn onnx<'n>(network: &'n Network, form: impl Into<Form>, meta: &Metadata) ->
 fn item_model<'n>(
     inputs: &layers::Inputs<'n>,
     network: &'n Network,
+    format: &Format,
     form: &Form,
     meta: &Metadata,
 ) -> Option<OnnxModel<'n>> {
     let mut graph = Graph::new("item_table");
-    let rows = inputs.item_rows(&mut graph, network)?;
+    let rows = inputs.item_rows(&mut graph, network, format)?;
     graph.output(&rows, &[Dim::Candidates, Dim::Fixed(network.layers[0].outputs)]);
     let table = ItemTableSpec::of(network, form);
     Some(finish(graph, inputs.item_signature()?, form, table, meta))
@@ -204,6 +218,11 @@ fn properties(
     ];
     let item_table = item_table.map(|table| (ITEM_TABLE, json(serde_json::to_string(table))));
     known.into_iter().chain(item_table).map(|(key, value)| (format!("{PREFIX}{key}"), value)).collect()
+}
+
+/// The metadata entry of a number format.
+pub(super) fn precision(precision: Precision) -> (String, String) {
+    (format!("{PREFIX}precision"), precision.name().to_owned())
 }
 
 const PREFIX: &str = "autofas.";
@@ -262,6 +281,24 @@ pub fn read_signature(path: &Path) -> Result<(Signature, Metadata)> {
         tool_version: text("tool_version")?,
     };
     Ok((signature, metadata))
+}
+
+/// Integer layers of another network would give a graph of wrong shapes.
+fn check_integers(format: &Format, network: &Network, inputs: &layers::Inputs<'_>) -> Result<()> {
+    let Format::Int8(integers) = format else { return Ok(()) };
+    let fits = |(layer, dense): (&Option<IntegerLayer>, &Dense)| {
+        layer.as_ref().is_none_or(|layer| {
+            layer.weight.len() == dense.weight.len()
+                && [&layer.weight_scales, &layer.bias].iter().all(|values| values.len() == dense.outputs)
+        })
+    };
+    let same = integers.layers.len() == network.layers.len()
+        && (integers.layers[0].is_none() || integers.features == inputs.for_integers(network))
+        && integers.layers.iter().zip(&network.layers).all(fits);
+    if same {
+        return Ok(());
+    }
+    Err(Error::usage("the integer layers are of another network or layout", "quantise this network"))
 }
 
 /// Shapes that the graph builder relies on.

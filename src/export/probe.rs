@@ -6,17 +6,25 @@
 
 use super::{
     form::Form,
+    format::{Affine, FirstPart, Format, Integers},
     graph::{Dim, Graph},
     layers,
     model::{self, Metadata, OnnxModel},
+    qdq::{self, Addend},
+    quantise,
     signature::{Content, ElementType, Field, Rows, Signature, TensorSpec},
 };
 use crate::{
-    base::{Error, Result, names::Layout, rng},
+    base::{
+        Error, Result,
+        names::{Layout, Precision},
+        rng,
+    },
     data::schema::{Feature, Refresh, Side},
     learn::network::{Dense, Embedding, Network, NetworkInput},
     space::Group,
 };
+use tract_onnx::pb::tensor_proto::DataType;
 
 /// A feature, and how many rows its embedding table has.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,7 +83,12 @@ pub fn inputs(features: &[ProbeFeature]) -> Vec<NetworkInput> {
 
 /// From ids and numbers to the first layer's output: embeddings, the split product, and the ReLU when `to` > 1. In a layout
 /// with rows of items, `inputs` are what is left of a request, and rows come in beside them.
-pub fn first_layer(inputs: Vec<NetworkInput>, to: usize, layout: Layout) -> Result<OnnxModel<'static>> {
+pub fn first_layer(
+    inputs: Vec<NetworkInput>,
+    to: usize,
+    layout: Layout,
+    precision: Precision,
+) -> Result<OnnxModel<'static>> {
     let (inputs, form) = with_rows(inputs, layout);
     let from: usize = inputs.iter().map(|input| input.width).sum();
     let rows = |input: &NetworkInput| match &input.embedding {
@@ -91,9 +104,10 @@ pub fn first_layer(inputs: Vec<NetworkInput>, to: usize, layout: Layout) -> Resu
     let layers = vec![random_dense(from, to, &mut rng::generator(0, "probe/first"))];
     let network = Network { inputs, layers };
     let inputs = layers::Inputs::new(&network, &form);
+    let format = format(precision, &network.layers, EMBEDDED, inputs.for_integers(&network));
     let mut graph = Graph::new("probe_first_layer");
-    let product = inputs.first(&mut graph, &network);
-    Ok(close(graph, &product, to, inputs.signature()))
+    let product = inputs.first(&mut graph, &network, &format);
+    Ok(close(graph, &product, to, precision, inputs.signature()))
 }
 
 /// What a probe's rows stand for.
@@ -116,23 +130,68 @@ fn with_rows(mut inputs: Vec<NetworkInput>, layout: Layout) -> (Vec<NetworkInput
 }
 
 /// A later layer: `x` f32\[candidates, from\] → \[candidates, to\], with the ReLU when `to` > 1.
-pub fn layer(from: usize, to: usize) -> Result<OnnxModel<'static>> {
+///
+/// In a network, a layer of integers takes bytes and gives bytes. So its probe takes `x` i64\[candidates, 1\], rows of a table
+/// of bytes, whose gather costs next to nothing, and goes on to the bytes of the next layer.
+pub fn layer(from: usize, to: usize, precision: Precision) -> Result<OnnxModel<'static>> {
     if from == 0 || to == 0 {
         return Err(Error::usage("a probe needs inputs and outputs", "ask for widths of at least 1"));
     }
+    let mut rng = rng::generator(0, "probe/layer");
+    let dense = random_dense(from, to, &mut rng);
+    let format = format(precision, std::slice::from_ref(&dense), ACTIVATED, vec![FirstPart::Bytes]);
+    let (element, columns, cardinality) = match precision {
+        Precision::Fp32 | Precision::Fp16 => (ElementType::F32, from, 0),
+        Precision::Int8 => (ElementType::I64, 1, TABLE_ROWS),
+    };
     let spec = TensorSpec {
         name: "x".to_owned(),
         rows: Rows::Candidates,
-        element: ElementType::F32,
+        element,
         content: Content::Values,
-        fields: vec![Field { feature: "x".to_owned(), columns: from, cardinality: 0 }],
+        fields: vec![Field { feature: "x".to_owned(), columns, cardinality: cardinality as u32 }],
     };
-    let dense = random_dense(from, to, &mut rng::generator(0, "probe/layer"));
     let mut graph = Graph::new("probe_layer");
     let x = graph.input(&spec);
-    let product = layers::dense(&mut graph, 1, &dense, &x);
+    let product = match format.integers(0) {
+        None => layers::dense(&mut graph, 1, &dense, &x, &format),
+        Some(integers) => {
+            let values = rng::uniforms(TABLE_ROWS * from, 1.0, &mut rng);
+            let bytes = values.into_iter().map(|v| integers.input.quantise(v.abs())).collect();
+            let table = graph.raw("table", DataType::Uint8, &[TABLE_ROWS, from], bytes);
+            let rows = graph.node_with("Gather", "rows", &[&table, &x], ("axis", 0));
+            let shape = graph.integers("flat_shape", &[2], &[0, from as i64]);
+            let bytes = graph.node("Reshape", "flat", &[&rows, &shape]);
+            let bias = Addend::Constant(integers.bias.clone().into());
+            qdq::product(&mut graph, "layer1", &bytes, integers, &integers.weight, bias)
+        }
+    };
     let signature = Signature { layout: Layout::Concat, tensors: vec![spec] };
-    Ok(close(graph, &product, to, signature))
+    Ok(close(graph, &product, to, precision, signature))
+}
+
+/// Rows of the table that the bytes of a later layer's probe come from.
+const TABLE_ROWS: usize = 1024;
+
+/// The values of an embedding, and those behind an activation.
+const EMBEDDED: (f32, f32) = (-0.1, 0.1);
+const ACTIVATED: (f32, f32) = (0.0, 1.0);
+
+/// Layers in that precision, the input of the first in the range `first`; that one in floats where no feature may be integers.
+fn format(precision: Precision, layers: &[Dense], first: (f32, f32), features: Vec<FirstPart>) -> Format {
+    let integers = |(index, dense): (usize, &Dense)| {
+        let (low, high) = if index == 0 { first } else { ACTIVATED };
+        let may = index > 0 || features.contains(&FirstPart::Bytes);
+        may.then(|| quantise::plain_layer(dense, Affine::of_range(low, high)))
+    };
+    match precision {
+        Precision::Fp32 => Format::Fp32,
+        Precision::Fp16 => Format::Fp16,
+        Precision::Int8 => {
+            let layers = layers.iter().enumerate().map(integers).collect();
+            Format::Int8(Integers { layers, features })
+        }
+    }
 }
 
 /// A whole network over these inputs with these hidden widths, exported as every other; with rows of items as in
@@ -141,6 +200,7 @@ pub fn network(
     inputs: Vec<NetworkInput>,
     widths: &[usize],
     layout: Layout,
+    precision: Precision,
     name: &str,
 ) -> Result<OnnxModel<'static>> {
     let (inputs, form) = with_rows(inputs, layout);
@@ -149,7 +209,10 @@ pub fn network(
     let before = std::iter::once(from).chain(widths.iter().copied());
     let after = widths.iter().copied().chain(std::iter::once(1));
     let layers = before.zip(after).map(|(from, to)| random_dense(from, to, &mut rng)).collect();
-    Ok(model::onnx(&Network { inputs, layers }, form, &metadata(name))?.into_owned())
+    let network = Network { inputs, layers };
+    let features = layers::Inputs::new(&network, &form).for_integers(&network);
+    let format = format(precision, &network.layers, EMBEDDED, features);
+    Ok(model::onnx_in(&format, &network, form, &metadata(name))?.into_owned())
 }
 
 /// Names the output; without an activation to carry the name, an `Identity` does.
@@ -157,13 +220,24 @@ fn close(
     mut graph: Graph<'_>,
     product: &super::graph::Edge,
     to: usize,
+    precision: Precision,
     signature: Signature,
 ) -> OnnxModel<'static> {
-    let operator = if to > 1 { "Relu" } else { "Identity" };
-    let scores = graph.node(operator, "scores", &[product]);
+    let scores = match (to, precision) {
+        (1, _) => graph.node("Identity", "scores", &[product]),
+        (_, Precision::Int8) => {
+            let next = Affine::of_range(ACTIVATED.0, ACTIVATED.1);
+            let positive = graph.node("Relu", "relu", &[product]);
+            let bytes = qdq::quantise(&mut graph, "next", &positive, next);
+            qdq::dequantise(&mut graph, "scores", &bytes, next)
+        }
+        (_, Precision::Fp32 | Precision::Fp16) => graph.node("Relu", "scores", &[product]),
+    };
     graph.output(&scores, &[Dim::Candidates, Dim::Fixed(to)]);
     let form = Form::from(signature.layout);
-    model::finish(graph, signature, &form, None, &metadata("probe")).into_owned()
+    let mut model = model::finish(graph, signature, &form, None, &metadata("probe")).into_owned();
+    model.properties.push(model::precision(precision));
+    model
 }
 
 fn metadata(subnet: &str) -> Metadata {

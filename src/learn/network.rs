@@ -150,6 +150,14 @@ impl Network {
         Ok(rows.par_iter().map(sum).collect())
     }
 
+    /// The concatenated embeddings of the given rows: rows × [`Network::input_width`].
+    ///
+    /// Fails when the data set lacks a feature of the network.
+    pub fn embed(&self, data: &Dataset, rows: &[u32]) -> Result<Vec<f32>> {
+        let (slots, every) = (self.slots(data)?, self.mask(|_| true));
+        Ok(rows.iter().flat_map(|&row| self.embedded(data, row, &slots, &every)).collect())
+    }
+
     fn mask(&self, keep: impl Fn(&NetworkInput) -> bool) -> Vec<bool> {
         self.inputs.iter().map(keep).collect()
     }

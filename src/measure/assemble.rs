@@ -60,6 +60,11 @@ impl Candidate {
         self.item
     }
 
+    /// Row of the pair, or of another pair of the item where the log never saw this one.
+    pub fn logged(self) -> u32 {
+        self.interactive().unwrap_or(self.item)
+    }
+
     fn interactive(self) -> Option<u32> {
         (self.interactive != Self::NEVER).then_some(self.interactive)
     }

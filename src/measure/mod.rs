@@ -10,6 +10,7 @@ pub mod engine;
 pub mod environment;
 pub mod evaluate;
 pub mod fetching;
+pub mod gate;
 pub mod hlog;
 pub mod job;
 pub mod latency;

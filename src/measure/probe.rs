@@ -34,6 +34,8 @@ pub struct ServiceSettings {
     pub engine: EngineName,
     /// How its sessions are made.
     pub options: SessionOptions,
+    /// Number format of the graphs that are measured.
+    pub precision: Precision,
     /// How thoroughly.
     pub effort: Effort,
     /// Of inputs and order.
@@ -72,7 +74,7 @@ impl ProbePlan {
         let mut models = Vec::with_capacity(group.subjects.len());
         for &at in &group.subjects {
             let subject = &self.subjects[at];
-            let model = self.model(subject)?;
+            let model = self.model(subject, settings.precision)?;
             let path = folder.path().join(format!("{at}.onnx"));
             model.write(&path)?;
             let (name, signature, cold_runs) = (self.name(subject), model.signature, self.cold_runs(subject));
@@ -125,8 +127,7 @@ impl ServiceSettings {
             engine_version,
             provider: self.options.provider,
             layout,
-            // The one format that the exporter writes.
-            precision: Precision::Fp32,
+            precision: self.precision,
             threads: self.options.threads,
             host,
         }
@@ -161,13 +162,14 @@ pub fn context(settings: &ServiceSettings, layout: Layout, result: &ServiceResul
 pub fn trial(launcher: &Launcher, engine: EngineName, options: &SessionOptions) -> Result<()> {
     let folder = temporary_folder()?;
     let path = folder.path().join("trial.onnx");
-    let model = probe::layer(1, 1)?;
+    let precision = Precision::Fp32;
+    let model = probe::layer(1, 1, precision)?;
     model.write(&path)?;
     let models =
         vec![ServiceModel { name: "trial".to_owned(), path, signature: model.signature, cold_runs: 0 }];
     let effort =
         Effort { passes: 2, block_ms: 0.0, min_runs: 1, max_runs: 1, repeats: 0, ..Effort::default() };
-    let settings = ServiceSettings { engine, options: options.clone(), effort, seed: 0 };
+    let settings = ServiceSettings { engine, options: options.clone(), precision, effort, seed: 0 };
     launcher.service(settings.job(models, &[1], Requests::Random)).map(|_| ())
 }
 

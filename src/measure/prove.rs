@@ -13,20 +13,17 @@ use super::{
     assemble::{Assembler, Candidate},
     engine::{Engine, Inputs, SessionOptions, TensorData},
     evaluate::{self, BATCH},
+    gate::{EngineScores, GateReport},
     lookup::{ItemTable, Lookups},
 };
 use crate::{
     base::{
         Error, Result,
-        names::{EngineName, RowFormat},
+        names::{EngineName, Precision, RowFormat},
     },
-    data::{
-        dataset::{Dataset, Slot},
-        ids::Ids,
-        schema::Side,
-    },
+    data::{dataset::Dataset, schema::Side},
     export::{
-        self, OnnxModel,
+        self, OnnxModel, Reference,
         companions::{TestTensor, TestValues, TestVectors},
         signature::Signature,
     },
@@ -35,8 +32,25 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// The largest |Δscore| between a reference and an engine that counts as equal in fp32.
-pub const FP32_TOLERANCE: f64 = 1e-5;
+pub use crate::export::companions::FP32_TOLERANCE;
+
+/// The largest |Δscore| between a reference and an engine that counts as equal. In int8 the reference computes with the same
+/// integers: what is left are numbers between two bytes, which go to the one or the other. See [`int8_tolerance`].
+pub fn tolerance(precision: Precision) -> f64 {
+    match precision {
+        Precision::Fp32 => FP32_TOLERANCE,
+        Precision::Fp16 => 1e-3,
+        Precision::Int8 => 5e-3,
+    }
+}
+
+/// [`tolerance`] of a network in integers whose scores are known in both formats, row by row: twice the most that the integers
+/// change, since a faithful engine and the reference are each no farther than that from fp32. Not less than in fp32, and not
+/// more than any network in integers may have.
+pub fn int8_tolerance(fp32: &[f32], int8: &[f32]) -> f64 {
+    let changes = fp32.iter().zip(int8).map(|(a, b)| f64::from((a - b).abs()));
+    (2.0 * changes.fold(0.0, f64::max)).clamp(FP32_TOLERANCE, tolerance(Precision::Int8))
+}
 
 /// The largest |Δscore| that rounding the rows of an item table may cause.
 pub fn rounding_tolerance(rows: RowFormat) -> f64 {
@@ -92,6 +106,9 @@ pub struct ParityReport {
     pub engines: Vec<EngineParity>,
     /// The largest |Δscore| between any two engines.
     pub between_engines: f64,
+    /// What int8 costs against fp32; absent in other formats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateReport>,
 }
 
 impl ParityReport {
@@ -110,20 +127,21 @@ struct Scored {
     scores: Vec<f32>,
 }
 
-/// Compares `network` with its export at `model`, on `rows` of `data`, in every engine, whose sessions are made as
+/// Compares a network with its export at `model`, on `rows` of `data`, in every engine, whose sessions are made as
 /// `options` say. The joined request has as many candidates as they name, the items again from the first where they end.
 ///
 /// The first difference beyond `tolerance`, or a score that is not a number, is an [`Error::Limit`] that names engine,
-/// row and both scores.
-pub fn prove(
-    network: &Network,
+/// row and both scores. Beside the report go the scores of `rows` by every engine.
+pub fn prove<'a>(
+    reference: impl Into<Reference<'a>>,
     model: &Path,
     data: &Dataset,
     rows: &[u32],
     engines: &[&dyn Engine],
     options: &SessionOptions,
     tolerance: f64,
-) -> Result<ParityReport> {
+) -> Result<(ParityReport, Vec<EngineScores>)> {
+    let reference = reference.into();
     let Some(&user_row) = rows.first() else {
         return Err(Error::usage("there are no rows to compare scores on", "choose rows of the data"));
     };
@@ -132,11 +150,11 @@ pub fn prove(
     }
     let candidates = options.candidates_hint.unwrap_or(rows.len().min(BATCH));
     let items: Vec<u32> = rows.iter().copied().cycle().take(candidates).collect();
-    let request = joined_request(network, data, user_row, &items);
+    let request = joined_request(reference.network, data, user_row, &items);
     let options = SessionOptions { candidates_hint: Some(candidates), ..options.clone() };
     let (signature, _) = export::read_signature(model)?;
-    let proof = Proof { network, model, signature, options, data, rows, request, tolerance };
-    let exact = proof.reference(&Lookups::default(), &Lookups::default())?;
+    let proof = Proof { reference, model, signature, options, data, rows, request, tolerance };
+    let exact = proof.scores(&Lookups::default(), &Lookups::default())?;
     let mut report = ParityReport {
         schema_version: ParityReport::SCHEMA_VERSION,
         tolerance,
@@ -144,6 +162,7 @@ pub fn prove(
         request_candidates: proof.request.rows(),
         engines: Vec::new(),
         between_engines: 0.0,
+        gate: None,
     };
     let mut scored: Vec<Scored> = Vec::new();
     for engine in engines {
@@ -156,12 +175,17 @@ pub fn prove(
         report.engines.push(parity);
         scored.push(one);
     }
-    Ok(report)
+    let own = report.engines.iter().zip(scored).map(|(parity, Scored { mut scores, .. })| {
+        scores.truncate(rows.len());
+        EngineScores { engine: parity.engine, version: parity.version.clone(), scores }
+    });
+    let own = own.collect();
+    Ok((report, own))
 }
 
 /// What is compared, in whatever engine.
 struct Proof<'a> {
-    network: &'a Network,
+    reference: Reference<'a>,
     model: &'a Path,
     signature: Signature,
     options: SessionOptions,
@@ -178,12 +202,12 @@ impl Proof<'_> {
     }
 
     /// The reference's scores of rows and request, which reads the item tables of `own` and of `requested` where they are.
-    fn reference(&self, own: &Lookups, requested: &Lookups) -> Result<Scored> {
+    fn scores(&self, own: &Lookups, requested: &Lookups) -> Result<Scored> {
         let given = |data, rows: &[u32], lookups: &Lookups| match lookups.items() {
-            None => self.network.score(data, rows),
+            None => self.reference.score(data, rows),
             Some(items) => {
                 let cached = |input: &NetworkInput| lookups.is_cached(input);
-                self.network.score_given(data, rows, cached, |row| items.row_of(row))
+                self.reference.score_given(data, rows, cached, |row| items.row_of(row))
             }
         };
         let mut scores = given(self.data, self.rows, own)?;
@@ -207,7 +231,7 @@ impl Proof<'_> {
         let one = Scored { name: format!("{} {}", engine.name(), engine.version()), scores };
         let max_abs_difference = match own.items() {
             None => compare(&one, exact, rows, *tolerance)?,
-            Some(_) => compare(&one, &self.reference(&own, &requested)?, rows, *tolerance)?,
+            Some(_) => compare(&one, &self.scores(&own, &requested)?, rows, *tolerance)?,
         };
         let table = |items: &ItemTable| self.item_table(&one, exact, &own, items);
         let item_table = own.items().map(table).transpose()?;
@@ -224,7 +248,7 @@ impl Proof<'_> {
         items: &ItemTable,
     ) -> Result<TableParity> {
         let format = items.format();
-        let parts = self.network.part_of(self.data, self.rows, |input| lookups.is_cached(input))?;
+        let parts = self.reference.network.part_of(self.data, self.rows, |input| lookups.is_cached(input))?;
         let mut largest = 0.0f64;
         for (&row, part) in self.rows.iter().zip(&parts) {
             for (output, (&value, &exact)) in items.row_of(row).iter().zip(part).enumerate() {
@@ -238,7 +262,8 @@ impl Proof<'_> {
                 largest = largest.max(beyond);
             }
         }
-        let rounding_tolerance = rounding_tolerance(format);
+        // What the rest of the graph may differ by comes to that of the rows.
+        let rounding_tolerance = rounding_tolerance(format) + self.tolerance;
         Ok(TableParity {
             rows: format,
             items: items.items(),
@@ -251,18 +276,19 @@ impl Proof<'_> {
 
 /// A request as a serving system sends it, with the reference's scores: the user of the first row with the items of all
 /// `rows`, and the network's own item table. What [`export::write_package`] puts beside `model`, an export of `network`.
-pub fn test_vectors(
-    network: &Network,
+pub fn test_vectors<'a>(
+    reference: impl Into<Reference<'a>>,
     model: &OnnxModel<'_>,
     data: &Dataset,
     rows: &[u32],
 ) -> Result<TestVectors> {
+    let reference = reference.into();
     let Some(&user_row) = rows.first() else {
         return Err(Error::usage("there are no rows to make test vectors from", "choose rows of the data"));
     };
-    let request = joined_request(network, data, user_row, rows);
+    let request = joined_request(reference.network, data, user_row, rows);
     let every_row: Vec<u32> = (0..request.rows() as u32).collect();
-    let lookups = Lookups::by_reference(network, model, &request)?;
+    let lookups = Lookups::by_reference(reference.network, model, &request)?;
     let inputs = request_inputs(&model.signature, &request, &lookups)?
         .tensors
         .into_iter()
@@ -281,7 +307,8 @@ pub fn test_vectors(
         .collect();
     let cached = |input: &NetworkInput| lookups.is_cached(input);
     let row_of = |row| lookups.items().map_or_else(Vec::new, |items| items.row_of(row));
-    Ok(TestVectors { inputs, scores: network.score_given(&request, &every_row, cached, row_of)? })
+    let scores = reference.score_given(&request, &every_row, cached, row_of)?;
+    Ok(TestVectors { inputs, scores, tolerance: FP32_TOLERANCE })
 }
 
 /// All rows of `request` as the candidates of one user.
@@ -295,40 +322,10 @@ fn request_inputs(signature: &Signature, request: &Dataset, lookups: &Lookups) -
 
 /// Rows of `items` with the user side of `user_row`.
 fn joined_request(network: &Network, data: &Dataset, user_row: u32, items: &[u32]) -> Dataset {
-    let mut request = Dataset {
-        features: data.features.clone(),
-        number_slots: data.number_slots,
-        labels: vec![0.0; items.len()].into(),
-        ..Dataset::default()
-    };
-    let user_slots: Vec<_> = network
-        .inputs
-        .iter()
-        .filter(|input| input.side == Side::User)
-        .filter_map(|input| data.features.iter().find(|f| f.name == input.feature).map(|f| f.slot))
-        .collect();
-    let user = user_row as usize;
-    let (mut all_ids, mut all_numbers) = (Vec::new(), Vec::new());
-    for &item in items {
-        let mut ids: Vec<u32> = data.ids.of_row(item as usize).collect();
-        let mut numbers = data.numbers_of(item as usize).to_vec();
-        for slot in &user_slots {
-            match *slot {
-                Slot::Ids { start, length } => {
-                    let own = &mut ids[start..start + length];
-                    own.iter_mut()
-                        .zip(data.ids.of(user, start..start + length))
-                        .for_each(|(to, id)| *to = id);
-                }
-                Slot::Number { index } => numbers[index] = data.numbers_of(user)[index],
-            }
-        }
-        all_ids.extend(ids);
-        all_numbers.extend(numbers);
-    }
-    request.ids = Ids::from_rows(data.ids.slots(), &all_ids);
-    request.numbers = all_numbers.into();
-    request
+    let user = network.inputs.iter().filter(|input| input.side == Side::User);
+    let user: Vec<&str> = user.map(|input| input.feature.as_str()).collect();
+    let pairs: Vec<_> = items.iter().map(|&item| (user_row, item)).collect();
+    data.joined(&user, &pairs)
 }
 
 /// The largest difference; one beyond the tolerance is an error.
@@ -351,4 +348,17 @@ fn compare(one: &Scored, other: &Scored, rows: &[u32], tolerance: f64) -> Result
         largest = largest.max(difference);
     }
     Ok(largest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_may_differ_by_twice_what_they_change_within_the_limits_of_fp32_and_of_any_network() {
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-7, "{a} against {b}");
+        close(int8_tolerance(&[0.5, 0.2, 0.1], &[0.5, 0.201, 0.0995]), 2e-3);
+        close(int8_tolerance(&[0.5, 0.2], &[0.5, 0.2]), 1e-5);
+        close(int8_tolerance(&[0.5], &[0.4]), 5e-3);
+    }
 }

@@ -12,7 +12,6 @@
 
 use super::{
     engine::{self, Inputs, Session},
-    prove::FP32_TOLERANCE,
     replay::{Workload, buckets},
     service::spread,
 };
@@ -143,6 +142,8 @@ impl ScoreDifference {
 pub struct PassScores {
     /// Engine, version, and provider.
     pub engine: String,
+    /// How far two scores of one candidate may lie apart: what the package allows.
+    pub tolerance: f64,
     /// By the first session, in the order of the trace.
     pub requests: Vec<ScoredRequest>,
     /// The largest difference within the pass: of other sessions from the first, and between the plans that it chose from.
@@ -184,7 +185,7 @@ impl TraceOutputs {
         Some(Self {
             requests: first.requests.len(),
             scores: first.requests.iter().map(|request| request.scores.len()).sum(),
-            tolerance: FP32_TOLERANCE,
+            tolerance: first.tolerance,
             compared_with: others.iter().map(|other| other.engine.clone()).collect(),
             largest: within
                 .chain(between_passes)

@@ -12,7 +12,12 @@ use super::{
 };
 use crate::{
     base::{Error, Result, error::Place},
-    data::{self, dataset::Dataset, encode::Encoders, schema::Schema},
+    data::{
+        self,
+        dataset::Dataset,
+        encode::Encoders,
+        schema::{Schema, Side},
+    },
     export::signature::Signature,
 };
 use serde::{Deserialize, Serialize};
@@ -74,6 +79,14 @@ impl TracedData {
         });
         let resolved = ResolvedTrace::new(trace_file, requests, &dataset)?;
         Ok(Self { resolved, trace: builder.finish(origin)?, dataset, encoder_hash, rows_hash, schema })
+    }
+
+    /// Up to `count` candidates of the trace, evenly spread over it, as rows: each with the values of its item, and those of its
+    /// pair where the log has it, else of another pair of that item, and with the user of its request. Labels are 0.
+    pub fn candidates_as_rows(&self, count: usize) -> Dataset {
+        let user = self.schema.features.iter().filter(|feature| feature.kind.side() == Side::User);
+        let user: Vec<&str> = user.map(|feature| feature.name.as_str()).collect();
+        self.resolved.as_rows(&self.dataset, &user, count)
     }
 
     /// Keeps what requests to a store carry: see [`ResolvedTrace::keep_keys`].

@@ -33,6 +33,7 @@ pub struct OutputCheck {
 pub struct Vectors {
     inputs: Inputs,
     scores: Vec<f32>,
+    tolerance: f64,
 }
 
 impl Vectors {
@@ -61,7 +62,13 @@ impl Vectors {
         let tensors =
             tensors.map(|(tensor, spec)| input(tensor, spec, known, wanted)).collect::<Result<_, _>>()?;
         let scores = vectors.scores.iter().copied().cycle().take(wanted).collect();
-        Ok(Self { inputs: Inputs { candidates: wanted, tensors }, scores })
+        let inputs = Inputs { candidates: wanted, tensors };
+        Ok(Self { inputs, scores, tolerance: vectors.tolerance })
+    }
+
+    /// How far the package's own engine may be from its scores.
+    pub fn tolerance(&self) -> f64 {
+        self.tolerance
     }
 
     /// The request.
@@ -161,6 +168,7 @@ mod tests {
                 tensor("item_num", [3, 2], TestValues::Numbers(vec![0.1, 1.0, 0.2, f32::NAN, 0.3, 2.0])),
             ],
             scores: vec![0.1, 0.2, 0.3],
+            tolerance: 1e-5,
         }
     }
 
@@ -218,7 +226,7 @@ mod tests {
         let read = Vectors::of(&model, &signature(), None).unwrap().unwrap();
         let TensorData::F32(numbers) = &read.inputs.tensors[1].data else { panic!("numbers expected") };
         assert!(numbers[3].is_nan() && numbers[..3] == [0.1, 1.0, 0.2]);
-        write(&TestVectors { inputs: vec![], scores: vec![] });
+        write(&TestVectors { inputs: vec![], scores: vec![], tolerance: 1e-5 });
         assert_eq!(Vectors::of(&model, &signature(), None).unwrap(), None);
     }
 

@@ -129,7 +129,7 @@ fn an_item_table_of_another_network_fails_the_proof_in_every_format() {
             let engines: Vec<_> = engines.iter().map(AsRef::as_ref).collect();
             prove::prove(&network, &path, &data, &[0, 1], &engines, &options(None), FP32_TOLERANCE)
         };
-        let report = prove().unwrap();
+        let (report, _) = prove().unwrap();
         let table = report.engines[0].item_table.unwrap();
         assert_eq!((table.rows, table.items), (rows, 2));
         std::fs::copy(other_path.with_file_name("item.onnx"), path.with_file_name("item.onnx")).unwrap();
@@ -162,7 +162,7 @@ fn unknown_values_and_requests_of_one_and_ten_thousand_candidates_agree_in_every
         let (_folder, path) = export_to_file(&network, form.clone());
         for (rows, candidates) in [(300, 10_000), (1, 1)] {
             let rows: Vec<u32> = (0..rows).collect();
-            let report = prove::prove(
+            let (report, _) = prove::prove(
                 &network,
                 &path,
                 &data,

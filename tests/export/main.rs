@@ -2,13 +2,14 @@
 
 mod files;
 mod layouts;
+mod precision;
 #[path = "../support/mod.rs"]
 mod support;
 
 use autofas_bench::{
     base::{
         Error,
-        names::{Embeddings, EngineName, Layout, Provider},
+        names::{Embeddings, EngineName, Layout, Precision, Provider},
     },
     data::schema::Side,
     export::{
@@ -76,8 +77,9 @@ fn assert_parity(features: &[FeatureSpec], hidden: &[usize], rows: usize, seed: 
     let engines: Vec<_> = engines.iter().map(AsRef::as_ref).collect();
     for form in forms(features) {
         let (_folder, path) = export_to_file(&network, form.clone());
-        let report = prove::prove(&network, &path, &data, &rows, &engines, &options(None), FP32_TOLERANCE)
-            .unwrap_or_else(|e| panic!("{form:?}, {features:?}, {hidden:?}: {e}"));
+        let (report, _) =
+            prove::prove(&network, &path, &data, &rows, &engines, &options(None), FP32_TOLERANCE)
+                .unwrap_or_else(|e| panic!("{form:?}, {features:?}, {hidden:?}: {e}"));
         assert_eq!(report.engines.len(), 2);
     }
 }
@@ -211,7 +213,7 @@ fn the_joined_request_has_the_candidates_of_the_target() {
     let engines: Vec<_> = engines.iter().map(AsRef::as_ref).collect();
     let rows: Vec<u32> = (0..30).collect();
     for (hint, expected) in [(None, 30), (Some(7), 7), (Some(100), 100)] {
-        let report =
+        let (report, _) =
             prove::prove(&network, &path, &data, &rows, &engines, &options(hint), FP32_TOLERANCE).unwrap();
         assert_eq!((report.rows, report.request_candidates), (30, expected));
     }
@@ -289,7 +291,7 @@ fn probes_run_and_give_a_column_per_output() {
             let input =
                 PlainInput { user_features: 2, item_features: 3, width_per_feature: 8, cardinality: 10 };
             for &layout in Layout::ALL {
-                let model = probe::first_layer(input.inputs(), to, layout).unwrap();
+                let model = probe::first_layer(input.inputs(), to, layout, Precision::Fp32).unwrap();
                 model.write(&path).unwrap();
                 let inputs = random_inputs(&model.signature, 5, 1);
                 let mut values = Vec::new();
@@ -297,7 +299,7 @@ fn probes_run_and_give_a_column_per_output() {
                 assert_eq!(values.len(), 5 * to);
                 assert!(values.iter().any(|&v| v != 0.0));
             }
-            let model = probe::layer(24, to).unwrap();
+            let model = probe::layer(24, to, Precision::Fp32).unwrap();
             model.write(&path).unwrap();
             let x =
                 InputTensor { name: "x".to_owned(), shape: [5, 24], data: TensorData::F32(vec![1.0; 120]) };
@@ -348,7 +350,7 @@ fn a_package_says_how_to_feed_the_model() {
     let model = export::onnx(&network, Layout::UserOnce, &metadata()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let ids = TestTensor { name: "user_ids".to_owned(), shape: [1, 1], values: TestValues::Ids(vec![3]) };
-    let vectors = TestVectors { inputs: vec![ids], scores: vec![0.5] };
+    let vectors = TestVectors { inputs: vec![ids], scores: vec![0.5], tolerance: 1e-3 };
     let any = serde_json::json!({"features": []});
     export::write_package(folder.path(), &model, &any, &any, &vectors).unwrap();
     let readme = std::fs::read_to_string(folder.path().join("README.md")).unwrap();

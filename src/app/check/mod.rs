@@ -13,7 +13,12 @@ pub use networks::{Choice, ChosenNetwork};
 
 use crate::{
     app::probe::Begin,
-    base::{Error, Result, fsio, names::Layout, progress::Progress, stop::Stop},
+    base::{
+        Error, Result, fsio,
+        names::{Layout, Precision},
+        progress::Progress,
+        stop::Stop,
+    },
     measure::{
         environment::Environment,
         probe::{ServiceSettings, context_here, features_hash},
@@ -48,6 +53,8 @@ pub struct CheckRequest<'a> {
     pub cardinalities: Vec<usize>,
     /// Layout of the networks.
     pub layout: Layout,
+    /// Number format of the networks.
+    pub precision: Precision,
     /// How each engine measures.
     pub settings: Vec<ServiceSettings>,
     /// Candidate counts; empty for all that the table has under the circumstances of an engine.

@@ -125,7 +125,8 @@ impl Chosen {
             let inputs = request_inputs(request.space, &request.cardinalities, &subnet.features);
             let name = subnet.id(request.space);
             let path = folder.join(format!("{at}.onnx"));
-            probe::network(inputs, &subnet.layer_widths(), request.layout, &name)?.write(&path)?;
+            probe::network(inputs, &subnet.layer_widths(), request.layout, request.precision, &name)?
+                .write(&path)?;
             Ok((name, path))
         };
         which.map(write).collect()

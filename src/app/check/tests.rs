@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    base::{names::EngineName, progress::Silent},
+    base::{
+        names::{EngineName, Precision},
+        progress::Silent,
+    },
     data::schema::{Feature, Kind},
     measure::{
         engine::SessionOptions,
@@ -34,7 +37,7 @@ fn space() -> SearchSpace {
 
 fn settings() -> ServiceSettings {
     let (options, effort) = (SessionOptions::PLAIN, Effort::default());
-    ServiceSettings { engine: EngineName::Tract, options, effort, seed: 1 }
+    ServiceSettings { engine: EngineName::Tract, options, precision: Precision::Fp32, effort, seed: 1 }
 }
 
 /// Every layer at prices that follow the work.
@@ -67,6 +70,7 @@ fn request<'a>(table: &'a LatencyTable, space: &'a SearchSpace, out: &Path) -> C
         seed: 3,
         cardinalities: vec![10; space.features.len()],
         layout: Layout::UserOnce,
+        precision: Precision::Fp32,
         settings: vec![settings()],
         candidates: Vec::new(),
         max_mape_pct: Some(5.0),

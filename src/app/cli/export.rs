@@ -2,10 +2,13 @@
 
 use super::output::{self, Format};
 use crate::{
-    app::export::{ExportRequest, Exported, export_from_run},
+    app::{
+        config::Override,
+        export::{ExportRequest, Exported, export_from_run},
+    },
     base::{
         Error, Result,
-        names::{Embeddings, Layout, PackageForm, Precision, RowFormat},
+        names::{Embeddings, Layout, PackageForm, Precision, RangeMethod, RowFormat},
         progress::Progress,
     },
 };
@@ -16,6 +19,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   autofas-bench export --run runs/first --layout concat --out serving/concat
   autofas-bench export --run runs/first --layout item-cached --cache-rows i8 --out serving/cached
+  autofas-bench export --run runs/first --precision int8 --trace peak.parquet --out serving/int8
   autofas-bench export --run runs/first --package triton --name pre_ranker --out repository")]
 pub struct ExportArgs {
     /// Run directory
@@ -36,9 +40,11 @@ pub struct ExportArgs {
     /// Keep the tables of a model with more bytes in model.onnx.data [default: 2 GiB]
     #[arg(long, value_name = "BYTES")]
     external_data_over: Option<u64>,
-    /// fp32
+    /// fp32, fp16 (stored, computed with in fp32) or int8 (dense layers)
     #[arg(long, value_name = "NAME", default_value_t = Precision::Fp32)]
     precision: Precision,
+    #[command(flatten)]
+    quantise: QuantiseArgs,
     /// Rows on which every engine must agree with the reference [default: the run's data]
     #[arg(long, value_name = "D.parquet")]
     data: Option<PathBuf>,
@@ -53,13 +59,69 @@ pub struct ExportArgs {
     out: PathBuf,
 }
 
+/// What int8 takes instead of the run's `[quantise]`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "int8")]
+struct QuantiseArgs {
+    /// Find ranges on the candidates of this trace [default: rows that the run was trained on]
+    #[arg(long, value_name = "T")]
+    trace: Option<PathBuf>,
+    /// Rows that ranges and losses are found on
+    #[arg(long, value_name = "N")]
+    calibration_rows: Option<u32>,
+    /// Methods that ranges are chosen from: min-max, percentile, least-squares
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    ranges: Vec<RangeMethod>,
+    /// 8, or 7 for processors without VNNI, whose 16-bit sums 8 bits can overflow
+    #[arg(long, value_name = "BITS")]
+    weight_bits: Option<u32>,
+    /// The largest |ΔAUC| against fp32
+    #[arg(long, value_name = "X")]
+    max_auc_change: Option<f64>,
+    /// The least share of a list's best in fp32 that stay among its best
+    #[arg(long, value_name = "SHARE")]
+    min_overlap: Option<f64>,
+    /// How many of a list are its best
+    #[arg(long, value_name = "K")]
+    top_k: Option<u32>,
+}
+
+impl QuantiseArgs {
+    fn overrides(&self) -> Vec<Override> {
+        let number = |key: &str, value: Option<f64>| value.map(|v| Override::parse(key, &format!("{v:?}")));
+        let count = |key: &str, value: Option<u32>| value.map(|v| Override::count(key, v));
+        let names: Vec<_> = self.ranges.iter().map(|method| format!("\"{method}\"")).collect();
+        let methods = Override::parse("quantise.methods", &format!("[{}]", names.join(", ")));
+        let all = [
+            count("quantise.rows", self.calibration_rows),
+            (!names.is_empty()).then_some(methods),
+            count("quantise.weight_bits", self.weight_bits),
+            number("quantise.limits.max_auc_change", self.max_auc_change),
+            number("quantise.limits.min_overlap", self.min_overlap),
+            count("quantise.limits.top_k", self.top_k),
+        ];
+        all.into_iter().flatten().collect()
+    }
+}
+
 impl ExportArgs {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
         progress.stage("export and prove", 0);
         let layout = self.layout()?;
         let Self {
-            run, candidate, embeddings, external_data_over, precision, data, package, name, out, ..
+            run,
+            candidate,
+            embeddings,
+            external_data_over,
+            precision,
+            quantise,
+            data,
+            package,
+            name,
+            out,
+            ..
         } = self;
+        let (overrides, trace) = (quantise.overrides(), quantise.trace);
         let exported = export_from_run(&ExportRequest {
             run,
             candidate,
@@ -68,6 +130,8 @@ impl ExportArgs {
             external_data_over,
             precision,
             data,
+            trace,
+            overrides,
             package,
             name,
             out,
@@ -97,6 +161,12 @@ fn describe(exported: &Exported) -> String {
             "\n{} {}: at most {:.1e} from the reference on {} rows",
             engine.engine, engine.version, engine.max_abs_difference, parity.rows
         );
+    }
+    if let Some(quantisation) = &exported.quantisation {
+        text += &format!("\n{}", quantisation.table());
+    }
+    for engine in parity.gate.iter().flat_map(|gate| &gate.engines) {
+        text += &format!("\n{} {}: {} against fp32", engine.engine, engine.version, engine.loss);
     }
     text
 }

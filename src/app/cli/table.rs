@@ -178,7 +178,7 @@ impl ProbeArgs {
         let settings_on = |&engine: &EngineName| {
             // As the loop measures, so that a table of one serves the other.
             let (options, effort) = (target.session_options(), settings.probe);
-            ServiceSettings { engine, options, effort, seed }
+            ServiceSettings { engine, options, precision: target.precision, effort, seed }
         };
         let engines = chosen_engines(&self.engine, &target.engines);
         let budget = Duration::try_from_secs_f64(60.0 * self.minutes).map_err(|_| {

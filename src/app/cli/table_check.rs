@@ -81,8 +81,14 @@ impl CheckArgs {
         space.check_item_side()?;
         let (effort, seed) = (settings.probe, settings.seeds.of(Stage::Probe));
         let options = settings.target.session_options();
-        let settings_on =
-            |&engine: &EngineName| ServiceSettings { engine, options: options.clone(), effort, seed };
+        let precision = settings.target.precision;
+        let settings_on = |&engine: &EngineName| ServiceSettings {
+            engine,
+            options: options.clone(),
+            precision,
+            effort,
+            seed,
+        };
         let engines = chosen_engines(&self.engine, &settings.target.engines);
         let request = CheckRequest {
             table: &table,
@@ -92,6 +98,7 @@ impl CheckArgs {
             networks: self.networks,
             seed: settings.seeds.of(Stage::Rounds),
             layout: settings.target.layout,
+            precision,
             settings: engines.iter().map(settings_on).collect(),
             candidates: self.candidates.clone(),
             max_mape_pct: self.max_mape,

@@ -8,6 +8,7 @@ use crate::{
         objective::{Objective, Percentile},
     },
     data::split::{Moment, SplitSettings},
+    export::quantise::QuantiseSettings,
     learn::{
         checkpoint::CheckpointSettings,
         device::DeviceSettings,
@@ -46,6 +47,8 @@ pub struct Settings {
     pub baseline: BaselineSettings,
     /// What is paid for.
     pub target: TargetSettings,
+    /// How int8 is made, and what it may cost.
+    pub quantise: QuantiseSettings,
     /// What is replayed.
     pub traffic: TrafficSettings,
     /// How thoroughly service times are measured.
@@ -71,6 +74,7 @@ impl Default for Settings {
             retrain: RetrainSettings::default(),
             baseline: BaselineSettings::default(),
             target: TargetSettings::default(),
+            quantise: QuantiseSettings::default(),
             traffic: TrafficSettings::default(),
             probe: Effort::default(),
             rounds: RoundSettings::default(),
@@ -108,6 +112,7 @@ impl Settings {
             ("baseline", self.baseline.check()),
             ("target", self.target.check()),
             ("target", self.check_fetch_prices()),
+            ("quantise", self.quantise.check()),
             ("traffic", self.traffic.check()),
             ("traffic", self.check_objective()),
             ("probe", check_effort(&self.probe)),

@@ -6,9 +6,13 @@ use crate::{
         config::Stage,
         package::{Provers, draw, prove_in},
     },
-    base::{Result, names::EngineName, rng},
-    export::{self, Form, Metadata},
-    measure::prove::ParityReport,
+    base::{
+        Result,
+        names::{EngineName, Precision},
+        rng,
+    },
+    export::{self, Form, Format, Metadata, Reference, quantise::every_layer},
+    measure::prove::{ParityReport, tolerance},
     price::{
         agreement::Residual,
         calibrate::{Calibration, Evidence, calibrate},
@@ -95,6 +99,9 @@ impl Measured {
 
 /// Rows on which the networks that are only timed are proved.
 const SHAPE_ROWS: usize = 1000;
+
+/// Rows on which the ranges of their integers are found.
+const RANGE_ROWS: usize = 256;
 
 impl Run<'_> {
     /// Measures the round's winner, the plain DNN and random subnets, and corrects the table.
@@ -197,11 +204,21 @@ impl Run<'_> {
             let network = self.untrained(subnet)?;
             let metadata = Metadata { subnet: id.clone(), ..Metadata::default() };
             let form = Form::of(self.settings.target.layout, &self.schema);
-            export::onnx(&network, form, &metadata)?.write(&path)?;
+            let (precision, data) = (self.settings.target.precision, &self.loaded.dataset);
+            let format = match precision {
+                Precision::Fp32 => Format::Fp32,
+                Precision::Fp16 => Format::Fp16,
+                Precision::Int8 => {
+                    let rows = draw(&self.loaded.split.train, RANGE_ROWS, self.seed(Stage::Rounds));
+                    Format::Int8(every_layer(&network, &form, data, &rows, &self.settings.quantise)?)
+                }
+            };
+            export::onnx_in(&format, &network, form, &metadata)?.write(&path)?;
             let rows = draw(&self.loaded.split.valid, SHAPE_ROWS, self.seed(Stage::Rounds));
             let target = &self.settings.target;
             let provers = Provers { engines: &target.engines, options: &target.session_options() };
-            prove_in(provers, &network, &path, &self.loaded.dataset, &rows)
+            let reference = Reference::of(&network, &format);
+            Ok(prove_in(provers, reference, &path, data, &rows, tolerance(precision))?.0)
         })?;
         Ok(NamedModel { name: id, path })
     }
@@ -211,7 +228,7 @@ impl Run<'_> {
 mod tests {
     use super::*;
     use crate::{
-        base::names::{Layout, Precision, Provider},
+        base::names::{Layout, Provider},
         space::{InputLoad, InputWidths},
     };
 

@@ -107,6 +107,7 @@ impl<'a> ChildMeter<'a> {
         ServiceSettings {
             engine,
             options: self.options(),
+            precision: self.settings.target.precision,
             effort: self.settings.probe,
             seed: self.settings.seeds.of(Stage::Probe),
         }

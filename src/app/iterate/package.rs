@@ -4,7 +4,7 @@ use super::{Run, meter::NamedModel};
 use crate::{
     app::{
         config::Stage,
-        package::{CERTIFICATE, Package, Provers},
+        package::{CERTIFICATE, Numbers, Package, Provers},
     },
     base::Result,
     export::{Form, Metadata},
@@ -62,6 +62,11 @@ impl Run<'_> {
                 schema: &self.schema,
                 encoders: &self.loaded.encoders,
                 data: &self.loaded.dataset,
+                numbers: Numbers {
+                    precision: self.settings.target.precision,
+                    calibration: (&self.loaded.dataset, &self.loaded.split.train[..]),
+                    settings: &self.settings.quantise,
+                },
             };
             let (target, seed) = (&self.settings.target, self.seed(Stage::Rounds));
             let provers = Provers { engines: &target.engines, options: &target.session_options() };
@@ -73,6 +78,9 @@ impl Run<'_> {
             report.rows,
             report.worst()
         ));
+        for engine in report.gate.iter().flat_map(|gate| &gate.engines) {
+            self.progress.say(&format!("  int8 on {}: {} against fp32", engine.engine, engine.loss));
+        }
         Ok(Finished {
             subnet: subnet.clone(),
             id,

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     base::{
         Error,
-        names::{EngineName, Layout},
+        names::{EngineName, Layout, Precision},
         progress::Silent,
     },
     measure::{
@@ -144,6 +144,7 @@ fn request(out: &Path, engines: &[EngineName]) -> ProbeRequest {
     let settings = |&engine: &EngineName| ServiceSettings {
         engine,
         options: SessionOptions::PLAIN,
+        precision: Precision::Fp32,
         effort: Effort::default(),
         seed: 1,
     };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::export::probe;
+use crate::{base::names::Precision, export::probe};
 
 fn refused(path: &Path, limits: Limits) -> String {
     read(path, &limits).unwrap_err().to_string()
@@ -9,7 +9,7 @@ fn refused(path: &Path, limits: Limits) -> String {
 fn a_file_keeps_every_limit_up_to_its_last_byte_record_and_element() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.onnx");
-    let model = probe::layer(8, 4).unwrap();
+    let model = probe::layer(8, 4, Precision::Fp32).unwrap();
     model.write(&path).unwrap();
     let whole = Limits { file_bytes: model.bytes().len() as u64, ..Limits::STANDARD };
     read(&path, &whole).unwrap();

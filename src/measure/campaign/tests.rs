@@ -2,6 +2,7 @@ use super::*;
 use crate::measure::{
     campaign::examples::job,
     measurement::examples::{pass, plan},
+    prove::FP32_TOLERANCE,
     scores::ScoredRequest,
     validity::examples::recording,
 };
@@ -147,7 +148,12 @@ fn scoring(job: &ReplayJob, score: f32) -> Vec<Pass> {
     let request = |index| ScoredRequest::new(index, 3, &[score; 3]).unwrap();
     for pass in &mut passes {
         let requests = (0..5).map(request).collect();
-        pass.scores = Some(PassScores { engine: job.engine.to_string(), requests, within: None });
+        pass.scores = Some(PassScores {
+            engine: job.engine.to_string(),
+            tolerance: FP32_TOLERANCE,
+            requests,
+            within: None,
+        });
     }
     passes
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     base::{
         Error,
-        names::{GraphOptimization, IoBinding, Layout, Switch},
+        names::{GraphOptimization, IoBinding, Layout, Precision, Switch},
     },
     export::{
         OnnxModel,
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 fn first_layer() -> OnnxModel<'static> {
     let input = PlainInput { user_features: 2, item_features: 3, width_per_feature: 4, cardinality: 50 };
-    probe::first_layer(input.inputs(), 8, Layout::UserOnce).unwrap()
+    probe::first_layer(input.inputs(), 8, Layout::UserOnce, Precision::Fp32).unwrap()
 }
 
 fn written(folder: &Path, model: &OnnxModel) -> PathBuf {

@@ -78,7 +78,7 @@ impl<'a> Compared<'a> {
     pub(super) fn check(&self, number: usize, session: &mut dyn Session) -> Result<()> {
         let mut outputs: Option<OutputCheck> = None;
         for vectors in &self.vectors {
-            let check = vectors.compare(&self.engine, session, FP32_TOLERANCE)?;
+            let check = vectors.compare(&self.engine, session, vectors.tolerance())?;
             let farther = |worst: OutputCheck| check.max_abs_difference >= worst.max_abs_difference;
             outputs = if outputs.is_none_or(farther) { Some(check) } else { outputs };
         }
@@ -96,6 +96,7 @@ impl<'a> Compared<'a> {
         self,
         between_plans: Option<ScoreDifference>,
     ) -> (Option<OutputCheck>, Option<PassScores>) {
+        let tolerance = self.vectors.iter().map(Vectors::tolerance).fold(FP32_TOLERANCE, f64::max);
         let Self { engine, sample, found, .. } = self;
         let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter();
         let Some((_, Found { mut outputs, requests })) = found.next() else { return (None, None) };
@@ -108,6 +109,6 @@ impl<'a> Compared<'a> {
                 ScoreDifference::largest([&name(number), &name(0)], [&other.requests, &requests]);
             within = ScoreDifference::larger(within, difference);
         }
-        (outputs, (!sample.is_empty()).then_some(PassScores { engine, requests, within }))
+        (outputs, (!sample.is_empty()).then_some(PassScores { engine, tolerance, requests, within }))
     }
 }

@@ -13,7 +13,11 @@
 
 use super::sets::{grid, in_proportion, other_sets};
 use crate::{
-    base::{Error, Result, names::Layout, rng},
+    base::{
+        Error, Result,
+        names::{Layout, Precision},
+        rng,
+    },
     data::schema::Side,
     export::{
         OnnxModel,
@@ -256,22 +260,22 @@ impl ProbePlan {
         }
     }
 
-    /// The model that stands for a subject.
-    pub fn model(&self, subject: &Subject) -> Result<OnnxModel<'static>> {
+    /// The model that stands for a subject, in a number format; a call has nothing that could be in integers.
+    pub fn model(&self, subject: &Subject, precision: Precision) -> Result<OnnxModel<'static>> {
         match subject {
             // One value per candidate goes in and comes out again.
-            Subject::Layer(Operation::Call) => probe::layer(1, 1),
-            Subject::Layer(Operation::Layer { from, to }) => probe::layer(*from, *to),
+            Subject::Layer(Operation::Call) => probe::layer(1, 1, Precision::Fp32),
+            Subject::Layer(Operation::Layer { from, to }) => probe::layer(*from, *to, precision),
             Subject::Layer(operation @ Operation::First { .. }) => Err(Error::usage(
                 format!("{operation} does not say which features it reads"),
                 "probe it at a point of the grid",
             )),
             Subject::Grid { features, to } | Subject::Input { features, to } => {
-                probe::first_layer(self.inputs(features), *to, self.layout)
+                probe::first_layer(self.inputs(features), *to, self.layout, precision)
             }
             Subject::Network(subnet) | Subject::HeldOut(subnet) => {
                 let (inputs, widths) = (self.inputs(&subnet.features), subnet.layer_widths());
-                probe::network(inputs, &widths, self.layout, &subnet.id(&self.space))
+                probe::network(inputs, &widths, self.layout, precision, &subnet.id(&self.space))
             }
         }
     }

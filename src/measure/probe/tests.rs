@@ -47,6 +47,7 @@ fn settings() -> ServiceSettings {
     ServiceSettings {
         engine: EngineName::Tract,
         options: SessionOptions::PLAIN,
+        precision: Precision::Int8,
         effort: Effort::default(),
         seed: 1,
     }
@@ -163,7 +164,7 @@ fn what_lasts_is_no_input_of_a_layout_with_rows_and_the_grid_begins_at_rows_alon
         let plan = plan_of(&space.served_in(layout), 10, layout, NETWORKS);
         let mut found = Vec::new();
         for subject in &plan.subjects {
-            let tensors = plan.model(subject).unwrap().signature.tensors;
+            let tensors = plan.model(subject, Precision::Fp32).unwrap().signature.tensors;
             let of = |name: &str| {
                 tensors.iter().filter(|t| t.name.ends_with(name)).map(|t| t.columns()).sum::<usize>()
             };
@@ -194,7 +195,7 @@ fn every_subject_is_a_model_whose_graph_has_the_groups_that_its_input_counts() {
     for layout in [Layout::UserOnce, Layout::Concat] {
         let plan = plan_of(&space, 10, layout, NETWORKS);
         for subject in &plan.subjects {
-            let model = plan.model(subject).unwrap();
+            let model = plan.model(subject, Precision::Fp32).unwrap();
             let features = match subject {
                 Subject::Layer(_) => continue,
                 Subject::Grid { features, .. } | Subject::Input { features, .. } => features,

@@ -1,5 +1,8 @@
 use super::*;
-use crate::{base::Error, measure::engine::InputTensor};
+use crate::{
+    base::Error,
+    measure::{engine::InputTensor, prove::FP32_TOLERANCE},
+};
 
 /// Requests with these numbers of candidates.
 struct Counts(Vec<usize>);
@@ -39,7 +42,7 @@ fn scored(counts: &[usize], off: impl Fn(usize, usize) -> f32 + Send) -> Vec<Sco
 }
 
 fn pass(engine: &str, requests: Vec<ScoredRequest>) -> PassScores {
-    PassScores { engine: engine.into(), requests, within: None }
+    PassScores { engine: engine.into(), tolerance: FP32_TOLERANCE, requests, within: None }
 }
 
 #[test]

@@ -67,6 +67,21 @@ impl ResolvedTrace {
         Ok(())
     }
 
+    /// Up to `count` candidates of all requests, evenly spread, as rows with the `user` features of their request.
+    pub fn as_rows(&self, data: &Dataset, user: &[&str], count: usize) -> Dataset {
+        let all = self.candidates.len();
+        let count = count.min(all);
+        let mut request = 0;
+        let picked = (0..count).map(|nth| {
+            let at = nth * all / count;
+            while self.ends[request] <= at as u64 {
+                request += 1;
+            }
+            (self.users[request], self.candidates[at].logged())
+        });
+        data.joined(user, &picked.collect::<Vec<_>>())
+    }
+
     pub(super) fn candidates(&self, request: usize) -> &[Candidate] {
         &self.candidates[self.part(request)]
     }

@@ -273,7 +273,7 @@ mod tests {
 
     fn written(folder: &Path) -> std::path::PathBuf {
         let path = folder.join("probe.onnx");
-        probe::layer(8, 4).unwrap().write(&path).unwrap();
+        probe::layer(8, 4, crate::base::names::Precision::Fp32).unwrap().write(&path).unwrap();
         path
     }
 

@@ -1,0 +1,229 @@
+use super::*;
+use crate::{
+    base::names::Layout,
+    data::{
+        dataset::{EncodedFeature, Slot},
+        schema::Side,
+    },
+    export::{Format, format::Affine},
+    learn::network::{Dense, Embedding, NetworkInput},
+};
+
+/// Rows of these numbers, one feature per column, with a label each.
+fn data(rows: &[Vec<f32>], labels: Vec<f32>) -> Dataset {
+    let features = (0..rows[0].len()).map(|index| EncodedFeature {
+        name: format!("x{index}"),
+        slot: Slot::Number { index },
+        cardinality: 0,
+    });
+    Dataset {
+        features: features.collect(),
+        number_slots: rows[0].len(),
+        numbers: rows.concat().into(),
+        labels: labels.into(),
+        ..Dataset::default()
+    }
+}
+
+/// A network whose embedded input is its numbers themselves.
+fn network(inputs: usize, layers: Vec<Dense>) -> Network {
+    let input = |index: usize| NetworkInput {
+        feature: format!("x{index}"),
+        side: Side::Item,
+        width: 1,
+        embedding: Embedding::Number { scale: vec![1.0], missing: vec![0.0] },
+    };
+    Network { inputs: (0..inputs).map(input).collect(), layers }
+}
+
+fn dense(inputs: usize, outputs: usize, weight: Vec<f32>) -> Dense {
+    Dense { inputs, outputs, weight, bias: vec![0.0; outputs] }
+}
+
+fn every_row(data: &Dataset) -> Vec<u32> {
+    (0..data.rows() as u32).collect()
+}
+
+fn form() -> Form {
+    Layout::UserOnce.into()
+}
+
+/// The limits that nothing breaks.
+fn any_loss() -> QuantiseSettings {
+    let limits = GateLimits { max_auc_change: 2.0, min_overlap: 0.0, top_k: 1_000_000 };
+    QuantiseSettings { limits, rows: usize::MAX, ..QuantiseSettings::default() }
+}
+
+#[test]
+fn the_error_of_one_layer_is_that_of_a_uniform_number_in_steps() {
+    // 0 to 25.5 in 255 steps of 0.1, a weight that bytes hold exactly: the error is uniform over a step, so its root mean square
+    // is 0.1/√12, and that of the number itself 25.5/√12 around its mean.
+    let rows: Vec<_> = (0..=20_000).map(|i| vec![25.5 * i as f32 / 20_000.0]).collect();
+    let data = data(&rows, vec![0.0; rows.len()]);
+    let network = network(1, vec![dense(1, 1, vec![1.0])]);
+    let settings = QuantiseSettings { methods: vec![RangeMethod::MinMax], ..any_loss() };
+    let (integers, report) = quantise(&network, &form(), &data, &every_row(&data), &settings).unwrap();
+    let layer = integers.layers[0].as_ref().unwrap();
+    assert_eq!(layer.input, Affine::of_range(0.0, 25.5));
+    assert_eq!(layer.weight, [127]);
+    let expected = 100.0 / 255.0;
+    let found = report.layers[0].logit_error_pct[&RangeMethod::MinMax];
+    assert!((found / expected - 1.0).abs() < 0.01, "{found} against {expected}");
+    assert!((report.logit_error_pct / expected - 1.0).abs() < 0.01);
+    assert!(layer.bias[0].abs() < 1e-3, "halves go to both sides");
+}
+
+#[test]
+fn a_mean_error_of_the_weights_goes_into_the_bias() {
+    // The second weight of the column is 0.4 of a step and becomes 0: with x1 = 10 always, 10·0.4/127 is missing everywhere.
+    let rows: Vec<_> = (0..=255).map(|i| vec![i as f32 / 25.5, 10.0]).collect();
+    let data = data(&rows, vec![0.0; rows.len()]);
+    let network = network(2, vec![dense(2, 1, vec![1.0, 0.4 / 127.0])]);
+    let (integers, _) = quantise(&network, &form(), &data, &every_row(&data), &any_loss()).unwrap();
+    let layer = integers.layers[0].as_ref().unwrap();
+    assert_eq!(layer.weight, [127, 0]);
+    assert!((layer.bias[0] - 10.0 * 0.4 / 127.0).abs() < 1e-4, "{:?}", layer.bias);
+}
+
+#[test]
+fn sums_of_integers_are_those_worked_out_by_hand() {
+    // x = 1.3 is round(2.6) = 3 steps of 0.5; 3·7 + round(0.12 / 0.05) = 23 steps of 0.05.
+    let data = data(&[vec![1.3]], vec![0.0]);
+    let network = network(1, vec![dense(1, 1, vec![0.7])]);
+    let layer = IntegerLayer {
+        input: Affine { scale: 0.5, zero_point: 10 },
+        weight: vec![7],
+        weight_scales: vec![0.1],
+        bias: vec![0.12],
+    };
+    let format = Format::Int8(Integers { layers: vec![Some(layer)], features: vec![FirstPart::Bytes] });
+    let found = Reference::of(&network, &format).score(&data, &[0]).unwrap();
+    assert!((found[0] - 1.0 / (1.0 + (-1.15f32).exp())).abs() < 1e-6, "{found:?}");
+}
+
+#[test]
+fn a_users_part_on_one_row_stays_float_and_is_rounded_to_the_steps_of_the_sums() {
+    let data = data(&[vec![0.333, 1.0]], vec![0.0]);
+    let mut network = network(2, vec![dense(2, 1, vec![1.0, 1.0])]);
+    network.inputs[0].side = Side::User;
+    let (integers, _) = quantise(&network, &form(), &data, &[0], &any_loss()).unwrap();
+    assert_eq!(integers.features, [FirstPart::Addend, FirstPart::Bytes]);
+    let step = integers.layers[0].as_ref().unwrap().sum_scales()[0];
+    let format = Format::Int8(integers);
+    let found = Reference::of(&network, &format).score(&data, &[0]).unwrap()[0];
+    let logit = (found / (1.0 - found)).ln();
+    // The item's number and weight are exact ends of their ranges.
+    assert!((logit - 1.333).abs() <= step, "{logit} with steps of {step}");
+    let concat = quantise(&network, &Layout::Concat.into(), &data, &[0], &any_loss()).unwrap().0;
+    assert_eq!(concat.features, [FirstPart::Bytes; 2]);
+}
+
+/// x0 decides; what the first layer makes of x1 is a thousand times larger and counts for nothing, so the bytes between the
+/// layers hold nothing of x0.
+fn planted() -> (Network, Dataset) {
+    let rows: Vec<_> = (0..4000).map(|i| vec![(i % 89) as f32 / 88.0, (i % 97) as f32 / 96.0]).collect();
+    let labels = rows.iter().map(|row| f32::from(row[0] > 0.5)).collect();
+    let first = dense(2, 2, vec![1.0, 0.0, 0.0, 1000.0]);
+    let network = network(2, vec![first, dense(2, 1, vec![1.0, 0.0])]);
+    let data = data(&rows, labels);
+    (network, data)
+}
+
+#[test]
+fn a_layer_that_loses_too_much_stays_float_and_is_named() {
+    let (network, data) = planted();
+    let settings = QuantiseSettings::default();
+    let (integers, report) = quantise(&network, &form(), &data, &every_row(&data), &settings).unwrap();
+    let formats: Vec<_> = report.layers.iter().map(|layer| layer.format).collect();
+    assert_eq!(formats, [LayerFormat::Int8, LayerFormat::Fp32]);
+    assert!(integers.layers[0].is_some() && integers.layers[1].is_none());
+    let text = report.table();
+    let line = text.lines().find(|line| line.starts_with("layer2 fp32")).unwrap();
+    assert!(line.contains("too much was lost: ΔAUC -0."), "{text}");
+    assert!(report.loss.within(&settings.limits), "{text}");
+    let every = every_layer(&network, &form(), &data, &every_row(&data), &settings).unwrap();
+    assert!(every.layers.iter().all(Option::is_some));
+}
+
+#[test]
+fn of_the_methods_the_one_that_moves_the_logits_least_is_taken() {
+    // One value in 4,000 is 1,000 times the others; the percentile leaves it out, min-max spends its steps on it.
+    let rows: Vec<_> =
+        (0..4000).map(|i| vec![if i == 7 { 50.0 } else { (i % 101) as f32 / 100.0 }]).collect();
+    let data = data(&rows, vec![0.0; rows.len()]);
+    // The second layer cuts at 1, so that what is beyond counts for nothing.
+    let cut = Dense { bias: vec![1.0], ..dense(1, 1, vec![-1.0]) };
+    let network = network(1, vec![cut, dense(1, 1, vec![1.0])]);
+    let settings = QuantiseSettings { percentile: 0.999, ..any_loss() };
+    let (_, report) = quantise(&network, &form(), &data, &every_row(&data), &settings).unwrap();
+    let first = &report.layers[0];
+    assert_ne!(first.method, Some(RangeMethod::MinMax), "{first:?}");
+    let error = |method| first.logit_error_pct[&method];
+    assert!(error(RangeMethod::Percentile) < 0.1 * error(RangeMethod::MinMax), "{first:?}");
+}
+
+#[test]
+fn seven_bits_keep_two_products_within_sixteen() {
+    let (network, data) = planted();
+    let settings = QuantiseSettings { weight_bits: 7, ..any_loss() };
+    let (integers, _) = quantise(&network, &form(), &data, &every_row(&data), &settings).unwrap();
+    let largest = integers.layers.iter().flatten().flat_map(|layer| &layer.weight).map(|w| w.unsigned_abs());
+    assert_eq!(largest.max(), Some(63));
+    assert!(2 * 255 * 63 <= i16::MAX.into());
+}
+
+#[test]
+fn a_column_of_zeros_still_holds_its_bias() {
+    let dense = Dense { bias: vec![3.0, 5.0], ..dense(1, 2, vec![1.0, 0.0]) };
+    let layer = plain_layer(&dense, Affine::of_range(0.0, 1.0));
+    for (bias, scale) in layer.bias.iter().zip(layer.sum_scales()) {
+        let steps = bias / scale;
+        assert!(steps.abs() <= 2f32.powi(28) * 1.01 && scale / bias < 1e-2, "{steps} steps of {scale}");
+    }
+}
+
+#[test]
+fn settings_out_of_range_are_named() {
+    let key = |settings: QuantiseSettings| settings.check().unwrap_err().key;
+    let default = QuantiseSettings::default;
+    assert_eq!(key(QuantiseSettings { weight_bits: 9, ..default() }), "weight_bits");
+    assert_eq!(key(QuantiseSettings { methods: vec![], ..default() }), "methods");
+    assert_eq!(key(QuantiseSettings { percentile: 1.0, ..default() }), "percentile");
+    assert_eq!(key(QuantiseSettings { rows: 0, ..default() }), "rows");
+    let limits = GateLimits { min_overlap: 1.5, ..GateLimits::default() };
+    assert_eq!(key(QuantiseSettings { limits, ..default() }), "min_overlap");
+}
+
+#[test]
+fn lists_are_the_datas_requests_where_they_are_long_enough() {
+    let mut data = data(&vec![vec![0.0]; 6], vec![1.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
+    let scores = vec![0.9, 0.8, 0.7, 0.6, 0.5, 0.4];
+    let judge = |data: &Dataset, k| Judge::new(scores.clone(), data, &[0, 1, 2, 3, 4, 5], k);
+    assert_eq!(judge(&data, 1).kind(), ListKind::Blocks);
+    data.requests = Some(vec![1, 1, 1, 2, 2, 2].into());
+    assert_eq!(judge(&data, 1).kind(), ListKind::Requests);
+    assert_eq!(judge(&data, 3).kind(), ListKind::Blocks, "no list is longer than 3");
+    // The best of the second request is another one now.
+    let loss = judge(&data, 1).loss(&[0.9, 0.8, 0.7, 0.5, 0.6, 0.4]);
+    assert_eq!(loss.overlap, Some(0.5));
+}
+
+#[test]
+fn rows_without_requests_are_put_into_many_lists() {
+    // Scores fall with the row; then the rows of each pair change places, which shows where a pair is the K-th and the next of a list.
+    let rows = 4000;
+    let data = data(&vec![vec![0.0]; rows], vec![0.0; rows]);
+    let exact: Vec<f32> = (0..rows).map(|row| 1.0 - row as f32 / rows as f32).collect();
+    let every: Vec<u32> = (0..rows as u32).collect();
+    let judge = Judge::new(exact.clone(), &data, &every, 100);
+    assert_eq!((judge.kind(), judge.loss(&exact).overlap), (ListKind::Blocks, Some(1.0)));
+    let mut swapped = exact;
+    swapped.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
+    // Every second row is the first of its pair, and its fellow is in one of four lists with it: one of the 100 best changes in one
+    // list of eight.
+    let lost = 1.0 - judge.loss(&swapped).overlap.unwrap();
+    assert!((lost / (0.01 / 2.0 / 4.0) - 1.0).abs() < 0.8, "{lost}");
+    // Steps are those of 64 lists, not of the four that there are at once.
+    let lists = lost * 6400.0;
+    assert!((lists - lists.round()).abs() < 1e-6 && !(lists.round() as u64).is_multiple_of(16), "{lists}");
+}
