@@ -4,7 +4,6 @@ use super::output::{self, Format};
 use crate::{
     base::{
         Error, Result,
-        error::Place,
         hash,
         names::EngineName,
         objective::{Objective, Percentile},
@@ -12,7 +11,6 @@ use crate::{
     measure::{
         capacity::{Affordable, Capacity, CapacityQuestion},
         measurement::Measurement,
-        planted::Planted,
         replay::{
             forecast::{Forecast, ForecastSettings, LOADS_PCT, Traffic, forecast},
             slo::{Progress, SloCurve},
@@ -94,15 +92,7 @@ impl ForecastArgs {
     }
 
     fn forecast(&self, result: &Measurement, given: Option<&Given>) -> Result<Forecasted> {
-        let model = result.work.as_ref().ok_or_else(|| {
-            Error::input(
-                &self.result,
-                Place::whole(),
-                "the result does not say how long requests take",
-                "replay at least a hundred requests and keep the result with --out",
-            )
-        })?;
-        model.check(&self.result)?;
+        let model = result.work_model(&self.result)?;
         let (traffic, arrivals) = match given {
             Some(Given { trace, .. }) => (Traffic::of(trace), trace.stretched()),
             None => (Traffic::Poisson { candidates: &model.candidates }, "Poisson".to_owned()),
@@ -110,7 +100,7 @@ impl ForecastArgs {
         let workers = self.workers.unwrap_or(result.setup.workers);
         let settings = ForecastSettings { workers, requests: self.requests, seed: self.seed };
         let threads = result.setup.threads;
-        let mut reasons = doubts(result);
+        let mut reasons = result.doubts();
         let other = other_question(result, workers, given);
         if let (Some(other), Some(_), Some(_)) = (other, &result.slo, self.capacity_qps) {
             reasons.push(format!("the measured curve is left out: it is that of {other}"));
@@ -126,15 +116,6 @@ impl ForecastArgs {
             capacity: capacity.transpose()?,
         })
     }
-}
-
-/// What speaks against the result that a forecast rests on. One that was interrupted says so among its reasons.
-fn doubts(result: &Measurement) -> Vec<String> {
-    let invalid = result.reasons.iter().map(|reason| format!("the result is INVALID: {reason}"));
-    let planted = result.setup.planted.map(|Planted { busy_us, slowdown_pct }| {
-        format!("{busy_us} µs and {slowdown_pct} % were added to every run of the result's engine on purpose")
-    });
-    invalid.chain(planted).collect()
 }
 
 /// Of what the result's curve is where that is not what is simulated.
@@ -163,12 +144,13 @@ fn describe(forecasts: &[Forecasted]) -> String {
     forecasts.iter().map(one).collect::<Vec<_>>().join("\n\n")
 }
 
-fn ms(us: Option<f64>) -> String {
+/// A time in ms with three digits, or that there is none.
+pub(super) fn ms(us: Option<f64>) -> String {
     us.map_or("-".to_owned(), |us| format!("{:.3}", us / 1e3))
 }
 
 /// Stands where a queue grows as long as requests come.
-const NO_BOUND: &str = "no bound";
+pub(super) const NO_BOUND: &str = "no bound";
 
 /// A forecast as a table of responses over rates.
 pub(super) fn forecast_text(forecast: &Forecast) -> String {
