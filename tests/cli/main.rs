@@ -7,6 +7,7 @@ mod doctor;
 mod evaluate;
 mod gate;
 mod hostile;
+mod predict;
 #[path = "../support/python.rs"]
 mod python;
 mod queue;

@@ -3,8 +3,7 @@
 use super::output::{self, Format};
 use crate::{
     base::{
-        Error, Result,
-        hash,
+        Error, Result, hash,
         names::EngineName,
         objective::{Objective, Percentile},
     },

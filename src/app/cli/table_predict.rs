@@ -9,7 +9,9 @@ use crate::{
     app::{
         config::{Experiment, TargetSettings, TrafficSettings},
         export::candidate,
-        predict::{OfferedLoad, PredictRequest, Prediction, PricedNetwork, Requests, TablePrediction, predict},
+        predict::{
+            OfferedLoad, PredictRequest, Prediction, PricedNetwork, Requests, TablePrediction, predict,
+        },
     },
     base::{
         Error, Result,
@@ -20,12 +22,13 @@ use crate::{
         replay::{trace::Trace, trace_file::TraceReader},
     },
     price::{
+        agreement::Shape,
         fetch_table::FetchTable,
         table::{LatencyTable, TableContext},
     },
 };
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -91,7 +94,8 @@ struct Read {
 impl PredictArgs {
     pub fn run(self, format: Format) -> anyhow::Result<()> {
         let read = self.read()?;
-        let mut requests: Vec<Requests> = self.candidates.iter().map(|&count| Requests::Each([count])).collect();
+        let mut requests: Vec<Requests> =
+            self.candidates.iter().map(|&count| Requests::Each([count])).collect();
         requests.extend(read.trace.as_ref().map(Requests::Of));
         let load = self.reference.as_deref().zip(self.qps);
         let prediction = predict(&PredictRequest {
@@ -115,7 +119,12 @@ impl PredictArgs {
         let (engines, options) = (chosen_engines(&self.engine, &target.engines), target.session_options());
         let contexts = engines.into_iter().map(|engine| network.context(engine, &options));
         let contexts: Vec<TableContext> = contexts.collect::<Result<_>>()?;
-        let fetch = self.fetch_prices.as_deref().map(FetchTable::load).transpose()?;
+        let of_host = |path: &Path| {
+            let fetch = FetchTable::load(path)?;
+            contexts.iter().try_for_each(|context| fetch.check_host(path, &context.host))?;
+            Ok(fetch)
+        };
+        let fetch = self.fetch_prices.as_deref().map(of_host).transpose()?;
         let trace = self.trace.as_deref().map(|path| TraceReader::open(path)?.trace()).transpose()?;
         let results = self.reference.as_deref().map(Measurement::load).transpose()?.unwrap_or_default();
         let workers = self.workers.map_or(traffic.workers, |workers| workers as usize);
@@ -163,12 +172,20 @@ fn describe(prediction: &TablePrediction) -> String {
         ));
         said.extend(load.reasons.iter().map(|reason| format!("with care: {reason}")));
     }
+    said.extend((predictions.iter().filter(|prediction| prediction.shape == Shape::Seen)).map(
+        |prediction| {
+            format!(
+                "the table has learnt from a network of this shape on {}, so this shows a fit",
+                prediction.context.engine
+            )
+        },
+    ));
     said.dedup();
     text + "\n\n" + &said.join("\n")
 }
 
 fn row(prediction: &Prediction) -> Vec<String> {
-    let Prediction { context, candidates, fetch_ms, service_ms, response_ms, load } = prediction;
+    let Prediction { context, candidates, fetch_ms, service_ms, response_ms, load, .. } = prediction;
     let mut row = vec![
         context.engine.to_string(),
         candidates.map_or("trace".to_owned(), |count| count.to_string()),

@@ -26,7 +26,9 @@ use crate::{
         tail::Reference,
     },
     price::{
+        agreement::Shape,
         fetch_table::FetchTable,
+        observation::Observation,
         path::subnet_ms,
         table::{LatencyTable, TableContext},
     },
@@ -113,6 +115,8 @@ pub struct Prediction {
     pub fetch_ms: Option<f64>,
     /// Mean time of the network's run, in ms.
     pub service_ms: f64,
+    /// Whether the table has learnt from a network of this shape, at any number of candidates: then this shows a fit.
+    pub shape: Shape,
     /// Mean response of requests that wait for nobody, in ms.
     pub response_ms: f64,
     /// What becomes of that at a rate, where one was asked for.
@@ -172,9 +176,20 @@ impl PredictRequest<'_> {
             candidates: requests.candidates(),
             fetch_ms,
             service_ms,
+            shape: self.shape(context),
             response_ms,
             load: load.transpose()?,
         })
+    }
+
+    fn shape(&self, context: &TableContext) -> Shape {
+        let PricedNetwork { space, subnet, .. } = self.network;
+        let network = Observation::of(space, subnet, 1.0, 0.0);
+        let mut buckets = self.table.buckets.iter().filter(|bucket| bucket.context == *context);
+        match buckets.any(|bucket| bucket.shape_of(&network) == Shape::Seen) {
+            true => Shape::Seen,
+            false => Shape::Unseen,
+        }
     }
 
     /// Equation (4) in the mean over requests of different numbers of candidates.
@@ -225,15 +240,15 @@ impl OfferedLoad<'_> {
         let of_engine = self.results.iter().find(|result| result.setup.engine == engine);
         let result = of_engine.ok_or_else(|| {
             let problem = format!("it has no replay on {engine}, so how work scatters there is not known");
-            let fix = format!("replay a network there: `autofas-bench replay --engine {engine} --out R.json …`");
+            let fix =
+                format!("replay a network there: `autofas-bench replay --engine {engine} --out R.json …`");
             Error::input(self.file, Place::whole(), problem, fix)
         })?;
         let (traffic, arrivals) = requests.traffic();
         let name = result.provenance.model.clone();
         let reference = Reference::of_work(name, result.work_model(self.file)?.clone(), traffic)?;
         let settings = ForecastSettings::of(workers, SEED);
-        let mut found =
-            forecast(&reference.work_at(mean_ms), traffic, arrivals, settings, &[], &[self.qps])?;
+        let mut found = forecast(&reference.work_at(mean_ms), traffic, arrivals, settings, &[], &[self.qps])?;
         Ok(PredictedLoad {
             reference: reference.network,
             reasons: result.doubts(),

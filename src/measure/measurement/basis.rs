@@ -26,7 +26,9 @@ impl Measurement {
     pub fn doubts(&self) -> Vec<String> {
         let invalid = self.reasons.iter().map(|reason| format!("the result is INVALID: {reason}"));
         let planted = self.setup.planted.map(|Planted { busy_us, slowdown_pct }| {
-            format!("{busy_us} µs and {slowdown_pct} % were added to every run of the result's engine on purpose")
+            format!(
+                "{busy_us} µs and {slowdown_pct} % were added to every run of the result's engine on purpose"
+            )
         });
         invalid.chain(planted).collect()
     }
