@@ -119,7 +119,7 @@ impl PredictArgs {
         let (engines, options) = (chosen_engines(&self.engine, &target.engines), target.session_options());
         let contexts = engines.into_iter().map(|engine| network.context(engine, &options));
         let contexts: Vec<TableContext> = contexts.collect::<Result<_>>()?;
-        let of_host = |path: &Path| {
+        let of_host = |path: &Path| -> Result<FetchTable> {
             let fetch = FetchTable::load(path)?;
             contexts.iter().try_for_each(|context| fetch.check_host(path, &context.host))?;
             Ok(fetch)
