@@ -200,7 +200,7 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
 }
 
 /// The id of the network, which the run must have; its winner's when none is asked for.
-pub(super) fn candidate(run: &Path, id: Option<&String>) -> Result<String> {
+pub(crate) fn candidate(run: &Path, id: Option<&String>) -> Result<String> {
     let Some(id) = id else {
         let summary: Summary = fsio::read_json(&run.join("summary.json"))?;
         return Ok(summary.winner.network.subnet);

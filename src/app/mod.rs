@@ -8,6 +8,7 @@ pub mod evaluate;
 pub mod export;
 pub mod iterate;
 pub mod package;
+pub mod predict;
 pub mod probe;
 pub mod report;
 pub mod retrain;

@@ -222,7 +222,7 @@ fn properties(
 
 /// The metadata entry of a number format.
 pub(super) fn precision(precision: Precision) -> (String, String) {
-    (format!("{PREFIX}precision"), precision.name().to_owned())
+    (format!("{PREFIX}{PRECISION}"), precision.name().to_owned())
 }
 
 const PREFIX: &str = "autofas.";
@@ -230,12 +230,22 @@ const SIGNATURE: &str = "signature";
 /// Columns of all inputs together that are believed: a thousand rows of them are half a gigabyte.
 const MOST_COLUMNS: usize = 1 << 16;
 const ITEM_TABLE: &str = "item_table";
+const PRECISION: &str = "precision";
 
 /// Reads the statement about the item table that [`onnx`] wrote into a file's metadata; none where the model has none.
 pub fn read_item_table(path: &Path) -> Result<Option<ItemTableSpec>> {
     let found = read_properties(path)?;
     let table = found.get(ITEM_TABLE).map(|text| serde_json::from_str(text)).transpose();
     table.map_err(|e| foreign(path, format!("the metadata `{PREFIX}{ITEM_TABLE}` is not readable ({e})")))
+}
+
+/// Reads in which numbers a model computes from what [`onnx_in`] wrote into its metadata: single ones where it says nothing.
+pub fn read_precision(path: &Path) -> Result<Precision> {
+    let found = read_properties(path)?;
+    let named = found.get(PRECISION).map(|name| name.parse()).transpose();
+    let named = named
+        .map_err(|e| foreign(path, format!("the metadata `{PREFIX}{PRECISION}` is not readable ({e})")))?;
+    Ok(named.unwrap_or(Precision::Fp32))
 }
 
 fn foreign(path: &Path, problem: String) -> Error {

@@ -46,6 +46,27 @@ pub struct Reference {
     pub work: WorkModel,
 }
 
+impl Reference {
+    /// A network whose mean is that of all work of a replay, for the requests of `traffic`: the means that are asked for then hold
+    /// whatever a request keeps its worker with.
+    pub fn of_work(network: String, work: WorkModel, traffic: Traffic<'_>) -> Result<Self> {
+        let service_ms = traffic.mean_work_us(&work) / 1e3;
+        if service_ms > 0.0 { Ok(Self { network, service_ms, work }) } else { Err(in_no_time(&network)) }
+    }
+
+    /// The work of requests of a network of this mean, in ms: it scatters in the proportions of this one's.
+    pub fn work_at(&self, mean_ms: f64) -> WorkModel {
+        self.work.scaled(mean_ms / self.service_ms)
+    }
+}
+
+fn in_no_time(network: &str) -> Error {
+    Error::usage(
+        format!("{network} was replayed in no time, so no load can be told from it"),
+        "replay it on an engine that computes something",
+    )
+}
+
 /// Under which load an objective has to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Load {
@@ -96,16 +117,13 @@ impl TailForecast {
         // What the workers could serve of the reference's requests, in what is asked of them.
         let capacity = forecast::capacity_qps(work, traffic, workers) / offered_qps;
         if !(capacity.is_finite() && capacity > 0.0 && service_ms.is_finite() && *service_ms > 0.0) {
-            return Err(Error::usage(
-                format!("{network} was replayed in no time, so no load can be told from it"),
-                "search for an engine that computes something",
-            ));
+            return Err(in_no_time(network));
         }
         let point = |i: usize| {
-            let scale = OVERLOADED_SHARE * i as f64 / POINTS as f64 * capacity;
-            let simulated = forecast::at_rate(&work.scaled(scale), traffic, settings, offered_qps)?;
+            let mean_ms = OVERLOADED_SHARE * i as f64 / POINTS as f64 * capacity * service_ms;
+            let simulated = forecast::at_rate(&reference.work_at(mean_ms), traffic, settings, offered_qps)?;
             let us = simulated.response.quantile_us(objective.percentile.quantile());
-            Ok((scale * service_ms, us.unwrap_or_default() as f64 / 1e3))
+            Ok((mean_ms, us.unwrap_or_default() as f64 / 1e3))
         };
         let points: Vec<(f64, f64)> = (1..=POINTS).map(point).collect::<Result<_>>()?;
         Ok(Self {

@@ -2,6 +2,7 @@
 //! sets of features.
 
 mod fit;
+mod host;
 
 use super::feature::{FeaturePrices, FetchGroup, Fetching};
 use crate::{

@@ -215,6 +215,13 @@ impl Subnet {
         let widths: String = self.layer_widths().iter().map(|w| format!("-{w}")).collect();
         format!("f{}{widths}-{}", self.features.len(), &hash::sha256(names.as_bytes())[..8])
     }
+
+    /// The layer widths that a canonical id names; None for what is none. Only [`Subnet::id`] of the whole choice tells whether the
+    /// rest of it is right, too.
+    pub fn widths_of(id: &str) -> Option<Vec<usize>> {
+        let (widths, _) = id.strip_prefix('f')?.rsplit_once('-')?;
+        widths.split('-').skip(1).map(|width| width.parse().ok()).collect()
+    }
 }
 
 #[cfg(test)]
@@ -267,6 +274,17 @@ mod tests {
         assert_ne!(id([Mlp(16), Zero, Zero]), id([Mlp(16), Mlp(16), Zero]));
         let with = |features: &[usize]| subnet(features, &[Zero; 3]).id(&space);
         assert_ne!(with(&[0, 1]), with(&[0, 2]));
+    }
+
+    #[test]
+    fn the_widths_in_an_id_are_those_of_the_layers() {
+        for operators in [[Mlp(16), Zero, Mlp(8)], [Zero; 3]] {
+            let subnet = subnet(&[0, 1], &operators);
+            assert_eq!(Subnet::widths_of(&subnet.id(&space())), Some(subnet.layer_widths()));
+        }
+        for id in ["by-hand", "f2", "f2-wide-baa7641c", ""] {
+            assert_eq!(Subnet::widths_of(id), None, "{id}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod evaluate;
 mod evaluate_long;
 mod gate;
 mod hostile;
+mod predict;
 #[path = "../support/python.rs"]
 mod python;
 mod queue;

@@ -45,7 +45,7 @@ diverse = 2
 held_out = 2
 "#;
 
-fn synth(folder: &Path) {
+pub fn synth(folder: &Path) {
     output(folder, &["data", "synth", "--requests", "200", "--candidates", "10", "--out", "log"]);
     fs::write(folder.join("e.toml"), EXPERIMENT).unwrap();
 }

@@ -3,12 +3,13 @@
 use crate::world::{failure, output, program};
 use std::{path::Path, process::Stdio};
 
-const VERBS: [&[&str]; 19] = [
+const VERBS: [&[&str]; 20] = [
     &["iterate"],
     &["search"],
     &["export"],
     &["table", "probe"],
     &["table", "check"],
+    &["table", "predict"],
     &["table", "merge"],
     &["replay"],
     &["forecast"],

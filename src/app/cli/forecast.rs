@@ -3,16 +3,13 @@
 use super::output::{self, Format};
 use crate::{
     base::{
-        Error, Result,
-        error::Place,
-        hash,
+        Error, Result, hash,
         names::EngineName,
         objective::{Objective, Percentile},
     },
     measure::{
         capacity::{Affordable, AffordedRecall, Capacity, CapacityQuestion, Recalls},
         measurement::Measurement,
-        planted::Planted,
         replay::{
             forecast::{Forecast, ForecastSettings, LOADS_PCT, Traffic, forecast},
             slo::{Progress, SloCurve},
@@ -114,15 +111,7 @@ impl ForecastArgs {
     }
 
     fn forecast(&self, path: &Path, result: &Measurement, given: Option<&Given>) -> Result<Forecasted> {
-        let model = result.work.as_ref().ok_or_else(|| {
-            Error::input(
-                path,
-                Place::whole(),
-                "the result does not say how long requests take",
-                "replay at least a hundred requests and keep the result with --out",
-            )
-        })?;
-        model.check(path)?;
+        let model = result.work_model(path)?;
         let (traffic, arrivals) = match given {
             Some(Given { trace, .. }) => (Traffic::of(trace), trace.stretched()),
             None => (Traffic::Poisson { candidates: &model.candidates }, "Poisson".to_owned()),
@@ -130,7 +119,7 @@ impl ForecastArgs {
         let workers = self.workers.unwrap_or(result.setup.workers);
         let settings = ForecastSettings { workers, requests: self.requests, seed: self.seed };
         let threads = result.setup.threads;
-        let mut reasons = doubts(result);
+        let mut reasons = result.doubts();
         let other = other_question(result, workers, given);
         if let (Some(other), Some(_), Some(_)) = (other, &result.slo, self.capacity_qps) {
             reasons.push(format!("the measured curve is left out: it is that of {other}"));
@@ -148,15 +137,6 @@ impl ForecastArgs {
             capacity: capacity.transpose()?,
         })
     }
-}
-
-/// What speaks against the result that a forecast rests on. One that was interrupted says so among its reasons.
-fn doubts(result: &Measurement) -> Vec<String> {
-    let invalid = result.reasons.iter().map(|reason| format!("the result is INVALID: {reason}"));
-    let planted = result.setup.planted.map(|Planted { busy_us, slowdown_pct }| {
-        format!("{busy_us} µs and {slowdown_pct} % were added to every run of the result's engine on purpose")
-    });
-    invalid.chain(planted).collect()
 }
 
 /// Of what the result's curve is where that is not what is simulated.
@@ -234,12 +214,13 @@ fn limits(objectives: &[Objective]) -> String {
     objectives.iter().map(Objective::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn ms(us: Option<f64>) -> String {
+/// A time in ms with three digits, or that there is none.
+pub(super) fn ms(us: Option<f64>) -> String {
     us.map_or("-".to_owned(), |us| format!("{:.3}", us / 1e3))
 }
 
 /// Stands where a queue grows as long as requests come.
-const NO_BOUND: &str = "no bound";
+pub(super) const NO_BOUND: &str = "no bound";
 
 /// A forecast as a table of responses over rates.
 pub(super) fn forecast_text(forecast: &Forecast) -> String {

@@ -24,6 +24,7 @@ mod store;
 mod store_name;
 mod table;
 mod table_check;
+mod table_predict;
 mod trace;
 
 use crate::base::Error;
@@ -69,7 +70,7 @@ enum Verb {
     /// Fill or describe a feature store, which replays fetch from
     #[command(subcommand)]
     Store(store::StoreVerb),
-    /// Measure layers into a latency table, check, join or print one
+    /// Measure layers into a latency table; predict by, check, join or print one
     #[command(subcommand)]
     Table(table::TableVerb),
     /// Score labelled rows with an exported model: AUC, GAUC, logloss

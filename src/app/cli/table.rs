@@ -1,9 +1,10 @@
-//! `table probe`, `table merge` and `table show`; `table check` has a file of its own.
+//! `table probe`, `table merge` and `table show`; `table check` and `table predict` have files of their own.
 
 use super::{
     output::{self, Format},
     signals,
     table_check::CheckArgs,
+    table_predict::PredictArgs,
 };
 use crate::{
     app::{
@@ -38,6 +39,8 @@ pub enum TableVerb {
     Probe(Box<ProbeArgs>),
     /// Hold a table against whole networks that it never saw
     Check(Box<CheckArgs>),
+    /// Predict fetch, service and response of a network, and its percentiles at a rate
+    Predict(Box<PredictArgs>),
     /// Join shards of one probing, or tables of several hosts or engines
     Merge(MergeArgs),
     /// Print a table: what was probed, and what whole networks taught about it
@@ -123,6 +126,7 @@ impl TableVerb {
         let table = match self {
             Self::Probe(args) => args.run(progress)?,
             Self::Check(args) => return args.run(format, progress),
+            Self::Predict(args) => return args.run(format),
             Self::Merge(args) => args.run(progress)?,
             Self::Show(args) => LatencyTable::load(&args.table)?,
         };

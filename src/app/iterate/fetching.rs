@@ -2,7 +2,7 @@
 
 use super::Run;
 use crate::{
-    base::{Error, Result, error::Place},
+    base::Result,
     price::fetch_table::{FetchTable, SCHEMA_VERSION},
 };
 
@@ -27,13 +27,7 @@ impl Run<'_> {
         let (Some(path), Some(table)) = (self.experiment.fetch_prices_path(), &self.fetch_table) else {
             return Ok(());
         };
-        let here = self.meter.context(self.settings.target.engine)?.host;
-        if table.host == here {
-            return Ok(());
-        }
-        let problem = format!("it was measured on host {}, and this is {here}", table.host);
-        let fix = "measure it here: `autofas-bench store price`";
-        Err(Error::input(path, Place::field("host"), problem, fix))
+        table.check_host(&path, &self.meter.context(self.settings.target.engine)?.host)
     }
 
     /// Keeps the measured prices in the run, where there are any: it goes on with the same ones.

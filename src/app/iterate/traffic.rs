@@ -85,7 +85,7 @@ impl Run<'_> {
         if !self.has_keys() {
             return Ok(BTreeMap::new());
         }
-        let counts = histogram(TraceReader::open(&self.trace_path())?.trace()?.candidates());
+        let counts = TraceReader::open(&self.trace_path())?.trace()?.counts();
         let expected = |&engine: &EngineName| {
             let prices = table.expected_prices(&self.meter.context(engine)?, &counts).ok();
             let of = |network: &NetworkSummary| {
@@ -137,13 +137,6 @@ impl Run<'_> {
     }
 }
 
-/// How many requests have each number of candidates.
-fn histogram(candidates: &[u32]) -> Vec<(usize, f64)> {
-    let mut counts: BTreeMap<usize, f64> = BTreeMap::new();
-    candidates.iter().for_each(|&count| *counts.entry(count as usize).or_default() += 1.0);
-    counts.into_iter().collect()
-}
-
 /// One measurement per model; those that are not valid are made once more.
 fn replay_until_valid(
     models: &[NamedModel],
@@ -164,12 +157,6 @@ mod tests {
     use super::*;
     use crate::measure::{measurement::examples::measurement, replay::recorder::Recording};
     use std::cell::RefCell;
-
-    #[test]
-    fn requests_are_counted_by_their_candidates() {
-        assert_eq!(histogram(&[20, 5, 20, 20]), [(5, 1.0), (20, 3.0)]);
-        assert_eq!(histogram(&[]), []);
-    }
 
     #[test]
     fn an_invalid_replay_is_repeated_once_and_marked() {

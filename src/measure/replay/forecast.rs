@@ -47,6 +47,12 @@ impl<'a> Traffic<'a> {
     pub fn of(trace: &'a Trace) -> Self {
         Self::Recorded { offsets_us: trace.arrivals_us(), candidates: trace.candidates() }
     }
+
+    /// Mean work of its requests under `model`, begun straight after one another, in µs.
+    pub fn mean_work_us(self, model: &WorkModel) -> f64 {
+        let (Self::Poisson { candidates } | Self::Recorded { candidates, .. }) = self;
+        model.mean_over_us(candidates.iter().copied())
+    }
 }
 
 /// How a forecast is simulated.
@@ -103,8 +109,7 @@ pub struct ForecastPoint {
 
 /// Requests per second that keep `workers` workers at work all the time under `traffic`.
 pub fn capacity_qps(model: &WorkModel, traffic: Traffic<'_>, workers: usize) -> f64 {
-    let (Traffic::Poisson { candidates } | Traffic::Recorded { candidates, .. }) = traffic;
-    workers as f64 * 1e6 / model.mean_over_us(candidates.iter().copied())
+    workers as f64 * 1e6 / traffic.mean_work_us(model)
 }
 
 /// Forecasts at the loads `loads_pct` (percent of the capacity) and then at the rates `qps`. `arrivals` are the traffic in words.

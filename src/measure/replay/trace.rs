@@ -9,6 +9,7 @@ use crate::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Version of the trace files that this program writes.
 pub const SCHEMA_VERSION: u32 = 2;
@@ -101,6 +102,13 @@ impl Trace {
     /// Number of candidates of every request.
     pub fn candidates(&self) -> &[u32] {
         &self.candidates
+    }
+
+    /// How many requests have each number of candidates, ascending by that.
+    pub fn counts(&self) -> Vec<(usize, f64)> {
+        let mut counts: BTreeMap<usize, f64> = BTreeMap::new();
+        self.candidates.iter().for_each(|&count| *counts.entry(count as usize).or_default() += 1.0);
+        counts.into_iter().collect()
     }
 
     /// Number of requests.
@@ -236,6 +244,14 @@ mod tests {
         let uneven = trace(&requests);
         assert_eq!((uneven.fixed_candidates(), uneven.candidates()), (None, &[3, 2][..]));
         assert_eq!((uneven.mean_candidates(), uneven.max_candidates()), (2.5, 3));
+    }
+
+    #[test]
+    fn requests_are_counted_by_their_candidates() {
+        let mut requests = requests(&[0, 1, 2, 3], 20);
+        requests[1].candidates.truncate(5);
+        assert_eq!(trace(&requests).counts(), [(5, 1.0), (20, 3.0)]);
+        assert_eq!(trace(&[]).counts(), []);
     }
 
     #[test]
