@@ -155,6 +155,9 @@ impl Signature {
 mod tests {
     use super::*;
 
+    /// A tensor's name and rows, and of each of its features the name, the columns and the cardinality.
+    type Shown = (String, Rows, Vec<(String, usize, u32)>);
+
     #[test]
     fn features_stand_in_the_tensors_of_their_layout_with_the_users_first() {
         let feature = |name: &str, slot, cardinality| EncodedFeature { name: name.into(), slot, cardinality };
@@ -163,7 +166,7 @@ mod tests {
             (Side::User, feature("id", Slot::Ids { start: 0, length: 1 }, 5)),
             (Side::User, feature("age", Slot::Number { index: 0 }, 0)),
         ];
-        let of = |layout| -> Vec<(String, Rows, Vec<(String, usize, u32)>)> {
+        let of = |layout| -> Vec<Shown> {
             let made =
                 Signature::of_features(layout, features.iter().map(|(side, feature)| (*side, feature)));
             let fields = |tensor: &TensorSpec| {
