@@ -132,7 +132,7 @@ fn a_model_whose_metadata_do_not_tell_its_layers_is_refused() {
     let world = World::new();
     fs::write(
         world.file("t.json"),
-        r#"{"schema_version": 2, "version": 1, "parents": [], "created_from": "nothing", "buckets": []}"#,
+        r#"{"schema_version": 3, "version": 1, "parents": [], "created_from": "nothing", "buckets": []}"#,
     )
     .unwrap();
     let ask = ["table", "predict", "--table", "t.json", "--model", "model/model.onnx", "--candidates", "5"];

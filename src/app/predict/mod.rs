@@ -167,6 +167,9 @@ impl PredictRequest<'_> {
     fn prediction(&self, context: &TableContext, requests: &Requests) -> Result<Prediction> {
         let PricedNetwork { space, subnet, .. } = self.network;
         let counts = requests.counts();
+        for &(candidates, _) in &counts {
+            self.table.check_features(context, candidates, &self.network.features_hash, "")?;
+        }
         let service_ms = subnet_ms(space, subnet, &self.table.expected_prices(context, &counts)?)?;
         let fetch_ms = self.fetch.map(|fetch| self.fetch_ms(fetch, &counts)).transpose()?;
         let response_ms = fetch_ms.unwrap_or(0.0) + service_ms;

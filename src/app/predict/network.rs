@@ -1,16 +1,17 @@
 //! The choice that an exported model stands for, as prices see it.
 
 use crate::{
+    app::probe::table_rows,
     base::{
         Error, Result,
         error::Place,
         names::{EngineName, Layout, Precision},
     },
-    data::schema::Schema,
+    data::{encode::Encoders, schema::Schema},
     export::{self, model, signature::Content},
     measure::{
         engine::SessionOptions,
-        probe::{ServiceSettings, context_here},
+        probe::{ServiceSettings, context_here, features_hash},
         service::Effort,
     },
     price::table::TableContext,
@@ -30,10 +31,12 @@ pub struct PricedNetwork {
     pub layout: Layout,
     /// In which numbers it computes.
     pub precision: Precision,
+    /// What its first layer may gather from, as tables state it ([`features_hash`]).
+    pub features_hash: String,
 }
 
 impl PricedNetwork {
-    /// Reads the metadata of a package. Its schema lies beside it, and so does the model that fills its item table, if it has one.
+    /// Reads the metadata of a package. Its schema and encoders lie beside it, and so does the model that fills its item table, if it has one.
     ///
     /// Fails where they do not tell features and layers, and for a model that takes vectors from outside: what a table says of first
     /// layers holds the look-up.
@@ -73,7 +76,10 @@ impl PricedNetwork {
         if subnet.id(&space) != metadata.subnet || schema.hash() != metadata.schema_hash {
             return Err(foreign());
         }
-        Ok(Self { schema, space, subnet, layout, precision: export::read_precision(path)? })
+        let precision = export::read_precision(path)?;
+        let encoders = Encoders::load(&path.with_file_name("encoders.json"))?;
+        let features_hash = features_hash(&space, &table_rows(&schema, Some(&encoders), 0)?);
+        Ok(Self { schema, space, subnet, layout, precision, features_hash })
     }
 
     /// The circumstances of its prices on `engine` of this machine.

@@ -17,6 +17,7 @@ use crate::{
     price::{
         fetch_table::{self, FetchBucket, FetchFit, GroupPrice, OwnPrice},
         fixtures,
+        origin::Gathered,
         table::{Operation, TableEntry, Value},
     },
     space::{Operator, Subnet},
@@ -57,7 +58,14 @@ fn network() -> PricedNetwork {
     let schema = fixtures::schema(features.clone());
     let space = fixtures::space_of(features, &[&[4]]);
     let subnet = Subnet { features: vec![0, 1], operators: vec![Operator::Mlp(4)] };
-    PricedNetwork { schema, space, subnet, layout: Layout::UserOnce, precision: Precision::Fp32 }
+    PricedNetwork {
+        schema,
+        space,
+        subnet,
+        layout: Layout::UserOnce,
+        precision: Precision::Fp32,
+        features_hash: "tables".to_owned(),
+    }
 }
 
 /// Trips of 0 and 0.1 ms, features of 0.02 and 0.05 ms at 100 candidates, twice that at 1,000; β 0.01 and γ 0.03 ms per feature.
@@ -117,16 +125,18 @@ fn predicted(
     requests: &[Requests],
     load: Option<OfferedLoad>,
 ) -> Result<TablePrediction> {
-    let (table, network, contexts) = (table(), network(), [context()]);
-    let request = PredictRequest {
-        table: &table,
-        network: &network,
-        contexts: &contexts,
-        fetch,
-        requests,
-        workers: 2,
-        load,
-    };
+    predicted_by(&table(), fetch, requests, load)
+}
+
+fn predicted_by(
+    table: &LatencyTable,
+    fetch: Option<&FetchTable>,
+    requests: &[Requests],
+    load: Option<OfferedLoad>,
+) -> Result<TablePrediction> {
+    let (network, contexts) = (network(), [context()]);
+    let request =
+        PredictRequest { table, network: &network, contexts: &contexts, fetch, requests, workers: 2, load };
     predict(&request)
 }
 
@@ -240,4 +250,16 @@ fn what_has_no_price_or_no_replay_names_the_command_to_run() {
     let load = OfferedLoad { results: &idle, ..load };
     let error = load.forecast(EngineName::Tract, 1.0, &Requests::Each([100]), 1).unwrap_err().to_string();
     assert!(error.contains("in no time"), "{error}");
+}
+
+#[test]
+fn prices_of_other_embedding_tables_are_refused() {
+    let with = |features: &str| {
+        let mut table = table();
+        table.state_origin(None, Some(Gathered { features: features.to_owned(), grid: String::new() }));
+        predicted_by(&table, None, &[Requests::Each([100])], None)
+    };
+    assert!(with("tables").is_ok());
+    let error = with("larger tables").unwrap_err().to_string();
+    assert!(error.contains("embedding tables") && error.contains("table probe"), "{error}");
 }
