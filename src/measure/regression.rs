@@ -17,8 +17,8 @@
 //! the nearest to what the program itself takes, and a program that became slower shows it there too.
 //!
 //! A figure is slower when the lower end is above the limit, not slower when the upper end is not, and not decided between
-//! the two. A result fails only when a figure is slower: never because of its noise, which only widens the interval. The
-//! price is said with every figure: the slowdown that would just have been seen, `detectable_pct`.
+//! the two. A result fails only when it is VALID and a figure is slower: noise widens the interval, and so much of it that the result is
+//! INVALID may come from a neighbour that slowed one run as a whole, which no interval within a run knows. The price is said with every figure: the slowdown that would just have been seen, `detectable_pct`.
 //!
 //! What it cannot know: a neighbour that slows the engine and not the fixed work, through a whole run and not in the older
 //! one. Measure the baseline on the same day where it matters.
@@ -77,11 +77,11 @@ impl Verdict {
 pub enum Gate {
     /// VALID, and not slower.
     Passed,
-    /// Slower, whether VALID or not: an interval that noise widened says so only in spite of it.
+    /// VALID, and slower.
     Regressed,
     /// VALID, and too noisy to tell.
     Undecided,
-    /// Not seen to be slower, and not to be believed.
+    /// Not to be believed, whatever the interval says: a neighbour that slows a whole run is in no interval of its passes.
     Invalid,
 }
 
@@ -89,8 +89,8 @@ impl Gate {
     /// Of the verdict on all figures and whether the result may be believed.
     pub fn of(verdict: Verdict, valid: bool) -> Self {
         match (verdict, valid) {
-            (Verdict::Slower, _) => Self::Regressed,
             (_, false) => Self::Invalid,
+            (Verdict::Slower, true) => Self::Regressed,
             (Verdict::NotSlower, true) => Self::Passed,
             (Verdict::NotDecided, true) => Self::Undecided,
         }

@@ -165,7 +165,7 @@ fn a_gate_tells_a_regression_from_a_result_that_is_not_to_be_believed() {
         (Verdict::NotSlower, true, Gate::Passed),
         (Verdict::NotDecided, true, Gate::Undecided),
         (Verdict::Slower, true, Gate::Regressed),
-        (Verdict::Slower, false, Gate::Regressed),
+        (Verdict::Slower, false, Gate::Invalid),
         (Verdict::NotSlower, false, Gate::Invalid),
         (Verdict::NotDecided, false, Gate::Invalid),
     ];

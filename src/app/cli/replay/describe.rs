@@ -7,7 +7,7 @@ use crate::{
         latency::LatencySummary,
         measurement::{Measurement, Spread},
         plan::PlanChoice,
-        regression::{Comparison, Verdict},
+        regression::{Comparison, Gate, Verdict},
         replay::recorder::ColdRuns,
         scores::TraceOutputs,
         store::StoreSummary,
@@ -216,9 +216,9 @@ fn comparison(comparison: &Comparison) -> Vec<String> {
     lines
 }
 
-/// What a result that is slower than its baseline says of itself; none where it is not.
+/// What a result that regressed says of itself; none where the gate says something else.
 pub(super) fn regression(result: &Measurement) -> Option<String> {
-    let comparison = result.comparison.as_ref().filter(|comparison| comparison.verdict == Verdict::Slower)?;
+    let comparison = result.comparison.as_ref().filter(|_| result.gate == Some(Gate::Regressed))?;
     let slower = comparison.changes.iter().filter(|change| change.verdict == Verdict::Slower);
     let words: Vec<String> = slower
         .map(|change| {
