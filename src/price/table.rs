@@ -154,16 +154,12 @@ impl LatencyTable {
 
     /// Reads and validates a table file. The version comes first: another one has other fields.
     pub fn load(path: &Path) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Format {
-            schema_version: u32,
-        }
         let refused = |(place, problem): (String, String)| {
             let fix = "restore the file, or probe again with this version of the program: `autofas-bench table probe \
                        --config E.toml --out TABLE.json`";
             Error::input(path, Place::field(place), problem, fix)
         };
-        let Format { schema_version } = fsio::read_json(path)?;
+        let schema_version = fsio::read_version(path)?;
         if schema_version != SCHEMA_VERSION {
             let problem = format!("is {schema_version}, this program reads {SCHEMA_VERSION}");
             return Err(refused(("schema_version".into(), problem)));
