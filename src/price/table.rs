@@ -4,7 +4,7 @@
 //! candidates) with the typical service time of every probed layer. The raw values are never changed: whole-network
 //! observations and the correction fitted to them stand beside, so that each version can be derived anew.
 
-pub use super::entry::{InputEntry, Operation, TableEntry, Value};
+pub use super::entry::{InputEntry, Operation, RunQuantiles, TableEntry, Value};
 use super::{
     correction::Correction, entry::order_widths, observation::Observation, origin::Origin, widths::WidthError,
 };

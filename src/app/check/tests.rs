@@ -15,7 +15,7 @@ use crate::{
     },
     price::{
         fixtures,
-        table::{Operation, TableEntry, Value},
+        table::{Operation, RunQuantiles, TableEntry, Value},
     },
     space::design::random_subnets,
 };
@@ -54,7 +54,7 @@ fn table(space: &SearchSpace) -> LatencyTable {
                 Operation::Layer { from, to } => (from * to) as f64,
             };
             let mean_ms = 0.02 + 1e-6 * candidates as f64 * work;
-            let entry = TableEntry { operation, samples: 10, mean_ms, noise_pct: 1.0, origin: 0 };
+            let entry = TableEntry { operation, samples: 10, mean_ms, noise_pct: 1.0, quantiles: RunQuantiles::default(), origin: 0 };
             table.insert_value(&context, candidates, Value::Layer(entry)).unwrap();
         }
     }
@@ -102,7 +102,7 @@ impl Script<'_> {
                 model: name.clone(),
                 candidates,
                 mean_ms,
-                p50_ms: mean_ms,
+                quantiles: RunQuantiles::default(),
                 runs: 9,
                 block_ms: vec![],
                 noise_pct: 0.5,

@@ -16,7 +16,7 @@ use crate::{
         LayerPrices,
         fixtures::{feature, space_of},
         path::path_ms,
-        table::Operation,
+        table::{Operation, RunQuantiles},
     },
     space::{InputLoad, SearchSpace},
 };
@@ -119,7 +119,7 @@ impl Closed {
                 model: plan.name(subject),
                 candidates: group.candidates,
                 mean_ms,
-                p50_ms: mean_ms,
+                quantiles: RunQuantiles::default(),
                 runs: 24,
                 block_ms: Vec::new(),
                 noise_pct: 0.5,
