@@ -28,7 +28,9 @@ use crate::{
         schema::{Schema, Source},
     },
     export::signature::Signature,
-    price::fetch_table::{FetchBucket, FetchMeasuring, FetchObservation, FetchTable, GroupShape, SCHEMA_VERSION, asked_in},
+    price::fetch_table::{
+        FetchBucket, FetchMeasuring, FetchObservation, FetchTable, GroupShape, SCHEMA_VERSION, asked_in,
+    },
 };
 use rand::RngExt;
 use std::{collections::BTreeSet, path::Path};

@@ -99,7 +99,14 @@ mod tests {
             for item in [8, 16, 32] {
                 let operation = Operation::First { user, item, to: 4 };
                 let mean_ms = ms(user as f64, item as f64);
-                let entry = TableEntry { operation, samples: 9, mean_ms, noise_pct: 1.0, quantiles: RunQuantiles::default(), origin: 0 };
+                let entry = TableEntry {
+                    operation,
+                    samples: 9,
+                    mean_ms,
+                    noise_pct: 1.0,
+                    quantiles: RunQuantiles::default(),
+                    origin: 0,
+                };
                 table.insert(&context, 100, entry).unwrap();
             }
         }

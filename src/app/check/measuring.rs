@@ -205,7 +205,8 @@ fn known(file: &Path, how: How) -> Result<Kept> {
     };
     let version = fsio::read_version(file)?;
     if version != SCHEMA_VERSION {
-        let problem = format!("what was measured before is of version {version}, this program reads {SCHEMA_VERSION}");
+        let problem =
+            format!("what was measured before is of version {version}, this program reads {SCHEMA_VERSION}");
         return refused(problem, "go on with the program that began it");
     }
     let kept: Kept = fsio::read_json(file)?;

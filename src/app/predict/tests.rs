@@ -44,7 +44,14 @@ fn table() -> LatencyTable {
             [(Operation::Call, 0.01), (first, 0.3), (Operation::Layer { from: 4, to: 1 }, 0.05)]
         {
             let mean_ms = scale * ms;
-            let entry = TableEntry { operation, samples: 10, mean_ms, noise_pct: 1.0, quantiles: RunQuantiles::default(), origin: 0 };
+            let entry = TableEntry {
+                operation,
+                samples: 10,
+                mean_ms,
+                noise_pct: 1.0,
+                quantiles: RunQuantiles::default(),
+                origin: 0,
+            };
             table.insert_value(&context(), candidates, Value::Layer(entry)).unwrap();
         }
     }

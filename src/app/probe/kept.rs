@@ -77,7 +77,9 @@ impl Kept {
         if file.exists() {
             let version = fsio::read_version(&file)?;
             if version != SCHEMA_VERSION {
-                let problem = format!("what was measured before is of version {version}, this program reads {SCHEMA_VERSION}");
+                let problem = format!(
+                    "what was measured before is of version {version}, this program reads {SCHEMA_VERSION}"
+                );
                 return Err(refused(request, problem, "go on with the program that began it"));
             }
             let kept: Self = fsio::read_json(&file)?;

@@ -36,8 +36,8 @@ impl FromStr for Shard {
         let numbers = text.split_once('/').and_then(|(index, count)| {
             Some(Self { index: index.trim().parse().ok()?, count: count.trim().parse().ok()? })
         });
-        let sound = numbers
-            .filter(|shard| shard.count <= MOST_PARTS && (1..=shard.count).contains(&shard.index));
+        let sound =
+            numbers.filter(|shard| shard.count <= MOST_PARTS && (1..=shard.count).contains(&shard.index));
         sound.ok_or_else(|| {
             format!(
                 "give the number of the part and how many there are, such as 1/8 to 8/8; {MOST_PARTS} at most"

@@ -87,7 +87,9 @@ pub fn fill(address: &Address, source: &dyn Rows, progress: &dyn Progress, stop:
     let Err(error) = filled else { return Ok(()) };
     match (clean(&server, &filling), &error) {
         // Whoever stops it is told that nothing is left.
-        (Err(left), Error::Interrupted { .. }) => Err(server.failed("remove the rows of a store", CLEANING, left)),
+        (Err(left), Error::Interrupted { .. }) => {
+            Err(server.failed("remove the rows of a store", CLEANING, left))
+        }
         _ => Err(error),
     }
 }
@@ -151,8 +153,12 @@ fn clean(server: &Server, filling: &Filling) -> RedisResult<()> {
     if current_filling(&mut link)?.as_ref() == Some(filling) {
         return Ok(());
     }
-    each_key(&mut link, |other| other == filling, |link, keys| redis::cmd("UNLINK").arg(keys).exec(link).map(|()| true))
-        .map(drop)
+    each_key(
+        &mut link,
+        |other| other == filling,
+        |link, keys| redis::cmd("UNLINK").arg(keys).exec(link).map(|()| true),
+    )
+    .map(drop)
 }
 
 /// Removes all keys of fillings, finished or not, but those of `current`; false where that is not the published one any more.

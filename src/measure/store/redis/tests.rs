@@ -1,7 +1,11 @@
 use super::*;
 use crate::{
     base::{progress::Silent, stop::Stop},
-    measure::store::{contents::{Contents, Rows}, examples::*, memory::MemoryStore},
+    measure::store::{
+        contents::{Contents, Rows},
+        examples::*,
+        memory::MemoryStore,
+    },
 };
 use server::RedisServer;
 
@@ -230,7 +234,8 @@ fn what_killed_fillings_have_left_is_removed_before_anything_is_written_and_nobo
     for key in left.iter().chain(&others) {
         redis::cmd("SET").arg(key).arg("x").exec(&mut linked(&server)).unwrap();
     }
-    let there = |keys: &[&str]| -> usize { redis::cmd("EXISTS").arg(keys).query(&mut linked(&server)).unwrap() };
+    let there =
+        |keys: &[&str]| -> usize { redis::cmd("EXISTS").arg(keys).query(&mut linked(&server)).unwrap() };
     let filled = fill_disturbed(&server, &Stop::never(), &|| {
         assert_eq!((there(&left), size(&server)), (0, before + others.len() + 2));
         Ok(())
@@ -249,7 +254,8 @@ fn of_fillings_that_are_under_way_at_once_one_succeeds_and_its_rows_stay() {
             threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
         });
         assert!(all.iter().any(Result::is_ok), "{all:?}");
-        let Taken(rows) = fetched(&mut *opened(&server.url()).unwrap().reader(&[2]).unwrap(), 5, &[50]).unwrap();
+        let Taken(rows) =
+            fetched(&mut *opened(&server.url()).unwrap().reader(&[2]).unwrap(), 5, &[50]).unwrap();
         assert!(rows[0].2[0].is_some(), "{rows:?}");
     }
 }
