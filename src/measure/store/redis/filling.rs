@@ -231,8 +231,12 @@ fn each_key(
     }
 }
 
-/// The filling whose rows the server gives; None where it has none that this version reads.
+/// The filling whose rows the server gives, to whatever version of this program; None where it has none.
 fn current_filling(link: &mut Link) -> RedisResult<Option<Filling>> {
+    #[derive(Deserialize)]
+    struct Named {
+        filling: Filling,
+    }
     let json: Option<Vec<u8>> = redis::cmd("GET").arg(MANIFEST).query(link)?;
-    Ok(json.and_then(|json| serde_json::from_slice::<Current>(&json).ok()).map(|current| current.filling))
+    Ok(json.and_then(|json| serde_json::from_slice::<Named>(&json).ok()).map(|named| named.filling))
 }
