@@ -91,7 +91,11 @@ pub fn probe_with(
         settings.iter().map(|settings| context_here(settings, plan.layout)).collect::<Result<_>>()?;
     let turns = request.part(by_turns(plan, settings, &contexts));
     let mut kept = match begin {
-        Begin::Anew => Kept::nothing(request, &contexts),
+        Begin::Anew => {
+            // Else what is given up here would be gone on with where this one is stopped in its first group.
+            fsio::remove(&Kept::file(request))?;
+            Kept::nothing(request, &contexts)
+        }
         Begin::WhereItStopped => Kept::of_earlier(request, &contexts)?,
     };
     let all = turns.len();

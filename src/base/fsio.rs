@@ -2,7 +2,7 @@
 //! killed program leaves are temporary names, which [`sweep`] removes.
 
 use super::{Error, Result, error::Place};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs,
     io::{BufWriter, Write},
@@ -155,6 +155,16 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
             "write it again with the program of this version",
         )
     })
+}
+
+/// The `schema_version` that a JSON file states. To be read before the file itself: another version has other fields, and a
+/// missing field would be all that is said.
+pub fn read_version(path: &Path) -> Result<u32> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        schema_version: u32,
+    }
+    Ok(read_json::<Versioned>(path)?.schema_version)
 }
 
 /// Reads a whole file.

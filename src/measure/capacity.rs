@@ -95,7 +95,7 @@ impl CapacityQuestion<'_> {
         curve: Option<&SloCurve>,
     ) -> Result<Capacity> {
         let copies = |highest_qps: f64| (self.qps / highest_qps).ceil().max(1.0) as usize;
-        let measured = curve.filter(|curve| curve.objectives == self.objectives).and_then(|c| c.highest_qps);
+        let measured = curve.filter(|curve| curve.answers(self.objectives)).and_then(|c| c.highest_qps);
         Ok(Capacity {
             schema_version: SCHEMA_VERSION,
             offered_qps: self.qps,
@@ -255,6 +255,12 @@ mod tests {
         };
         // 300 per second hold: four copies of 3 workers with 2 threads.
         assert_eq!(answer(&curve), Some(4 * 3 * 2));
+        let two: [Objective; 2] = ["p99=3ms".parse().unwrap(), "p50=2ms".parse().unwrap()];
+        let mut both = SloCurve::new(vec![two[1], two[0]], 3.0).unwrap();
+        both.add(300.0, observed(2000.0));
+        let found = question(1000.0, &two, 3).answer(&model(), traffic, Some(&both)).unwrap();
+        assert_eq!(found.measured_cores, Some(4 * 3 * 2), "in whatever order objectives are stated");
+        assert_eq!(answer(&both), None, "it has to hold more");
         curve.objectives[0].limit_us = 1.0;
         assert_eq!(answer(&curve), None, "it answers another question");
     }

@@ -26,6 +26,8 @@ use std::{
 pub const VERB: &str = "engine-child";
 /// Its option to end when its standard input is closed.
 pub const TIED: &str = "--tied";
+/// The variable of its environment with what [`Job::secret`] gives: the job itself is a file, which a program that is killed leaves.
+pub const SECRET: &str = "AUTOFAS_BENCH_STORE_IDENTITY";
 
 /// Lines of a failed child's messages that are passed on.
 const LAST_LINES: usize = 12;
@@ -87,6 +89,8 @@ impl Launcher {
             .arg("--out")
             .arg(file("result.json"))
             .arg(TIED)
+            .env_remove(SECRET)
+            .envs(job.secret().map(|secret| (SECRET, secret)))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(messages)

@@ -28,7 +28,9 @@ use crate::{
         schema::{Schema, Source},
     },
     export::signature::Signature,
-    price::fetch_table::{FetchBucket, FetchObservation, FetchTable, GroupShape, SCHEMA_VERSION, asked_in},
+    price::fetch_table::{
+        FetchBucket, FetchMeasuring, FetchObservation, FetchTable, GroupShape, SCHEMA_VERSION, asked_in,
+    },
 };
 use rand::RngExt;
 use std::{collections::BTreeSet, path::Path};
@@ -87,7 +89,7 @@ pub struct Priced<'a> {
 }
 
 /// Measures and fits, one candidate count after the other, and gives `keep` the table after each: a failure and a request to `stop`
-/// lose only the count that is being measured. Goes on with `begun`, where that is given and of the same.
+/// lose only the count that is being measured. Goes on with `begun`, where that is given and of the same, and with what that has left to be measured.
 pub fn measure_prices(
     priced: Priced<'_>,
     effort: &FetchEffort,
@@ -114,6 +116,13 @@ pub fn measure_prices(
         host: environment::host(),
         workers: effort.workers,
         layout: asked_in(effort.layout),
+        measuring: FetchMeasuring {
+            store_rows_hash: store.manifest().rows_hash.clone(),
+            data_rows_hash: data.rows_hash(),
+            passes: effort.passes,
+            block: effort.block,
+            seed: effort.seed,
+        },
         unfinished: effort.candidates.clone(),
         buckets: Vec::new(),
     };

@@ -104,6 +104,22 @@ pub struct ServiceResult {
 }
 
 impl Job {
+    /// What the process has to know and no file may hold, for [`Job::tell`].
+    pub fn secret(&self) -> Option<String> {
+        match self {
+            Self::Replay(job) => job.store.secret(),
+            Self::Service(_) => None,
+        }
+    }
+
+    /// Completes a job that was read from a file by what [`Job::secret`] gave.
+    pub fn tell(&mut self, secret: &str) -> Result<()> {
+        match self {
+            Self::Replay(job) => job.store.tell(secret),
+            Self::Service(_) => Ok(()),
+        }
+    }
+
     /// The runtime to be measured.
     pub fn engine(&self) -> EngineName {
         match self {

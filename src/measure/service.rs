@@ -20,11 +20,13 @@ pub use inputs::{Requests, random_inputs};
 
 use super::{
     engine::{Engine, Session, SessionOptions},
+    latency::samples_needed,
     replay::clock::Clock,
 };
 use crate::{
     base::{Error, Result, names::EngineName, rng},
     export::signature::Signature,
+    price::table::RunQuantiles,
 };
 use estimate::noise_pct;
 pub(super) use estimate::{median, without_slowest_quarter};
@@ -128,8 +130,8 @@ pub struct ServiceSample {
     /// Estimated mean service time without interruptions: the median over blocks of the mean of a block's runs without
     /// their slowest quarter.
     pub mean_ms: f64,
-    /// Median over all timed runs.
-    pub p50_ms: f64,
+    /// Percentiles over all timed runs.
+    pub quantiles: RunQuantiles,
     /// Timed runs.
     pub runs: usize,
     /// Estimate of every block, in order of time.
@@ -256,7 +258,7 @@ impl Subject<'_> {
             model: self.model.name.clone(),
             candidates,
             mean_ms: median(self.blocks_ms.clone()),
-            p50_ms: median(self.runs_ms.clone()),
+            quantiles: quantiles(&self.runs_ms),
             runs: self.runs_ms.len(),
             block_ms: self.blocks_ms.clone(),
             noise_pct,
@@ -264,6 +266,17 @@ impl Subject<'_> {
             cold_ms: (!self.cold_ms.is_empty()).then(|| median(self.cold_ms.clone())),
         }
     }
+}
+
+/// The least value with so many of all below or at it, where there are enough to tell.
+fn quantiles(runs_ms: &[f64]) -> RunQuantiles {
+    let mut sorted = runs_ms.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    RunQuantiles::of(|quantile| {
+        let rank = (quantile * sorted.len() as f64).ceil() as usize;
+        let earned = sorted.len() as u64 >= samples_needed(quantile);
+        earned.then(|| sorted[rank.max(1) - 1])
+    })
 }
 
 #[cfg(test)]

@@ -39,6 +39,39 @@ impl std::fmt::Display for Operation {
     }
 }
 
+/// Percentiles of single timed runs, interruptions included: no price reads them. Absent is what too few runs earn, by the rule of
+/// replays (7 runs for p50, 44 for p90, 459 for p99).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunQuantiles {
+    /// Median, in ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50_ms: Option<f64>,
+    /// 90th percentile, in ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p90_ms: Option<f64>,
+    /// 99th percentile, in ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99_ms: Option<f64>,
+}
+
+impl RunQuantiles {
+    /// Those that `value` knows, given 0.5, 0.9 and 0.99.
+    pub fn of(value: impl Fn(f64) -> Option<f64>) -> Self {
+        let [p50_ms, p90_ms, p99_ms] = [0.5, 0.9, 0.99].map(value);
+        Self { p50_ms, p90_ms, p99_ms }
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn is_sound(&self) -> bool {
+        let known: Vec<f64> = [self.p50_ms, self.p90_ms, self.p99_ms].into_iter().flatten().collect();
+        known.iter().all(|ms| ms.is_finite() && *ms >= 0.0) && known.is_sorted()
+    }
+}
+
 /// One probed layer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +85,9 @@ pub struct TableEntry {
     pub mean_ms: f64,
     /// Standard error of that value, in percent of it, from the spread of the blocks.
     pub noise_pct: f64,
+    /// Of the timed runs; empty in tables of programs that did not keep them.
+    #[serde(default, skip_serializing_if = "RunQuantiles::is_empty")]
+    pub quantiles: RunQuantiles,
     /// Index into [`super::table::LatencyTable::origins`].
     #[serde(default)]
     pub origin: usize,
@@ -71,6 +107,9 @@ pub struct InputEntry {
     pub mean_ms: f64,
     /// Its standard error, in percent.
     pub noise_pct: f64,
+    /// Of the timed runs, as [`TableEntry::quantiles`].
+    #[serde(default, skip_serializing_if = "RunQuantiles::is_empty")]
+    pub quantiles: RunQuantiles,
     /// Index into [`super::table::LatencyTable::origins`].
     #[serde(default)]
     pub origin: usize,
@@ -127,6 +166,7 @@ impl InputEntry {
         let (ms, noise_pct) = (self.mean_ms, self.noise_pct);
         let sound =
             ms.is_finite() && ms >= 0.0 && noise_pct.is_finite() && noise_pct >= 0.0 && self.samples > 0;
+        let sound = sound && self.quantiles.is_sound();
         (!sound).then(|| {
             format!(
                 "first layer (user {}, item {}) → {}: {ms} ms ± {noise_pct} % is no latency",
@@ -140,6 +180,7 @@ impl TableEntry {
     pub(super) fn problem(&self) -> Option<String> {
         let latency = |value: f64| value.is_finite() && value >= 0.0;
         let sound = latency(self.mean_ms) && latency(self.noise_pct) && self.samples > 0;
+        let sound = sound && self.quantiles.is_sound();
         (!sound).then(|| {
             format!(
                 "{}: {} ms ± {} % of {} samples is no latency",

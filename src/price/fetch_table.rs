@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Version of the file format that this program reads and writes.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Prices of fetching from one store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,10 +31,28 @@ pub struct FetchTable {
     pub workers: usize,
     /// How requests became inputs: concat, or user-once for all layouts that write a user's values once.
     pub layout: Layout,
+    /// What was asked, and how often.
+    pub measuring: FetchMeasuring,
     /// Candidate counts that are still to be measured, ascending: none in a whole table.
     pub unfinished: Vec<usize>,
     /// One per candidate count, ascending.
     pub buckets: Vec<FetchBucket>,
+}
+
+/// What was asked of a store, and how often: prices at several candidate counts go together where it is the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FetchMeasuring {
+    /// Hash of the rows that the store was filled with.
+    pub store_rows_hash: String,
+    /// Hash of the rows whose users and items asked.
+    pub data_rows_hash: String,
+    /// Visits to every set of features.
+    pub passes: usize,
+    /// Requests of a visit.
+    pub block: usize,
+    /// Of sets, requests and order.
+    pub seed: u64,
 }
 
 /// How requests are served that are priced.
@@ -187,15 +205,16 @@ impl FetchTable {
 
     /// Reads and validates a file that may lack some of the prices that were to be measured.
     pub fn load_begun(path: &Path) -> Result<Self> {
-        let table: Self = fsio::read_json(path)?;
         let wrong = |place: &str, problem: String| {
             let fix = "measure again with `autofas-bench store price` of this version of the program";
             Err(Error::input(path, Place::field(place), problem, fix))
         };
-        if table.schema_version != SCHEMA_VERSION {
-            let problem = format!("is {}, this program reads {SCHEMA_VERSION}", table.schema_version);
+        let schema_version = fsio::read_version(path)?;
+        if schema_version != SCHEMA_VERSION {
+            let problem = format!("is {schema_version}, this program reads {SCHEMA_VERSION}");
             return wrong("schema_version", problem);
         }
+        let table: Self = fsio::read_json(path)?;
         if table.buckets.is_empty() || !table.buckets.is_sorted_by(|a, b| a.candidates < b.candidates) {
             return wrong("buckets", "has none, or one twice or out of order".into());
         }
@@ -220,25 +239,50 @@ impl FetchTable {
         fsio::write_json(path, self)
     }
 
-    /// Takes what another measurement has found already, and sorts what is left to be measured.
+    /// Takes what another measurement has found already, and joins and sorts what is left to be measured of both.
     ///
-    /// Fails when that was of something else.
+    /// Fails when that was of something else, or measured otherwise.
     pub fn go_on(&mut self, begun: Option<Self>) -> Result<()> {
+        let (left, buckets) = match begun {
+            Some(begun) => {
+                self.check_same(&begun)?;
+                (begun.unfinished, begun.buckets)
+            }
+            None => (Vec::new(), Vec::new()),
+        };
+        self.unfinished.extend(left);
         self.unfinished.sort_unstable();
         self.unfinished.dedup();
-        let Some(begun) = begun else { return Ok(()) };
-        let of = |table: &Self| {
-            let Self { schema_hash, store, host, workers, layout, .. } = table;
-            format!("store {store}, schema {schema_hash}, host {host}, {workers} workers, layout {layout}")
-        };
-        if of(&begun) != of(self) {
-            return Err(Error::usage(
-                format!("the prices were begun for {}, and not for {}", of(&begun), of(self)),
-                "go on with what they were begun for, or begin anew without --resume",
-            ));
-        }
-        begun.buckets.into_iter().for_each(|bucket| self.add(bucket));
+        buckets.into_iter().for_each(|bucket| self.add(bucket));
         Ok(())
+    }
+
+    fn check_same(&self, begun: &Self) -> Result<()> {
+        let of = |table: &Self| {
+            let Self { schema_hash, store, host, workers, layout, measuring, .. } = table;
+            let FetchMeasuring { store_rows_hash, data_rows_hash, passes, block, seed } = measuring;
+            [
+                format!("store {store}"),
+                format!("rows {store_rows_hash} in the store"),
+                format!("rows {data_rows_hash} of the data"),
+                format!("schema {schema_hash}"),
+                format!("host {host}"),
+                format!("{workers} workers"),
+                format!("layout {layout}"),
+                format!("{passes} passes"),
+                format!("blocks of {block}"),
+                format!("seed {seed}"),
+            ]
+        };
+        let other = of(begun).into_iter().zip(of(self)).filter(|(there, here)| there != here);
+        let (there, here): (Vec<String>, Vec<String>) = other.unzip();
+        if there.is_empty() {
+            return Ok(());
+        }
+        Err(Error::usage(
+            format!("the prices were begun for {}, and not for {}", there.join(", "), here.join(", ")),
+            "go on with what they were begun for, or begin anew without --resume",
+        ))
     }
 
     /// Adds what was measured at one candidate count, which is left to be measured no more.

@@ -141,7 +141,7 @@ mod tests {
         price::{
             LayerPrices,
             path::path_ms,
-            table::{Operation, TableEntry},
+            table::{Operation, RunQuantiles, TableEntry},
         },
         space::InputWidths,
     };
@@ -165,7 +165,14 @@ mod tests {
         let mut table = LatencyTable::new("test");
         let mut insert = |candidates: usize, operation, factor: f64| {
             let mean_ms = factor * at(candidates as f64);
-            let entry = TableEntry { operation, samples: 9, mean_ms, noise_pct: 1.0, origin: 0 };
+            let entry = TableEntry {
+                operation,
+                samples: 9,
+                mean_ms,
+                noise_pct: 1.0,
+                quantiles: RunQuantiles::default(),
+                origin: 0,
+            };
             table.insert(&context(), candidates, entry).unwrap();
         };
         for &candidates in counts {

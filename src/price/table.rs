@@ -4,7 +4,7 @@
 //! candidates) with the typical service time of every probed layer. The raw values are never changed: whole-network
 //! observations and the correction fitted to them stand beside, so that each version can be derived anew.
 
-pub use super::entry::{InputEntry, Operation, TableEntry, Value};
+pub use super::entry::{InputEntry, Operation, RunQuantiles, TableEntry, Value};
 use super::{
     correction::Correction, entry::order_widths, observation::Observation, origin::Origin, widths::WidthError,
 };
@@ -154,16 +154,12 @@ impl LatencyTable {
 
     /// Reads and validates a table file. The version comes first: another one has other fields.
     pub fn load(path: &Path) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Format {
-            schema_version: u32,
-        }
         let refused = |(place, problem): (String, String)| {
             let fix = "restore the file, or probe again with this version of the program: `autofas-bench table probe \
                        --config E.toml --out TABLE.json`";
             Error::input(path, Place::field(place), problem, fix)
         };
-        let Format { schema_version } = fsio::read_json(path)?;
+        let schema_version = fsio::read_version(path)?;
         if schema_version != SCHEMA_VERSION {
             let problem = format!("is {schema_version}, this program reads {SCHEMA_VERSION}");
             return Err(refused(("schema_version".into(), problem)));

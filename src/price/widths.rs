@@ -80,7 +80,7 @@ mod tests {
     use super::*;
     use crate::{
         base::names::{EngineName, Layout, Precision, Provider},
-        price::table::{LatencyTable, TableContext, TableEntry},
+        price::table::{LatencyTable, RunQuantiles, TableContext, TableEntry},
     };
 
     /// First layers of users 0, 8, 24 and items 8, 16, 32, of so many ms.
@@ -99,7 +99,14 @@ mod tests {
             for item in [8, 16, 32] {
                 let operation = Operation::First { user, item, to: 4 };
                 let mean_ms = ms(user as f64, item as f64);
-                let entry = TableEntry { operation, samples: 9, mean_ms, noise_pct: 1.0, origin: 0 };
+                let entry = TableEntry {
+                    operation,
+                    samples: 9,
+                    mean_ms,
+                    noise_pct: 1.0,
+                    quantiles: RunQuantiles::default(),
+                    origin: 0,
+                };
                 table.insert(&context, 100, entry).unwrap();
             }
         }

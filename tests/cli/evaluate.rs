@@ -166,7 +166,9 @@ fn evaluate_tells_what_is_left_of_the_teachers_favourites_where_only_the_first_c
     }
     let curves = &found["candidates_scored"]["recalls"];
     assert_eq!(found["candidates_scored"]["order"], "data");
+    assert_eq!(curves.as_array().unwrap().len(), 2);
     for (curve, k) in curves.as_array().unwrap().iter().zip([3, 6]) {
+        assert_eq!(curve["points"].as_array().unwrap().len(), 3, "{curve}");
         assert_eq!((&curve["k"], &curve["requests"]), (&k.into(), &60.into()));
         for (point, n) in curve["points"].as_array().unwrap().iter().zip([4, 7, 10]) {
             let of_list = |list: &Vec<usize>| {

@@ -103,7 +103,8 @@ fn what_a_run_predicted_is_predicted_again_and_with_a_replay_percentiles_are_too
     let capacity = 1e3 / alone["response_ms"].as_f64().unwrap();
     assert!((load["capacity_qps"].as_f64().unwrap() / capacity - 1.0).abs() < 1e-4, "{load}");
     assert_eq!((load["offered_qps"].as_f64(), load["arrivals"].as_str()), (Some(200.0), Some("Poisson")));
-    assert!(load["response_us"]["p99"].as_u64() >= load["response_us"]["p50"].as_u64());
+    let response = |percentile: &str| load["response_us"][percentile].as_u64().unwrap();
+    assert!(response("p99") >= response("p50"), "{load}");
     let text = output(here, &loaded);
     for expected in ["service ms", "p99 ms", "200 per second to 1 workers", "no cost", plain.as_str()] {
         assert!(text.contains(expected), "{expected}: {text}");

@@ -96,6 +96,9 @@ fn a_search_keeps_its_curve_in_the_result_and_in_the_file() {
         let later = later(&more);
         assert!(left_out(&later) && later["capacity"].get("measured_cores").is_none(), "{later}");
     }
+    let more = later(&["--slo", "p90=60ms"]);
+    assert!(more["reasons"].to_string().contains("other objectives (p50=30ms)"), "{more}");
+    assert!(more["capacity"].get("measured_cores").is_none(), "{more}");
 }
 
 #[test]

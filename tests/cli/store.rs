@@ -138,3 +138,11 @@ fn a_store_is_not_filled_from_data_without_keys() {
     assert!(said.contains("`user_key` and `item_key`"), "{said}");
     assert!(!world.file("features").exists());
 }
+
+#[test]
+fn no_store_is_none_to_be_filled_which_is_said_before_anything_is_read() {
+    let world = World::new();
+    let files = ["--model", "model/model.onnx", "--data", "missing.parquet", "--out", "none"];
+    let said = failure(world.path(), 2, &[&["store", "load"], &files[..]].concat());
+    assert!(said.contains("`none` is no store") && said.contains("redis://host"), "{said}");
+}

@@ -6,7 +6,7 @@ mod tables;
 
 use autofas_bench::{
     base::names::{EngineName, Layout, Precision, Provider},
-    price::table::{LatencyTable, Operation, TableContext, TableEntry},
+    price::table::{LatencyTable, Operation, RunQuantiles, TableContext, TableEntry},
 };
 
 /// Hidden widths that the tables of these tests know.
@@ -26,7 +26,14 @@ fn context() -> TableContext {
 }
 
 fn entry(operation: Operation, mean_ms: f64) -> TableEntry {
-    TableEntry { operation, samples: 100, mean_ms, noise_pct: 0.5, origin: 0 }
+    TableEntry {
+        operation,
+        samples: 100,
+        mean_ms,
+        noise_pct: 0.5,
+        quantiles: RunQuantiles::default(),
+        origin: 0,
+    }
 }
 
 /// Every first layer over a grid of widths and every later layer, at prices that follow the work with some unevenness.

@@ -9,7 +9,7 @@ use autofas_bench::{
         check::{BucketCheck, repeated},
         observation::Observation,
         path::{Step, path_ms, steps},
-        table::{LatencyTable, Operation, TableContext, TableEntry},
+        table::{LatencyTable, Operation, RunQuantiles, TableContext, TableEntry},
     },
     space::{InputLoad, InputWidths},
 };
@@ -105,6 +105,9 @@ fn values_that_are_no_latencies_are_not_taken_in() {
     }
     for noise_pct in [-0.1, f64::NAN, f64::INFINITY] {
         let odd = TableEntry { noise_pct, ..entry(Operation::Layer { from: 64, to: 32 }, 1.0) };
+        assert!(table.insert(&context(), CANDIDATES, odd).is_err());
+        let quantiles = RunQuantiles { p50_ms: Some(noise_pct), ..RunQuantiles::default() };
+        let odd = TableEntry { quantiles, ..entry(Operation::Layer { from: 64, to: 32 }, 1.0) };
         assert!(table.insert(&context(), CANDIDATES, odd).is_err());
         let fitted = [observation(&[64], 1.0, noise_pct)];
         let evidence =

@@ -16,7 +16,7 @@ use autofas_bench::{
         replay::{issue::Loop, trace::Pacing},
         validity::Limits,
     },
-    price::table::{Operation, TableContext, TableEntry, Value},
+    price::table::{Operation, RunQuantiles, TableContext, TableEntry, Value},
 };
 use std::path::Path;
 
@@ -55,7 +55,14 @@ impl Meter for ScriptedMeter<'_> {
                 Operation::First { user, item, to } => 0.05 + 1e-5 * ((user + 4 * item) * to) as f64,
                 Operation::Layer { from, to } => 0.02 + 1e-5 * (from * to) as f64,
             };
-            Value::Layer(TableEntry { operation, samples: 10, mean_ms, noise_pct: 1.0, origin: 0 })
+            Value::Layer(TableEntry {
+                operation,
+                samples: 10,
+                mean_ms,
+                noise_pct: 1.0,
+                quantiles: RunQuantiles::default(),
+                origin: 0,
+            })
         };
         Ok(plan.subjects.iter().filter_map(|subject| plan.operation(subject)).map(entry).collect())
     }

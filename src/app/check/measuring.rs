@@ -78,7 +78,11 @@ pub(super) fn measure_twice(
     let how = How::of(request, chosen);
     let mut kept = match begin {
         Begin::WhereItStopped if file.exists() => known(&file, how)?,
-        _ => Kept { schema_version: SCHEMA_VERSION, how, measured: Vec::new() },
+        _ => {
+            // Else what is given up here would be gone on with where this one is stopped in its first measurement.
+            fsio::remove(&file)?;
+            Kept { schema_version: SCHEMA_VERSION, how, measured: Vec::new() }
+        }
     };
     let batches = batches(&chosen.bytes(request), BATCH_BYTES);
     let mut rest = Rest::of(buckets, &batches, &kept);
@@ -196,16 +200,23 @@ impl Kept {
 
 /// What a check that was stopped has measured.
 fn known(file: &Path, how: How) -> Result<Kept> {
+    let refused = |problem: String, fix: &str| {
+        Err(Error::input(file, Place::whole(), problem, format!("{fix}, or begin anew without --resume")))
+    };
+    let version = fsio::read_version(file)?;
+    if version != SCHEMA_VERSION {
+        let problem =
+            format!("what was measured before is of version {version}, this program reads {SCHEMA_VERSION}");
+        return refused(problem, "go on with the program that began it");
+    }
     let kept: Kept = fsio::read_json(file)?;
-    if kept.schema_version == SCHEMA_VERSION && kept.how == how {
+    if kept.how == how {
         return Ok(kept);
     }
-    Err(Error::input(
-        file,
-        Place::whole(),
-        "what was measured before was measured otherwise",
-        "go on with the same table, experiment and options, or begin anew without --resume",
-    ))
+    refused(
+        "what was measured before was measured otherwise".to_owned(),
+        "go on with the same table, experiment and options",
+    )
 }
 
 /// How much is left: the time of a measurement goes with its networks and candidates, more or less.

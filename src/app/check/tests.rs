@@ -15,7 +15,7 @@ use crate::{
     },
     price::{
         fixtures,
-        table::{Operation, TableEntry, Value},
+        table::{Operation, RunQuantiles, TableEntry, Value},
     },
     space::design::random_subnets,
 };
@@ -54,7 +54,14 @@ fn table(space: &SearchSpace) -> LatencyTable {
                 Operation::Layer { from, to } => (from * to) as f64,
             };
             let mean_ms = 0.02 + 1e-6 * candidates as f64 * work;
-            let entry = TableEntry { operation, samples: 10, mean_ms, noise_pct: 1.0, origin: 0 };
+            let entry = TableEntry {
+                operation,
+                samples: 10,
+                mean_ms,
+                noise_pct: 1.0,
+                quantiles: RunQuantiles::default(),
+                origin: 0,
+            };
             table.insert_value(&context, candidates, Value::Layer(entry)).unwrap();
         }
     }
@@ -102,7 +109,7 @@ impl Script<'_> {
                 model: name.clone(),
                 candidates,
                 mean_ms,
-                p50_ms: mean_ms,
+                quantiles: RunQuantiles::default(),
                 runs: 9,
                 block_ms: vec![],
                 noise_pct: 0.5,
@@ -300,4 +307,35 @@ fn a_table_over_other_embedding_tables_is_refused_before_anything_is_measured() 
     assert!(script.calls.borrow().is_empty());
     request.cardinalities = rows;
     checked(&request, &|_| 1.0);
+}
+
+#[test]
+fn what_is_given_up_by_beginning_anew_is_not_gone_on_with_and_another_version_is_told() {
+    let (folder, space) = (tempfile::tempdir().unwrap(), space());
+    let table = table(&space);
+    let request = request(&table, &space, &folder.path().join("c.json"));
+    let stop = Stop::default();
+    // Stops in its measurement of this number.
+    let stopped_in = |at: usize| {
+        stop.request(0);
+        let factor = |calls: usize| {
+            stop.request(if calls == at { 2 } else { 0 });
+            1.0
+        };
+        let script = Script { request: &request, factor: &factor, calls: RefCell::default() };
+        script.check(Begin::Anew, &stop).unwrap_err();
+        script.calls.borrow().len()
+    };
+    assert_eq!(stopped_in(1), 2);
+    let kept = folder.path().join("c.partial.json");
+    assert!(kept.exists());
+    stop.request(2);
+    let script = Script { request: &request, factor: &|_| 1.0, calls: RefCell::default() };
+    script.check(Begin::Anew, &stop).unwrap_err();
+    assert!(!kept.exists() && script.calls.borrow().is_empty());
+
+    fsio::write(&kept, br#"{"schema_version": 1, "what": "ever"}"#).unwrap();
+    let refused = script.check(Begin::WhereItStopped, &Stop::never()).unwrap_err().to_string();
+    assert!(refused.contains("is of version 1, this program reads 2"), "{refused}");
+    assert!(refused.contains("c.partial.json") && refused.contains("without --resume"), "{refused}");
 }

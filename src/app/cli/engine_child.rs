@@ -3,7 +3,10 @@
 use super::signals;
 use crate::{
     base::{fsio, stop::Stop},
-    measure::job::{self, Job},
+    measure::{
+        child,
+        job::{self, Job},
+    },
 };
 use clap::Args;
 use std::{io::Read, path::PathBuf};
@@ -24,7 +27,10 @@ pub struct EngineChildArgs {
 
 impl EngineChildArgs {
     pub fn run(self) -> anyhow::Result<()> {
-        let job: Job = fsio::read_json(&self.job)?;
+        let mut job: Job = fsio::read_json(&self.job)?;
+        if let Ok(secret) = std::env::var(child::SECRET) {
+            job.tell(&secret)?;
+        }
         // A replay writes what it has; what else is measured is worth nothing unfinished, and ends at once.
         let stop = match &job {
             Job::Replay(_) => signals::stop_only()?,

@@ -120,8 +120,8 @@ impl ForecastArgs {
         let settings = ForecastSettings { workers, requests: self.requests, seed: self.seed };
         let threads = result.setup.threads;
         let mut reasons = result.doubts();
-        let other = other_question(result, workers, given);
-        if let (Some(other), Some(_), Some(_)) = (other, &result.slo, self.capacity_qps) {
+        let other = other_question(result, workers, given, &self.slo);
+        if let (Some(other), Some(_), Some(_)) = (&other, &result.slo, self.capacity_qps) {
             reasons.push(format!("the measured curve is left out: it is that of {other}"));
         }
         let curve = result.slo.as_ref().filter(|_| other.is_none());
@@ -140,17 +140,24 @@ impl ForecastArgs {
 }
 
 /// Of what the result's curve is where that is not what is simulated.
-fn other_question(result: &Measurement, workers: usize, given: Option<&Given>) -> Option<&'static str> {
+fn other_question(
+    result: &Measurement,
+    workers: usize,
+    given: Option<&Given>,
+    objectives: &[Objective],
+) -> Option<String> {
     let provenance = &result.provenance;
     let same_traffic = match given {
         Some(Given { sha256, .. }) => *sha256 == provenance.trace_sha256,
         // As the simulation then has it; the words are those of `Arrivals`.
         None => provenance.arrivals.starts_with("Poisson,"),
     };
-    match (workers == result.setup.workers, same_traffic) {
-        (false, _) => Some("another number of workers"),
-        (true, false) => Some("other traffic; give the result's trace with --trace"),
-        (true, true) => None,
+    let other = result.slo.as_ref().filter(|curve| !curve.answers(objectives));
+    match (workers == result.setup.workers, same_traffic, other) {
+        (false, ..) => Some("another number of workers".to_owned()),
+        (true, false, _) => Some("other traffic; give the result's trace with --trace".to_owned()),
+        (true, true, Some(curve)) => Some(format!("other objectives ({})", limits(&curve.objectives))),
+        (true, true, None) => None,
     }
 }
 

@@ -130,6 +130,8 @@ fn show(store: &StoreChoice) -> anyhow::Result<Described> {
 
 impl LoadArgs {
     fn load(&self, progress: &dyn Progress) -> anyhow::Result<Described> {
+        // Before anything is read.
+        self.out.required()?;
         let stop = signals::stop_and_keep()?;
         let files = self.data.files(self.model.as_deref())?;
         progress.stage("read the data", 0);

@@ -15,10 +15,10 @@ use crate::{
         },
     },
     price::{
-        fetch_table::{self, FetchBucket, FetchFit, GroupPrice, OwnPrice},
+        fetch_table::{self, FetchBucket, FetchFit, FetchMeasuring, GroupPrice, OwnPrice},
         fixtures,
         origin::Gathered,
-        table::{Operation, TableEntry, Value},
+        table::{Operation, RunQuantiles, TableEntry, Value},
     },
     space::{Operator, Subnet},
 };
@@ -44,7 +44,14 @@ fn table() -> LatencyTable {
             [(Operation::Call, 0.01), (first, 0.3), (Operation::Layer { from: 4, to: 1 }, 0.05)]
         {
             let mean_ms = scale * ms;
-            let entry = TableEntry { operation, samples: 10, mean_ms, noise_pct: 1.0, origin: 0 };
+            let entry = TableEntry {
+                operation,
+                samples: 10,
+                mean_ms,
+                noise_pct: 1.0,
+                quantiles: RunQuantiles::default(),
+                origin: 0,
+            };
             table.insert_value(&context(), candidates, Value::Layer(entry)).unwrap();
         }
     }
@@ -98,6 +105,7 @@ fn fetch_table() -> FetchTable {
         host: "h".to_owned(),
         workers: 2,
         layout: Layout::UserOnce,
+        measuring: FetchMeasuring::default(),
         unfinished: Vec::new(),
         buckets: vec![bucket(100, 1.0), bucket(1000, 2.0)],
     }

@@ -75,6 +75,13 @@ impl Kept {
     pub(super) fn of_earlier(request: &ProbeRequest, contexts: &[TableContext]) -> Result<Self> {
         let file = Self::file(request);
         if file.exists() {
+            let version = fsio::read_version(&file)?;
+            if version != SCHEMA_VERSION {
+                let problem = format!(
+                    "what was measured before is of version {version}, this program reads {SCHEMA_VERSION}"
+                );
+                return Err(refused(request, problem, "go on with the program that began it"));
+            }
             let kept: Self = fsio::read_json(&file)?;
             kept.check_same(request, contexts)?;
             return Ok(kept);
@@ -88,22 +95,22 @@ impl Kept {
     }
 
     fn check_same(&self, request: &ProbeRequest, contexts: &[TableContext]) -> Result<()> {
-        let refused =
-            |problem: String, fix: &str| Err(Error::input(Self::file(request), Place::whole(), problem, fix));
         let how = How::of(request, contexts);
-        if self.schema_version == SCHEMA_VERSION && self.how == how {
+        if self.how == how {
             return Ok(());
         }
         let hosts = |how: &How| how.engines.first().map(|engine| engine.context.host.clone());
         match (hosts(&self.how), hosts(&how)) {
-            (Some(there), Some(here)) if there != here => refused(
+            (Some(there), Some(here)) if there != here => Err(refused(
+                request,
                 format!("what was measured before was measured on host {there}, and this is host {here}"),
-                "go on where it was measured, or begin anew without --resume",
-            ),
-            _ => refused(
+                "go on where it was measured",
+            )),
+            _ => Err(refused(
+                request,
                 "what was measured before was measured otherwise".to_owned(),
-                "go on with the same experiment, engines and options, or begin anew without --resume",
-            ),
+                "go on with the same experiment, engines and options",
+            )),
         }
     }
 
@@ -116,6 +123,17 @@ impl Kept {
         self.spent_s = spent.as_secs_f64();
         fsio::write_json(&Self::file(request), self)
     }
+}
+
+/// What was measured before a probing was stopped does not go on. Where there is a finished table, beginning anew would cost all of
+/// it, so only what came after it is to be given up.
+fn refused(request: &ProbeRequest, problem: String, fix: &str) -> Error {
+    let file = Kept::file(request);
+    let fix = match request.out.exists() {
+        true => format!("{fix}, or remove {}: {} stays as it is", file.display(), request.out.display()),
+        false => format!("{fix}, or begin anew without --resume"),
+    };
+    Error::input(file, Place::whole(), problem, fix)
 }
 
 /// Fails where what is asked for does not go together with what a finished table holds.

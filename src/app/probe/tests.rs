@@ -16,7 +16,7 @@ use crate::{
         LayerPrices,
         fixtures::{feature, space_of},
         path::path_ms,
-        table::Operation,
+        table::{Operation, RunQuantiles},
     },
     space::{InputLoad, SearchSpace},
 };
@@ -119,7 +119,7 @@ impl Closed {
                 model: plan.name(subject),
                 candidates: group.candidates,
                 mean_ms,
-                p50_ms: mean_ms,
+                quantiles: RunQuantiles::default(),
                 runs: 24,
                 block_ms: Vec::new(),
                 noise_pct: 0.5,
@@ -155,6 +155,12 @@ fn request(out: &Path, engines: &[EngineName]) -> ProbeRequest {
         shard: None,
         out: out.to_owned(),
     }
+}
+
+/// What every group of one engine is expected to take, in their order.
+fn expected_s(request: &ProbeRequest) -> Vec<f64> {
+    let ProbeRequest { plan, settings, .. } = request;
+    plan.groups(settings[0].seed).iter().map(|group| plan.expected_s(group, &settings[0].effort)).collect()
 }
 
 fn probed(request: &ProbeRequest, closed: Closed) -> LatencyTable {
@@ -239,10 +245,14 @@ fn engines_take_turns_and_a_probing_that_was_stopped_measures_no_group_twice() {
     let out = folder.path().join("t.json");
     let request = request(&out, &[EngineName::Tract, EngineName::Null]);
     let asked = RefCell::new(Vec::new());
+    let turns_s: Vec<f64> = expected_s(&request).into_iter().flat_map(|s| [s, s]).collect();
     let fails_at = |stop: usize| {
-        let asked = &asked;
+        let (asked, turns_s) = (&asked, &turns_s);
         move |plan: &ProbePlan, group: &ProbeGroup, settings: &ServiceSettings, limit_s: Option<f64>| {
-            assert!(limit_s.is_some_and(|limit_s| limit_s > 0.0 && limit_s < 600.0));
+            let at = asked.borrow().len();
+            let share = MEASURING_SHARE * share_s(600.0, turns_s[at], turns_s[at..].iter().sum());
+            let limit_s = limit_s.unwrap();
+            assert!(0.5 * share < limit_s && limit_s <= share, "{limit_s} s of {share} s for turn {at}");
             if asked.borrow().len() == stop {
                 return Err(Error::usage("stopped", "go on"));
             }

@@ -295,7 +295,8 @@ impl ProbePlan {
     /// What a measurement of a subject adds to a table.
     pub fn value(&self, subject: &Subject, sample: &ServiceSample) -> Value {
         let (samples, mean_ms, noise_pct) = (sample.runs as u64, sample.mean_ms, sample.noise_pct);
-        let entry = |operation| TableEntry { operation, samples, mean_ms, noise_pct, origin: 0 };
+        let quantiles = sample.quantiles;
+        let entry = |operation| TableEntry { operation, samples, mean_ms, noise_pct, quantiles, origin: 0 };
         let observed = |subnet: &Subnet| Observation {
             cold_ms: sample.cold_ms,
             ..Observation::of(&self.space, subnet, mean_ms, noise_pct)
@@ -308,7 +309,7 @@ impl ProbePlan {
             }
             Subject::Input { features, to } => {
                 let input = self.input(features);
-                Value::Input(InputEntry { input, to: *to, samples, mean_ms, noise_pct, origin: 0 })
+                Value::Input(InputEntry { input, to: *to, samples, mean_ms, noise_pct, quantiles, origin: 0 })
             }
             Subject::Network(subnet) => Value::Network(observed(subnet)),
             Subject::HeldOut(subnet) => Value::HeldOut(observed(subnet)),

@@ -2,6 +2,9 @@
 
 use std::{fmt, str::FromStr};
 
+/// More parts than any probing has groups.
+const MOST_PARTS: usize = 10_000;
+
 /// The `index`-th (from 1) of `count` parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
@@ -33,9 +36,12 @@ impl FromStr for Shard {
         let numbers = text.split_once('/').and_then(|(index, count)| {
             Some(Self { index: index.trim().parse().ok()?, count: count.trim().parse().ok()? })
         });
-        let sound = numbers.filter(|shard| (1..=shard.count).contains(&shard.index));
+        let sound =
+            numbers.filter(|shard| shard.count <= MOST_PARTS && (1..=shard.count).contains(&shard.index));
         sound.ok_or_else(|| {
-            "give the number of the part and how many there are, such as 1/8 to 8/8".to_owned()
+            format!(
+                "give the number of the part and how many there are, such as 1/8 to 8/8; {MOST_PARTS} at most"
+            )
         })
     }
 }
@@ -70,7 +76,7 @@ mod tests {
     fn a_part_is_written_as_its_number_and_how_many_there_are() {
         assert_eq!("3/8".parse(), Ok(Shard { index: 3, count: 8 }));
         assert_eq!(Shard { index: 3, count: 8 }.to_string(), "3/8");
-        for wrong in ["0/8", "9/8", "3", "a/b", "3/0", "-1/2", "/"] {
+        for wrong in ["0/8", "9/8", "3", "a/b", "3/0", "-1/2", "/", "1/99999999999999"] {
             assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     measure::{environment::Environment, service::ServiceSample},
     price::{
         fixtures::feature,
-        table::{Operation, TableEntry},
+        table::{Operation, RunQuantiles, TableEntry},
     },
     space::{
         Group, Operator, SearchSpace,
@@ -228,7 +228,7 @@ fn sample(candidates: usize, mean_ms: f64) -> ServiceSample {
         model: String::new(),
         candidates,
         mean_ms,
-        p50_ms: mean_ms,
+        quantiles: RunQuantiles { p50_ms: Some(mean_ms), ..RunQuantiles::default() },
         runs: 7,
         block_ms: vec![],
         noise_pct: 0.5,
@@ -273,9 +273,11 @@ fn samples_go_to_the_table_as_what_they_are_and_a_group_is_held_when_all_of_it_i
             samples: 7,
             mean_ms: call as f64 + 1.0,
             noise_pct: 0.5,
+            quantiles: RunQuantiles { p50_ms: Some(call as f64 + 1.0), ..RunQuantiles::default() },
             origin: 0,
         };
         assert_eq!(bucket.entries[0], entry);
+        assert!(bucket.inputs.iter().all(|input| input.quantiles.p50_ms == Some(input.mean_ms)));
     }
     let saved = tempfile::tempdir().unwrap();
     table.save(&saved.path().join("t.json")).unwrap();

@@ -156,6 +156,12 @@ const LOWEST: f64 = 0.2;
 const MOST_POINTS: usize = 40;
 
 impl SloCurve {
+    /// Whether these are its objectives, in whatever order.
+    pub fn answers(&self, objectives: &[Objective]) -> bool {
+        let within = |some: &[Objective], all: &[Objective]| some.iter().all(|one| all.contains(one));
+        within(&self.objectives, objectives) && within(objectives, &self.objectives)
+    }
+
     /// Nothing tried yet.
     pub fn new(objectives: Vec<Objective>, precision_pct: f64) -> Result<Self> {
         if !(precision_pct.is_finite() && precision_pct > 0.0) {

@@ -136,7 +136,10 @@ fn interruptions_do_not_move_the_mean_and_samples_keep_the_models_order() {
     assert_eq!(found, expected);
     for (sample, expected) in samples.iter().zip([3.0, 1.0, 2.0, 6.0, 2.0, 4.0]) {
         assert!((sample.mean_ms - expected).abs() < 1e-6, "{sample:?}");
-        assert!((sample.p50_ms - expected).abs() < 1e-6 && sample.noise_pct < 1e-6);
+        let near = |found: Option<f64>| found.is_some_and(|ms| (ms - expected).abs() < 1e-6);
+        let RunQuantiles { p50_ms, p90_ms, p99_ms } = sample.quantiles;
+        assert!(near(p50_ms) && p90_ms.is_some() && sample.noise_pct < 1e-6, "{sample:?}");
+        assert_eq!(p99_ms, None, "48 runs do not earn it");
         assert_eq!((sample.runs, sample.block_ms.len()), (48, 6));
     }
     assert_eq!(log.len(), 2 * 3 * 6 * 9, "one warming run in front of each block");
@@ -227,4 +230,18 @@ fn a_job_that_is_out_of_time_visits_every_model_as_often_as_it_must() {
     assert!(samples.iter().all(|sample| sample.block_ms.len() == LEAST_PASSES));
     let (samples, _) = run_with(&[5, 7], [0.0; 2], EFFORT, Some(1e6));
     assert!(samples.iter().all(|sample| sample.block_ms.len() == EFFORT.passes));
+}
+
+#[test]
+fn percentiles_are_those_of_single_runs_where_there_are_enough() {
+    let of = |runs: u32| {
+        // In no order.
+        let ms: Vec<f64> = (0..runs).map(|run| f64::from(run * 7 % runs + 1)).collect();
+        let RunQuantiles { p50_ms, p90_ms, p99_ms } = quantiles(&ms);
+        [p50_ms, p90_ms, p99_ms]
+    };
+    assert_eq!(of(6), [None; 3]);
+    assert_eq!(of(43), [Some(22.0), None, None]);
+    assert_eq!(of(50), [Some(25.0), Some(45.0), None]);
+    assert_eq!(of(1000), [Some(500.0), Some(900.0), Some(990.0)]);
 }

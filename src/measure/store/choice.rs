@@ -79,7 +79,7 @@ impl StoreChoice {
     /// `stop` ends that, and nothing is left of it.
     pub fn fill(&self, source: &dyn Rows, progress: &dyn Progress, stop: &Stop) -> Result<()> {
         match self {
-            Self::None => Err(Error::usage("`none` is no store", "name a folder, or redis://host")),
+            Self::None => Err(no_store()),
             Self::Memory(folder) | Self::Embedded(folder) => embedded::write(folder, source, progress, stop),
             Self::Redis { address, .. } => redis::fill(address, source, progress, stop),
         }
@@ -88,7 +88,7 @@ impl StoreChoice {
     /// What it holds, and the length of its file where it is one.
     pub fn look(&self) -> Result<(Manifest, Option<u64>)> {
         match self {
-            Self::None => Err(Error::usage("`none` is no store", "name a folder, or redis://host")),
+            Self::None => Err(no_store()),
             Self::Memory(folder) | Self::Embedded(folder) => {
                 StoredFolder::read(folder).map(|stored| (stored.content, Some(stored.file_bytes)))
             }
@@ -106,6 +106,28 @@ impl StoreChoice {
             Self::Memory(_) => Some(StoreKind::Memory),
             Self::Embedded(_) => Some(StoreKind::Embedded),
             Self::Redis { .. } => Some(StoreKind::Redis),
+        }
+    }
+
+    /// Its kind; fails where nothing is fetched.
+    pub fn required(&self) -> Result<StoreKind> {
+        self.kind().ok_or_else(no_store)
+    }
+
+    /// As whom a server is asked, in a form that only [`StoreChoice::tell`] reads: the JSON form of a choice does not hold it. None where
+    /// nobody is named.
+    pub fn secret(&self) -> Option<String> {
+        match self {
+            Self::Redis { address, .. } => address.secret(),
+            Self::None | Self::Memory(_) | Self::Embedded(_) => None,
+        }
+    }
+
+    /// Says as whom a server is to be asked: what [`StoreChoice::secret`] gave.
+    pub fn tell(&mut self, secret: &str) -> Result<()> {
+        match self {
+            Self::Redis { address, .. } => address.tell(secret),
+            Self::None | Self::Memory(_) | Self::Embedded(_) => Ok(()),
         }
     }
 
@@ -163,6 +185,10 @@ fn redis(text: &str) -> Result<StoreChoice> {
         }
     };
     Ok(StoreChoice::Redis { address, timeout_ms })
+}
+
+fn no_store() -> Error {
+    Error::usage("`none` is no store", "name a folder, or redis://host")
 }
 
 /// Of a kind that there is not. Only a plain word is shown: anything else may be a part of a password.
@@ -244,9 +270,13 @@ mod tests {
             assert_eq!(choice.to_string(), "redis://host:1/2?timeout_ms=7");
             assert_eq!(choice.place(), PathBuf::from("redis://host:1/2"));
             assert!(!format!("{choice:?}").contains("secret"));
-            // A measuring process has to know it.
+            // A measuring process has to know it, and is told apart from its job, which is a file.
             let told = serde_json::to_string(&choice).unwrap();
-            assert_eq!(serde_json::from_str::<StoreChoice>(&told).unwrap(), choice);
+            assert!(!told.contains("secret"), "{told}");
+            let mut read: StoreChoice = serde_json::from_str(&told).unwrap();
+            assert_ne!(read, choice);
+            read.tell(&choice.secret().unwrap()).unwrap();
+            assert_eq!(read, choice);
         }
         for wrong in [
             "redis:/:secret@host",

@@ -4,76 +4,41 @@
 //! name of the filling and G is the place of the group in the [`Manifest`], which is itself the string `autofas:manifest`. Of pairs
 //! all of a user are one value (`pairs.rs`). Another database of the server (`redis://host/1`) is another store.
 //!
-//! `autofas:ID:mark` is the filling's mark. Filling sets it first, then writes all rows, then sets it to the hash of the rows and
-//! writes the manifest last, so that who opens the store sees the old content or the new one; then the old filling's mark goes, and
-//! after it the old rows.
+//! `autofas:ID:mark` is the filling's mark. Filling (`filling.rs`) sets it first, then writes all rows, then sets it to the hash of the
+//! rows and writes the manifest last, so that who opens the store sees the old content or the new one; then the old filling's mark goes,
+//! and after it the old rows.
 //!
-//! A request costs one trip: the groups are asked for by one `MGET` each, and behind them the mark, all sent together. While the mark
-//! is there and says the hash, all rows were: a server that was emptied, started again or filled again meanwhile fails the request,
-//! instead of giving rows that are missing. What is not a string is a row that is not there, by the rules of `MGET`.
+//! A request costs one trip: the groups are asked for by one `MGET` each, and behind them the mark, all sent together. Whoever removes
+//! rows removes their mark first, so while it is there and says the hash, no filling had removed any: a server that was emptied,
+//! started again or filled again meanwhile fails the request, instead of giving rows that are missing. A server that evicts keys takes
+//! single rows and tells nobody; those are counted as missing. What is not a string is a row that is not there, by the rules of `MGET`.
 
 use super::{
     FeatureStore, Keys, Reader, RowSink,
-    contents::{Rows, news},
     layout::Owner,
     manifest::{LOAD_AGAIN, Manifest, Wanted},
-    pairs::{Pairs, each_value},
+    pairs::Pairs,
 };
-use crate::base::{Error, Result, error::Place, progress::Progress, stop::Stop};
+use crate::base::{Error, Result, error::Place};
 use address::Address;
+use filling::Current;
 use link::Link;
 use redis::{Cmd, RedisError, RedisResult, Value};
-use serde::{Deserialize, Serialize};
 use std::{
-    hash::{BuildHasher, RandomState},
+    net::{SocketAddr, ToSocketAddrs},
     path::Path,
     time::{Duration, Instant},
 };
 
 pub mod address;
+mod filling;
 mod link;
 
+pub use filling::fill;
+
 const MANIFEST: &str = "autofas:manifest";
-/// Value of the mark of a filling that is under way.
-const BEGUN: &str = "begun";
-/// Rows that are written, or keys that are removed, per trip.
-const BATCH: usize = 1000;
 /// A server that is filled or asked what it holds may take its time.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What stands under [`MANIFEST`].
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Current {
-    filling: Filling,
-    manifest: Manifest,
-}
-
-/// The random name of a filling: no server has two of the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-struct Filling(String);
-
-impl Filling {
-    fn new() -> Self {
-        // The system's randomness and not a seed's: two fillings with the same seed are still two.
-        Self(format!("{:016x}", RandomState::new().hash_one(std::process::id())))
-    }
-
-    /// What all its keys begin with.
-    fn own(&self) -> String {
-        format!("autofas:{}:", self.0)
-    }
-
-    fn mark(&self) -> String {
-        self.own() + "mark"
-    }
-
-    /// What the keys of a group's rows begin with.
-    fn prefix(&self, group: usize) -> Vec<u8> {
-        format!("{}{group}:", self.own()).into_bytes()
-    }
-}
 
 /// A server with what it holds.
 pub struct RedisStore {
@@ -85,13 +50,20 @@ pub struct RedisStore {
 /// Where a server is.
 struct Server {
     address: Address,
+    /// What its host stood for when the store was opened: no time-out bounds a look-up.
+    sockets: Vec<SocketAddr>,
     /// For messages.
     name: String,
 }
 
 impl Server {
-    fn new(address: &Address) -> Self {
-        Self { address: address.clone(), name: address.to_string() }
+    /// Looks up the host.
+    fn find(address: &Address) -> Result<Self> {
+        let name = address.to_string();
+        let found = address.socket().to_socket_addrs();
+        let fix = "see whether the name of the host is right, and known here";
+        let sockets = found.map_err(|e| Error::engine(&name, "look up the host", fix, e))?.collect();
+        Ok(Self { address: address.clone(), sockets, name })
     }
 
     /// Requests take `timeout` at most, and so does connecting.
@@ -100,7 +72,11 @@ impl Server {
     }
 
     fn connect_until(&self, timeout: Duration, until: Instant) -> Result<Link> {
-        Link::connect(&self.address, timeout, until).map_err(|e| self.failed("connect", timeout, e))
+        self.link(timeout, until).map_err(|e| self.failed("connect", timeout, e))
+    }
+
+    fn link(&self, timeout: Duration, until: Instant) -> RedisResult<Link> {
+        Link::connect(&self.address, &self.sockets, timeout, until)
     }
 
     fn failed(&self, action: &str, timeout: Duration, error: RedisError) -> Error {
@@ -120,87 +96,6 @@ fn row_key(prefix: &[u8], key: u64) -> Vec<u8> {
     [prefix, &key.to_le_bytes()].concat()
 }
 
-/// Writes all rows of `source` to the server at `address`, in the place of those that it has. One at a time: of two that fill a
-/// server at once, the one that the other has come before fails. A request to `stop` removes what was written.
-pub fn fill(address: &Address, source: &dyn Rows, progress: &dyn Progress, stop: &Stop) -> Result<()> {
-    let server = Server::new(address);
-    let mut link = server.connect(PATIENCE)?;
-    let failed = |e| server.failed("take the rows of a store", PATIENCE, e);
-    let manifest = source.manifest().clone();
-    let (filling, rows_hash) = (Filling::new(), manifest.rows_hash.clone());
-    redis::cmd("SET").arg(filling.mark()).arg(BEGUN).exec(&mut link).map_err(failed)?;
-    let mut advance = news(source.manifest(), progress, stop);
-    for place in 0..manifest.groups.len() {
-        let written = write_group(&mut link, &filling, source, place, &mut advance, &failed);
-        if let Err(interrupted @ Error::Interrupted { .. }) = written {
-            // Else they would stay until the next filling.
-            remove(&mut link, |key| key.starts_with(filling.own().as_bytes())).map_err(failed)?;
-            return Err(interrupted);
-        }
-        written?;
-    }
-    let mark = redis::cmd("SET").arg(filling.mark()).arg(rows_hash).arg("XX").query::<Value>(&mut link);
-    if mark.map_err(failed)? == Value::Nil {
-        let problem = "somebody else filled or emptied the server meanwhile";
-        let fix = "fill it again with `store load`, one at a time";
-        return Err(Error::input(&server.name, Place::field(filling.mark()), problem, fix));
-    }
-    let before = current(&server, &mut link).ok();
-    let json = serde_json::to_vec(&Current { filling: filling.clone(), manifest })
-        .expect("a manifest is plain data");
-    redis::cmd("SET").arg(MANIFEST).arg(json).exec(&mut link).map_err(failed)?;
-    // Before any of its rows: whoever still reads them is told by this.
-    let old = before.map(|before| redis::cmd("UNLINK").arg(before.filling.mark()).exec(&mut link));
-    old.transpose().map_err(failed)?;
-    remove(&mut link, |key| !key.starts_with(filling.own().as_bytes())).map_err(failed)
-}
-
-/// Writes the rows of a group, a thousand per trip.
-fn write_group(
-    link: &mut Link,
-    filling: &Filling,
-    source: &dyn Rows,
-    group: usize,
-    advance: impl FnMut() -> Result<()>,
-    failed: &dyn Fn(RedisError) -> Error,
-) -> Result<()> {
-    let prefix = filling.prefix(group);
-    let mut batch = redis::cmd("MSET");
-    let mut waiting = 0;
-    each_value(source, group, advance, |key, value| {
-        batch.arg(row_key(&prefix, key)).arg(value);
-        waiting += 1;
-        if waiting == BATCH {
-            batch.exec(link).map_err(failed)?;
-            (batch, waiting) = (redis::cmd("MSET"), 0);
-        }
-        Ok(())
-    })?;
-    if waiting > 0 { batch.exec(link).map_err(failed) } else { Ok(()) }
-}
-
-/// Removes those keys of fillings, finished or not, that `which` names.
-fn remove(link: &mut Link, which: impl Fn(&[u8]) -> bool) -> RedisResult<()> {
-    let mut cursor = 0u64;
-    loop {
-        let (next, keys): (u64, Vec<Vec<u8>>) = redis::cmd("SCAN")
-            .arg(cursor)
-            .arg("MATCH")
-            .arg("autofas:*:*")
-            .arg("COUNT")
-            .arg(BATCH)
-            .query(link)?;
-        let gone: Vec<_> = keys.into_iter().filter(|key| which(key)).collect();
-        if !gone.is_empty() {
-            redis::cmd("UNLINK").arg(gone).exec(link)?;
-        }
-        cursor = next;
-        if cursor == 0 {
-            return Ok(());
-        }
-    }
-}
-
 /// What a server says that it holds.
 fn current(server: &Server, link: &mut Link) -> Result<Current> {
     let asked = redis::cmd("GET").arg(MANIFEST).query(link);
@@ -211,11 +106,12 @@ fn current(server: &Server, link: &mut Link) -> Result<Current> {
 }
 
 impl RedisStore {
-    /// Asks the server at `address` what it holds. Its readers have `timeout` for a request, connecting included.
+    /// Asks the server at `address` what it holds. Its readers have `timeout` for a request, connecting included; its host is looked up
+    /// once, here.
     ///
     /// Fails when the server cannot be reached, or holds nothing that `store load` wrote.
     pub fn open(address: &Address, timeout: Duration) -> Result<Self> {
-        let server = Server::new(address);
+        let server = Server::find(address)?;
         let mut link = server.connect(PATIENCE)?;
         let mut current = current(&server, &mut link)?;
         current.manifest.place = server.name.clone();

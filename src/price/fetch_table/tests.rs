@@ -54,6 +54,13 @@ fn table(buckets: Vec<FetchBucket>) -> FetchTable {
         host: "here".into(),
         workers: 2,
         layout: Layout::UserOnce,
+        measuring: FetchMeasuring {
+            store_rows_hash: "stored".into(),
+            data_rows_hash: "asked".into(),
+            passes: 7,
+            block: 8,
+            seed: 1,
+        },
         unfinished: Vec::new(),
         buckets,
     }
@@ -134,6 +141,10 @@ fn a_file_is_read_back_and_a_damaged_one_names_the_place() {
         let error = damaged(damage);
         assert!(error.contains("fetch.json") && error.contains(expected), "{error}");
     }
+    // Another version has other fields.
+    fsio::write(&path, br#"{"schema_version": 1, "what": "ever"}"#).unwrap();
+    let error = FetchTable::load(&path).unwrap_err().to_string();
+    assert!(error.contains("`schema_version`: is 1, this program reads 3"), "{error}");
 }
 
 #[test]
@@ -174,12 +185,25 @@ fn a_begun_table_goes_on_with_the_counts_that_it_lacks_and_with_the_same_store_o
     let mut again = empty(&[100, 1000, 3000]);
     again.go_on(Some(begun.clone())).unwrap();
     assert_eq!((again.unfinished.as_slice(), &again.buckets), (&[100, 3000][..], &begun.buckets));
+    // What was left to be measured is left, whatever is asked for now.
+    let mut less = empty(&[1000]);
+    less.go_on(Some(begun.clone())).unwrap();
+    assert_eq!(less.unfinished, [3000]);
     again.add(fitted(100, 0.1));
     let counts: Vec<usize> = again.buckets.iter().map(|bucket| bucket.candidates).collect();
     assert_eq!(counts, [100, 1000]);
-    let mut other = FetchTable { store: "redis".into(), ..empty(&[1000]) };
-    let error = other.go_on(Some(begun)).unwrap_err().to_string();
-    assert!(error.contains("begun for store memory") && error.contains("without --resume"), "{error}");
+    let refused = |change: fn(&mut FetchTable), expected: &str| {
+        let mut other = empty(&[1000]);
+        change(&mut other);
+        let error = other.go_on(Some(begun.clone())).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("without --resume"), "{error}");
+    };
+    refused(|t| t.store = "redis".into(), "begun for store memory, and not for store redis");
+    refused(|t| t.measuring.store_rows_hash = "new".into(), "rows stored in the store, and not for rows new");
+    refused(|t| t.measuring.data_rows_hash = "new".into(), "rows asked of the data, and not for rows new");
+    refused(|t| t.measuring.passes = 1, "begun for 7 passes, and not for 1 passes");
+    refused(|t| t.measuring.block = 1, "blocks of 8, and not for blocks of 1");
+    refused(|t| t.measuring.seed = 2, "begun for seed 1, and not for seed 2");
 }
 
 #[test]

@@ -13,7 +13,10 @@ const PORT: u16 = 6379;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Address {
+    /// In no file, and so is the password.
+    #[serde(skip)]
     user: Option<String>,
+    #[serde(skip)]
     password: Option<String>,
     host: String,
     port: u16,
@@ -58,6 +61,26 @@ impl Address {
             Some(both) => <[_; 2]>::from(both).map(|text| (!text.is_empty()).then(|| decoded(text))).into(),
         };
         Ok((Self { user, password, host: host.to_owned(), port, database }, option))
+    }
+
+    /// User and password, for [`Address::tell`]; None where nobody is named.
+    pub(in crate::measure::store) fn secret(&self) -> Option<String> {
+        let named = self.user.is_some() || self.password.is_some();
+        // As JSON it has no zero byte, which a variable of the environment cannot hold.
+        named.then(|| serde_json::json!([self.user, self.password]).to_string())
+    }
+
+    /// Takes user and password as [`Address::secret`] gave them.
+    pub(in crate::measure::store) fn tell(&mut self, secret: &str) -> Result<()> {
+        let told = serde_json::from_str(secret);
+        // What it could not read may be a part of a password.
+        (self.user, self.password) = told.map_err(|_| {
+            Error::usage(
+                "the user and password of the Redis server cannot be read",
+                "start it as the program itself does",
+            )
+        })?;
+        Ok(())
     }
 
     /// Host and port, to connect to.

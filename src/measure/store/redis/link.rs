@@ -7,7 +7,7 @@ use super::address::Address;
 use redis::{ConnectionLike, Parser, RedisResult, Value};
 use std::{
     io::{self, Read, Write},
-    net::{TcpStream, ToSocketAddrs},
+    net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -21,9 +21,15 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects, and has it done by `until`. Requests through [`ConnectionLike`] take `timeout` each, at most.
-    pub fn connect(address: &Address, timeout: Duration, until: Instant) -> RedisResult<Self> {
-        let stream = reach(address, until)?;
+    /// Connects to one of `sockets`, which are those of the address, and has it done by `until`. Requests through [`ConnectionLike`] take
+    /// `timeout` each, at most.
+    pub fn connect(
+        address: &Address,
+        sockets: &[SocketAddr],
+        timeout: Duration,
+        until: Instant,
+    ) -> RedisResult<Self> {
+        let stream = reach(sockets, until)?;
         stream.set_nodelay(true)?;
         let mut link = Self { stream, parser: Parser::new(), database: address.database(), timeout };
         let identity = address.identity();
@@ -58,11 +64,11 @@ impl Link {
     }
 }
 
-/// The first of the host's addresses that answers.
-fn reach(address: &Address, until: Instant) -> io::Result<TcpStream> {
+/// The first of a host's addresses that answers.
+fn reach(sockets: &[SocketAddr], until: Instant) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    for socket in address.socket().to_socket_addrs()? {
-        match TcpStream::connect_timeout(&socket, left(until)?) {
+    for socket in sockets {
+        match TcpStream::connect_timeout(socket, left(until)?) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }

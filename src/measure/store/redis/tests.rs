@@ -1,7 +1,11 @@
 use super::*;
 use crate::{
     base::{progress::Silent, stop::Stop},
-    measure::store::{contents::Contents, examples::*, memory::MemoryStore},
+    measure::store::{
+        contents::{Contents, Rows},
+        examples::*,
+        memory::MemoryStore,
+    },
 };
 use server::RedisServer;
 
@@ -34,8 +38,12 @@ fn opened(url: &str) -> Result<RedisStore> {
     RedisStore::open(&address(url), SOON)
 }
 
+fn linked(server: &RedisServer) -> Link {
+    Server::find(&address(&server.url())).unwrap().connect(SOON).unwrap()
+}
+
 fn size(server: &RedisServer) -> usize {
-    let mut link = Server::new(&address(&server.url())).connect(SOON).unwrap();
+    let mut link = linked(server);
     redis::cmd("DBSIZE").query(&mut link).unwrap()
 }
 
@@ -154,34 +162,112 @@ fn a_server_that_is_filled_again_or_emptied_fails_the_requests_of_whoever_reads_
     }
 }
 
-#[test]
-fn a_filling_that_another_one_has_come_before_fails_and_one_that_is_stopped_leaves_nothing() {
-    /// Fills the server itself in the middle of being copied.
-    struct Overtaken<'a>(Contents<'a>, &'a RedisServer);
-    impl Rows for Overtaken<'_> {
-        fn manifest(&self) -> &Manifest {
-            self.0.manifest()
-        }
-        fn each(&self, group: usize, visit: &mut dyn FnMut([u64; 2], &[u8]) -> Result<()>) -> Result<()> {
-            if group == 1 {
-                fill_with(self.1, &KEYS);
-            }
-            self.0.each(group, visit)
-        }
+/// Rows before whose second group something happens: the first is on the server then.
+struct Disturbed<'a> {
+    rows: Contents<'a>,
+    happens: &'a dyn Fn() -> Result<()>,
+}
+
+impl Rows for Disturbed<'_> {
+    fn manifest(&self) -> &Manifest {
+        self.rows.manifest()
     }
+
+    fn each(&self, group: usize, visit: &mut dyn FnMut([u64; 2], &[u8]) -> Result<()>) -> Result<()> {
+        if group == 1 {
+            (self.happens)()?;
+        }
+        self.rows.each(group, visit)
+    }
+}
+
+fn fill_disturbed(server: &RedisServer, stop: &Stop, happens: &dyn Fn() -> Result<()>) -> Result<()> {
+    let data = data(&[(5, 50)]);
+    let rows = Contents::of(&schema(), "e".into(), &data).unwrap();
+    fill(&address(&server.url()), &Disturbed { rows, happens }, &Silent, stop)
+}
+
+#[test]
+fn a_filling_during_which_another_one_fills_the_server_fails() {
+    let server = filled(&KEYS);
+    let error = fill_disturbed(&server, &Stop::never(), &|| {
+        fill_with(&server, &KEYS);
+        Ok(())
+    });
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("somebody else filled") && error.contains("one at a time"), "{error}");
+    let before = size(&server);
+    fetched(&mut *opened(&server.url()).unwrap().reader(&[2]).unwrap(), 1, &[10]).unwrap();
+    fill_with(&server, &KEYS);
+    assert_eq!(size(&server), before, "nothing was left");
+}
+
+#[test]
+fn a_filling_that_is_stopped_or_fails_leaves_nothing() {
     let server = filled(&KEYS);
     let before = size(&server);
-    let data = data(&KEYS);
-    let overtaken = Overtaken(Contents::of(&schema(), "e".into(), &data).unwrap(), &server);
-    let error = fill(&address(&server.url()), &overtaken, &Silent, &Stop::never()).unwrap_err().to_string();
-    assert!(error.contains("somebody else filled") && error.contains("one at a time"), "{error}");
-    fetched(&mut *opened(&server.url()).unwrap().reader(&[2]).unwrap(), 1, &[10]).unwrap();
-
-    fill_with(&server, &KEYS);
     let stop = Stop::default();
-    stop.request(2);
-    assert!(matches!(fill_until(&server, &[(5, 50)], &stop), Err(Error::Interrupted { .. })));
+    let stopped = fill_disturbed(&server, &stop, &|| {
+        // The mark, and the row of its one user.
+        assert_eq!(size(&server), before + 2);
+        stop.request(2);
+        Ok(())
+    });
+    assert!(matches!(stopped, Err(Error::Interrupted { .. })));
     assert_eq!(size(&server), before);
+    let failed = fill_disturbed(&server, &Stop::never(), &|| {
+        assert_eq!(size(&server), before + 2);
+        Err(Error::usage("the data are gone", "find them"))
+    });
+    assert!(failed.unwrap_err().to_string().contains("the data are gone"));
+    assert_eq!(size(&server), before);
+    fetched(&mut *opened(&server.url()).unwrap().reader(&[2]).unwrap(), 1, &[10]).unwrap();
+}
+
+/// A server without room for more would stay so: what takes the room was to be removed at the end.
+#[test]
+fn what_killed_fillings_have_left_is_removed_before_anything_is_written_and_nobody_elses_keys_are() {
+    let server = filled(&KEYS);
+    let before = size(&server);
+    let left = ["autofas:0123456789abcdef:0:x", "autofas:0123456789abcdef:mark"];
+    let others = ["autofas:0123456789abcdeX:0:x", "autofas:notes:1", "autofas:0123456789abcdef"];
+    for key in left.iter().chain(&others) {
+        redis::cmd("SET").arg(key).arg("x").exec(&mut linked(&server)).unwrap();
+    }
+    let there =
+        |keys: &[&str]| -> usize { redis::cmd("EXISTS").arg(keys).query(&mut linked(&server)).unwrap() };
+    let filled = fill_disturbed(&server, &Stop::never(), &|| {
+        assert_eq!((there(&left), size(&server)), (0, before + others.len() + 2));
+        Ok(())
+    });
+    filled.unwrap();
+    assert_eq!(there(&others), others.len());
+}
+
+#[test]
+fn of_fillings_that_are_under_way_at_once_one_succeeds_and_its_rows_stay() {
+    let server = RedisServer::start(&[]);
+    for _ in 0..10 {
+        let at_once = || fill_disturbed(&server, &Stop::never(), &|| Ok(()));
+        let all = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..3).map(|_| scope.spawn(at_once)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert!(all.iter().any(Result::is_ok), "{all:?}");
+        let Taken(rows) =
+            fetched(&mut *opened(&server.url()).unwrap().reader(&[2]).unwrap(), 5, &[50]).unwrap();
+        assert!(rows[0].2[0].is_some(), "{rows:?}");
+    }
+}
+
+#[test]
+fn requests_look_up_no_names() {
+    let server = filled(&KEYS);
+    let found = Server::find(&address(&server.url())).unwrap();
+    let renamed = Server { address: address("redis://no-such-host.invalid"), ..found };
+    renamed.connect(SOON).unwrap();
+    let unknown = opened("redis://no..host").err().expect("unknown").to_string();
+    assert!(unknown.contains("no..host") && unknown.contains("look up the host"), "{unknown}");
 }
 
 /// A server that gives its answers a byte at a time would keep a request for ever if only each wait were bounded.
@@ -202,7 +288,7 @@ fn the_whole_answer_has_to_be_there_in_time() {
         });
         sent.count()
     });
-    let mut link = Server::new(&address(&url)).connect(SOON).unwrap();
+    let mut link = Server::find(&address(&url)).unwrap().connect(SOON).unwrap();
     let error = redis::cmd("GET").arg("x").query::<Value>(&mut link).unwrap_err();
     assert!(error.is_timeout(), "{error}");
     drop(link);
