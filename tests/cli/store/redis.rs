@@ -123,7 +123,7 @@ fn a_store_that_lacks_the_traces_items_makes_the_result_invalid() {
     assert_eq!(result["valid"], false);
     let items = &result["store"]["fetches"]["items"];
     let (asked, missing) = (items["asked"].as_u64().unwrap(), items["missing"].as_u64().unwrap());
-    assert!(asked > missing && 2 * missing > asked, "{items}");
+    assert!(2 * missing > asked, "{items}");
     assert!(
         said.contains("% of the rows of items that were asked for") && said.contains("store load"),
         "{said}"
