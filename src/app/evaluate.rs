@@ -48,6 +48,9 @@ pub fn evaluate_files(request: &EvaluateRequest) -> Result<Evaluation> {
     if lists.scored.is_some() && (schema.request.is_none() || schema.teacher_score.is_none()) {
         return Err(evaluate::no_lists());
     }
+    if per_group.is_some() && schema.group.is_none() {
+        return Err(evaluate::no_groups());
+    }
     let engine = engine(request.engine)?;
     let mut evaluator = Evaluator::new(&*engine, model, options, &encoders.hash())?;
     if let Some(config) = config {

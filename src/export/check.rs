@@ -54,16 +54,15 @@ impl Limits {
 const AS_WRITTEN: &str =
     "give the file as its exporter wrote it; `autofas-bench export` writes models that are accepted";
 /// About what an exporter may well have written.
-const INLINED: &str = "inline them with `onnx.inliner.inline_local_functions` of Python's onnx, and give the result";
-const NO_LOOPS: &str =
-    "export the model without loops: torch.onnx unrolls what has a fixed number of steps when it traces, instead of scripting";
+const INLINED: &str =
+    "inline them with `onnx.inliner.inline_local_functions` of Python's onnx, and give the result";
+const NO_LOOPS: &str = "export the model without loops: torch.onnx unrolls what has a fixed number of steps when it traces, instead of scripting";
 const STANDARD_OPERATORS: &str =
     "export the model with ONNX's own operators, or replace this one before it is exported";
-const NO_SIZES: &str =
-    "export the model with the sizes of one request, or simplify it first, for which there is Python's onnxsim";
-const IN_ONE_PIECE: &str = "save the model again with `onnx.save` of Python's onnx, which writes each tensor whole";
-const OWN_DATA: &str =
-    "save the model again with `onnx.save(…, save_as_external_data=True)`, which gives every constant bytes of its own";
+const NO_SIZES: &str = "export the model with the sizes of one request, or simplify it first, for which there is Python's onnxsim";
+const IN_ONE_PIECE: &str =
+    "save the model again with `onnx.save` of Python's onnx, which writes each tensor whole";
+const OWN_DATA: &str = "save the model again with `onnx.save(…, save_as_external_data=True)`, which gives every constant bytes of its own";
 const SMALLER: &str =
     "keep large constants in a file beside it, with `onnx.save(…, save_as_external_data=True)`";
 
@@ -96,8 +95,9 @@ impl Found<'_> {
         if sum <= limit as f64 {
             return Ok(());
         }
-        let problem =
-            format!("with it, what the graph makes by itself comes to {sum:e} elements, and {limit} are accepted");
+        let problem = format!(
+            "with it, what the graph makes by itself comes to {sum:e} elements, and {limit} are accepted"
+        );
         Err(self.at_with(name, problem, NO_SIZES))
     }
 }

@@ -113,7 +113,9 @@ fn sized(node: &NodeProto, scope: &Scope, source: Known) -> Option<Known> {
             let (begin, end) = pads.split_at(pads.len() / 2);
             let known = source.dims.filter(|dims| dims.len() == begin.len());
             let dims = known.unwrap_or_else(|| vec![1.0; begin.len()]);
-            Known::of(dims.iter().zip(begin.iter().zip(end)).map(|(d, (b, e))| (d + b + e).max(0.0)).collect())
+            Known::of(
+                dims.iter().zip(begin.iter().zip(end)).map(|(d, (b, e))| (d + b + e).max(0.0)).collect(),
+            )
         }
         "Upsample" => Known::many(source.elements * whole(&numbers(1, "scales")?)),
         "Resize" => match numbers(3, "").filter(|sizes| !sizes.is_empty()) {
@@ -125,7 +127,8 @@ fn sized(node: &NodeProto, scope: &Scope, source: Known) -> Option<Known> {
             node.input.iter().map(|name| scope.get(name).map_or(1.0, |known| known.elements)).sum(),
         ),
         _ => {
-            let attributes = node.attribute.iter().filter(|attribute| SIZES.contains(&attribute.name.as_str()));
+            let attributes =
+                node.attribute.iter().filter(|attribute| SIZES.contains(&attribute.name.as_str()));
             let products = attributes.filter_map(|attribute| attribute_numbers(attribute).map(|n| whole(&n)));
             Known::many(products.reduce(f64::max)?)
         }

@@ -143,7 +143,9 @@ fn external(tensor: &TensorProto, bytes: u64, found: Found) -> Result<()> {
     let problem = if of_file > about.len() {
         format!("with it, constants read {of_file} bytes of the {} of `{location}`", about.len())
     } else if of_all > limit {
-        format!("with it, the data of constants in other files come to {of_all} bytes, and {limit} are accepted")
+        format!(
+            "with it, the data of constants in other files come to {of_all} bytes, and {limit} are accepted"
+        )
     } else {
         return Ok(());
     };
