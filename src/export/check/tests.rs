@@ -53,8 +53,6 @@ fn checked(graph: GraphProto, limits: Limits) -> Result<(), String> {
 }
 
 fn checked_in(folder: &Path, graph: GraphProto, limits: Limits) -> Result<(), String> {
-    let output = vec![ValueInfoProto { name: graph.name.clone(), ..ValueInfoProto::default() }];
-    let graph = GraphProto { output, ..graph };
     let opset_import = vec![OperatorSetIdProto { version: 17, ..OperatorSetIdProto::default() }];
     let model = ModelProto { graph: Some(graph), opset_import, ..ModelProto::default() };
     let path = folder.join("m.onnx");
@@ -65,7 +63,8 @@ fn checked_in(folder: &Path, graph: GraphProto, limits: Limits) -> Result<(), St
 /// The graph of these nodes and constants; its output is that of the last node.
 fn graph(nodes: Vec<NodeProto>, initializer: Vec<TensorProto>) -> GraphProto {
     let name = nodes.last().unwrap().output[0].clone();
-    GraphProto { name, node: nodes, initializer, ..GraphProto::default() }
+    let output = vec![ValueInfoProto { name, ..ValueInfoProto::default() }];
+    GraphProto { node: nodes, initializer, output, ..GraphProto::default() }
 }
 
 fn node(op_type: &str, inputs: &[&str], output: &str) -> NodeProto {
