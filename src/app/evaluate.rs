@@ -15,13 +15,14 @@ use crate::{
         traced::DataFiles,
     },
 };
+use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
 };
 
 /// What is to be evaluated on what.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EvaluateRequest {
     /// The exported model.
     pub model: PathBuf,

@@ -10,10 +10,11 @@ use crate::{
         traced::DataFiles,
     },
 };
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// What is to be compared.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SkewRequest {
     /// The model that served.
     pub model: PathBuf,

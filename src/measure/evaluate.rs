@@ -89,7 +89,7 @@ impl Evaluation {
 }
 
 /// Where the lists of a request are cut.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Lists {
     /// Every K.
     pub at: Vec<usize>,
@@ -177,9 +177,9 @@ impl<'a> Evaluator<'a> {
         let lookups = self.lookups.of(data, || Ok(rows.to_vec()))?;
         let assembler = Assembler::by_row_with(&self.signature, data, &lookups)?;
         let scores = score_rows(self.session.as_mut(), &assembler, data, rows)?;
-        if let Some(place) = scores.iter().position(|score| score.is_nan()) {
-            let problem =
-                format!("its score of row {} of those evaluated is NaN", self.kept.rows() + place + 1);
+        if let Some(place) = scores.iter().position(|score| !score.is_finite()) {
+            let row = self.kept.rows() + place + 1;
+            let problem = format!("its score of row {row} of those evaluated is {}", scores[place]);
             let fix =
                 "look whether its training diverged, or another engine gives a number, and export it again";
             return Err(Error::input(self.model, Place::whole(), problem, fix));

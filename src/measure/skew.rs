@@ -3,7 +3,7 @@
 
 use super::{
     assemble::Assembler,
-    engine::{Engine, Session, SessionOptions},
+    engine::{Engine, Session, SessionOptions, check_scores},
     evaluate::score_rows,
     lookup::LookupFiles,
 };
@@ -29,7 +29,7 @@ use std::{collections::HashSet, path::Path};
 const NAMED: usize = 5;
 
 /// What a log holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogColumns {
     /// Column of the score that the serving system gave.
     pub score: String,
@@ -159,6 +159,7 @@ impl<'a> SkewCheck<'a> {
         let lookups = self.lookups.of(&data, || Ok(rows.clone()))?;
         let assembler = Assembler::by_row_with(self.signature, &data, &lookups)?;
         let offline = score_rows(self.session.as_mut(), &assembler, &data, &rows)?;
+        check_scores(&offline, rows.len())?;
         let logged = numeric::numbers(table, &self.columns.score)?;
         for (row, (&logged, &offline)) in logged.iter().zip(&offline).enumerate() {
             let difference = (f64::from(logged) - f64::from(offline)).abs();

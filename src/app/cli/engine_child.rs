@@ -1,11 +1,13 @@
-//! The hidden verb of a measuring process: one engine, one job.
+//! The hidden verb of a child process: one engine, one job.
 
 use super::signals;
 use crate::{
+    app::apart::Apart,
     base::{fsio, stop::Stop},
     measure::job::{self, Job},
 };
 use clap::Args;
+use serde::Deserialize;
 use std::{io::Read, path::PathBuf};
 
 #[derive(Debug, Args)]
@@ -22,20 +24,31 @@ pub struct EngineChildArgs {
     tied: bool,
 }
 
+/// What a child may be asked for.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Asked {
+    Measured(Box<Job>),
+    Apart(Box<Apart>),
+}
+
 impl EngineChildArgs {
     pub fn run(self) -> anyhow::Result<()> {
-        let job: Job = fsio::read_json(&self.job)?;
-        // A replay writes what it has; what else is measured is worth nothing unfinished, and ends at once.
-        let stop = match &job {
-            Job::Replay(_) => signals::stop_only()?,
-            Job::Service(_) => Stop::never(),
+        let asked: Asked = fsio::read_json(&self.job)?;
+        // A replay writes what it has; what else is asked for is worth nothing unfinished, and ends at once.
+        let stop = match &asked {
+            Asked::Measured(job) if matches!(**job, Job::Replay(_)) => signals::stop_only()?,
+            _ => Stop::never(),
         };
         if self.tied {
             let stop = stop.clone();
             // It waits in the kernel and takes no time from what is measured.
             std::thread::spawn(move || listen(&stop));
         }
-        Ok(job::run_job(&job, &self.out, &stop)?)
+        Ok(match asked {
+            Asked::Measured(job) => job::run_job(&job, &self.out, &stop)?,
+            Asked::Apart(apart) => apart.run(&self.out)?,
+        })
     }
 }
 
