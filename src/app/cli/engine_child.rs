@@ -45,10 +45,11 @@ impl EngineChildArgs {
             // It waits in the kernel and takes no time from what is measured.
             std::thread::spawn(move || listen(&stop));
         }
-        Ok(match asked {
+        match asked {
             Asked::Measured(job) => job::run_job(&job, &self.out, &stop)?,
             Asked::Apart(apart) => apart.run(&self.out)?,
-        })
+        }
+        Ok(())
     }
 }
 
