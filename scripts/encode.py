@@ -4,8 +4,10 @@
     from encode import Encoders
     Encoders("encoders.json").encode("price", "12.50")
 
-or `encode.py encoders.json ROWS.csv`: a JSON object per row, by feature. Ids are lists, as long as the feature has columns;
-a missing number is null. This is the reference for other languages: it needs nothing but Python.
+or `encode.py encoders.json ROWS.csv`: a JSON object per row, of the features whose columns are there. Ids are lists, as long as
+the feature has columns; a missing number is null. A value may be text or a number, missing ones are None or NaN, and a sequence
+is text with the schema's separator or anything that has items. Numbers beyond single precision are refused with a ValueError. This
+is the reference for other languages: it needs nothing but Python.
 """
 
 import bisect
@@ -26,6 +28,8 @@ NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re
 
 def canonical(value):
     """The one written form of a value; None when it is missing. 3, 3.0 and "3.00" are the same."""
+    if value is None:
+        return None
     text = str(value).strip(SPACES)
     if text in MISSING:
         return None
@@ -57,7 +61,25 @@ def number(value):
         return None
     if not NUMBER.fullmatch(text):
         raise ValueError(f"`{value}` is not a number")
-    return single(float(text))
+    try:
+        found = single(float(text))
+    except OverflowError:
+        found = float("inf")
+    if found in (float("inf"), float("-inf")):
+        raise ValueError(f"`{value}` is infinite in single precision")
+    return found
+
+
+def items(value, separator):
+    """The items of a sequence: text is split, None has none, and a single value is one."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return value.split(separator)
+    try:
+        return list(value)
+    except TypeError:
+        return [value]
 
 
 def bucket(text, buckets):
@@ -91,11 +113,8 @@ class Encoders:
             x = number(value)
             return [0 if x is None else 1 + bisect.bisect_left(feature["edges"], x)]
         sequence = feature["sequence"]
-        if sequence is None:
-            items = [value]
-        else:
-            items = value if isinstance(value, list) else str(value).split(sequence["separator"])
-        texts = [text for text in map(canonical, items) if text is not None]
+        raw = [value] if sequence is None else items(value, sequence["separator"])
+        texts = [text for text in map(canonical, raw) if text is not None]
         length = sequence["length"] if sequence else 1
         if feature["kind"] == "vocabulary":
             ids = [feature["ids"].get(text, 1) for text in texts]
@@ -109,6 +128,10 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     encoders = Encoders(sys.argv[1])
     with open(sys.argv[2], newline="", encoding="utf-8") as rows:
-        for row in csv.DictReader(rows):
-            encoded = {n: encoders.encode(n, row[f["column"]]) for n, f in encoders.features.items()}
-            print(json.dumps(encoded))
+        reader = csv.DictReader(rows)
+        columns = {name: feature["column"] for name, feature in encoders.features.items()}
+        there = {name: column for name, column in columns.items() if column in (reader.fieldnames or [])}
+        if not there:
+            sys.exit(f"{sys.argv[2]} has none of the columns {', '.join(sorted(set(columns.values())))}")
+        for row in reader:
+            print(json.dumps({name: encoders.encode(name, row[column]) for name, column in there.items()}))

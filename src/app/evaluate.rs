@@ -15,13 +15,14 @@ use crate::{
         traced::DataFiles,
     },
 };
+use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
 };
 
 /// What is to be evaluated on what.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EvaluateRequest {
     /// The exported model.
     pub model: PathBuf,
@@ -47,6 +48,9 @@ pub fn evaluate_files(request: &EvaluateRequest) -> Result<Evaluation> {
     // Before a long file is scored for nothing.
     if lists.scored.is_some() && (schema.request.is_none() || schema.teacher_score.is_none()) {
         return Err(evaluate::no_lists());
+    }
+    if per_group.is_some() && schema.group.is_none() {
+        return Err(evaluate::no_groups());
     }
     let engine = engine(request.engine)?;
     let mut evaluator = Evaluator::new(&*engine, model, options, &encoders.hash())?;

@@ -1,5 +1,6 @@
 //! What the user touches: command line, experiment files, the loop, reports.
 
+pub mod apart;
 pub mod check;
 pub mod cli;
 pub mod config;
@@ -13,3 +14,4 @@ pub mod probe;
 pub mod report;
 pub mod retrain;
 pub mod skew;
+pub mod teacher;

@@ -5,15 +5,16 @@ use crate::{
     data::{encode::Encoders, schema::Schema, table::TableFiles},
     export,
     measure::{
-        engine::{SessionOptions, engine},
+        engine::engine,
         skew::{LogColumns, Skew, SkewCheck},
         traced::DataFiles,
     },
 };
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// What is to be compared.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SkewRequest {
     /// The model that served.
     pub model: PathBuf,
@@ -37,8 +38,9 @@ pub fn compare_log(request: &SkewRequest) -> Result<Skew> {
         let fix = "give the encoders of the model's run with --encoders";
         return Err(Error::input(model, Place::whole(), "the model was trained with other encoders", fix));
     }
-    let session = engine(request.engine)?.load(model, &SessionOptions::PLAIN)?;
-    let mut check = SkewCheck::new(&schema, &encoders, &signature, session, columns.clone(), *tolerance);
+    let engine = engine(request.engine)?;
+    let mut check =
+        SkewCheck::new(schema, encoders, &*engine, model, &signature, columns.clone(), *tolerance)?;
     let names = check.columns();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     TableFiles::find(&files.rows)?.each_piece(&names, |piece| check.add(piece))?;

@@ -98,6 +98,14 @@ pub enum Error {
         /// The last lines that it wrote.
         stderr: String,
     },
+    /// What a child process said before it ended by itself: it is this very program, so its words are enough.
+    #[error("{said}")]
+    Said {
+        /// The last lines that it wrote.
+        said: String,
+        /// Its exit code, which means the same as the program's own.
+        code: i32,
+    },
     /// Somebody asked the program to stop. The step was finished and its result saved; the program exits with 128 + the
     /// signal's number, as shells report it.
     #[error("stopped by {}; what was done is kept{}", signal_name(*signal), going_on(resume))]

@@ -5,7 +5,7 @@ use super::{Error, Result, error::Place};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs,
-    io::{BufWriter, Write},
+    io::{BufWriter, Read, Write},
     path::Path,
     sync::OnceLock,
 };
@@ -145,9 +145,13 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     })
 }
 
-/// Reads JSON; a syntax or type error names the file and the line.
+/// The largest JSON file that is read.
+const LARGEST_JSON: u64 = 1 << 31;
+
+/// Reads JSON from a regular file; a syntax or type error names the file and the line.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    serde_json::from_slice(&read(path)?).map_err(|e| {
+    let bytes = read_regular(path, LARGEST_JSON, "give a file as this program writes it")?;
+    serde_json::from_slice(&bytes).map_err(|e| {
         Error::input(
             path,
             Place::row(e.line() as u64),
@@ -170,6 +174,32 @@ pub fn read_version(path: &Path) -> Result<u32> {
 /// Reads a whole file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|e| Error::io(path, "read", e))
+}
+
+/// Reads a whole file that others may have put there: a regular one, or a link to one, of at most `limit` bytes. A device
+/// would give bytes without end, and a pipe none. `fix` says what to do about a larger one.
+pub fn read_regular(path: &Path, limit: u64, fix: &str) -> Result<Vec<u8>> {
+    let io = |e| Error::io(path, "read", e);
+    // Looked at before it is opened: opening a pipe would wait for its writer.
+    let about = fs::metadata(path).map_err(io)?;
+    if about.is_dir() {
+        return Err(io(std::io::ErrorKind::IsADirectory.into()));
+    }
+    if !about.is_file() {
+        let fix = "copy what it gives into a file, and name that";
+        return Err(Error::input(path, Place::whole(), "this is no regular file", fix));
+    }
+    let too_large = || {
+        let problem = format!("the file is larger than the {limit} bytes that readers accept");
+        Err(Error::input(path, Place::whole(), problem, fix))
+    };
+    if about.len() > limit {
+        return too_large();
+    }
+    let mut bytes = Vec::with_capacity(about.len() as usize);
+    // It may grow meanwhile.
+    fs::File::open(path).map_err(io)?.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > limit { too_large() } else { Ok(bytes) }
 }
 
 /// Reads a whole text file.
@@ -246,6 +276,31 @@ mod tests {
         write(&folder.path().join("run"), b"").unwrap();
         let text = write(&folder.path().join("run/a.txt"), b"1").unwrap_err().to_string();
         assert!(text.contains("run") && text.contains("name another folder"), "{text}");
+    }
+
+    #[test]
+    fn a_regular_file_is_read_up_to_its_limit_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.bin");
+        write(&path, b"1234").unwrap();
+        assert_eq!(read_regular(&path, 4, "").unwrap(), b"1234");
+        let text = read_regular(&path, 3, "shorten it").unwrap_err().to_string();
+        assert!(text.ends_with("a.bin: the file is larger than the 3 bytes that readers accept; shorten it"));
+        assert!(read_regular(folder.path(), 9, "").unwrap_err().to_string().contains("this is a folder"));
+        #[cfg(unix)]
+        {
+            let link = folder.path().join("link");
+            std::os::unix::fs::symlink("a.bin", &link).unwrap();
+            assert_eq!(read_regular(&link, 4, "").unwrap(), b"1234");
+            fs::remove_file(&link).unwrap();
+            std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+            for text in [
+                read_regular(&link, u64::MAX, "").unwrap_err().to_string(),
+                read_json::<serde_json::Value>(&link).unwrap_err().to_string(),
+            ] {
+                assert!(text.contains("this is no regular file"), "{text}");
+            }
+        }
     }
 
     #[test]

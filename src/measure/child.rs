@@ -1,4 +1,4 @@
-//! One child process per measurement, so that threads, arenas and caches of one engine do not touch another's. Only one
+//! One child process per measurement, and per work on a model from elsewhere, so that a runtime may end its process, and that threads, arenas and caches of one engine do not touch another's. Only one
 //! child of this process runs at a time.
 //!
 //! A child does not outlive its parent: its standard input is a pipe that the system closes when the parent ends,
@@ -11,8 +11,8 @@ use super::{
     measurement::Pass,
     service::ServiceJob,
 };
-use crate::base::{Error, Result, fsio, stop::Stop};
-use serde::de::DeserializeOwned;
+use crate::base::{Error, Result, fsio, names::EngineName, stop::Stop};
+use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fs::File,
     io::Write,
@@ -65,16 +65,40 @@ impl Launcher {
     /// measured: the last pass may be interrupted, and passes may be missing.
     /// `schedule` is how long its requests take to arrive.
     pub fn replay(&self, job: ReplayJob, schedule: Duration) -> Result<Vec<Pass>> {
-        self.run(&Job::Replay(job), schedule)
+        self.measure(&Job::Replay(job), schedule)
     }
 
     /// Measures service times in a child process.
     pub fn service(&self, job: ServiceJob) -> Result<ServiceResult> {
-        self.run(&Job::Service(job), Duration::ZERO)
+        self.measure(&Job::Service(job), Duration::ZERO)
+    }
+
+    /// Has other work than measuring done in a child process, however long it takes: the verb reads `job` and writes the result.
+    /// What a child says before it ends by itself is an [`Error::Said`].
+    pub fn work<T: DeserializeOwned>(&self, job: &impl Serialize, engine: EngineName) -> Result<T> {
+        match self.run(job, engine, Duration::MAX, None) {
+            Err(Error::Child { code: Some(code), stderr, .. }) => {
+                let said = stderr.strip_prefix("error: ").unwrap_or(&stderr).to_owned();
+                Err(Error::Said { said, code })
+            }
+            other => other,
+        }
     }
 
     /// `schedule` is how long the job waits for what it measures: it counts beside the launcher's time.
-    fn run<T: DeserializeOwned>(&self, job: &Job, schedule: Duration) -> Result<T> {
+    fn measure<T: DeserializeOwned>(&self, job: &Job, schedule: Duration) -> Result<T> {
+        let grace = matches!(job, Job::Replay(_)).then_some(GRACE);
+        self.run(job, job.engine(), self.timeout.saturating_add(schedule), grace)
+    }
+
+    /// Runs the verb, at most for `timeout`; with a `grace` it is told of a request to stop, and has that long to end.
+    fn run<T: DeserializeOwned>(
+        &self,
+        job: &impl Serialize,
+        engine: EngineName,
+        timeout: Duration,
+        grace: Option<Duration>,
+    ) -> Result<T> {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let folder =
@@ -98,15 +122,13 @@ impl Launcher {
             .map_err(|e| Error::io(&self.program, "start", e))?;
         let failed = |status: String, code| {
             Err(Error::Child {
-                engine: job.engine().to_string(),
+                engine: engine.to_string(),
                 status,
                 code,
                 stderr: last_lines(&file("stderr")),
             })
         };
-        let finishes = matches!(job, Job::Replay(_));
-        let timeout = self.timeout.saturating_add(schedule);
-        match self.wait(&mut child, timeout, finishes.then_some(GRACE))? {
+        match self.wait(&mut child, timeout, grace)? {
             End::OutOfTime => failed(format!("no result within {} s", timeout.as_secs_f64()), None),
             End::Exited(status) if !status.success() => {
                 self.check_stop(status)?;
@@ -179,12 +201,9 @@ fn last_lines(path: &Path) -> String {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use crate::{
-        base::names::EngineName,
-        measure::{
-            engine::SessionOptions,
-            service::{Effort, Requests},
-        },
+    use crate::measure::{
+        engine::SessionOptions,
+        service::{Effort, Requests},
     };
     use std::os::unix::fs::PermissionsExt;
 
@@ -203,11 +222,15 @@ mod tests {
 
     /// Runs a shell script in place of the program: `$3` is the job, `$5` the result.
     fn run(script: &str, timeout: Duration) -> Result<ServiceResult> {
+        with(script, timeout, |launcher| launcher.service(job()))
+    }
+
+    fn with<T>(script: &str, timeout: Duration, ask: impl Fn(Launcher) -> Result<T>) -> Result<T> {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("program");
         std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-        Launcher { program, timeout, stop: Stop::never() }.service(job())
+        ask(Launcher { program, timeout, stop: Stop::never() })
     }
 
     const LONG: Duration = Duration::from_secs(60);
@@ -234,6 +257,22 @@ mod tests {
         let launcher = Launcher { program: "/nowhere/at-all".into(), timeout: LONG, stop: Stop::never() };
         let nowhere = launcher.service(job());
         assert!(nowhere.unwrap_err().to_string().contains("/nowhere/at-all"));
+    }
+
+    #[test]
+    fn other_work_may_take_longer_and_its_child_speaks_for_itself() {
+        let work = |script: &str| {
+            let timeout = Duration::from_millis(1);
+            with(script, timeout, |launcher| launcher.work::<u64>(&"asked", EngineName::OnnxRuntime))
+        };
+        assert_eq!(work("grep -q asked \"$3\" && sleep 0.1 && echo 7 > \"$5\"").unwrap(), 7);
+        let error = work("echo 'error: m.onnx: odd; mend it' >&2; exit 2").unwrap_err();
+        assert!(matches!(error, Error::Said { code: 2, .. }));
+        assert_eq!(error.to_string(), "m.onnx: odd; mend it");
+        let error = work("kill -9 $$").unwrap_err();
+        assert!(
+            matches!(&error, Error::Child { code: None, .. }) && error.to_string().contains("onnxruntime")
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub use kept::GroupMetrics;
 use super::{
     assemble::{Assembler, Candidate},
     engine::{Engine, Session, SessionOptions},
-    lookup::Lookups,
+    lookup::LookupFiles,
 };
 use crate::{
     base::{Error, Result, error::Place, fsio, hash, names::EngineName},
@@ -89,12 +89,20 @@ impl Evaluation {
 }
 
 /// Where the lists of a request are cut.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Lists {
     /// Every K.
     pub at: Vec<usize>,
     /// Numbers of candidates scored; none where all of them are.
     pub scored: Option<ScoredCuts>,
+}
+
+/// Without a group nobody knows which rows belong together.
+pub fn no_groups() -> Error {
+    Error::usage(
+        "the schema names no group column",
+        "add `group = \"…\"` to its [data], or leave --per-group out",
+    )
 }
 
 /// Without a teacher's scores nobody knows what should have been kept.
@@ -128,18 +136,18 @@ pub type TakeGroup<'a> = &'a mut dyn FnMut(&GroupMetrics) -> Result<()>;
 pub struct Evaluator<'a> {
     engine: &'a dyn Engine,
     model: &'a Path,
-    options: &'a SessionOptions,
     signature: Signature,
     session: Box<dyn Session>,
+    lookups: LookupFiles<'a>,
     kept: Kept,
 }
 
 impl<'a> Evaluator<'a> {
-    /// Loads the model. `encoder_hash` is that of the encoders of all the data to come.
+    /// Loads the model, and what it looks up. `encoder_hash` is that of the encoders of all the data to come.
     pub fn new(
         engine: &'a dyn Engine,
         model: &'a Path,
-        options: &'a SessionOptions,
+        options: &SessionOptions,
         encoder_hash: &str,
     ) -> Result<Self> {
         if engine.name() == EngineName::Null {
@@ -158,15 +166,24 @@ impl<'a> Evaluator<'a> {
             ));
         }
         let session = engine.load(model, options)?;
-        Ok(Self { engine, model, options, signature, session, kept: Kept::default() })
+        let lookups = LookupFiles::open(engine, model, &signature, options)?;
+        Ok(Self { engine, model, signature, session, lookups, kept: Kept::default() })
     }
 
     /// Scores `rows` of `data`, which has the same columns every time. An item table is filled for their items alone.
+    ///
+    /// Fails where a score is no number: metrics of such a model would say nothing of it.
     pub fn add(&mut self, data: &Dataset, rows: &[u32]) -> Result<()> {
-        let Self { engine, model, options, signature, .. } = self;
-        let lookups = Lookups::of(*engine, model, signature, options, data, || Ok(rows.to_vec()))?;
-        let assembler = Assembler::by_row_with(signature, data, &lookups)?;
+        let lookups = self.lookups.of(data, || Ok(rows.to_vec()))?;
+        let assembler = Assembler::by_row_with(&self.signature, data, &lookups)?;
         let scores = score_rows(self.session.as_mut(), &assembler, data, rows)?;
+        if let Some(place) = scores.iter().position(|score| !score.is_finite()) {
+            let row = self.kept.rows() + place + 1;
+            let problem = format!("its score of row {row} of those evaluated is {}", scores[place]);
+            let fix =
+                "look whether its training diverged, or another engine gives a number, and export it again";
+            return Err(Error::input(self.model, Place::whole(), problem, fix));
+        }
         self.kept.add(&scores, data, rows)
     }
 

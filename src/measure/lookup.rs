@@ -6,7 +6,7 @@
 
 use super::{
     assemble::{Assembler, Candidate},
-    engine::{Engine, SessionOptions},
+    engine::{Engine, Session, SessionOptions},
     evaluate::BATCH,
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     data::{dataset::Dataset, schema::Side},
     export::{
         self, OnnxModel,
+        check::Limits,
         model::{ITEM_MODEL, beside},
         outside::{MANIFEST, Manifest, Pooling, TableSpec},
         rows::ItemRows,
@@ -29,7 +30,7 @@ use crate::{
 use safetensors::SafeTensors;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -54,9 +55,83 @@ pub struct ItemTable {
 /// Rows of the data without an item in the table.
 const NOWHERE: u32 = u32::MAX;
 
+/// What a model looks up, read once for data that come in pieces: the tables beside it, and the session that fills its item
+/// table.
+pub struct LookupFiles<'a> {
+    engine: &'a dyn Engine,
+    options: SessionOptions,
+    embeddings: BTreeMap<String, Arc<NetworkInput>>,
+    items: Option<ItemModel>,
+}
+
+/// The second graph of a model.
+struct ItemModel {
+    path: PathBuf,
+    signature: Signature,
+    format: RowFormat,
+    /// Values of a row.
+    outputs: usize,
+    /// Made for the first items, since some engines want to know how many they are.
+    session: Option<Box<dyn Session>>,
+}
+
+impl<'a> LookupFiles<'a> {
+    /// Reads what lies beside `model`, as far as `signature`, its own, asks for it.
+    pub fn open(
+        engine: &'a dyn Engine,
+        model: &Path,
+        signature: &Signature,
+        options: &SessionOptions,
+    ) -> Result<Self> {
+        let asks = |signature: &Signature, content| signature.tensors.iter().any(|t| t.content == content);
+        let items = ItemModel::of(model, signature)?;
+        let signatures = [Some(signature), items.as_ref().map(|items| &items.signature)];
+        let outside = signatures.into_iter().flatten().any(|signature| asks(signature, Content::Embedded));
+        let embeddings = match outside {
+            true => read_embeddings(&beside(model, MANIFEST))?,
+            false => BTreeMap::new(),
+        };
+        Ok(Self { engine, options: options.clone(), embeddings, items })
+    }
+
+    /// Features that the item table is filled from.
+    pub fn item_features(&self) -> BTreeSet<String> {
+        self.items.as_ref().map(|items| features(&items.signature)).unwrap_or_default()
+    }
+
+    /// The tables for `data`; an item table is filled for the items of `rows`.
+    pub fn of(&mut self, data: &Dataset, rows: impl FnOnce() -> Result<Vec<u32>>) -> Result<Lookups> {
+        let mut lookups = Lookups { embeddings: self.embeddings.clone(), ..Lookups::default() };
+        if let Some(model) = &mut self.items {
+            let assembler = Assembler::by_row_with(&model.signature, data, &lookups)?;
+            let (mut table, different) =
+                ItemTable::of(&assembler, data, &rows()?, model.format, model.outputs);
+            table.fill(self.engine, model, &assembler, &self.options, data, &different)?;
+            lookups.items = Some(Arc::new(table));
+            lookups.cached = features(&model.signature);
+        }
+        Ok(lookups)
+    }
+}
+
+impl ItemModel {
+    /// None where `model` has no item table.
+    fn of(model: &Path, signature: &Signature) -> Result<Option<Self>> {
+        let Some(cached) = signature.tensors.iter().find(|tensor| tensor.content == Content::ItemRows) else {
+            return Ok(None);
+        };
+        let format = signature.layout.rows().ok_or_else(|| {
+            let problem = format!("has an item table, and its layout `{}` has none", signature.layout);
+            Error::input(model, Place::whole(), problem, "export it again with `autofas-bench export`")
+        })?;
+        let path = beside(model, ITEM_MODEL);
+        let (signature, _) = export::read_signature(&path)?;
+        Ok(Some(Self { path, signature, format, outputs: cached.columns(), session: None }))
+    }
+}
+
 impl Lookups {
-    /// Reads the embedding tables beside `model` and fills its item table for the items of `rows` of `data`, as far as
-    /// `signature`, its own, asks for them.
+    /// [`LookupFiles::open`] and [`LookupFiles::of`], for data that come at once.
     pub fn of(
         engine: &dyn Engine,
         model: &Path,
@@ -65,31 +140,7 @@ impl Lookups {
         data: &Dataset,
         rows: impl FnOnce() -> Result<Vec<u32>>,
     ) -> Result<Self> {
-        let asks = |signature: &Signature, content| signature.tensors.iter().any(|t| t.content == content);
-        let mut lookups = Self::default();
-        let cached = signature.tensors.iter().find(|tensor| tensor.content == Content::ItemRows);
-        let item_model = beside(model, ITEM_MODEL);
-        let item_signature = cached.map(|_| export::read_signature(&item_model)).transpose()?;
-        let item_signature = item_signature.map(|(signature, _)| signature);
-        if [Some(signature), item_signature.as_ref()]
-            .into_iter()
-            .flatten()
-            .any(|signature| asks(signature, Content::Embedded))
-        {
-            lookups.embeddings = read_embeddings(&beside(model, MANIFEST))?;
-        }
-        if let (Some(cached), Some(item_signature)) = (cached, item_signature) {
-            let format = signature.layout.rows().ok_or_else(|| {
-                let problem = format!("has an item table, and its layout `{}` has none", signature.layout);
-                Error::input(model, Place::whole(), problem, "export it again with `autofas-bench export`")
-            })?;
-            let assembler = Assembler::by_row_with(&item_signature, data, &lookups)?;
-            let (mut table, different) = ItemTable::of(&assembler, data, &rows()?, format, cached.columns());
-            table.fill(engine, &item_model, &assembler, options, data, &different)?;
-            lookups.items = Some(Arc::new(table));
-            lookups.cached = features(&item_signature);
-        }
-        Ok(lookups)
+        LookupFiles::open(engine, model, signature, options)?.of(data, rows)
     }
 
     /// The tables of `model`, an export of `network`, as the network itself would fill them.
@@ -157,16 +208,21 @@ impl ItemTable {
     fn fill(
         &mut self,
         engine: &dyn Engine,
-        model: &Path,
+        model: &mut ItemModel,
         assembler: &Assembler,
         options: &SessionOptions,
         data: &Dataset,
         different: &[u32],
     ) -> Result<()> {
-        // Any count will do, and the last batch has another.
-        let options =
-            SessionOptions { candidates_hint: Some(BATCH.min(different.len()).max(1)), ..options.clone() };
-        let mut session = engine.load(model, &options)?;
+        let session = match &mut model.session {
+            Some(session) => session,
+            none => {
+                // Any count will do, and the last batch has another.
+                let hint = Some(BATCH.min(different.len()).max(1));
+                let options = SessionOptions { candidates_hint: hint, ..options.clone() };
+                none.insert(engine.load(&model.path, &options)?)
+            }
+        };
         let (mut inputs, mut values) = (assembler.inputs(), Vec::new());
         for batch in different.chunks(BATCH) {
             let candidates: Vec<_> = batch.iter().map(|&row| Candidate::of_row(row)).collect();
@@ -179,7 +235,7 @@ impl ItemTable {
             if values.len() != batch.len() * self.outputs {
                 let problem = format!("gave {} values for {} items", values.len(), batch.len());
                 let fix = "export the model again with `autofas-bench export`";
-                return Err(Error::input(model, Place::whole(), problem, fix));
+                return Err(Error::input(&model.path, Place::whole(), problem, fix));
             }
             values.chunks_exact(self.outputs).for_each(|row| self.rows.push(row));
         }
@@ -231,10 +287,9 @@ impl ItemTable {
 fn read_embeddings(manifest: &Path) -> Result<BTreeMap<String, Arc<NetworkInput>>> {
     let content = Manifest::load(manifest)?;
     let path = manifest.with_file_name(&content.file);
-    let bytes = fsio::read(&path)?;
-    let wrong = |problem: String| {
-        Error::input(&path, Place::whole(), problem, "export the model again with `autofas-bench export`")
-    };
+    let fix = "export the model again with `autofas-bench export`";
+    let bytes = fsio::read_regular(&path, Limits::STANDARD.external_bytes, fix)?;
+    let wrong = |problem: String| Error::input(&path, Place::whole(), problem, fix);
     let file =
         SafeTensors::deserialize(&bytes).map_err(|e| wrong(format!("not a safetensors file ({e})")))?;
     let table = |spec: TableSpec| {

@@ -1,7 +1,12 @@
 //! What a serving system computed, against what its model and encoders give offline for the same raw values: training and
 //! serving have drifted apart wherever they differ.
 
-use super::{assemble::Assembler, engine::Session, evaluate::score_rows};
+use super::{
+    assemble::Assembler,
+    engine::{Engine, Session, SessionOptions, check_scores},
+    evaluate::score_rows,
+    lookup::LookupFiles,
+};
 use crate::{
     base::{Error, Result},
     data::{
@@ -18,13 +23,13 @@ use crate::{
     export::signature::Signature,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::{collections::HashSet, path::Path};
 
 /// Differing rows that are named of each feature, and of the scores.
 const NAMED: usize = 5;
 
 /// What a log holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogColumns {
     /// Column of the score that the serving system gave.
     pub score: String,
@@ -97,43 +102,49 @@ impl Skew {
 
 /// A comparison that is under way.
 pub struct SkewCheck<'a> {
-    schema: &'a Schema,
-    encoders: &'a Encoders,
+    /// Of the features that the model, or the one of its item table, reads.
+    schema: Schema,
+    /// The same.
+    encoders: Encoders,
     signature: &'a Signature,
     session: Box<dyn Session>,
+    lookups: LookupFiles<'a>,
     columns: LogColumns,
     skew: Skew,
 }
 
 impl<'a> SkewCheck<'a> {
-    /// Begins with a loaded model.
+    /// Loads the model at `path`, whose signature that is, and what it looks up. A serving system logs what it fetched: of
+    /// `schema` and `encoders`, which fit each other, only the features of the model are asked of the log.
     pub fn new(
-        schema: &'a Schema,
-        encoders: &'a Encoders,
+        mut schema: Schema,
+        mut encoders: Encoders,
+        engine: &'a dyn Engine,
+        path: &Path,
         signature: &'a Signature,
-        session: Box<dyn Session>,
         columns: LogColumns,
         tolerance: f64,
-    ) -> Self {
+    ) -> Result<Self> {
+        encoders.check_serves(&schema)?;
+        let session = engine.load(path, &SessionOptions::PLAIN)?;
+        let lookups = LookupFiles::open(engine, path, signature, &SessionOptions::PLAIN)?;
+        let mut read = lookups.item_features();
+        let fields = signature.tensors.iter().flat_map(|tensor| &tensor.fields);
+        read.extend(fields.map(|field| field.feature.clone()));
+        schema.features.retain(|feature| read.contains(&feature.name));
+        encoders.retain(|feature| read.contains(feature));
         let skew = Skew { schema_version: 1, tolerance, ..Skew::default() };
-        Self { schema, encoders, signature, session, columns, skew }
-    }
-
-    /// Features of the model, in schema order.
-    fn read(&self) -> Vec<&'a Feature> {
-        let fields = self.signature.tensors.iter().flat_map(|tensor| &tensor.fields);
-        let names: HashSet<&str> = fields.map(|field| field.feature.as_str()).collect();
-        self.schema.features.iter().filter(|feature| names.contains(feature.name.as_str())).collect()
+        Ok(Self { schema, encoders, signature, session, lookups, columns, skew })
     }
 
     fn logged_as(&self, feature: &str) -> Option<String> {
         self.columns.inputs.as_ref().map(|prefix| format!("{prefix}{feature}"))
     }
 
-    /// The columns of the log that [`SkewCheck::add`] needs: raw values of all features, and what was logged.
+    /// The columns of the log that [`SkewCheck::add`] needs: raw values of the model's features, and what was logged.
     pub fn columns(&self) -> Vec<String> {
         let raw = self.schema.features.iter().map(|feature| feature.column.clone());
-        let logged = self.read().into_iter().filter_map(|feature| self.logged_as(&feature.name));
+        let logged = self.schema.features.iter().filter_map(|feature| self.logged_as(&feature.name));
         let mut seen = HashSet::new();
         raw.chain(logged)
             .chain([self.columns.score.clone()])
@@ -143,10 +154,12 @@ impl<'a> SkewCheck<'a> {
 
     /// Compares the rows of the next piece.
     pub fn add(&mut self, table: &RawTable) -> Result<()> {
-        let data = self.encoders.encode_inputs(self.schema, table)?;
-        let assembler = Assembler::by_row(self.signature, &data)?;
+        let data = self.encoders.encode_inputs(&self.schema, table)?;
         let rows: Vec<u32> = (0..data.rows() as u32).collect();
+        let lookups = self.lookups.of(&data, || Ok(rows.clone()))?;
+        let assembler = Assembler::by_row_with(self.signature, &data, &lookups)?;
         let offline = score_rows(self.session.as_mut(), &assembler, &data, &rows)?;
+        check_scores(&offline, rows.len())?;
         let logged = numeric::numbers(table, &self.columns.score)?;
         for (row, (&logged, &offline)) in logged.iter().zip(&offline).enumerate() {
             let difference = (f64::from(logged) - f64::from(offline)).abs();
@@ -170,17 +183,14 @@ impl<'a> SkewCheck<'a> {
     }
 
     fn add_inputs(&mut self, table: &RawTable, data: &Dataset) -> Result<()> {
-        let read = self.read();
+        let features = &self.schema.features;
         if self.skew.features.is_empty() {
             let named =
-                |feature: &&Feature| FeatureSkew { feature: feature.name.clone(), ..Default::default() };
-            self.skew.features = read.iter().map(named).collect();
+                |feature: &Feature| FeatureSkew { feature: feature.name.clone(), ..Default::default() };
+            self.skew.features = features.iter().map(named).collect();
         }
-        for (place, feature) in read.into_iter().enumerate() {
+        for (place, (feature, encoded)) in features.iter().zip(&data.features).enumerate() {
             let Some(column) = self.logged_as(&feature.name) else { continue };
-            let Some(encoded) = data.features.iter().find(|encoded| encoded.name == feature.name) else {
-                continue;
-            };
             let logged = logged(table, &column, feature, encoded)?;
             let skew = &mut self.skew.features[place];
             for (row, logged) in logged.into_iter().enumerate() {

@@ -311,3 +311,31 @@ fn a_replay_refuses_a_hostile_model_as_well() {
     let found = failure(world.path(), 1, &[&replay[..], &traffic].concat());
     assert!(found.contains("dimensions ask for"), "{found}");
 }
+
+/// A library in the place of ONNX Runtime's that ends its process, as one does that runs out of memory.
+#[cfg(target_os = "linux")]
+fn deadly_runtime(folder: &Path) -> std::path::PathBuf {
+    let (source, library) = (folder.join("deadly.c"), folder.join("libdeadly.so"));
+    fs::write(
+        &source,
+        "#include <stdlib.h>\n__attribute__((constructor)) static void die(void) { abort(); }\n",
+    )
+    .unwrap();
+    let mut cc = std::process::Command::new("cc");
+    let made = cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status().unwrap();
+    assert!(made.success(), "a C compiler is needed, as for the build");
+    library
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_runtime_that_ends_its_process_is_an_error_of_the_program() {
+    let world = World::new();
+    let library = deadly_runtime(world.path());
+    let skew = ["skew", "--model", "model/model.onnx", "--data", "log/log.parquet", "--score", "purchase"];
+    for verb in [&EVALUATE[..], &skew] {
+        let run = program(world.path()).args(verb).env("ORT_DYLIB_PATH", &library).assert().code(1);
+        let found = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
+        assert!(found.contains("process for onnxruntime ended with signal"), "{found}");
+    }
+}

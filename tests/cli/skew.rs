@@ -2,9 +2,14 @@
 
 use crate::world::{failure, json, program};
 use autofas_bench::{
-    base::names::Layout,
-    data::{self, encode::Encoders, schema::Schema, table::RawTable},
-    export::{self, Metadata},
+    base::names::{Embeddings, Layout},
+    data::{
+        self,
+        encode::Encoders,
+        schema::{Refresh, Schema},
+        table::RawTable,
+    },
+    export::{self, Form, Metadata},
     learn::network::{Dense, Embedding, Network, NetworkInput},
     measure::prove,
 };
@@ -36,6 +41,11 @@ const SCHEMA: &str = r#"
 
 /// A package whose encoders know the brands a (2) and b (3), the prices 1 and 3 (−1 and 1), and the tags x (2) and y (3).
 fn package(folder: &Path) {
+    package_of(folder, &["brand", "price", "tags"], Layout::UserOnce.into());
+}
+
+/// The same of a network that reads these features.
+fn package_of(folder: &Path, read: &[&str], form: Form) {
     let rows = folder.join("train.csv");
     fs::write(&rows, "click,brand,price,tags\n0,a,1,x|y\n1,b,3,x\n").unwrap();
     let schema = Schema::parse(SCHEMA, "s.toml".as_ref()).unwrap();
@@ -48,16 +58,16 @@ fn package(folder: &Path) {
         width: 1,
         embedding,
     };
-    let network = Network {
-        inputs: vec![
-            input("brand", Embedding::Table { rows: vec![0.0, 0.1, 0.2, 0.4] }),
-            input("price", Embedding::Number { scale: vec![0.5], missing: vec![0.0] }),
-            input("tags", Embedding::Pooled { rows: vec![0.0, 0.1, 0.2, 0.4], length: 2 }),
-        ],
-        layers: vec![Dense { inputs: 3, outputs: 1, weight: vec![1.0; 3], bias: vec![0.0] }],
-    };
+    let mut inputs = vec![
+        input("brand", Embedding::Table { rows: vec![0.0, 0.1, 0.2, 0.4] }),
+        input("price", Embedding::Number { scale: vec![0.5], missing: vec![0.0] }),
+        input("tags", Embedding::Pooled { rows: vec![0.0, 0.1, 0.2, 0.4], length: 2 }),
+    ];
+    inputs.retain(|input| read.contains(&input.feature.as_str()));
+    let layer = Dense { inputs: inputs.len(), outputs: 1, weight: vec![1.0; inputs.len()], bias: vec![0.0] };
+    let network = Network { inputs, layers: vec![layer] };
     let metadata = Metadata { encoder_hash: encoders.hash(), ..Metadata::default() };
-    let model = export::onnx(&network, Layout::UserOnce, &metadata).unwrap();
+    let model = export::onnx(&network, form, &metadata).unwrap();
     let vectors = prove::test_vectors(&network, &model, &dataset, &[0]).unwrap();
     export::write_package(&folder.join("model"), &model, &schema, &encoders, &vectors).unwrap();
 }
@@ -121,4 +131,46 @@ fn differing_values_and_scores_are_counted_and_named_by_row_and_feature() {
     assert!(said.contains("2 of 4 scores differ") && said.contains("no feature"), "{said}");
     let said = failure(here, 1, &[&SKEW[..], &["--score", "scored"]].concat());
     assert!(said.contains("`scored`") && said.contains("did you mean `score`"), "{said}");
+}
+
+#[test]
+fn the_log_of_a_derived_network_holds_what_was_fetched_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    package_of(here, &["brand", "tags"], Layout::UserOnce.into());
+    let (right, other) = (sigmoid(0.4 + 0.3), sigmoid(0.5));
+    let log = format!("brand,tags,score,in_brand,in_tags\nb,x|y,{right},3,2|3\nb,x|y,{other},2,2|3\n");
+    fs::write(here.join("log.csv"), log).unwrap();
+    let done = program(here).args(SKEW).args(["--inputs", "in_", "--json"]).output().unwrap();
+    let found: serde_json::Value = serde_json::from_slice(&done.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&done.stderr)));
+    assert_eq!((&found["rows"], &found["differing_scores"]), (&2.into(), &1.into()));
+    let features: Vec<_> = found["features"].as_array().unwrap().iter().map(|f| &f["feature"]).collect();
+    assert_eq!(features, ["brand", "tags"]);
+    assert_eq!(found["features"][0]["first"][0]["row"], 2);
+}
+
+#[test]
+fn a_model_with_an_item_table_and_tables_beside_it_is_compared_with_their_help() {
+    for (layout, tolerance) in [(Layout::ItemCached, "1e-5"), (Layout::ItemCachedI8, "1e-2")] {
+        for embeddings in [Embeddings::Inside, Embeddings::Outside] {
+            let folder = tempfile::tempdir().unwrap();
+            let here = folder.path();
+            let cacheable = ["brand", "tags"].map(|feature| (feature.to_owned(), Refresh::Static)).into();
+            package_of(here, &["brand", "price", "tags"], Form { cacheable, embeddings, ..layout.into() });
+            assert!(here.join("model/item.onnx").exists());
+            let right = sigmoid(1.2);
+            let log = format!("brand,price,tags,score\nb,3,x|y,{right}\nb,3,x|y,0.5\na,3,,{right}\n");
+            fs::write(here.join("log.csv"), log).unwrap();
+            for engine in ["tract", "onnxruntime"] {
+                let args = ["--engine", engine, "--tolerance", tolerance, "--json"];
+                let done = program(here).args(SKEW).args(args).output().unwrap();
+                let found: serde_json::Value = serde_json::from_slice(&done.stdout)
+                    .unwrap_or_else(|_| panic!("{layout}: {}", String::from_utf8_lossy(&done.stderr)));
+                let rows: Vec<_> =
+                    found["first_scores"].as_array().unwrap().iter().map(|first| &first["row"]).collect();
+                assert_eq!(rows, [2, 3], "{layout}, {embeddings:?}, {engine}");
+            }
+        }
+    }
 }

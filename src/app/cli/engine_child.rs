@@ -1,7 +1,8 @@
-//! The hidden verb of a measuring process: one engine, one job.
+//! The hidden verb of a child process: one engine, one job.
 
 use super::signals;
 use crate::{
+    app::apart::Apart,
     base::{fsio, stop::Stop},
     measure::{
         child,
@@ -9,6 +10,7 @@ use crate::{
     },
 };
 use clap::Args;
+use serde::Deserialize;
 use std::{io::Read, path::PathBuf};
 
 #[derive(Debug, Args)]
@@ -25,23 +27,35 @@ pub struct EngineChildArgs {
     tied: bool,
 }
 
+/// What a child may be asked for.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Asked {
+    Measured(Box<Job>),
+    Apart(Box<Apart>),
+}
+
 impl EngineChildArgs {
     pub fn run(self) -> anyhow::Result<()> {
-        let mut job: Job = fsio::read_json(&self.job)?;
-        if let Ok(secret) = std::env::var(child::SECRET) {
+        let mut asked: Asked = fsio::read_json(&self.job)?;
+        if let (Asked::Measured(job), Ok(secret)) = (&mut asked, std::env::var(child::SECRET)) {
             job.tell(&secret)?;
         }
-        // A replay writes what it has; what else is measured is worth nothing unfinished, and ends at once.
-        let stop = match &job {
-            Job::Replay(_) => signals::stop_only()?,
-            Job::Service(_) => Stop::never(),
+        // A replay writes what it has; what else is asked for is worth nothing unfinished, and ends at once.
+        let stop = match &asked {
+            Asked::Measured(job) if matches!(**job, Job::Replay(_)) => signals::stop_only()?,
+            _ => Stop::never(),
         };
         if self.tied {
             let stop = stop.clone();
             // It waits in the kernel and takes no time from what is measured.
             std::thread::spawn(move || listen(&stop));
         }
-        Ok(job::run_job(&job, &self.out, &stop)?)
+        match asked {
+            Asked::Measured(job) => job::run_job(&job, &self.out, &stop)?,
+            Asked::Apart(apart) => apart.run(&self.out)?,
+        }
+        Ok(())
     }
 }
 

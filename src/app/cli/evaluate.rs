@@ -6,13 +6,15 @@ use super::{
     output::{self, Format},
 };
 use crate::{
-    app::evaluate::{EvaluateRequest, evaluate_files},
+    app::{apart, evaluate::EvaluateRequest},
     base::{
         Error, fsio,
         names::{EngineName, Provider},
+        stop::Stop,
     },
     learn::metrics::{Metrics, ScoredCuts, ScoringOrder, TopLists},
     measure::{
+        child::Launcher,
         engine::SessionOptions,
         evaluate::{CandidatesScored, Evaluation, Lists},
     },
@@ -88,7 +90,7 @@ impl EvaluateArgs {
         let Self { model, config, engine, at, per_group, out, .. } = self;
         let lists = Lists { at, scored };
         let request = EvaluateRequest { model, files, config, engine, options, lists, per_group };
-        let evaluation = evaluate_files(&request)?;
+        let evaluation = apart::evaluate(request, &Launcher::this_program(&Stop::never())?)?;
         if let Some(out) = out {
             fsio::write_json(&out, &evaluation)?;
         }

@@ -119,8 +119,8 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
 fn exit_status(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Error>() {
         // A measuring process is this program too, so its codes mean the same.
-        Some(Error::Usage { .. } | Error::Child { code: Some(2), .. }) => 2,
-        Some(Error::Limit { .. } | Error::Child { code: Some(3), .. }) => 3,
+        Some(Error::Usage { .. } | Error::Child { code: Some(2), .. } | Error::Said { code: 2, .. }) => 2,
+        Some(Error::Limit { .. } | Error::Child { code: Some(3), .. } | Error::Said { code: 3, .. }) => 3,
         Some(Error::NotValid { .. }) => 4,
         Some(Error::Interrupted { signal, .. }) => 128 + *signal as u8,
         _ => 1,

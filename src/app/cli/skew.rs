@@ -5,9 +5,12 @@ use super::{
     output::{self, Format},
 };
 use crate::{
-    app::skew::{SkewRequest, compare_log},
-    base::names::EngineName,
-    measure::skew::{Difference, LogColumns, Skew},
+    app::{apart, skew::SkewRequest},
+    base::{names::EngineName, stop::Stop},
+    measure::{
+        child::Launcher,
+        skew::{Difference, LogColumns, Skew},
+    },
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -43,7 +46,8 @@ impl SkewArgs {
         let files = self.data.files(Some(&self.model))?;
         let Self { model, score, inputs, engine, tolerance, .. } = self;
         let columns = LogColumns { score, inputs };
-        let skew = compare_log(&SkewRequest { model, files, columns, engine, tolerance })?;
+        let request = SkewRequest { model, files, columns, engine, tolerance };
+        let skew = apart::skew(request, &Launcher::this_program(&Stop::never())?)?;
         output::print(format, &skew, describe)?;
         Ok(skew.check()?)
     }

@@ -1,11 +1,11 @@
 //! r(x) that comes from elsewhere: a column of the data, or a ranking model as ONNX.
 
-use super::{Run, training::in_pieces};
+use super::Run;
 use crate::{
-    base::{Error, Result, fsio, hash},
-    data::{self, column::Column, growing::Growing, table::TableFiles},
-    learn::exchange::by_leader,
-    measure::ranking_model::RankingModel,
+    app::teacher::TeacherRequest,
+    base::{Error, Result, hash},
+    data::{self, column::Column},
+    learn::{exchange::by_leader, settings::TeacherSettings},
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -35,8 +35,9 @@ impl Run<'_> {
                 "remove one of them",
             ));
         }
-        let mut model = self.ranking_model(&path)?;
-        let given_by = GivenBy { sha256: hash::sha256(&fsio::read(&path)?) };
+        let request = self.teacher_request(&path)?;
+        self.meter.teacher(&request)?;
+        let given_by = GivenBy { sha256: hash::sha256_file(&path)? };
         let begun = by_leader(self.ranks, || self.journal.remember(GIVEN_BY, || Ok(given_by.clone())))?;
         if begun != given_by {
             return Err(Error::usage(
@@ -45,39 +46,47 @@ impl Run<'_> {
             ));
         }
         let kept = self.journal.path(GIVEN);
-        if self.ranks.place().size == 1 && kept.exists() {
+        if self.ranks.place().size == 1 {
+            if !kept.exists() {
+                self.score_all(&request, &kept)?;
+            }
             return Column::map(&kept, data.rows(), "remove it to score the rows again").map(Some);
         }
-        let scores = self.score_all(&mut model)?;
-        self.kept(GIVEN, in_pieces(scores.iter().copied())).map(Some)
+        // Each rank for itself: they need not share a disk.
+        let folder =
+            tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
+        let own = folder.path().join("given.bin");
+        self.score_all(&request, &own)?;
+        let scores = Column::<f32>::map(&own, data.rows(), "start again")?;
+        Ok(Some(scores.to_vec().into()))
     }
 
-    fn ranking_model(&self, path: &Path) -> Result<RankingModel> {
-        let settings = &self.settings.teacher;
-        RankingModel::load(path, &settings.inputs, settings.output.as_deref(), settings.score)
+    /// To load the model, and find that its inputs have their columns.
+    fn teacher_request(&self, path: &Path) -> Result<TeacherRequest> {
+        let TeacherSettings { inputs, output, score, .. } = &self.settings.teacher;
+        let (model, inputs, output) = (path.to_owned(), inputs.clone(), output.clone());
+        Ok(TeacherRequest {
+            model,
+            inputs,
+            output,
+            score: *score,
+            rows: self.experiment.named_data()?,
+            out: None,
+        })
     }
 
     /// Reads the data once more, since the model takes columns as they are and not as they were encoded.
-    fn score_all(&self, model: &mut RankingModel) -> Result<Column<f32>> {
-        let source = self.experiment.named_data()?;
-        if data::encoded::is_encoded(&source) {
+    fn score_all(&self, request: &TeacherRequest, out: &Path) -> Result<()> {
+        let TeacherRequest { rows, .. } = request;
+        if data::encoded::is_encoded(rows) {
             return Err(Error::usage(
-                format!(
-                    "{} holds encoded rows, and the teacher reads columns as they were",
-                    source.display()
-                ),
+                format!("{} holds encoded rows, and the teacher reads columns as they were", rows.display()),
                 "give the data that they were made from, or the teacher's scores as a column",
             ));
         }
         self.progress.stage("score all rows with the given teacher", self.loaded.dataset.rows() as u64);
-        let columns: Vec<String> = model.columns().into_iter().map(str::to_owned).collect();
-        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        let mut scores = Growing::default();
-        TableFiles::find(&source)?.each_piece(&columns, |piece| {
-            scores.extend(&model.scores(piece)?)?;
-            self.progress.advance(scores.len() as u64, "");
-            Ok(())
-        })?;
-        scores.finish()
+        let scored = self.meter.teacher(&TeacherRequest { out: Some(out.to_owned()), ..request.clone() })?;
+        self.progress.advance(scored as u64, "");
+        Ok(())
     }
 }

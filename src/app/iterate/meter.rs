@@ -1,7 +1,11 @@
 //! Where the loop's measurements come from: child processes in earnest, scripts in tests.
 
 use crate::{
-    app::config::{Settings, Stage},
+    app::{
+        apart,
+        config::{Settings, Stage},
+        teacher::{TeacherRequest, score_files},
+    },
     base::{Result, fsio, names::EngineName},
     export::companions::Versioned,
     measure::{
@@ -87,6 +91,10 @@ pub trait Meter {
         models: &[NamedModel],
         traffic: &Traffic,
     ) -> Result<Vec<Measurement>>;
+    /// Has a ranking model from elsewhere score rows; how many they were.
+    fn teacher(&self, request: &TeacherRequest) -> Result<usize> {
+        score_files(request)
+    }
     /// Writes what machine this is.
     fn describe(&self, path: &Path) -> Result<()>;
 }
@@ -119,6 +127,10 @@ impl<'a> ChildMeter<'a> {
 }
 
 impl Meter for ChildMeter<'_> {
+    fn teacher(&self, request: &TeacherRequest) -> Result<usize> {
+        apart::teacher(request.clone(), &self.launcher)
+    }
+
     fn check(&self) -> Result<()> {
         let mut engines = self.settings.target.engines.iter();
         engines.try_for_each(|&engine| probe::trial(&self.launcher, engine, &self.options()))

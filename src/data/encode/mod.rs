@@ -69,6 +69,11 @@ impl Encoders {
         &self.features
     }
 
+    /// Forgets the features that are not among `wanted`: those of a schema that is cut down alike.
+    pub fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.features.retain(|encoder| wanted(&encoder.name));
+    }
+
     /// Where every feature stands in an encoded row: ids and numbers each in schema order.
     pub fn layout(&self) -> RowLayout {
         let (mut id_slots, mut number_slots) = (0, 0);

@@ -1,66 +1,74 @@
 //! The graph itself: every name that is read is given by something, without a cycle, and no shape is absurd.
 
-use super::{Found, tensor};
+use super::{
+    Found, NO_LOOPS, NO_SIZES, STANDARD_OPERATORS,
+    sizes::{self, Known, Made, Scope},
+    tensor,
+};
 use crate::base::Result;
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, tensor_shape_proto::dimension,
-    type_proto,
+    AttributeProto, GraphProto, NodeProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto,
 };
 
 /// Domains whose operators engines have; the first two are the same.
 const DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
 /// Operators that run a graph as often as a number says that only a run knows.
 const LOOPS: [&str; 2] = ["Loop", "Scan"];
-/// Operators whose output is as large as the numbers of an input say, and which input that is.
-const SIZED: [(&str, usize); 10] = [
-    ("ConstantOfShape", 0),
-    ("Expand", 1),
-    ("Reshape", 1),
-    ("Tile", 1),
-    ("OneHot", 1),
-    ("Range", 1),
-    ("Pad", 1),
-    ("Upsample", 1),
-    ("Resize", 2),
-    ("Resize", 3),
-];
-/// Attributes that say the same.
-const SIZES: [&str; 5] = ["shape", "pads", "scales", "repeats", "output_shape"];
 
 /// Fails with the first thing that is wrong in a graph or in one of its branches.
 pub(super) fn check(graph: &GraphProto, found: Found) -> Result<()> {
-    within(graph, &HashSet::new(), found)
+    within(graph, None, found)
 }
 
-/// `outer` holds the names that a branch sees of the graphs around it.
-fn within<'a>(graph: &'a GraphProto, outer: &HashSet<&'a str>, found: Found) -> Result<()> {
-    graph.initializer.iter().try_for_each(|constant| tensor::check(constant, found))?;
-    graph.sparse_initializer.iter().try_for_each(|constant| tensor::check_sparse(constant, found))?;
-    let constants = given(graph);
-    let values = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
-    for value in values.filter(|value| !constants.contains(value.name.as_str())) {
-        declared(value, found)?;
+/// `outer` holds what a branch sees of the graphs around it.
+fn within<'a>(graph: &'a GraphProto, outer: Option<&Scope<'a, '_>>, found: Found) -> Result<()> {
+    let mut scope = Scope { names: constants(graph, found)?, outer };
+    for value in graph.output.iter().chain(&graph.value_info) {
+        if !scope.names.contains_key(value.name.as_str()) {
+            declared(value, found)?;
+        }
     }
-    let mut names: HashSet<&str> = outer.union(&constants).copied().collect();
-    names.extend(graph.input.iter().map(|input| input.name.as_str()));
-    let makers = makers(graph, &names, found)?;
-    ordered(graph, &names, &makers, found)?;
-    names.extend(makers.keys());
+    for input in &graph.input {
+        // One that is a constant too has a default.
+        if !scope.names.contains_key(input.name.as_str()) {
+            scope.names.insert(&input.name, declared(input, found)?);
+        }
+    }
+    let makers = makers(graph, &scope, found)?;
+    let order = ordered(graph, &scope, &makers, found)?;
+    scope.names.extend(makers.keys().map(|&name| (name, Known::default())));
     if graph.output.is_empty() {
         return Err(found.at(&graph.name, "the graph has no output"));
     }
-    if let Some(output) = graph.output.iter().find(|output| !names.contains(output.name.as_str())) {
+    if let Some(output) = graph.output.iter().find(|output| scope.get(&output.name).is_none()) {
         return Err(found.at(&output.name, "nothing in the graph gives this output"));
     }
-    let small = small_constants(graph);
-    for node in &graph.node {
-        operator(node, &small, found)?;
+    for node in order.into_iter().map(|index| &graph.node[index]) {
+        let made = operator(node, &scope, found)?;
         for branch in node.attribute.iter().flat_map(branches) {
-            within(branch, &names, found)?;
+            within(branch, Some(&scope), found)?;
+        }
+        if let Some(output) = node.output.first().filter(|name| !name.is_empty()) {
+            scope.names.insert(output, made);
         }
     }
     Ok(())
+}
+
+/// The constants by name, each found to have its data.
+fn constants<'a>(graph: &'a GraphProto, found: Found) -> Result<HashMap<&'a str, Known>> {
+    let mut constants = HashMap::new();
+    for constant in &graph.initializer {
+        tensor::check(constant, found)?;
+        constants.insert(constant.name.as_str(), Known::constant(constant));
+    }
+    for sparse in &graph.sparse_initializer {
+        tensor::check_sparse(sparse, found)?;
+        let name = sparse.values.as_ref().map_or("", |values| values.name.as_str());
+        constants.insert(name, Known::shaped(&sparse.dims));
+    }
+    Ok(constants)
 }
 
 /// Names of the constants.
@@ -70,11 +78,11 @@ fn given(graph: &GraphProto) -> HashSet<&str> {
 }
 
 /// Which node makes a tensor, by name. Each is made once.
-fn makers<'a>(graph: &'a GraphProto, known: &HashSet<&str>, found: Found) -> Result<HashMap<&'a str, usize>> {
+fn makers<'a>(graph: &'a GraphProto, scope: &Scope, found: Found) -> Result<HashMap<&'a str, usize>> {
     let mut makers = HashMap::new();
     for (index, node) in graph.node.iter().enumerate() {
         for name in node.output.iter().filter(|name| !name.is_empty()) {
-            if known.contains(name.as_str()) || makers.insert(name.as_str(), index).is_some() {
+            if scope.get(name).is_some() || makers.insert(name.as_str(), index).is_some() {
                 return Err(found.at(name, "two things in the graph give this tensor"));
             }
         }
@@ -82,13 +90,13 @@ fn makers<'a>(graph: &'a GraphProto, known: &HashSet<&str>, found: Found) -> Res
     Ok(makers)
 }
 
-/// Fails when a node reads what nothing gives, or what depends on its own output (Kahn 1962).
+/// The nodes, each behind those that it reads from. Fails when a node reads what nothing gives, or what depends on its own output (Kahn 1962).
 fn ordered(
     graph: &GraphProto,
-    known: &HashSet<&str>,
+    scope: &Scope,
     makers: &HashMap<&str, usize>,
     found: Found,
-) -> Result<()> {
+) -> Result<Vec<usize>> {
     let mut readers: Vec<Vec<usize>> = vec![Vec::new(); graph.node.len()];
     let mut waits_for = vec![0usize; graph.node.len()];
     for (index, node) in graph.node.iter().enumerate() {
@@ -98,7 +106,7 @@ fn ordered(
                     readers[maker].push(index);
                     waits_for[index] += 1;
                 }
-                None if known.contains(name) => {}
+                None if scope.get(name).is_some() => {}
                 None => {
                     let problem = format!("it reads `{name}`, which nothing in the graph gives");
                     return Err(found.at(label(node), problem));
@@ -107,7 +115,9 @@ fn ordered(
         }
     }
     let mut ready: Vec<usize> = (0..waits_for.len()).filter(|&index| waits_for[index] == 0).collect();
+    let mut order = Vec::with_capacity(ready.len());
     while let Some(index) = ready.pop() {
+        order.push(index);
         for &reader in &readers[index] {
             waits_for[reader] -= 1;
             if waits_for[reader] == 0 {
@@ -117,7 +127,7 @@ fn ordered(
     }
     match waits_for.iter().position(|&waits_for| waits_for > 0) {
         Some(index) => Err(found.at(label(&graph.node[index]), "it is part of, or reads from, a cycle")),
-        None => Ok(()),
+        None => Ok(order),
     }
 }
 
@@ -148,11 +158,11 @@ fn label(node: &NodeProto) -> &str {
     }
 }
 
-/// Fails when the sizes that a declared shape states are absurd; named ones count 1.
-fn declared(value: &ValueInfoProto, found: Found) -> Result<()> {
+/// What a declared shape says; named sizes count 1. Fails when it is absurd.
+fn declared(value: &ValueInfoProto, found: Found) -> Result<Known> {
     let Some(type_proto::Value::TensorType(tensor)) = value.r#type.as_ref().and_then(|t| t.value.as_ref())
     else {
-        return Ok(());
+        return Ok(Known::default());
     };
     let fixed = tensor.shape.iter().flat_map(|shape| &shape.dim).map(|dim| match dim.value {
         Some(dimension::Value::DimValue(size)) => size,
@@ -160,60 +170,38 @@ fn declared(value: &ValueInfoProto, found: Found) -> Result<()> {
     });
     let dims: Vec<i64> = fixed.collect();
     match tensor::elements(&dims) {
-        Some(elements) if elements <= found.limits.elements => Ok(()),
+        Some(elements) if elements <= found.limits.elements => Ok(Known::shaped(&dims)),
         _ => Err(found.at(&value.name, format!("a tensor of the dimensions {dims:?} is declared"))),
     }
 }
 
-/// Constants that may stand for shapes.
-fn small_constants(graph: &GraphProto) -> HashMap<&str, Vec<f64>> {
-    let initial = graph.initializer.iter().map(|constant| (constant.name.as_str(), constant));
-    let nodes = graph.node.iter().filter(|node| node.op_type == "Constant");
-    let made = nodes.flat_map(|node| node.output.first().into_iter().zip(node.attribute.iter()));
-    let made = made.filter_map(|(name, attribute)| Some((name.as_str(), attribute_numbers(attribute)?)));
-    let initial = initial.filter_map(|(name, constant)| Some((name, tensor::numbers(constant)?)));
-    initial.chain(made).collect()
-}
-
-/// Numbers of an attribute that holds some, be it as a tensor.
-fn attribute_numbers(attribute: &AttributeProto) -> Option<Vec<f64>> {
-    let of_tensor = |constant: &TensorProto| tensor::numbers(constant);
-    match &attribute.t {
-        Some(constant) => of_tensor(constant),
-        None if !attribute.ints.is_empty() => Some(attribute.ints.iter().map(|&n| n as f64).collect()),
-        None if !attribute.floats.is_empty() => Some(attribute.floats.iter().map(|&n| n.into()).collect()),
-        None => Some(vec![attribute.i as f64]),
-    }
-}
-
-/// Fails on an operator that no engine has, that may run without end, or that makes a tensor of absurd size.
-fn operator(node: &NodeProto, small: &HashMap<&str, Vec<f64>>, found: Found) -> Result<()> {
-    let wrong = |problem: String| found.at(label(node), problem);
+/// What a node makes. Fails on an operator that no engine has, that may run without end, or that makes a tensor of absurd
+/// size, be it together with others.
+fn operator(node: &NodeProto, scope: &Scope, found: Found) -> Result<Known> {
     let NodeProto { op_type, domain, .. } = node;
     if !DOMAINS.contains(&domain.as_str()) {
-        return Err(wrong(format!(
-            "the operator {op_type} of the domain `{domain}` is none that an engine has"
-        )));
+        let problem = format!("the operator {op_type} of the domain `{domain}` is none that an engine has");
+        return Err(found.at_with(label(node), problem, STANDARD_OPERATORS));
     }
     if LOOPS.contains(&op_type.as_str()) {
-        return Err(wrong(format!(
-            "the operator {op_type} runs as often as it likes, which is not accepted"
-        )));
+        let problem = format!("the operator {op_type} runs as often as it likes, which is not accepted");
+        return Err(found.at_with(label(node), problem, NO_LOOPS));
     }
     let constants = node.attribute.iter().flat_map(|attribute| attribute.t.iter().chain(&attribute.tensors));
     constants.into_iter().try_for_each(|constant| tensor::check(constant, found))?;
     let sparse = (node.attribute.iter()).flat_map(|a| a.sparse_tensor.iter().chain(&a.sparse_tensors));
     sparse.into_iter().try_for_each(|constant| tensor::check_sparse(constant, found))?;
-    let inputs = SIZED.iter().filter(|(name, _)| name == op_type);
-    let sizes = inputs.filter_map(|&(_, input)| small.get(node.input.get(input)?.as_str()));
-    let attributes = node.attribute.iter().filter(|attribute| SIZES.contains(&attribute.name.as_str()));
-    let stated: Vec<Vec<f64>> = attributes.filter_map(attribute_numbers).collect();
-    for sizes in sizes.chain(&stated) {
-        // 0 and −1 stand for a size that is known otherwise.
-        let product: f64 = sizes.iter().map(|size| size.abs().max(1.0)).product();
-        if product.is_nan() || product > found.limits.elements as f64 {
-            return Err(wrong(format!("{op_type} to the size {sizes:?} is absurd")));
-        }
+    let limit = found.limits.elements as f64;
+    let absurd = |known: &Known| known.elements.is_nan() || known.elements > limit;
+    let known = match sizes::made(node, scope) {
+        // The data of a constant are there, however many.
+        Made::Given(known) if op_type != "Reshape" || !absurd(&known) => return Ok(known),
+        Made::Given(known) | Made::Sized(known) => known,
+    };
+    if absurd(&known) {
+        let problem = format!("{op_type} to the size of {:e} elements is absurd", known.elements);
+        return Err(found.at_with(label(node), problem, NO_SIZES));
     }
-    Ok(())
+    found.count(label(node), known.elements)?;
+    Ok(known)
 }

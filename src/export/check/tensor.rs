@@ -1,6 +1,6 @@
 //! Constants of a graph: their data are there, and as many as the dimensions ask for.
 
-use super::Found;
+use super::{Found, IN_ONE_PIECE, OWN_DATA};
 use crate::base::{Error, Result};
 use std::path::{Component, Path};
 use tract_onnx::pb::{
@@ -9,7 +9,7 @@ use tract_onnx::pb::{
 };
 
 /// Elements of a constant whose numbers [`numbers`] gives: enough for any shape.
-const FEW: u64 = 64;
+pub(super) const FEW: usize = 64;
 
 /// Fails unless the data of `tensor` are as long as its dimensions and type ask for.
 pub(super) fn check(tensor: &TensorProto, found: Found) -> Result<()> {
@@ -19,7 +19,8 @@ pub(super) fn check(tensor: &TensorProto, found: Found) -> Result<()> {
     let data_type = DataType::try_from(tensor.data_type)
         .map_err(|_| wrong(format!("a tensor of the unknown type {}", tensor.data_type)))?;
     if tensor.segment.is_some() {
-        return Err(wrong("a tensor in segments, which no engine reads".to_owned()));
+        let problem = "a tensor in segments, which no engine reads";
+        return Err(found.at_with(&tensor.name, problem, IN_ONE_PIECE));
     }
     if data_type == DataType::String {
         let found = tensor.string_data.len() as u64;
@@ -52,13 +53,15 @@ pub(super) fn check(tensor: &TensorProto, found: Found) -> Result<()> {
     if given as u64 == wanted { Ok(()) } else { Err(wrong(unequal(given as u64, wanted, "numbers"))) }
 }
 
-/// The same of a tensor most of whose elements are 0, which engines fill up.
+/// The same of a tensor most of whose elements are 0. Engines fill it up: what it then takes counts as made by the graph.
 pub(super) fn check_sparse(sparse: &SparseTensorProto, found: Found) -> Result<()> {
     let parts = sparse.values.iter().chain(&sparse.indices);
     parts.clone().try_for_each(|part| check(part, found))?;
     let name = sparse.values.as_ref().map_or("", |values| values.name.as_str());
     match elements(&sparse.dims) {
-        Some(elements) if elements <= found.limits.elements && parts.count() == 2 => Ok(()),
+        Some(elements) if elements <= found.limits.elements && parts.count() == 2 => {
+            found.count(name, elements as f64)
+        }
         _ => Err(found.at(name, format!("a sparse tensor of the dimensions {:?}", sparse.dims))),
     }
 }
@@ -129,13 +132,24 @@ fn external(tensor: &TensorProto, bytes: u64, found: Found) -> Result<()> {
     let offset = number("offset")?.unwrap_or(0);
     let there = about.len().checked_sub(offset);
     let stated = number("length")?.or(there);
-    match (there, stated) {
-        (Some(there), Some(stated)) if stated == bytes && stated <= there => Ok(()),
-        _ => Err(wrong(format!(
+    if !matches!((there, stated), (Some(there), Some(stated)) if stated == bytes && stated <= there) {
+        return Err(wrong(format!(
             "its {bytes} bytes are not where it says, in the {} of `{location}` from {offset} on",
             about.len()
-        ))),
+        )));
     }
+    let (of_file, of_all) = found.sums.add_external(file, bytes);
+    let limit = found.limits.external_bytes;
+    let problem = if of_file > about.len() {
+        format!("with it, constants read {of_file} bytes of the {} of `{location}`", about.len())
+    } else if of_all > limit {
+        format!(
+            "with it, the data of constants in other files come to {of_all} bytes, and {limit} are accepted"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(found.at_with(&tensor.name, problem, OWN_DATA))
 }
 
 /// The numbers of a small constant; none of a large one, of another type, or of one in another file.
@@ -143,7 +157,7 @@ pub(super) fn numbers(tensor: &TensorProto) -> Option<Vec<f64>> {
     fn raw<const N: usize>(bytes: &[u8], number: fn([u8; N]) -> f64) -> Vec<f64> {
         bytes.as_chunks::<N>().0.iter().map(|&bytes| number(bytes)).collect()
     }
-    if elements(&tensor.dims)? > FEW || tensor.data_location == Some(DataLocation::External as i32) {
+    if elements(&tensor.dims)? > FEW as u64 || tensor.data_location == Some(DataLocation::External as i32) {
         return None;
     }
     let bytes = &tensor.raw_data;

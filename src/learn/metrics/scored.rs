@@ -21,7 +21,7 @@ pub enum ScoringOrder {
 }
 
 /// How many candidates of every request are scored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScoredCuts {
     /// Ascending, each once.
     cuts: Vec<usize>,

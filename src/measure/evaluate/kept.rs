@@ -2,8 +2,9 @@
 //! lists are compared, and by their score where all rows are. A part is a share of the memory that the whole would need, and
 //! takes one more look at all rows.
 
+use super::no_groups;
 use crate::{
-    base::{Error, Result, hash::Hasher, rank::ordered_pairs},
+    base::{Result, hash::Hasher, rank::ordered_pairs},
     data::{column::Column, dataset::Dataset, growing::Growing},
     learn::metrics::{
         Metrics, ScoredCuts, ScoredRecall, ScoredSums, TopLists, TopSums, WeightedMean, auc, each_list,
@@ -53,6 +54,11 @@ pub struct GroupMetrics {
 }
 
 impl Kept {
+    /// Rows so far.
+    pub(super) fn rows(&self) -> usize {
+        self.scores.len()
+    }
+
     pub(super) fn add(&mut self, scores: &[f32], data: &Dataset, rows: &[u32]) -> Result<()> {
         let picked = |values: &[f32]| rows.iter().map(|&row| values[row as usize]).collect::<Vec<_>>();
         let keys = |values: &[u64]| rows.iter().map(|&row| values[row as usize]).collect::<Vec<_>>();
@@ -156,12 +162,7 @@ impl Rows {
         part: usize,
         take: &mut dyn FnMut(&GroupMetrics) -> Result<()>,
     ) -> Result<()> {
-        let Some(groups) = &self.groups else {
-            return Err(Error::usage(
-                "the schema names no group column",
-                "add `group = \"…\"` to its [data]",
-            ));
-        };
+        let groups = self.groups.as_ref().ok_or_else(no_groups)?;
         let mut result = Ok(());
         by_key(groups, part, |rows| {
             each_list(&pick(groups, rows), |list| {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    base::rng,
+    base::{Error, rng},
     learn::{metrics::ScoringOrder, train::metrics_of},
 };
 use rand::RngExt;
