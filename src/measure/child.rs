@@ -1,5 +1,5 @@
-//! One child process per measurement, and per work on a model from elsewhere, so that a runtime may end its process, and that threads, arenas and caches of one engine do not touch another's. Only one
-//! child of this process runs at a time.
+//! One child process per measurement, so that threads, arenas and caches of one engine do not touch another's; and one per work on
+//! a model from elsewhere, so that a runtime that aborts ends no more than that. Only one child of this process runs at a time.
 //!
 //! A child does not outlive its parent: its standard input is a pipe that the system closes when the parent ends,
 //! however it ends, and with [`TIED`] the child ends then too. A byte that comes through it is the number of a signal: the
@@ -76,7 +76,7 @@ impl Launcher {
     /// Has other work than measuring done in a child process, however long it takes: the verb reads `job` and writes the result.
     /// What a child says before it ends by itself is an [`Error::Said`].
     pub fn work<T: DeserializeOwned>(&self, job: &impl Serialize, engine: EngineName) -> Result<T> {
-        match self.run(job, engine, Duration::MAX, None) {
+        match self.run(job, engine, Duration::MAX, None, None) {
             Err(Error::Child { code: Some(code), stderr, .. }) => {
                 let said = stderr.strip_prefix("error: ").unwrap_or(&stderr).to_owned();
                 Err(Error::Said { said, code })
@@ -88,16 +88,18 @@ impl Launcher {
     /// `schedule` is how long the job waits for what it measures: it counts beside the launcher's time.
     fn measure<T: DeserializeOwned>(&self, job: &Job, schedule: Duration) -> Result<T> {
         let grace = matches!(job, Job::Replay(_)).then_some(GRACE);
-        self.run(job, job.engine(), self.timeout.saturating_add(schedule), grace)
+        self.run(job, job.engine(), self.timeout.saturating_add(schedule), grace, job.secret())
     }
 
-    /// Runs the verb, at most for `timeout`; with a `grace` it is told of a request to stop, and has that long to end.
+    /// Runs the verb, at most for `timeout`; with a `grace` it is told of a request to stop, and has that long to end. A
+    /// `secret` goes through its environment and into no file.
     fn run<T: DeserializeOwned>(
         &self,
         job: &impl Serialize,
         engine: EngineName,
         timeout: Duration,
         grace: Option<Duration>,
+        secret: Option<String>,
     ) -> Result<T> {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +116,7 @@ impl Launcher {
             .arg(file("result.json"))
             .arg(TIED)
             .env_remove(SECRET)
-            .envs(job.secret().map(|secret| (SECRET, secret)))
+            .envs(secret.map(|secret| (SECRET, secret)))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(messages)
