@@ -13,3 +13,4 @@ pub mod probe;
 pub mod report;
 pub mod retrain;
 pub mod skew;
+mod source;
