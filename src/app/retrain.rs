@@ -168,8 +168,7 @@ impl Old {
         if request.start == Start::Warm {
             student.start_from(&self.0.network)?;
         }
-        let report =
-            fit(&mut student, Rows::alone(data, split), train, seed, progress, &mut Keeper::none())?;
+        let report = fit(&mut student, Rows::alone(data, split), train, seed, progress, &mut Keeper::none())?;
         let network = student.to_network()?;
         let named = [
             ("auc", report.metrics.auc),

@@ -118,7 +118,7 @@ impl Source {
 
 /// The id of the network, which the run must have; when none is asked for, its winner's, or that of the only network of a run
 /// that has no winner.
-fn candidate(run: &Path, id: Option<&String>) -> Result<String> {
+pub(super) fn candidate(run: &Path, id: Option<&String>) -> Result<String> {
     let summary = run.join("summary.json");
     if id.is_none() && summary.exists() {
         return Ok(fsio::read_json::<Summary>(&summary)?.winner.network.subnet);

@@ -105,7 +105,10 @@ fn check_same_inputs(name: &str, before: &Path, signature: &Signature) -> Result
     if known == *signature {
         return Ok(());
     }
-    let problem = format!("the versions of `{name}` take other inputs ({}) than this one ({})", known.layout, signature.layout);
+    let problem = format!(
+        "the versions of `{name}` take other inputs ({}) than this one ({})",
+        known.layout, signature.layout
+    );
     Err(Error::input(before, Place::whole(), problem, "use another --name"))
 }
 

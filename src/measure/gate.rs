@@ -123,7 +123,14 @@ pub fn gate(
         }
         engines.push(EngineLoss { engine: *engine, version: version.clone(), loss });
     }
-    Ok(GateReport { limits: *limits, rows, lists: judge.lists().kind(), list_count: judge.lists().count(), fp32_auc: judge.auc(), engines })
+    Ok(GateReport {
+        limits: *limits,
+        rows,
+        lists: judge.lists().kind(),
+        list_count: judge.lists().count(),
+        fp32_auc: judge.auc(),
+        engines,
+    })
 }
 
 #[cfg(test)]
@@ -162,8 +169,7 @@ mod tests {
     /// Four rows whose only number is their logit, each the item of a user that nothing depends on.
     fn scene(labels: [f32; 4]) -> (Network, Dataset) {
         let logits = [0.9f32, 0.6, 0.5, 0.1].map(|p| (p / (1.0 - p)).ln());
-        let feature =
-            EncodedFeature { name: "x".into(), slot: Slot::Number { index: 0 }, cardinality: 0 };
+        let feature = EncodedFeature { name: "x".into(), slot: Slot::Number { index: 0 }, cardinality: 0 };
         let data = Dataset {
             features: vec![feature],
             number_slots: 1,
@@ -220,7 +226,10 @@ mod tests {
         // Rows of an item table are judged alike, without layers to report.
         let rows = Rounding { precision: Precision::Fp32, rows: Some(RowFormat::I8) };
         let text = ask(&limits, rows, [0.8, 0.3, 0.4, 0.2], None).unwrap_err().to_string();
-        assert!(text.contains("fp32 with item rows in i8 within") && text.contains("keep f16 rows"), "{text}");
+        assert!(
+            text.contains("fp32 with item rows in i8 within") && text.contains("keep f16 rows"),
+            "{text}"
+        );
         let wide = GateLimits { max_auc_change: 0.25, min_overlap: 0.5, top_k: 2 };
         assert!(ask(&wide, INT8, [0.8, 0.3, 0.4, 0.2], None).is_ok());
         assert!(ask(&wide, INT8, [f32::NAN; 4], None).is_err());

@@ -180,7 +180,8 @@ fn describe(exported: &Exported) -> String {
             engine.engine, engine.version, engine.max_abs_difference, parity.rows
         );
         if let Some(table) = engine.item_table.filter(|table| table.rows != RowFormat::F32) {
-            text += &format!("; rows in {} move scores by at most {:.1e}", table.rows, table.max_abs_rounding);
+            text +=
+                &format!("; rows in {} move scores by at most {:.1e}", table.rows, table.max_abs_rounding);
         }
     }
     if let Some(quantisation) = &exported.quantisation {

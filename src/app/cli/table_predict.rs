@@ -8,7 +8,7 @@ use super::{
 use crate::{
     app::{
         config::{Experiment, TargetSettings, TrafficSettings},
-        export::candidate,
+        source::candidate,
         predict::{
             OfferedLoad, PredictRequest, Prediction, PricedNetwork, Requests, TablePrediction, predict,
         },

@@ -242,7 +242,12 @@ impl<'a> Judge<'a> {
     }
 
     /// What it costs to compute as `reference` does. `data` and `labelled` are those that this was made of.
-    pub(super) fn loss_of(&self, reference: &Reference<'_>, data: &Dataset, labelled: &[u32]) -> Result<ScoreLoss> {
+    pub(super) fn loss_of(
+        &self,
+        reference: &Reference<'_>,
+        data: &Dataset,
+        labelled: &[u32],
+    ) -> Result<ScoreLoss> {
         let listed = reference.score(self.lists.data(), self.lists.rows())?;
         Ok(self.loss(&reference.score(data, labelled)?, &listed))
     }
