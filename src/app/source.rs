@@ -1,7 +1,7 @@
 //! A trained network with all that a package of it is made from, in the folder of a run or in one like it that `retrain` leaves.
 
 use super::{
-    config::{Experiment, Override, Settings},
+    config::{Experiment, Override},
     iterate::{RunPaths, Summary},
 };
 use crate::{
