@@ -107,6 +107,7 @@ impl Variants {
             numbers: Numbers {
                 precision,
                 calibration: (&self.loaded.dataset, &self.loaded.split.train[..]),
+                traffic: None,
                 settings: &experiment.settings.quantise,
             },
         };

@@ -1,28 +1,25 @@
 //! A network of a finished run as a package for a serving system, in any layout: the run itself exports in its target's.
 
 use super::{
-    config::{Experiment, Override, Stage},
-    iterate::{RunPaths, Summary},
+    config::{Override, Settings, Stage},
     package::{Numbers, Package, Provers},
+    source::Source,
 };
 use crate::{
     base::{
-        Error, Result, fsio, keys,
-        names::{Embeddings, EngineName, Layout, PackageForm, Precision},
+        Error, Result, fsio,
+        names::{Embeddings, Layout, PackageForm, Precision},
     },
     data::{
         self,
         column::Column,
         dataset::{Dataset, Split},
-        encode::Encoders,
-        schema::Schema,
     },
     export::{
         self, Form, companions::TestVectors, quantise::QuantisationReport, rows::ItemTableSpec, triton,
     },
-    learn::network::Network,
     measure::{
-        engine::SessionOptions,
+        gate::Rounding,
         prove::ParityReport,
         traced::{DataFiles, TracedData},
     },
@@ -36,9 +33,9 @@ const PARITY_SEED: u64 = 0;
 /// What is to be exported.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExportRequest {
-    /// Run directory.
+    /// Run directory, or the `run/` that `retrain` leaves.
     pub run: PathBuf,
-    /// Canonical id; the run's winner when absent.
+    /// Canonical id; the run's winner, or its only network, when absent.
     pub candidate: Option<String>,
     /// How requests become inputs.
     pub layout: Layout,
@@ -52,8 +49,10 @@ pub struct ExportRequest {
     pub data: Option<PathBuf>,
     /// Trace on whose requests int8 finds its ranges; the rows that the run was trained on when absent.
     pub trace: Option<PathBuf>,
-    /// Settings that take the place of the run's own.
+    /// Settings of int8 that take the place of the run's own.
     pub overrides: Vec<Override>,
+    /// What any rounding may cost, in the place of the run's own limits.
+    pub limits: Vec<Override>,
     /// What the model is put into.
     pub package: PackageForm,
     /// What a Triton repository calls the model.
@@ -91,71 +90,81 @@ fn by_turns(rows: usize) -> Split {
     Split { train: from(0), valid: from(1) }
 }
 
-/// Proves the package and puts it into its folder: one that an engine scores otherwise is an [`Error::Limit`], and is not
-/// put there.
-pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
-    if request.precision != Precision::Int8 && (request.trace.is_some() || !request.overrides.is_empty()) {
-        return Err(Error::usage(
-            format!("{} takes neither a trace nor settings of int8", request.precision),
-            "leave them out, or add --precision int8",
-        ));
+impl ExportRequest {
+    /// What of the model is going to be rounded.
+    fn rounding(&self) -> Rounding {
+        Rounding { precision: self.precision, rows: self.layout.rows() }
     }
-    let id = candidate(&request.run, request.candidate.as_ref())?;
-    let folder = request.run.join("networks").join(&id);
-    let network = Network::load(&folder.join("network.safetensors"))?;
-    let (_, metadata) = export::read_signature(&folder.join("model.onnx"))?;
-    let schema = Schema::load(&request.run.join("schema.json"))?;
-    let encoders = Encoders::load(&request.run.join("encoders.json"))?;
-    let path = match &request.data {
-        Some(path) => path.clone(),
-        None => fsio::read_json::<RunPaths>(&request.run.join(RunPaths::FILE))?.data,
-    };
-    let mut overrides = vec![Override::text("data.path", path.to_string_lossy())];
-    overrides.extend(request.overrides.iter().cloned());
-    let settings = Experiment::load(&request.run.join("config.toml"), &overrides)?.settings;
-    let (data, split) = match (request.precision, &request.data) {
-        // What int8 costs shows on rows that neither weights nor ranges were fitted to.
-        (Precision::Int8, None) => {
+
+    /// Fails on settings of what is not done.
+    fn check(&self) -> Result<()> {
+        if self.precision != Precision::Int8 && (self.trace.is_some() || !self.overrides.is_empty()) {
+            return Err(Error::usage(
+                format!("{} takes neither a trace nor settings of int8", self.precision),
+                "leave them out, or add --precision int8",
+            ));
+        }
+        if !self.rounding().any() && !self.limits.is_empty() {
+            return Err(Error::usage(
+                "nothing of this export is rounded, so that no limit of its loss counts",
+                "leave --max-auc-change, --min-overlap and --top-k out",
+            ));
+        }
+        match self.package {
+            PackageForm::Triton => triton::check_name(&self.name),
+            PackageForm::Plain => Ok(()),
+        }
+    }
+
+    /// The rows that the package is proved and judged on, with those that were trained on.
+    fn rows(&self, source: &Source, path: &Path, settings: &Settings) -> Result<(Dataset, Split)> {
+        // What rounding costs shows on rows that neither weights nor ranges were fitted to.
+        if self.data.is_none() && self.rounding().any() {
             let seed = settings.seeds.of(Stage::Split);
-            data::load_divided(&schema, &path, &encoders, &settings.split, seed)?
+            return data::load_divided(&source.schema, path, &source.encoders, &settings.split, seed);
         }
-        (precision, _) => {
-            let data = data::load_with(&schema, &path, &encoders)?;
-            // Rows that ranges were found on would flatter int8, were it judged on them.
-            let split = match (precision, &request.trace) {
-                (Precision::Int8, None) => by_turns(data.rows()),
-                _ => {
-                    let every: Column<u32> = (0..data.rows() as u32).collect::<Vec<_>>().into();
-                    Split { train: every.clone(), valid: every }
-                }
-            };
-            (data, split)
-        }
-    };
-    let requests = request.trace.as_ref().map(|trace| -> Result<Dataset> {
-        let files = DataFiles {
-            rows: path.clone(),
-            schema: request.run.join("schema.json"),
-            encoders: request.run.join("encoders.json"),
+        let data = data::load_with(&source.schema, path, &source.encoders)?;
+        let split = match self.precision {
+            // Rows that layers were chosen on would flatter int8, were it judged on them.
+            Precision::Int8 => by_turns(data.rows()),
+            Precision::Fp32 | Precision::Fp16 => {
+                let every: Column<u32> = (0..data.rows() as u32).collect::<Vec<_>>().into();
+                Split { train: every.clone(), valid: every }
+            }
         };
+        Ok((data, split))
+    }
+}
+
+/// Proves the package in the engines of the run's target and puts it into its folder: one that an engine scores otherwise is
+/// an [`Error::Limit`], and is not put there.
+pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
+    request.check()?;
+    let source = Source::load(&request.run, request.candidate.as_ref())?;
+    let path = request.data.clone().map_or_else(|| source.data_path(), Ok)?;
+    let overrides = [&request.overrides[..], &request.limits].concat();
+    let settings = source.experiment_on(&path, &overrides)?.settings;
+    let (data, split) = request.rows(&source, &path, &settings)?;
+    let traffic = request.trace.as_ref().map(|trace| -> Result<Dataset> {
+        let [schema, encoders] = source.files();
+        let files = DataFiles { rows: path.clone(), schema, encoders };
         Ok(TracedData::load(trace, &files)?.candidates_as_rows(settings.quantise.rows))
     });
-    let requests = requests.transpose()?;
-    let asked: Vec<u32> = (0..requests.as_ref().map_or(0, Dataset::rows) as u32).collect();
-    let calibration = requests.as_ref().map_or((&data, &*split.train), |requests| (requests, &asked[..]));
+    let traffic = traffic.transpose()?;
     let package = Package {
-        network: &network,
-        metadata: &metadata,
-        schema: &schema,
-        encoders: &encoders,
+        network: &source.network,
+        metadata: &source.metadata,
+        schema: &source.schema,
+        encoders: &source.encoders,
         data: &data,
-        numbers: Numbers { precision: request.precision, calibration, settings: &settings.quantise },
+        numbers: Numbers {
+            precision: request.precision,
+            calibration: (&data, &split.train),
+            traffic: traffic.as_ref(),
+            settings: &settings.quantise,
+        },
     };
-    if request.package == PackageForm::Triton {
-        triton::check_name(&request.name)?;
-    }
-    let engines = [EngineName::Tract, EngineName::OnnxRuntime];
-    let form = Form::of(request.layout, &schema);
+    let form = Form::of(request.layout, &source.schema);
     let form = Form {
         embeddings: request.embeddings,
         external_data_over: request.external_data_over.unwrap_or(form.external_data_over),
@@ -170,13 +179,9 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
         PackageForm::Plain => request.out.clone(),
         PackageForm::Triton => draft.path().join("package"),
     };
-    let parity = package.write(
-        &form,
-        &target,
-        &split.valid,
-        PARITY_SEED,
-        Provers { engines: &engines, options: &SessionOptions::PLAIN },
-    )?;
+    let (serving, options) = (&settings.target, settings.target.session_options());
+    let provers = Provers { engines: &serving.engines, options: &options };
+    let parity = package.write(&form, &target, &split.valid, PARITY_SEED, provers)?;
     let quantisation = (request.precision == Precision::Int8)
         .then(|| fsio::read_json(&target.join(QuantisationReport::FILE)))
         .transpose()?;
@@ -189,7 +194,7 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
     }
     Ok(Exported {
         schema_version: 1,
-        subnet: id,
+        subnet: source.id,
         layout: request.layout,
         precision: request.precision,
         item_table,
@@ -197,22 +202,4 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
         parity,
         quantisation,
     })
-}
-
-/// The id of the network, which the run must have; its winner's when none is asked for.
-pub(crate) fn candidate(run: &Path, id: Option<&String>) -> Result<String> {
-    let Some(id) = id else {
-        let summary: Summary = fsio::read_json(&run.join("summary.json"))?;
-        return Ok(summary.winner.network.subnet);
-    };
-    let folder = run.join("networks");
-    let listed = std::fs::read_dir(&folder).map_err(|e| Error::io(&folder, "list", e))?;
-    let mut known: Vec<String> =
-        listed.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-    known.sort();
-    if known.contains(id) {
-        return Ok(id.clone());
-    }
-    let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    Err(Error::usage(format!("the run has no network `{id}`"), keys::suggestion(id, &known)))
 }

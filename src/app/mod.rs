@@ -14,4 +14,5 @@ pub mod probe;
 pub mod report;
 pub mod retrain;
 pub mod skew;
+mod source;
 pub mod teacher;

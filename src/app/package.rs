@@ -17,8 +17,8 @@ use crate::{
     learn::network::Network,
     measure::{
         engine::{Engine, SessionOptions, engine},
-        gate::{EngineScores, gate},
-        prove::{ParityReport, int8_tolerance, prove, test_vectors, tolerance},
+        gate::{EngineScores, Rounding, gate},
+        prove::{ParityReport, ProofTerms, int8_tolerance, prove, test_vectors, tolerance},
         workload::item_rows,
     },
 };
@@ -26,6 +26,9 @@ use std::path::Path;
 
 /// The proof of a package, beside its model.
 pub const CERTIFICATE: &str = "parity.json";
+
+/// What has changed since the version before, beside a model that was trained again.
+pub const DRIFT: &str = "drift.json";
 
 /// Rows on which a package is compared with its reference.
 const PARITY_ROWS: usize = 10_000;
@@ -54,9 +57,11 @@ pub struct Package<'a> {
 pub struct Numbers<'a> {
     /// Its name.
     pub precision: Precision,
-    /// Data and rows that ranges are found on; int8 alone looks at them.
+    /// Data and rows of the training, on which int8 finds its ranges and what layers lose.
     pub calibration: (&'a Dataset, &'a [u32]),
-    /// How int8 is made, and what it may cost.
+    /// Candidates of real requests, without labels, on which int8 finds its ranges instead.
+    pub traffic: Option<&'a Dataset>,
+    /// How int8 is made, and what any rounding may cost.
     pub settings: &'a QuantiseSettings,
 }
 
@@ -73,8 +78,8 @@ impl Numbers<'_> {
             Precision::Fp16 => (Format::Fp16, None),
             Precision::Int8 => {
                 let (data, rows) = self.calibration;
-                let rows = draw(rows, self.settings.rows, seed);
-                let (integers, report) = quantise(network, form, data, &rows, self.settings)?;
+                let rows = draw(rows, usize::MAX, seed);
+                let (integers, report) = quantise(network, form, data, &rows, self.traffic, self.settings)?;
                 (Format::Int8(integers), Some(report))
             }
         })
@@ -85,8 +90,8 @@ impl Package<'_> {
     /// Writes the package, proves it on up to 10,000 of `rows`, drawn with `seed`, in all of `provers`, and only then puts
     /// it into `folder`, with [`CERTIFICATE`] as the last file.
     ///
-    /// A model that some engine scores otherwise than the reference, or that costs more in int8 than it may, is an
-    /// [`Error::Limit`], and leaves what was in the folder as it was.
+    /// A model that some engine scores otherwise than the reference, or whose rounding (of the graph, or of the rows of an item
+    /// table) costs more in ranking than it may, is an [`Error::Limit`], and leaves what was in the folder as it was.
     pub fn write(
         &self,
         form: &Form,
@@ -97,13 +102,20 @@ impl Package<'_> {
     ) -> Result<ParityReport> {
         let form = Form { items: self.items(form)?, ..form.clone() };
         let (format, quantised) = self.numbers.format(self.network, &form, seed)?;
+        let stored = format.stored(self.network, form.embeddings);
         let model = export::onnx_in(&format, self.network, form, self.metadata)?;
-        let reference = Reference::of(self.network, &format);
+        let reference = Reference::of(&stored, &format);
         let drawn = draw(rows, PARITY_ROWS, seed);
-        let in_floats = quantised.as_ref().map(|_| self.network.score(self.data, &drawn)).transpose()?;
-        let tolerance = match &in_floats {
-            Some(scores) => int8_tolerance(scores, &reference.score(self.data, &drawn)?),
-            None => tolerance(self.numbers.precision),
+        let item_rows = model.item_table.as_ref().map(|table| table.rows);
+        let rounding = Rounding { precision: self.numbers.precision, rows: item_rows };
+        let limits = self.numbers.settings.limits;
+        let judge = || Judge::new(self.network, self.data, &drawn, rows, limits.top_k);
+        let judge = rounding.any().then(judge).transpose()?;
+        let tolerance = match (&judge, rounding.precision) {
+            (Some(judge), Precision::Int8) => {
+                int8_tolerance(judge.scores(), &reference.score(self.data, &drawn)?)
+            }
+            _ => tolerance(rounding.precision),
         };
         let tested = &rows[..rows.len().min(TEST_CANDIDATES)];
         let vectors = test_vectors(reference, &model, self.data, tested)?;
@@ -115,12 +127,13 @@ impl Package<'_> {
             .map_err(|e| Error::io(folder, "create a folder in", e))?;
         write_package(draft.path(), &model, self.schema, self.encoders, &vectors)?;
         let file = draft.path().join("model.onnx");
-        let (mut report, scored) = prove_in(provers, reference, &file, self.data, &drawn, tolerance)?;
-        if let Some((quantised, scores)) = quantised.zip(in_floats) {
-            let limits = self.numbers.settings.limits;
-            let judge = Judge::new(scores, self.data, &drawn, limits.top_k);
-            report.gate = Some(gate(&judge, &limits, &scored, &quantised)?);
-            fsio::write_json(&draft.path().join(QuantisationReport::FILE), &quantised)?;
+        let terms = ProofTerms { tolerance, edges: true, lists: judge.as_ref().map(Judge::lists) };
+        let (mut report, scored) = prove_in(provers, reference, &file, self.data, &drawn, terms)?;
+        if let Some(judge) = &judge {
+            report.gate = Some(gate(judge, &limits, rounding, &scored, quantised.as_ref())?);
+        }
+        if let Some(quantised) = &quantised {
+            fsio::write_json(&draft.path().join(QuantisationReport::FILE), quantised)?;
         }
         replace(draft.path(), folder)?;
         fsio::write_json(&folder.join(CERTIFICATE), &report)?;
@@ -153,28 +166,28 @@ pub fn draw(rows: &[u32], count: usize, seed: u64) -> Vec<u32> {
 }
 
 /// Proves a model on `rows` in those of `provers` that compute something: the null engine has nothing that could agree.
-pub fn prove_in(
+pub fn prove_in<'a>(
     provers: Provers,
-    reference: Reference<'_>,
+    reference: Reference<'a>,
     model: &Path,
     data: &Dataset,
     rows: &[u32],
-    tolerance: f64,
+    terms: impl Into<ProofTerms<'a>>,
 ) -> Result<(ParityReport, Vec<EngineScores>)> {
     let real = provers.engines.iter().filter(|&&name| name != EngineName::Null);
     let engines = real.map(|&name| engine(name)).collect::<Result<Vec<_>>>()?;
     let engines: Vec<&dyn Engine> = engines.iter().map(AsRef::as_ref).collect();
-    prove(reference, model, data, rows, &engines, provers.options, tolerance)
+    prove(reference, model, data, rows, &engines, provers.options, terms)
 }
 
-/// Moves all files of `draft` into `folder`, whose certificate goes first: it is not about them. Nor are companions of the
-/// package before that this one does not have.
+/// Moves all files of `draft` into `folder`, whose certificate goes first: it is not about them. Nor are companions and reports of
+/// the package before that this one does not have.
 fn replace(draft: &Path, folder: &Path) -> Result<()> {
     let certificate = folder.join(CERTIFICATE);
     if certificate.exists() {
         std::fs::remove_file(&certificate).map_err(|e| Error::io(&certificate, "remove", e))?;
     }
-    for name in export::COMPANIONS {
+    for name in export::COMPANIONS.into_iter().chain([QuantisationReport::FILE, DRIFT]) {
         fsio::remove(&folder.join(name))?;
     }
     for entry in std::fs::read_dir(draft).map_err(|e| Error::io(draft, "list", e))? {
@@ -240,6 +253,7 @@ mod tests {
                 numbers: Numbers {
                     precision: Precision::Fp32,
                     calibration: (&data, &rows[..]),
+                    traffic: None,
                     settings: &QuantiseSettings::default(),
                 },
             };
@@ -253,9 +267,11 @@ mod tests {
         assert!(matches!(write(f32::NAN, &[EngineName::Tract]), Err(Error::Limit { .. })));
         assert!(write(0.25, &[EngineName::Null]).unwrap_err().to_string().contains("no engine"));
         assert!(content(&out) == before, "{:?}", content(&out).keys());
-        fs::write(out.join("item.onnx"), "of a package in another layout").unwrap();
+        let stale = ["item.onnx", "quantisation.json", "drift.json"];
+        stale.iter().for_each(|name| fs::write(out.join(name), "of the package before").unwrap());
         write(0.25, &[EngineName::Tract]).unwrap();
         assert!(content(&out)["model.onnx"] != before["model.onnx"]);
-        assert!(!out.join("item.onnx").exists() && out.join("test_data_set_0/input_0.pb").exists());
+        stale.iter().for_each(|name| assert!(!out.join(name).exists(), "{name}"));
+        assert!(out.join("test_data_set_0/input_0.pb").exists());
     }
 }

@@ -3,35 +3,34 @@
 
 use super::{
     config::{Experiment, Override, Stage},
-    export::candidate,
-    iterate::RunPaths,
-    package::{Numbers, Package, Provers},
+    package::{DRIFT, Numbers, Package, Provers},
+    source::Source,
 };
 use crate::{
-    base::{Error, Result, error::Place, fsio, progress::Progress},
+    base::{Error, Result, fsio, progress::Progress},
     data::{
         self,
         dataset::{Dataset, Split},
         drift::{FeatureDrift, drift},
-        encode::{Encoders, Fitted},
-        schema::Schema,
+        encode::Fitted,
     },
-    export::{self, Form},
+    export::{self, Form, Metadata},
     learn::{
         checkpoint::Keeper,
         embedding::input_features,
         metrics::Metrics,
         network::Network,
+        settings::TrainSettings,
         student::{Lesson, Student},
         train::{Rows, fit, metrics_of},
     },
     measure::prove::ParityReport,
 };
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Name of the report beside the new model.
-pub const REPORT: &str = "drift.json";
+/// The folder beside the new model with its weights, as a run that `export` takes.
+pub const RUN: &str = "run";
 
 /// What is to be trained again.
 #[derive(Debug, Clone)]
@@ -85,135 +84,150 @@ pub struct Retrained {
     pub parity: ParityReport,
 }
 
-/// What belongs to the network that is trained again.
-struct Old {
-    id: String,
-    folder: PathBuf,
-    network: Network,
-    schema: Schema,
-    encoders: Encoders,
-}
-
 /// Trains, proves and writes the new version, with its report as the last file.
+///
+/// Whatever can be wrong with its files and inputs shows before the training. The weights are kept as a run of their own in
+/// [`RUN`] before the package is proved, so that one that is refused costs no training.
 pub fn retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result<Retrained> {
-    let old = Old::load(request)?;
-    let mut overrides = request.overrides.clone();
-    overrides.push(Override::text("data.path", request.data.to_string_lossy()));
-    let settings = Experiment::load(&request.run.join("config.toml"), &overrides)?.settings;
+    let old = Old(Source::load(&request.run, request.subnet.as_ref())?);
+    let experiment = old.0.experiment_on(&request.data, &request.overrides)?;
+    let settings = &experiment.settings;
     let seed = |stage| settings.seeds.of(stage);
     progress.stage("read and encode the new data", 0);
-    let (data, split) =
-        data::load_divided(&old.schema, &request.data, &old.encoders, &settings.split, seed(Stage::Split))?;
-
-    let lesson = match (&data.teacher_scores, settings.retrain.distillation) {
-        (Some(teacher), lambda1) if lambda1 > 0.0 => Lesson::Distilled { teacher, lambda1 },
-        _ => Lesson::Labels,
-    };
-    let mut student = old.student(&data, &settings.retrain.train, lesson, seed(Stage::Retrain))?;
-    if request.start == Start::Warm {
-        student.start_from(&old.network)?;
-    }
-    let train = &settings.retrain.train;
-    let rows = Rows::alone(&data, &split);
-    let report = fit(&mut student, rows, train, seed(Stage::Retrain), progress, &mut Keeper::none())?;
-    let network = student.to_network()?;
+    let new = data::load_divided(
+        &old.0.schema,
+        &request.data,
+        &old.0.encoders,
+        &settings.split,
+        seed(Stage::Split),
+    )?;
+    let (data, split) = &new;
+    progress.stage("compare them with the old data", 0);
+    let drift = old.drift(&new)?;
+    fsio::create_dir(&request.out)?;
+    let (network, metadata) = old.trained(request, &experiment, &new, progress)?;
 
     progress.stage("export and prove", 0);
-    let (signature, before) = export::read_signature(&old.folder.join("model.onnx"))?;
-    let named = [
-        ("auc", report.metrics.auc),
-        ("gauc", report.metrics.gauc),
-        ("logloss", Some(report.metrics.logloss)),
-    ];
-    let metrics = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-    let metadata = export::Metadata { metrics, tool_version: env!("CARGO_PKG_VERSION").to_owned(), ..before };
-    let Old { id, schema, encoders, .. } = &old;
     let target = &settings.target;
-    let numbers = Numbers {
-        precision: target.precision,
-        calibration: (&data, &split.train[..]),
-        settings: &settings.quantise,
+    let package = Package {
+        network: &network,
+        metadata: &metadata,
+        schema: &old.0.schema,
+        encoders: &old.0.encoders,
+        data,
+        numbers: Numbers {
+            precision: target.precision,
+            calibration: (data, &split.train),
+            traffic: None,
+            settings: &settings.quantise,
+        },
     };
-    let package = Package { network: &network, metadata: &metadata, schema, encoders, data: &data, numbers };
     let provers = Provers { engines: &target.engines, options: &target.session_options() };
-    let form = Form::of(signature.layout, schema);
+    let form = Form::of(old.0.signature.layout, &old.0.schema);
     let parity = package.write(&form, &request.out, &split.valid, seed(Stage::Rounds), provers)?;
-    let onnx = request.out.join("model.onnx");
-    if export::read_signature(&onnx)?.0 != signature {
-        let problem = "the new version takes other inputs than the old one";
-        return Err(Error::input(
-            onnx,
-            Place::whole(),
-            problem,
-            "search again with `iterate` on the new data",
-        ));
-    }
-    network.save(&request.out.join("network.safetensors"))?;
+    let metrics = |network: &Network| -> Result<Metrics> {
+        Ok(metrics_of(&network.score(data, &split.valid)?, data, &split.valid))
+    };
     let retrained = Retrained {
         schema_version: 1,
-        subnet: id.clone(),
-        onnx,
+        subnet: old.0.id.clone(),
+        onnx: request.out.join("model.onnx"),
         start: request.start,
         train_rows: split.train.len(),
         valid_rows: split.valid.len(),
-        old: metrics_of(&old.network.score(&data, &split.valid)?, &data, &split.valid),
-        new: metrics_of(&network.score(&data, &split.valid)?, &data, &split.valid),
-        drift: old.drift(request, (&data, &split))?,
+        old: metrics(&old.0.network)?,
+        new: metrics(&network)?,
+        drift,
         parity,
     };
-    fsio::write_json(&request.out.join(REPORT), &retrained)?;
+    fsio::write_json(&request.out.join(DRIFT), &retrained)?;
     Ok(retrained)
 }
 
+/// The network that is trained again.
+struct Old(Source);
+
 impl Old {
-    fn load(request: &RetrainRequest) -> Result<Self> {
-        let id = candidate(&request.run, request.subnet.as_ref())?;
-        let folder = request.run.join("networks").join(&id);
-        Ok(Self {
-            network: Network::load(&folder.join("network.safetensors"))?,
-            schema: Schema::load(&request.run.join("schema.json"))?,
-            encoders: Encoders::load(&request.run.join("encoders.json"))?,
-            id,
-            folder,
-        })
+    /// The new version, kept in [`RUN`] of the request's folder, with what travels inside its file.
+    fn trained(
+        &self,
+        request: &RetrainRequest,
+        experiment: &Experiment,
+        (data, split): &(Dataset, Split),
+        progress: &dyn Progress,
+    ) -> Result<(Network, Metadata)> {
+        let settings = &experiment.settings;
+        let train = &settings.retrain.train;
+        let seed = settings.seeds.of(Stage::Retrain);
+        let lesson = match (&data.teacher_scores, settings.retrain.distillation) {
+            (Some(teacher), lambda1) if lambda1 > 0.0 => Lesson::Distilled { teacher, lambda1 },
+            _ => Lesson::Labels,
+        };
+        let mut student = self.student(data, train, lesson, seed)?;
+        self.check_inputs(&student.to_network()?, &request.run)?;
+        if request.start == Start::Warm {
+            student.start_from(&self.0.network)?;
+        }
+        let report = fit(&mut student, Rows::alone(data, split), train, seed, progress, &mut Keeper::none())?;
+        let network = student.to_network()?;
+        let named = [
+            ("auc", report.metrics.auc),
+            ("gauc", report.metrics.gauc),
+            ("logloss", Some(report.metrics.logloss)),
+        ];
+        let metrics = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        let tool_version = env!("CARGO_PKG_VERSION").to_owned();
+        let metadata = Metadata { metrics, tool_version, ..self.0.metadata.clone() };
+        let kept = request.out.join(RUN);
+        self.0.keep(&kept, &network, &metadata, experiment)?;
+        progress.say(&format!("  weights kept: `export --run {}` makes any package of them", kept.display()));
+        Ok((network, metadata))
+    }
+
+    /// Fails unless a network of the new version's shape takes the old one's inputs.
+    fn check_inputs(&self, network: &Network, run: &Path) -> Result<()> {
+        let form = Form::of(self.0.signature.layout, &self.0.schema);
+        if export::onnx(network, form, &self.0.metadata)?.signature == self.0.signature {
+            return Ok(());
+        }
+        Err(Error::usage(
+            format!("the new version would take other inputs than the network of {}", run.display()),
+            "search again with `iterate` on the new data",
+        ))
     }
 
     /// An untrained network of the same shape.
     fn student<'s>(
         &self,
         data: &Dataset,
-        settings: &crate::learn::settings::TrainSettings,
+        settings: &TrainSettings,
         lesson: Lesson<'s>,
         seed: u64,
     ) -> Result<Student<'s>> {
-        let of_network = |name: &str| self.network.inputs.iter().any(|input| input.feature == name);
-        let chosen: Vec<usize> = (0..self.schema.features.len())
-            .filter(|&place| of_network(&self.schema.features[place].name))
-            .collect();
-        let features = input_features(&self.schema.features, &chosen, data)?;
-        let hidden = self.network.layers.len() - 1;
-        let widths: Vec<usize> = self.network.layers[..hidden].iter().map(|layer| layer.outputs).collect();
+        let Source { network, schema, .. } = &self.0;
+        let of_network = |name: &str| network.inputs.iter().any(|input| input.feature == name);
+        let chosen: Vec<usize> =
+            (0..schema.features.len()).filter(|&place| of_network(&schema.features[place].name)).collect();
+        let features = input_features(&schema.features, &chosen, data)?;
+        let hidden = network.layers.len() - 1;
+        let widths: Vec<usize> = network.layers[..hidden].iter().map(|layer| layer.outputs).collect();
         Student::new(features, &widths, settings, lesson, seed)
     }
 
     /// What the run trained on against all new rows, for the features of the network.
-    fn drift(
-        &self,
-        request: &RetrainRequest,
-        (data, split): (&Dataset, &Split),
-    ) -> Result<Vec<FeatureDrift>> {
-        let path = fsio::read_json::<RunPaths>(&request.run.join(RunPaths::FILE))?.data;
-        let settings = Experiment::load(&request.run.join("config.toml"), &[])?.settings;
+    fn drift(&self, (data, split): &(Dataset, Split)) -> Result<Vec<FeatureDrift>> {
+        let Source { network, schema, encoders, .. } = &self.0;
+        let settings = self.0.experiment(&[])?.settings;
         let seed = settings.seeds.of(Stage::Split);
         let (before, trained) =
-            data::load_divided(&self.schema, &path, &self.encoders, &settings.split, seed)?;
+            data::load_divided(schema, &self.0.data_path()?, encoders, &settings.split, seed)?;
         let mut rows: Vec<u32> = split.train.to_vec();
         rows.extend_from_slice(&split.valid);
-        let encoders = self.encoders.features();
+        let encoders = encoders.features();
         let has_unknown =
             |name: &str| encoders.iter().any(|e| e.name == name && matches!(e.fitted, Fitted::Vocabulary(_)));
         let mut found = drift((&before, &trained.train), (data, &rows), has_unknown);
-        found.retain(|drift| self.network.inputs.iter().any(|input| input.feature == drift.feature));
+        found.retain(|drift| network.inputs.iter().any(|input| input.feature == drift.feature));
         Ok(found)
     }
 }

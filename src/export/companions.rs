@@ -15,6 +15,8 @@ use tract_onnx::pb::{TensorProto, tensor_proto::DataType};
 
 /// The file of a package that holds its [`TestVectors`].
 pub const TEST_VECTORS: &str = "test_vectors.json";
+/// The file of a package that says how to ask.
+pub const README: &str = "README.md";
 /// Version of that file.
 const VECTORS_VERSION: u32 = 1;
 
@@ -152,7 +154,7 @@ pub fn write_package(
     )?;
     vectors.write_data_set(&folder.join(TEST_DATA_SET), &model.signature)?;
     fsio::write(&folder.join("encode.py"), ENCODE.as_bytes())?;
-    fsio::write(&folder.join("README.md"), (readme(model, vectors.tolerance) + &how_to_ask()).as_bytes())
+    fsio::write(&folder.join(README), (readme(model, vectors.tolerance) + &how_to_ask()).as_bytes())
 }
 
 /// A JSON document with the version of its format beside its own fields.

@@ -4,7 +4,11 @@ use super::{
     embed::AS_FLOAT,
     graph::{Edge, Graph},
 };
-use crate::base::names::Precision;
+use crate::{
+    base::names::{Embeddings, Precision},
+    learn::network::{Embedding, Network},
+};
+use half::f16;
 use std::borrow::Cow;
 
 /// Number format of a graph.
@@ -27,6 +31,28 @@ impl Format {
             Self::Fp16 => Precision::Fp16,
             Self::Int8(_) => Precision::Int8,
         }
+    }
+
+    /// The network whose numbers a graph of `network` in this format holds. In fp16, weights and the tables that are in the graph
+    /// are the nearest f16; in every other format they are the network's own, of which integers are made.
+    pub fn stored<'n>(&self, network: &'n Network, embeddings: Embeddings) -> Cow<'n, Network> {
+        let Self::Fp16 = self else { return Cow::Borrowed(network) };
+        let round = |values: &mut Vec<f32>| {
+            values.iter_mut().for_each(|value| *value = f16::from_f32(*value).to_f32());
+        };
+        let mut halves = network.clone();
+        for input in &mut halves.inputs {
+            match &mut input.embedding {
+                Embedding::Table { rows } | Embedding::Pooled { rows, .. } => {
+                    if embeddings == Embeddings::Inside {
+                        round(rows);
+                    }
+                }
+                Embedding::Number { scale, missing } => [scale, missing].into_iter().for_each(round),
+            }
+        }
+        halves.layers.iter_mut().for_each(|layer| round(&mut layer.weight));
+        Cow::Owned(halves)
     }
 
     /// How layer `index` (from 0) is computed in integers; None where it is not.
@@ -86,6 +112,13 @@ pub struct IntegerLayer {
     pub weight_scales: Vec<f32>,
     /// The network's bias, moved by the mean error of the integers where that helps.
     pub bias: Vec<f32>,
+}
+
+impl Integers {
+    /// No layer of `network` in integers.
+    pub(super) fn floats(network: &Network) -> Self {
+        Self { layers: vec![None; network.layers.len()], features: Vec::new() }
+    }
 }
 
 impl IntegerLayer {

@@ -2,18 +2,19 @@
 //!
 //! ```text
 //! REPOSITORY/NAME/  config.pbtxt
-//!                   1/model.onnx, 2/model.onnx, …   versions, the newest of which are served
-//!                   warmup/INPUT.bin                the package's test request, raw little-endian
-//!                   autofas/                        everything else of the package of the newest version
+//!                   1/, 2/, …        versions, the newest of which are served: the whole package, whose model.onnx Triton loads
+//!                   warmup/          the newest version's test request, raw little-endian: VERSION.INPUT.bin
 //! ```
 //!
-//! Triton looks only into folders that are called by a number; `autofas/` is for those who feed the model.
+//! Triton looks only into folders that are called by a number, and there only at `model.onnx` and its data. The rest of each
+//! version is for those who feed the model, and beside it as in any package, so that going back is going back with everything.
 
 use super::{
-    companions::TestVectors,
+    companions::{README, TestVectors},
+    model,
     signature::{ElementType, Rows, Signature},
 };
-use crate::base::{Error, Result, fsio};
+use crate::base::{Error, Result, error::Place, fsio};
 use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
@@ -21,11 +22,12 @@ use std::{
 
 /// The file of a model's folder that Triton reads.
 pub const CONFIG: &str = "config.pbtxt";
-/// Where the rest of the package goes.
-pub const COMPANIONS: &str = "autofas";
 /// Where requests for warming up lie, by Triton's rule.
 const WARM_UP: &str = "warmup";
 const MODEL: &str = "model.onnx";
+
+/// A request to a server, in Python.
+const CLIENT: &str = include_str!("../../scripts/client_triton.py");
 
 /// Fails unless Triton takes `name` for a model, and a path for no other folder.
 pub fn check_name(name: &str) -> Result<()> {
@@ -39,8 +41,11 @@ pub fn check_name(name: &str) -> Result<()> {
     ))
 }
 
-/// Adds the package in the folder `package`, which it takes apart, to `repository` as the next version of the model `name`:
-/// the path of the new ONNX file. The folder has to lie on the same disk, so that a server sees a version whole or not at all.
+/// Adds the package in the folder `package`, which it takes, to `repository` as the next version of the model `name`: the path
+/// of the new ONNX file. The folder has to lie on the same disk, so that a server sees a version whole or not at all.
+///
+/// A version whose inputs are not those of the one before is refused before anything is changed: the server keeps both under one
+/// description of the inputs.
 pub fn add(
     repository: &Path,
     name: &str,
@@ -49,36 +54,92 @@ pub fn add(
     vectors: &TestVectors,
 ) -> Result<PathBuf> {
     check_name(name)?;
+    fsio::create_dir(repository)?;
     let folder = repository.join(name);
-    fsio::create_dir(&folder)?;
-    let version = folder.join(next_version(&folder)?.to_string());
-    for (tensor, spec) in vectors.inputs.iter().zip(&signature.tensors) {
-        let values = tensor.values.bytes(spec.element);
-        fsio::write(&folder.join(WARM_UP).join(format!("{}.bin", tensor.name)), &values)?;
+    let newest = newest_version(&folder)?;
+    if let Some(newest) = newest {
+        check_same_inputs(name, &folder.join(newest.to_string()).join(MODEL), signature)?;
     }
-    fsio::write(&folder.join(CONFIG), config(name, signature, vectors).as_bytes())?;
-    let draft = package.join(".version");
-    fsio::create_dir(&draft)?;
+    let version = newest.unwrap_or(0) + 1;
+    let readme = package.join(README);
+    let text = fsio::read_text(&readme)? + &how_to_ask(name);
+    fsio::write(&readme, text.as_bytes())?;
+    // Files of the newest version alone: what the description before names stays until there is another.
+    let prefix = format!("{version}.");
+    let warm_up = |input: &str| format!("{prefix}{input}.bin");
+    let describe = |folder: &Path| -> Result<()> {
+        for (tensor, spec) in vectors.inputs.iter().zip(&signature.tensors) {
+            let values = tensor.values.bytes(spec.element);
+            fsio::write(&folder.join(WARM_UP).join(warm_up(&tensor.name)), &values)?;
+        }
+        fsio::write(&folder.join(CONFIG), config(name, signature, vectors, &warm_up).as_bytes())
+    };
     let rename =
         |from: &Path, to: &Path| std::fs::rename(from, to).map_err(|e| Error::io(to, "rename into", e));
-    // Constants may lie in files beside the graph, which begin with its name.
-    for entry in std::fs::read_dir(package).map_err(|e| Error::io(package, "list", e))?.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(MODEL) {
-            rename(&entry.path(), &draft.join(entry.file_name()))?;
+    match newest {
+        // The description is right for the new version already, but for its warm-up.
+        Some(_) => {
+            rename(package, &folder.join(version.to_string()))?;
+            describe(&folder)?;
+            remove_other_warm_ups(&folder.join(WARM_UP), &prefix)?;
+        }
+        None if folder.exists() => {
+            describe(&folder)?;
+            rename(package, &folder.join(version.to_string()))?;
+        }
+        // A model is there with its description or not at all.
+        None => {
+            let draft = package.with_extension("model");
+            fsio::create_dir(&draft)?;
+            describe(&draft)?;
+            rename(package, &draft.join(version.to_string()))?;
+            rename(&draft, &folder)?;
         }
     }
-    rename(&draft, &version)?;
-    let companions = folder.join(COMPANIONS);
-    fsio::remove_dir(&companions)?;
-    rename(package, &companions)?;
-    Ok(version.join(MODEL))
+    Ok(folder.join(version.to_string()).join(MODEL))
 }
 
-/// One more than the highest that is there.
-fn next_version(folder: &Path) -> Result<u64> {
+/// Fails unless the model `before` takes these inputs.
+fn check_same_inputs(name: &str, before: &Path, signature: &Signature) -> Result<()> {
+    let known = model::read_signature(before)?.0;
+    if known == *signature {
+        return Ok(());
+    }
+    let problem = format!(
+        "the versions of `{name}` take other inputs ({}) than this one ({})",
+        known.layout, signature.layout
+    );
+    Err(Error::input(before, Place::whole(), problem, "use another --name"))
+}
+
+/// Removes the warm-up requests of other versions, whose names do not begin as this one's.
+fn remove_other_warm_ups(folder: &Path, prefix: &str) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, "list", e))?.flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(prefix) {
+            fsio::remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The highest version that is there.
+fn newest_version(folder: &Path) -> Result<Option<u64>> {
+    if !folder.exists() {
+        return Ok(None);
+    }
     let listed = std::fs::read_dir(folder).map_err(|e| Error::io(folder, "list", e))?;
     let versions = listed.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
-    Ok(versions.max().unwrap_or(0) + 1)
+    Ok(versions.max())
+}
+
+/// What the README of a version says besides.
+fn how_to_ask(name: &str) -> String {
+    format!(
+        "\n## In Triton\n\nThis folder is a version of the model `{name}` of a model repository: `tritonserver --model-repository=REPOSITORY` serves\n\
+         it. Triton reads `../config.pbtxt` and `model.onnx`; everything else here is for whoever feeds it. A request to a server\n\
+         (`pip install tritonclient[http]`), from this folder:\n\n```python\n{}```\n",
+        CLIENT.replace("\"pre_ranker\"", &format!("\"{name}\""))
+    )
 }
 
 fn data_type(element: ElementType) -> &'static str {
@@ -91,9 +152,14 @@ fn data_type(element: ElementType) -> &'static str {
 }
 
 /// The text of `config.pbtxt`, by Triton's `model_config.proto`.
-fn config(name: &str, signature: &Signature, vectors: &TestVectors) -> String {
+fn config(
+    name: &str,
+    signature: &Signature,
+    vectors: &TestVectors,
+    warm_up: &dyn Fn(&str) -> String,
+) -> String {
     let mut text = format!(
-        "# Layout {}; the columns of every input are in {COMPANIONS}/signature.json.\n\
+        "# Layout {}; the columns of every input are in signature.json of each version.\n\
          name: \"{name}\"\n\
          backend: \"onnxruntime\"\n\
          # A request is a batch already: all candidates of one user. Dynamic batching stays off, because it would join the\n\
@@ -129,8 +195,9 @@ fn config(name: &str, signature: &Signature, vectors: &TestVectors) -> String {
         let _ = writeln!(
             text,
             "  inputs {{\n    key: \"{name}\"\n    value {{ data_type: {} dims: [ {rows}, {columns} ] input_data_file: \
-             \"{name}.bin\" }}\n  }}",
-            data_type(spec.element)
+             \"{}\" }}\n  }}",
+            data_type(spec.element),
+            warm_up(name)
         );
     }
     text.push_str("}\n");
@@ -144,11 +211,12 @@ mod tests {
     #[test]
     fn versions_count_on_and_names_stay_inside_the_repository() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(next_version(folder.path()).unwrap(), 1);
+        assert_eq!(newest_version(&folder.path().join("gone")).unwrap(), None);
+        assert_eq!(newest_version(folder.path()).unwrap(), None);
         for name in ["1", "9", "10", "warmup", "0x"] {
             fsio::create_dir(&folder.path().join(name)).unwrap();
         }
-        assert_eq!(next_version(folder.path()).unwrap(), 11);
+        assert_eq!(newest_version(folder.path()).unwrap(), Some(10));
         for name in ["pre_ranker", "a-1.b"] {
             check_name(name).unwrap();
         }

@@ -103,6 +103,12 @@ impl Network {
         self.layers.iter().map(|l| l.weight.len()).sum()
     }
 
+    /// Names of the features on that side.
+    pub fn features_of(&self, side: Side) -> Vec<&str> {
+        let own = self.inputs.iter().filter(|input| input.side == side);
+        own.map(|input| input.feature.as_str()).collect()
+    }
+
     /// Scores of the given rows, in their order: the reference that exported graphs are compared with.
     ///
     /// Fails when the data set lacks a feature of the network.

@@ -1,13 +1,15 @@
 //! The proof that an exported model computes what the network computes: every engine against the reference, and the
 //! engines against each other, on real rows. Nothing is timed before it has passed.
 //!
-//! Logged rows mostly have a user each, so with the layout `user-once` they make small batches. One more request
-//! joins the first row's user with many items, as serving does: as many as the target's requests have where that is known,
-//! so that it runs on the very plan that an engine makes for that count.
+//! Logged rows mostly have a user each, so with the layout `user-once` they make small batches. Further requests
+//! join the first row's user with many items, as serving does. One has as many as the target's requests where that is known,
+//! so that it runs on the very plan that an engine makes for that count; where a model is to be served, one has a single
+//! candidate and one ten thousand.
 //!
 //! Rows of an item table are proved by themselves, each value within its rounding of the reference's, and the graph that
 //! reads them against a reference that reads the very same rows. Both are as strict as for any other layout, however rough the
-//! rows; how far rounding moves the scores is a third thing, stated with a limit of its own.
+//! rows; how far rounding moves the scores is a third thing, stated with a limit of its own, and what that does to the ranking
+//! is for the gate ([`super::gate`]).
 
 use super::{
     assemble::{Assembler, Candidate},
@@ -25,6 +27,7 @@ use crate::{
     export::{
         self, OnnxModel, Reference,
         companions::{TestTensor, TestValues, TestVectors},
+        quantise::Lists,
         signature::Signature,
     },
     learn::network::{Network, NetworkInput},
@@ -34,12 +37,13 @@ use std::path::Path;
 
 pub use crate::export::companions::FP32_TOLERANCE;
 
-/// The largest |Δscore| between a reference and an engine that counts as equal. In int8 the reference computes with the same
-/// integers: what is left are numbers between two bytes, which go to the one or the other. See [`int8_tolerance`].
+/// The largest |Δscore| between a reference and an engine that counts as equal. In fp16 the reference computes with the numbers
+/// that the graph holds ([`export::Format::stored`]), so that nothing but the order of sums is left, as in fp32. In int8 it
+/// computes with the same integers: what is left are numbers between two bytes, which go to the one or the other. See
+/// [`int8_tolerance`].
 pub fn tolerance(precision: Precision) -> f64 {
     match precision {
-        Precision::Fp32 => FP32_TOLERANCE,
-        Precision::Fp16 => 1e-3,
+        Precision::Fp32 | Precision::Fp16 => FP32_TOLERANCE,
         Precision::Int8 => 5e-3,
     }
 }
@@ -57,7 +61,6 @@ pub fn rounding_tolerance(rows: RowFormat) -> f64 {
     match rows {
         RowFormat::F32 => FP32_TOLERANCE,
         RowFormat::F16 => 1e-3,
-        // What it does to the ranking is for `evaluate` to say.
         RowFormat::I8 => 2e-2,
     }
 }
@@ -100,20 +103,20 @@ pub struct ParityReport {
     pub tolerance: f64,
     /// Logged rows that were compared.
     pub rows: usize,
-    /// Candidates of the joined request.
-    pub request_candidates: usize,
+    /// Candidates of each joined request, ascending.
+    pub request_candidates: Vec<usize>,
     /// Each engine against the reference.
     pub engines: Vec<EngineParity>,
     /// The largest |Δscore| between any two engines.
     pub between_engines: f64,
-    /// What int8 costs against fp32; absent in other formats.
+    /// What rounding costs against fp32; absent where nothing is rounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateReport>,
 }
 
 impl ParityReport {
     /// Version of this format that this program writes.
-    pub const SCHEMA_VERSION: u32 = 1;
+    pub const SCHEMA_VERSION: u32 = 2;
 
     /// The largest difference from the reference in any engine.
     pub fn worst(&self) -> f64 {
@@ -121,17 +124,41 @@ impl ParityReport {
     }
 }
 
-/// Scores of one engine or of the reference: the logged rows, then the joined request.
+/// Candidates of the requests at the edges of what is served.
+const EDGES: [usize; 2] = [1, 10_000];
+
+/// How a model is proved.
+#[derive(Debug, Clone, Copy)]
+pub struct ProofTerms<'a> {
+    /// The largest |Δscore| that counts as equal.
+    pub tolerance: f64,
+    /// Whether requests of 1 and of 10,000 candidates are compared as well.
+    pub edges: bool,
+    /// Lists that every engine scores besides, for the gate.
+    pub lists: Option<&'a Lists<'a>>,
+}
+
+impl From<f64> for ProofTerms<'_> {
+    /// That tolerance on rows and one joined request.
+    fn from(tolerance: f64) -> Self {
+        Self { tolerance, edges: false, lists: None }
+    }
+}
+
+/// Scores of one engine or of the reference: the logged rows, then the joined requests.
 struct Scored {
     name: String,
     scores: Vec<f32>,
+    /// Of the lists of the terms; the reference has none of its own.
+    listed: Vec<f32>,
 }
 
 /// Compares a network with its export at `model`, on `rows` of `data`, in every engine, whose sessions are made as
-/// `options` say. The joined request has as many candidates as they name, the items again from the first where they end.
+/// `options` say. A joined request has as many candidates as they name, the items again from the first where they end; `terms`
+/// may ask for more.
 ///
-/// The first difference beyond `tolerance`, or a score that is not a number, is an [`Error::Limit`] that names engine,
-/// row and both scores. Beside the report go the scores of `rows` by every engine.
+/// The first difference beyond the tolerance, or a score that is not a number, is an [`Error::Limit`] that names engine,
+/// row and both scores. Beside the report go the scores of `rows`, and of lists, by every engine.
 pub fn prove<'a>(
     reference: impl Into<Reference<'a>>,
     model: &Path,
@@ -139,9 +166,9 @@ pub fn prove<'a>(
     rows: &[u32],
     engines: &[&dyn Engine],
     options: &SessionOptions,
-    tolerance: f64,
+    terms: impl Into<ProofTerms<'a>>,
 ) -> Result<(ParityReport, Vec<EngineScores>)> {
-    let reference = reference.into();
+    let (reference, terms) = (reference.into(), terms.into());
     let Some(&user_row) = rows.first() else {
         return Err(Error::usage("there are no rows to compare scores on", "choose rows of the data"));
     };
@@ -149,17 +176,24 @@ pub fn prove<'a>(
         return Err(Error::usage("no engine would prove the model", "name tract or onnxruntime"));
     }
     let candidates = options.candidates_hint.unwrap_or(rows.len().min(BATCH));
-    let items: Vec<u32> = rows.iter().copied().cycle().take(candidates).collect();
+    let mut counts = vec![candidates];
+    if terms.edges {
+        counts.extend(EDGES);
+    }
+    counts.sort_unstable();
+    counts.dedup();
+    let most = counts.last().copied().unwrap_or(candidates);
+    let items: Vec<u32> = rows.iter().copied().cycle().take(most).collect();
     let request = joined_request(reference.network, data, user_row, &items);
     let options = SessionOptions { candidates_hint: Some(candidates), ..options.clone() };
     let (signature, _) = export::read_signature(model)?;
-    let proof = Proof { reference, model, signature, options, data, rows, request, tolerance };
+    let proof = Proof { reference, model, signature, options, data, rows, request, counts, terms };
     let exact = proof.scores(&Lookups::default(), &Lookups::default())?;
     let mut report = ParityReport {
         schema_version: ParityReport::SCHEMA_VERSION,
-        tolerance,
+        tolerance: terms.tolerance,
         rows: rows.len(),
-        request_candidates: proof.request.rows(),
+        request_candidates: proof.counts.clone(),
         engines: Vec::new(),
         between_engines: 0.0,
         gate: None,
@@ -168,16 +202,16 @@ pub fn prove<'a>(
     for engine in engines {
         let (one, parity) = proof.engine(*engine, &exact)?;
         // Tables may round to different sides.
-        let between = parity.item_table.map_or(tolerance, |table| 2.0 * table.rounding_tolerance);
+        let between = parity.item_table.map_or(terms.tolerance, |table| 2.0 * table.rounding_tolerance);
         for other in &scored {
-            report.between_engines = report.between_engines.max(compare(&one, other, rows, between)?);
+            report.between_engines = report.between_engines.max(proof.compare(&one, other, between)?);
         }
         report.engines.push(parity);
         scored.push(one);
     }
-    let own = report.engines.iter().zip(scored).map(|(parity, Scored { mut scores, .. })| {
+    let own = report.engines.iter().zip(scored).map(|(parity, Scored { mut scores, listed, .. })| {
         scores.truncate(rows.len());
-        EngineScores { engine: parity.engine, version: parity.version.clone(), scores }
+        EngineScores { engine: parity.engine, version: parity.version.clone(), scores, listed }
     });
     let own = own.collect();
     Ok((report, own))
@@ -191,9 +225,11 @@ struct Proof<'a> {
     options: SessionOptions,
     data: &'a Dataset,
     rows: &'a [u32],
-    /// The joined request.
+    /// The largest joined request; the others are its first candidates.
     request: Dataset,
-    tolerance: f64,
+    /// Candidates of each, ascending.
+    counts: Vec<usize>,
+    terms: ProofTerms<'a>,
 }
 
 impl Proof<'_> {
@@ -211,13 +247,14 @@ impl Proof<'_> {
             }
         };
         let mut scores = given(self.data, self.rows, own)?;
-        scores.extend(given(&self.request, &self.request_rows(), requested)?);
-        Ok(Scored { name: "the reference".to_owned(), scores })
+        let all = given(&self.request, &self.request_rows(), requested)?;
+        self.counts.iter().for_each(|&count| scores.extend_from_slice(&all[..count]));
+        Ok(Scored { name: "the reference".to_owned(), scores, listed: Vec::new() })
     }
 
     /// The scores of an engine, found to be the reference's; `exact` are those of the network as it is.
     fn engine(&self, engine: &dyn Engine, exact: &Scored) -> Result<(Scored, EngineParity)> {
-        let Self { model, signature, options, data, rows, request, tolerance, .. } = self;
+        let Self { model, signature, options, data, rows, request, counts, terms, .. } = self;
         let lookups = |data: &Dataset, rows: &[u32]| {
             Lookups::of(engine, model, signature, options, data, || Ok(rows.to_vec()))
         };
@@ -225,13 +262,21 @@ impl Proof<'_> {
         let mut session = engine.load(model, options)?;
         let assembler = Assembler::by_row_with(signature, data, &own)?;
         let mut scores = evaluate::score_rows(session.as_mut(), &assembler, data, rows)?;
-        let mut request_scores = Vec::new();
-        session.run(&request_inputs(signature, request, &requested)?, &mut request_scores)?;
-        scores.extend(request_scores);
-        let one = Scored { name: format!("{} {}", engine.name(), engine.version()), scores };
+        for &count in counts {
+            let mut request_scores = Vec::new();
+            session.run(&request_inputs(signature, request, count, &requested)?, &mut request_scores)?;
+            scores.extend(request_scores);
+        }
+        let mut listed = Vec::new();
+        if let Some(lists) = terms.lists {
+            let own = lookups(lists.data(), lists.rows())?;
+            let assembler = Assembler::by_row_with(signature, lists.data(), &own)?;
+            listed = evaluate::score_rows(session.as_mut(), &assembler, lists.data(), lists.rows())?;
+        }
+        let one = Scored { name: format!("{} {}", engine.name(), engine.version()), scores, listed };
         let max_abs_difference = match own.items() {
-            None => compare(&one, exact, rows, *tolerance)?,
-            Some(_) => compare(&one, &self.scores(&own, &requested)?, rows, *tolerance)?,
+            None => self.compare(&one, exact, terms.tolerance)?,
+            Some(_) => self.compare(&one, &self.scores(&own, &requested)?, terms.tolerance)?,
         };
         let table = |items: &ItemTable| self.item_table(&one, exact, &own, items);
         let item_table = own.items().map(table).transpose()?;
@@ -254,7 +299,7 @@ impl Proof<'_> {
             for (output, (&value, &exact)) in items.row_of(row).iter().zip(part).enumerate() {
                 let beyond = f64::from((value - exact).abs() - items.half_step(row, exact));
                 // Sums of many terms: as far apart as their size allows.
-                if beyond.is_nan() || beyond > self.tolerance * f64::from(1.0 + exact.abs()) {
+                if beyond.is_nan() || beyond > self.terms.tolerance * f64::from(1.0 + exact.abs()) {
                     let limit = format!("item table of {} in {format}, within its rounding", one.name);
                     let found = format!("row {row}, output {output}: {value} against {exact}");
                     return Err(Error::Limit { limit, found });
@@ -263,14 +308,48 @@ impl Proof<'_> {
             }
         }
         // What the rest of the graph may differ by comes to that of the rows.
-        let rounding_tolerance = rounding_tolerance(format) + self.tolerance;
+        let rounding_tolerance = rounding_tolerance(format) + self.terms.tolerance;
         Ok(TableParity {
             rows: format,
             items: items.items(),
             max_abs_difference: largest,
-            max_abs_rounding: compare(one, exact, self.rows, rounding_tolerance)?,
+            max_abs_rounding: self.compare(one, exact, rounding_tolerance)?,
             rounding_tolerance,
         })
+    }
+
+    /// The largest difference; one beyond the tolerance is an error.
+    fn compare(&self, one: &Scored, other: &Scored, tolerance: f64) -> Result<f64> {
+        let limit = format!("parity of {} with {} within {tolerance:e}", one.name, other.name);
+        if one.scores.len() != other.scores.len() {
+            let found = format!("{} scores against {}", one.scores.len(), other.scores.len());
+            return Err(Error::Limit { limit, found });
+        }
+        let mut largest = 0.0f64;
+        for (position, (&a, &b)) in one.scores.iter().zip(&other.scores).enumerate() {
+            let difference = (f64::from(a) - f64::from(b)).abs();
+            if difference.is_nan() || difference > tolerance {
+                let found = format!("{} scores {a} against {b}", self.place(position));
+                return Err(Error::Limit { limit, found });
+            }
+            largest = largest.max(difference);
+        }
+        Ok(largest)
+    }
+
+    /// What stands at that position of the scores.
+    fn place(&self, position: usize) -> String {
+        if let Some(row) = self.rows.get(position) {
+            return format!("row {row}");
+        }
+        let mut candidate = position - self.rows.len();
+        for &count in &self.counts {
+            if candidate < count {
+                return format!("candidate {candidate} of the joined request of {count}");
+            }
+            candidate -= count;
+        }
+        format!("score {position}")
     }
 }
 
@@ -289,7 +368,7 @@ pub fn test_vectors<'a>(
     let request = joined_request(reference.network, data, user_row, rows);
     let every_row: Vec<u32> = (0..request.rows() as u32).collect();
     let lookups = Lookups::by_reference(reference.network, model, &request)?;
-    let inputs = request_inputs(&model.signature, &request, &lookups)?
+    let inputs = request_inputs(&model.signature, &request, request.rows(), &lookups)?
         .tensors
         .into_iter()
         .map(|tensor| TestTensor {
@@ -311,10 +390,15 @@ pub fn test_vectors<'a>(
     Ok(TestVectors { inputs, scores, tolerance: FP32_TOLERANCE })
 }
 
-/// All rows of `request` as the candidates of one user.
-fn request_inputs(signature: &Signature, request: &Dataset, lookups: &Lookups) -> Result<Inputs> {
+/// The first rows of `request` as the candidates of one user.
+fn request_inputs(
+    signature: &Signature,
+    request: &Dataset,
+    count: usize,
+    lookups: &Lookups,
+) -> Result<Inputs> {
     let assembler = Assembler::by_row_with(signature, request, lookups)?;
-    let candidates: Vec<_> = (0..request.rows() as u32).map(Candidate::of_row).collect();
+    let candidates: Vec<_> = (0..count as u32).map(Candidate::of_row).collect();
     let mut inputs = assembler.inputs();
     assembler.fill(request, 0, &candidates, &mut inputs);
     Ok(inputs)
@@ -322,32 +406,8 @@ fn request_inputs(signature: &Signature, request: &Dataset, lookups: &Lookups) -
 
 /// Rows of `items` with the user side of `user_row`.
 fn joined_request(network: &Network, data: &Dataset, user_row: u32, items: &[u32]) -> Dataset {
-    let user = network.inputs.iter().filter(|input| input.side == Side::User);
-    let user: Vec<&str> = user.map(|input| input.feature.as_str()).collect();
     let pairs: Vec<_> = items.iter().map(|&item| (user_row, item)).collect();
-    data.joined(&user, &pairs)
-}
-
-/// The largest difference; one beyond the tolerance is an error.
-fn compare(one: &Scored, other: &Scored, rows: &[u32], tolerance: f64) -> Result<f64> {
-    let limit = format!("parity of {} with {} within {tolerance:e}", one.name, other.name);
-    if one.scores.len() != other.scores.len() {
-        let found = format!("{} scores against {}", one.scores.len(), other.scores.len());
-        return Err(Error::Limit { limit, found });
-    }
-    let mut largest = 0.0f64;
-    for (position, (&a, &b)) in one.scores.iter().zip(&other.scores).enumerate() {
-        let difference = (f64::from(a) - f64::from(b)).abs();
-        if difference.is_nan() || difference > tolerance {
-            let place = match rows.get(position) {
-                Some(row) => format!("row {row}"),
-                None => format!("candidate {} of the joined request", position - rows.len()),
-            };
-            return Err(Error::Limit { limit, found: format!("{place} scores {a} against {b}") });
-        }
-        largest = largest.max(difference);
-    }
-    Ok(largest)
+    data.joined(&network.features_of(Side::User), &pairs)
 }
 
 #[cfg(test)]

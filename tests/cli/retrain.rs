@@ -59,3 +59,44 @@ fn a_network_is_trained_again_with_the_same_inputs_and_a_report_of_what_has_chan
     let said = failure(here, 2, &[&retrain[..], &["--subnet", "f9", "--out", "x"]].concat());
     assert!(said.contains("no network `f9`"), "{said}");
 }
+
+#[test]
+fn what_is_wrong_shows_before_the_training_and_weights_outlive_a_package_that_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    csv_log(here, "0");
+    let tract =
+        ["--set", "target.engines=[\"tract\"]", "--set", "target.engine=tract", "--set", "derive.k=3"];
+    let run = ["iterate", "--config", "c.toml", "--out", "run", "--rounds", "1"];
+    let run = json(here, &[&run[..], &tract].concat());
+    let subnet = run["winner"]["subnet"].as_str().unwrap();
+    fs::copy(here.join("log.csv"), here.join("new.csv")).unwrap();
+    let retrain = ["retrain", "--run", "run", "--data", "new.csv", "--set", "retrain.max_epochs=1"];
+
+    fs::rename(here.join("log.csv"), here.join("moved.csv")).unwrap();
+    let said = failure(here, 1, &[&retrain[..], &["--out", "early"]].concat());
+    assert!(said.contains("log.csv") && !said.contains("weights kept"), "{said}");
+    assert!(!here.join("early").exists());
+    fs::rename(here.join("moved.csv"), here.join("log.csv")).unwrap();
+
+    // Integers with ranges of one row, which may cost nothing.
+    let strict = ["target.precision=int8", "quantise.rows=1", "quantise.limits.max_auc_change=0"];
+    let strict = [&strict[..], &["quantise.limits.min_overlap=1", "quantise.limits.top_k=10"]].concat();
+    let strict = strict.into_iter().flat_map(|set| ["--set", set]).collect::<Vec<_>>();
+    let said = failure(here, 3, &[&retrain[..], &strict, &["--out", "refused"]].concat());
+    assert!(said.contains("export --run refused/run") && said.contains("int8 within"), "{said}");
+    assert!(!here.join("refused/model.onnx").exists());
+
+    // What was trained goes into any form.
+    let export = ["export", "--run", "refused/run", "--embeddings", "outside"];
+    let exported = json(here, &[&export[..], &["--package", "triton", "--out", "repository"]].concat());
+    assert_eq!((&exported["subnet"], &exported["precision"]), (&subnet.into(), &"fp32".into()));
+    assert!(here.join("repository/pre_ranker/1/embeddings.safetensors").is_file());
+    // And it can be trained again itself.
+    let again = ["retrain", "--run", "refused/run", "--data", "new.csv", "--warm-start", "--out", "third"];
+    let plain = ["--set", "target.precision=fp32", "--set", "retrain.max_epochs=1"];
+    let third = json(here, &[&again[..], &plain].concat());
+    assert_eq!(third["subnet"], subnet);
+    let signature = |path: &str| fs::read(here.join(path)).unwrap();
+    assert!(signature("third/signature.json") == signature(&format!("run/networks/{subnet}/signature.json")));
+}

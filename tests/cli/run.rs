@@ -102,6 +102,8 @@ fn two_rounds_end_with_a_winner_that_every_verb_can_use() {
     let exported = json(here, &["export", "--run", "run", "--layout", "concat", "--out", "concat"]);
     assert_eq!((exported["subnet"].as_str(), exported["layout"].as_str()), (Some(winner), Some("concat")));
     assert_eq!(exported["parity"]["rows"], 2000);
+    assert_eq!(exported["parity"]["request_candidates"], serde_json::json!([1, 50, 10_000]));
+    assert!(exported["parity"].get("gate").is_none(), "nothing is rounded");
     let served = ["export", "--run", "run", "--package", "triton", "--name", "shop", "--out", "repository"];
     for version in ["1", "2"] {
         let model = json(here, &served)["onnx"].as_str().unwrap().to_owned();
@@ -115,14 +117,26 @@ fn two_rounds_end_with_a_winner_that_every_verb_can_use() {
     assert!(checked.status.success(), "{} ({FIX})", String::from_utf8_lossy(&checked.stderr));
     let checked: Value = serde_json::from_slice(&checked.stdout).unwrap();
     assert_eq!(checked, serde_json::json!({"model": "shop", "versions": [1, 2], "warmups": 1}));
-    assert!(here.join("repository/shop/autofas/parity.json").is_file());
+    assert!(here.join("repository/shop/1/parity.json").is_file());
+    let other = [&served[..], &["--layout", "concat"]].concat();
+    let refused = failure(here, 1, &other);
+    assert!(refused.contains("another --name"), "{refused}");
+    assert!(!here.join("repository/shop/3").exists());
     assert!(failure(here, 2, &[&served[..5], &["--name", "../x", "--out", "r"]].concat()).contains("../x"));
     assert!(
         failure(here, 2, &["export", "--run", "run", "--candidate", "f9", "--out", "x"])
             .contains(&winner[..3])
     );
-    let cached = ["--layout", "item-cached", "--cache-rows", "i8", "--out", "cached"];
-    let cached = json(here, &[&["export", "--run", "run"], &cached[..]].concat());
+    let cached = ["export", "--run", "run", "--layout", "item-cached", "--cache-rows", "i8"];
+    let strict = ["--max-auc-change", "0", "--min-overlap", "1", "--out", "strict"];
+    let said = failure(here, 3, &[&cached[..], &strict].concat());
+    assert!(said.contains("fp32 with item rows in i8 within") && said.contains("keep f16 rows"), "{said}");
+    assert!(!here.join("strict/model.onnx").exists());
+    let wide = ["--max-auc-change", "0.2", "--min-overlap", "0.2", "--out", "cached"];
+    let text = output(here, &[&cached[..], &wide].concat());
+    assert!(text.contains("rows in i8 move scores by at most") && text.contains("against fp32"), "{text}");
+    let cached = json(here, &[&cached[..], &wide].concat());
+    assert_eq!(cached["parity"]["gate"]["lists"], "joined", "{cached}");
     assert_eq!(
         (cached["layout"].as_str(), cached["item_table"]["rows"].as_str()),
         (Some("item-cached-i8"), Some("i8"))
@@ -211,7 +225,10 @@ fn a_run_in_integers_is_priced_proved_and_exported_in_them() {
     let misplaced = failure(here, 2, &["export", "--run", "run", "--trace", "t.parquet", "--out", "floats"]);
     assert!(misplaced.contains("--precision int8"), "{misplaced}");
     let halves = json(here, &["export", "--run", "run", "--precision", "fp16", "--out", "halves"]);
-    assert_eq!(halves["parity"]["tolerance"], 1e-3);
+    assert_eq!(halves["parity"]["tolerance"], 1e-5);
+    assert_eq!(halves["parity"]["gate"]["engines"].as_array().unwrap().len(), 2, "{halves}");
+    let misplaced = failure(here, 2, &["export", "--run", "run", "--top-k", "9", "--out", "floats"]);
+    assert!(misplaced.contains("nothing of this export is rounded"), "{misplaced}");
 }
 
 #[test]
@@ -220,7 +237,8 @@ fn a_run_with_an_item_table_is_priced_proved_and_replayed_in_that_layout() {
     let here = folder.path();
     synth(here);
     let target = "[target]\nlayout = \"item-cached-f16\"\n";
-    fs::write(here.join("e.toml"), EXPERIMENT.replace("[target]\n", target)).unwrap();
+    let limits = "[quantise.limits]\nmax_auc_change = 0.05\nmin_overlap = 0.8\n";
+    fs::write(here.join("e.toml"), EXPERIMENT.replace("[target]\n", target) + limits).unwrap();
     let summary = json(here, &["iterate", "--config", "e.toml", "--out", "run", "--rounds", "1"]);
     let winner = summary["winner"]["subnet"].as_str().unwrap();
     for engine in ["tract", "onnxruntime"] {
@@ -242,9 +260,11 @@ fn a_run_with_an_item_table_is_priced_proved_and_replayed_in_that_layout() {
     let read =
         |name: &str| -> Value { serde_json::from_slice(&fs::read(package.join(name)).unwrap()).unwrap() };
     assert_eq!(read("signature.json")["layout"], "item-cached-f16");
-    for engine in read("parity.json")["engines"].as_array().unwrap() {
+    let parity = read("parity.json");
+    for engine in parity["engines"].as_array().unwrap() {
         assert_eq!(engine["item_table"]["rows"], "f16", "{engine}");
     }
+    assert_eq!(parity["gate"]["engines"].as_array().unwrap().len(), 2, "{parity}");
 }
 
 #[test]

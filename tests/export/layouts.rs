@@ -172,7 +172,7 @@ fn unknown_values_and_requests_of_one_and_ten_thousand_candidates_agree_in_every
                 FP32_TOLERANCE,
             )
             .unwrap_or_else(|e| panic!("{form:?}: {e}"));
-            assert_eq!(report.request_candidates, candidates);
+            assert_eq!(report.request_candidates, [candidates]);
         }
     }
 }

@@ -25,7 +25,7 @@ use autofas_bench::{
         engine::{self, Engine, InputTensor, Inputs, SessionOptions, TensorData},
         evaluate,
         lookup::Lookups,
-        prove::{self, FP32_TOLERANCE},
+        prove::{self, FP32_TOLERANCE, ProofTerms},
         service::random_inputs,
     },
 };
@@ -216,8 +216,19 @@ fn the_joined_request_has_the_candidates_of_the_target() {
     for (hint, expected) in [(None, 30), (Some(7), 7), (Some(100), 100)] {
         let (report, _) =
             prove::prove(&network, &path, &data, &rows, &engines, &options(hint), FP32_TOLERANCE).unwrap();
-        assert_eq!((report.rows, report.request_candidates), (30, expected));
+        assert_eq!((report.rows, report.request_candidates), (30, vec![expected]));
     }
+    // What is served is asked for at its edges too, on the plan for the target's count.
+    let terms = ProofTerms { tolerance: FP32_TOLERANCE, edges: true, lists: None };
+    let (report, _) =
+        prove::prove(&network, &path, &data, &rows, &engines, &options(Some(7)), terms).unwrap();
+    assert_eq!(report.request_candidates, [1, 7, 10_000]);
+    let mut other = network.clone();
+    other.layers[1].bias[0] += 1e-3;
+    let text = prove::prove(&other, &path, &data, &rows, &engines, &options(Some(7)), terms)
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("row 0 scores"), "{text}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{engines, forms, metadata, options, support};
 use autofas_bench::{
     base::{
         Error,
-        names::{Layout, Precision},
+        names::{Embeddings, Layout, Precision},
     },
     data::dataset::Dataset,
     export::{
@@ -17,9 +17,10 @@ use autofas_bench::{
     learn::network::Network,
     measure::{
         engine::{InputTensor, Inputs, TensorData},
-        prove::{self, ParityReport},
+        prove::{self, FP32_TOLERANCE, ParityReport},
     },
 };
+use std::borrow::Cow;
 
 struct Scene {
     network: Network,
@@ -46,7 +47,8 @@ impl Scene {
         model.write(&path).unwrap();
         let engines = engines();
         let engines: Vec<_> = engines.iter().map(AsRef::as_ref).collect();
-        let reference = Reference::of(&self.network, format);
+        let stored = format.stored(&self.network, form.embeddings);
+        let reference = Reference::of(&stored, format);
         let tolerance = prove::tolerance(format.precision());
         let (report, scores) =
             prove::prove(reference, &path, &self.data, &self.rows, &engines, &options(None), tolerance)
@@ -57,12 +59,42 @@ impl Scene {
 }
 
 #[test]
-fn halves_agree_with_the_network_within_their_tolerance() {
+fn halves_agree_with_the_network_that_they_hold_as_closely_as_floats() {
     let scene = Scene::new(&[64, 32], 21);
+    let exact = scene.network.score(&scene.data, &scene.rows).unwrap();
     for form in forms(&support::every_kind()) {
         let report = scene.prove(&form, &Format::Fp16);
-        assert!(report.worst() > 1e-6, "{}: nothing was rounded", form.layout);
+        assert!(report.tolerance == FP32_TOLERANCE && report.worst() <= FP32_TOLERANCE, "{}", form.layout);
+        let stored = Format::Fp16.stored(&scene.network, form.embeddings);
+        let halves = stored.score(&scene.data, &scene.rows).unwrap();
+        let changed = halves.iter().zip(&exact).any(|(a, b)| (a - b).abs() > 1e-6);
+        assert!(changed, "{}: nothing was rounded", form.layout);
     }
+    assert!(matches!(Format::Fp32.stored(&scene.network, Embeddings::Inside), Cow::Borrowed(_)));
+}
+
+#[test]
+fn halves_that_score_nothing_do_not_pass_for_rare_clicks() {
+    // Conversions: scores near 5e-4, all of them within 1e-3 of nothing.
+    let mut scene = Scene::new(&[16], 29);
+    let last = scene.network.layers.last_mut().unwrap();
+    last.weight.iter_mut().for_each(|weight| *weight *= 0.1);
+    last.bias[0] = -7.5;
+    let scores = scene.network.score(&scene.data, &scene.rows).unwrap();
+    assert!(scores.iter().all(|score| (1e-4..1e-3).contains(score)));
+    let form = Form::from(Layout::UserOnce);
+    scene.prove(&form, &Format::Fp16);
+    let mut nothing = scene.network.clone();
+    nothing.layers.last_mut().unwrap().bias[0] = -60.0;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    export::onnx_in(&Format::Fp16, &nothing, form, &metadata()).unwrap().write(&path).unwrap();
+    let stored = Format::Fp16.stored(&scene.network, Embeddings::Inside);
+    let engines = engines();
+    let engines: Vec<_> = engines.iter().map(AsRef::as_ref).collect();
+    let tolerance = prove::tolerance(Precision::Fp16);
+    let proved = prove::prove(&*stored, &path, &scene.data, &scene.rows, &engines, &options(None), tolerance);
+    assert!(matches!(proved, Err(Error::Limit { .. })), "{proved:?}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use std::path::PathBuf;
   autofas-bench export --run runs/first --precision int8 --trace peak.parquet --out serving/int8
   autofas-bench export --run runs/first --package triton --name pre_ranker --out repository")]
 pub struct ExportArgs {
-    /// Run directory
+    /// Run directory, or the run/ of what `retrain` wrote
     #[arg(long, value_name = "RUN")]
     run: PathBuf,
     /// Canonical id, a folder of RUN/networks [default: the run's winner]
@@ -43,6 +43,8 @@ pub struct ExportArgs {
     /// fp32, fp16 (stored, computed with in fp32) or int8 (dense layers)
     #[arg(long, value_name = "NAME", default_value_t = Precision::Fp32)]
     precision: Precision,
+    #[command(flatten)]
+    gate: GateArgs,
     #[command(flatten)]
     quantise: QuantiseArgs,
     /// Rows on which every engine must agree with the reference [default: the run's data]
@@ -75,6 +77,12 @@ struct QuantiseArgs {
     /// 8, or 7 for processors without VNNI, whose 16-bit sums 8 bits can overflow
     #[arg(long, value_name = "BITS")]
     weight_bits: Option<u32>,
+}
+
+/// What rounding may cost, instead of the run's `[quantise.limits]`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits of fp16, int8 and rounded rows")]
+struct GateArgs {
     /// The largest |ΔAUC| against fp32
     #[arg(long, value_name = "X")]
     max_auc_change: Option<f64>,
@@ -86,9 +94,20 @@ struct QuantiseArgs {
     top_k: Option<u32>,
 }
 
-impl QuantiseArgs {
+impl GateArgs {
     fn overrides(&self) -> Vec<Override> {
         let number = |key: &str, value: Option<f64>| value.map(|v| Override::parse(key, &format!("{v:?}")));
+        let all = [
+            number("quantise.limits.max_auc_change", self.max_auc_change),
+            number("quantise.limits.min_overlap", self.min_overlap),
+            self.top_k.map(|k| Override::count("quantise.limits.top_k", k)),
+        ];
+        all.into_iter().flatten().collect()
+    }
+}
+
+impl QuantiseArgs {
+    fn overrides(&self) -> Vec<Override> {
         let count = |key: &str, value: Option<u32>| value.map(|v| Override::count(key, v));
         let names: Vec<_> = self.ranges.iter().map(|method| format!("\"{method}\"")).collect();
         let methods = Override::parse("quantise.methods", &format!("[{}]", names.join(", ")));
@@ -96,9 +115,6 @@ impl QuantiseArgs {
             count("quantise.rows", self.calibration_rows),
             (!names.is_empty()).then_some(methods),
             count("quantise.weight_bits", self.weight_bits),
-            number("quantise.limits.max_auc_change", self.max_auc_change),
-            number("quantise.limits.min_overlap", self.min_overlap),
-            count("quantise.limits.top_k", self.top_k),
         ];
         all.into_iter().flatten().collect()
     }
@@ -114,6 +130,7 @@ impl ExportArgs {
             embeddings,
             external_data_over,
             precision,
+            gate,
             quantise,
             data,
             package,
@@ -121,7 +138,7 @@ impl ExportArgs {
             out,
             ..
         } = self;
-        let (overrides, trace) = (quantise.overrides(), quantise.trace);
+        let (overrides, limits, trace) = (quantise.overrides(), gate.overrides(), quantise.trace);
         let exported = export_from_run(&ExportRequest {
             run,
             candidate,
@@ -132,6 +149,7 @@ impl ExportArgs {
             data,
             trace,
             overrides,
+            limits,
             package,
             name,
             out,
@@ -161,6 +179,10 @@ fn describe(exported: &Exported) -> String {
             "\n{} {}: at most {:.1e} from the reference on {} rows",
             engine.engine, engine.version, engine.max_abs_difference, parity.rows
         );
+        if let Some(table) = engine.item_table.filter(|table| table.rows != RowFormat::F32) {
+            text +=
+                &format!("; rows in {} move scores by at most {:.1e}", table.rows, table.max_abs_rounding);
+        }
     }
     if let Some(quantisation) = &exported.quantisation {
         text += &format!("\n{}", quantisation.table());

@@ -15,10 +15,11 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   autofas-bench retrain --run runs/first --data new_days.parquet --out serving/next
   autofas-bench retrain --run runs/first --data new_days.parquet --warm-start --set retrain.max_epochs=2 --out serving/next
+  autofas-bench export --run serving/next/run --precision int8 --package triton --out repository
 
 The encoders stay as they are: values that the run never saw are unknown to the new version too.")]
 pub struct RetrainArgs {
-    /// Run directory
+    /// Run directory, or the run/ of what `retrain` wrote before
     #[arg(long, value_name = "RUN")]
     run: PathBuf,
     /// Canonical id, a folder of RUN/networks [default: the run's winner]

@@ -8,10 +8,10 @@ use super::{
 use crate::{
     app::{
         config::{Experiment, TargetSettings, TrafficSettings},
-        export::candidate,
         predict::{
             OfferedLoad, PredictRequest, Prediction, PricedNetwork, Requests, TablePrediction, predict,
         },
+        source::candidate,
     },
     base::{
         Error, Result,

@@ -8,7 +8,7 @@ use crate::{
     },
     base::{
         Result,
-        names::{EngineName, Precision},
+        names::{Embeddings, EngineName, Precision},
         rng,
     },
     export::{self, Form, Format, Metadata, Reference, quantise::every_layer},
@@ -217,7 +217,8 @@ impl Run<'_> {
             let rows = draw(&self.loaded.split.valid, SHAPE_ROWS, self.seed(Stage::Rounds));
             let target = &self.settings.target;
             let provers = Provers { engines: &target.engines, options: &target.session_options() };
-            let reference = Reference::of(&network, &format);
+            let stored = format.stored(&network, Embeddings::Inside);
+            let reference = Reference::of(&stored, &format);
             Ok(prove_in(provers, reference, &path, data, &rows, tolerance(precision))?.0)
         })?;
         Ok(NamedModel { name: id, path })

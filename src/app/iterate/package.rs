@@ -65,6 +65,7 @@ impl Run<'_> {
                 numbers: Numbers {
                     precision: self.settings.target.precision,
                     calibration: (&self.loaded.dataset, &self.loaded.split.train[..]),
+                    traffic: None,
                     settings: &self.settings.quantise,
                 },
             };
@@ -79,7 +80,7 @@ impl Run<'_> {
             report.worst()
         ));
         for engine in report.gate.iter().flat_map(|gate| &gate.engines) {
-            self.progress.say(&format!("  int8 on {}: {} against fp32", engine.engine, engine.loss));
+            self.progress.say(&format!("  rounded, on {}: {} against fp32", engine.engine, engine.loss));
         }
         Ok(Finished {
             subnet: subnet.clone(),

@@ -1,5 +1,5 @@
 //! Static quantisation: which layers of a network become integers, and with which ranges, from what they did on
-//! calibration rows.
+//! calibration rows; and what any number format costs in ranking.
 //!
 //! Weights are symmetric with a scale per output. Of each layer's input the range is found by every method, and the one
 //! whose layer, alone in integers, moves the logits least is taken. Then all layers are integers together; while that
@@ -11,7 +11,7 @@ mod ranges;
 mod simulate;
 mod weights;
 
-pub use judge::{GateLimits, Judge, ListKind, ScoreLoss};
+pub use judge::{GateLimits, Judge, ListKind, Lists, ScoreLoss};
 pub use simulate::Reference;
 
 use super::{
@@ -108,13 +108,15 @@ pub struct QuantisationReport {
     pub schema_version: u32,
     /// Calibration rows.
     pub rows: usize,
+    /// Labelled rows that the loss was found on.
+    pub judged_rows: usize,
     /// Bits of a weight.
     pub weight_bits: u32,
     /// One per layer.
     pub layers: Vec<LayerReport>,
     /// What the lists of the overlap are.
     pub lists: ListKind,
-    /// What int8 costs on the calibration rows.
+    /// What int8 costs on the judged rows and on lists like them.
     pub loss: ScoreLoss,
     /// Root mean squared change of the logit, in percent of its standard deviation.
     pub logit_error_pct: f64,
@@ -142,8 +144,11 @@ impl QuantisationReport {
             format!("{} {format}: logit error {errors}{reason}", layer.layer)
         };
         let lines: Vec<_> = self.layers.iter().map(line).collect();
-        let (rows, error, loss) = (self.rows, self.logit_error_pct, &self.loss);
-        format!("{}\ntogether: logit error {error:.3} %, {loss} on {rows} calibration rows", lines.join("\n"))
+        let Self { rows, judged_rows, logit_error_pct: error, loss, .. } = self;
+        format!(
+            "{}\ntogether: logit error {error:.3} % on {rows} calibration rows, {loss} on {judged_rows} rows of the training",
+            lines.join("\n")
+        )
     }
 }
 
@@ -175,7 +180,9 @@ struct Calibration<'a> {
     spread: f64,
 }
 
-/// Chooses integers for `network` as it is served in `form`, from what it does on `rows` of `data`.
+/// Chooses integers for `network` as it is served in `form`. Losses show on `rows` of `data`, which have labels and stand in
+/// random order: the first of them, and lists that are made of all. Ranges are found on the same first rows, or on those of
+/// `traffic`, which have no labels.
 ///
 /// Fails without rows, or when the data lacks a feature of the network.
 pub fn quantise(
@@ -183,20 +190,22 @@ pub fn quantise(
     form: &Form,
     data: &Dataset,
     rows: &[u32],
+    traffic: Option<&Dataset>,
     settings: &QuantiseSettings,
 ) -> Result<(Integers, QuantisationReport)> {
-    if rows.is_empty() {
+    let judged = &rows[..rows.len().min(settings.rows)];
+    let asked: Vec<u32> = (0..traffic.map_or(0, Dataset::rows).min(settings.rows) as u32).collect();
+    let (seen, seen_rows) = traffic.map_or((data, judged), |traffic| (traffic, &asked[..]));
+    if judged.is_empty() || seen_rows.is_empty() {
         return Err(Error::usage("there are no rows to calibrate on", "choose rows of the data or a trace"));
     }
-    let rows = &rows[..rows.len().min(settings.rows)];
-    let calibration = Calibration::new(network, form, data, rows, settings)?;
+    let calibration = Calibration::new(network, form, seen, seen_rows, settings)?;
     let (mut integers, mut layers) = calibration.each_alone();
-    let judge = Judge::new(simulate::sigmoid(&calibration.logits), data, rows, settings.limits.top_k);
+    let judge = Judge::new(network, data, judged, rows, settings.limits.top_k)?;
     let aim = settings.limits.with_a_margin();
     let (loss, logit_error_pct) = loop {
-        let logits = calibration.logits_of(&integers);
-        let loss = judge.loss(&simulate::sigmoid(&logits));
-        let error = calibration.error_pct(&logits);
+        let loss = judge.loss_of(&Reference::in_integers(network, &integers), data, judged)?;
+        let error = calibration.error_pct(&calibration.logits_of(&integers));
         if loss.within(&aim) {
             break (loss, error);
         }
@@ -209,10 +218,11 @@ pub fn quantise(
     };
     let report = QuantisationReport {
         schema_version: QuantisationReport::SCHEMA_VERSION,
-        rows: rows.len(),
+        rows: seen_rows.len(),
+        judged_rows: judged.len(),
         weight_bits: settings.weight_bits,
         layers,
-        lists: judge.kind(),
+        lists: judge.lists().kind(),
         loss,
         logit_error_pct,
     };
@@ -227,7 +237,7 @@ impl<'a> Calibration<'a> {
         rows: &[u32],
         settings: &'a QuantiseSettings,
     ) -> Result<Self> {
-        let floats = Integers { layers: vec![None; network.layers.len()], features: Vec::new() };
+        let floats = Integers::floats(network);
         let mut inputs = vec![network.embed(data, rows)?];
         for index in 0..network.layers.len() {
             let mut y = simulate::layer(network, &floats, index, &inputs[index]);
@@ -312,7 +322,7 @@ impl<'a> Calibration<'a> {
             vec![true; dense.inputs]
         };
         let x = &self.inputs[index];
-        let floats = Integers { layers: vec![None; self.network.layers.len()], features: Vec::new() };
+        let floats = Integers::floats(self.network);
         let wanted = simulate::layer(self.network, &floats, index, x);
         let layer = weights::quantise(dense, input, &used, largest(&wanted), self.settings.weight_bits);
         let mut alone = Integers { layers: floats.layers, features: self.features.clone() };

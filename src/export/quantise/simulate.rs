@@ -40,9 +40,15 @@ impl<'a> Reference<'a> {
     pub fn of(network: &'a Network, format: &'a Format) -> Self {
         let integers = match format {
             Format::Int8(integers) => Some(integers),
+            // The network whose numbers these graphs hold is what they compute: see [`Format::stored`].
             Format::Fp32 | Format::Fp16 => None,
         };
         Self { network, integers }
+    }
+
+    /// `network` with those layers in integers.
+    pub(super) fn in_integers(network: &'a Network, integers: &'a Integers) -> Self {
+        Self { network, integers: Some(integers) }
     }
 
     /// Scores of the given rows, in their order.
@@ -91,7 +97,7 @@ impl<'a> Reference<'a> {
 }
 
 /// Probabilities of logits.
-pub(super) fn sigmoid(logits: &[f32]) -> Vec<f32> {
+fn sigmoid(logits: &[f32]) -> Vec<f32> {
     logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect()
 }
 

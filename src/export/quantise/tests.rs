@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    base::names::Layout,
+    base::{names::Layout, rng},
     data::{
         dataset::{EncodedFeature, Slot},
         schema::Side,
@@ -62,7 +62,7 @@ fn the_error_of_one_layer_is_that_of_a_uniform_number_in_steps() {
     let data = data(&rows, vec![0.0; rows.len()]);
     let network = network(1, vec![dense(1, 1, vec![1.0])]);
     let settings = QuantiseSettings { methods: vec![RangeMethod::MinMax], ..any_loss() };
-    let (integers, report) = quantise(&network, &form(), &data, &every_row(&data), &settings).unwrap();
+    let (integers, report) = quantise(&network, &form(), &data, &every_row(&data), None, &settings).unwrap();
     let layer = integers.layers[0].as_ref().unwrap();
     assert_eq!(layer.input, Affine::of_range(0.0, 25.5));
     assert_eq!(layer.weight, [127]);
@@ -79,7 +79,7 @@ fn a_mean_error_of_the_weights_goes_into_the_bias() {
     let rows: Vec<_> = (0..=255).map(|i| vec![i as f32 / 25.5, 10.0]).collect();
     let data = data(&rows, vec![0.0; rows.len()]);
     let network = network(2, vec![dense(2, 1, vec![1.0, 0.4 / 127.0])]);
-    let (integers, _) = quantise(&network, &form(), &data, &every_row(&data), &any_loss()).unwrap();
+    let (integers, _) = quantise(&network, &form(), &data, &every_row(&data), None, &any_loss()).unwrap();
     let layer = integers.layers[0].as_ref().unwrap();
     assert_eq!(layer.weight, [127, 0]);
     assert!((layer.bias[0] - 10.0 * 0.4 / 127.0).abs() < 1e-4, "{:?}", layer.bias);
@@ -106,7 +106,7 @@ fn a_users_part_on_one_row_stays_float_and_is_rounded_to_the_steps_of_the_sums()
     let data = data(&[vec![0.333, 1.0]], vec![0.0]);
     let mut network = network(2, vec![dense(2, 1, vec![1.0, 1.0])]);
     network.inputs[0].side = Side::User;
-    let (integers, _) = quantise(&network, &form(), &data, &[0], &any_loss()).unwrap();
+    let (integers, _) = quantise(&network, &form(), &data, &[0], None, &any_loss()).unwrap();
     assert_eq!(integers.features, [FirstPart::Addend, FirstPart::Bytes]);
     let step = integers.layers[0].as_ref().unwrap().sum_scales()[0];
     let format = Format::Int8(integers);
@@ -114,7 +114,7 @@ fn a_users_part_on_one_row_stays_float_and_is_rounded_to_the_steps_of_the_sums()
     let logit = (found / (1.0 - found)).ln();
     // The item's number and weight are exact ends of their ranges.
     assert!((logit - 1.333).abs() <= step, "{logit} with steps of {step}");
-    let concat = quantise(&network, &Layout::Concat.into(), &data, &[0], &any_loss()).unwrap().0;
+    let concat = quantise(&network, &Layout::Concat.into(), &data, &[0], None, &any_loss()).unwrap().0;
     assert_eq!(concat.features, [FirstPart::Bytes; 2]);
 }
 
@@ -133,7 +133,7 @@ fn planted() -> (Network, Dataset) {
 fn a_layer_that_loses_too_much_stays_float_and_is_named() {
     let (network, data) = planted();
     let settings = QuantiseSettings::default();
-    let (integers, report) = quantise(&network, &form(), &data, &every_row(&data), &settings).unwrap();
+    let (integers, report) = quantise(&network, &form(), &data, &every_row(&data), None, &settings).unwrap();
     let formats: Vec<_> = report.layers.iter().map(|layer| layer.format).collect();
     assert_eq!(formats, [LayerFormat::Int8, LayerFormat::Fp32]);
     assert!(integers.layers[0].is_some() && integers.layers[1].is_none());
@@ -155,7 +155,7 @@ fn of_the_methods_the_one_that_moves_the_logits_least_is_taken() {
     let cut = Dense { bias: vec![1.0], ..dense(1, 1, vec![-1.0]) };
     let network = network(1, vec![cut, dense(1, 1, vec![1.0])]);
     let settings = QuantiseSettings { percentile: 0.999, ..any_loss() };
-    let (_, report) = quantise(&network, &form(), &data, &every_row(&data), &settings).unwrap();
+    let (_, report) = quantise(&network, &form(), &data, &every_row(&data), None, &settings).unwrap();
     let first = &report.layers[0];
     assert_ne!(first.method, Some(RangeMethod::MinMax), "{first:?}");
     let error = |method| first.logit_error_pct[&method];
@@ -166,7 +166,7 @@ fn of_the_methods_the_one_that_moves_the_logits_least_is_taken() {
 fn seven_bits_keep_two_products_within_sixteen() {
     let (network, data) = planted();
     let settings = QuantiseSettings { weight_bits: 7, ..any_loss() };
-    let (integers, _) = quantise(&network, &form(), &data, &every_row(&data), &settings).unwrap();
+    let (integers, _) = quantise(&network, &form(), &data, &every_row(&data), None, &settings).unwrap();
     let largest = integers.layers.iter().flatten().flat_map(|layer| &layer.weight).map(|w| w.unsigned_abs());
     assert_eq!(largest.max(), Some(63));
     assert!(2 * 255 * 63 <= i16::MAX.into());
@@ -194,36 +194,92 @@ fn settings_out_of_range_are_named() {
     assert_eq!(key(QuantiseSettings { limits, ..default() }), "min_overlap");
 }
 
-#[test]
-fn lists_are_the_datas_requests_where_they_are_long_enough() {
-    let mut data = data(&vec![vec![0.0]; 6], vec![1.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
-    let scores = vec![0.9, 0.8, 0.7, 0.6, 0.5, 0.4];
-    let judge = |data: &Dataset, k| Judge::new(scores.clone(), data, &[0, 1, 2, 3, 4, 5], k);
-    assert_eq!(judge(&data, 1).kind(), ListKind::Blocks);
-    data.requests = Some(vec![1, 1, 1, 2, 2, 2].into());
-    assert_eq!(judge(&data, 1).kind(), ListKind::Requests);
-    assert_eq!(judge(&data, 3).kind(), ListKind::Blocks, "no list is longer than 3");
-    // The best of the second request is another one now.
-    let loss = judge(&data, 1).loss(&[0.9, 0.8, 0.7, 0.5, 0.6, 0.4]);
-    assert_eq!(loss.overlap, Some(0.5));
+/// A network of one user's and one item's number, and rows of them: `requests` lists of `length` candidates, where the numbers of
+/// user and item are that of the request and that of the candidate.
+fn requests(requests: usize, length: usize) -> (Network, Dataset) {
+    let rows: Vec<_> =
+        (0..requests * length).map(|row| vec![(row / length) as f32, (row % length) as f32]).collect();
+    let labels = (0..rows.len()).map(|row| (row % 2) as f32).collect();
+    let mut data = data(&rows, labels);
+    data.requests = Some((0..rows.len()).map(|row| (row / length) as u64).collect::<Vec<_>>().into());
+    let mut network = network(2, vec![dense(2, 1, vec![0.01, -0.001])]);
+    network.inputs[0].side = Side::User;
+    (network, data)
+}
+
+fn numbers_of(lists: &Lists<'_>, index: usize) -> Vec<f32> {
+    lists.rows().iter().map(|&row| lists.data().numbers_of(row as usize)[index]).collect()
 }
 
 #[test]
-fn rows_without_requests_are_put_into_many_lists() {
-    // Scores fall with the row; then the rows of each pair change places, which shows where a pair is the K-th and the next of a list.
-    let rows = 4000;
-    let data = data(&vec![vec![0.0]; rows], vec![0.0; rows]);
-    let exact: Vec<f32> = (0..rows).map(|row| 1.0 - row as f32 / rows as f32).collect();
-    let every: Vec<u32> = (0..rows as u32).collect();
-    let judge = Judge::new(exact.clone(), &data, &every, 100);
-    assert_eq!((judge.kind(), judge.loss(&exact).overlap), (ListKind::Blocks, Some(1.0)));
-    let mut swapped = exact;
-    swapped.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
-    // Every second row is the first of its pair, and its fellow is in one of four lists with it: one of the 100 best changes in one
-    // list of eight.
-    let lost = 1.0 - judge.loss(&swapped).overlap.unwrap();
-    assert!((lost / (0.01 / 2.0 / 4.0) - 1.0).abs() < 0.8, "{lost}");
-    // Steps are those of 64 lists, not of the four that there are at once.
-    let lists = lost * 6400.0;
-    assert!((lists - lists.round()).abs() < 1e-6 && !(lists.round() as u64).is_multiple_of(16), "{lists}");
+fn lists_are_whole_requests_of_the_data_where_they_are_long_enough() {
+    let (network, data) = requests(40, 10);
+    let mut rows = every_row(&data);
+    // Whatever order rows are in, a request is taken whole.
+    rng::shuffle(&mut rows, &mut rng::generator(1, "rows"));
+    let lists = Lists::new(&network, &data, &rows, 5);
+    assert_eq!((lists.kind(), lists.count(), lists.rows().len()), (ListKind::Requests, 32, 320));
+    for list in lists.rows().chunks(10) {
+        let mut own: Vec<u32> = list.iter().map(|row| row % 10).collect();
+        own.sort_unstable();
+        assert_eq!(own, (0..10).collect::<Vec<_>>());
+        assert!(list.iter().all(|row| row / 10 == list[0] / 10));
+    }
+    // Six of ten are no choice of the best.
+    assert_eq!(Lists::new(&network, &data, &rows, 6).kind(), ListKind::Joined);
+    // Seven requests are too few, and so are those of less than half of the rows.
+    assert_eq!(Lists::new(&network, &data, &every_row(&data)[..70], 5).kind(), ListKind::Joined);
+    let few: Vec<u32> = (0..400).filter(|row| row / 10 < 8 || row % 10 < 9).collect();
+    assert_eq!(Lists::new(&network, &data, &few, 5).kind(), ListKind::Joined);
+}
+
+#[test]
+fn where_requests_are_too_short_each_list_joins_one_user_with_the_items_of_many_rows() {
+    let (network, data) = requests(400, 10);
+    let lists = Lists::new(&network, &data, &every_row(&data), 100);
+    assert_eq!((lists.kind(), lists.count(), lists.rows().len()), (ListKind::Joined, 32, 32_000));
+    let (users, items) = (numbers_of(&lists, 0), numbers_of(&lists, 1));
+    for (users, items) in users.chunks(1000).zip(items.chunks(1000)) {
+        assert!(users.iter().all(|user| *user == users[0]), "one user");
+        assert!((0..10).all(|item| items.contains(&(item as f32))), "items of all kinds");
+    }
+    assert!(users.chunks(1000).any(|list| list[0] != users[0]), "not the same in every list");
+    let longer = Lists::new(&network, &data, &every_row(&data), 900);
+    assert_eq!(longer.rows().len() / longer.count(), 1800, "twice what is compared");
+    let none = Lists::new(&network, &data, &every_row(&data)[..199], 100);
+    assert_eq!((none.count(), none.rows().len()), (0, 0));
+}
+
+#[test]
+fn the_overlap_is_that_of_each_users_own_candidates() {
+    // The item's part is so small beside the user's that rounding to steps of 0.05 makes all candidates of a user alike, while
+    // users stay apart: lists that mixed users would hardly see it.
+    let (network, data) = requests(40, 200);
+    let rows = every_row(&data);
+    let judge = Judge::new(&network, &data, &rows, &rows, 10).unwrap();
+    assert_eq!(judge.lists().kind(), ListKind::Requests);
+    let exact = network.score(&data, &rows).unwrap();
+    let listed = network.score(judge.lists().data(), judge.lists().rows()).unwrap();
+    assert_eq!(judge.loss(&exact, &listed), ScoreLoss { auc_change: Some(0.0), overlap: Some(1.0) });
+    // The best of every request change places with the worst.
+    let turned = listed.chunks(200).flat_map(|list| list.iter().rev().copied()).collect::<Vec<_>>();
+    assert_eq!(judge.loss(&exact, &turned).overlap, Some(0.0));
+}
+
+#[test]
+fn what_layers_lose_shows_on_labelled_rows_and_ranges_come_from_the_traffic() {
+    let (network, data) = planted();
+    let mut rows = every_row(&data);
+    rng::shuffle(&mut rows, &mut rng::generator(2, "rows"));
+    // Candidates of requests: twice as large, without labels.
+    let twice = |row| data.numbers_of(row).iter().map(|x| x * 2.0).collect();
+    let twice: Vec<Vec<f32>> = (0..4000).map(twice).collect();
+    let traffic = self::data(&twice, vec![0.0; twice.len()]);
+    let settings = QuantiseSettings::default();
+    let (integers, report) = quantise(&network, &form(), &data, &rows, Some(&traffic), &settings).unwrap();
+    assert!(report.loss.auc_change.is_some() && report.loss.within(&settings.limits), "{report:?}");
+    assert!(integers.layers[1].is_none(), "the loss was seen, and the layer that causes it went back");
+    assert_eq!((report.rows, report.judged_rows), (4000, 4000));
+    let first = integers.layers[0].as_ref().expect("an integer layer");
+    assert!(first.input.scale > 1.5 / 255.0, "{:?}", first.input);
 }

@@ -1,0 +1,143 @@
+//! A trained network with all that a package of it is made from, in the folder of a run or in one like it that `retrain` leaves.
+
+use super::{
+    config::{Experiment, Override},
+    iterate::{RunPaths, Summary},
+};
+use crate::{
+    base::{Error, Result, fsio, keys},
+    data::{encode::Encoders, schema::Schema},
+    export::{self, Metadata, companions::Versioned, signature::Signature},
+    learn::network::Network,
+};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// A network of a run.
+#[derive(Debug)]
+pub(super) struct Source {
+    folder: PathBuf,
+    /// Canonical id.
+    pub(super) id: String,
+    /// Its weights.
+    pub(super) network: Network,
+    /// The inputs of its package.
+    pub(super) signature: Signature,
+    /// What travels inside its file.
+    pub(super) metadata: Metadata,
+    /// What the columns mean.
+    pub(super) schema: Schema,
+    /// What makes ids of values.
+    pub(super) encoders: Encoders,
+}
+
+/// What a file of weights does not say of its network, where there is no package of it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Description {
+    schema_version: u32,
+    signature: Signature,
+    metadata: Metadata,
+}
+
+impl Source {
+    const SETTINGS: &str = "config.toml";
+    const SCHEMA: &str = "schema.json";
+    const ENCODERS: &str = "encoders.json";
+    const WEIGHTS: &str = "network.safetensors";
+    const DESCRIPTION: &str = "network.json";
+
+    /// The network `id` of the run in `folder`; its winner, or the only one, when absent.
+    pub(super) fn load(folder: &Path, id: Option<&String>) -> Result<Self> {
+        let id = candidate(folder, id)?;
+        let own = folder.join("networks").join(&id);
+        let description = own.join(Self::DESCRIPTION);
+        let (signature, metadata) = if description.exists() {
+            let Description { signature, metadata, .. } = fsio::read_json(&description)?;
+            (signature, metadata)
+        } else {
+            export::read_signature(&own.join("model.onnx"))?
+        };
+        Ok(Self {
+            network: Network::load(&own.join(Self::WEIGHTS))?,
+            schema: Schema::load(&folder.join(Self::SCHEMA))?,
+            encoders: Encoders::load(&folder.join(Self::ENCODERS))?,
+            folder: folder.to_owned(),
+            id,
+            signature,
+            metadata,
+        })
+    }
+
+    /// Keeps `network` as the only one of a run in `folder`, with these settings and data: [`Source::load`] reads it back.
+    pub(super) fn keep(
+        &self,
+        folder: &Path,
+        network: &Network,
+        metadata: &Metadata,
+        experiment: &Experiment,
+    ) -> Result<()> {
+        let networks = folder.join("networks");
+        fsio::remove_dir(&networks)?;
+        let own = networks.join(&self.id);
+        fsio::create_dir(&own)?;
+        fsio::write(&folder.join(Self::SETTINGS), experiment.resolved.to_string().as_bytes())?;
+        let schema = Versioned { schema_version: Schema::VERSION, content: &self.schema };
+        fsio::write_json(&folder.join(Self::SCHEMA), &schema)?;
+        self.encoders.save(&folder.join(Self::ENCODERS))?;
+        let path = experiment.named_data()?;
+        let data = std::path::absolute(&path).map_err(|e| Error::io(path, "resolve", e))?;
+        fsio::write_json(&folder.join(RunPaths::FILE), &RunPaths { schema_version: 1, data })?;
+        let (signature, metadata) = (self.signature.clone(), metadata.clone());
+        let description = Description { schema_version: 1, signature, metadata };
+        fsio::write_json(&own.join(Self::DESCRIPTION), &description)?;
+        network.save(&own.join(Self::WEIGHTS))
+    }
+
+    /// The settings of the run, with others in the place of some.
+    pub(super) fn experiment(&self, overrides: &[Override]) -> Result<Experiment> {
+        Experiment::load(&self.folder.join(Self::SETTINGS), overrides)
+    }
+
+    /// The same for rows at `data`.
+    pub(super) fn experiment_on(&self, data: &Path, overrides: &[Override]) -> Result<Experiment> {
+        let mut all = overrides.to_vec();
+        all.push(Override::text("data.path", data.to_string_lossy()));
+        self.experiment(&all)
+    }
+
+    /// The rows that the network was trained on, where they lay.
+    pub(super) fn data_path(&self) -> Result<PathBuf> {
+        Ok(fsio::read_json::<RunPaths>(&self.folder.join(RunPaths::FILE))?.data)
+    }
+
+    /// Schema and encoders as files.
+    pub(super) fn files(&self) -> [PathBuf; 2] {
+        [Self::SCHEMA, Self::ENCODERS].map(|name| self.folder.join(name))
+    }
+}
+
+/// The id of the network, which the run must have; when none is asked for, its winner's, or that of the only network of a run
+/// that has no winner.
+pub(super) fn candidate(run: &Path, id: Option<&String>) -> Result<String> {
+    let summary = run.join("summary.json");
+    if id.is_none() && summary.exists() {
+        return Ok(fsio::read_json::<Summary>(&summary)?.winner.network.subnet);
+    }
+    let folder = run.join("networks");
+    let listed = std::fs::read_dir(&folder).map_err(|e| Error::io(&folder, "list", e))?;
+    let mut known: Vec<String> =
+        listed.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    known.sort();
+    match (id, &known[..]) {
+        (Some(id), _) if known.contains(id) => Ok(id.clone()),
+        (None, [only]) => Ok(only.clone()),
+        (Some(id), _) => {
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            Err(Error::usage(format!("the run has no network `{id}`"), keys::suggestion(id, &known)))
+        }
+        (None, _) => {
+            let problem = format!("the run has no winner among its {} networks", known.len());
+            Err(Error::usage(problem, "finish it with `iterate --resume`, or name one of RUN/networks"))
+        }
+    }
+}
