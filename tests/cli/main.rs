@@ -6,6 +6,7 @@ mod deploy;
 mod doctor;
 mod evaluate;
 mod evaluate_long;
+mod forms;
 mod gate;
 mod hostile;
 mod predict;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::{fs, path::Path};
 
 /// Small enough for seconds; measured by both engines in child processes.
-const EXPERIMENT: &str = r#"
+pub const EXPERIMENT: &str = r#"
 [data]
 schema = "log/schema.toml"
 path = "log/log.parquet"
@@ -181,93 +181,6 @@ fn two_rounds_end_with_a_winner_that_every_verb_can_use() {
 }
 
 #[test]
-fn a_run_in_integers_is_priced_proved_and_exported_in_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
-    synth(here);
-    let limits = "[quantise.limits]\nmax_auc_change = 0.2\nmin_overlap = 0.2\ntop_k = 50\n";
-    let target = "[target]\nprecision = \"int8\"\n";
-    fs::write(here.join("e.toml"), EXPERIMENT.replace("[target]\n", target) + limits).unwrap();
-    let summary = json(here, &["iterate", "--config", "e.toml", "--out", "run", "--rounds", "1"]);
-    let winner = summary["winner"]["subnet"].as_str().unwrap();
-    let package = here.join("run/networks").join(winner);
-    let read =
-        |name: &str| -> Value { serde_json::from_slice(&fs::read(package.join(name)).unwrap()).unwrap() };
-    let parity = read("parity.json");
-    assert_eq!(parity["gate"]["engines"].as_array().unwrap().len(), 2, "{parity}");
-    let tolerance = parity["tolerance"].as_f64().unwrap();
-    assert!((1e-5..=5e-3).contains(&tolerance), "{tolerance}");
-    assert_eq!(read("quantisation.json")["layers"][0]["layer"], "layer1");
-    assert_eq!(
-        json(here, &["table", "show", "run/tables/v1.json"])["buckets"][0]["context"]["precision"],
-        "int8"
-    );
-    every_json_file_names_its_version(&here.join("run"));
-
-    let model = format!("run/networks/{winner}/model.onnx");
-    let make = ["trace", "make", "--model", &model, "--data", "log/log.parquet", "--requests", "20"];
-    output(here, &[&make[..], &["--candidates", "30", "--qps", "100", "--out", "t.parquet"]].concat());
-    let export = ["export", "--run", "run", "--precision", "int8"];
-    let exported = json(
-        here,
-        &[&export[..], &["--trace", "t.parquet", "--calibration-rows", "500", "--out", "traced"]].concat(),
-    );
-    assert_eq!(
-        (exported["precision"].as_str(), &exported["quantisation"]["rows"]),
-        (Some("int8"), &500.into())
-    );
-
-    // A single row has nothing to lose, and its ranges suit no other row.
-    let strict = ["--calibration-rows", "1", "--max-auc-change", "0", "--min-overlap", "1", "--top-k", "10"];
-    let text = failure(here, 3, &[&export[..], &strict, &["--out", "strict"]].concat());
-    assert!(text.contains("ΔAUC") && text.contains("layer1 int8: logit error min-max"), "{text}");
-    assert!(!here.join("strict/model.onnx").exists());
-    let misplaced = failure(here, 2, &["export", "--run", "run", "--trace", "t.parquet", "--out", "floats"]);
-    assert!(misplaced.contains("--precision int8"), "{misplaced}");
-    let halves = json(here, &["export", "--run", "run", "--precision", "fp16", "--out", "halves"]);
-    assert_eq!(halves["parity"]["tolerance"], 1e-5);
-    assert_eq!(halves["parity"]["gate"]["engines"].as_array().unwrap().len(), 2, "{halves}");
-    let misplaced = failure(here, 2, &["export", "--run", "run", "--top-k", "9", "--out", "floats"]);
-    assert!(misplaced.contains("nothing of this export is rounded"), "{misplaced}");
-}
-
-#[test]
-fn a_run_with_an_item_table_is_priced_proved_and_replayed_in_that_layout() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
-    synth(here);
-    let target = "[target]\nlayout = \"item-cached-f16\"\n";
-    let limits = "[quantise.limits]\nmax_auc_change = 0.05\nmin_overlap = 0.8\n";
-    fs::write(here.join("e.toml"), EXPERIMENT.replace("[target]\n", target) + limits).unwrap();
-    let summary = json(here, &["iterate", "--config", "e.toml", "--out", "run", "--rounds", "1"]);
-    let winner = summary["winner"]["subnet"].as_str().unwrap();
-    for engine in ["tract", "onnxruntime"] {
-        let measured = &summary["rounds"][0]["engines"][engine]["measured_ms"];
-        assert!(measured.as_f64().unwrap() > 0.0, "{engine}");
-        assert!(
-            summary["winner"]["replays"][engine]["response_us"]["mean"].as_f64().unwrap() > 0.0,
-            "{engine}"
-        );
-    }
-    for table in ["v1", "v2"] {
-        let shown = json(here, &["table", "show", &format!("run/tables/{table}.json")]);
-        for bucket in shown["buckets"].as_array().unwrap() {
-            assert_eq!(bucket["context"]["layout"], "item-cached-f16");
-        }
-    }
-    let package = here.join("run/networks").join(winner);
-    assert!(package.join("item.onnx").is_file());
-    let read =
-        |name: &str| -> Value { serde_json::from_slice(&fs::read(package.join(name)).unwrap()).unwrap() };
-    assert_eq!(read("signature.json")["layout"], "item-cached-f16");
-    let parity = read("parity.json");
-    for engine in parity["engines"].as_array().unwrap() {
-        assert_eq!(engine["item_table"]["rows"], "f16", "{engine}");
-    }
-    assert_eq!(parity["gate"]["engines"].as_array().unwrap().len(), 2, "{parity}");
-}
-
-#[test]
 fn data_encoded_once_serve_in_place_of_their_file() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
@@ -310,7 +223,7 @@ fn every_timed_shape_was_proved_in_both_engines(shapes: &Path) {
     }
 }
 
-fn every_json_file_names_its_version(folder: &Path) {
+pub fn every_json_file_names_its_version(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
