@@ -252,7 +252,7 @@ impl Measurement {
     /// Compares with an older result of the same setup, which was in `file`, and says what a gate makes of it.
     pub fn hold_against(&mut self, older: &Self, file: &str, max_regression_pct: f64) {
         let comparison = Comparison::of(older, self, file, max_regression_pct);
-        self.gate = Some(Gate::of(comparison.verdict, self.valid));
+        self.gate = Some(Gate::of(&comparison, self.valid));
         self.comparison = Some(comparison);
     }
 }

@@ -18,7 +18,8 @@
 //!
 //! A figure is slower when the lower end is above the limit, not slower when the upper end is not, and not decided between
 //! the two. A result fails only when it is VALID and a figure is slower: noise widens the interval, and so much of it that the result is
-//! INVALID may come from a neighbour that slowed one run as a whole, which no interval within a run knows. The price is said with every figure: the slowdown that would just have been seen, `detectable_pct`.
+//! INVALID may come from a neighbour that slowed one run as a whole, which no interval within a run knows. Such a result fails only when a
+//! figure takes surely more than twice its time. The price is said with every figure: the slowdown that would just have been seen, `detectable_pct`.
 //!
 //! What it cannot know: a neighbour that slows the engine and not the fixed work, through a whole run and not in the older
 //! one. Measure the baseline on the same day where it matters.
@@ -36,6 +37,8 @@ use serde::{Deserialize, Serialize};
 const CONFIDENCE: f64 = 0.99;
 /// Below that there is no spread to speak of.
 pub const LEAST_PASSES: usize = 3;
+/// A neighbour on the same core leaves at least half of it: what surely grew by more became slower itself, steady machine or not.
+const MOST_BY_NEIGHBOURS_PCT: f64 = 100.0;
 /// What histograms tell apart.
 const RESOLUTION_US: f64 = 1.0;
 
@@ -77,18 +80,20 @@ impl Verdict {
 pub enum Gate {
     /// VALID, and not slower.
     Passed,
-    /// VALID, and slower.
+    /// VALID and slower, or INVALID and slower by more than a machine alone explains.
     Regressed,
     /// VALID, and too noisy to tell.
     Undecided,
-    /// Not to be believed, whatever the interval says: a neighbour that slows a whole run is in no interval of its passes.
+    /// Not to be believed: a neighbour that slows a whole run is in no interval of its passes.
     Invalid,
 }
 
 impl Gate {
-    /// Of the verdict on all figures and whether the result may be believed.
-    pub fn of(verdict: Verdict, valid: bool) -> Self {
-        match (verdict, valid) {
+    /// Of a comparison and whether the result may be believed.
+    pub fn of(comparison: &Comparison, valid: bool) -> Self {
+        let beyond_noise = comparison.changes.iter().any(|change| change.lower_pct > MOST_BY_NEIGHBOURS_PCT);
+        match (comparison.verdict, valid) {
+            (Verdict::Slower, false) if beyond_noise => Self::Regressed,
             (_, false) => Self::Invalid,
             (Verdict::Slower, true) => Self::Regressed,
             (Verdict::NotSlower, true) => Self::Passed,

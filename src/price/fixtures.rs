@@ -1,9 +1,29 @@
-//! Features and small spaces for the tests of this room and of those above it.
+//! Features, small spaces and values of tables for the tests of this room and of those above it.
 
+use super::table::{Operation, RunQuantiles, TableContext, TableEntry};
 use crate::{
+    base::names::{EngineName, Layout, Precision, Provider},
     data::schema::{Encoding, Feature, Kind, Refresh, Schema, Source},
     space::{Operator, SearchSpace},
 };
+
+/// tract 1 with one thread on a machine `h`, user-once in fp32.
+pub(crate) fn context() -> TableContext {
+    TableContext {
+        engine: EngineName::Tract,
+        engine_version: "1".to_owned(),
+        provider: Provider::Cpu,
+        layout: Layout::UserOnce,
+        precision: Precision::Fp32,
+        threads: 1,
+        host: "h".to_owned(),
+    }
+}
+
+/// A value with a noise of 1 %, of the table's first origin.
+pub(crate) fn entry(operation: Operation, samples: u64, mean_ms: f64) -> TableEntry {
+    TableEntry { operation, samples, mean_ms, noise_pct: 1.0, quantiles: RunQuantiles::default(), origin: 0 }
+}
 
 /// An item feature of the store that costs 1 ms.
 pub(crate) fn feature(name: &str, width: usize) -> Feature {

@@ -137,26 +137,14 @@ impl LatencyTable {
 mod tests {
     use super::*;
     use crate::{
-        base::names::{EngineName, Layout, Precision, Provider},
         price::{
             LayerPrices,
+            fixtures::{context, entry},
             path::path_ms,
-            table::{Operation, RunQuantiles, TableEntry},
+            table::Operation,
         },
         space::InputWidths,
     };
-
-    fn context() -> TableContext {
-        TableContext {
-            engine: EngineName::Tract,
-            engine_version: "1".into(),
-            provider: Provider::Cpu,
-            layout: Layout::UserOnce,
-            precision: Precision::Fp32,
-            threads: 1,
-            host: "h".into(),
-        }
-    }
 
     const INPUT: InputWidths = InputWidths { user: 4.0, item: 12.0 };
 
@@ -165,15 +153,7 @@ mod tests {
         let mut table = LatencyTable::new("test");
         let mut insert = |candidates: usize, operation, factor: f64| {
             let mean_ms = factor * at(candidates as f64);
-            let entry = TableEntry {
-                operation,
-                samples: 9,
-                mean_ms,
-                noise_pct: 1.0,
-                quantiles: RunQuantiles::default(),
-                origin: 0,
-            };
-            table.insert(&context(), candidates, entry).unwrap();
+            table.insert(&context(), candidates, entry(operation, 9, mean_ms)).unwrap();
         };
         for &candidates in counts {
             for (user, item) in [(0, 8), (0, 16), (8, 8), (8, 16)] {

@@ -78,36 +78,19 @@ fn between(axis: impl Iterator<Item = (usize, f64)> + Clone, width: usize) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        base::names::{EngineName, Layout, Precision, Provider},
-        price::table::{LatencyTable, RunQuantiles, TableContext, TableEntry},
+    use crate::price::{
+        fixtures::{context, entry},
+        table::LatencyTable,
     };
 
     /// First layers of users 0, 8, 24 and items 8, 16, 32, of so many ms.
     fn bucket(ms: impl Fn(f64, f64) -> f64) -> Bucket {
-        let context = TableContext {
-            engine: EngineName::Tract,
-            engine_version: "1".into(),
-            provider: Provider::Cpu,
-            layout: Layout::UserOnce,
-            precision: Precision::Fp32,
-            threads: 1,
-            host: "h".into(),
-        };
         let mut table = LatencyTable::new("test");
         for user in [0, 8, 24] {
             for item in [8, 16, 32] {
                 let operation = Operation::First { user, item, to: 4 };
                 let mean_ms = ms(user as f64, item as f64);
-                let entry = TableEntry {
-                    operation,
-                    samples: 9,
-                    mean_ms,
-                    noise_pct: 1.0,
-                    quantiles: RunQuantiles::default(),
-                    origin: 0,
-                };
-                table.insert(&context, 100, entry).unwrap();
+                table.insert(&context(), 100, entry(operation, 9, mean_ms)).unwrap();
             }
         }
         table.corrected(|_| true).unwrap().buckets.remove(0)

@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
+DATA = Path(os.environ.get("AUTOFAS_BENCH_DATA", ROOT / ".data"))
+"""Where the data of docs/data.md lie."""
+IMPRESSIONS = DATA / "kuairand" / "impressions.parquet"
 
 SETTLE_S = 0.3
 """Before each turn: the threads of the other process spin for a while after its last step."""

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from alternation import PROGRAM, ROOT, build
+from alternation import IMPRESSIONS, PROGRAM, ROOT, build
 
 SMALL = """
 [data]
@@ -72,9 +72,8 @@ class Program:
 def experiment_parser(description):
     """The options that say which experiment it is."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = Path(os.environ.get("AUTOFAS_BENCH_DATA", ROOT / ".." / "shared" / "data"))
     parser.add_argument("--config", type=Path, default=ROOT / "fixtures" / "kuairand.toml")
-    parser.add_argument("--data", type=Path, default=default / "kuairand" / "impressions.parquet")
+    parser.add_argument("--data", type=Path, default=IMPRESSIONS)
     parser.add_argument("--engine", action="append", help="may be repeated [default: those of the experiment]")
     parser.add_argument("--small", action="store_true", help="a try in seconds, whose figures mean nothing")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where everything stays that is made")

@@ -14,7 +14,7 @@ use crate::{
         service::{Effort, ServiceSample},
     },
     price::{
-        fixtures,
+        fixtures::{self, entry},
         table::{Operation, RunQuantiles, TableEntry, Value},
     },
     space::design::random_subnets,
@@ -54,15 +54,7 @@ fn table(space: &SearchSpace) -> LatencyTable {
                 Operation::Layer { from, to } => (from * to) as f64,
             };
             let mean_ms = 0.02 + 1e-6 * candidates as f64 * work;
-            let entry = TableEntry {
-                operation,
-                samples: 10,
-                mean_ms,
-                noise_pct: 1.0,
-                quantiles: RunQuantiles::default(),
-                origin: 0,
-            };
-            table.insert_value(&context, candidates, Value::Layer(entry)).unwrap();
+            table.insert_value(&context, candidates, Value::Layer(entry(operation, 10, mean_ms))).unwrap();
         }
     }
     table

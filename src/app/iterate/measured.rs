@@ -229,7 +229,7 @@ impl Run<'_> {
 mod tests {
     use super::*;
     use crate::{
-        base::names::{Layout, Provider},
+        price::fixtures::context,
         space::{InputLoad, InputWidths},
     };
 
@@ -245,17 +245,8 @@ mod tests {
             cold_ms: None,
             origin: 0,
         };
-        let context = TableContext {
-            engine: EngineName::Tract,
-            engine_version: "1".to_owned(),
-            provider: Provider::Cpu,
-            layout: Layout::UserOnce,
-            precision: Precision::Fp32,
-            threads: 1,
-            host: "h".to_owned(),
-        };
         let measured = Measured {
-            context,
+            context: context(),
             winner: network("winner", 3.0),
             baseline: network("baseline", 9.0),
             diverse: vec![network("quiet", 0.5), network("noisy", 3.1)],

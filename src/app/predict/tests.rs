@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    base::names::{Layout, Precision, Provider},
+    base::names::{Layout, Precision},
     data::schema::{Feature, Kind, Source},
     measure::{
         measurement::examples::measurement,
@@ -16,24 +16,12 @@ use crate::{
     },
     price::{
         fetch_table::{self, FetchBucket, FetchFit, FetchMeasuring, GroupPrice, OwnPrice},
-        fixtures,
+        fixtures::{self, context, entry},
         origin::Gathered,
-        table::{Operation, RunQuantiles, TableEntry, Value},
+        table::{Operation, Value},
     },
     space::{Operator, Subnet},
 };
-
-fn context() -> TableContext {
-    TableContext {
-        engine: EngineName::Tract,
-        engine_version: "1".to_owned(),
-        provider: Provider::Cpu,
-        layout: Layout::UserOnce,
-        precision: Precision::Fp32,
-        threads: 1,
-        host: "h".to_owned(),
-    }
-}
 
 /// One call and two layers alone, each with its call: 0.01 + 0.29 + 0.04 ms at 100 candidates, ten times that at 1,000.
 fn table() -> LatencyTable {
@@ -43,16 +31,8 @@ fn table() -> LatencyTable {
         for (operation, ms) in
             [(Operation::Call, 0.01), (first, 0.3), (Operation::Layer { from: 4, to: 1 }, 0.05)]
         {
-            let mean_ms = scale * ms;
-            let entry = TableEntry {
-                operation,
-                samples: 10,
-                mean_ms,
-                noise_pct: 1.0,
-                quantiles: RunQuantiles::default(),
-                origin: 0,
-            };
-            table.insert_value(&context(), candidates, Value::Layer(entry)).unwrap();
+            let value = Value::Layer(entry(operation, 10, scale * ms));
+            table.insert_value(&context(), candidates, value).unwrap();
         }
     }
     table

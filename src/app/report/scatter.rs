@@ -185,9 +185,10 @@ impl<C, DB: DrawingBackend> Drawable<DB> for Dot<C> {
 mod tests {
     use super::*;
     use crate::{
-        base::names::{EngineName, Layout, Precision, Provider},
+        base::names::EngineName,
         price::{
             agreement::{Agreement, Residual, Shape},
+            fixtures::context,
             table::TableContext,
         },
     };
@@ -208,15 +209,7 @@ mod tests {
         };
         let residuals: Vec<Residual> = residuals_pct.iter().enumerate().map(residual).collect();
         BucketCheck {
-            context: TableContext {
-                engine,
-                engine_version: "1".to_owned(),
-                provider: Provider::Cpu,
-                layout: Layout::UserOnce,
-                precision: Precision::Fp32,
-                threads: 1,
-                host: "h".to_owned(),
-            },
+            context: TableContext { engine, ..context() },
             candidates,
             agreement: Agreement::of(&residuals).unwrap(),
             void: false,

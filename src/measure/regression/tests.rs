@@ -161,16 +161,37 @@ fn a_slowdown_just_below_the_limit_seldom_fails() {
 
 #[test]
 fn a_gate_tells_a_regression_from_a_result_that_is_not_to_be_believed() {
+    let comparison = |verdict, lower_pct: f64| Comparison {
+        baseline: "old.json".to_owned(),
+        baseline_engine_version: "1".to_owned(),
+        baseline_program_sha256: String::new(),
+        max_regression_pct: 5.0,
+        machine_pct: 0.0,
+        changes: vec![Change {
+            figure: "service p50".to_owned(),
+            baseline_us: 1.0,
+            current_us: 1.0,
+            change_pct: lower_pct,
+            lower_pct,
+            upper_pct: lower_pct,
+            detectable_pct: 6.0,
+            verdict,
+        }],
+        left_out: Vec::new(),
+        verdict,
+    };
     let cases = [
-        (Verdict::NotSlower, true, Gate::Passed),
-        (Verdict::NotDecided, true, Gate::Undecided),
-        (Verdict::Slower, true, Gate::Regressed),
-        (Verdict::Slower, false, Gate::Invalid),
-        (Verdict::NotSlower, false, Gate::Invalid),
-        (Verdict::NotDecided, false, Gate::Invalid),
+        (Verdict::NotSlower, 0.0, true, Gate::Passed),
+        (Verdict::NotDecided, 0.0, true, Gate::Undecided),
+        (Verdict::Slower, 10.0, true, Gate::Regressed),
+        // As a replay beside a busy neighbour was seen to be slower than itself.
+        (Verdict::Slower, 15.0, false, Gate::Invalid),
+        (Verdict::Slower, 150.0, false, Gate::Regressed),
+        (Verdict::NotSlower, 0.0, false, Gate::Invalid),
+        (Verdict::NotDecided, 0.0, false, Gate::Invalid),
     ];
-    for (verdict, valid, gate) in cases {
-        assert_eq!(Gate::of(verdict, valid), gate);
+    for (verdict, lower_pct, valid, gate) in cases {
+        assert_eq!(Gate::of(&comparison(verdict, lower_pct), valid), gate, "{verdict:?} {lower_pct} {valid}");
     }
     assert_eq!(serde_json::to_value(Gate::Regressed).unwrap(), "regressed");
 }
