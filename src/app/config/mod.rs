@@ -5,6 +5,7 @@
 //! and finds the one key that is wrong; `print` shows the result with the origin of every value; `settings` holds
 //! the tables that no lower room owns. What comes out is an [`Experiment`], checked once, so that no later stage has to.
 
+mod compare;
 mod print;
 mod resolve;
 mod seeds;
@@ -12,6 +13,7 @@ mod settings;
 mod space;
 mod tree;
 
+pub use compare::{CompareSettings, SystemName};
 pub use resolve::{Origin, Override, Resolved};
 pub use seeds::{SeedSettings, Stage};
 pub use settings::{DataSettings, RoundSettings, Settings, TargetSettings, TrafficSettings};
@@ -80,6 +82,25 @@ impl Experiment {
     /// The ranking model that teaches, when it was made elsewhere.
     pub fn teacher_path(&self) -> Option<PathBuf> {
         self.settings.teacher.onnx.as_ref().map(|path| self.located("teacher.onnx", path))
+    }
+
+    /// The store that replays of a comparison fetch from.
+    pub fn compared_store_path(&self) -> Option<PathBuf> {
+        self.settings.compare.store.as_ref().map(|path| self.located("compare.store", path))
+    }
+
+    /// The same experiment with changed settings, which are not checked again.
+    pub fn changed(&self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut changed = self.clone();
+        change(&mut changed.settings);
+        changed.resolved.tree = resolve::document_of(&changed.settings);
+        changed
+    }
+
+    /// The same experiment with values that win over all others, which were written in `file`.
+    pub fn with(&self, file: &Path, overrides: &[Override]) -> Result<Self> {
+        let (settings, resolved) = resolve::overridden(&self.resolved, file, overrides)?;
+        Ok(Self { settings, resolved, folder: self.folder.clone() })
     }
 
     /// The trace that `[traffic]` describes.

@@ -1,6 +1,6 @@
 //! The tables of the experiment file.
 
-use super::{SeedSettings, SpaceSettings};
+use super::{CompareSettings, SeedSettings, SpaceSettings};
 use crate::{
     base::{
         check::{self, Checked, Violation},
@@ -55,6 +55,8 @@ pub struct Settings {
     pub probe: Effort,
     /// How often the loop runs and what it measures.
     pub rounds: RoundSettings,
+    /// What is trained and measured beside each other.
+    pub compare: CompareSettings,
     /// How often a training is saved on the way.
     pub checkpoints: CheckpointSettings,
     /// Where randomness starts.
@@ -78,6 +80,7 @@ impl Default for Settings {
             traffic: TrafficSettings::default(),
             probe: Effort::default(),
             rounds: RoundSettings::default(),
+            compare: CompareSettings::default(),
             checkpoints: CheckpointSettings::default(),
             seeds: SeedSettings::default(),
         }
@@ -117,6 +120,7 @@ impl Settings {
             ("traffic", self.check_objective()),
             ("probe", check_effort(&self.probe)),
             ("rounds", self.rounds.check()),
+            ("compare", self.compare.check()),
             ("checkpoints", self.checkpoints.check()),
         ];
         tables.into_iter().try_for_each(|(table, checked)| checked.map_err(|violation| (table, violation)))
@@ -173,6 +177,8 @@ impl Settings {
         full.teacher.output = Some(String::new());
         full.teacher.inputs = vec![InputColumns { name: String::new(), columns: Vec::new() }];
         full.traffic.arrivals = Some(PathBuf::new());
+        full.compare.store = Some(PathBuf::new());
+        full.compare.trial_split = Some(full_split());
         let seed = Some(0);
         full.seeds = SeedSettings {
             base: 0,

@@ -110,6 +110,11 @@ impl Journal {
         }
     }
 
+    /// A journal of part of this run's work in a folder below it.
+    pub fn inside(&self, folder: &str) -> Self {
+        Self { folder: self.folder.join(folder), ..self.clone() }
+    }
+
     /// Makes the folder that of this run, once everything that could be wrong with the experiment was looked at.
     pub fn begin(&self) -> Result<()> {
         let path = self.path(CONFIG);
@@ -232,6 +237,10 @@ fn settings(config: &str) -> Option<toml::Table> {
     let mut table: toml::Table = config.parse().ok()?;
     // How often a state is saved changes no result.
     table.remove("checkpoints");
+    // Nor do trainings depend on which others they are compared with.
+    if let Some(toml::Value::Table(compare)) = table.get_mut("compare") {
+        ["systems", "budgets_ms", "seeds", "resamples"].iter().for_each(|key| drop(compare.remove(*key)));
+    }
     Some(table)
 }
 

@@ -40,9 +40,11 @@ mod summary;
 mod tail;
 mod traffic;
 mod training;
+mod variant;
 
 pub use budget::{BudgetSummary, TailSummary};
 pub use journal::Existing;
+pub(in crate::app) use journal::Journal;
 pub use measured::MeasuredTime;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
 pub use probed::ProbeSummary;
@@ -76,32 +78,32 @@ use crate::{
     },
     space::SearchSpace,
 };
-use journal::Journal;
+pub(in crate::app) use package::Finished;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use summary::Found;
 use tail::Target;
-use training::{Guide, Searcher};
+pub(in crate::app) use training::{Guide, Searcher, WARM_UP};
 
 /// Rounds count from here.
 const FIRST_ROUND: usize = 1;
 
 /// What every step reads.
-struct Run<'a> {
-    settings: &'a Settings,
+pub(in crate::app) struct Run<'a> {
+    pub(in crate::app) settings: &'a Settings,
     experiment: &'a Experiment,
-    schema: Schema,
-    space: SearchSpace,
-    loaded: Loaded,
-    journal: Journal,
-    meter: &'a dyn Meter,
+    pub(in crate::app) schema: Schema,
+    pub(in crate::app) space: SearchSpace,
+    pub(in crate::app) loaded: Loaded,
+    pub(in crate::app) journal: Journal,
+    pub(in crate::app) meter: &'a dyn Meter,
     ranks: &'a dyn Exchange,
-    progress: &'a dyn Progress,
+    pub(in crate::app) progress: &'a dyn Progress,
     identity: DataIdentity,
     /// Measured prices of fetching, where the experiment names some.
-    fetch_table: Option<FetchTable>,
+    pub(in crate::app) fetch_table: Option<FetchTable>,
     /// What is paid for features.
-    feature_prices: FeaturePrices,
+    pub(in crate::app) feature_prices: FeaturePrices,
 }
 
 /// What the data was, so that a resumed run cannot go on with other data.
@@ -204,7 +206,7 @@ pub fn search(
 
 impl<'a> Run<'a> {
     /// The run in `out`, with everything read that it depends on. Writes nothing.
-    fn open(
+    pub(in crate::app) fn open(
         experiment: &'a Experiment,
         out: &Path,
         existing: Existing,
@@ -281,7 +283,7 @@ impl<'a> Run<'a> {
     }
 
     /// Tries whatever would otherwise fail after hours of training, and only then makes the folder that of this run.
-    fn begin(&self) -> Result<()> {
+    pub(in crate::app) fn begin(&self) -> Result<()> {
         self.space.check_item_side()?;
         self.probe_plan()?;
         self.check_objective()?;
@@ -344,7 +346,7 @@ impl<'a> Run<'a> {
         if self.ranks.leads() { act() } else { Ok(()) }
     }
 
-    fn seed(&self, stage: Stage) -> u64 {
+    pub(in crate::app) fn seed(&self, stage: Stage) -> u64 {
         self.settings.seeds.of(stage)
     }
 }

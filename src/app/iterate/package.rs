@@ -17,24 +17,24 @@ use std::path::PathBuf;
 
 /// A network that was exported and proved.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Finished {
+pub(in crate::app) struct Finished {
     /// The choice it stands for.
-    pub(super) subnet: Subnet,
+    pub(in crate::app) subnet: Subnet,
     /// Its canonical id.
-    pub(super) id: String,
+    pub(in crate::app) id: String,
     /// Its folder under `networks/`.
-    pub(super) name: String,
+    pub(in crate::app) name: String,
     /// The ONNX file.
-    pub(super) onnx: PathBuf,
+    pub(in crate::app) onnx: PathBuf,
     /// Trained numbers.
-    pub(super) parameters: usize,
+    pub(in crate::app) parameters: usize,
     /// Multiply-adds of the dense layers for one candidate.
-    pub(super) multiply_adds: usize,
+    pub(in crate::app) multiply_adds: usize,
 }
 
 impl Finished {
     /// The model as it is handed to a meter.
-    pub(super) fn model(&self) -> NamedModel {
+    pub(in crate::app) fn model(&self) -> NamedModel {
         NamedModel { name: self.name.clone(), path: self.onnx.clone() }
     }
 }
@@ -42,7 +42,7 @@ impl Finished {
 impl Run<'_> {
     /// Exports a trained network in the target's layout and proves it on real rows in every engine. A network that does
     /// not agree fails the run before anything is timed.
-    pub(super) fn finish(
+    pub(in crate::app) fn finish(
         &self,
         name: &str,
         subnet: &Subnet,

@@ -259,7 +259,7 @@ impl Run<'_> {
     }
 
     /// Equation (4) for a choice of features.
-    pub(super) fn feature_ms(&self, subnet: &Subnet) -> f64 {
+    pub(in crate::app) fn feature_ms(&self, subnet: &Subnet) -> f64 {
         self.feature_prices.selected_ms(&subnet.features, self.space.features.len())
     }
 

@@ -24,9 +24,10 @@ use crate::{
 };
 use bytemuck::Pod;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// The supernet at the end of its warm-up.
-const WARM_UP: &str = "warmup.safetensors";
+pub(in crate::app) const WARM_UP: &str = "warmup.safetensors";
 
 /// Rows whose scores are in memory at once.
 const SCORED_TOGETHER: usize = 1 << 18;
@@ -35,19 +36,19 @@ const SCORED_TOGETHER: usize = 1 << 18;
 const SOFT: &str = "teacher/soft.bin";
 /// The trained teachers: the first one guides the masks, all of them give the soft targets, unless these were given: then one
 /// teacher is trained, which learns from them.
-pub(super) struct Guide {
+pub(in crate::app) struct Guide {
     /// Whose embeddings the supernet reads and whose loss moves θ.
-    pub(super) teacher: Teacher,
+    pub(in crate::app) teacher: Teacher,
     /// r(x) of every row: the mean over the ensemble, or what was given.
-    pub(super) soft: Column<f32>,
+    pub(in crate::app) soft: Column<f32>,
     /// Of r(x) on the validation rows.
-    pub(super) metrics: Metrics,
+    pub(in crate::app) metrics: Metrics,
     /// Training rows that the teachers never saw, to judge masks on.
     held_out: Option<Column<u32>>,
 }
 
 /// A network that was trained in this run.
-pub(super) struct Trained {
+pub(in crate::app) struct Trained {
     /// What it is.
     pub(super) finished: Finished,
     /// How its training went.
@@ -56,15 +57,15 @@ pub(super) struct Trained {
 
 /// What a search came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Searched {
+pub(in crate::app) struct Searched {
     /// The network that was derived.
-    pub(super) subnet: Subnet,
+    pub(in crate::app) subnet: Subnet,
     /// Version of the table whose prices the search was given.
-    pub(super) table_version: u32,
+    pub(in crate::app) table_version: u32,
 }
 
 /// The search and its warmed-up start, built when a round first needs them.
-pub(super) struct Searcher<'a> {
+pub(in crate::app) struct Searcher<'a> {
     run: &'a Run<'a>,
     guide: &'a Guide,
     warm: Option<(Search<'a>, Snapshot)>,
@@ -72,7 +73,7 @@ pub(super) struct Searcher<'a> {
 
 impl Run<'_> {
     /// Trains the teachers, or reads those of an earlier start.
-    pub(super) fn guide(&self) -> Result<Guide> {
+    pub(in crate::app) fn guide(&self) -> Result<Guide> {
         let settings = &self.settings.teacher;
         let data = &self.loaded.dataset;
         let every: Vec<usize> = (0..self.space.features.len()).collect();
@@ -179,13 +180,24 @@ impl Run<'_> {
 
     /// Trains the derived network from scratch and exports it. Rounds that derive the same network share it.
     pub(super) fn retrain(&self, guide: &Guide, subnet: &Subnet, table_version: u32) -> Result<Trained> {
-        let settings = &self.settings.retrain;
-        let lesson = match settings.distillation {
+        let seed = self.seed(Stage::Retrain);
+        let train = &self.settings.retrain.train;
+        self.trained(
+            &subnet.id(&self.space),
+            subnet,
+            train,
+            self.retrain_lesson(guide),
+            seed,
+            Some(table_version),
+        )
+    }
+
+    /// What a derived network learns beside the labels, as `[retrain]` says.
+    pub(in crate::app) fn retrain_lesson<'g>(&self, guide: &'g Guide) -> Lesson<'g> {
+        match self.settings.retrain.distillation {
             0.0 => Lesson::Labels,
             lambda1 => Lesson::Distilled { teacher: &guide.soft, lambda1 },
-        };
-        let seed = self.seed(Stage::Retrain);
-        self.trained(&subnet.id(&self.space), subnet, &settings.train, lesson, seed, Some(table_version))
+        }
     }
 
     /// `name` is the folder under `networks/`.
@@ -198,20 +210,41 @@ impl Run<'_> {
         seed: u64,
         table_version: Option<u32>,
     ) -> Result<Trained> {
-        let weights = self.journal.path(&format!("networks/{name}/network.safetensors"));
+        let fit = self.fitted(name, subnet, settings, lesson, seed)?;
+        let finish = || self.finish(name, subnet, self.network(name)?, &fit, table_version);
+        let finished = by_leader(self.ranks, finish)?;
+        Ok(Trained { finished, fit })
+    }
+
+    /// Trains a network from scratch into the folder `name` under `networks/`.
+    pub(in crate::app) fn fitted(
+        &self,
+        name: &str,
+        subnet: &Subnet,
+        settings: &TrainSettings,
+        lesson: Lesson,
+        seed: u64,
+    ) -> Result<FitReport> {
         let fit =
             self.journal.remember_training(self.ranks, &format!("networks/{name}/fit.json"), |keeper| {
                 self.progress.stage(&format!("train {name}"), 0);
                 let mut student = self.student(subnet, settings, lesson, seed)?;
                 let curves = self.curves(&format!("networks/{name}"));
                 let report = fit(&mut student, self.rows(), settings, seed, &*curves, keeper)?;
-                self.lead(|| student.to_network()?.save(&weights))?;
+                self.lead(|| student.to_network()?.save(&self.weights(name)))?;
                 Ok(report)
             })?;
         self.say_fit(name, &fit);
-        let finish = || self.finish(name, subnet, Network::load(&weights)?, &fit, table_version);
-        let finished = by_leader(self.ranks, finish)?;
-        Ok(Trained { finished, fit })
+        Ok(fit)
+    }
+
+    fn weights(&self, name: &str) -> PathBuf {
+        self.journal.path(&format!("networks/{name}/network.safetensors"))
+    }
+
+    /// A network that [`Run::fitted`] has trained.
+    pub(in crate::app) fn network(&self, name: &str) -> Result<Network> {
+        Network::load(&self.weights(name))
     }
 
     fn student<'s>(
@@ -248,12 +281,12 @@ pub(super) fn auc(metrics: &Metrics) -> String {
 }
 
 impl<'a> Searcher<'a> {
-    pub(super) fn new(run: &'a Run<'a>, guide: &'a Guide) -> Self {
+    pub(in crate::app) fn new(run: &'a Run<'a>, guide: &'a Guide) -> Self {
         Self { run, guide, warm: None }
     }
 
     /// Searches with the prices of `table`, of which `latency` is paid, and derives one network.
-    pub(super) fn search(
+    pub(in crate::app) fn search(
         &mut self,
         round: usize,
         table: &LatencyTable,

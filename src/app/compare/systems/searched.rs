@@ -1,0 +1,107 @@
+//! The joint search, and the same with one part removed.
+
+use super::{
+    Built, System,
+    hand::{declared_order, fix_layers, retrained, strongest},
+};
+use crate::{
+    app::{
+        compare::scene::Scene,
+        config::Settings,
+        iterate::{Run, Searcher, WARM_UP},
+    },
+    base::{Result, fsio},
+    learn::{
+        derive::derive,
+        search::SearchOutcome,
+        settings::{DeriveSettings, GradientBlock},
+    },
+    price::target::MeanService,
+    space::Subnet,
+};
+
+/// The only round: a comparison pays with one table.
+const ROUND: usize = 1;
+
+/// The search, whole or without a part.
+pub(super) enum Searched {
+    /// As `[search]` states it.
+    Whole,
+    /// λ1 is 0 in the search and in the retraining.
+    WithoutDistillation,
+    /// λ and λ2 are 0: the budget only cuts.
+    WithoutLatency,
+    /// Loss2's gradient reaches θ.
+    WithoutGradientBlock,
+    /// Every Mixop has the one hand-chosen operator.
+    FeaturesOnly,
+}
+
+impl System for Searched {
+    fn budgeted(&self) -> bool {
+        true
+    }
+
+    fn change(&self, settings: &mut Settings) {
+        match self {
+            Self::Whole => {}
+            Self::WithoutDistillation => {
+                settings.search.lambda1 = 0.0;
+                settings.retrain.distillation = 0.0;
+            }
+            Self::WithoutLatency => {
+                settings.search.lambda = 0.0;
+                settings.search.lambda2 = 0.0;
+            }
+            Self::WithoutGradientBlock => settings.search.gradient_block = GradientBlock::Off,
+            Self::FeaturesOnly => fix_layers(settings),
+        }
+    }
+
+    fn build(&self, scene: &Scene) -> Result<Built> {
+        let (outcome, subnet) = search(scene, scene.run)?;
+        retrained(scene, subnet, Some(outcome.theta))
+    }
+}
+
+/// Searches in `run` and derives within the budget of its `[derive]`. What no budget changes is done once per seed.
+fn search(scene: &Scene, run: &Run) -> Result<(SearchOutcome, Subnet)> {
+    let shared = |file: &str| scene.shared.join(file);
+    let files = [WARM_UP.to_owned(), format!("rounds/{ROUND}/search.json")];
+    for file in &files {
+        fsio::link(&shared(file), &run.journal.path(file))?;
+    }
+    let found = Searcher::new(run, scene.guide).search(ROUND, scene.table, &MeanService);
+    for file in &files {
+        fsio::link(&run.journal.path(file), &shared(file))?;
+    }
+    let (outcome, searched) = found?;
+    Ok((outcome, searched.subnet))
+}
+
+/// Layers are searched over the features that fit beside the hand-chosen layers, in the schema's order. Then as many of all
+/// features are taken in that order as fit beside the layers that were found.
+pub(super) struct LayersOnly;
+
+impl System for LayersOnly {
+    fn budgeted(&self) -> bool {
+        true
+    }
+
+    fn build(&self, scene: &Scene) -> Result<Built> {
+        let order = declared_order(scene.run.space.features.len());
+        let fixed = scene.priced(|prices| strongest(scene.run, prices, &order))?;
+        // The network is derived afterwards, with all features in sight: this choice need not fit.
+        let experiment = scene.experiment.changed(|settings| settings.derive = DeriveSettings::default());
+        let mut run = scene.run.variant(&experiment, "layers")?;
+        for (at, feature) in run.space.features.iter_mut().enumerate() {
+            feature.must_keep = fixed.features.binary_search(&at).is_ok();
+            feature.never = !feature.must_keep;
+        }
+        let (layers, _) = Searcher::new(&run, scene.guide).search(ROUND, scene.table, &MeanService)?;
+        let outcome = SearchOutcome { theta: order, ..layers };
+        let settings = &scene.run.settings.derive;
+        let subnet = scene.priced(|prices| derive(&scene.run.space, &outcome, settings, prices))?;
+        retrained(scene, subnet, None)
+    }
+}
