@@ -2,10 +2,12 @@
 //! the AutoFAS paper.
 
 mod derive;
+mod ranking;
 mod search;
 mod train;
 
 pub use derive::{Budget, DeriveSettings};
+pub use ranking::{ColdSettings, FscdSettings, JudgeSettings, Measure, PermutationSettings, Replacement};
 pub use search::{Gate, GradientBlock, Paths, PriceFirstLayer, SearchSettings};
 pub use train::{BaselineSettings, InputColumns, RetrainSettings, ScoreForm, TeacherSettings, TrainSettings};
 
@@ -20,6 +22,10 @@ mod tests {
         DeriveSettings::default().check().unwrap();
         RetrainSettings::default().check().unwrap();
         BaselineSettings::default().check().unwrap();
+        JudgeSettings::default().check().unwrap();
+        PermutationSettings::default().check().unwrap();
+        ColdSettings::default().check().unwrap();
+        FscdSettings::default().check().unwrap();
     }
 
     #[test]
