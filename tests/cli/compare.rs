@@ -150,7 +150,7 @@ fn every_system_of_this_program_can_be_compared() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     priced(here);
-    let every = "no-distillation,no-latency,no-gradient-block,features-only,layers-only,random-search,rd-all";
+    let every = "no-distillation,no-latency,no-gradient-block,features-only,layers-only,random-search,taylor,permutation,cold,fscd,rd-all";
     let words = compare("all", &["--set", "compare.random_trainings=2"]).into_iter().map(|word| match word {
         "autofas,rd" => every,
         "2" => "1",

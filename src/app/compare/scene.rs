@@ -11,7 +11,7 @@ use super::{
 use crate::{
     app::{
         config::{Experiment, Override, Settings, SystemName},
-        iterate::{Guide, Run},
+        iterate::{Guide, Journal, Run},
     },
     base::{Error, Result},
     data::dataset::Split,
@@ -21,10 +21,7 @@ use crate::{
     },
     price::{table::LatencyTable, target::MeanService},
 };
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 /// Settings by system that win over the experiment's.
 pub(super) type Chosen = BTreeMap<SystemName, Vec<String>>;
@@ -51,7 +48,7 @@ pub(super) struct Scene<'a> {
     /// The run's training rows, divided for choices that validation rows must not make.
     pub(super) inner: &'a Split,
     /// A folder of the system's trainings with the same seed, for what does not depend on a budget.
-    pub(super) shared: PathBuf,
+    pub(super) shared: Journal,
 }
 
 impl Scene<'_> {
@@ -178,7 +175,7 @@ impl<'a> Stage<'a> {
             guide: &measuring.guide,
             table: &self.table,
             inner: &self.trial_rows,
-            shared: self.root.journal.path(&format!("seeds/{nth}/{name}")),
+            shared: self.root.journal.inside(&format!("seeds/{nth}/{name}")),
         };
         let built = timed(&run.journal, "training", || match system(name).build(&scene) {
             Ok(built) => Ok(Ok(built)),

@@ -124,7 +124,7 @@ impl Stage<'_> {
                     &own
                 }
             };
-            let shared = run.journal.path("shared");
+            let shared = run.journal.inside("shared");
             let scene = Scene {
                 run: &run,
                 experiment: &experiment,

@@ -1,8 +1,9 @@
 //! `[compare]`: which systems are trained and measured beside each other, and how each of them is tuned.
 
 use crate::{
-    base::check::{self, Checked},
+    base::check::{self, Checked, Violation},
     data::split::SplitSettings,
+    learn::settings::{ColdSettings, FscdSettings, PermutationSettings},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,14 @@ pub enum SystemName {
     RandomSearch,
     /// Hand-chosen layers on the features that fit, in the schema's order, taught by the teacher.
     Rd,
+    /// Hand-chosen layers on the features of the highest first-order Taylor importance to the teacher (SHARK).
+    Taylor,
+    /// The same on the features whose permutation costs the teacher most.
+    Permutation,
+    /// The same on the features of the largest squeeze-and-excitation weights (COLD).
+    Cold,
+    /// The same on the features of the strongest gates under a prior by complexity (FSCD).
+    Fscd,
     /// Hand-chosen layers on all features, taught by the teacher.
     RdAll,
     /// The plain DNN of `[baseline]` on all features.
@@ -38,7 +47,7 @@ pub enum SystemName {
 
 impl SystemName {
     /// Every system, in the order of tables.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Autofas,
         Self::NoDistillation,
         Self::NoLatency,
@@ -47,6 +56,10 @@ impl SystemName {
         Self::LayersOnly,
         Self::RandomSearch,
         Self::Rd,
+        Self::Taylor,
+        Self::Permutation,
+        Self::Cold,
+        Self::Fscd,
         Self::RdAll,
         Self::PlainDnn,
         Self::Teacher,
@@ -63,6 +76,10 @@ impl SystemName {
             Self::LayersOnly => "layers-only",
             Self::RandomSearch => "random-search",
             Self::Rd => "rd",
+            Self::Taylor => "taylor",
+            Self::Permutation => "permutation",
+            Self::Cold => "cold",
+            Self::Fscd => "fscd",
             Self::RdAll => "rd-all",
             Self::PlainDnn => "plain-dnn",
             Self::Teacher => "teacher",
@@ -78,9 +95,11 @@ impl SystemName {
                 ["retrain.embedding_dropout=0.2", "search.theta_learning_rate=0.05"]
             }
             Self::NoLatency | Self::LayersOnly => ["retrain.embedding_dropout=0.2", "search.epochs=3"],
-            Self::RandomSearch | Self::Rd | Self::RdAll => {
+            Self::RandomSearch | Self::Rd | Self::RdAll | Self::Taylor | Self::Permutation => {
                 ["retrain.embedding_dropout=0.2", "retrain.dropout=0.0"]
             }
+            Self::Cold => ["retrain.embedding_dropout=0.2", "compare.cold.embedding_dropout=0.2"],
+            Self::Fscd => ["retrain.embedding_dropout=0.2", "compare.fscd.prior_weight=0.001"],
         };
         let changes = changes.map(|change| vec![change.to_owned()]);
         std::iter::once(Vec::new()).chain(changes).collect()
@@ -115,6 +134,14 @@ pub struct CompareSettings {
     pub trial_split: Option<SplitSettings>,
     /// Choices that the random search trains for one network.
     pub random_trainings: usize,
+    /// Training rows at most on which the teacher is asked what its features are worth.
+    pub judged_rows: usize,
+    /// How `permutation` ranks.
+    pub permutation: PermutationSettings,
+    /// The network by which `cold` ranks.
+    pub cold: ColdSettings,
+    /// The network by which `fscd` ranks.
+    pub fscd: FscdSettings,
     /// Requests of the trace whose lists of candidates are compared with the teacher's.
     pub listed_requests: usize,
     /// Where those lists are cut.
@@ -139,6 +166,10 @@ impl Default for CompareSettings {
             trial_fraction: 0.2,
             trial_split: None,
             random_trainings: 8,
+            judged_rows: 20_000,
+            permutation: PermutationSettings::default(),
+            cold: ColdSettings::default(),
+            fscd: FscdSettings::default(),
             listed_requests: 50,
             at: vec![10, 50, 100],
             resamples: 1000,
@@ -159,9 +190,14 @@ impl CompareSettings {
         check::widths("widths", &self.widths)?;
         check::inside("trial_fraction", self.trial_fraction)?;
         if let Some(split) = &self.trial_split {
-            split.check().map_err(|violation| check::Violation { key: "trial_split", ..violation })?;
+            split.check().map_err(|violation| Violation { key: "trial_split", ..violation })?;
         }
         check::at_least("random_trainings", self.random_trainings, 1)?;
+        check::at_least("judged_rows", self.judged_rows, 1)?;
+        let nested = |checked: Checked, key| checked.map_err(|violation| Violation { key, ..violation });
+        nested(self.permutation.check(), "permutation")?;
+        nested(self.cold.check(), "cold")?;
+        nested(self.fscd.check(), "fscd")?;
         self.at.iter().try_for_each(|&k| check::at_least("at", k, 1))?;
         self.systems.iter().try_for_each(|system| {
             let listed = self.grid.get(system).map_or(0, Vec::len);

@@ -44,7 +44,7 @@ pub(in crate::app) struct Guide {
     /// Of r(x) on the validation rows.
     pub(in crate::app) metrics: Metrics,
     /// Training rows that the teachers never saw, to judge masks on.
-    held_out: Option<Column<u32>>,
+    pub(in crate::app) held_out: Option<Column<u32>>,
 }
 
 /// A network that was trained in this run.

@@ -3,6 +3,7 @@
 
 mod hand;
 mod random;
+mod ranked;
 mod searched;
 mod teacher;
 
@@ -69,6 +70,10 @@ pub(super) fn system(name: SystemName) -> Box<dyn System> {
         SystemName::LayersOnly => Box::new(searched::LayersOnly),
         SystemName::RandomSearch => Box::new(random::RandomSearch),
         SystemName::Rd => Box::new(hand::Fitting),
+        SystemName::Taylor => Box::new(ranked::OfTeacher::Taylor),
+        SystemName::Permutation => Box::new(ranked::OfTeacher::Permutation),
+        SystemName::Cold => Box::new(ranked::Learning::Cold),
+        SystemName::Fscd => Box::new(ranked::Learning::Fscd),
         SystemName::RdAll => Box::new(hand::Everything),
         SystemName::PlainDnn => Box::new(hand::PlainDnn),
         SystemName::Teacher => Box::new(teacher::Ranking),

@@ -66,7 +66,7 @@ impl System for Searched {
 
 /// Searches in `run` and derives within the budget of its `[derive]`. What no budget changes is done once per seed.
 fn search(scene: &Scene, run: &Run) -> Result<(SearchOutcome, Subnet)> {
-    let shared = |file: &str| scene.shared.join(file);
+    let shared = |file: &str| scene.shared.path(file);
     let files = [WARM_UP.to_owned(), format!("rounds/{ROUND}/search.json")];
     for file in &files {
         fsio::link(&shared(file), &run.journal.path(file))?;
