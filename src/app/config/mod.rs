@@ -5,6 +5,7 @@
 //! and finds the one key that is wrong; `print` shows the result with the origin of every value; `settings` holds
 //! the tables that no lower room owns. What comes out is an [`Experiment`], checked once, so that no later stage has to.
 
+mod pareto;
 mod print;
 mod resolve;
 mod seeds;
@@ -12,6 +13,7 @@ mod settings;
 mod space;
 mod tree;
 
+pub use pareto::ParetoSettings;
 pub use resolve::{Origin, Override, Resolved};
 pub use seeds::{SeedSettings, Stage};
 pub use settings::{DataSettings, RoundSettings, Settings, TargetSettings, TrafficSettings};

@@ -2,11 +2,13 @@
 //! the AutoFAS paper.
 
 mod derive;
+mod evolution;
 mod search;
 mod train;
 
 pub use derive::{Budget, DeriveSettings};
-pub use search::{Gate, GradientBlock, Paths, PriceFirstLayer, SearchSettings};
+pub use evolution::EvolutionSettings;
+pub use search::{Gate, GradientBlock, Multiplier, Paths, PriceFirstLayer, SearchSettings};
 pub use train::{BaselineSettings, InputColumns, RetrainSettings, ScoreForm, TeacherSettings, TrainSettings};
 
 #[cfg(test)]
@@ -18,6 +20,7 @@ mod tests {
         TeacherSettings::default().check().unwrap();
         SearchSettings::default().check().unwrap();
         DeriveSettings::default().check().unwrap();
+        EvolutionSettings::default().check().unwrap();
         RetrainSettings::default().check().unwrap();
         BaselineSettings::default().check().unwrap();
     }
