@@ -30,6 +30,16 @@ pub struct InputFeature {
     pub cardinality: u32,
 }
 
+impl InputFeature {
+    /// Trained numbers of its embedding.
+    pub fn parameters(&self) -> usize {
+        match self.slot {
+            Slot::Ids { .. } => self.cardinality as usize * self.width,
+            Slot::Number { .. } => 2 * self.width,
+        }
+    }
+}
+
 /// The chosen features (indices into `features`, ascending) as `data` encodes them.
 pub fn input_features(features: &[Feature], chosen: &[usize], data: &Dataset) -> Result<Vec<InputFeature>> {
     chosen

@@ -205,8 +205,12 @@ fn what_cannot_be_compared_is_said_before_anything_is_trained() {
         assert!(said.contains(expected), "{said}");
         assert!(!here.join("out").exists(), "{set:?}");
     }
-    let misspelt = compare("out", &[]).into_iter().map(|word| if word == "autofas,rd" { "autofass" } else { word });
-    assert!(failure(here, 2, &misspelt.collect::<Vec<_>>()).contains("`compare.systems`: unknown variant `autofass`"));
+    let misspelt =
+        compare("out", &[]).into_iter().map(|word| if word == "autofas,rd" { "autofass" } else { word });
+    assert!(
+        failure(here, 2, &misspelt.collect::<Vec<_>>())
+            .contains("`compare.systems`: unknown variant `autofass`")
+    );
     assert!(failure(here, 1, &["compare", "--render", "nowhere"]).contains("holds no comparison"));
     assert!(failure(here, 2, &["compare"]).contains("--config"));
     assert!(failure(here, 2, &["compare", "--render", "x", "--seeds", "2"]).contains("--render"));

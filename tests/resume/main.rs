@@ -6,6 +6,7 @@
 
 #![cfg(unix)]
 
+mod budgets;
 mod dear;
 mod divided;
 mod kills;

@@ -62,12 +62,24 @@ pub fn compare(
     }
     let root = Run::open(experiment, out, existing, meter, ranks, progress, stop)?;
     check_widths(&root)?;
+    check_judging(&root)?;
     let trial_rows = trials::rows(&root, experiment)?;
     root.begin()?;
     let stage = Stage::new(&root, experiment, trial_rows)?;
     let chosen = stage.tune()?;
     stage.train_all(&chosen)?;
     render(out)
+}
+
+/// Under a budget networks are judged on training rows that the teacher never saw.
+fn check_judging(root: &Run) -> Result<()> {
+    if root.settings.search.held_out > 0.0 {
+        return Ok(());
+    }
+    Err(Error::usage(
+        "`search.held_out` is 0, and searches under a budget judge networks on training rows that are held out",
+        "give a share such as 0.1",
+    ))
 }
 
 /// Hand-chosen layers are priced by the table, which has the widths of the space.

@@ -54,14 +54,8 @@ pub(super) struct Scene<'a> {
 impl Scene<'_> {
     /// Hands the prices that a budget is held against to `use_prices`.
     pub(super) fn priced<T>(&self, use_prices: impl FnOnce(&Prices) -> Result<T>) -> Result<T> {
-        let (run, target) = (self.run, &self.run.settings.target);
-        let layers = self.table.prices(&run.meter.context(target.engine)?, target.candidates)?;
-        use_prices(&Prices {
-            schema: &run.schema,
-            features: run.feature_prices.clone(),
-            layers: &layers,
-            target: &MeanService,
-        })
+        let layers = self.run.layer_prices(self.table)?;
+        use_prices(&self.run.paid(&layers, &MeanService, &self.run.settings.derive))
     }
 }
 
@@ -152,7 +146,9 @@ impl<'a> Stage<'a> {
     ) -> Result<(Experiment, Measuring<'l>)> {
         let base = self.experiment.changed(|settings| seeded(settings, nth));
         let own = chosen.get(&SystemName::Teacher).map_or(&[][..], Vec::as_slice);
-        let experiment = experiment_of(&base, SystemName::Teacher, own, None)?;
+        // A budget, whichever, holds rows out that searches judge networks on.
+        let budget_ms = self.root.settings.compare.budgets_ms.first().copied();
+        let experiment = experiment_of(&base, SystemName::Teacher, own, budget_ms)?;
         let run = self.root.variant(&experiment, &format!("seeds/{nth}/guide"))?;
         let (guide, seconds) = timed(&run.journal, "guide", || run.guide())?;
         self.root.journal.remember(&format!("results/{nth}/guide.json"), || Ok(GuideTime { seconds }))?;

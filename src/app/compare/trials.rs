@@ -79,7 +79,8 @@ impl Stage<'_> {
     /// The teacher of the trials: the one whose settings were taken.
     fn trial_guide(&self, chosen: &Chosen) -> Result<Guide> {
         let own = chosen.get(&SystemName::Teacher).map_or(&[][..], Vec::as_slice);
-        let experiment = experiment_of(self.experiment, SystemName::Teacher, own, None)?;
+        let budget_ms = self.root.settings.compare.budgets_ms.first().copied();
+        let experiment = experiment_of(self.experiment, SystemName::Teacher, own, budget_ms)?;
         self.root.variant(&experiment, "trials/work/guide")?.on(self.trial_rows.clone()).guide()
     }
 

@@ -6,6 +6,7 @@
 //! the tables that no lower room owns. What comes out is an [`Experiment`], checked once, so that no later stage has to.
 
 mod compare;
+mod pareto;
 mod print;
 mod resolve;
 mod seeds;
@@ -14,6 +15,7 @@ mod space;
 mod tree;
 
 pub use compare::{CompareSettings, SystemName};
+pub use pareto::ParetoSettings;
 pub use resolve::{Origin, Override, Resolved};
 pub use seeds::{SeedSettings, Stage};
 pub use settings::{DataSettings, RoundSettings, Settings, TargetSettings, TrafficSettings};

@@ -1,6 +1,6 @@
 //! The tables of the experiment file.
 
-use super::{CompareSettings, SeedSettings, SpaceSettings};
+use super::{CompareSettings, ParetoSettings, SeedSettings, SpaceSettings};
 use crate::{
     base::{
         check::{self, Checked, Violation},
@@ -13,8 +13,8 @@ use crate::{
         checkpoint::CheckpointSettings,
         device::DeviceSettings,
         settings::{
-            BaselineSettings, Budget, DeriveSettings, Gate, InputColumns, Paths, RetrainSettings,
-            SearchSettings, TeacherSettings,
+            BaselineSettings, Budget, DeriveSettings, EvolutionSettings, Gate, InputColumns, Paths,
+            RetrainSettings, SearchSettings, TeacherSettings,
         },
     },
     measure::{
@@ -41,6 +41,10 @@ pub struct Settings {
     pub search: SearchSettings,
     /// How a choice is read off the search's end.
     pub derive: DeriveSettings,
+    /// How networks are bred where several budgets are searched.
+    pub evolution: EvolutionSettings,
+    /// Budgets that are searched one after the other.
+    pub pareto: ParetoSettings,
     /// Training of the choice from scratch.
     pub retrain: RetrainSettings,
     /// The plain DNN that the winner is set beside.
@@ -73,6 +77,8 @@ impl Default for Settings {
             teacher: TeacherSettings::default(),
             search: SearchSettings::default(),
             derive: DeriveSettings::default(),
+            evolution: EvolutionSettings::default(),
+            pareto: ParetoSettings::default(),
             retrain: RetrainSettings::default(),
             baseline: BaselineSettings::default(),
             target: TargetSettings::default(),
@@ -100,8 +106,8 @@ fn latest_share(valid_fraction: f64) -> SplitSettings {
 
 impl Settings {
     /// Tables whose other keys depend on one: when a layer sets that key, the defaults beside it no longer hold.
-    pub(super) const CHOICES: [&str; 4] =
-        ["split.by", "derive.rule", "search.gate.kind", "search.paths.kind"];
+    pub(super) const CHOICES: [&str; 5] =
+        ["split.by", "derive.rule", "search.gate.kind", "search.paths.kind", "search.multiplier.kind"];
 
     /// The first setting outside its range, with the table it is in.
     pub fn check(&self) -> Result<(), (&'static str, Violation)> {
@@ -110,6 +116,9 @@ impl Settings {
             ("split", self.split.check()),
             ("teacher", self.teacher.check()),
             ("search", self.search.check()),
+            ("search", self.check_judging()),
+            ("evolution", self.evolution.check()),
+            ("pareto", self.pareto.check()),
             ("derive", self.derive.check()),
             ("retrain", self.retrain.check()),
             ("baseline", self.baseline.check()),
@@ -134,6 +143,18 @@ impl Settings {
         let problem = format!("{requests} requests cannot show whether {objective} holds");
         let fix = format!("give at least {least}; ten times as many bound {} closer", percentile.name());
         check::ensure(requests >= least, "requests", problem, fix)
+    }
+
+    /// Whether networks are judged with the weights of a supernet: under a budget, or several.
+    pub fn judges_networks(&self) -> bool {
+        self.derive.budget().is_some() || self.pareto.asked()
+    }
+
+    /// Networks are judged on rows that the teacher never saw.
+    fn check_judging(&self) -> Checked {
+        let judged = !self.judges_networks() || self.search.held_out > 0.0;
+        let problem = "under a budget networks are judged on training rows that the teacher never saw, and none are held out";
+        check::ensure(judged, "held_out", problem, "give a share such as 0.1")
     }
 
     /// A measured fetch keeps a worker busy, and neither the simulation nor the replays of the loop have a store to fetch from: an
@@ -163,6 +184,7 @@ impl Settings {
             variant(DeriveSettings::Budget(Budget {
                 budget_ms: Some(1.0),
                 objective: Some(Objective { percentile: Percentile::P99, limit_us: 1.0 }),
+                memory_mb: Some(1.0),
             })),
         ]
     }

@@ -9,7 +9,8 @@
 //! RUN/  config.toml        the resolved experiment; paths.json: where the data lay at the last start
 //!       data.json          hashes of rows, split, schema and encoders; schema.json, encoders.json
 //!       environment.json   machine and program of the first start
-//!       teacher/           weights and metrics of every teacher; r(x) of all rows, and the rows that are trained on and held out
+//!       teacher/           weights and metrics of every teacher; r(x) of all rows, and the rows that are trained on and held out:
+//!                          from the teachers, and under a budget from the supernet, too
 //!       warmup.safetensors the search before any price counts, shared by all rounds
 //!       networks/ID/       network.safetensors, fit.json, parity.json, model.onnx and its companions; the plain DNN in
 //!                          baseline-ID/
@@ -21,6 +22,7 @@
 //!                          also reference.json, the plain DNN before the first search
 //!       checkpoints/       the training in progress; gone at the end
 //!       tensorboard/       curves of everything that is trained, for `tensorboard --logdir`
+//!       budgets/           where several budgets are searched ([`pareto`]), with pareto.json
 //!       summary.json
 //! ```
 //!
@@ -33,6 +35,7 @@ mod journal;
 mod measured;
 mod meter;
 mod package;
+mod pareto;
 mod probed;
 mod recommend;
 mod searched;
@@ -47,6 +50,7 @@ pub use journal::Existing;
 pub(in crate::app) use journal::Journal;
 pub use measured::MeasuredTime;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
+pub use pareto::{Candidate, Pareto, ParetoPoint, Way, pareto};
 pub use probed::ProbeSummary;
 pub use searched::{ExpectedLatency, PredictedTail, SearchFiles, SearchSummary, derived};
 pub use summary::{
@@ -83,6 +87,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use summary::Found;
 use tail::Target;
+use training::round_folder;
 pub(in crate::app) use training::{Guide, Searcher, WARM_UP};
 
 /// Rounds count from here.
@@ -158,13 +163,16 @@ pub fn iterate(
     let mut searcher = Searcher::new(&run, &guide);
     let mut target = Target::new(&run, Some(&baseline))?;
     let mut rounds = Vec::new();
+    let mut rule = experiment.settings.derive;
     for round in FIRST_ROUND..=experiment.settings.rounds.count {
-        let (_, searched) = searcher.search(round, &table, target.of_round(round)?)?;
+        let folder = round_folder(round);
+        let (_, searched) = searcher.search(&folder, &table, target.of_round(round)?, &rule)?;
         let winner = run.retrain(&guide, &searched.subnet, searched.table_version)?;
         let calibrated = by_leader(ranks, || run.calibrate(round, &winner, &baseline, &table))?;
         let tail = target.respond(round, &winner, &calibrated)?;
         rounds.push(run.round_summary(round, searched.table_version, &winner, &calibrated, tail));
         progress.say(&rounds[round - FIRST_ROUND].to_string());
+        rule = by_leader(ranks, || run.rule_after(&winner, &calibrated))?;
         table = calibrated.next;
         if recommend::converged(&rounds, experiment.settings.target.engine) {
             progress.say("the winner stays the same and is predicted within the noise: no further round");
@@ -200,7 +208,8 @@ pub fn search(
     let baseline = run.objective().map(|_| run.baseline()).transpose()?;
     let mut target = Target::new(&run, baseline.as_ref())?;
     let target = target.of_round(FIRST_ROUND)?;
-    let (outcome, searched) = Searcher::new(&run, &guide).search(FIRST_ROUND, &table, target)?;
+    let (rule, folder) = (&experiment.settings.derive, round_folder(FIRST_ROUND));
+    let (outcome, searched) = Searcher::new(&run, &guide).search(&folder, &table, target, rule)?;
     by_leader(ranks, || run.search_summary(&guide, &table, target, &outcome, &searched))
 }
 

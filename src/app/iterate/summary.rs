@@ -18,6 +18,7 @@ use crate::{
     price::{agreement::Shape, calibrate::Calibration},
     space::Subnet,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -62,7 +63,7 @@ pub struct TeacherSummary {
 }
 
 /// A trained network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkSummary {
     /// Canonical id.
     pub subnet: String,
@@ -143,7 +144,7 @@ pub struct WinnerSummary {
 }
 
 /// A network under replayed traffic on one engine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReplaySummary {
     /// Whether the response times may be believed.
     pub valid: bool,
@@ -164,7 +165,7 @@ pub struct ReplaySummary {
 }
 
 impl ReplaySummary {
-    fn of(Replayed { runs, measurement }: &Replayed, expected_service_ms: Option<f64>) -> Self {
+    pub(super) fn of(Replayed { runs, measurement }: &Replayed, expected_service_ms: Option<f64>) -> Self {
         Self {
             valid: measurement.valid,
             reasons: measurement.reasons.clone(),

@@ -3,23 +3,23 @@
 use super::{Run, package::Finished};
 use crate::{
     app::config::Stage,
-    base::{Result, fsio, rng},
+    base::{Error, Result, fsio, rng},
     data::{column::Column, dataset::Split, split::hold_out},
     learn::{
-        derive::derive,
-        embedding::input_features,
+        derive::{Limits, Repair, derive, repair},
+        embedding::{InputFeature, input_features},
         exchange::{by_leader, share_params},
         metrics::Metrics,
         network::Network,
         params::Snapshot,
         price_term::Prices,
         search::{Scene, Search, SearchOutcome},
-        settings::TrainSettings,
+        settings::{DeriveSettings, TrainSettings},
         student::{Lesson, Student},
         teacher::Teacher,
         train::{FitReport, Rows, Trainable, fit, metrics_of, score_together},
     },
-    price::{table::LatencyTable, target::LatencyTarget},
+    price::{memory::Parameters, resolved::TablePrices, table::LatencyTable, target::LatencyTarget},
     space::{Operator, Subnet},
 };
 use bytemuck::Pod;
@@ -34,6 +34,14 @@ const SCORED_TOGETHER: usize = 1 << 18;
 
 /// r(x) of every row.
 const SOFT: &str = "teacher/soft.bin";
+
+/// Share of the held-out rows that networks are judged on; the masks are judged on the others.
+const JUDGING_SHARE: f64 = 0.5;
+
+/// Rows that networks are judged on, at most: hundreds of networks are, and two that differ by less than these rows show differ by
+/// less than another seed does.
+const MOST_JUDGING: usize = 1 << 14;
+
 /// The trained teachers: the first one guides the masks, all of them give the soft targets, unless these were given: then one
 /// teacher is trained, which learns from them.
 pub(in crate::app) struct Guide {
@@ -45,6 +53,38 @@ pub(in crate::app) struct Guide {
     pub(in crate::app) metrics: Metrics,
     /// Training rows that the teachers never saw, to judge masks on.
     pub(in crate::app) held_out: Option<Column<u32>>,
+    /// What networks are judged on, where they are.
+    judging: Option<Judging>,
+}
+
+/// Training rows that neither the teachers nor the supernet nor the masks learn from, so that what a network of the supernet is worth
+/// can be told on them.
+pub(super) struct Judging {
+    /// Those rows.
+    pub(super) rows: Column<u32>,
+    /// The rows that the supernet is trained on, and the run's validation rows.
+    pub(super) split: Split,
+}
+
+impl Guide {
+    /// Where networks are judged by a supernet.
+    ///
+    /// Fails where nothing asked for that.
+    pub(super) fn judging(&self) -> Result<&Judging> {
+        self.judging.as_ref().ok_or_else(|| {
+            Error::usage(
+                "no rows are held out to judge networks on",
+                "state a budget, and [search] held_out above 0",
+            )
+        })
+    }
+}
+
+/// Who learns from which training rows.
+struct Parts {
+    teachers: Split,
+    held_out: Option<Column<u32>>,
+    judging: Option<Judging>,
 }
 
 /// A network that was trained in this run.
@@ -62,13 +102,16 @@ pub(in crate::app) struct Searched {
     pub(in crate::app) subnet: Subnet,
     /// Version of the table whose prices the search was given.
     pub(in crate::app) table_version: u32,
+    /// How it came to spend its budget, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) repair: Option<Repair>,
 }
 
 /// The search and its warmed-up start, built when a round first needs them.
 pub(in crate::app) struct Searcher<'a> {
-    run: &'a Run<'a>,
-    guide: &'a Guide,
-    warm: Option<(Search<'a>, Snapshot)>,
+    pub(super) run: &'a Run<'a>,
+    pub(super) guide: &'a Guide,
+    pub(super) warm: Option<(Search<'a>, Snapshot)>,
 }
 
 impl Run<'_> {
@@ -77,7 +120,7 @@ impl Run<'_> {
         let settings = &self.settings.teacher;
         let data = &self.loaded.dataset;
         let every: Vec<usize> = (0..self.space.features.len()).collect();
-        let (split, held_out) = self.teachers_rows()?;
+        let Parts { teachers: split, held_out, judging } = self.parts()?;
         let given = self.given_scores()?;
         let members = if given.is_some() { 1 } else { settings.ensemble };
         let mut teachers = Vec::new();
@@ -113,7 +156,7 @@ impl Run<'_> {
         let scores: Vec<f32> = valid.iter().map(|&row| soft[row as usize]).collect();
         let metrics = metrics_of(&scores, data, valid);
         self.progress.say(&format!("r(x): validation AUC {}", auc(&metrics)));
-        Ok(Guide { teacher: teachers.swap_remove(0), soft, metrics, held_out })
+        Ok(Guide { teacher: teachers.swap_remove(0), soft, metrics, held_out, judging })
     }
 
     /// r(x) of every row: the mean over the teachers.
@@ -138,18 +181,29 @@ impl Run<'_> {
         self.kept(SOFT, pieces)
     }
 
-    /// What the teachers are trained and validated on, and the training rows that are held out from them.
-    fn teachers_rows(&self) -> Result<(Split, Option<Column<u32>>)> {
-        let split = &self.loaded.split;
-        match self.settings.search.held_out {
-            0.0 => Ok((split.clone(), None)),
-            share => {
-                let parts = hold_out(&split.train, share, self.seed(Stage::Teacher))?;
-                let train = self.kept("teacher/train.bin", in_pieces(parts.rest()))?;
-                let held_out = self.kept("teacher/held_out.bin", in_pieces(parts.taken()))?;
-                Ok((Split { train, valid: split.valid.clone() }, Some(held_out)))
-            }
+    /// What the teachers are trained and validated on, and the training rows that are held out from them. Where networks are judged
+    /// by a supernet, some of these are held out from the supernet, too.
+    fn parts(&self) -> Result<Parts> {
+        let Split { train, valid } = &self.loaded.split;
+        let share = self.settings.search.held_out;
+        if share == 0.0 {
+            return Ok(Parts { teachers: self.loaded.split.clone(), held_out: None, judging: None });
         }
+        let parts = hold_out(train, share, self.seed(Stage::Teacher))?;
+        let seen = self.kept("teacher/train.bin", in_pieces(parts.rest()))?;
+        let held_out = self.kept("teacher/held_out.bin", in_pieces(parts.taken()))?;
+        let teachers = Split { train: seen, valid: valid.clone() };
+        if !self.settings.judges_networks() {
+            return Ok(Parts { teachers, held_out: Some(held_out), judging: None });
+        }
+        let share = JUDGING_SHARE.min(MOST_JUDGING as f64 / held_out.len() as f64);
+        let parts = hold_out(&held_out, share, self.seed(Stage::Search))?;
+        let rows = self.kept("teacher/judging.bin", in_pieces(parts.taken()))?;
+        let judges_masks = self.kept("teacher/masks.bin", in_pieces(parts.rest()))?;
+        let others = train.iter().copied().filter(|row| rows.binary_search(row).is_err());
+        let train = self.kept("teacher/supernet.bin", in_pieces(others))?;
+        let judging = Judging { rows, split: Split { train, valid: valid.clone() } };
+        Ok(Parts { teachers, held_out: Some(judges_masks), judging: Some(judging) })
     }
 
     /// Numbers of which there are as many as rows: a process that trains by itself keeps them in a file, so that they need no
@@ -178,22 +232,63 @@ impl Run<'_> {
         self.trained(&name, &subnet, &settings.train, Lesson::Labels, seed, None)
     }
 
-    /// Trains the derived network from scratch and exports it. Rounds that derive the same network share it.
-    pub(super) fn retrain(&self, guide: &Guide, subnet: &Subnet, table_version: u32) -> Result<Trained> {
-        let seed = self.seed(Stage::Retrain);
-        let train = &self.settings.retrain.train;
-        self.trained(
-            &subnet.id(&self.space),
-            subnet,
-            train,
-            self.retrain_lesson(guide),
-            seed,
-            Some(table_version),
-        )
+    /// What the target's engine takes for layers, as `table` has it.
+    pub(in crate::app) fn layer_prices(&self, table: &LatencyTable) -> Result<TablePrices> {
+        let target = &self.settings.target;
+        let context = by_leader(self.ranks, || self.meter.context(target.engine))?;
+        table.prices(&context, target.candidates)
     }
 
-    /// What a derived network learns beside the labels, as `[retrain]` says.
-    pub(in crate::app) fn retrain_lesson<'g>(&self, guide: &'g Guide) -> Lesson<'g> {
+    /// What a search by `rule` pays.
+    pub(in crate::app) fn paid<'p>(
+        &'p self,
+        layers: &'p TablePrices,
+        target: &'p dyn LatencyTarget,
+        rule: &DeriveSettings,
+    ) -> Prices<'p> {
+        Prices {
+            schema: &self.schema,
+            features: self.feature_prices.clone(),
+            layers,
+            target,
+            budget_ms: rule.budget().map(|budget| budget.limit_ms()),
+        }
+    }
+
+    /// What networks of the space take in memory.
+    pub(super) fn parameters(&self) -> Result<Parameters> {
+        let every: Vec<usize> = (0..self.space.features.len()).collect();
+        let features = input_features(&self.space.features, &every, &self.loaded.dataset)?;
+        Ok(Parameters::new(features.iter().map(InputFeature::parameters).collect()))
+    }
+
+    /// The network that `rule` makes of a search's end: under a budget, repaired with the weights of `search`.
+    fn choose(
+        &self,
+        outcome: &SearchOutcome,
+        search: Option<&Search>,
+        guide: &Guide,
+        rule: &DeriveSettings,
+        prices: &Prices,
+    ) -> Result<(Subnet, Option<Repair>)> {
+        let derived = derive(&self.space, outcome, rule, prices)?;
+        let (Some(budget), Some(search)) = (rule.budget(), search) else { return Ok((derived, None)) };
+        let limits = Limits { space: &self.space, prices, budget, parameters: &self.parameters()? };
+        let judge = search.judge(&guide.judging()?.rows)?;
+        let (subnet, repair) = repair(&limits, &judge, &outcome.theta, derived, self.progress)?;
+        self.progress.say(&format!("  {repair}"));
+        Ok((subnet, Some(repair)))
+    }
+
+    /// Trains the derived network from scratch and exports it. Rounds that derive the same network share it.
+    pub(super) fn retrain(&self, guide: &Guide, subnet: &Subnet, table_version: u32) -> Result<Trained> {
+        let (settings, lesson) = (&self.settings.retrain.train, self.lesson(guide));
+        let seed = self.seed(Stage::Retrain);
+        self.trained(&subnet.id(&self.space), subnet, settings, lesson, seed, Some(table_version))
+    }
+
+    /// What a derived network learns.
+    pub(in crate::app) fn lesson<'g>(&self, guide: &'g Guide) -> Lesson<'g> {
         match self.settings.retrain.distillation {
             0.0 => Lesson::Labels,
             lambda1 => Lesson::Distilled { teacher: &guide.soft, lambda1 },
@@ -247,7 +342,7 @@ impl Run<'_> {
         Network::load(&self.weights(name))
     }
 
-    fn student<'s>(
+    pub(super) fn student<'s>(
         &self,
         subnet: &Subnet,
         settings: &TrainSettings,
@@ -285,80 +380,96 @@ impl<'a> Searcher<'a> {
         Self { run, guide, warm: None }
     }
 
-    /// Searches with the prices of `table`, of which `latency` is paid, and derives one network.
+    /// Searches with the prices of `table`, of which `latency` is paid, and derives one network by `rule`: under a budget, with the
+    /// multiplier that it asks for, and repaired. What is found is kept in `folder` of the run.
     pub(in crate::app) fn search(
         &mut self,
-        round: usize,
+        folder: &str,
         table: &LatencyTable,
         latency: &dyn LatencyTarget,
+        rule: &DeriveSettings,
     ) -> Result<(SearchOutcome, Searched)> {
         let run = self.run;
-        run.progress.say(&format!("round {round} pays with table v{}", table.version));
-        let target = &run.settings.target;
-        let context = by_leader(run.ranks, || run.meter.context(target.engine))?;
-        let layers = table.prices(&context, target.candidates)?;
-        let prices = Prices {
-            schema: &run.schema,
-            features: run.feature_prices.clone(),
-            layers: &layers,
-            target: latency,
+        run.progress.say(&format!("{folder} pays with table v{}", table.version));
+        let layers = run.layer_prices(table)?;
+        let prices = run.paid(&layers, latency, rule);
+        let (name, choice) = (outcome_file(folder), subnet_file(folder));
+        let chosen = |outcome: &SearchOutcome, search: Option<&Search>| {
+            by_leader(run.ranks, || {
+                run.journal.remember(&choice, || {
+                    let (subnet, repair) = run.choose(outcome, search, self.guide, rule, &prices)?;
+                    Ok(Searched { subnet, table_version: table.version, repair })
+                })
+            })
         };
-        let name = outcome_file(round);
-        let outcome = run.journal.remember_training(run.ranks, &name, |keeper| {
-            self.warmed_up()?.run(&prices, &*run.curves(&format!("search/round{round}")), keeper)
-        })?;
-        let searched = by_leader(run.ranks, || {
-            let name = subnet_file(round);
-            let searched = run.journal.remember(&name, || {
-                let subnet = derive(&run.space, &outcome, &run.settings.derive, &prices)?;
-                Ok(Searched { subnet, table_version: table.version })
+        if rule.budget().is_some() {
+            // The weights that networks are judged with end with the search, so the choice is a part of it.
+            run.lead(|| match run.journal.path(&choice).exists() {
+                true => Ok(()),
+                false => fsio::remove(&run.journal.path(&name)),
             })?;
-            run.space.verify(&searched.subnet, &run.journal.path(&name))?;
-            Ok(searched)
+        }
+        let outcome = run.journal.remember_training(run.ranks, &name, |keeper| {
+            let (search, _) = warmed_up(run, self.guide, &mut self.warm)?;
+            let curves = run.curves(&format!("search/{}", folder.replace('/', "-")));
+            let outcome = search.run(&prices, &*curves, keeper)?;
+            chosen(&outcome, Some(search))?;
+            Ok(outcome)
         })?;
+        let searched = chosen(&outcome, None)?;
+        by_leader(run.ranks, || run.space.verify(&searched.subnet, &run.journal.path(&choice)))?;
         Ok((outcome, searched))
     }
+}
 
-    /// The search at the end of its warm-up, which no price influences.
-    fn warmed_up(&mut self) -> Result<&mut Search<'a>> {
-        let run = self.run;
-        if self.warm.is_none() {
-            let scene = Scene {
-                rows: run.rows(),
-                held_out: self.guide.held_out.as_deref(),
-                teacher: &self.guide.teacher,
-                soft: &self.guide.soft,
-                settings: &run.settings.search,
-                seed: run.seed(Stage::Search),
-            };
-            let mut search = Search::new(&run.space, scene)?;
-            let path = run.journal.path(WARM_UP);
-            let mut keeper = run.journal.keeper(WARM_UP);
-            if by_leader(run.ranks, || Ok(path.exists()))? {
-                run.lead(|| search.load(&path))?;
-                search.share()?;
-            } else {
-                search.warm_up(&*run.curves("search/warm-up"), &mut keeper)?;
-                run.lead(|| search.save(&path))?;
-            }
-            keeper.clear()?;
-            let snapshot = search.snapshot()?;
-            self.warm = Some((search, snapshot));
+/// The search at the end of its warm-up, which no price influences, with its state there; made at the first call.
+pub(super) fn warmed_up<'a, 'w>(
+    run: &'a Run<'a>,
+    guide: &'a Guide,
+    warm: &'w mut Option<(Search<'a>, Snapshot)>,
+) -> Result<&'w mut (Search<'a>, Snapshot)> {
+    if warm.is_none() {
+        let split = guide.judging.as_ref().map_or(&run.loaded.split, |judging| &judging.split);
+        let scene = Scene {
+            rows: Rows { data: &run.loaded.dataset, split, ranks: run.ranks },
+            held_out: guide.held_out.as_deref(),
+            teacher: &guide.teacher,
+            soft: &guide.soft,
+            settings: &run.settings.search,
+            seed: run.seed(Stage::Search),
+        };
+        let mut search = Search::new(&run.space, scene)?;
+        let path = run.journal.path(WARM_UP);
+        let mut keeper = run.journal.keeper(WARM_UP);
+        if by_leader(run.ranks, || Ok(path.exists()))? {
+            run.lead(|| search.load(&path))?;
+            search.share()?;
+        } else {
+            search.warm_up(&*run.curves("search/warm-up"), &mut keeper)?;
+            run.lead(|| search.save(&path))?;
         }
-        let (search, snapshot) = self.warm.as_mut().expect("set above");
-        search.restore(snapshot)?;
-        Ok(search)
+        keeper.clear()?;
+        let snapshot = search.snapshot()?;
+        *warm = Some((search, snapshot));
     }
+    let warm = warm.as_mut().expect("set above");
+    warm.0.restore(&warm.1)?;
+    Ok(warm)
 }
 
-/// Where θ, p and the epochs of a round's search are kept.
-pub(super) fn outcome_file(round: usize) -> String {
-    format!("rounds/{round}/search.json")
+/// Where the rounds' files are.
+pub(super) fn round_folder(round: usize) -> String {
+    format!("rounds/{round}")
 }
 
-/// Where the network that a round derived is kept.
-pub(super) fn subnet_file(round: usize) -> String {
-    format!("rounds/{round}/subnet.json")
+/// Where θ, p and the epochs of a search are kept.
+pub(super) fn outcome_file(folder: &str) -> String {
+    format!("{folder}/search.json")
+}
+
+/// Where the network that a search derived is kept.
+pub(super) fn subnet_file(folder: &str) -> String {
+    format!("{folder}/subnet.json")
 }
 
 /// Numbers some thousands at a time.

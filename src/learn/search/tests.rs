@@ -3,11 +3,14 @@ use crate::{
     base::progress::Silent,
     data::dataset::Dataset,
     learn::{
+        derive::Judge,
         fixtures::World,
+        metrics::Placements,
         scalar,
-        settings::{Gate, GradientBlock},
+        settings::{Gate, GradientBlock, Multiplier},
         values,
     },
+    space::{Operator, Subnet},
 };
 
 fn world() -> World {
@@ -24,7 +27,7 @@ fn batches(world: &World, data: &Dataset) -> Batches {
 fn losses(world: &World, batches: &Batches, ramp: f64) -> [f64; 2] {
     let search = world.search(1);
     let gates = search.mask.straight_through(vec![1.0; world.space.features.len()]).unwrap();
-    let phase = Phase::Search { prices: &world.prices(), ramp, progress: 0.0 };
+    let phase = Phase::Search { prices: &world.prices(), share: ramp, progress: 0.0 };
     let terms = search.terms(batches, &search.every_path(gates), &phase).unwrap();
     [terms.loss1.unwrap(), terms.loss2].map(|loss| scalar(&loss).unwrap())
 }
@@ -149,4 +152,97 @@ fn an_empty_list_of_held_out_rows_is_refused() {
     let world = world();
     let refused = Search::new(&world.space, Scene { held_out: Some(&[]), ..world.scene(1) });
     assert!(refused.err().unwrap().to_string().contains("no rows are held out"));
+}
+
+/// All gates of a subnet open and all mass on its operators, by hand.
+fn logits(search: &Search, world: &World, subnet: &Subnet, rows: &[u32]) -> Vec<f32> {
+    let gates = (0..world.space.features.len()).map(|i| f32::from(u8::from(subnet.features.contains(&i))));
+    let gates =
+        candle_core::Tensor::from_iter(gates, &candle_core::Device::Cpu).unwrap().unsqueeze(0).unwrap();
+    let embedded = world.teacher.embed(&Batch::of(&world.loaded.dataset, rows)).unwrap();
+    let input = crate::learn::teacher::masked(&world.teacher, &embedded, &gates).unwrap();
+    let p: Vec<_> = world
+        .space
+        .mixops
+        .iter()
+        .zip(&subnet.operators)
+        .map(|(operators, chosen)| {
+            let mass = operators.iter().map(|operator| f32::from(u8::from(operator == chosen)));
+            candle_core::Tensor::from_iter(mass, &candle_core::Device::Cpu).unwrap()
+        })
+        .collect();
+    values(&search.supernet.forward(&input, &p).unwrap()).unwrap()
+}
+
+#[test]
+fn a_subnet_is_judged_by_its_own_weights_on_its_own_features_and_on_the_given_rows_alone() {
+    let world = world();
+    let search = world.search(1);
+    crate::learn::fixtures::scramble(&search.params);
+    let rows = &world.held_out;
+    let subnet = |features: &[usize], operators: [Operator; 2]| Subnet {
+        features: features.to_vec(),
+        operators: operators.to_vec(),
+    };
+    let (six, four, zero) = (Operator::Mlp(6), Operator::Mlp(4), Operator::Zero);
+    let mut seen = Vec::new();
+    for subnet in [
+        subnet(&[0, 3, 5], [six, zero]),
+        subnet(&[0, 3], [six, zero]),
+        subnet(&[0, 3, 5], [four, Operator::Mlp(5)]),
+        subnet(&[0, 3, 5], [zero, zero]),
+    ] {
+        let labels: Vec<f32> = rows.iter().map(|&r| world.loaded.dataset.labels[r as usize]).collect();
+        let wanted = Placements::of(&logits(&search, &world, &subnet, rows), &labels).unwrap();
+        let found = search.judge(rows).unwrap().placements(&subnet).unwrap();
+        assert_eq!(found, wanted, "{subnet:?}");
+        seen.push(found);
+    }
+    assert!((1..seen.len()).all(|i| seen[i] != seen[0]), "features and operators make no difference");
+    let one_label: Vec<u32> =
+        rows.iter().copied().filter(|&row| world.loaded.dataset.labels[row as usize] > 0.5).collect();
+    let refused = search.judge(&one_label).unwrap().placements(&subnet(&[0], [six, zero])).unwrap_err();
+    assert!(refused.to_string().contains("one label only"), "{refused}");
+}
+
+/// Searches long enough to settle, and the expected latency at the start and at the end of every epoch.
+fn under_budget(share: f64, multiplier: Multiplier) -> (f64, Vec<SearchEpoch>) {
+    let mut world = world();
+    world.settings = SearchSettings {
+        epochs: 40,
+        batch_size: 16,
+        theta_learning_rate: 0.1,
+        alpha_learning_rate: 0.05,
+        lambda: 0.02,
+        lambda2: 0.02,
+        multiplier,
+        ..world.settings
+    };
+    let mut search = world.search(1);
+    let free = search.expected(&world.prices()).unwrap().total_ms();
+    let prices = Prices { budget_ms: Some(share * free), ..world.prices() };
+    let outcome = search.run(&prices, &Silent, &mut Keeper::none()).unwrap();
+    (share * free, outcome.epochs)
+}
+
+#[test]
+fn dual_ascent_brings_the_expected_latency_to_the_budget() {
+    for share in [0.5, 0.7, 0.9] {
+        let (budget_ms, epochs) = under_budget(share, Multiplier::default());
+        for epoch in &epochs[epochs.len() - 5..] {
+            let off = epoch.expected_ms / budget_ms - 1.0;
+            assert!(off.abs() < 0.05, "{share}: {off} with λ {} after epoch {}", epoch.lambda, epoch.epoch);
+            assert_eq!(epoch.lambda, epoch.lambda2);
+        }
+    }
+}
+
+#[test]
+fn a_fixed_multiplier_stays_and_without_a_budget_a_dual_one_does_too() {
+    let (_, epochs) = under_budget(0.5, Multiplier::Fixed);
+    assert!(epochs.iter().all(|epoch| epoch.lambda == 0.02 && epoch.lambda2 == 0.02));
+    let world = world();
+    let free = world.search(1).run(&world.prices(), &Silent, &mut Keeper::none()).unwrap();
+    assert_eq!(free.epochs.last().unwrap().lambda, 0.5);
+    assert_eq!(free.epochs.last().unwrap().lambda2, 0.25);
 }

@@ -2,13 +2,15 @@
 //! the AutoFAS paper.
 
 mod derive;
+mod evolution;
 mod ranking;
 mod search;
 mod train;
 
 pub use derive::{Budget, DeriveSettings};
+pub use evolution::EvolutionSettings;
 pub use ranking::{ColdSettings, FscdSettings, JudgeSettings, Measure, PermutationSettings, Replacement};
-pub use search::{Gate, GradientBlock, Paths, PriceFirstLayer, SearchSettings};
+pub use search::{Gate, GradientBlock, Multiplier, Paths, PriceFirstLayer, SearchSettings};
 pub use train::{BaselineSettings, InputColumns, RetrainSettings, ScoreForm, TeacherSettings, TrainSettings};
 
 #[cfg(test)]
@@ -20,6 +22,7 @@ mod tests {
         TeacherSettings::default().check().unwrap();
         SearchSettings::default().check().unwrap();
         DeriveSettings::default().check().unwrap();
+        EvolutionSettings::default().check().unwrap();
         RetrainSettings::default().check().unwrap();
         BaselineSettings::default().check().unwrap();
         JudgeSettings::default().check().unwrap();

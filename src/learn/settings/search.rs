@@ -60,6 +60,40 @@ fn two() -> usize {
     2
 }
 
+/// What becomes of λ and λ2 where [`DeriveSettings`](super::DeriveSettings) states a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Multiplier {
+    /// They stay as they are, and the expected latency is what comes of it.
+    Fixed,
+    /// One factor on both, which starts at 1, rises while the expected latency is above the budget and falls while it is below. A
+    /// λ of 0 stays 0. Without a budget nothing moves it.
+    Dual {
+        /// By how much the factor's logarithm grows in an epoch for every 100 % that the expected latency lies above the
+        /// budget.
+        #[serde(default = "dual_rate")]
+        rate: f64,
+        /// What the present violation adds to the factor's logarithm, per 100 %: without it the factor would swing around the
+        /// one that holds the budget.
+        #[serde(default = "dual_damping")]
+        damping: f64,
+    },
+}
+
+fn dual_rate() -> f64 {
+    8.0
+}
+
+fn dual_damping() -> f64 {
+    4.0
+}
+
+impl Default for Multiplier {
+    fn default() -> Self {
+        Self::Dual { rate: dual_rate(), damping: dual_damping() }
+    }
+}
+
 /// Whether Loss2's gradient stops between the masked embeddings and Mixop 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -104,6 +138,8 @@ pub struct SearchSettings {
     pub lambda2: f64,
     /// Epochs after the warm-up over which λ and λ2 rise linearly from 0.
     pub lambda_ramp_epochs: f64,
+    /// What becomes of λ and λ2 under a budget.
+    pub multiplier: Multiplier,
     /// What Loss1 pays beside (4).
     pub price_first_layer: PriceFirstLayer,
     /// Operators that a step trains.
@@ -131,6 +167,7 @@ impl Default for SearchSettings {
             lambda1: 0.3,
             lambda2: 0.01,
             lambda_ramp_epochs: 0.5,
+            multiplier: Multiplier::default(),
             price_first_layer: PriceFirstLayer::Joint,
             paths: Paths::All,
             gate: Gate::StraightThrough,
@@ -164,6 +201,10 @@ impl SearchSettings {
         check::not_negative("lambda_ramp_epochs", self.lambda_ramp_epochs)?;
         if let Paths::Sampled { count } = self.paths {
             check::at_least("paths.count", count, 1)?;
+        }
+        if let Multiplier::Dual { rate, damping } = self.multiplier {
+            check::positive("multiplier.rate", rate)?;
+            check::not_negative("multiplier.damping", damping)?;
         }
         match self.gate {
             Gate::StraightThrough => Ok(()),

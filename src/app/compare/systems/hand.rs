@@ -39,7 +39,7 @@ pub(super) fn retrained(scene: &Scene, subnet: Subnet, strengths: Option<Vec<f64
     let run = scene.run;
     let name = subnet.id(&run.space);
     let seed = run.seed(Stage::Retrain);
-    let lesson = run.retrain_lesson(scene.guide);
+    let lesson = run.lesson(scene.guide);
     let fit = run.fitted(&name, &subnet, &run.settings.retrain.train, lesson, seed)?;
     Ok(Built { subnet, strengths, model: Model::Network { name, fit } })
 }

@@ -32,7 +32,7 @@ impl System for RandomSearch {
             let subnet = scene.priced(|prices| draw(scene, prices, &mut generator))?;
             let name = subnet.id(&run.space);
             let (train, seed) = (&run.settings.retrain.train, run.seed(Stage::Retrain));
-            let lesson = run.retrain_lesson(scene.guide);
+            let lesson = run.lesson(scene.guide);
             let auc = inner.fitted(&name, &subnet, train, lesson, seed)?.metrics.auc.unwrap_or(0.0);
             if best.as_ref().is_none_or(|&(highest, _)| auc > highest) {
                 best = Some((auc, subnet));

@@ -20,8 +20,8 @@ use crate::{
     space::Subnet,
 };
 
-/// The only round: a comparison pays with one table.
-const ROUND: usize = 1;
+/// Where a search is kept.
+const FOLDER: &str = "search";
 
 /// The search, whole or without a part.
 pub(super) enum Searched {
@@ -64,17 +64,13 @@ impl System for Searched {
     }
 }
 
-/// Searches in `run` and derives within the budget of its `[derive]`. What no budget changes is done once per seed.
+/// Searches under the budget of `[derive]`. The warm-up, which no budget changes, is made once per seed.
 fn search(scene: &Scene, run: &Run) -> Result<(SearchOutcome, Subnet)> {
-    let shared = |file: &str| scene.shared.path(file);
-    let files = [WARM_UP.to_owned(), format!("rounds/{ROUND}/search.json")];
-    for file in &files {
-        fsio::link(&shared(file), &run.journal.path(file))?;
-    }
-    let found = Searcher::new(run, scene.guide).search(ROUND, scene.table, &MeanService);
-    for file in &files {
-        fsio::link(&run.journal.path(file), &shared(file))?;
-    }
+    let (own, shared) = (run.journal.path(WARM_UP), scene.shared.path(WARM_UP));
+    fsio::link(&shared, &own)?;
+    let rule = &run.settings.derive;
+    let found = Searcher::new(run, scene.guide).search(FOLDER, scene.table, &MeanService, rule);
+    fsio::link(&own, &shared)?;
     let (outcome, searched) = found?;
     Ok((outcome, searched.subnet))
 }
@@ -98,7 +94,8 @@ impl System for LayersOnly {
             feature.must_keep = fixed.features.binary_search(&at).is_ok();
             feature.never = !feature.must_keep;
         }
-        let (layers, _) = Searcher::new(&run, scene.guide).search(ROUND, scene.table, &MeanService)?;
+        let mut searcher = Searcher::new(&run, scene.guide);
+        let (layers, _) = searcher.search(FOLDER, scene.table, &MeanService, &run.settings.derive)?;
         let outcome = SearchOutcome { theta: order, ..layers };
         let settings = &scene.run.settings.derive;
         let subnet = scene.priced(|prices| derive(&scene.run.space, &outcome, settings, prices))?;
