@@ -69,7 +69,7 @@ pub(super) fn experiment_of(
     let overrides = settings.iter().map(|text| Override::assignment(text)).collect::<Result<Vec<_>>>()?;
     Ok(base.with(Path::new("config.toml"), &overrides)?.changed(|settings| {
         if budget_ms.is_some() {
-            settings.derive = DeriveSettings::Budget(Budget { budget_ms, objective: None });
+            settings.derive = DeriveSettings::Budget(Budget { budget_ms, ..Budget::default() });
         }
         system(name).change(settings);
     }))

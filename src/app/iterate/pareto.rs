@@ -180,7 +180,8 @@ impl Run<'_> {
             operators: self.space.mixops.iter().map(widest).collect(),
         };
         let cheapest = crate::learn::derive::cheapest(&self.space, &prices)?;
-        let price_ms = |subnet: &Subnet| Ok(Price::of(&self.space, subnet, &prices)?.total_ms());
+        let price_ms =
+            |subnet: &Subnet| -> Result<f64> { Ok(Price::of(&self.space, subnet, &prices)?.total_ms()) };
         let (cheapest_ms, whole_ms) = (price_ms(&cheapest)?, price_ms(&whole)?);
         let memory_mb = self.settings.derive.budget().and_then(|budget| budget.memory_mb);
         let parameters = self.parameters()?;
@@ -208,7 +209,7 @@ impl Run<'_> {
     ) -> Result<Kept> {
         let layers = self.layer_prices(table)?;
         let prices = self.paid(&layers, &MeanService, &DeriveSettings::Budget(budget));
-        let candidate = |subnet: &Subnet| {
+        let candidate = |subnet: &Subnet| -> Result<Candidate> {
             Ok(Candidate {
                 subnet: subnet.id(&self.space),
                 predicted_ms: Price::of(&self.space, subnet, &prices)?.total_ms(),

@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(two.operators, [Operator::Mlp(8), Operator::Mlp(4)]);
         assert_eq!(of(Extent::Count(4)).features, [0, 1, 3, 4]);
         let within = |budget_ms| {
-            let budget = Budget { budget_ms: Some(budget_ms), objective: None };
+            let budget = Budget { budget_ms: Some(budget_ms), ..Budget::default() };
             of(Extent::Within(budget, &prices)).features
         };
         // Layers cost 1 + 3·0.5 + 0.01·(8·4 + 4) = 2.86 and 0.16 per feature, which costs 0.1 more to fetch, the slowest its time.
