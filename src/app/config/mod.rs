@@ -294,6 +294,25 @@ mod tests {
     }
 
     #[test]
+    fn values_laid_over_an_experiment_win_and_leave_its_paths_where_they_are() {
+        let first = with("data.path = \"d.csv\"\n[derive]\nrule = \"top_k\"\nk = 7", &[]).unwrap();
+        let over = |texts: &[&str]| {
+            let all: Vec<_> = texts.iter().map(|text| Override::assignment(text).unwrap()).collect();
+            first.with(Path::new("conf/e.toml"), &all)
+        };
+        let second = over(&["retrain.dropout=0.5", "derive.rule=budget", "derive.budget_ms=2.0"]).unwrap();
+        assert_eq!(second.settings.retrain.train.dropout, 0.5);
+        assert_eq!(second.settings.derive.budget().unwrap().limit_ms(), 2.0);
+        assert_eq!(second.data_path().unwrap(), Path::new("conf/d.csv"));
+        let problem = |texts: &[&str]| over(texts).unwrap_err().to_string();
+        assert!(problem(&["retrain.dropuot=0.5"]).contains("`retrain.dropout`"));
+        assert!(problem(&["retrain.dropout=2"]).contains("`retrain.dropout`: 2 is outside"));
+        assert!(problem(&["derive.theta=0.5"]).contains("`derive.theta`: has no effect"));
+        let third = first.changed(|settings| settings.search.lambda1 = 0.0);
+        assert_eq!(third.resolved.tree["search"]["lambda1"].as_float(), Some(0.0));
+    }
+
+    #[test]
     fn the_missing_schema_is_named() {
         let text = Experiment::parse(Path::new("e.toml"), "", &[]).unwrap_err().to_string();
         assert!(text.starts_with("e.toml, `data.schema`: "), "{text}");
