@@ -110,7 +110,9 @@ fn the_schema_in_docs_of_fronts_is_that_of_the_types_and_of_what_is_written() {
     assert!(!validator.is_valid(&broken));
     // The finished front again, as text.
     let said = output(here, &[&asked[..], &["--resume"]].concat());
-    for expected in ["budget ms", "by evolution", "run/pareto.json", found["points"][0]["subnet"].as_str().unwrap()] {
+    for expected in
+        ["budget ms", "by evolution", "run/pareto.json", found["points"][0]["subnet"].as_str().unwrap()]
+    {
         assert!(said.contains(expected), "{expected}: {said}");
     }
 }
@@ -124,7 +126,8 @@ fn budgets_are_stated_in_one_way_and_need_rows_to_judge_on() {
     assert!(twice.contains("--budgets") && twice.contains("--pareto"), "{twice}");
     let nothing = failure(here, 2, &[&SEARCH[..], &["--budgets", "1,0"]].concat());
     assert!(nothing.contains("pareto.budgets_ms"), "{nothing}");
-    let unjudged = failure(here, 2, &[&SEARCH[..], &["--budgets", "1,2", "--set", "search.held_out=0"]].concat());
+    let unjudged =
+        failure(here, 2, &[&SEARCH[..], &["--budgets", "1,2", "--set", "search.held_out=0"]].concat());
     assert!(unjudged.contains("search.held_out") && unjudged.contains("never saw"), "{unjudged}");
     assert!(!here.join("run").exists());
 }

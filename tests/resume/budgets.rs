@@ -119,7 +119,8 @@ fn a_choice_that_was_removed_is_searched_again_and_is_the_same() {
     let budget = [("derive.rule", "\"budget\""), ("derive.budget_ms", "1.2"), ("rounds.count", "1")];
     let experiment = experiment(folder, &budget);
     let run = folder.join("run");
-    let iterated = || iterate(&experiment, &run, Existing::Resume, &METER, &Alone, &Silent, &Stop::never()).unwrap();
+    let iterated =
+        || iterate(&experiment, &run, Existing::Resume, &METER, &Alone, &Silent, &Stop::never()).unwrap();
     let summary = iterated();
     let before = files(&run);
     for gone in ["rounds/1/subnet.json", "summary.json"] {
@@ -173,7 +174,10 @@ fn a_budget_below_the_cheapest_network_and_budgets_of_a_percentile_are_refused()
         pareto(&experiment, &run, Existing::Refuse, &METER, &Alone, &Silent, &Stop::never()).unwrap_err()
     };
     let text = refused(&[("pareto.budgets_ms", "[0.01, 5]")]);
-    assert!(matches!(text, Error::Limit { .. }) && text.to_string().contains("the cheapest network f1-"), "{text}");
+    assert!(
+        matches!(text, Error::Limit { .. }) && text.to_string().contains("the cheapest network f1-"),
+        "{text}"
+    );
     let percentile = [
         ("pareto.points", "2"),
         ("derive.rule", "\"budget\""),

@@ -39,6 +39,7 @@ mod pareto;
 mod probed;
 mod recommend;
 mod searched;
+mod searcher;
 mod summary;
 mod tail;
 mod traffic;
@@ -81,11 +82,12 @@ use crate::{
     space::SearchSpace,
 };
 use journal::Journal;
+use searcher::{Searcher, round_folder};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use summary::Found;
 use tail::Target;
-use training::{Guide, Searcher, round_folder};
+use training::Guide;
 
 /// Rounds count from here.
 const FIRST_ROUND: usize = 1;
@@ -169,7 +171,7 @@ pub fn iterate(
         let tail = target.respond(round, &winner, &calibrated)?;
         rounds.push(run.round_summary(round, searched.table_version, &winner, &calibrated, tail));
         progress.say(&rounds[round - FIRST_ROUND].to_string());
-        rule = by_leader(ranks, || run.rule_after(&winner, &calibrated))?;
+        rule = run.rule_after(&winner, &calibrated)?;
         table = calibrated.next;
         if recommend::converged(&rounds, experiment.settings.target.engine) {
             progress.say("the winner stays the same and is predicted within the noise: no further round");

@@ -16,8 +16,9 @@
 
 use super::{
     Existing, Meter, NetworkSummary, ReplaySummary, Run, ServiceTime, Traffic,
+    searcher::{Searcher, warmed_up},
     traffic::Replayed,
-    training::{Guide, Judging, Searcher, Trained, warmed_up},
+    training::{Guide, Judging, Trained},
 };
 use crate::{
     app::config::{Experiment, Stage},
@@ -142,7 +143,7 @@ pub fn pareto(
     run.check_budgets_of_the_mean()?;
     let (guide, table) = run.until_first_search()?;
     let mut searcher = Searcher::new(&run, &guide);
-    let budgets = by_leader(ranks, || run.budgets(&table))?;
+    let budgets = run.budgets(&table)?;
     let evolved = searcher.evolved(&table, &budgets)?;
     let mut kept = Vec::new();
     for (at, (&budget, evolved)) in budgets.iter().zip(&evolved).enumerate() {
@@ -180,7 +181,8 @@ impl Run<'_> {
             operators: self.space.mixops.iter().map(widest).collect(),
         };
         let cheapest = crate::learn::derive::cheapest(&self.space, &prices)?;
-        let price_ms = |subnet: &Subnet| Ok(Price::of(&self.space, subnet, &prices)?.total_ms());
+        let price_ms =
+            |subnet: &Subnet| -> Result<f64> { Ok(Price::of(&self.space, subnet, &prices)?.total_ms()) };
         let (cheapest_ms, whole_ms) = (price_ms(&cheapest)?, price_ms(&whole)?);
         let memory_mb = self.settings.derive.budget().and_then(|budget| budget.memory_mb);
         let parameters = self.parameters()?;
@@ -208,7 +210,7 @@ impl Run<'_> {
     ) -> Result<Kept> {
         let layers = self.layer_prices(table)?;
         let prices = self.paid(&layers, &MeanService, &DeriveSettings::Budget(budget));
-        let candidate = |subnet: &Subnet| {
+        let candidate = |subnet: &Subnet| -> Result<Candidate> {
             Ok(Candidate {
                 subnet: subnet.id(&self.space),
                 predicted_ms: Price::of(&self.space, subnet, &prices)?.total_ms(),
