@@ -39,6 +39,7 @@ mod pareto;
 mod probed;
 mod recommend;
 mod searched;
+mod searcher;
 mod summary;
 mod tail;
 mod traffic;
@@ -50,13 +51,16 @@ pub use journal::Existing;
 pub(in crate::app) use journal::Journal;
 pub use measured::MeasuredTime;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
+pub(in crate::app) use package::Finished;
 pub use pareto::{Candidate, Pareto, ParetoPoint, Way, pareto};
 pub use probed::ProbeSummary;
 pub use searched::{ExpectedLatency, PredictedTail, SearchFiles, SearchSummary, derived};
+pub(in crate::app) use searcher::{Searcher, WARM_UP};
 pub use summary::{
     BaselineSummary, Ending, EnginePrediction, NetworkSummary, ReplaySummary, RoundSummary, Summary,
     TeacherSummary, WinnerSummary,
 };
+pub(in crate::app) use training::Guide;
 
 use crate::{
     app::{
@@ -82,13 +86,11 @@ use crate::{
     },
     space::SearchSpace,
 };
-pub(in crate::app) use package::Finished;
+use searcher::round_folder;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use summary::Found;
 use tail::Target;
-use training::round_folder;
-pub(in crate::app) use training::{Guide, Searcher, WARM_UP};
 
 /// Rounds count from here.
 const FIRST_ROUND: usize = 1;
@@ -172,7 +174,7 @@ pub fn iterate(
         let tail = target.respond(round, &winner, &calibrated)?;
         rounds.push(run.round_summary(round, searched.table_version, &winner, &calibrated, tail));
         progress.say(&rounds[round - FIRST_ROUND].to_string());
-        rule = by_leader(ranks, || run.rule_after(&winner, &calibrated))?;
+        rule = run.rule_after(&winner, &calibrated)?;
         table = calibrated.next;
         if recommend::converged(&rounds, experiment.settings.target.engine) {
             progress.say("the winner stays the same and is predicted within the noise: no further round");

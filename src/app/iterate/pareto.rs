@@ -16,8 +16,9 @@
 
 use super::{
     Existing, Meter, NetworkSummary, ReplaySummary, Run, ServiceTime, Traffic,
+    searcher::{Searcher, warmed_up},
     traffic::Replayed,
-    training::{Guide, Judging, Searcher, Trained, warmed_up},
+    training::{Guide, Judging, Trained},
 };
 use crate::{
     app::config::{Experiment, Stage},
@@ -142,7 +143,7 @@ pub fn pareto(
     run.check_budgets_of_the_mean()?;
     let (guide, table) = run.until_first_search()?;
     let mut searcher = Searcher::new(&run, &guide);
-    let budgets = by_leader(ranks, || run.budgets(&table))?;
+    let budgets = run.budgets(&table)?;
     let evolved = searcher.evolved(&table, &budgets)?;
     let mut kept = Vec::new();
     for (at, (&budget, evolved)) in budgets.iter().zip(&evolved).enumerate() {

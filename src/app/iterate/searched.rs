@@ -3,7 +3,8 @@
 use super::{
     FIRST_ROUND, ProbeSummary, Run, TeacherSummary,
     journal::Journal,
-    training::{Guide, Searched, auc, outcome_file, round_folder, subnet_file},
+    searcher::{Searched, outcome_file, round_folder, subnet_file},
+    training::{Guide, auc},
 };
 use crate::{
     base::{Error, Result, error::Place, names::EngineName, objective::Objective},

@@ -139,10 +139,10 @@ impl Draw<'_> {
                 0 => self.at_random()?,
                 _ => self.child(&population[..parents])?,
             };
-            if let Some(subnet) = drawn {
-                if population.iter().all(|member| member.subnet != subnet) {
-                    return Ok(Some(subnet));
-                }
+            if let Some(subnet) = drawn
+                && population.iter().all(|member| member.subnet != subnet)
+            {
+                return Ok(Some(subnet));
             }
         }
         // Where hardly any operators keep the limits, chance may not find one that does.
@@ -210,7 +210,7 @@ impl Draw<'_> {
         subnet.features.retain(|&i| !features[i].never);
         subnet.features.extend((0..features.len()).filter(|&i| features[i].must_keep && !features[i].never));
         let of_item = |i: &usize| features[*i].kind.side() == Side::Item;
-        if !subnet.features.iter().any(|i| of_item(i)) {
+        if !subnet.features.iter().any(&of_item) {
             let items: Vec<usize> =
                 (0..features.len()).filter(|i| of_item(i) && !features[*i].never).collect();
             subnet.features.push(items[self.rng.random_range(0..items.len())]);
