@@ -46,7 +46,7 @@ pub fn taylor(
         // The mean over the rows: the gradient at a row is that of its own loss times w_r / Σ w.
         let loss = losses::ranking(&model.logits(&embedded, &batch.partitions, &routing)?, &batch)?;
         let gradients = loss.backward().learn("differentiate the loss")?;
-        let of = |leaf: &Var| gradients.get(leaf).map(|gradient| values(gradient)).transpose();
+        let of = |leaf: &Var| gradients.get(leaf).map(values).transpose();
         // A network that does not read the leaf at all has no gradient.
         let slopes = of(&embedded)?.unwrap_or_default();
         let by_routing = of(&gate)?.unwrap_or_else(|| vec![0.0; batch.rows()]);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     base::{progress::Silent, rng},
-    data::{dataset::Slot, schema::Kind},
+    data::{dataset::Slot, ids::Ids, schema::Kind},
     learn::{
         embedding::input_features,
         fixtures::{
@@ -156,12 +156,14 @@ fn a_teacher_loses_with_a_permuted_feature_what_it_loses_with_permuted_partition
     rng::shuffle(&mut order, &mut rng::generator(5, "permutation 0 of c_trace"));
     // The same with rows that were changed before they were encoded.
     let slot = data.features[4].slot;
-    let Slot::Number { index } = slot else { panic!("`c_trace` is a number: {slot:?}") };
+    let Slot::Ids { start, length: 1 } = slot else { panic!("`c_trace` is one id: {slot:?}") };
     let mut changed = data.clone();
+    let mut ids: Vec<u32> = rows.iter().flat_map(|&row| data.ids.of_row(row as usize)).collect();
     for (row, &from) in order.iter().enumerate() {
-        changed.numbers.to_mut()[row * data.number_slots + index] = data.numbers_of(from as usize)[index];
+        ids[row * data.ids.slots() + start] = data.ids.at(from as usize, start);
         changed.partitions.to_mut()[row] = data.partitions[from as usize];
     }
+    changed.ids = Ids::from_rows(data.ids.slots(), &ids);
     let loss = |data: &Dataset| {
         let scores = teacher.scores(&Batch::of(data, &rows)).unwrap();
         crate::learn::metrics::logloss(&scores, &data.labels)

@@ -133,15 +133,15 @@ fn the_gradient_through_the_network_is_the_slope_of_the_loss() {
                 moved[i] += step;
                 scalar(&loss_at(&moved)).unwrap()
             };
-            (at(0.01) - at(-0.01)) / 0.02
+            (at(0.02) - at(-0.02)) / 0.04
         })
         .collect();
     let gradients = loss.backward().unwrap();
     let (_, var) = network.params().iter().find(|(name, _)| *name == THETA).unwrap();
     let found = values(gradients.get(var).unwrap()).unwrap();
-    assert!(slopes.iter().any(|slope| slope.abs() > 1e-2), "{slopes:?}");
+    assert!(slopes.iter().any(|slope| slope.abs() > 3e-3), "{slopes:?}");
     for (found, slope) in found.iter().zip(&slopes) {
-        assert!((f64::from(*found) - slope).abs() < 1e-3 + 0.02 * slope.abs(), "{found:?} {slopes:?}");
+        assert!((f64::from(*found) - slope).abs() < 1e-4 + 0.02 * slope.abs(), "{found:?} {slopes:?}");
     }
 }
 
@@ -192,11 +192,16 @@ fn of_two_twins_the_cheap_one_is_kept_where_the_other_costs_much() {
             for i in [useful, twin] {
                 planted.schema.features[i].fetch_ms = if i == dear { 50.0 } else { 0.5 };
             }
-            let prior = FscdSettings { prior_weight: 0.02, ..planted_settings(&planted) };
+            let prior = FscdSettings {
+                fetch_weight: 20.0,
+                prior_weight: 0.01,
+                gate_learning_rate: 0.1,
+                ..planted_settings(&planted)
+            };
             learn(&planted, &prior).values
         };
         let (dear_twin, dear_useful) = (strengths(twin), strengths(useful));
-        assert!(dear_twin[useful] > dear_twin[twin] + 0.2, "{seed}: {dear_twin:?}");
-        assert!(dear_useful[twin] > dear_useful[useful] + 0.2, "{seed}: {dear_useful:?}");
+        assert!(dear_twin[useful] > dear_twin[twin] + 0.1, "{seed}: {dear_twin:?}");
+        assert!(dear_useful[twin] > dear_useful[useful] + 0.1, "{seed}: {dear_useful:?}");
     }
 }
