@@ -178,7 +178,8 @@ impl<'a> Update<'a> {
             let count = (end - base) as usize * self.width;
             let take = |rest: &mut &'t mut [f32]| {
                 // Of a moment that the rule does not have, nothing.
-                let (taken, left) = std::mem::take(rest).split_at_mut(count.min(rest.len()));
+                let count = count.min(rest.len());
+                let (taken, left) = std::mem::take(rest).split_at_mut(count);
                 *rest = left;
                 taken
             };
