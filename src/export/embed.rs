@@ -126,6 +126,51 @@ impl<'a> Part<'a> {
 
     /// Adds inputs and embeddings to the graph; the result is [rows, Σ width], of bytes where they are asked for.
     pub(super) fn emit(&self, graph: &mut Graph<'a>, vectors: &Vectors<'_>) -> Edge {
+        let flat = self.each_group(graph, |graph, key, group| {
+            let name = group.name.clone();
+            let floats = match key {
+                GroupKey::Of(Group::Ids { width }) => return group.emit_ids(graph, vectors, width),
+                GroupKey::Of(Group::Sequences { length, width }) => {
+                    group.emit_sequences(graph, vectors.stored, length, width)
+                }
+                GroupKey::Vectors => group.source,
+                GroupKey::Of(Group::Numbers) => group.emit_numbers(graph, vectors.stored),
+            };
+            match vectors.bytes {
+                Some(affine) => qdq::quantise(graph, &name, &floats, affine),
+                None => floats,
+            }
+        });
+        match <[Edge; 1]>::try_from(flat) {
+            Ok([only]) => only,
+            Err(several) => join(graph, self.prefix, &several, vectors),
+        }
+    }
+
+    /// Adds inputs to the graph and what trees compare of each feature, which is one wide: [rows, features] in the order of
+    /// [`Part::order`], with NaN for what is missing.
+    pub(super) fn emit_values(&self, graph: &mut Graph<'a>) -> Edge {
+        let exact = Vectors { stored: &Format::Fp32, bytes: None };
+        let flat = self.each_group(graph, |graph, key, group| match key {
+            GroupKey::Of(Group::Ids { width }) => group.emit_ids(graph, &exact, width),
+            GroupKey::Of(Group::Sequences { length, width }) => group.emit_means(graph, length, width),
+            GroupKey::Vectors | GroupKey::Of(Group::Numbers) => group.source,
+        });
+        match <[Edge; 1]>::try_from(flat) {
+            Ok([only]) => only,
+            Err(several) => {
+                let groups: Vec<_> = several.iter().collect();
+                graph.node_with("Concat", format!("{}values", self.prefix), &groups, ("axis", 1))
+            }
+        }
+    }
+
+    /// Adds the inputs to the graph, and what `emit` makes of each group: their results in the order of [`Part::order`].
+    fn each_group(
+        &self,
+        graph: &mut Graph<'a>,
+        emit: impl Fn(&mut Graph<'a>, GroupKey, Members<'_, 'a>) -> Edge,
+    ) -> Vec<Edge> {
         let mut flat = Vec::new();
         for tensor in self.tensors() {
             let source = graph.input(&tensor);
@@ -143,28 +188,10 @@ impl<'a> Part<'a> {
                     _ => slice_columns(graph, &name, &source, start, columns),
                 };
                 start += columns;
-                let group = Members { name, members, source: own };
-                let floats = match *key {
-                    GroupKey::Of(Group::Ids { width }) => {
-                        flat.push(group.emit_ids(graph, vectors, width));
-                        continue;
-                    }
-                    GroupKey::Of(Group::Sequences { length, width }) => {
-                        group.emit_sequences(graph, vectors.stored, length, width)
-                    }
-                    GroupKey::Vectors => group.source,
-                    GroupKey::Of(Group::Numbers) => group.emit_numbers(graph, vectors.stored),
-                };
-                flat.push(match vectors.bytes {
-                    Some(affine) => qdq::quantise(graph, &group.name, &floats, affine),
-                    None => floats,
-                });
+                flat.push(emit(graph, *key, Members { name, members, source: own }));
             }
         }
-        match <[Edge; 1]>::try_from(flat) {
-            Ok([only]) => only,
-            Err(several) => join(graph, self.prefix, &several, vectors),
-        }
+        flat
     }
 }
 
@@ -288,8 +315,26 @@ impl<'a> Members<'_, 'a> {
         reshape(graph, &self.name, "flat", &vectors, &[0, self.width()])
     }
 
-    /// Mean over the ids that are not 0. Row 0 of each table is zeroed, so that padding adds nothing to the sum.
+    /// Mean over the ids that are not 0; zeros when there are none.
     fn emit_sequences(&self, graph: &mut Graph<'a>, stored: &Format, length: usize, width: usize) -> Edge {
+        let name = &self.name;
+        let [sum, held] = self.sums(graph, stored, length, width);
+        let one = graph.floats(format!("{name}/at_least"), &[1, 1, 1], &[1.0f32]);
+        let divisor = graph.node("Max", format!("{name}/divisor"), &[&held, &one]);
+        let mean = graph.node("Div", format!("{name}/mean"), &[&sum, &divisor]);
+        reshape(graph, name, "flat", &mean, &[0, self.width()])
+    }
+
+    /// Mean over the ids that are not 0; 0 / 0, which is not a number, when there are none.
+    fn emit_means(&self, graph: &mut Graph<'a>, length: usize, width: usize) -> Edge {
+        let [sum, held] = self.sums(graph, &Format::Fp32, length, width);
+        let mean = graph.node("Div", format!("{}/mean", self.name), &[&sum, &held]);
+        reshape(graph, &self.name, "flat", &mean, &[0, self.width()])
+    }
+
+    /// Sums over the ids that are not 0, [rows, features, width], and their number, [rows, features, 1]. Row 0 of each table is
+    /// zeroed, so that padding adds nothing to the sum.
+    fn sums(&self, graph: &mut Graph<'a>, stored: &Format, length: usize, width: usize) -> [Edge; 2] {
         let (name, count) = (&self.name, self.members.len());
         let floats = Vectors { stored, bytes: None };
         let gathered = self.gather(graph, &floats, width, length, RowZero::Zeros);
@@ -297,17 +342,14 @@ impl<'a> Members<'_, 'a> {
         let list_axis = graph.integers(format!("{name}/list_axis"), &[1], &[2]);
         let sum = graph.node_with("ReduceSum", format!("{name}/sum"), &[&lists, &list_axis], ("keepdims", 0));
 
-        // present = min(id, 1), since ids are not negative; its sum over a list is the divisor.
+        // present = min(id, 1), since ids are not negative.
         let ids = graph.node_with("Cast", format!("{name}/ids_f32"), &[&self.source], AS_FLOAT);
         let one = graph.floats(format!("{name}/one"), &[1, 1], &[1.0f32]);
         let present = graph.node("Min", format!("{name}/present"), &[&ids, &one]);
         let present = reshape(graph, name, "present_lists", &present, &[0, count, length]);
         let held =
             graph.node_with("ReduceSum", format!("{name}/held"), &[&present, &list_axis], ("keepdims", 1));
-        let one = graph.floats(format!("{name}/at_least"), &[1, 1, 1], &[1.0f32]);
-        let divisor = graph.node("Max", format!("{name}/divisor"), &[&held, &one]);
-        let mean = graph.node("Div", format!("{name}/mean"), &[&sum, &divisor]);
-        reshape(graph, name, "flat", &mean, &[0, self.width()])
+        [sum, held]
     }
 
     /// x·scale, or the vector for missing values where x is NaN, for all numbers at once: \[x, is missing\] times a block

@@ -15,6 +15,7 @@ mod qdq;
 pub mod quantise;
 pub mod rows;
 pub mod signature;
+mod trees;
 pub mod triton;
 
 pub use companions::{COMPANIONS, write_package};
@@ -22,3 +23,4 @@ pub use form::Form;
 pub use format::Format;
 pub use model::{Metadata, OnnxModel, onnx, onnx_in, read_item_table, read_precision, read_signature};
 pub use quantise::Reference;
+pub use trees::onnx_of_trees;

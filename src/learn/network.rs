@@ -182,18 +182,21 @@ impl Network {
     }
 
     fn slots(&self, data: &Dataset) -> Result<Vec<Slot>> {
-        self.inputs
-            .iter()
-            .map(|input| {
-                data.features.iter().find(|f| f.name == input.feature).map(|f| f.slot).ok_or_else(|| {
-                    Error::usage(
-                        format!("the data has no feature `{}`, which the network reads", input.feature),
-                        "encode the data with the schema that the network was trained with",
-                    )
-                })
-            })
-            .collect()
+        slots(&self.inputs, data)
     }
+}
+
+/// Where the values of the inputs stand in `data`; fails when it lacks one.
+pub(super) fn slots(inputs: &[NetworkInput], data: &Dataset) -> Result<Vec<Slot>> {
+    let of = |input: &NetworkInput| {
+        data.features.iter().find(|f| f.name == input.feature).map(|f| f.slot).ok_or_else(|| {
+            Error::usage(
+                format!("the data has no feature `{}`, which the network reads", input.feature),
+                "encode the data with the schema that the network was trained with",
+            )
+        })
+    };
+    inputs.iter().map(of).collect()
 }
 
 impl NetworkInput {
