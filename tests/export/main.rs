@@ -6,6 +6,7 @@ mod layouts;
 mod precision;
 #[path = "../support/mod.rs"]
 mod support;
+mod trees;
 
 use autofas_bench::{
     base::{

@@ -16,7 +16,7 @@ pub enum IdValues {
 
 /// How gradient boosted trees are grown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct TreeSettings {
     /// Trees, at most.
     pub trees: usize,
