@@ -22,6 +22,8 @@ use crate::{
 use std::{borrow::Cow, collections::BTreeMap};
 use tract_onnx::pb::tensor_proto::DataType;
 
+/// The attribute of operators along the first axis.
+pub(super) const AXIS_0: (&str, i64) = ("axis", 0);
 /// The attribute of a `Cast` to f32.
 pub(super) const AS_FLOAT: (&str, i64) = ("to", DataType::Float as i64);
 
@@ -126,21 +128,31 @@ impl<'a> Part<'a> {
 
     /// Adds inputs and embeddings to the graph; the result is [rows, Σ width], of bytes where they are asked for.
     pub(super) fn emit(&self, graph: &mut Graph<'a>, vectors: &Vectors<'_>) -> Edge {
+        let sources = self.declare(graph);
+        self.embed(graph, &sources, vectors)
+    }
+
+    /// Adds the part's own inputs to the graph.
+    pub(super) fn declare(&self, graph: &mut Graph<'a>) -> Vec<Source> {
+        let source = |tensor: &TensorSpec| Source::of(tensor, graph.input(tensor), 0);
+        self.tensors().iter().map(source).collect()
+    }
+
+    /// Adds the embeddings of what comes in `sources`: [rows, Σ width].
+    pub(super) fn embed(&self, graph: &mut Graph<'a>, sources: &[Source], vectors: &Vectors<'_>) -> Edge {
         let mut flat = Vec::new();
-        for tensor in self.tensors() {
-            let source = graph.input(&tensor);
-            let groups: Vec<_> = self
-                .groups
-                .iter()
-                .filter(|(key, _)| (key.tensor().1, key.tensor().2) == (tensor.content, tensor.element))
-                .collect();
-            let mut start = 0;
-            for &(key, members) in &groups {
+        for source in sources {
+            let groups = self.groups.iter().filter(|(key, _)| {
+                let (_, content, element) = key.tensor();
+                (content, element) == (source.content, source.element)
+            });
+            let mut start = source.start;
+            for (key, members) in groups {
                 let name = format!("{}{}", self.prefix, key.name());
                 let columns: usize = members.iter().map(|(_, input)| field(*key, input).columns).sum();
-                let own = match groups.len() {
-                    1 => source.clone(),
-                    _ => slice_columns(graph, &name, &source, start, columns),
+                let own = match columns == source.columns {
+                    true => source.edge.clone(),
+                    false => slice_columns(graph, &name, &source.edge, start, columns),
                 };
                 start += columns;
                 let group = Members { name, members, source: own };
@@ -166,6 +178,52 @@ impl<'a> Part<'a> {
             Err(several) => join(graph, self.prefix, &several, vectors),
         }
     }
+}
+
+/// Values of one kind for a part: columns of an input tensor.
+pub(super) struct Source {
+    content: Content,
+    element: ElementType,
+    edge: Edge,
+    /// The part's first column.
+    start: usize,
+    /// Columns of the whole tensor.
+    columns: usize,
+}
+
+impl Source {
+    fn of(tensor: &TensorSpec, edge: Edge, start: usize) -> Self {
+        Self { content: tensor.content, element: tensor.element, edge, start, columns: tensor.columns() }
+    }
+}
+
+/// Adds inputs to the graph that two parts share, a tensor per kind with the first part's columns first, and says where
+/// either finds its own.
+pub(super) fn declare_together<'a>(
+    graph: &mut Graph<'a>,
+    parts: [&Part<'a>; 2],
+) -> (Vec<TensorSpec>, [Vec<Source>; 2]) {
+    let own = parts.map(Part::tensors);
+    let (mut tensors, mut sources) = (Vec::new(), [Vec::new(), Vec::new()]);
+    for (name, content, element) in [IDS, VECTORS, NUMBERS] {
+        let of_kind = own.each_ref().map(|tensors| {
+            tensors.iter().find(|tensor| (tensor.content, tensor.element) == (content, element))
+        });
+        let fields: Vec<Field> = of_kind.iter().flatten().flat_map(|tensor| tensor.fields.clone()).collect();
+        if fields.is_empty() {
+            continue;
+        }
+        let rows = Rows::Candidates;
+        let tensor = TensorSpec { name: name.to_owned(), rows, element, content, fields };
+        let edge = graph.input(&tensor);
+        let mut start = 0;
+        for (sources, own) in sources.iter_mut().zip(of_kind) {
+            sources.extend(own.map(|_| Source::of(&tensor, edge.clone(), start)));
+            start += own.map_or(0, TensorSpec::columns);
+        }
+        tensors.push(tensor);
+    }
+    (tensors, sources)
 }
 
 /// How embeddings are stored, and what leaves a part.
@@ -207,7 +265,13 @@ fn field(key: GroupKey, input: &NetworkInput) -> Field {
     Field { feature: input.feature.clone(), columns, cardinality: cardinality as u32 }
 }
 
-fn slice_columns(graph: &mut Graph<'_>, name: &str, source: &Edge, start: usize, columns: usize) -> Edge {
+pub(super) fn slice_columns(
+    graph: &mut Graph<'_>,
+    name: &str,
+    source: &Edge,
+    start: usize,
+    columns: usize,
+) -> Edge {
     let from = graph.integers(format!("{name}/first_column"), &[1], &[start as i64]);
     let to = graph.integers(format!("{name}/end_column"), &[1], &[(start + columns) as i64]);
     let axis = graph.integers(format!("{name}/column_axis"), &[1], &[1]);

@@ -1,6 +1,9 @@
 //! A network as a safetensors file: weights as tensors, names and kinds as JSON in the file's own metadata.
+//!
+//! The dense layers are numbered through, whatever body they belong to; the JSON says how many each of its parts has. Version 1
+//! knew plain networks only, and is read as it was.
 
-use super::network::{Dense, Embedding, Network, NetworkInput};
+use super::network::{Body, Dense, Embedding, Network, NetworkInput, Partitioned, TwoTower};
 use crate::{
     base::{Error, Result, error::Place, fsio},
     data::schema::Side,
@@ -16,12 +19,59 @@ use std::{
 /// Key of the JSON inside the file's metadata.
 const DESCRIPTION: &str = "autofas.network";
 
+/// Version of the JSON.
+const VERSION: u32 = 2;
+
 /// What the tensors mean.
 #[derive(Serialize, Deserialize)]
 struct Description {
+    #[serde(default = "first_version")]
+    schema_version: u32,
     inputs: Vec<InputDescription>,
-    layers: usize,
+    #[serde(flatten)]
+    body: BodyDescription,
 }
+
+/// Of files that do not say it.
+fn first_version() -> u32 {
+    1
+}
+
+/// How many layers each part of a body has, and what else is no tensor.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum BodyDescription {
+    /// Of a plain network.
+    Layers(usize),
+    TwoTower {
+        user: usize,
+        item: usize,
+    },
+    Partitioned {
+        input: usize,
+        partition_of: Vec<u32>,
+        shared: usize,
+        heads: Vec<usize>,
+    },
+}
+
+impl BodyDescription {
+    fn of(body: &Body) -> Self {
+        match body {
+            Body::Mlp(layers) => Self::Layers(layers.len()),
+            Body::TwoTower(towers) => Self::TwoTower { user: towers.user.len(), item: towers.item.len() },
+            Body::Partitioned(parts) => Self::Partitioned {
+                input: parts.input,
+                partition_of: parts.partition_of.clone(),
+                shared: parts.shared.len(),
+                heads: parts.heads.iter().map(Vec::len).collect(),
+            },
+        }
+    }
+}
+
+/// The tensor of a two-tower network's bias.
+const BIAS: &str = "bias";
 
 #[derive(Serialize, Deserialize)]
 struct InputDescription {
@@ -54,7 +104,10 @@ impl Network {
                 }
             }
         }
-        for (i, layer) in self.layers.iter().enumerate() {
+        if let Body::TwoTower(towers) = &self.body {
+            tensors.insert(BIAS.to_owned(), matrix(&[towers.bias], 1)?);
+        }
+        for (i, layer) in self.body.layers().into_iter().enumerate() {
             tensors.insert(format!("layer{i}.weight"), matrix(&layer.weight, layer.outputs)?);
             tensors.insert(format!("layer{i}.bias"), matrix(&layer.bias, layer.outputs)?);
         }
@@ -89,7 +142,8 @@ impl Network {
                 Embedding::Number { .. } => Kind::Number,
             },
         });
-        Description { inputs: inputs.collect(), layers: self.layers.len() }
+        let body = BodyDescription::of(&self.body);
+        Description { schema_version: VERSION, inputs: inputs.collect(), body }
     }
 }
 
@@ -104,6 +158,10 @@ fn parse(bytes: &[u8]) -> Result<Network, String> {
     let json =
         header.metadata().as_ref().and_then(|m| m.get(DESCRIPTION)).ok_or_else(|| text(&"no description"))?;
     let description: Description = serde_json::from_str(json).map_err(|e| text(&e))?;
+    if description.schema_version > VERSION {
+        let found = description.schema_version;
+        return Err(format!("its version is {found}, and this program reads up to {VERSION}"));
+    }
     let file = SafeTensors::deserialize(bytes).map_err(|e| text(&e))?;
     let values = |name: String| -> Result<(Vec<f32>, usize), String> {
         let tensor = file.tensor(&name).map(|view| view.load(&Device::Cpu)).map_err(|e| text(&e))?;
@@ -126,18 +184,59 @@ fn parse(bytes: &[u8]) -> Result<Network, String> {
         let InputDescription { feature, side, width, .. } = input;
         inputs.push(NetworkInput { feature, side, width, embedding });
     }
-    let mut layers = Vec::new();
-    for i in 0..description.layers {
-        let (weight, inputs) = values(format!("layer{i}.weight"))?;
-        let (bias, _) = values(format!("layer{i}.bias"))?;
-        layers.push(Dense { inputs, outputs: bias.len(), weight, bias });
-    }
-    Ok(Network { inputs, layers })
+    let mut next = 0;
+    let mut layers = |count: usize| -> Result<Vec<Dense>, String> {
+        let own = next..next + count;
+        next += count;
+        own.map(|i| {
+            let (weight, inputs) = values(format!("layer{i}.weight"))?;
+            let (bias, _) = values(format!("layer{i}.bias"))?;
+            Ok(Dense { inputs, outputs: bias.len(), weight, bias })
+        })
+        .collect()
+    };
+    let body = match description.body {
+        BodyDescription::Layers(count) => Body::Mlp(layers(count)?),
+        BodyDescription::TwoTower { user, item } => {
+            let (user, item) = (layers(user)?, layers(item)?);
+            let (bias, _) = values(BIAS.to_owned())?;
+            Body::TwoTower(TwoTower { user, item, bias: *bias.first().ok_or_else(|| text(&"no bias"))? })
+        }
+        BodyDescription::Partitioned { input, partition_of, shared, heads } => {
+            let shared = layers(shared)?;
+            let heads = heads.into_iter().map(layers).collect::<Result<_, _>>()?;
+            Body::Partitioned(Partitioned { input, partition_of, shared, heads })
+        }
+    };
+    Ok(Network { inputs, body })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn dense(inputs: usize, outputs: usize, value: f32) -> Dense {
+        let numbers = |count: usize| (0..count).map(|i| value + i as f32).collect();
+        Dense { inputs, outputs, weight: numbers(inputs * outputs), bias: numbers(outputs) }
+    }
+
+    /// A network of every form.
+    fn networks() -> Vec<Network> {
+        let towers = TwoTower {
+            user: vec![dense(2, 3, 0.1), dense(3, 4, 0.2)],
+            item: vec![dense(4, 4, 0.3)],
+            bias: -0.1,
+        };
+        let parts = Partitioned {
+            input: 0,
+            partition_of: vec![1, 0],
+            shared: vec![dense(6, 5, 0.4), dense(5, 3, 0.5)],
+            heads: vec![vec![dense(3, 2, 0.6), dense(2, 1, 0.7)], vec![dense(3, 2, 0.8), dense(2, 1, 0.9)]],
+        };
+        let plain = network();
+        let with = |body| Network { body, ..plain.clone() };
+        vec![with(Body::TwoTower(towers)), with(Body::Partitioned(parts)), plain]
+    }
 
     fn network() -> Network {
         let input = |feature: &str, side, embedding| NetworkInput {
@@ -152,7 +251,7 @@ mod tests {
                 input("b", Side::Item, Embedding::Pooled { rows: vec![4.0, 5.0], length: 3 }),
                 input("c", Side::Item, Embedding::Number { scale: vec![6.0, 7.0], missing: vec![8.0, 9.0] }),
             ],
-            layers: vec![Dense { inputs: 6, outputs: 1, weight: vec![0.5; 6], bias: vec![-1.0] }],
+            body: Body::Mlp(vec![dense(6, 1, 0.5)]),
         }
     }
 
@@ -160,8 +259,36 @@ mod tests {
     fn a_saved_network_reads_back_equal() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("n.safetensors");
-        network().save(&path).unwrap();
-        assert_eq!(Network::load(&path).unwrap(), network());
+        for network in networks() {
+            network.save(&path).unwrap();
+            assert_eq!(Network::load(&path).unwrap(), network);
+        }
+    }
+
+    /// The bytes of a file with another description.
+    fn described(network: &Network, json: &str) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("n.safetensors");
+        network.save(&path).unwrap();
+        let bytes = fsio::read(&path).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let metadata = HashMap::from([(DESCRIPTION.to_owned(), json.to_owned())]);
+        safetensors::serialize(file.tensors(), Some(metadata)).unwrap()
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_reads_as_a_plain_network() {
+        let json = r#"{"inputs": [{"feature": "a", "side": "user", "width": 2, "kind": "table"},
+            {"feature": "b", "side": "item", "width": 2, "kind": {"pooled": {"length": 3}}},
+            {"feature": "c", "side": "item", "width": 2, "kind": "number"}], "layers": 1}"#;
+        assert_eq!(parse(&described(&network(), json)).unwrap(), network());
+    }
+
+    #[test]
+    fn a_file_of_a_later_version_is_refused_with_both_versions() {
+        let json = r#"{"schema_version": 3, "inputs": [], "layers": 0}"#;
+        let problem = parse(&described(&network(), json)).unwrap_err();
+        assert!(problem.contains("version is 3") && problem.contains("up to 2"), "{problem}");
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::{
         quantise::Lists,
         signature::Signature,
     },
-    learn::network::{Network, NetworkInput},
+    learn::network::{Network, NetworkInput, PlainOnly},
 };
 use std::path::Path;
 
@@ -236,7 +236,8 @@ impl Proof<'_> {
         items: &ItemTable,
     ) -> Result<TableParity> {
         let format = items.format();
-        let parts = self.reference.network.part_of(self.data, self.rows, |input| lookups.is_cached(input))?;
+        let network = self.reference.network.mlp(PlainOnly::ItemTable)?;
+        let parts = network.part_of(self.data, self.rows, |input| lookups.is_cached(input))?;
         let mut largest = 0.0f64;
         for (&row, part) in self.rows.iter().zip(&parts) {
             for (output, (&value, &exact)) in items.row_of(row).iter().zip(part).enumerate() {

@@ -8,7 +8,7 @@ use autofas_bench::{
         schema::{Refresh, Side},
     },
     export::Form,
-    learn::network::{Dense, Embedding, Network, NetworkInput},
+    learn::network::{Body, Dense, Embedding, Network, NetworkInput},
 };
 use rand::RngExt;
 
@@ -102,7 +102,7 @@ pub fn network(features: &[FeatureSpec], hidden: &[usize], seed: u64) -> Network
             layer
         })
         .collect();
-    Network { inputs, layers }
+    Network { inputs, body: Body::Mlp(layers) }
 }
 
 /// Features of every kind on both sides, in two widths.
