@@ -27,11 +27,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{} rows to train on, {} to validate on; {settings:?}", split.train.len(), split.valid.len());
     let every: Vec<usize> = (0..schema.features.len()).filter(|&i| !schema.features[i].never).collect();
     let begin = Instant::now();
-    let (trees, report) =
+    let (_, report) =
         trees::train(&schema.features, &every, data, split, &settings, seeds.of(Stage::Baseline))?;
     println!("{} of {} trees kept after {:.0} s", report.kept, report.grown, begin.elapsed().as_secs_f64());
     println!("{:?}", report.metrics);
-    let mut gains: Vec<_> = trees.inputs.iter().map(|input| &input.feature).zip(trees.gain()).collect();
+    let mut gains = report.gain;
     gains.sort_by(|a, b| b.1.total_cmp(&a.1));
     gains.iter().take(30).for_each(|(feature, gain)| println!("{gain:12.1}  {feature}"));
     Ok(())

@@ -90,6 +90,25 @@ fn the_checker_accepts_every_number_format_and_both_runtimes_keep_its_tolerance(
 }
 
 #[test]
+fn the_checker_accepts_trees_and_onnx_runtime_gives_the_same_scores() {
+    let features = support::every_kind();
+    let data = support::dataset(&features, 200, 3);
+    let network = support::forest(&features, 20, 3);
+    let rows: Vec<u32> = (0..200).collect();
+    for layout in [Layout::Concat, Layout::UserOnce] {
+        let model = export::onnx(&network, layout, &Metadata::default()).unwrap();
+        let vectors = prove::test_vectors(&network, &model, &data, &rows).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let any = serde_json::json!({});
+        export::write_package(folder.path(), &model, &any, &any, &vectors).unwrap();
+        let output = check_onnx(folder.path());
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{layout}: {err}{out}");
+        assert!(out.contains("\"onnxruntime\"") && !out.contains("\"openvino\""), "{out}");
+    }
+}
+
+#[test]
 fn a_wrong_score_in_the_test_vectors_is_noticed() {
     let folder = package(Layout::UserOnce.into(), |vectors| vectors.scores[7] += 1e-3);
     let output = check_onnx(folder.path());

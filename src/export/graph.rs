@@ -121,6 +121,11 @@ impl<'a> Graph<'a> {
         Edge(spec.name.clone())
     }
 
+    /// An input tensor that was declared before.
+    pub(super) fn declared(&self, spec: &TensorSpec) -> Edge {
+        Edge(spec.name.clone())
+    }
+
     /// Declares that the tensor made by the node `edge` leaves the graph.
     pub(super) fn output(&mut self, edge: &Edge, dims: &[Dim]) {
         self.shell.output.push(value_info(&edge.0, DataType::Float, dims));

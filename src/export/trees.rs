@@ -12,8 +12,7 @@ use super::{
     embed::Part,
     form::Form,
     format::Format,
-    graph::{Dim, Edge, Graph},
-    model::{Metadata, OnnxModel, finish, precision},
+    graph::{Edge, Graph},
     signature::{Rows, Signature},
 };
 use crate::{
@@ -22,39 +21,34 @@ use crate::{
         names::{Embeddings, Layout},
     },
     data::schema::Side,
-    learn::{
-        baseline::trees::{Branch, Forest, Node, Trees},
-        network::NetworkInput,
-    },
+    learn::network::{Branch, Forest, NetworkInput, Node},
 };
 use tract_onnx::pb::{AttributeProto, attribute_proto::AttributeType};
 
-/// Exports trees: `scores` f32\[candidates\], as of every model.
+/// The scores [candidates] of a forest, and the inputs of the graph.
 ///
-/// Fails on layouts with rows of items, on embeddings outside the graph, and on trees that are not whole.
-pub fn onnx_of_trees<'n>(trees: &'n Trees, form: impl Into<Form>, meta: &Metadata) -> Result<OnnxModel<'n>> {
-    let form = form.into();
-    if form.layout.rows().is_some() {
-        return Err(Error::usage(
-            "trees have no first layer whose part of an item could be kept as a row",
-            "export them in the layout user-once or concat",
-        ));
+/// Fails in half precision, in which values would come to the other side of thresholds, and on embeddings outside the graph.
+pub(super) fn scores<'a>(
+    graph: &mut Graph<'a>,
+    inputs: &'a [NetworkInput],
+    forest: &Forest,
+    format: &Format,
+    form: &Form,
+) -> Result<(Edge, Signature)> {
+    if *format != Format::Fp32 {
+        let problem = format!("trees compare in single precision, not in {}", format.precision());
+        return Err(Error::usage(problem, "export them in fp32"));
     }
     if form.embeddings == Embeddings::Outside {
         return Err(Error::usage("trees have no embeddings", "export them with --embeddings inside"));
     }
-    trees.check().map_err(|problem| Error::usage(problem, "grow or load the trees again"))?;
-    let mut graph = Graph::new("pre_ranking");
-    let parts = Parts::new(&trees.inputs, form.layout);
-    let values = parts.emit(&mut graph);
-    let attributes = attributes(&trees.forest, &parts.columns(trees.inputs.len()));
+    let parts = Parts::new(inputs, form.layout);
+    let values = parts.emit(graph);
+    let attributes = attributes(forest, &parts.columns(inputs.len()));
     let [_, both] = graph.ml_node("TreeEnsembleClassifier", ["label", "probabilities"], &values, attributes);
     let second = graph.integers("second_class", &[], &[1]);
     let scores = graph.node_with("Gather", "scores", &[&both, &second], ("axis", 1));
-    graph.output(&scores, &[Dim::Candidates]);
-    let mut model = finish(graph, parts.signature(form.layout), &form, None, meta);
-    model.properties.push(precision(Format::Fp32.precision()));
-    Ok(model)
+    Ok((scores, parts.signature(form.layout)))
 }
 
 /// The inputs, divided by how often their values come.

@@ -5,7 +5,7 @@ use super::{
     embedding::{EmbeddingBank, InputFeature},
     losses,
     mlp::{Hidden, Mode, dropout},
-    network::Network,
+    network::{Body, Network, PlainOnly},
     ops::dense::Follow,
     params::{DenseParams, Next, Params},
     settings::TrainSettings,
@@ -73,14 +73,15 @@ impl<'a> Student<'a> {
         let all: Vec<usize> = (0..self.bank.features().len()).collect();
         let weight = &self.hidden.layers().first().unwrap_or(&self.output).weight;
         layers[0].weight = super::values(&super::embedding::rows_in_schema_order(&self.bank, &all, weight)?)?;
-        Ok(Network { inputs: self.bank.to_plain()?, layers })
+        Ok(Network { inputs: self.bank.to_plain()?, body: Body::Mlp(layers) })
     }
 
     /// Begins with the weights of a plain network of the same features and widths.
     ///
     /// Fails where it has another shape.
     pub fn start_from(&self, network: &Network) -> Result<()> {
-        self.bank.set_plain(&network.inputs, &self.params)?;
+        let network = network.mlp(PlainOnly::Retraining)?;
+        self.bank.set_plain(network.inputs, &self.params)?;
         let hidden = self.hidden.layers().len();
         if network.layers.len() != hidden + 1 {
             return Err(Error::usage(
@@ -173,7 +174,8 @@ mod tests {
             other.start_from(&network).unwrap();
             assert_eq!(other.to_network().unwrap(), network);
             let mut deeper = network.clone();
-            deeper.layers.push(deeper.layers[0].clone());
+            let Body::Mlp(layers) = &mut deeper.body else { panic!("a student is plain") };
+            layers.push(layers[0].clone());
             assert!(other.start_from(&deeper).unwrap_err().to_string().contains("layers"));
             let mut torn = network.clone();
             torn.inputs.swap(0, 1);

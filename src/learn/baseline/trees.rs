@@ -5,21 +5,18 @@
 //! values going where that is larger. Thresholds are quantiles of the training rows. The trees up to the best AUC on the
 //! validation rows are kept.
 //!
-//! What comes out is plain data ([`Trees`]): it has a reference forward pass, a file, an ONNX export, and the gain of
-//! each feature.
+//! What comes out is a [`Network`] whose body is a [`Forest`]: it has a reference forward pass, a file and an ONNX export as
+//! all networks have, and the gain of each feature.
 //!
 //! # Values
 //!
 //! Trees split numbers. What becomes of ids and sequences is learned from the training rows: see the table in `values`.
 
-mod ensemble;
-mod file;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod values;
 
-pub use ensemble::{Branch, Forest, Node, Trees};
 pub use settings::{IdValues, TreeSettings};
 
 use crate::{
@@ -28,7 +25,11 @@ use crate::{
         dataset::{Dataset, Split},
         schema::Feature,
     },
-    learn::{metrics::Metrics, train::metrics_of},
+    learn::{
+        metrics::Metrics,
+        network::{Body, Branch, Forest, Network, Node},
+        train::metrics_of,
+    },
 };
 use forust_ml::{
     GradientBooster, Matrix, gradientbooster::GrowPolicy, metric::Metric, sampler::SampleMethod, tree::Tree,
@@ -45,6 +46,8 @@ pub struct TreesReport {
     pub grown: usize,
     /// On the validation rows.
     pub metrics: Metrics,
+    /// The gain of each feature, in schema order.
+    pub gain: Vec<(String, f64)>,
 }
 
 /// Grows trees on the chosen features (indices into `features`, ascending). The same seed gives the same trees, on any
@@ -59,7 +62,7 @@ pub fn train(
     split: &Split,
     settings: &TreeSettings,
     seed: u64,
-) -> Result<(Trees, TreesReport)> {
+) -> Result<(Network, TreesReport)> {
     settings.check()?;
     let features: Vec<&Feature> = chosen.iter().map(|&index| &features[index]).collect();
     if features.is_empty() {
@@ -85,13 +88,15 @@ pub fn train(
         .map_err(|e| Error::learn("grow trees", e))?;
     let grown = booster.trees.len();
     let kept = booster.prediction_iteration.unwrap_or(grown);
-    let trees = plain(values, booster.base_score, &booster.trees[..kept]);
-    let metrics = metrics_of(&trees.score(data, &split.valid)?, data, &split.valid);
-    Ok((trees, TreesReport { kept, grown, metrics }))
+    let forest = plain(columns, booster.base_score, &booster.trees[..kept]);
+    let gain = values.inputs.iter().map(|input| input.feature.clone()).zip(forest.gains.clone()).collect();
+    let network = Network { inputs: values.inputs, body: Body::Forest(forest) };
+    let metrics = metrics_of(&network.score(data, &split.valid)?, data, &split.valid);
+    Ok((network, TreesReport { kept, grown, metrics, gain }))
 }
 
-/// The gain of each chosen feature, in the order of `chosen`, of trees that are grown for it: [`Trees::gain`] of
-/// [`train`].
+/// By how much splits on each chosen feature lowered the training loss, in the order of `chosen`, of trees that are grown for
+/// it: the importance that LightGBM calls gain.
 pub fn gain_ranking(
     features: &[Feature],
     chosen: &[usize],
@@ -100,7 +105,8 @@ pub fn gain_ranking(
     settings: &TreeSettings,
     seed: u64,
 ) -> Result<Vec<f64>> {
-    Ok(train(features, chosen, data, split, settings, seed)?.0.gain())
+    let (_, report) = train(features, chosen, data, split, settings, seed)?;
+    Ok(report.gain.into_iter().map(|(_, gain)| gain).collect())
 }
 
 fn both_labels(data: &Dataset, rows: &[u32], what: &str) -> Result<()> {
@@ -142,13 +148,13 @@ fn booster(settings: &TreeSettings, seed: u64) -> GradientBooster {
 }
 
 /// The grown trees as plain data.
-fn plain(values: Values, base_score: f64, grown: &[Tree]) -> Trees {
-    let (mut nodes, mut roots, mut gains) = (Vec::new(), Vec::new(), vec![0.0; values.inputs.len()]);
+fn plain(inputs: usize, base_score: f64, grown: &[Tree]) -> Forest {
+    let (mut nodes, mut roots, mut gains) = (Vec::new(), Vec::new(), vec![0.0; inputs]);
     for tree in grown {
         roots.push(nodes.len() as u32);
         push(tree, 0, &mut nodes, &mut gains);
     }
-    Trees { inputs: values.inputs, forest: Forest { base_score: base_score as f32, roots, nodes, gains } }
+    Forest { base_score: base_score as f32, roots, nodes, gains }
 }
 
 /// Adds the branch at node `at` of a grown tree.

@@ -1,15 +1,12 @@
-use super::{
-    Branch, Forest, IdValues, Node, TreeSettings, Trees, gain_ranking, threshold, train,
-    values::{Values, value},
-};
+use super::{IdValues, TreeSettings, gain_ranking, threshold, train, values::Values};
 use crate::{
-    base::{fsio, rng},
+    base::rng,
     data::{
         dataset::{Dataset, EncodedFeature, Slot, Split},
         ids::Ids,
-        schema::{Feature, Schema, Side},
+        schema::{Feature, Schema},
     },
-    learn::network::{Embedding, NetworkInput},
+    learn::network::{Body, Embedding, Network},
 };
 use rand::RngExt;
 
@@ -95,125 +92,24 @@ fn settings() -> TreeSettings {
 
 const EVERY: [usize; 4] = [0, 1, 2, 3];
 
-fn split(input: u32, threshold: f32, missing: Branch, other: u32) -> Node {
-    Node::Split { input, threshold, missing, other }
-}
-
-fn leaf(value: f32) -> Node {
-    Node::Leaf { value }
-}
-
-/// Two trees over a table and a number. The first asks the table below 0.5, then the number below 2 (missing goes on); the
-/// second asks the number below −1 (missing goes below).
-fn two_trees() -> Trees {
-    let input =
-        |feature: &str, side, embedding| NetworkInput { feature: feature.into(), side, width: 1, embedding };
-    Trees {
-        inputs: vec![
-            input("user", Side::User, Embedding::Table { rows: vec![0.25, 0.5, 0.75] }),
-            input("price", Side::Item, Embedding::Number { scale: vec![1.0], missing: vec![f32::NAN] }),
-        ],
-        forest: Forest {
-            base_score: 0.5,
-            roots: vec![0, 5],
-            nodes: vec![
-                split(0, 0.5, Branch::Other, 4),
-                split(1, 2.0, Branch::Other, 3),
-                leaf(1.0),
-                leaf(2.0),
-                leaf(4.0),
-                split(1, -1.0, Branch::Below, 7),
-                leaf(8.0),
-                leaf(16.0),
-            ],
-            gains: vec![3.0, 4.0],
-        },
-    }
-}
-
-#[test]
-fn every_leaf_of_two_trees_is_reached_as_worked_out_by_hand() {
-    let forest = two_trees().forest;
-    let nan = f32::NAN;
-    for (x, expected) in [
-        ([0.25, 1.0], 0.5 + 1.0 + 16.0),
-        ([0.25, -2.0], 0.5 + 1.0 + 8.0),
-        ([0.25, 2.0], 0.5 + 2.0 + 16.0),
-        ([0.25, nan], 0.5 + 2.0 + 8.0),
-        // At a threshold is not below it.
-        ([0.5, -1.0], 0.5 + 4.0 + 16.0),
-        ([0.5, nan], 0.5 + 4.0 + 8.0),
-        ([nan, -1.5], 0.5 + 4.0 + 8.0),
-    ] {
-        assert_eq!(forest.log_odds(&x), expected, "{x:?}");
-    }
-    let data = data(&[(0, 1, [0; 3], f32::NAN, 0.0), (0, 0, [0; 3], 2.0, 1.0)]);
-    let scores = two_trees().score(&data, &[1, 0]).unwrap();
-    let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
-    assert_eq!(scores, [sigmoid(18.5), sigmoid(12.5)]);
-    assert_eq!((two_trees().parameters(), two_trees().gain()), (1 + 8 + 3, vec![3.0, 4.0]));
-    let lacking = Dataset { features: Vec::new(), ..data };
-    assert!(two_trees().score(&lacking, &[0]).unwrap_err().to_string().contains("`user`"));
-}
-
-#[test]
-fn what_is_no_tree_is_refused() {
-    two_trees().check().unwrap();
-    let broken = |change: fn(&mut Trees)| {
-        let mut trees = two_trees();
-        change(&mut trees);
-        trees.check().unwrap_err()
-    };
-    for change in [
-        (|trees| trees.forest.nodes.truncate(7)) as fn(&mut Trees),
-        |trees| trees.forest.nodes[0] = split(0, 0.5, Branch::Other, 3),
-        |trees| trees.forest.nodes[0] = split(0, 0.5, Branch::Other, 40),
-        |trees| trees.forest.nodes[5] = split(2, 0.5, Branch::Other, 7),
-        |trees| trees.forest.nodes[5] = split(1, f32::NAN, Branch::Other, 7),
-        |trees| trees.forest.nodes[5] = leaf(1.0),
-        |trees| trees.forest.nodes.push(leaf(1.0)),
-    ] {
-        assert!(broken(change).contains("is not whole"), "{}", broken(change));
-    }
-    for roots in [vec![], vec![1, 5], vec![0, 5, 5], vec![0, 8]] {
-        let mut trees = two_trees();
-        trees.forest.roots = roots;
-        assert!(trees.check().unwrap_err().contains("begin at nodes of their own"));
-    }
-    assert!(broken(|trees| trees.inputs[1].width = 2).contains("`price` is not one number wide"));
-    assert!(broken(|trees| trees.forest.gains.clear()).contains("one gain"));
-    assert!(broken(|trees| trees.inputs.clear()).contains("no inputs"));
-}
-
-#[test]
-fn saved_trees_read_back_equal_and_damaged_ones_are_refused_by_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("t.safetensors");
-    two_trees().save(&path).unwrap();
-    // As text, since a missing number is equal to nothing.
-    assert_eq!(format!("{:?}", Trees::load(&path).unwrap()), format!("{:?}", two_trees()));
-    let bytes = fsio::read(&path).unwrap();
-    let mut broken = two_trees();
-    broken.forest.nodes[0] = split(0, 0.5, Branch::Other, 3);
-    broken.save(&path).unwrap();
-    let refused = Trees::load(&path).unwrap_err().to_string();
-    assert!(refused.contains("t.safetensors") && refused.contains("is not whole"), "{refused}");
-    fsio::write(&path, &bytes[..bytes.len() - 3]).unwrap();
-    assert!(Trees::load(&path).unwrap_err().to_string().contains("t.safetensors"));
-}
-
 #[test]
 fn a_planted_rule_is_found_exactly() {
     let data = planted(2000);
     let split = halves(&data);
     let (trees, report) = train(&features(), &EVERY, &data, &split, &settings(), 1).unwrap();
     assert_eq!(report.metrics.auc, Some(1.0));
-    assert!(report.kept <= report.grown && trees.forest.roots.len() == report.kept, "{report:?}");
+    let Body::Forest(forest) = &trees.body else { panic!("trees are grown") };
+    assert!(report.kept <= report.grown && forest.roots.len() == report.kept, "{report:?}");
+    forest.check(EVERY.len()).unwrap();
     let scores = trees.score(&data, &split.valid).unwrap();
     for (&row, score) in split.valid.iter().zip(scores) {
         assert_eq!(f32::from(score > 0.5), data.labels[row as usize], "row {row} scores {score}");
     }
-    trees.check().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("network.safetensors");
+    trees.save(&path).unwrap();
+    // As text, since a missing number is equal to nothing.
+    assert_eq!(format!("{:?}", Network::load(&path).unwrap()), format!("{trees:?}"));
 }
 
 #[test]
@@ -288,21 +184,6 @@ fn ids_become_ranks_by_falling_count() {
     let values = Values::learn(&[&features[1]], &data, &(0..10).collect::<Vec<_>>(), &settings, 1).unwrap();
     let Embedding::Table { rows } = &values.inputs[0].embedding else { panic!("an id has a table") };
     assert_eq!((rows[3], rows[14], rows[19], rows[0], rows[999]), (0.0, 1.0, 6.0, 7.0, 999.0));
-}
-
-#[test]
-fn a_list_is_the_exact_mean_of_what_it_holds_and_missing_when_it_is_empty() {
-    let rows = vec![9.0, 1.0 / 4096.0, 3.0 / 4096.0, 4095.0 / 4096.0];
-    let input = NetworkInput {
-        feature: "tags".into(),
-        side: Side::Item,
-        width: 1,
-        embedding: Embedding::Pooled { rows, length: 3 },
-    };
-    let data = data(&[(0, 0, [1, 2, 3], 0.0, 0.0), (0, 0, [0, 3, 0], 0.0, 0.0), (0, 0, [0; 3], 0.0, 0.0)]);
-    let of = |row| value(&input, &data, row, Slot::Ids { start: 2, length: 3 });
-    assert_eq!((of(0), of(1)), (4099.0 / 4096.0 / 3.0, 4095.0 / 4096.0));
-    assert!(of(2).is_nan());
 }
 
 #[test]

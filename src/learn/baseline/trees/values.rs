@@ -21,7 +21,7 @@ use crate::{
         dataset::{Dataset, Slot},
         schema::{Encoding, Feature},
     },
-    learn::network::{Embedding, NetworkInput, slots},
+    learn::network::{Embedding, NetworkInput},
 };
 use rand::RngExt;
 use rayon::prelude::*;
@@ -60,9 +60,14 @@ impl Values {
         let scene = Scene { data, train, folds: &folds, settings, mean: weights.1 / weights.0 };
         let learned: Vec<Learned> =
             features.par_iter().map(|feature| scene.learn(feature)).collect::<Result<_>>()?;
-        let (inputs, by_fold): (Vec<_>, Vec<_>) = learned.into_iter().unzip();
-        let slots = slots(&inputs, data)?;
-        Ok(Self { inputs, by_fold, folds, slots })
+        let mut values =
+            Self { inputs: Vec::new(), by_fold: Vec::new(), folds: folds.clone(), slots: Vec::new() };
+        for Learned { input, by_fold, slot } in learned {
+            values.inputs.push(input);
+            values.by_fold.push(by_fold);
+            values.slots.push(slot);
+        }
+        Ok(values)
     }
 
     /// The numbers of the training rows, column after column, each from the other folds.
@@ -71,7 +76,7 @@ impl Values {
             let rows = train.iter().zip(&self.folds);
             rows.map(|(&row, &fold)| {
                 let own = self.by_fold[input].get(fold).unwrap_or(&self.inputs[input]);
-                f64::from(value(own, data, row, self.slots[input]))
+                f64::from(own.value(data, row, self.slots[input]))
             })
             .collect()
         })
@@ -81,7 +86,7 @@ impl Values {
     pub(super) fn matrix(&self, data: &Dataset, rows: &[u32]) -> Vec<f64> {
         self.columns(|input| {
             rows.iter()
-                .map(|&row| f64::from(value(&self.inputs[input], data, row, self.slots[input])))
+                .map(|&row| f64::from(self.inputs[input].value(data, row, self.slots[input])))
                 .collect()
         })
     }
@@ -91,26 +96,12 @@ impl Values {
     }
 }
 
-/// What trees compare of that row, whose value stands in `slot`.
-pub(super) fn value(input: &NetworkInput, data: &Dataset, row: u32, slot: Slot) -> f32 {
-    match (&input.embedding, slot) {
-        (Embedding::Table { rows }, Slot::Ids { start, .. }) => {
-            rows[data.ids.at(row as usize, start) as usize]
-        }
-        (Embedding::Pooled { rows, .. }, Slot::Ids { start, length }) => {
-            let ids = data.ids.of(row as usize, start..start + length).filter(|&id| id != 0);
-            let (sum, count) =
-                ids.fold((0.0, 0.0), |(sum, count), id| (sum + rows[id as usize], count + 1.0));
-            // Of nothing: 0 / 0, not a number, which is missing.
-            sum / count
-        }
-        (Embedding::Number { .. }, Slot::Number { index }) => data.numbers_of(row as usize)[index],
-        (embedding, slot) => unreachable!("{}: {embedding:?} cannot read {slot:?}", input.feature),
-    }
+/// What was learned of one feature.
+struct Learned {
+    input: NetworkInput,
+    by_fold: Vec<NetworkInput>,
+    slot: Slot,
 }
-
-/// An input as it is exported, and as each fold is given it.
-type Learned = (NetworkInput, Vec<NetworkInput>);
 
 /// What every input is learned from.
 struct Scene<'a> {
@@ -136,8 +127,10 @@ impl Scene<'_> {
             width: 1,
             embedding,
         };
+        let learned = |input, by_fold| Learned { input, by_fold, slot: encoded.slot };
         let Slot::Ids { start, length } = encoded.slot else {
-            return Ok((input(Embedding::Number { scale: vec![1.0], missing: vec![f32::NAN] }), Vec::new()));
+            let number = Embedding::Number { scale: vec![1.0], missing: vec![f32::NAN] };
+            return Ok(learned(input(number), Vec::new()));
         };
         let table = |rows: Vec<f32>| {
             input(match feature.sequence {
@@ -147,16 +140,17 @@ impl Scene<'_> {
         };
         let cardinality = encoded.cardinality as usize;
         if let Encoding::Buckets { .. } = feature.encoding {
-            return Ok((table((0..cardinality).map(|bucket| bucket as f32).collect()), Vec::new()));
+            let buckets = (0..cardinality).map(|bucket| bucket as f32).collect();
+            return Ok(learned(table(buckets), Vec::new()));
         }
         let counts = self.count(start..start + length, cardinality, feature.sequence.is_some());
         let all = Counts::sum(&counts, cardinality);
         Ok(match self.settings.ids {
-            IdValues::Rank => (table(all.ranks()), Vec::new()),
+            IdValues::Rank => learned(table(all.ranks()), Vec::new()),
             IdValues::Statistic => {
                 let shares = |counts: &Counts| counts.shares(self.mean, self.settings.smoothing);
                 let by_fold = counts.iter().map(|own| table(shares(&all.without(own))));
-                (table(shares(&all)), by_fold.collect())
+                learned(table(shares(&all)), by_fold.collect())
             }
         })
     }

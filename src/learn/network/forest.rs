@@ -1,12 +1,5 @@
-//! Trees as plain data, with the reference forward pass that their export is proved against.
+//! Trees instead of layers: what gradient boosting gives.
 
-use super::values::value;
-use crate::{
-    base::Result,
-    data::dataset::Dataset,
-    learn::network::{Embedding, NetworkInput, slots},
-};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// A node of a tree. A tree's nodes stand in preorder: the branch below a threshold begins at the next node.
@@ -54,16 +47,6 @@ pub struct Forest {
     pub gains: Vec<f64>,
 }
 
-/// A forest with the features that it reads.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Trees {
-    /// Features in schema order, each one wide: the table of an id holds what trees compare of it, and a number is compared
-    /// as it is.
-    pub inputs: Vec<NetworkInput>,
-    /// What is computed from their values.
-    pub forest: Forest,
-}
-
 impl Forest {
     /// The log-odds of one row, from a value per input.
     pub fn log_odds(&self, x: &[f32]) -> f32 {
@@ -89,7 +72,13 @@ impl Forest {
         self.roots.iter().zip(ends).map(|(&root, end)| (root as usize, &self.nodes[root as usize..end]))
     }
 
-    fn check(&self, inputs: usize) -> Result<(), String> {
+    /// Numbers that were learned: the base score, thresholds and leaves.
+    pub(super) fn parameters(&self) -> usize {
+        1 + self.nodes.len()
+    }
+
+    /// What keeps the numbers from being trees over so many inputs; whatever passes can be walked and exported.
+    pub fn check(&self, inputs: usize) -> Result<(), String> {
         if self.gains.len() != inputs {
             return Err("it does not have one gain for each of its inputs".to_owned());
         }
@@ -102,53 +91,6 @@ impl Forest {
             Some((root, _)) => Err(format!("the tree at node {root} is not whole")),
             None => Ok(()),
         }
-    }
-}
-
-impl Trees {
-    /// Numbers that were learned: thresholds, leaves and the tables of the inputs.
-    pub fn parameters(&self) -> usize {
-        let tables = self.inputs.iter().map(|input| match &input.embedding {
-            Embedding::Table { rows } | Embedding::Pooled { rows, .. } => rows.len(),
-            Embedding::Number { .. } => 0,
-        });
-        1 + self.forest.nodes.len() + tables.sum::<usize>()
-    }
-
-    /// By how much splits on each feature lowered the training loss, in schema order: the importance that LightGBM calls gain.
-    pub fn gain(&self) -> Vec<f64> {
-        self.forest.gains.clone()
-    }
-
-    /// Scores of the given rows, in their order: the reference that exported graphs are compared with.
-    ///
-    /// Fails when the data set lacks a feature of the trees.
-    pub fn score(&self, data: &Dataset, rows: &[u32]) -> Result<Vec<f32>> {
-        let slots = slots(&self.inputs, data)?;
-        let score = |&row: &u32| {
-            let of = |(input, &slot)| value(input, data, row, slot);
-            let x: Vec<f32> = self.inputs.iter().zip(&slots).map(of).collect();
-            1.0 / (1.0 + (-self.forest.log_odds(&x)).exp())
-        };
-        Ok(rows.par_iter().map(score).collect())
-    }
-
-    /// What keeps the numbers from being trees over the inputs; whatever passes can be walked and exported.
-    pub fn check(&self) -> Result<(), String> {
-        if self.inputs.is_empty() {
-            return Err("it has no inputs".to_owned());
-        }
-        for input in &self.inputs {
-            let fits = match &input.embedding {
-                Embedding::Table { rows } => !rows.is_empty(),
-                Embedding::Pooled { rows, length } => !rows.is_empty() && *length > 0,
-                Embedding::Number { scale, missing } => scale == &[1.0] && missing.len() == 1,
-            };
-            if input.width != 1 || !fits {
-                return Err(format!("the input `{}` is not one number wide", input.feature));
-            }
-        }
-        self.forest.check(self.inputs.len())
     }
 }
 
@@ -173,3 +115,6 @@ fn preorder(root: usize, nodes: &[Node], inputs: usize) -> Option<usize> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests;
