@@ -9,7 +9,7 @@
 //! the converters of LightGBM and XGBoost have it.
 
 use super::{
-    embed::Part,
+    embed::{AXIS_0, Part},
     form::Form,
     format::Format,
     graph::{Edge, Graph},
@@ -114,7 +114,7 @@ fn repeat(graph: &mut Graph<'_>, once: &Edge, each: &Edge) -> Edge {
     let to = graph.integers("second_axis", &[1], &[1]);
     let candidates = graph.node("Slice", "candidate_count", &[&shape, &from, &to]);
     let one = graph.integers("one_column", &[1], &[1]);
-    let shape = graph.node_with("Concat", "repeated_shape", &[&candidates, &one], ("axis", 0));
+    let shape = graph.node_with("Concat", "repeated_shape", &[&candidates, &one], AXIS_0);
     graph.node("Expand", "user_repeated", &[once, &shape])
 }
 

@@ -94,11 +94,11 @@ impl Network {
     /// Trained numbers: embedding rows, weights and biases; thresholds and leaves of trees.
     pub fn parameters(&self) -> usize {
         // Trees take numbers as they are: no vector of theirs was learned.
-        let learned = |input: &&NetworkInput| match (&self.body, &input.embedding) {
-            (Body::Forest(_), Embedding::Number { .. }) => false,
-            _ => true,
+        let as_it_is = |input: &NetworkInput| {
+            matches!((&self.body, &input.embedding), (Body::Forest(_), Embedding::Number { .. }))
         };
-        let embeddings: usize = self.inputs.iter().filter(learned).map(NetworkInput::parameters).sum();
+        let embeddings: usize =
+            self.inputs.iter().filter(|input| !as_it_is(input)).map(NetworkInput::parameters).sum();
         let layers: usize = self.body.layers().iter().map(|l| l.weight.len() + l.bias.len()).sum();
         let rest = match &self.body {
             Body::TwoTower(_) => TwoTower::FURTHER_PARAMETERS,

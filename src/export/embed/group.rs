@@ -72,7 +72,7 @@ impl<'a> Members<'_, 'a> {
             let offsets = graph.integers(format!("{name}/offsets"), &[1, offsets.len()], &offsets);
             graph.node("Add", format!("{name}/table_rows"), &[&self.source, &offsets])
         };
-        let gathered = graph.node_with("Gather", format!("{name}/gather"), &[&table, &ids], ("axis", 0));
+        let gathered = graph.node_with("Gather", format!("{name}/gather"), &[&table, &ids], AXIS_0);
         match (vectors.bytes, vectors.stored) {
             (None, Format::Fp16) => graph.node_with("Cast", format!("{name}/f32"), &[&gathered], AS_FLOAT),
             _ => gathered,

@@ -60,8 +60,7 @@ impl Values {
         let scene = Scene { data, train, folds: &folds, settings, mean: weights.1 / weights.0 };
         let learned: Vec<Learned> =
             features.par_iter().map(|feature| scene.learn(feature)).collect::<Result<_>>()?;
-        let mut values =
-            Self { inputs: Vec::new(), by_fold: Vec::new(), folds: folds.clone(), slots: Vec::new() };
+        let mut values = Self { inputs: Vec::new(), by_fold: Vec::new(), folds, slots: Vec::new() };
         for Learned { input, by_fold, slot } in learned {
             values.inputs.push(input);
             values.by_fold.push(by_fold);
