@@ -50,8 +50,8 @@ impl Default for TreeSettings {
     fn default() -> Self {
         Self {
             trees: 1000,
-            leaves: 63,
-            depth: 8,
+            leaves: 31,
+            depth: 6,
             learning_rate: 0.05,
             min_child_weight: 20.0,
             l2: 1.0,
