@@ -165,8 +165,8 @@ fn ids_become_smoothed_shares_of_clicks_of_the_training_rows() {
         (table(1)[3], table(1)[14], table(1)[18]),
         (share(3.0, 4.0), share(0.0, 1.0), share(0.0, 0.0))
     );
-    // Tag 1 stands in rows 1, 3, 4, 5, 7, in the first place, the third or both: clicks 1 and 1 of rows 1 (twice) and 3.
-    assert_eq!(table(2)[1], share(3.0, 6.0));
+    // Tag 1 stands twice in rows 1 and 7, and once in rows 3, 4 and 5; rows 1 and 3 are clicks.
+    assert_eq!(table(2)[1], share(3.0, 7.0));
     // Trained with: what the other folds know. A user of one row is nothing but the mean to its own row.
     let matrix = values.training_matrix(&data, &train);
     assert!(matrix[8 + 4..8 + 8].iter().all(|&x| x == f64::from(share(0.0, 0.0))), "{matrix:?}");
