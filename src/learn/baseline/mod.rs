@@ -1,0 +1,3 @@
+//! Systems that a derived network is compared with.
+
+pub mod two_tower;
