@@ -11,7 +11,7 @@
 //! | [`losses`], [`price_term`] | equations (1)–(8) as terms of a loss |
 //! | [`exchange`] | how several processes train as one |
 //! | [`train`], [`search`], [`derive`](mod@derive) | how they are trained, and the choice that comes out |
-//! | [`baseline`] | what it is compared with: gradient boosted trees |
+//! | [`baseline`] | what it is compared with |
 //! | [`network`], [`metrics`] | a trained network as plain data; what it is worth |
 
 pub mod baseline;

@@ -2,7 +2,7 @@
 
 use super::{
     Learn,
-    embedding::{EmbeddingBank, InputFeature},
+    embedding::{EmbeddingBank, InputFeature, plain_layers},
     losses,
     mlp::{Hidden, Mode, dropout},
     network::{Body, Network, PlainOnly},
@@ -33,6 +33,16 @@ pub enum Lesson<'a> {
         /// λ1.
         lambda1: f64,
     },
+}
+
+impl Lesson<'_> {
+    /// The loss of the logits `[rows]` of a batch; of a shard, what its rows add to that of the whole batch.
+    pub(super) fn loss(&self, logits: &Tensor, batch: &Batch) -> Result<Tensor> {
+        match *self {
+            Lesson::Labels => losses::ranking(logits, batch),
+            Lesson::Distilled { teacher, lambda1 } => losses::taught(logits, batch, teacher, lambda1),
+        }
+    }
 }
 
 /// Embeddings of the chosen features, hidden layers, one output node.
@@ -66,13 +76,7 @@ impl<'a> Student<'a> {
 
     /// The present weights as plain data.
     pub fn to_network(&self) -> Result<Network> {
-        let mut layers = Vec::new();
-        for layer in self.hidden.layers().iter().chain([&self.output]) {
-            layers.push(layer.to_plain()?);
-        }
-        let all: Vec<usize> = (0..self.bank.features().len()).collect();
-        let weight = &self.hidden.layers().first().unwrap_or(&self.output).weight;
-        layers[0].weight = super::values(&super::embedding::rows_in_schema_order(&self.bank, &all, weight)?)?;
+        let layers = plain_layers(&self.bank, self.hidden.layers().iter().chain([&self.output]))?;
         Ok(Network { inputs: self.bank.to_plain()?, body: Body::Mlp(layers) })
     }
 
@@ -132,10 +136,7 @@ impl Trainable for Student<'_> {
         let mut mode = Mode::Train { dropout: self.settings.dropout, rng: &mut rng, first_row };
         let logits = self.logits(&embedded, &mut mode)?;
         self.dropout_rng = rng;
-        match self.lesson {
-            Lesson::Labels => losses::ranking(&logits, batch),
-            Lesson::Distilled { teacher, lambda1 } => losses::taught(&logits, batch, teacher, lambda1),
-        }
+        self.lesson.loss(&logits, batch)
     }
 
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {

@@ -1,5 +1,6 @@
 //! Exported graphs against the network that they came from, in both engines.
 
+mod bodies;
 mod evaluating;
 mod files;
 mod layouts;

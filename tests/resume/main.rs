@@ -10,6 +10,7 @@ mod dear;
 mod divided;
 mod kills;
 mod scripted;
+mod systems;
 mod tail;
 
 use autofas_bench::{

@@ -1,5 +1,7 @@
 //! Small random data sets and networks over them.
 
+pub mod bodies;
+
 use autofas_bench::{
     base::{names::Layout, rng},
     data::{

@@ -12,7 +12,7 @@
 //!       teacher/           weights and metrics of every teacher; r(x) of all rows, and the rows that are trained on and held out
 //!       warmup.safetensors the search before any price counts, shared by all rounds
 //!       networks/ID/       network.safetensors, fit.json, parity.json, model.onnx and its companions; the plain DNN in
-//!                          baseline-ID/
+//!                          baseline-ID/, and what [`system`] made in teacher/ and two-tower-HASH/
 //!       shapes/            untrained networks that are timed for the table: ID.onnx and the proof ID.json
 //!       tables/            fetch.json when measured prices of fetching are given; probed/ENGINE.json; v1.json (or given.json), v2.json, …: probes, then one correction per round
 //!       rounds/N/          search.json, subnet.json, measured/ENGINE.json, residuals.json; for a percentile under load also
@@ -37,6 +37,7 @@ mod probed;
 mod recommend;
 mod searched;
 mod summary;
+mod systems;
 mod tail;
 mod traffic;
 mod training;
@@ -51,6 +52,7 @@ pub use summary::{
     BaselineSummary, Ending, EnginePrediction, NetworkSummary, ReplaySummary, RoundSummary, Summary,
     TeacherSummary, WinnerSummary,
 };
+pub use systems::{System, SystemSummary, system};
 
 use crate::{
     app::{

@@ -24,6 +24,7 @@ use crate::{
 };
 use bytemuck::Pod;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// The supernet at the end of its warm-up.
 const WARM_UP: &str = "warmup.safetensors";
@@ -198,20 +199,39 @@ impl Run<'_> {
         seed: u64,
         table_version: Option<u32>,
     ) -> Result<Trained> {
-        let weights = self.journal.path(&format!("networks/{name}/network.safetensors"));
-        let fit =
-            self.journal.remember_training(self.ranks, &format!("networks/{name}/fit.json"), |keeper| {
-                self.progress.stage(&format!("train {name}"), 0);
-                let mut student = self.student(subnet, settings, lesson, seed)?;
-                let curves = self.curves(&format!("networks/{name}"));
-                let report = fit(&mut student, self.rows(), settings, seed, &*curves, keeper)?;
-                self.lead(|| student.to_network()?.save(&weights))?;
-                Ok(report)
-            })?;
-        self.say_fit(name, &fit);
-        let finish = || self.finish(name, subnet, Network::load(&weights)?, &fit, table_version);
+        let untrained = || self.student(subnet, settings, lesson, seed);
+        let fit = self.fitted(name, settings, seed, untrained, Student::to_network)?;
+        let finish = || self.finish(name, subnet, Network::load(&self.weights(name))?, &fit, table_version);
         let finished = by_leader(self.ranks, finish)?;
         Ok(Trained { finished, fit })
+    }
+
+    /// Trains what `untrained` makes, or reads how an earlier start did, and keeps it as plain data in [`Run::weights`] of
+    /// `name`.
+    pub(super) fn fitted<M: Trainable>(
+        &self,
+        name: &str,
+        settings: &TrainSettings,
+        seed: u64,
+        untrained: impl FnOnce() -> Result<M>,
+        plain: impl FnOnce(&M) -> Result<Network>,
+    ) -> Result<FitReport> {
+        let file = format!("networks/{name}/fit.json");
+        let report = self.journal.remember_training(self.ranks, &file, |keeper| {
+            self.progress.stage(&format!("train {name}"), 0);
+            let mut model = untrained()?;
+            let curves = self.curves(&format!("networks/{name}"));
+            let report = fit(&mut model, self.rows(), settings, seed, &*curves, keeper)?;
+            self.lead(|| plain(&model)?.save(&self.weights(name)))?;
+            Ok(report)
+        })?;
+        self.say_fit(name, &report);
+        Ok(report)
+    }
+
+    /// Where the network in the folder `name` under `networks/` is kept.
+    pub(super) fn weights(&self, name: &str) -> PathBuf {
+        self.journal.path(&format!("networks/{name}/network.safetensors"))
     }
 
     fn student<'s>(

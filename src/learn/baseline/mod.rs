@@ -1,3 +1,4 @@
-//! Systems that a derived network is compared with and that are not trained by candle.
+//! Systems that a derived network is compared with.
 
 pub mod trees;
+pub mod two_tower;

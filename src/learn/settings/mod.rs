@@ -7,7 +7,10 @@ mod train;
 
 pub use derive::{Budget, DeriveSettings};
 pub use search::{Gate, GradientBlock, Paths, PriceFirstLayer, SearchSettings};
-pub use train::{BaselineSettings, InputColumns, RetrainSettings, ScoreForm, TeacherSettings, TrainSettings};
+pub use train::{
+    BaselineSettings, InputColumns, RetrainSettings, ScoreForm, TeacherSettings, TrainSettings,
+    TwoTowerSettings,
+};
 
 #[cfg(test)]
 mod tests {
@@ -20,6 +23,7 @@ mod tests {
         DeriveSettings::default().check().unwrap();
         RetrainSettings::default().check().unwrap();
         BaselineSettings::default().check().unwrap();
+        TwoTowerSettings::default().check().unwrap();
     }
 
     #[test]
