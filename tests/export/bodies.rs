@@ -168,6 +168,6 @@ fn forms_whose_shapes_disagree_are_refused() {
     };
     refused(&changed(&|parts| parts.partition_of[0] = 3), "the 3 partitions are not those of the ids");
     refused(&changed(&|parts| parts.input = usize::MAX), "no feature with a table");
-    refused(&changed(&|parts| drop(parts.heads[1][0].bias.pop())), "partition 1: layer 1");
+    refused(&changed(&|parts| parts.heads[1][0].bias.clear()), "partition 1: layer 1");
     refused(&changed(&|parts| parts.shared.clear()), "no features or no layers");
 }
