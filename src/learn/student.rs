@@ -2,11 +2,11 @@
 
 use super::{
     Learn,
-    embedding::{EmbeddingBank, InputFeature},
+    embedding::{EmbeddingBank, InputFeature, plain_layers},
     importance::{Attributable, Routing},
     losses,
     mlp::{Hidden, Mode, dropout},
-    network::Network,
+    network::{Body, Network, PlainOnly},
     ops::dense::Follow,
     params::{DenseParams, Next, Params},
     settings::TrainSettings,
@@ -34,6 +34,16 @@ pub enum Lesson<'a> {
         /// λ1.
         lambda1: f64,
     },
+}
+
+impl Lesson<'_> {
+    /// The loss of the logits `[rows]` of a batch; of a shard, what its rows add to that of the whole batch.
+    pub(super) fn loss(&self, logits: &Tensor, batch: &Batch) -> Result<Tensor> {
+        match *self {
+            Lesson::Labels => losses::ranking(logits, batch),
+            Lesson::Distilled { teacher, lambda1 } => losses::taught(logits, batch, teacher, lambda1),
+        }
+    }
 }
 
 /// Embeddings of the chosen features, hidden layers, one output node.
@@ -67,21 +77,16 @@ impl<'a> Student<'a> {
 
     /// The present weights as plain data.
     pub fn to_network(&self) -> Result<Network> {
-        let mut layers = Vec::new();
-        for layer in self.hidden.layers().iter().chain([&self.output]) {
-            layers.push(layer.to_plain()?);
-        }
-        let all: Vec<usize> = (0..self.bank.features().len()).collect();
-        let weight = &self.hidden.layers().first().unwrap_or(&self.output).weight;
-        layers[0].weight = super::values(&super::embedding::rows_in_schema_order(&self.bank, &all, weight)?)?;
-        Ok(Network { inputs: self.bank.to_plain()?, layers })
+        let layers = plain_layers(&self.bank, self.hidden.layers().iter().chain([&self.output]))?;
+        Ok(Network { inputs: self.bank.to_plain()?, body: Body::Mlp(layers) })
     }
 
     /// Begins with the weights of a plain network of the same features and widths.
     ///
     /// Fails where it has another shape.
     pub fn start_from(&self, network: &Network) -> Result<()> {
-        self.bank.set_plain(&network.inputs, &self.params)?;
+        let network = network.mlp(PlainOnly::Retraining)?;
+        self.bank.set_plain(network.inputs, &self.params)?;
         let hidden = self.hidden.layers().len();
         if network.layers.len() != hidden + 1 {
             return Err(Error::usage(
@@ -138,10 +143,7 @@ impl Trainable for Student<'_> {
         let mut mode = Mode::Train { dropout: self.settings.dropout, rng: &mut rng, first_row };
         let logits = run(&self.hidden, &self.output, &embedded, &mut mode)?;
         self.dropout_rng = rng;
-        match self.lesson {
-            Lesson::Labels => losses::ranking(&logits, batch),
-            Lesson::Distilled { teacher, lambda1 } => losses::taught(&logits, batch, teacher, lambda1),
-        }
+        self.lesson.loss(&logits, batch)
     }
 
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {
@@ -187,7 +189,8 @@ mod tests {
             other.start_from(&network).unwrap();
             assert_eq!(other.to_network().unwrap(), network);
             let mut deeper = network.clone();
-            deeper.layers.push(deeper.layers[0].clone());
+            let Body::Mlp(layers) = &mut deeper.body else { panic!("a student is plain") };
+            layers.push(layers[0].clone());
             assert!(other.start_from(&deeper).unwrap_err().to_string().contains("layers"));
             let mut torn = network.clone();
             torn.inputs.swap(0, 1);

@@ -11,6 +11,7 @@ mod dear;
 mod divided;
 mod kills;
 mod scripted;
+mod systems;
 mod tail;
 
 use autofas_bench::{

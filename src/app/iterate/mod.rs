@@ -13,7 +13,7 @@
 //!                          from the teachers, and under a budget from the supernet, too
 //!       warmup.safetensors the search before any price counts, shared by all rounds
 //!       networks/ID/       network.safetensors, fit.json, parity.json, model.onnx and its companions; the plain DNN in
-//!                          baseline-ID/
+//!                          baseline-ID/, and what [`system`] made in teacher/ and two-tower-HASH/
 //!       shapes/            untrained networks that are timed for the table: ID.onnx and the proof ID.json
 //!       tables/            fetch.json when measured prices of fetching are given; probed/ENGINE.json; v1.json (or given.json), v2.json, …: probes, then one correction per round
 //!       rounds/N/          search.json, subnet.json, measured/ENGINE.json, residuals.json; for a percentile under load also
@@ -41,6 +41,7 @@ mod recommend;
 mod searched;
 mod searcher;
 mod summary;
+mod systems;
 mod tail;
 mod traffic;
 mod training;
@@ -60,6 +61,7 @@ pub use summary::{
     BaselineSummary, Ending, EnginePrediction, NetworkSummary, ReplaySummary, RoundSummary, Summary,
     TeacherSummary, WinnerSummary,
 };
+pub use systems::{System, SystemSummary, system};
 pub(in crate::app) use training::Guide;
 
 use crate::{

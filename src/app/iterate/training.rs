@@ -235,7 +235,7 @@ impl Run<'_> {
         Ok(Trained { finished, fit })
     }
 
-    /// Trains a network from scratch into the folder `name` under `networks/`.
+    /// Trains a network of the search space from scratch into the folder `name` under `networks/`.
     pub(in crate::app) fn fitted(
         &self,
         name: &str,
@@ -244,24 +244,38 @@ impl Run<'_> {
         lesson: Lesson,
         seed: u64,
     ) -> Result<FitReport> {
-        let fit =
-            self.journal.remember_training(self.ranks, &format!("networks/{name}/fit.json"), |keeper| {
-                self.progress.stage(&format!("train {name}"), 0);
-                let mut student = self.student(subnet, settings, lesson, seed)?;
-                let curves = self.curves(&format!("networks/{name}"));
-                let report = fit(&mut student, self.rows(), settings, seed, &*curves, keeper)?;
-                self.lead(|| student.to_network()?.save(&self.weights(name)))?;
-                Ok(report)
-            })?;
-        self.say_fit(name, &fit);
-        Ok(fit)
+        let untrained = || self.student(subnet, settings, lesson, seed);
+        self.fitted_as(name, settings, seed, untrained, Student::to_network)
     }
 
-    fn weights(&self, name: &str) -> PathBuf {
+    /// Trains what `untrained` makes, or reads how an earlier start did, and keeps it as plain data for [`Run::network`].
+    pub(super) fn fitted_as<M: Trainable>(
+        &self,
+        name: &str,
+        settings: &TrainSettings,
+        seed: u64,
+        untrained: impl FnOnce() -> Result<M>,
+        plain: impl FnOnce(&M) -> Result<Network>,
+    ) -> Result<FitReport> {
+        let file = format!("networks/{name}/fit.json");
+        let report = self.journal.remember_training(self.ranks, &file, |keeper| {
+            self.progress.stage(&format!("train {name}"), 0);
+            let mut model = untrained()?;
+            let curves = self.curves(&format!("networks/{name}"));
+            let report = fit(&mut model, self.rows(), settings, seed, &*curves, keeper)?;
+            self.lead(|| plain(&model)?.save(&self.weights(name)))?;
+            Ok(report)
+        })?;
+        self.say_fit(name, &report);
+        Ok(report)
+    }
+
+    /// Where the network in the folder `name` under `networks/` is kept.
+    pub(super) fn weights(&self, name: &str) -> PathBuf {
         self.journal.path(&format!("networks/{name}/network.safetensors"))
     }
 
-    /// A network that [`Run::fitted`] has trained.
+    /// A network that was trained in this run.
     pub(in crate::app) fn network(&self, name: &str) -> Result<Network> {
         Network::load(&self.weights(name))
     }

@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | [`cold`](mod@cold) | COLD: squeeze-and-excitation weights rank the features |
 //! | [`fscd`](mod@fscd) | FSCD: gates with a prior by complexity rank them |
+//! | [`two_tower`] | a tower for the user and one for the item, whose vectors are multiplied |
+//! | [`trees`] | gradient boosted trees |
 //! | [`ranked`](mod@ranked) | a network of hand-chosen widths on the features that a ranking puts first |
 //!
 //! Rankings by a network that is trained already stand in [`importance`](super::importance).
@@ -11,6 +13,8 @@
 pub mod cold;
 pub mod fscd;
 pub mod ranked;
+pub mod trees;
+pub mod two_tower;
 
 pub use cold::cold;
 pub use fscd::fscd;

@@ -60,7 +60,8 @@ fn taylor_importance_of_a_linear_network_is_the_closed_form() {
     // The plain network has its columns in another order, and uses no tensors.
     let network = student.to_network().unwrap();
     let width = network.input_width();
-    let inputs = network.embed(data, &rows).unwrap();
+    let plain = network.mlp(PlainOnly::Integers).unwrap();
+    let inputs = plain.embed(data, &rows).unwrap();
     let scores = network.score(data, &rows).unwrap();
     let mean: Vec<f64> = (0..width)
         .map(|c| inputs.iter().skip(c).step_by(width).map(|&x| f64::from(x)).sum::<f64>() / rows.len() as f64)
@@ -69,7 +70,11 @@ fn taylor_importance_of_a_linear_network_is_the_closed_form() {
     let judged = Judged::new(&schema, data, &rows);
     for replacement in [Replacement::Mean, Replacement::Zero] {
         let found = taylor(&student, &judged, replacement, &Silent).unwrap();
-        for ((input, start), found) in network.inputs.iter().zip(network.input_starts()).zip(&found) {
+        let starts = network.inputs.iter().scan(0, |next, input| {
+            *next += input.width;
+            Some(*next - input.width)
+        });
+        for ((input, start), found) in network.inputs.iter().zip(starts).zip(&found) {
             let wanted: f64 = inputs
                 .chunks_exact(width)
                 .zip(&scores)
@@ -78,7 +83,7 @@ fn taylor_importance_of_a_linear_network_is_the_closed_form() {
                     let step: f64 = (start..start + input.width)
                         .map(|c| {
                             let to = if replacement == Replacement::Mean { mean[c] } else { 0.0 };
-                            f64::from(network.layers[0].weight[c]) * (to - f64::from(x[c]))
+                            f64::from(plain.layers[0].weight[c]) * (to - f64::from(x[c]))
                         })
                         .sum();
                     f64::from(data.weights[row]) * f64::from((p - data.labels[row]).abs()) * step.abs()

@@ -13,6 +13,7 @@ pub use ranking::{ColdSettings, FscdSettings, JudgeSettings, Measure, Permutatio
 pub use search::{Gate, GradientBlock, Multiplier, Paths, PriceFirstLayer, SearchSettings};
 pub use train::{
     BaselineSettings, InputColumns, RetrainSettings, RowRule, ScoreForm, TeacherSettings, TrainSettings,
+    TwoTowerSettings,
 };
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod tests {
         PermutationSettings::default().check().unwrap();
         ColdSettings::default().check().unwrap();
         FscdSettings::default().check().unwrap();
+        TwoTowerSettings::default().check().unwrap();
     }
 
     #[test]

@@ -181,6 +181,46 @@ impl RetrainSettings {
     }
 }
 
+/// A two-tower network: [`TwoTower`](crate::learn::network::TwoTower) over all features, a tower per side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TwoTowerSettings {
+    /// Widths of the hidden layers over the features of user and context.
+    pub user: Vec<usize>,
+    /// Widths of the hidden layers over the features of item and pair.
+    pub item: Vec<usize>,
+    /// Width of the vectors whose product is the score: 32 to 128 in most systems.
+    pub vector: usize,
+    /// λ1 of (7) where it learns from the teacher beside the labels; 0 for labels alone.
+    pub distillation: f64,
+    /// How it is fitted.
+    #[serde(flatten)]
+    pub train: TrainSettings,
+}
+
+impl Default for TwoTowerSettings {
+    fn default() -> Self {
+        Self {
+            user: vec![256, 128],
+            item: vec![256, 128],
+            vector: 64,
+            distillation: 0.0,
+            train: TrainSettings::default(),
+        }
+    }
+}
+
+impl TwoTowerSettings {
+    /// The first setting outside its range.
+    pub fn check(&self) -> Checked {
+        check::widths("user", &self.user)?;
+        check::widths("item", &self.item)?;
+        check::at_least("vector", self.vector, 1)?;
+        check::share("distillation", self.distillation)?;
+        self.train.check()
+    }
+}
+
 /// The plain DNN on all features that the winner is set beside.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -32,7 +32,9 @@ impl Optimizer {
         }
         let tables = model.bank().tables().into_iter();
         let tables = tables.map(|table| {
-            let TrainSettings { embedding_optimizer, embedding_learning_rate, embedding_weight_decay, .. } = *settings;
+            let TrainSettings {
+                embedding_optimizer, embedding_learning_rate, embedding_weight_decay, ..
+            } = *settings;
             RowOptimizer::new(table, embedding_optimizer, embedding_learning_rate, embedding_weight_decay)
         });
         Ok(Self { dense, tables: tables.collect::<Result<_>>()? })
