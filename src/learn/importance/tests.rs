@@ -12,6 +12,7 @@ use crate::{
             scramble,
         },
         importance::priced::priced,
+        network::PlainOnly,
         price_term::Prices,
         settings::{Measure, PermutationSettings, Replacement, TeacherSettings, TrainSettings},
         student::{Lesson, Student},
