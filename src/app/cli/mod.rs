@@ -57,7 +57,7 @@ enum Verb {
     Iterate(iterate::IterateArgs),
     /// Search once and derive a network, with nothing of it trained or measured yet
     Search(search::SearchArgs),
-    /// Train and measure every system on the same data, table and replay, and say which differences last
+    /// Train and measure systems on the same data, table and replay, with paired tests
     Compare(compare::CompareArgs),
     /// Train a network of a run again on newer data, with the same inputs and a drift report
     Retrain(retrain::RetrainArgs),

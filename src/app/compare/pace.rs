@@ -43,12 +43,7 @@ impl Pace {
         Self { all: left.values().sum(), left, spent: BTreeMap::new(), done: 0 }
     }
 
-    /// A training was stored before.
-    pub(super) fn known(&mut self, name: SystemName, seconds: f64) {
-        self.done(name, seconds);
-    }
-
-    /// A training is done.
+    /// A training is done, now or before.
     pub(super) fn done(&mut self, name: SystemName, seconds: f64) {
         self.done += 1;
         if let Some(left) = self.left.get_mut(&name) {
@@ -93,7 +88,7 @@ mod tests {
     fn the_rest_takes_what_its_systems_took_and_new_ones_the_mean() {
         let mut pace = Pace::new([Autofas, Autofas, Rd, Teacher].into_iter());
         assert_eq!(pace.next("rd", 0), "training 1 of 4: rd, seed 0");
-        pace.known(Autofas, 100.0);
+        pace.done(Autofas, 100.0);
         pace.done(Rd, 20.0);
         // One more autofas of 100 s, and a teacher of (100 + 20) / 2.
         assert_eq!(

@@ -118,7 +118,7 @@ impl<'a> Stage<'a> {
             for &(nth, name, budget_ms) in seed {
                 let file = format!("results/{nth}/{}.json", unit_name(name, budget_ms));
                 if let Some(known) = self.root.journal.recall::<Training>(&file)? {
-                    pace.known(name, known.seconds());
+                    pace.done(name, known.seconds());
                     continue;
                 }
                 self.root.progress.say(&pace.next(&unit_name(name, budget_ms), nth));
