@@ -231,7 +231,7 @@ impl Proof<'_> {
             }
         };
         let mut scores = given(self.data, self.rows, own)?;
-        let all = given(&self.request, &self.request_rows(), requested)?;
+        let all = given(self.request, &self.request_rows(), requested)?;
         self.counts.iter().for_each(|&count| scores.extend_from_slice(&all[..count]));
         Ok(Scored { name: "the reference".to_owned(), scores, rows: self.rows.len(), listed: Vec::new() })
     }

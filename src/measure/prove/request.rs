@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A request as a serving system sends it, with the reference's scores: the user of the first row with the items of all
-/// `rows`, and the network's own item table. What [`export::write_package`] puts beside `model`, an export of `network`.
+/// `rows`, and the network's own item table. What [`write_package`](crate::export::write_package) puts beside `model`, an export of `network`.
 pub fn test_vectors<'a>(
     reference: impl Into<Reference<'a>>,
     model: &OnnxModel<'_>,
