@@ -2,7 +2,7 @@
 //! seeds as a bar.
 
 use super::{
-    plot::{DrawingError, INKS, PAPER, Paper, Scale, font, logarithmic, mesh, number, with_dark_style},
+    plot::{DrawingError, INKS, PAPER, Paper, Scale, font, logarithmic, mesh, with_dark_style},
     scatter::dot,
 };
 use plotters::prelude::*;
@@ -101,7 +101,9 @@ fn auc_scale((low, high): (f64, f64)) -> Scale {
     let step = step.unwrap_or(0.1);
     let first = (low / step).ceil() as i64;
     let ticks = (first..).map(|i| i as f64 * step).take_while(|&tick| tick <= high).collect();
-    Scale { title: "AUC", range: (low, high), ticks, name: |auc| number((auc * 1e4).round() / 1e4) }
+    // Four digits tell the narrowest steps apart.
+    let name = |auc: f64| format!("{auc:.4}").trim_end_matches('0').trim_end_matches('.').to_owned();
+    Scale { title: "AUC", range: (low, high), ticks, name }
 }
 
 #[cfg(test)]
@@ -119,7 +121,25 @@ mod tests {
         let picture = svg(&curves).unwrap();
         // Each once, and once in the legend.
         assert_eq!(picture.matches("<circle").count(), 2 + 1 + 2, "{picture}");
-        assert!(picture.contains("autofas") && picture.contains("plain-dnn") && picture.contains("0.735"));
+        assert!(picture.contains("autofas") && picture.contains("plain-dnn"), "{picture}");
+        // From 0.729 to 0.741 there is a line every 0.002.
+        for tick in ["0.73", "0.732", "0.738", "0.74"] {
+            assert!(picture.lines().any(|line| line.trim() == tick), "{tick}: {picture}");
+        }
         assert!(svg(&[]).unwrap().contains("<svg"));
+    }
+
+    #[test]
+    fn steps_of_the_axis_have_names_of_their_own() {
+        for (low, high) in [(0.73, 0.7305), (0.73, 0.735), (0.6, 0.75), (0.5, 1.0)] {
+            let Scale { ticks, name, .. } = auc_scale(ends_of_auc([low, high].into_iter()));
+            let names: Vec<String> = ticks.iter().map(|&tick| name(tick)).collect();
+            assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+            let read = |name: &String| name.parse::<f64>().unwrap();
+            assert!(
+                names.iter().map(read).zip(&ticks).all(|(read, tick)| (read - tick).abs() < 1e-9),
+                "{names:?}"
+            );
+        }
     }
 }
