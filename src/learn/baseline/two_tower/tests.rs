@@ -31,6 +31,11 @@ fn the_plain_network_scores_as_the_trained_one_does() {
         let settings = TwoTowerSettings { user, item, ..settings() };
         let model = TwoTowers::new(features, &settings, Lesson::Labels, 1).unwrap();
         scramble(model.params());
+        // Products of two vectors of small weights are smaller still.
+        for (name, var) in model.params().iter() {
+            let twice = values(var).unwrap().into_iter().map(|value| 2.0 * value).collect();
+            model.params().set(name, twice).unwrap();
+        }
         let network = model.to_network().unwrap();
         let names: Vec<&str> = network.inputs.iter().map(|input| input.feature.as_str()).collect();
         let wanted: Vec<&str> = chosen.iter().map(|&i| schema.features[i].name.as_str()).collect();
