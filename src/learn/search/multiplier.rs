@@ -99,11 +99,33 @@ mod tests {
         }
     }
 
+    /// min −b·x subject to c·x ≤ B, where λ* = b/c, by descent on x at rate η: nothing but λ holds x, so x integrates what λ is off by, as
+    /// λ does with x. A small v then swings with a period of 2π·√(T·B/(η·b·c·rate)) steps. v from x = 0.95·x* and λ = λ* on, in steps.
+    fn swings(damping: f64) -> (f64, Vec<f64>) {
+        let (b, c, budget, eta, rate, steps) = (2.0, 0.5, 3.0, 0.02, 8.0, 200);
+        let multiplier = Multiplier::Dual { rate, damping };
+        let mut ascent = Ascent::default();
+        let mut x = 0.95 * budget / c;
+        let period = std::f64::consts::TAU * (f64::from(steps) * budget / (eta * b * c * rate)).sqrt();
+        let mut violations = vec![c * x / budget - 1.0];
+        for _ in 0..(10.0 * period) as usize {
+            x += eta * (b - b / c * ascent.factor(&multiplier) * c);
+            ascent.step(&multiplier, (c * x, budget), 1.0, steps as u64);
+            violations.push(c * x / budget - 1.0);
+        }
+        (period, violations)
+    }
+
     #[test]
-    fn without_damping_the_same_problem_swings() {
-        let (b, c) = ([1.0, 0.5, 2.0, 0.25], [1.0, 3.0, 0.5, 2.0]);
-        let swing = |damping| solved(&b, &c, 2.0, 0.1, &Multiplier::Dual { rate: 40.0, damping }).2;
-        assert!(swing(4.0) < 0.02 && swing(0.0) > 2.0 * swing(4.0), "{} {}", swing(0.0), swing(4.0));
+    fn without_damping_a_linear_problem_swings_for_ever_with_the_period_of_the_closed_form() {
+        let (period, free) = swings(0.0);
+        let (_, damped) = swings(4.0);
+        for round in 0..9 {
+            let at = |turns: f64| ((f64::from(round) + turns) * period).round() as usize;
+            assert!((free[at(0.0)] + 0.05).abs() < 0.002, "{round}: {}", free[at(0.0)]);
+            assert!((free[at(0.5)] - 0.05).abs() < 0.002, "{round}: {}", free[at(0.5)]);
+            assert!(round == 0 || damped[at(0.0)..].iter().all(|v| v.abs() < 0.001), "{round}");
+        }
     }
 
     #[test]
