@@ -205,30 +205,39 @@ fn a_subnet_is_judged_by_its_own_weights_on_its_own_features_and_on_the_given_ro
     assert!(refused.to_string().contains("one label only"), "{refused}");
 }
 
-/// Searches long enough to settle, and the expected latency at the start and at the end of every epoch.
-fn under_budget(share: f64, multiplier: Multiplier) -> (f64, Vec<SearchEpoch>) {
+/// Searches with λ = λ2 for long enough to settle.
+fn searched(lambda: f64, multiplier: Multiplier, budget_ms: Option<f64>) -> Vec<SearchEpoch> {
     let mut world = world();
     world.settings = SearchSettings {
         epochs: 40,
         batch_size: 16,
         theta_learning_rate: 0.1,
         alpha_learning_rate: 0.05,
-        lambda: 0.02,
-        lambda2: 0.02,
+        lambda,
+        lambda2: lambda,
         multiplier,
         ..world.settings
     };
-    let mut search = world.search(1);
-    let free = search.expected(&world.prices()).unwrap().total_ms();
-    let prices = Prices { budget_ms: Some(share * free), ..world.prices() };
-    let outcome = search.run(&prices, &Silent, &mut Keeper::none()).unwrap();
-    (share * free, outcome.epochs)
+    let prices = Prices { budget_ms, ..world.prices() };
+    world.search(1).run(&prices, &Silent, &mut Keeper::none()).unwrap().epochs
+}
+
+/// What a search comes to that pays for no latency, in ms.
+fn unpaid_ms() -> f64 {
+    searched(0.0, Multiplier::Fixed, None).last().unwrap().expected_ms
 }
 
 #[test]
-fn dual_ascent_brings_the_expected_latency_to_the_budget() {
-    for share in [0.5, 0.7, 0.9] {
-        let (budget_ms, epochs) = under_budget(share, Multiplier::default());
+fn dual_ascent_brings_the_expected_latency_to_a_budget_below_what_an_unpaid_search_takes() {
+    let unpaid_ms = unpaid_ms();
+    let world = world();
+    let cheapest = crate::learn::derive::cheapest(&world.space, &world.prices()).unwrap();
+    let least_ms =
+        crate::learn::derive::Price::of(&world.space, &cheapest, &world.prices()).unwrap().total_ms();
+    assert!(least_ms < 0.9 * unpaid_ms, "no room between {least_ms} and {unpaid_ms}");
+    for share in [0.3, 0.6, 0.9] {
+        let budget_ms = least_ms + share * (unpaid_ms - least_ms);
+        let epochs = searched(0.02, Multiplier::default(), Some(budget_ms));
         for epoch in &epochs[epochs.len() - 5..] {
             let off = epoch.expected_ms / budget_ms - 1.0;
             assert!(off.abs() < 0.05, "{share}: {off} with λ {} after epoch {}", epoch.lambda, epoch.epoch);
@@ -238,8 +247,18 @@ fn dual_ascent_brings_the_expected_latency_to_the_budget() {
 }
 
 #[test]
+fn a_budget_that_an_unpaid_search_keeps_lets_lambda_fall_to_its_least() {
+    let unpaid_ms = unpaid_ms();
+    let epochs = searched(0.02, Multiplier::default(), Some(1.5 * unpaid_ms));
+    let last = epochs.last().unwrap();
+    assert!(last.lambda <= 0.02 * (-8f64).exp(), "{}", last.lambda);
+    // A λ as small as that is paid by nobody.
+    assert!((last.expected_ms / unpaid_ms - 1.0).abs() < 0.05, "{} {unpaid_ms}", last.expected_ms);
+}
+
+#[test]
 fn a_fixed_multiplier_stays_and_without_a_budget_a_dual_one_does_too() {
-    let (_, epochs) = under_budget(0.5, Multiplier::Fixed);
+    let epochs = searched(0.02, Multiplier::Fixed, Some(0.1));
     assert!(epochs.iter().all(|epoch| epoch.lambda == 0.02 && epoch.lambda2 == 0.02));
     let world = world();
     let free = world.search(1).run(&world.prices(), &Silent, &mut Keeper::none()).unwrap();
