@@ -46,9 +46,14 @@ impl Limits<'_> {
 
     /// Whether a feature may be taken out: it must not be kept, and is not the last of the item's side.
     pub fn droppable(&self, subnet: &Subnet, feature: usize) -> bool {
-        let of_item = |i: usize| self.space.features[i].kind.side() == Side::Item;
-        let another = || subnet.features.iter().any(|&i| i != feature && of_item(i));
-        !self.space.features[feature].must_keep && (!of_item(feature) || another())
+        let others = || subnet.features.iter().copied().filter(|&i| i != feature);
+        !self.space.features[feature].must_keep
+            && (!self.of_item(feature) || others().any(|i| self.of_item(i)))
+    }
+
+    /// Whether a feature tells candidates apart.
+    pub fn of_item(&self, feature: usize) -> bool {
+        self.space.features[feature].kind.side() == Side::Item
     }
 
     /// The smallest network: one of [`least_choices`] with the operators of fewest parameters.

@@ -10,10 +10,17 @@
 //!    it because it was there to be paid for;
 //! 3. **improve**: among the neighbours within the limits whose gain is above [`SURE`]·σ, that of the largest ΔAUC / Δt, until there
 //!    is none. Neighbours are: a feature added; an operator changed; the same with the weakest features taken out, or another operator
-//!    narrowed, until they fit; and a weak feature taken out.
+//!    narrowed, until they fit; and a weak feature taken out. Where none of them is worth it, a wider circle is asked (Mladenović and
+//!    Hansen 1997, "Variable neighborhood search"): one feature exchanged for another, and a change of the features together with
+//!    another operator.
+//!
+//! What is bought first decides what still fits, so the third step also runs from the [`cheapest`](super::cheapest) network, and its
+//! end is taken where that surely has the higher AUC.
 //!
 //! So the result keeps the limits, and what it leaves of the budget is left because nothing that fits raises the AUC by more than
 //! chance. Of a hundred useless features the best always seems to raise it a little, which is why a gain has to be above chance.
+
+mod neighbours;
 
 use super::{Judge, Limits};
 use crate::{
@@ -21,6 +28,7 @@ use crate::{
     learn::metrics::Placements,
     space::{Operator, Subnet},
 };
+use neighbours::{Neighbours, with, without};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, fmt, rc::Rc};
 
@@ -32,10 +40,10 @@ const FULL: f64 = 0.95;
 const LEAST_SHARE: f64 = 0.01;
 /// Features that are tried at once, the strongest first; the others are tried when none of these is worth it.
 const ADDED_AT_ONCE: usize = 8;
-/// Weakest features that are tried without.
-const DROPPED_AT_ONCE: usize = 4;
 /// Changes of one repair, at most; each raises the AUC, so there are far fewer.
 const MOST_CHANGES: usize = 64;
+/// Networks after which no wider circle is asked.
+const MOST_JUDGED: usize = 1000;
 
 /// One change that was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,10 +111,12 @@ pub fn repair(
 ) -> Result<(Subnet, Repair)> {
     limits.check()?;
     progress.stage("repair the derived network", 0);
-    let mut work = Work { limits, judge, theta, progress, known: HashMap::new(), changes: Vec::new() };
-    let subnet = work.reduced(derived)?;
+    let around = Neighbours { limits, theta };
+    let mut work = Work { limits, judge, around, progress, known: HashMap::new(), changes: Vec::new() };
+    let subnet = work.reduced(derived.clone())?;
     let subnet = work.pruned(subnet)?;
     let subnet = work.improved(subnet)?;
+    let subnet = work.or_from_the_cheapest(derived, subnet)?;
     let (budget_ms, price_ms) = (limits.budget.limit_ms(), limits.price_ms(&subnet)?);
     let repair = Repair {
         budget_ms,
@@ -123,7 +133,7 @@ pub fn repair(
 struct Work<'w> {
     limits: &'w Limits<'w>,
     judge: &'w dyn Judge,
-    theta: &'w [f64],
+    around: Neighbours<'w>,
     progress: &'w dyn Progress,
     known: HashMap<Subnet, Rc<Placements>>,
     changes: Vec<Change>,
@@ -167,8 +177,9 @@ impl Work<'_> {
             }
             let now = self.judged(&subnet)?.auc();
             let mut best: Option<(f64, Subnet)> = None;
-            let smaller = self.without_one(&subnet, usize::MAX).chain(self.other_operators(&subnet));
-            for smaller in smaller.collect::<Vec<_>>() {
+            let smaller =
+                [self.around.without_one(&subnet, usize::MAX), self.around.other_operators(&subnet)];
+            for smaller in smaller.into_iter().flatten() {
                 let removed = excess - self.limits.excess(&smaller)?;
                 if removed > 0.0 {
                     let lost = (now - self.judged(&smaller)?.auc()) / removed;
@@ -179,21 +190,26 @@ impl Work<'_> {
             }
             let next = match best {
                 Some((_, smaller)) => smaller,
-                None => self.fallback()?,
+                None => self.fallback()?.ok_or_else(|| self.no_fallback())?,
             };
             subnet = self.change(&subnet, next)?;
         }
     }
 
-    /// A network within the limits where no single change leads there.
-    fn fallback(&self) -> Result<Subnet> {
-        let Limits { space, prices, budget, .. } = self.limits;
+    /// The cheapest network or the smallest, whichever keeps the limits.
+    fn fallback(&self) -> Result<Option<Subnet>> {
+        let Limits { space, prices, .. } = self.limits;
         for subnet in [super::cheapest(space, prices)?, self.limits.smallest()?] {
             if self.limits.admits(&subnet)? {
-                return Ok(subnet);
+                return Ok(Some(subnet));
             }
         }
-        Err(Error::Limit {
+        Ok(None)
+    }
+
+    fn no_fallback(&self) -> Error {
+        let budget = self.limits.budget;
+        Error::Limit {
             limit: format!(
                 "a budget of {} ms together with a memory cap of {} MB",
                 budget.limit_ms(),
@@ -202,13 +218,13 @@ impl Work<'_> {
             found: "the cheapest network is too large and the smallest is too dear; raise one of both in [derive], or widen \
                     [space] downwards"
                 .to_owned(),
-        })
+        }
     }
 
     /// The second step.
     fn pruned(&mut self, mut subnet: Subnet) -> Result<Subnet> {
-        for feature in self.by_theta(&subnet) {
-            if self.theta[feature] <= 0.5 && self.limits.droppable(&subnet, feature) {
+        for feature in self.around.by_theta(&subnet) {
+            if self.around.theta[feature] <= 0.5 && self.limits.droppable(&subnet, feature) {
                 let without = without(&subnet, feature);
                 // Less of an input may cost more where a table says so.
                 let fits = self.limits.admits(&without)?;
@@ -223,16 +239,15 @@ impl Work<'_> {
     /// The third step.
     fn improved(&mut self, mut subnet: Subnet) -> Result<Subnet> {
         for _ in 0..MOST_CHANGES {
-            let missing = self.missing(&subnet);
+            let missing = self.around.missing(&subnet);
             let (first, others) = missing.split_at(missing.len().min(ADDED_AT_ONCE));
-            let mut neighbours = self.neighbours(&subnet, first)?;
-            let mut best = self.best(&subnet, neighbours)?;
+            let near = self.around.near(&subnet, first)?;
+            let mut best = self.best(&subnet, near)?;
             if best.is_none() {
-                neighbours = Vec::new();
-                for &feature in others {
-                    neighbours.push(with(&subnet, feature));
-                }
-                best = self.best(&subnet, neighbours)?;
+                best = self.best(&subnet, others.iter().map(|&feature| with(&subnet, feature)).collect())?;
+            }
+            if best.is_none() && self.known.len() < MOST_JUDGED {
+                best = self.best(&subnet, self.around.wide(&subnet))?;
             }
             match best {
                 Some(better) => subnet = self.change(&subnet, better)?,
@@ -240,6 +255,22 @@ impl Work<'_> {
             }
         }
         Ok(subnet)
+    }
+
+    /// Where the third step leads from the cheapest network, if that surely is better than `found`.
+    fn or_from_the_cheapest(&mut self, derived: Subnet, found: Subnet) -> Result<Subnet> {
+        let Some(cheapest) = self.fallback()? else { return Ok(found) };
+        let kept = std::mem::take(&mut self.changes);
+        let first = match cheapest == derived {
+            true => cheapest,
+            false => self.change(&derived, cheapest)?,
+        };
+        let other = self.improved(first)?;
+        if self.judged(&other)?.gain_over(&*self.judged(&found)?).is_above(SURE) {
+            return Ok(other);
+        }
+        self.changes = kept;
+        Ok(found)
     }
 
     /// The neighbour within the limits that raises the AUC most per ms, if one surely does.
@@ -262,111 +293,6 @@ impl Work<'_> {
         }
         Ok(best.map(|(_, neighbour)| neighbour))
     }
-
-    fn neighbours(&self, subnet: &Subnet, adds: &[usize]) -> Result<Vec<Subnet>> {
-        let mut found: Vec<Subnet> = self.without_one(subnet, DROPPED_AT_ONCE).collect();
-        let mut note = |neighbour: Subnet| {
-            if neighbour != *subnet && !found.contains(&neighbour) {
-                found.push(neighbour);
-            }
-        };
-        for changed in self.other_operators(subnet) {
-            if let Some(fitting) = self.made_to_fit(changed, None)? {
-                note(fitting);
-            }
-        }
-        for &feature in adds {
-            let more = with(subnet, feature);
-            if !self.limits.admits(&more)? {
-                self.narrowed(&more)?.into_iter().for_each(&mut note);
-            }
-            if let Some(fitting) = self.made_to_fit(more, Some(feature))? {
-                note(fitting);
-            }
-        }
-        Ok(found)
-    }
-
-    /// The network without as many of its weakest features as the limits ask for; `added` stays.
-    fn made_to_fit(&self, mut subnet: Subnet, added: Option<usize>) -> Result<Option<Subnet>> {
-        while !self.limits.admits(&subnet)? {
-            let weakest = self
-                .by_theta(&subnet)
-                .into_iter()
-                .find(|&feature| Some(feature) != added && self.limits.droppable(&subnet, feature));
-            match weakest {
-                Some(feature) => subnet = without(&subnet, feature),
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(subnet))
-    }
-
-    /// For every Mixop the dearest operator with which the network keeps the limits.
-    fn narrowed(&self, subnet: &Subnet) -> Result<Vec<Subnet>> {
-        let mut best: Vec<Option<(f64, Subnet)>> = vec![None; subnet.operators.len()];
-        for narrower in self.other_operators(subnet) {
-            if self.limits.admits(&narrower)? {
-                let price_ms = self.limits.price_ms(&narrower)?;
-                let changed = narrower.operators.iter().zip(&subnet.operators).position(|(a, b)| a != b);
-                let of_mixop = &mut best[changed.expect("one operator is another")];
-                if of_mixop.as_ref().is_none_or(|(most_ms, _)| price_ms > *most_ms) {
-                    *of_mixop = Some((price_ms, narrower));
-                }
-            }
-        }
-        Ok(best.into_iter().flatten().map(|(_, narrower)| narrower).collect())
-    }
-
-    /// The network with another operator in one Mixop.
-    fn other_operators(&self, subnet: &Subnet) -> impl Iterator<Item = Subnet> + use<> {
-        let mut found = Vec::new();
-        for (i, operators) in self.limits.space.mixops.iter().enumerate() {
-            for &operator in operators.iter().filter(|&&operator| operator != subnet.operators[i]) {
-                let mut changed = subnet.clone();
-                changed.operators[i] = operator;
-                found.push(changed);
-            }
-        }
-        found.into_iter()
-    }
-
-    /// The network without one of its `count` weakest features.
-    fn without_one(&self, subnet: &Subnet, count: usize) -> impl Iterator<Item = Subnet> + use<> {
-        let mut weakest = self.by_theta(subnet);
-        weakest.retain(|&feature| self.limits.droppable(subnet, feature));
-        weakest.truncate(count);
-        weakest.into_iter().map(|feature| without(subnet, feature)).collect::<Vec<_>>().into_iter()
-    }
-
-    /// Features of a network by rising θ; of equal ones the later in the schema first.
-    fn by_theta(&self, subnet: &Subnet) -> Vec<usize> {
-        let mut features = subnet.features.clone();
-        features.sort_by(|&a, &b| self.theta[a].total_cmp(&self.theta[b]).then(b.cmp(&a)));
-        features
-    }
-
-    /// Selectable features that a network has not, by falling θ.
-    fn missing(&self, subnet: &Subnet) -> Vec<usize> {
-        let features = &self.limits.space.features;
-        let mut missing: Vec<usize> = (0..features.len())
-            .filter(|i| !features[*i].never && subnet.features.binary_search(i).is_err())
-            .collect();
-        missing.sort_by(|&a, &b| self.theta[b].total_cmp(&self.theta[a]).then(a.cmp(&b)));
-        missing
-    }
-}
-
-fn without(subnet: &Subnet, feature: usize) -> Subnet {
-    let features = subnet.features.iter().copied().filter(|&i| i != feature).collect();
-    Subnet { features, operators: subnet.operators.clone() }
-}
-
-fn with(subnet: &Subnet, feature: usize) -> Subnet {
-    let mut features = subnet.features.clone();
-    features.push(feature);
-    features.sort_unstable();
-    Subnet { features, operators: subnet.operators.clone() }
 }
 
 #[cfg(test)]
