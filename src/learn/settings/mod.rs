@@ -7,7 +7,7 @@ mod train;
 
 pub use derive::{Budget, DeriveSettings};
 pub use search::{Gate, GradientBlock, Paths, PriceFirstLayer, SearchSettings};
-pub use train::{BaselineSettings, InputColumns, RetrainSettings, ScoreForm, TeacherSettings, TrainSettings};
+pub use train::{BaselineSettings, InputColumns, RetrainSettings, RowRule, ScoreForm, TeacherSettings, TrainSettings};
 
 #[cfg(test)]
 mod tests {
