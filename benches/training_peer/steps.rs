@@ -238,7 +238,10 @@ impl EmbeddingStep {
         };
         let batches = ids.chunks_exact(Self::ROWS * Self::FIELDS).map(batch).collect();
         let upstream = normals(Self::ROWS, Self::FIELDS * Self::WIDTH, 1e-3);
-        let tables = bank.tables().into_iter().map(|table| RowOptimizer::new(table, RowRule::Adam, 1e-3, 0.0).expect("moments"));
+        let tables = bank
+            .tables()
+            .into_iter()
+            .map(|table| RowOptimizer::new(table, RowRule::Adam, 1e-3, 0.0).expect("moments"));
         let tables = tables.collect();
         let mut step = Self { bank, tables, batches, upstream, turn: 0 };
         // Twice through all batches, as the other side does.

@@ -87,6 +87,15 @@ impl Dataset {
         &self.numbers[row * self.number_slots..(row + 1) * self.number_slots]
     }
 
+    /// The share of each partition among `rows`.
+    ///
+    /// Counted in whole numbers: singles stop counting at 2^24 rows, and adding up shares loses digits long before.
+    pub fn partition_shares(&self, rows: &[u32]) -> Vec<f32> {
+        let mut counts = vec![0u64; self.partition_count as usize];
+        rows.iter().for_each(|&row| counts[self.partitions[row as usize] as usize] += 1);
+        counts.into_iter().map(|count| (count as f64 / rows.len() as f64) as f32).collect()
+    }
+
     /// A row for each pair of rows: the values of the second, but for the `features`, which come from the first. Labels are 0;
     /// keys, groups and times are left out.
     pub fn joined(&self, features: &[&str], pairs: &[(u32, u32)]) -> Self {
@@ -332,6 +341,14 @@ mod tests {
             found(&[0, 1]).contains("row 1 of the encoded data holds the id 5 of `b`, whose ids end at 5")
         );
         assert!(found(&[2]).contains("id 3 of `a`") && found(&[2]).contains("data encode"));
+    }
+
+    #[test]
+    fn partition_shares_are_exact_for_more_rows_than_a_single_can_add_up() {
+        let rows = 3_000_000;
+        let data =
+            Dataset { partitions: vec![0; rows as usize].into(), partition_count: 2, ..Dataset::default() };
+        assert_eq!(data.partition_shares(&(0..rows).collect::<Vec<_>>()), [1.0, 0.0]);
     }
 
     fn data() -> Dataset {

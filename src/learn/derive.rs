@@ -12,8 +12,18 @@ use crate::{
     base::{Error, Result},
     data::schema::Side,
     price::path::subnet_ms,
-    space::{SearchSpace, Subnet},
+    space::{Operator, SearchSpace, Subnet},
 };
+
+/// How far down a ranking features are taken.
+pub enum Extent<'a> {
+    /// Those whose strength is above this.
+    Above(f64),
+    /// As many as this.
+    Count(usize),
+    /// All that still fits.
+    Within(Budget, &'a Prices<'a>),
+}
 
 /// The network that the search's outcome stands for. `must_keep` and `never` of the schema are honoured.
 ///
@@ -30,16 +40,34 @@ pub fn derive(
         .zip(&outcome.probabilities)
         .map(|(operators, p)| operators[strongest(p)])
         .collect();
+    let extent = match *settings {
+        DeriveSettings::Threshold { theta } => Extent::Above(theta),
+        DeriveSettings::TopK { k } => Extent::Count(k),
+        DeriveSettings::Budget(budget) => Extent::Within(budget, prices),
+    };
+    of_ranking(space, &outcome.theta, operators, extent)
+}
+
+/// The network of these operators on the features that `strengths` (one per feature of the space) puts first. `must_keep` and
+/// `never` of the schema are honoured; equal strengths go to the feature that stands first in the schema.
+///
+/// Fails when no feature of the item's side may be selected, when none is above the threshold, and when the budget pays for none.
+pub fn of_ranking(
+    space: &SearchSpace,
+    strengths: &[f64],
+    operators: Vec<Operator>,
+    extent: Extent,
+) -> Result<Subnet> {
     space.check_item_side()?;
-    let Ranked { features: ranked, kept, least } = ranked_features(space, &outcome.theta);
+    let Ranked { features: ranked, kept, least } = ranked_features(space, strengths);
     let subnet = |chosen: &[usize]| {
         let mut features = chosen.to_vec();
         features.sort_unstable();
-        Subnet { features, operators: Clone::clone(&operators) }
+        Subnet { features, operators: operators.clone() }
     };
-    let chosen = match *settings {
-        DeriveSettings::Threshold { theta } => {
-            let strong = |&i: &usize| outcome.theta[i] > theta || space.features[i].must_keep;
+    let chosen = match extent {
+        Extent::Above(threshold) => {
+            let strong = |&i: &usize| strengths[i] > threshold || space.features[i].must_keep;
             match ranked.iter().any(strong) {
                 false => Vec::new(),
                 true => {
@@ -48,8 +76,8 @@ pub fn derive(
                 }
             }
         }
-        DeriveSettings::TopK { k } => ranked[..k.clamp(least, ranked.len())].to_vec(),
-        DeriveSettings::Budget(budget) => {
+        Extent::Count(k) => ranked[..k.clamp(least, ranked.len())].to_vec(),
+        Extent::Within(budget, prices) => {
             let price = |chosen: &[usize]| Ok(Price::of(space, &subnet(chosen), prices)?.total_ms());
             let of_item = |i: usize| space.features[i].kind.side() == Side::Item;
             match within(budget.limit_ms(), &ranked, kept, of_item, price)? {
@@ -161,12 +189,12 @@ struct Ranked {
     least: usize,
 }
 
-/// Those to keep first, then the strongest of the item's side if none of these is of it, then the rest by falling θ.
-fn ranked_features(space: &SearchSpace, theta: &[f64]) -> Ranked {
+/// Those to keep first, then the strongest of the item's side if none of these is of it, then the rest by falling strength.
+fn ranked_features(space: &SearchSpace, strengths: &[f64]) -> Ranked {
     let mut features: Vec<usize> = (0..space.features.len()).filter(|&i| !space.features[i].never).collect();
     features.sort_by(|&a, &b| {
         let kept = |i: usize| space.features[i].must_keep;
-        kept(b).cmp(&kept(a)).then(theta[b].total_cmp(&theta[a])).then(a.cmp(&b))
+        kept(b).cmp(&kept(a)).then(strengths[b].total_cmp(&strengths[a])).then(a.cmp(&b))
     });
     let kept = features.iter().filter(|&&i| space.features[i].must_keep).count();
     let first_item = features.iter().position(|&i| space.features[i].kind.side() == Side::Item);

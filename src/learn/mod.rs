@@ -11,8 +11,10 @@
 //! | [`losses`], [`price_term`] | equations (1)–(8) as terms of a loss |
 //! | [`exchange`] | how several processes train as one |
 //! | [`train`], [`search`], [`derive`](mod@derive) | how they are trained, and the choice that comes out |
+//! | [`importance`], [`baseline`] | what each feature is worth; comparison systems |
 //! | [`network`], [`metrics`] | a trained network as plain data; what it is worth |
 
+pub mod baseline;
 pub mod checkpoint;
 pub mod derive;
 pub mod device;
@@ -20,6 +22,7 @@ pub mod embedding;
 pub mod exchange;
 #[cfg(test)]
 mod fixtures;
+pub mod importance;
 pub mod losses;
 pub mod mask;
 pub mod metrics;

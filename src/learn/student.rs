@@ -3,6 +3,7 @@
 use super::{
     Learn,
     embedding::{EmbeddingBank, InputFeature},
+    importance::{Attributable, Routing},
     losses,
     mlp::{Hidden, Mode, dropout},
     network::Network,
@@ -104,10 +105,16 @@ impl<'a> Student<'a> {
         Ok(())
     }
 
-    fn logits(&self, embedded: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        let x = self.hidden.forward(embedded, mode)?;
-        self.output.forward(&x, Follow::Nothing).and_then(|y| y.squeeze(1)).learn("run the output node")
+    /// Where a network around this one puts what else it trains.
+    pub(super) fn params_mut(&mut self) -> &mut Params {
+        &mut self.params
     }
+}
+
+/// Logits `[rows]`.
+fn run(hidden: &Hidden, output: &DenseParams, embedded: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+    let x = hidden.forward(embedded, mode)?;
+    output.forward(&x, Follow::Nothing).and_then(|y| y.squeeze(1)).learn("run the output node")
 }
 
 impl Trainable for Student<'_> {
@@ -129,7 +136,7 @@ impl Trainable for Student<'_> {
         let mut mode = Mode::Train { dropout: self.settings.embedding_dropout, rng: &mut rng, first_row };
         let embedded = dropout(embedded.clone(), &mut mode)?;
         let mut mode = Mode::Train { dropout: self.settings.dropout, rng: &mut rng, first_row };
-        let logits = self.logits(&embedded, &mut mode)?;
+        let logits = run(&self.hidden, &self.output, &embedded, &mut mode)?;
         self.dropout_rng = rng;
         match self.lesson {
             Lesson::Labels => losses::ranking(&logits, batch),
@@ -138,8 +145,15 @@ impl Trainable for Student<'_> {
     }
 
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {
-        let logits = self.logits(&self.bank.lookup(batch)?, &mut Mode::Evaluate)?;
+        let logits = self.logits(&self.bank.lookup(batch)?, &batch.partitions, &Routing::Own)?;
         super::values(&sigmoid(&logits).learn("score a batch")?)
+    }
+}
+
+impl Attributable for Student<'_> {
+    /// Partitions have no layers of their own.
+    fn logits(&self, embedded: &Tensor, _: &[u32], _: &Routing) -> Result<Tensor> {
+        run(&self.hidden.detached(), &self.output.detached(), embedded, &mut Mode::Evaluate)
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
     Learn,
     device::device,
     embedding::{EmbeddingBank, InputFeature},
+    importance::{Attributable, Routing},
     losses, mask,
     mlp::{Hidden, Mode, dropout},
     ops::{
@@ -121,7 +122,7 @@ impl FrozenTeacher {
         run(&self.shared, &self.heads, masked, (partitions, None), &mut Mode::Evaluate)
     }
 
-    /// Logits `[rows]` when a feature tells the partition and `gate` `[1, 1]` says whether it is there:
+    /// Logits `[rows]` when a feature tells the partition and `gate` (`[1, 1]`, or `[rows, 1]`) says whether it is there:
     /// gate·own + (1 − gate)·Σ_p share_p·logit_p.
     ///
     /// Routing knows the partition whatever the mask, a derived network does not: without this, the feature would
@@ -187,14 +188,18 @@ impl Trainable for Teacher {
     }
 
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {
-        let logits = run(
-            &self.shared,
-            &self.heads,
-            &self.embed(batch)?,
-            (&batch.partitions, None),
-            &mut Mode::Evaluate,
-        )?;
+        let logits = self.logits(&self.embed(batch)?, &batch.partitions, &Routing::Own)?;
         super::values(&sigmoid(&logits).learn("score a batch")?)
+    }
+}
+
+impl Attributable for Teacher {
+    fn logits(&self, embedded: &Tensor, partitions: &[u32], routing: &Routing) -> Result<Tensor> {
+        let frozen = self.frozen();
+        match *routing {
+            Routing::Own => frozen.forward(embedded, partitions),
+            Routing::Mixed { gate, shares } => frozen.forward_where_known(embedded, partitions, gate, shares),
+        }
     }
 }
 

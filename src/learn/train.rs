@@ -9,6 +9,7 @@ use super::{
     embedding::EmbeddingBank,
     exchange::{Alone, Exchange, same_everywhere},
     metrics::Metrics,
+    optimizer::{Rates, Scaling},
     params::{Params, Snapshot},
     settings::TrainSettings,
 };
@@ -39,6 +40,12 @@ pub trait Trainable {
     fn loss(&mut self, embedded: &Tensor, batch: &Batch) -> Result<Tensor>;
     /// Click probabilities of a batch, without dropout.
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>>;
+    /// How the parameter `name`, which is no embedding table, is moved.
+    fn rates(&self, name: &str, settings: &TrainSettings) -> Rates {
+        let _ = name;
+        let TrainSettings { learning_rate, weight_decay, .. } = *settings;
+        Rates { learning_rate, weight_decay, scaling: Scaling::Each }
+    }
 }
 
 /// What one epoch gave.

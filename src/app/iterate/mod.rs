@@ -62,7 +62,7 @@ use crate::{
         progress::{Progress, Silent},
         stop::Stop,
     },
-    data::{self, Loaded, schema::Schema},
+    data::{self, Loaded, inspect::alarms, schema::Schema},
     export::companions::Versioned,
     learn::{
         device,
@@ -307,6 +307,14 @@ impl<'a> Run<'a> {
         let data = std::path::absolute(&path).map_err(|e| Error::io(path, "resolve", e))?;
         fsio::write_json(&self.journal.path(RunPaths::FILE), &RunPaths { schema_version: 1, data })?;
         self.describe();
+        self.warn_of_features()
+    }
+
+    /// Says what looks wrong about the features, before hours are spent on them.
+    fn warn_of_features(&self) -> Result<()> {
+        self.progress.stage("look at the features", 0);
+        let alarms = alarms(&self.loaded.dataset, &self.loaded.split.train, self.seed(Stage::Split))?;
+        alarms.iter().for_each(|alarm| self.progress.say(&format!("warning: {alarm}")));
         Ok(())
     }
 

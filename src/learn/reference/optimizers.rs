@@ -3,7 +3,7 @@
 use super::{Reference, assert_near};
 use crate::learn::{
     optimizer::{AdamW, Rates, Scaling},
-    row_optimizer::{RowOptimizer, RowGradient},
+    row_optimizer::{RowGradient, RowOptimizer},
     settings::RowRule,
     values,
 };

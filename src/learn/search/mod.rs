@@ -112,7 +112,7 @@ impl<'a> Search<'a> {
         let frozen = scene.teacher.frozen();
         let masks_rng = rng::generator(scene.seed, "masks");
         let paths_rng = rng::generator(scene.seed, "paths");
-        let shares = partition_shares(scene.rows);
+        let shares = scene.rows.data.partition_shares(&scene.rows.split.train);
         Ok(Self { scene, frozen, params, supernet, mask, masks_rng, paths_rng, shares })
     }
 
@@ -264,14 +264,6 @@ impl<'a> Search<'a> {
             .skip(passed)
             .map(move |(train, judge)| Batches { train: batch(train), held_out: judge.map(batch) })
     }
-}
-
-/// Counted in whole numbers: singles stop counting at 2^24 rows, and adding up shares loses digits long before.
-fn partition_shares(rows: Rows) -> Vec<f32> {
-    let mut counts = vec![0u64; rows.data.partition_count as usize];
-    rows.split.train.iter().for_each(|&row| counts[rows.data.partitions[row as usize] as usize] += 1);
-    let total = rows.split.train.len() as f64;
-    counts.into_iter().map(|count| (count as f64 / total) as f32).collect()
 }
 
 #[cfg(test)]

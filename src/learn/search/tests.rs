@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     base::progress::Silent,
-    data::dataset::{Dataset, Split},
+    data::dataset::Dataset,
     learn::{
         fixtures::World,
         scalar,
@@ -149,13 +149,4 @@ fn an_empty_list_of_held_out_rows_is_refused() {
     let world = world();
     let refused = Search::new(&world.space, Scene { held_out: Some(&[]), ..world.scene(1) });
     assert!(refused.err().unwrap().to_string().contains("no rows are held out"));
-}
-
-#[test]
-fn partition_shares_are_exact_for_more_rows_than_a_single_can_add_up() {
-    let rows = 3_000_000;
-    let data =
-        Dataset { partitions: vec![0; rows as usize].into(), partition_count: 2, ..Dataset::default() };
-    let split = Split { train: (0..rows).collect(), valid: vec![].into() };
-    assert_eq!(partition_shares(Rows::alone(&data, &split)), [1.0, 0.0]);
 }

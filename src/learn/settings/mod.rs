@@ -2,12 +2,16 @@
 //! the AutoFAS paper.
 
 mod derive;
+mod ranking;
 mod search;
 mod train;
 
 pub use derive::{Budget, DeriveSettings};
+pub use ranking::{ColdSettings, FscdSettings, JudgeSettings, Measure, PermutationSettings, Replacement};
 pub use search::{Gate, GradientBlock, Paths, PriceFirstLayer, SearchSettings};
-pub use train::{BaselineSettings, InputColumns, RetrainSettings, RowRule, ScoreForm, TeacherSettings, TrainSettings};
+pub use train::{
+    BaselineSettings, InputColumns, RetrainSettings, RowRule, ScoreForm, TeacherSettings, TrainSettings,
+};
 
 #[cfg(test)]
 mod tests {
@@ -20,6 +24,10 @@ mod tests {
         DeriveSettings::default().check().unwrap();
         RetrainSettings::default().check().unwrap();
         BaselineSettings::default().check().unwrap();
+        JudgeSettings::default().check().unwrap();
+        PermutationSettings::default().check().unwrap();
+        ColdSettings::default().check().unwrap();
+        FscdSettings::default().check().unwrap();
     }
 
     #[test]
