@@ -110,6 +110,13 @@ impl<'a> Student<'a> {
         Ok(())
     }
 
+    /// Click probabilities of embeddings `[rows, width]`, without dropout.
+    pub(super) fn scores_of(&self, embedded: &Tensor) -> Result<Vec<f32>> {
+        // Partitions have no layers of their own.
+        let logits = self.logits(embedded, &[], &Routing::Own)?;
+        super::values(&sigmoid(&logits).learn("score a batch")?)
+    }
+
     /// Where a network around this one puts what else it trains.
     pub(super) fn params_mut(&mut self) -> &mut Params {
         &mut self.params
@@ -147,8 +154,7 @@ impl Trainable for Student<'_> {
     }
 
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {
-        let logits = self.logits(&self.bank.lookup(batch)?, &batch.partitions, &Routing::Own)?;
-        super::values(&sigmoid(&logits).learn("score a batch")?)
+        self.scores_of(&self.bank.lookup(batch)?)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
         Learn,
         checkpoint::Keeper,
         embedding::{EmbeddingBank, InputFeature, input_features},
-        importance::{Attributable, Importance, Method, Routing, Strengths, selectable, some_of},
+        importance::{Importance, Method, Strengths, selectable, some_of},
         ops::{
             dense::Follow,
             gate::{Columns, gate},
@@ -115,9 +115,7 @@ impl Trainable for Cold<'_> {
     }
 
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {
-        let weighed = self.weighed(&self.bank().lookup(batch)?)?;
-        let logits = self.student.logits(&weighed, &batch.partitions, &Routing::Own)?;
-        values(&sigmoid(&logits).learn("score a batch")?)
+        self.student.scores_of(&self.weighed(&self.bank().lookup(batch)?)?)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
         checkpoint::Keeper,
         device::device,
         embedding::{EmbeddingBank, InputFeature, input_features},
-        importance::{Attributable, Importance, Method, Routing, Strengths, selectable},
+        importance::{Importance, Method, Strengths, selectable},
         mask::{Mask, THETA},
         ops::gate::{Columns, gate},
         optimizer::Rates,
@@ -32,13 +32,11 @@ use crate::{
         settings::{FscdSettings, Gate, TrainSettings},
         student::Student,
         train::{Trainable, fit},
-        values,
     },
     price::feature::FeaturePrices,
     space::SearchSpace,
 };
 use candle_core::Tensor;
-use candle_nn::ops::sigmoid;
 
 /// Gated embeddings, and a plain DNN on them.
 #[derive(Debug)]
@@ -115,8 +113,7 @@ impl Trainable for Fscd<'_> {
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {
         let gates = self.mask.theta()?.unsqueeze(0).learn("open gates")?;
         let gated = gate(&self.bank().lookup(batch)?, &gates, &self.columns).learn("gate features")?;
-        let logits = self.student.logits(&gated, &batch.partitions, &Routing::Own)?;
-        values(&sigmoid(&logits).learn("score a batch")?)
+        self.student.scores_of(&gated)
     }
 
     fn rates(&self, name: &str, settings: &TrainSettings) -> Rates {

@@ -11,6 +11,7 @@ use crate::{
         scalar,
         student::Lesson,
         train::Rows,
+        values,
     },
     price::fixtures::space_of,
 };
