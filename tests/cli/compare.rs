@@ -172,11 +172,11 @@ fn every_system_of_this_program_can_be_compared() {
         let all = found["trainings"].as_array().unwrap();
         all.iter().find(|t| t["system"] == system && t["budget_ms"] != 0.0001).unwrap().clone()
     };
-    // All three features fit, and layers that are fixed are those that were chosen.
-    for (system, layers) in [("features-only", "[16,8]"), ("rd-all", "[16,8]")] {
+    // All three features fit, though the search may do without one; layers that are fixed are those that were chosen.
+    for (system, features) in [("features-only", 1..=3), ("taylor", 3..=3), ("rd-all", 3..=3)] {
         let found = &training(system)["outcome"]["trained"];
-        assert_eq!(found["features"].as_array().unwrap().len(), 3, "{system}");
-        assert_eq!(found["layers"].to_string(), layers, "{system}");
+        assert!(features.contains(&found["features"].as_array().unwrap().len()), "{system}: {found}");
+        assert_eq!(found["layers"].to_string(), "[16,8]", "{system}");
     }
     let missed = found["trainings"][0]["outcome"]["unreachable"].as_str().unwrap();
     assert!(missed.contains("0.0001 ms") && missed.contains("cheapest"), "{missed}");

@@ -2,7 +2,7 @@
 //! seeds as a bar.
 
 use super::{
-    plot::{DrawingError, INKS, PAPER, Paper, Scale, font, logarithmic, mesh, number, with_dark_style},
+    plot::{DrawingError, INKS, PAPER, Paper, Scale, font, logarithmic, mesh, with_dark_style},
     scatter::dot,
 };
 use plotters::prelude::*;
@@ -100,8 +100,9 @@ fn auc_scale((low, high): (f64, f64)) -> Scale {
         [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05].into_iter().find(|s| (high - low) / s <= 2.0 * STEPS);
     let step = step.unwrap_or(0.1);
     let first = (low / step).ceil() as i64;
+    let name = |auc: f64| format!("{auc:.4}").trim_end_matches('0').trim_end_matches('.').to_owned();
     let ticks = (first..).map(|i| i as f64 * step).take_while(|&tick| tick <= high).collect();
-    Scale { title: "AUC", range: (low, high), ticks, name: |auc| number((auc * 1e4).round() / 1e4) }
+    Scale { title: "AUC", range: (low, high), ticks, name }
 }
 
 #[cfg(test)]
@@ -119,7 +120,7 @@ mod tests {
         let picture = svg(&curves).unwrap();
         // Each once, and once in the legend.
         assert_eq!(picture.matches("<circle").count(), 2 + 1 + 2, "{picture}");
-        assert!(picture.contains("autofas") && picture.contains("plain-dnn") && picture.contains("0.735"));
+        assert!(picture.contains("autofas") && picture.contains("plain-dnn") && picture.contains("0.732"));
         assert!(svg(&[]).unwrap().contains("<svg"));
     }
 }
