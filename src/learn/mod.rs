@@ -2,7 +2,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | [`params`], [`optimizer`], [`row_adam`] | named seeded tensors; AdamW; Adam over the touched rows of a table |
+//! | [`params`], [`optimizer`], [`row_optimizer`] | named seeded tensors; AdamW; Adagrad or Adam over the touched rows of a table |
 //! | [`device`](mod@device) | where networks are trained |
 //! | [`ops`] | custom operations: where the time of training goes |
 //! | [`checkpoint`] | the state in the middle of a training, saved and gone on from |
@@ -37,7 +37,7 @@ pub mod paths;
 pub mod price_term;
 #[cfg(test)]
 mod reference;
-pub mod row_adam;
+pub mod row_optimizer;
 pub mod search;
 pub mod settings;
 pub mod student;

@@ -247,7 +247,8 @@ impl<'a> Calibration<'a> {
             inputs.push(y);
         }
         let logits = inputs.pop().unwrap_or_default();
-        let spread = deviation(&logits);
+        // Of rows with one and the same logit, such as a single one, the error is in percent of 1.
+        let spread = Some(deviation(&logits)).filter(|&spread| spread > 0.0).unwrap_or(1.0);
         let features = Inputs::new(network, form).for_integers(network);
         Ok(Self { network, settings, features, inputs, logits, spread })
     }
@@ -349,7 +350,7 @@ impl<'a> Calibration<'a> {
     fn error_pct(&self, logits: &[f32]) -> f64 {
         let squares = logits.iter().zip(&self.logits).map(|(a, b)| f64::from(a - b).powi(2));
         let error = (squares.sum::<f64>() / logits.len() as f64).sqrt();
-        100.0 * error / self.spread.max(f64::MIN_POSITIVE)
+        100.0 * error / self.spread
     }
 
     /// The integer layer without which the logits move least, and by how much; None when all are floats.

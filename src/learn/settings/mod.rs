@@ -11,7 +11,9 @@ pub use derive::{Budget, DeriveSettings};
 pub use evolution::EvolutionSettings;
 pub use ranking::{ColdSettings, FscdSettings, JudgeSettings, Measure, PermutationSettings, Replacement};
 pub use search::{Gate, GradientBlock, Multiplier, Paths, PriceFirstLayer, SearchSettings};
-pub use train::{BaselineSettings, InputColumns, RetrainSettings, ScoreForm, TeacherSettings, TrainSettings};
+pub use train::{
+    BaselineSettings, InputColumns, RetrainSettings, RowRule, ScoreForm, TeacherSettings, TrainSettings,
+};
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use crate::{
         embedding::EMBEDDING,
         exchange::{Exchange, merge_rows, sum_gradients},
         optimizer::AdamW,
-        row_adam::{RowAdam, RowGradient},
+        row_optimizer::{RowGradient, RowOptimizer},
         scalar,
         settings::TrainSettings,
     },
@@ -20,7 +20,7 @@ use candle_core::Var;
 /// AdamW over the dense parameters, and row by row over the embedding tables.
 pub(in crate::learn) struct Optimizer {
     dense: AdamW,
-    tables: Vec<RowAdam>,
+    tables: Vec<RowOptimizer>,
 }
 
 impl Optimizer {
@@ -32,7 +32,10 @@ impl Optimizer {
         }
         let tables = model.bank().tables().into_iter();
         let tables = tables.map(|table| {
-            RowAdam::new(table, settings.embedding_learning_rate, settings.embedding_weight_decay)
+            let TrainSettings {
+                embedding_optimizer, embedding_learning_rate, embedding_weight_decay, ..
+            } = *settings;
+            RowOptimizer::new(table, embedding_optimizer, embedding_learning_rate, embedding_weight_decay)
         });
         Ok(Self { dense, tables: tables.collect::<Result<_>>()? })
     }
