@@ -169,7 +169,7 @@ mod tests {
             (low..=high).contains(&TRUE)
         });
         let covered = covered.count();
-        // 190 ± three deviations of 3.1.
-        assert!((181..=199).contains(&covered), "{covered} of {worlds}");
+        // Percentile intervals of 60 users are a little short: 187 ± three deviations of 3.5.
+        assert!((177..=198).contains(&covered), "{covered} of {worlds}");
     }
 }
