@@ -112,7 +112,7 @@ impl Teacher {
     /// Fails without such a feature, where one of its ids stands for several partitions, and where partitions share no layer.
     pub fn to_network(&self, data: &Dataset, told_by: Option<&str>) -> Result<Network> {
         let inputs = self.bank.to_plain()?;
-        let route = route(self.bank.features(), &self.settings, data, told_by)?;
+        let route = route(self.bank.features(), self.heads.len(), &self.settings, data, told_by)?;
         let layers_of = |head: &'_ Head| -> Vec<DenseParams> {
             head.hidden.layers().iter().chain([&head.output]).cloned().collect()
         };
@@ -135,7 +135,7 @@ impl Teacher {
         data: &Dataset,
         told_by: Option<&str>,
     ) -> Result<()> {
-        route(features, settings, data, told_by).map(drop)
+        route(features, data.partition_count as usize, settings, data, told_by).map(drop)
     }
 
     /// This teacher with its weights held constant, to judge masked inputs.
@@ -193,11 +193,12 @@ impl FrozenTeacher {
 /// Which of `features` tells the partition of a request, and by its id which it is; none where there is only one.
 fn route(
     features: &[InputFeature],
+    partitions: usize,
     settings: &TeacherSettings,
     data: &Dataset,
     told_by: Option<&str>,
 ) -> Result<Option<(usize, Vec<u32>)>> {
-    if data.partition_count == 1 {
+    if partitions == 1 {
         return Ok(None);
     }
     let Some(input) = told_by.and_then(|name| features.iter().position(|feature| feature.name == name))

@@ -226,11 +226,29 @@ impl CompareSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::config::{Experiment, Override};
+    use std::path::Path;
 
     #[test]
     fn a_system_is_written_as_it_is_called() {
         for system in SystemName::ALL {
             assert_eq!(serde_json::to_value(system).unwrap(), system.name());
+        }
+    }
+
+    #[test]
+    fn what_is_tried_are_settings_within_their_ranges() {
+        let path = Path::new("e.toml");
+        let first = Experiment::parse(path, "data.schema = \"s.toml\"", &[]).unwrap();
+        for system in SystemName::ALL {
+            let mut tried = Vec::new();
+            for settings in system.usual_grid() {
+                let settings: Vec<_> =
+                    settings.iter().map(|text| Override::assignment(text).unwrap()).collect();
+                let changed = first.with(path, &settings).unwrap().settings;
+                assert!(!tried.contains(&changed), "{system}: {settings:?}");
+                tried.push(changed);
+            }
         }
     }
 
