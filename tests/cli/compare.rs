@@ -213,6 +213,8 @@ fn what_cannot_be_compared_is_said_before_anything_is_trained() {
     let here = folder.path();
     csv_log(here, "0");
     fs::write(here.join("t.json"), "").unwrap();
+    let schema = fs::read_to_string(here.join("c.schema.toml")).unwrap();
+    fs::write(here.join("items.toml"), schema.replace("kind = \"user\"", "kind = \"item\"")).unwrap();
     for (code, set, expected) in [
         (
             2,
@@ -220,11 +222,6 @@ fn what_cannot_be_compared_is_said_before_anything_is_trained() {
             "`compare.widths`: [16, 12] are not all among the widths",
         ),
         (1, &["--set", "compare.trials=9"], "list as many for every system"),
-        (
-            2,
-            &["--set", "target.layout=item-cached", "--set", "compare.systems=[\"gbdt\"]"],
-            "gradient boosted trees cannot be exported as item-cached",
-        ),
         (
             2,
             &["--set", "compare.trial_split.by=shuffle", "--set", "compare.trial_split.valid_fraction=0.5"],
@@ -235,12 +232,21 @@ fn what_cannot_be_compared_is_said_before_anything_is_trained() {
         assert!(said.contains(expected), "{said}");
         assert!(!here.join("out").exists(), "{set:?}");
     }
-    let misspelt =
-        compare("out", &[]).into_iter().map(|word| if word == "autofas,rd" { "autofass" } else { word });
-    assert!(
-        failure(here, 2, &misspelt.collect::<Vec<_>>())
-            .contains("`compare.systems`: unknown variant `autofass`")
-    );
+    for (systems, set, expected) in [
+        ("autofass", &[][..], "`compare.systems`: unknown variant `autofass`"),
+        ("rd,gbdt", &["--set", "target.layout=item-cached"], "gradient boosted trees cannot be exported as"),
+        (
+            "two-tower",
+            &["--set", "data.schema=items.toml"],
+            "a two-tower network needs features of both sides",
+        ),
+    ] {
+        let words = compare("out", set).into_iter();
+        let words = words.map(|word| if word == "autofas,rd" { systems } else { word });
+        let said = failure(here, 2, &words.collect::<Vec<_>>());
+        assert!(said.contains(expected), "{said}");
+        assert!(!here.join("out").exists(), "{systems}");
+    }
     assert!(failure(here, 1, &["compare", "--render", "nowhere"]).contains("holds no comparison"));
     assert!(failure(here, 2, &["compare"]).contains("--config"));
     assert!(failure(here, 2, &["compare", "--render", "x", "--seeds", "2"]).contains("--render"));
