@@ -39,6 +39,15 @@ pub struct EncodedFeature {
     pub cardinality: u32,
 }
 
+/// Which row of a pair a feature is taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    First,
+    Second,
+    /// From neither: it takes the declared default, "missing".
+    Missing,
+}
+
 /// An encoded data set, in memory or on the disk ([`Column`]). Rows are stored one after the other, so that a batch or a
 /// candidate is a few copies.
 #[derive(Debug, Clone, Default)]
@@ -90,22 +99,38 @@ impl Dataset {
     /// A row for each pair of rows: the values of the second, but for the `features`, which come from the first. Labels are 0;
     /// keys, groups and times are left out.
     pub fn joined(&self, features: &[&str], pairs: &[(u32, u32)]) -> Self {
-        let from_first: Vec<Slot> =
-            self.features.iter().filter(|f| features.contains(&f.name.as_str())).map(|f| f.slot).collect();
+        let from_first = |feature: &EncodedFeature| features.contains(&feature.name.as_str());
+        self.combined(pairs, |feature| if from_first(feature) { Taken::First } else { Taken::Second })
+    }
+
+    /// A row for each pair of rows, every feature taken as `taken` says. Labels are 0; keys, groups and times are left out.
+    pub(super) fn combined(&self, pairs: &[(u32, u32)], taken: impl Fn(&EncodedFeature) -> Taken) -> Self {
+        let changed: Vec<(Slot, Taken)> = (self.features.iter())
+            .map(|feature| (feature.slot, taken(feature)))
+            .filter(|(_, taken)| *taken != Taken::Second)
+            .collect();
         let (mut all_ids, mut all_numbers) = (Vec::new(), Vec::new());
         for &(first, second) in pairs {
             let (first, second) = (first as usize, second as usize);
             let (ids, numbers) = (all_ids.len(), all_numbers.len());
             all_ids.extend(self.ids.of_row(second));
             all_numbers.extend_from_slice(self.numbers_of(second));
-            for slot in &from_first {
-                match *slot {
+            for &(slot, taken) in &changed {
+                match slot {
                     Slot::Ids { start, length } => {
                         let own = &mut all_ids[ids + start..][..length];
                         let values = self.ids.of(first, start..start + length);
-                        own.iter_mut().zip(values).for_each(|(to, id)| *to = id);
+                        match taken {
+                            Taken::Missing => own.fill(0),
+                            _ => own.iter_mut().zip(values).for_each(|(to, id)| *to = id),
+                        }
                     }
-                    Slot::Number { index } => all_numbers[numbers + index] = self.numbers_of(first)[index],
+                    Slot::Number { index } => {
+                        all_numbers[numbers + index] = match taken {
+                            Taken::Missing => f32::NAN,
+                            _ => self.numbers_of(first)[index],
+                        }
+                    }
                 }
             }
         }
@@ -267,6 +292,8 @@ pub struct Batch {
     pub weights: Vec<f32>,
     /// One per row.
     pub partitions: Vec<u32>,
+    /// Where its lists end, where it is made of whole lists.
+    pub lists: Vec<u32>,
     /// What it is a part of, where several processes train on one batch.
     pub part: Option<Part>,
 }

@@ -16,12 +16,14 @@ pub mod encoded;
 pub mod growing;
 pub mod ids;
 pub mod inspect;
+pub mod lists;
 pub mod schema;
 pub mod shard;
 pub mod split;
 pub mod synth;
 pub mod table;
 mod time;
+pub mod unseen;
 
 use crate::base::Result;
 use dataset::{Dataset, Split};

@@ -3,12 +3,12 @@
 use super::{
     Learn,
     embedding::{EmbeddingBank, InputFeature},
-    losses,
+    losses::{self, lists::ListLoss},
     mlp::{Hidden, Mode, dropout},
     network::Network,
     ops::dense::Follow,
     params::{DenseParams, Next, Params},
-    settings::TrainSettings,
+    settings::{RetrainSettings, TrainSettings},
     train::Trainable,
 };
 use crate::{
@@ -16,10 +16,14 @@ use crate::{
         Error, Result,
         rng::{self, Generator},
     },
-    data::dataset::Batch,
+    data::{
+        dataset::{Batch, Dataset},
+        lists::Lists,
+    },
 };
 use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
+use std::sync::Arc;
 
 /// What a student learns beside the labels.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +37,38 @@ pub enum Lesson<'a> {
         /// λ1.
         lambda1: f64,
     },
+    /// The same with the order within lists in place of the squares.
+    Ordered {
+        /// r(x) for every row of the data set.
+        teacher: &'a [f32],
+        /// λ1.
+        lambda1: f64,
+        /// What is compared.
+        loss: ListLoss,
+        /// Of the training rows; batches hold whole ones.
+        lists: &'a Arc<Lists>,
+    },
+}
+
+impl<'a> Lesson<'a> {
+    /// What `settings` say, with r(x) of every row of the data set and the lists that [`lists_of`] found.
+    pub fn of(settings: &RetrainSettings, teacher: &'a [f32], lists: Option<&'a Arc<Lists>>) -> Self {
+        let lambda1 = settings.distillation;
+        match (lambda1, settings.distillation_loss.of_lists().zip(lists)) {
+            (0.0, _) => Self::Labels,
+            (_, Some((loss, lists))) => Self::Ordered { teacher, lambda1, loss, lists },
+            (_, None) => Self::Distilled { teacher, lambda1 },
+        }
+    }
+}
+
+/// The lists of the training rows, where `settings` compare anything within lists.
+pub fn lists_of(settings: &RetrainSettings, data: &Dataset, train: &[u32]) -> Result<Option<Arc<Lists>>> {
+    if settings.distillation == 0.0 || settings.distillation_loss.of_lists().is_none() {
+        return Ok(None);
+    }
+    let lists = Lists::of(data, train, settings.longest_list, settings.train.batch_size)?;
+    Ok(Some(Arc::new(lists)))
 }
 
 /// Embeddings of the chosen features, hidden layers, one output node.
@@ -134,6 +170,16 @@ impl Trainable for Student<'_> {
         match self.lesson {
             Lesson::Labels => losses::ranking(&logits, batch),
             Lesson::Distilled { teacher, lambda1 } => losses::taught(&logits, batch, teacher, lambda1),
+            Lesson::Ordered { teacher, lambda1, loss, .. } => {
+                losses::taught_in_lists(&logits, batch, teacher, lambda1, loss)
+            }
+        }
+    }
+
+    fn lists(&self) -> Option<Arc<Lists>> {
+        match self.lesson {
+            Lesson::Ordered { lists, .. } => Some(Arc::clone(lists)),
+            Lesson::Labels | Lesson::Distilled { .. } => None,
         }
     }
 

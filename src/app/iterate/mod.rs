@@ -30,6 +30,7 @@ mod budget;
 mod fetching;
 mod given;
 mod journal;
+mod lesson;
 mod measured;
 mod meter;
 mod package;
@@ -283,6 +284,7 @@ impl<'a> Run<'a> {
     /// Tries whatever would otherwise fail after hours of training, and only then makes the folder that of this run.
     fn begin(&self) -> Result<()> {
         self.space.check_item_side()?;
+        self.check_lists()?;
         self.probe_plan()?;
         self.check_objective()?;
         self.progress.stage("try the engines", 0);

@@ -1,6 +1,6 @@
 //! The steps that train: teacher, plain DNN, search, and the derived network.
 
-use super::{Run, package::Finished};
+use super::{Run, lesson::Course, package::Finished};
 use crate::{
     app::config::Stage,
     base::{Result, fsio, rng},
@@ -24,6 +24,7 @@ use crate::{
 };
 use bytemuck::Pod;
 use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
 
 /// The supernet at the end of its warm-up.
 const WARM_UP: &str = "warmup.safetensors";
@@ -38,12 +39,39 @@ const SOFT: &str = "teacher/soft.bin";
 pub(super) struct Guide {
     /// Whose embeddings the supernet reads and whose loss moves θ.
     pub(super) teacher: Teacher,
+    /// The rest of the ensemble.
+    others: Vec<Teacher>,
     /// r(x) of every row: the mean over the ensemble, or what was given.
     pub(super) soft: Column<f32>,
     /// Of r(x) on the validation rows.
     pub(super) metrics: Metrics,
     /// Training rows that the teachers never saw, to judge masks on.
     held_out: Option<Column<u32>>,
+    /// What derived networks learn from, once one is trained.
+    course: OnceCell<Course>,
+}
+
+impl Guide {
+    /// r(x) of rows that the guide has not scored: the mean over the teachers.
+    pub(super) fn scores(&self, rows: Rows, index: &[u32]) -> Result<Vec<f32>> {
+        mean_scores(std::iter::once(&self.teacher).chain(&self.others), rows, index)
+    }
+}
+
+/// Mean scores of some teachers.
+fn mean_scores<'t>(
+    teachers: impl Iterator<Item = &'t Teacher>,
+    rows: Rows,
+    index: &[u32],
+) -> Result<Vec<f32>> {
+    let teachers: Vec<&Teacher> = teachers.collect();
+    let share = 1.0 / teachers.len() as f32;
+    let mut soft = vec![0.0; index.len()];
+    for teacher in teachers {
+        let scores = score_together(teacher, rows, index)?;
+        soft.iter_mut().zip(scores).for_each(|(sum, score)| *sum += share * score);
+    }
+    Ok(soft)
 }
 
 /// A network that was trained in this run.
@@ -52,6 +80,14 @@ pub(super) struct Trained {
     pub(super) finished: Finished,
     /// How its training went.
     pub(super) fit: FitReport,
+}
+
+/// How a network is trained.
+struct School<'a> {
+    rows: Rows<'a>,
+    lesson: Lesson<'a>,
+    settings: &'a TrainSettings,
+    seed: u64,
 }
 
 /// What a search came to.
@@ -112,7 +148,8 @@ impl Run<'_> {
         let scores: Vec<f32> = valid.iter().map(|&row| soft[row as usize]).collect();
         let metrics = metrics_of(&scores, data, valid);
         self.progress.say(&format!("r(x): validation AUC {}", auc(&metrics)));
-        Ok(Guide { teacher: teachers.swap_remove(0), soft, metrics, held_out })
+        let teacher = teachers.remove(0);
+        Ok(Guide { teacher, others: teachers, soft, metrics, held_out, course: OnceCell::new() })
     }
 
     /// r(x) of every row: the mean over the teachers.
@@ -123,14 +160,9 @@ impl Run<'_> {
             return Column::map(&path, rows, "remove it to score the rows again");
         }
         self.progress.stage("score all rows with the teachers", rows as u64);
-        let share = 1.0 / teachers.len() as f32;
         let pieces = (0..rows).step_by(SCORED_TOGETHER).map(|begin| {
             let index: Vec<u32> = (begin as u32..rows.min(begin + SCORED_TOGETHER) as u32).collect();
-            let mut soft = vec![0.0; index.len()];
-            for teacher in teachers {
-                let scores = score_together(teacher, self.rows(), &index)?;
-                soft.iter_mut().zip(scores).for_each(|(sum, score)| *sum += share * score);
-            }
+            let soft = mean_scores(teachers.iter(), self.rows(), &index)?;
             self.progress.advance((begin + index.len()) as u64, "");
             Ok(soft)
         });
@@ -174,18 +206,21 @@ impl Run<'_> {
         let seed = self.seed(Stage::Baseline);
         // A search may derive the same network, which then learns another lesson.
         let name = format!("baseline-{}", subnet.id(&self.space));
-        self.trained(&name, &subnet, &settings.train, Lesson::Labels, seed, None)
+        let school = School { rows: self.rows(), lesson: Lesson::Labels, settings: &settings.train, seed };
+        self.trained(&name, &subnet, school, None)
     }
 
     /// Trains the derived network from scratch and exports it. Rounds that derive the same network share it.
     pub(super) fn retrain(&self, guide: &Guide, subnet: &Subnet, table_version: u32) -> Result<Trained> {
-        let settings = &self.settings.retrain;
-        let lesson = match settings.distillation {
-            0.0 => Lesson::Labels,
-            lambda1 => Lesson::Distilled { teacher: &guide.soft, lambda1 },
-        };
-        let seed = self.seed(Stage::Retrain);
-        self.trained(&subnet.id(&self.space), subnet, &settings.train, lesson, seed, Some(table_version))
+        if guide.course.get().is_none() {
+            // Nobody else sets it: the guide is not shared between threads.
+            let _ = guide.course.set(self.course(guide)?);
+        }
+        let course = guide.course.get().expect("set above");
+        let (rows, lesson) = (course.rows(self), course.lesson(self, guide));
+        let settings = &self.settings.retrain.train;
+        let school = School { rows, lesson, settings, seed: self.seed(Stage::Retrain) };
+        self.trained(&subnet.id(&self.space), subnet, school, Some(table_version))
     }
 
     /// `name` is the folder under `networks/`.
@@ -193,9 +228,7 @@ impl Run<'_> {
         &self,
         name: &str,
         subnet: &Subnet,
-        settings: &TrainSettings,
-        lesson: Lesson,
-        seed: u64,
+        School { rows, lesson, settings, seed }: School,
         table_version: Option<u32>,
     ) -> Result<Trained> {
         let weights = self.journal.path(&format!("networks/{name}/network.safetensors"));
@@ -204,7 +237,7 @@ impl Run<'_> {
                 self.progress.stage(&format!("train {name}"), 0);
                 let mut student = self.student(subnet, settings, lesson, seed)?;
                 let curves = self.curves(&format!("networks/{name}"));
-                let report = fit(&mut student, self.rows(), settings, seed, &*curves, keeper)?;
+                let report = fit(&mut student, rows, settings, seed, &*curves, keeper)?;
                 self.lead(|| student.to_network()?.save(&weights))?;
                 Ok(report)
             })?;

@@ -5,7 +5,7 @@ use crate::{
         embedding::input_features,
         fixtures::{World, every_row, mixed},
         params::Params,
-        settings::{Gate, Paths, SearchSettings, TeacherSettings, TrainSettings},
+        settings::{Annealing, Gate, Paths, SearchSettings, TeacherSettings, TrainSettings},
         student::{Lesson, Student},
         teacher::Teacher,
         train::{Rows, fit},
@@ -96,7 +96,10 @@ fn with_warm_up(paths: Paths, test: impl FnOnce(Training)) {
 }
 
 fn with_search(paths: Paths, test: impl FnOnce(Training)) {
-    let world = world(Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1 }, paths);
+    let world = world(
+        Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1, schedule: Annealing::Geometric },
+        paths,
+    );
     test(&|seed, progress, keeper| {
         let mut search = world.search(seed);
         let outcome = search.run(&world.prices(), progress, keeper)?;

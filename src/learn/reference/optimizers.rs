@@ -4,6 +4,7 @@ use super::{Reference, assert_near};
 use crate::learn::{
     optimizer::{AdamW, Rates, Scaling},
     row_adam::{RowAdam, RowGradient},
+    settings::RateSchedule,
     values,
 };
 use candle_core::{Device, Tensor, Var};
@@ -41,6 +42,7 @@ fn a_hundred_steps_of_adamw_equal_pytorchs() {
                 learning_rate: reference.number("/optimizer/learning_rate"),
                 weight_decay: reference.number("/optimizer/weight_decay"),
                 scaling: Scaling::Each,
+                schedule: RateSchedule::CONSTANT,
             },
         )
         .unwrap();

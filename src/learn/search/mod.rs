@@ -5,8 +5,10 @@
 //! with α and θ at rest and no latency, because a zero operator is free and would win while the others know nothing.
 
 mod report;
+mod seen;
 mod state;
 mod step;
+mod verdict;
 
 #[cfg(test)]
 pub(in crate::learn) use step::Drawn;
@@ -22,7 +24,7 @@ use super::{
     settings::SearchSettings,
     supernet::Supernet,
     teacher::{FrozenTeacher, Teacher},
-    train::{Rows, Trainable, finite, note_auc, record_metrics},
+    train::{Rows, Trainable, epoch_of, finite, note_auc, record_metrics},
 };
 use crate::{
     base::{
@@ -30,11 +32,12 @@ use crate::{
         progress::{Pace, Progress},
         rng::{self, Generator},
     },
-    data::{batches, dataset::Batch},
+    data::{batches, dataset::Batch, lists::Lists},
     space::SearchSpace,
 };
+use seen::Seen;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 /// How often θ, α and the expected latency are recorded.
 const STATES_PER_EPOCH: u64 = 20;
@@ -96,6 +99,9 @@ pub struct Search<'a> {
     mask: Mask,
     masks_rng: Generator,
     paths_rng: Generator,
+    seen: Seen,
+    /// Of the training rows, where Loss2 compares within lists.
+    lists: Option<Arc<Lists>>,
     /// Of each partition among the training rows.
     shares: Vec<f32>,
 }
@@ -108,12 +114,16 @@ impl<'a> Search<'a> {
         }
         let mut params = Params::new(scene.seed);
         let supernet = Supernet::new(space, scene.teacher.bank().width(), &mut params)?;
-        let mask = Mask::new(&space.features, scene.settings.theta_start as f32, &mut params)?;
+        let Scene { rows, settings, .. } = scene;
+        let mask = Mask::new(&space.features, settings.theta_start as f32, settings.gate, &mut params)?;
+        let lists = || Lists::of(rows.data, &rows.split.train, settings.longest_list, settings.batch_size);
+        let lists = settings.distillation_loss.of_lists().map(|_| lists()).transpose()?.map(Arc::new);
         let frozen = scene.teacher.frozen();
         let masks_rng = rng::generator(scene.seed, "masks");
         let paths_rng = rng::generator(scene.seed, "paths");
         let shares = partition_shares(scene.rows);
-        Ok(Self { scene, frozen, params, supernet, mask, masks_rng, paths_rng, shares })
+        let seen = Seen::default();
+        Ok(Self { scene, frozen, params, supernet, mask, masks_rng, paths_rng, seen, lists, shares })
     }
 
     /// θ, α and the supernet's weights.
@@ -139,11 +149,14 @@ impl<'a> Search<'a> {
     pub fn warm_up(&mut self, progress: &dyn Progress, keeper: &mut Keeper) -> Result<()> {
         let settings = self.scene.settings;
         let mut optimizer = self.optimizer(0.0, 0.0)?;
-        progress.stage("warm up the supernet", self.steps() * settings.warmup_epochs as u64);
+        let total = self.steps() * settings.warmup_epochs as u64;
+        progress.stage("warm up the supernet", total);
+        self.mask.anneal(0.0);
         let mut at = self.begin(("warm-up", 0), &mut optimizer, progress, keeper)?;
         while at.epoch <= settings.warmup_epochs {
             batches::ahead(self.batches("warm-up", at.epoch, at.batch), |batches| {
-                let (_, loss2) = self.step(&batches, &Phase::WarmUp, &mut optimizer)?;
+                let phase = Phase::WarmUp { progress: at.done as f64 / total as f64 };
+                let (_, loss2) = self.step(&batches, &phase, &mut optimizer)?;
                 at.passed(0.0, finite(loss2, at.epoch)?);
                 progress.record(Pace::EveryStep, "warm_up/loss2", at.done, loss2);
                 progress.advance(at.done, &format!("loss {loss2:.4}"));
@@ -191,18 +204,22 @@ impl<'a> Search<'a> {
         // The draws of a search do not depend on whether its warm-up ran just now or was read from a file.
         self.masks_rng = rng::generator(self.scene.seed, "search masks");
         self.paths_rng = rng::generator(self.scene.seed, "search paths");
+        self.seen = Seen::default();
+        self.mask.anneal(0.0);
         let mut optimizer = self.optimizer(settings.theta_learning_rate, settings.alpha_learning_rate)?;
         let steps = self.steps();
         let total = steps * settings.epochs as u64;
         progress.stage("search", total);
         let price = self.expected(prices)?.total_ms().to_bits();
         let mut at = self.begin(("search", price), &mut optimizer, progress, keeper)?;
+        self.mask.anneal(at.done as f64 / total as f64);
         while at.epoch <= settings.epochs {
             batches::ahead(self.batches("search", at.epoch, at.batch), |batches| {
                 let ramp = settings.lambda_share(at.done as f64 / steps as f64);
                 let phase = Phase::Search { prices, ramp, progress: at.done as f64 / total as f64 };
                 let (loss1, loss2) = self.step(&batches, &phase, &mut optimizer)?;
                 at.passed(finite(loss1, at.epoch)?, finite(loss2, at.epoch)?);
+                self.mask.anneal(at.done as f64 / total as f64);
                 progress.record(Pace::EveryStep, "loss1", at.done, loss1);
                 progress.record(Pace::EveryStep, "loss2", at.done, loss2);
                 if at.done % steps.div_ceil(STATES_PER_EPOCH) == 0 {
@@ -229,11 +246,15 @@ impl<'a> Search<'a> {
             at.next_epoch();
             keeper.keep(Moment::EpochEnd, || self.contents(&at, &mut optimizer))?;
         }
-        Ok(SearchOutcome {
+        let outcome = SearchOutcome {
             theta: self.mask.theta_values()?,
             probabilities: probability_values(&self.supernet.probabilities()?)?,
             epochs: at.epochs,
-        })
+        };
+        for warning in verdict::warnings(self.supernet.space(), &outcome, &self.seen, settings) {
+            progress.say(&format!("  warning: {warning}"));
+        }
+        Ok(outcome)
     }
 
     /// Latencies under the present θ and p.
@@ -249,20 +270,18 @@ impl<'a> Search<'a> {
     /// The batches of an epoch but its first `passed` ones. Held-out rows are fewer and come round several times.
     fn batches(&self, purpose: &str, epoch: usize, passed: usize) -> impl Iterator<Item = Batches> + use<'a> {
         let Scene { rows, held_out, settings, seed, .. } = self.scene;
-        let order = move |rows: &'a [u32], purpose: &str, epoch| {
-            batches::epoch_batches(rows, settings.batch_size, rng::derive(seed, purpose), epoch)
-        };
+        let size = settings.batch_size;
         let held_out = held_out.map(move |held_out| {
-            let purpose = format!("held out in the {purpose}, epoch {epoch}");
-            (1..).flat_map(move |round| order(held_out, &purpose, round))
+            let seed = rng::derive(seed, &format!("held out in the {purpose}, epoch {epoch}"));
+            (1..).flat_map(move |round| batches::epoch_batches(held_out, size, seed, round))
         });
         let judges = held_out.into_iter().flatten().map(Some).chain(std::iter::repeat(None));
         let place = rows.ranks.place();
-        let batch = move |index: Vec<u32>| Batch::shard(rows.data, &index, place);
-        order(&rows.split.train, purpose, epoch)
+        let judge = move |index: Vec<u32>| Batch::shard(rows.data, &index, place);
+        epoch_of(rows, self.lists.as_ref(), size, rng::derive(seed, purpose), epoch)
             .zip(judges)
             .skip(passed)
-            .map(move |(train, judge)| Batches { train: batch(train), held_out: judge.map(batch) })
+            .map(move |(make, held_out)| Batches { train: make(), held_out: held_out.map(judge) })
     }
 }
 

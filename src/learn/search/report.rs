@@ -50,9 +50,10 @@ impl Search<'_> {
         point("expected_features", theta.iter().sum());
         point("lambda/of_features", settings.lambda * ramp);
         point("lambda/of_network", settings.lambda2 * ramp);
-        point("learning_rate/weights", settings.learning_rate);
-        point("learning_rate/theta", settings.theta_learning_rate);
-        point("learning_rate/alpha", settings.alpha_learning_rate);
+        let passed = step as f64 / (self.steps() * settings.epochs as u64) as f64;
+        point("learning_rate/weights", settings.learning_rate * settings.schedule.factor(passed));
+        point("learning_rate/theta", settings.theta_learning_rate * settings.theta_schedule.factor(passed));
+        point("learning_rate/alpha", settings.alpha_learning_rate * settings.alpha_schedule.factor(passed));
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use crate::{
     learn::{
         fixtures::World,
         scalar,
-        settings::{Gate, GradientBlock},
+        settings::{Annealing, Gate, GradientBlock},
         values,
     },
 };
@@ -106,16 +106,19 @@ fn latency_enters_the_losses_with_its_ramp() {
 
 #[test]
 fn relaxed_gates_harden_as_the_temperature_falls_geometrically() {
-    let world = world();
-    let search = world.search(1);
-    let gate = Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.25 };
-    let logits = |progress| -> Vec<f32> {
-        let gates = search.mask.draw(&gate, progress, &mut rng::generator(1, "gates")).unwrap();
+    let mut world = world();
+    let schedule = Annealing::Geometric;
+    world.settings.gate = Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.25, schedule };
+    let mut search = world.search(1);
+    let mut logits = |progress| -> Vec<f32> {
+        search.mask.anneal(progress);
+        let gates = search.mask.draw(&mut rng::generator(1, "gates")).unwrap();
         values(&gates).unwrap().iter().map(|g| (g / (1.0 - g)).ln()).collect()
     };
+    let first = logits(0.0);
     // The logit of a gate is its noise over the temperature: 1, then √(1·0.25), then 0.25.
     for (progress, factor) in [(0.5, 2.0), (1.0, 4.0)] {
-        for (start, later) in logits(0.0).into_iter().zip(logits(progress)) {
+        for (start, later) in first.iter().zip(logits(progress)) {
             assert!((later - factor * start).abs() < 1e-2 * later.abs(), "{progress}: {start} {later}");
         }
     }

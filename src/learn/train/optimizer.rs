@@ -12,7 +12,7 @@ use crate::{
         optimizer::{AdamW, Rates, Scaling},
         row_adam::{RowAdam, RowGradient},
         scalar,
-        settings::TrainSettings,
+        settings::{RateSchedule, TrainSettings},
     },
 };
 use candle_core::Var;
@@ -29,7 +29,15 @@ impl Optimizer {
         let TrainSettings { learning_rate, weight_decay, .. } = *settings;
         let mut dense = AdamW::default();
         for (_, var) in model.params().iter().filter(|(name, _)| !name.starts_with(EMBEDDING)) {
-            dense.add(var, Rates { learning_rate, weight_decay, scaling: Scaling::Each })?;
+            dense.add(
+                var,
+                Rates {
+                    learning_rate,
+                    weight_decay,
+                    scaling: Scaling::Each,
+                    schedule: RateSchedule::CONSTANT,
+                },
+            )?;
         }
         let tables = model.bank().tables().into_iter();
         let tables = tables.map(|table| {

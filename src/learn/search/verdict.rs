@@ -1,0 +1,130 @@
+//! What a search that has gone wrong looks like at its end, and what mends it.
+
+use super::{SearchOutcome, seen::Seen};
+use crate::{
+    learn::settings::{Paths, SearchSettings},
+    space::{Operator, SearchSpace},
+};
+
+/// θ beyond this, or below one less it, is decided.
+const DECIDED: f64 = 0.95;
+
+/// A t value that hardly any of a hundred features reaches by chance.
+const BEYOND_CHANCE: f64 = 4.0;
+
+/// A line for everything that is wrong with the end of a search; none where all is well.
+pub(super) fn warnings(
+    space: &SearchSpace,
+    outcome: &SearchOutcome,
+    seen: &Seen,
+    settings: &SearchSettings,
+) -> Vec<String> {
+    let learned: Vec<usize> = (0..space.features.len())
+        .filter(|&i| !space.features[i].must_keep && !space.features[i].never)
+        .collect();
+    let all =
+        |holds: &dyn Fn(f64) -> bool| learned.iter().all(|&i| holds(outcome.theta[i])) && !learned.is_empty();
+    let mut found = Vec::new();
+    if all(&|theta| theta > DECIDED) {
+        found.push(format!(
+            "every θ is above {DECIDED}: the search has dropped no feature. Raise [search] lambda (now {}), or derive by top_k or budget",
+            settings.lambda
+        ));
+    }
+    if all(&|theta| theta < 1.0 - DECIDED) {
+        found.push(format!(
+            "every θ is below {:.2}: the search has closed all features, and what is derived keeps one of the candidates' at least only \
+             by top_k or budget. Lower [search] lambda (now {}), or let it rise over more epochs (lambda_ramp_epochs, now {})",
+            1.0 - DECIDED,
+            settings.lambda,
+            settings.lambda_ramp_epochs
+        ));
+    }
+    found.extend(noise(&learned, seen));
+    found.extend(collapse(space, outcome, settings));
+    found
+}
+
+/// Whether no feature's gradient can be told from noise.
+fn noise(learned: &[usize], seen: &Seen) -> Option<String> {
+    let t = seen.t_values()?;
+    let largest = learned.iter().map(|&i| t[i].abs()).reduce(f64::max)?;
+    (largest < BEYOND_CHANCE).then(|| {
+        format!(
+            "θ has moved within its noise: over {} steps the mean gradient of no feature is {BEYOND_CHANCE} standard errors from 0 (the \
+             largest is {largest:.1}), so their order says little. Search longer ([search] epochs), with larger batches or more \
+             held-out rows",
+            seen.steps()
+        )
+    })
+}
+
+/// Whether no layer is left, though there was a choice.
+fn collapse(space: &SearchSpace, outcome: &SearchOutcome, settings: &SearchSettings) -> Option<String> {
+    let strongest = |p: &Vec<f64>| (0..p.len()).max_by(|&a, &b| p[a].total_cmp(&p[b]).then(b.cmp(&a)));
+    let zero = |(operators, p): (&Vec<Operator>, &Vec<f64>)| {
+        strongest(p).is_some_and(|k| operators[k] == Operator::Zero)
+    };
+    let choice = space.mixops.iter().flatten().any(|operator| operator.width().is_some());
+    let collapsed = choice && space.mixops.iter().zip(&outcome.probabilities).all(zero);
+    let paths = match settings.paths {
+        Paths::Sampled { count: 1 } => ", or train two paths per Mixop ([search] paths)",
+        _ => "",
+    };
+    collapsed.then(|| {
+        format!(
+            "every Mixop has chosen its zero operator: the derived network has no layer. If it needs one, warm the weights up for \
+             longer ([search] warmup_epochs, now {}), let α rest at first (alpha_schedule.begin, now {}), let the price rise later \
+             (lambda_ramp_epochs, now {}) or lower it (lambda2, now {}){paths}",
+            settings.warmup_epochs, settings.alpha_schedule.begin, settings.lambda_ramp_epochs, settings.lambda2
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::price::fixtures::{feature, space_of};
+
+    fn space() -> SearchSpace {
+        let mut kept = feature("kept", 4);
+        kept.must_keep = true;
+        space_of(vec![kept, feature("a", 4), feature("b", 4)], &[&[8, 0], &[4, 0]])
+    }
+
+    /// What is said of an outcome, where the gradients of the three features were such in two steps.
+    fn said(theta: [f64; 3], p: [[f64; 2]; 2], gradients: [[f32; 3]; 2]) -> String {
+        let mut seen = Seen::default();
+        gradients.iter().for_each(|gradient| seen.add(0.5, Some(gradient)));
+        let outcome = SearchOutcome {
+            theta: theta.to_vec(),
+            probabilities: p.iter().map(|p| p.to_vec()).collect(),
+            epochs: Vec::new(),
+        };
+        warnings(&space(), &outcome, &seen, &SearchSettings::default()).join("\n")
+    }
+
+    const MIXED: [[f64; 2]; 2] = [[0.3, 0.7], [0.6, 0.4]];
+    const CLEAR: [[f32; 3]; 2] = [[0.0, 1.0, 0.1], [0.0, 1.1, -0.2]];
+
+    #[test]
+    fn a_sound_search_is_not_warned_of() {
+        assert_eq!(said([1.0, 0.97, 0.2], MIXED, CLEAR), "");
+        assert_eq!(said([1.0, 0.02, 0.5], MIXED, CLEAR), "");
+    }
+
+    #[test]
+    fn every_failure_is_named_with_what_mends_it() {
+        let open = said([1.0, 0.97, 0.99], MIXED, CLEAR);
+        assert!(open.contains("above 0.95") && open.contains("Raise [search] lambda (now 0.01)"), "{open}");
+        let closed = said([1.0, 0.01, 0.04], MIXED, CLEAR);
+        assert!(closed.contains("below 0.05") && closed.contains("Lower [search] lambda"), "{closed}");
+        let drifting = said([1.0, 0.4, 0.6], MIXED, [[0.0, 1.0, -0.1], [0.0, -0.9, 0.2]]);
+        assert!(drifting.contains("over 2 steps") && drifting.contains("[search] epochs"), "{drifting}");
+        let flat = said([1.0, 0.4, 0.6], [[0.3, 0.7], [0.4, 0.6]], CLEAR);
+        assert!(flat.contains("no layer") && flat.contains("warmup_epochs, now 1"), "{flat}");
+        for text in [open, closed, drifting, flat] {
+            assert_eq!(text.lines().count(), 1, "{text}");
+        }
+    }
+}
