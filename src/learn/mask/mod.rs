@@ -100,7 +100,7 @@ impl Mask {
             }
             Gate::Relaxed { start_temperature, end_temperature, schedule } => {
                 let temperature = schedule.at(start_temperature, end_temperature, self.progress);
-                let gates = || {
+                let mut gates = || {
                     let drawn = relaxed::gates(&self.free, &self.uniform(rng), temperature);
                     self.decided(drawn)?.unsqueeze(0)
                 };

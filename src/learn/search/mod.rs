@@ -294,4 +294,6 @@ fn partition_shares(rows: Rows) -> Vec<f32> {
 }
 
 #[cfg(test)]
+mod failures;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,209 @@
+//! The known ways in which a search fails, on a log that is small enough to know better: the label is the parity of two ids, which no
+//! network without a hidden layer can tell, and all other ids are noise.
+
+use super::*;
+use crate::{
+    data::{
+        dataset::{Dataset, EncodedFeature, Slot, Split},
+        ids::Ids,
+        schema::Schema,
+    },
+    learn::{
+        embedding::input_features,
+        fixtures::{every_row, schema},
+        optimizer::Scaling,
+        settings::{Annealing, Gate, Paths, RateSchedule, TeacherSettings, TrainSettings},
+        train::{fit, score_rows},
+    },
+    price::{
+        fixtures::{feature, space_of},
+        linear::LinearPrices,
+        target::MeanService,
+    },
+};
+use rand::RngExt;
+use std::sync::Mutex;
+
+const ROWS: u32 = 4000;
+const NOISE: usize = 6;
+
+/// A hidden layer costs 1 ms.
+const LAYERS: LinearPrices =
+    LinearPrices { column_ms: 0.0, slope_ms: 0.0, layer_ms: 1.0, user_share: 1.0, fixed_ms: 0.0 };
+
+struct Parity {
+    schema: Schema,
+    space: SearchSpace,
+    data: Dataset,
+    split: Split,
+    teacher: Teacher,
+    soft: Vec<f32>,
+}
+
+impl Parity {
+    fn new(seed: u64, mixops: &[&[usize]]) -> Self {
+        let names: Vec<String> = (0..2 + NOISE).map(|i| format!("f{i}")).collect();
+        let mut features: Vec<_> = names.iter().map(|name| feature(name, 4)).collect();
+        features.iter_mut().for_each(|feature| feature.fetch_ms = 0.1);
+        let mut draw = rng::generator(seed, "parity");
+        let (mut ids, mut labels) = (Vec::new(), Vec::new());
+        for _ in 0..ROWS {
+            let row: Vec<u32> = names.iter().map(|_| draw.random_range(0..4)).collect();
+            // One label in twenty is wrong.
+            let odd = (row[0] + row[1]) % 2 == 1;
+            labels.push(f32::from(u8::from(odd != (draw.random::<f32>() < 0.05))));
+            ids.extend(row);
+        }
+        let slot = |start| Slot::Ids { start, length: 1 };
+        let encoded = |(i, name): (usize, &String)| EncodedFeature {
+            name: name.clone(),
+            slot: slot(i),
+            cardinality: 4,
+        };
+        let data = Dataset {
+            features: names.iter().enumerate().map(encoded).collect(),
+            ids: Ids::from_rows(names.len(), &ids),
+            weights: vec![1.0; labels.len()].into(),
+            partitions: vec![0; labels.len()].into(),
+            partition_count: 1,
+            labels: labels.into(),
+            ..Dataset::default()
+        };
+        let split = Split { train: (0..3000).collect(), valid: (3000..ROWS).collect() };
+        let every: Vec<usize> = (0..names.len()).collect();
+        let train = TrainSettings {
+            learning_rate: 0.01,
+            dropout: 0.0,
+            embedding_weight_decay: 1.0,
+            batch_size: 128,
+            max_epochs: 8,
+            patience: 8,
+            ..TrainSettings::default()
+        };
+        let settings =
+            TeacherSettings { shared: vec![16], partition: vec![8], train, ..TeacherSettings::default() };
+        let inputs = input_features(&features, &every, &data).unwrap();
+        let mut teacher = Teacher::new(inputs, 1, &settings, seed).unwrap();
+        let seen = Split { train: (0..2000).collect(), valid: split.valid.clone() };
+        let rows = Rows::alone(&data, &seen);
+        let report = fit(&mut teacher, rows, &settings.train, seed, &Silent, &mut Keeper::none()).unwrap();
+        assert!(report.metrics.auc.unwrap() > 0.9, "{report:?}");
+        let soft = score_rows(&teacher, &data, &every_row(&data)).unwrap();
+        let (schema, space) = (schema(features.clone()), space_of(features, mixops));
+        Self { schema, space, data, split, teacher, soft }
+    }
+
+    /// What a search finds, and what it says.
+    fn search(&self, settings: &SearchSettings, seed: u64) -> (SearchOutcome, String) {
+        let held_out: Vec<u32> = (2000..3000).collect();
+        let scene = Scene {
+            rows: Rows::alone(&self.data, &self.split),
+            held_out: Some(&held_out),
+            teacher: &self.teacher,
+            soft: &self.soft,
+            settings,
+            seed,
+        };
+        let mut search = Search::new(&self.space, scene).unwrap();
+        search.warm_up(&Silent, &mut Keeper::none()).unwrap();
+        let said = Said::default();
+        let prices = Prices::declared(&self.schema, &LAYERS, &MeanService);
+        let outcome = search.run(&prices, &said, &mut Keeper::none()).unwrap();
+        (outcome, said.0.into_inner().unwrap().join("\n"))
+    }
+}
+
+#[derive(Default)]
+struct Said(Mutex<Vec<String>>);
+
+impl Progress for Said {
+    fn stage(&self, _: &str, _: u64) {}
+    fn advance(&self, _: u64, _: &str) {}
+    fn say(&self, line: &str) {
+        self.0.lock().unwrap().push(line.to_owned());
+    }
+}
+
+use crate::base::progress::Silent;
+
+fn settings() -> SearchSettings {
+    SearchSettings {
+        epochs: 4,
+        warmup_epochs: 4,
+        batch_size: 128,
+        theta_learning_rate: 0.03,
+        alpha_learning_rate: 0.03,
+        learning_rate: 3e-3,
+        lambda: 0.0,
+        lambda2: 0.1,
+        lambda_ramp_epochs: 1.0,
+        ..SearchSettings::default()
+    }
+}
+
+const SMOOTHED: Gate =
+    Gate::SmoothedL0 { start_epsilon: 0.1, end_epsilon: 1e-5, schedule: Annealing::Geometric };
+
+#[test]
+fn look() {
+    for seed in 1..=3 {
+        let parity = Parity::new(seed, &[&[8, 0]]);
+        for (gate, scaling) in [
+            (Gate::StraightThrough, Scaling::Joint),
+            (Gate::StraightThrough, Scaling::Each),
+            (
+                Gate::Relaxed {
+                    start_temperature: 1.0,
+                    end_temperature: 0.1,
+                    schedule: Annealing::Geometric,
+                },
+                Scaling::Joint,
+            ),
+            (SMOOTHED, Scaling::Joint),
+        ] {
+            for lambda in [0.0, 0.1, 20.0] {
+                let settings = SearchSettings { gate, theta_scaling: scaling, lambda, ..settings() };
+                let (outcome, said) = parity.search(&settings, seed);
+                let theta: Vec<String> = outcome.theta.iter().map(|t| format!("{t:.3}")).collect();
+                println!(
+                    "seed {seed} {gate:?} {scaling:?} λ {lambda}: {} p {:?}",
+                    theta.join(" "),
+                    outcome.probabilities
+                );
+                println!("{}", said.lines().filter(|l| l.contains("warning")).collect::<Vec<_>>().join("\n"));
+            }
+        }
+        for (warm, ramp, begin) in [(4, 1.0, 0.0), (0, 0.0, 0.0), (0, 1.0, 0.0), (4, 0.0, 0.0), (0, 0.0, 0.5)]
+        {
+            for paths in [Paths::All, Paths::Sampled { count: 2 }, Paths::Sampled { count: 1 }] {
+                let alpha_schedule = RateSchedule { begin, ..RateSchedule::CONSTANT };
+                let settings = SearchSettings {
+                    warmup_epochs: warm,
+                    lambda_ramp_epochs: ramp,
+                    paths,
+                    alpha_schedule,
+                    ..settings()
+                };
+                let (outcome, _) = parity.search(&settings, seed);
+                let auc = outcome.epochs.last().unwrap().metrics.auc.unwrap();
+                println!(
+                    "seed {seed} depth warm {warm} ramp {ramp} begin {begin} {paths:?}: p {:?} auc {auc:.3}",
+                    outcome.probabilities
+                );
+            }
+        }
+        let parity = Parity::new(seed, &[&[8, 4, 0], &[8, 4, 0]]);
+        for (warm, begin) in [(4, 0.0), (4, 0.5), (12, 0.0)] {
+            for paths in [Paths::All, Paths::Sampled { count: 2 }, Paths::Sampled { count: 1 }] {
+                let alpha_schedule = RateSchedule { begin, ..RateSchedule::CONSTANT };
+                let settings = SearchSettings { warmup_epochs: warm, paths, alpha_schedule, ..settings() };
+                let (outcome, _) = parity.search(&settings, seed);
+                let auc = outcome.epochs.last().unwrap().metrics.auc.unwrap();
+                println!(
+                    "seed {seed} deep warm {warm} begin {begin} {paths:?}: p {:?} auc {auc:.3}",
+                    outcome.probabilities
+                );
+            }
+        }
+    }
+}
