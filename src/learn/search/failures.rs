@@ -3,16 +3,18 @@
 
 use super::*;
 use crate::{
+    base::progress::Silent,
     data::{
         dataset::{Dataset, EncodedFeature, Slot, Split},
         ids::Ids,
         schema::Schema,
     },
     learn::{
+        derive::derive,
         embedding::input_features,
         fixtures::{every_row, schema},
         optimizer::Scaling,
-        settings::{Annealing, Gate, Paths, RateSchedule, TeacherSettings, TrainSettings},
+        settings::{Annealing, DeriveSettings, Gate, Paths, RateSchedule, TeacherSettings, TrainSettings},
         train::{fit, score_rows},
     },
     price::{
@@ -124,8 +126,6 @@ impl Progress for Said {
     }
 }
 
-use crate::base::progress::Silent;
-
 fn settings() -> SearchSettings {
     SearchSettings {
         epochs: 4,
@@ -144,65 +144,109 @@ fn settings() -> SearchSettings {
 const SMOOTHED: Gate =
     Gate::SmoothedL0 { start_epsilon: 0.1, end_epsilon: 1e-5, schedule: Annealing::Geometric };
 
+/// How far from its start θ of any noise feature is, at most, and of any useful one at least.
+fn moved(outcome: &SearchOutcome) -> (f64, f64) {
+    let far = |theta: &[f64]| theta.iter().map(|theta| (theta - 0.5).abs()).collect::<Vec<_>>();
+    let (useful, noise) = outcome.theta.split_at(2);
+    (far(noise).into_iter().fold(0.0, f64::max), far(useful).into_iter().fold(1.0, f64::min))
+}
+
+#[test]
+fn what_is_noise_stays_where_it_began_unless_all_move_at_one_speed() {
+    for seed in 1..=3 {
+        let parity = Parity::new(seed, &[&[8, 0]]);
+        let run = |theta_scaling| {
+            let settings = SearchSettings { theta_scaling, lambda2: 0.0, ..settings() };
+            let (outcome, said) = parity.search(&settings, seed);
+            (moved(&outcome), said)
+        };
+        let ((noise, useful), said) = run(Scaling::Joint);
+        assert!(noise < 0.06 && useful > 0.25, "seed {seed}: noise moved by {noise}, the useful by {useful}");
+        assert!(!said.contains("within its noise"), "seed {seed}: {said}");
+        // What Adam does by itself.
+        let ((noise, _), _) = run(Scaling::Each);
+        assert!(noise > 0.15, "seed {seed}: {noise}");
+    }
+}
+
+#[test]
+fn of_labels_that_nothing_tells_a_search_says_that_theta_moved_by_chance() {
+    let mut parity = Parity::new(1, &[&[8, 0]]);
+    let mut draw = rng::generator(1, "labels");
+    let labels = (0..ROWS).map(|_| f32::from(u8::from(draw.random::<bool>())));
+    parity.data.labels = labels.collect();
+    // A teacher that knows nothing, either.
+    for (_, var) in parity.teacher.params().iter().filter(|(name, _)| name.starts_with("partition0.output")) {
+        var.set(&var.zeros_like().unwrap()).unwrap();
+    }
+    parity.soft.fill(0.5);
+    let (_, said) = parity.search(&SearchSettings { lambda2: 0.0, ..settings() }, 1);
+    assert!(said.contains("θ has moved within its noise"), "{said}");
+}
+
+#[test]
+fn gates_that_are_all_open_or_all_closed_are_said_with_what_mends_it() {
+    let parity = Parity::new(1, &[&[8, 0]]);
+    let open = SearchSettings { theta_start: 0.98, epochs: 1, lambda2: 0.0, ..settings() };
+    let (outcome, said) = parity.search(&open, 1);
+    assert!(outcome.theta.iter().all(|&theta| theta > 0.95), "{:?}", outcome.theta);
+    assert!(said.contains("every θ is above 0.95") && said.contains("Raise [search] lambda"), "{said}");
+    let closed = SearchSettings { gate: SMOOTHED, lambda: 20.0, ..settings() };
+    let (outcome, said) = parity.search(&closed, 1);
+    assert!(outcome.theta.iter().all(|&theta| theta < 0.05), "{:?}", outcome.theta);
+    assert!(said.contains("every θ is below 0.05") && said.contains("Lower [search] lambda"), "{said}");
+    // A choice by count or budget is a network all the same, a threshold says why it has none.
+    let prices = Prices::declared(&parity.schema, &LAYERS, &MeanService);
+    let derived = |rule| derive(&parity.space, &outcome, &rule, &prices);
+    assert_eq!(derived(DeriveSettings::TopK { k: 1 }).unwrap().features.len(), 1);
+    let text = derived(DeriveSettings::default()).unwrap_err().to_string();
+    assert!(
+        text.contains("every θ is below the threshold") && text.contains("lower [search] lambda"),
+        "{text}"
+    );
+}
+
 #[test]
 fn look() {
     for seed in 1..=3 {
-        let parity = Parity::new(seed, &[&[8, 0]]);
-        for (gate, scaling) in [
-            (Gate::StraightThrough, Scaling::Joint),
-            (Gate::StraightThrough, Scaling::Each),
-            (
-                Gate::Relaxed {
-                    start_temperature: 1.0,
-                    end_temperature: 0.1,
-                    schedule: Annealing::Geometric,
-                },
-                Scaling::Joint,
-            ),
-            (SMOOTHED, Scaling::Joint),
+        let mut parity = Parity::new(seed, &[&[8, 0]]);
+        parity.schema.gamma_ms = 0.1;
+        for (gate, lambda) in [
+            (SMOOTHED, 0.1),
+            (SMOOTHED, 0.3),
+            (SMOOTHED, 1.0),
+            (Gate::StraightThrough, 0.3),
+            (Gate::StraightThrough, 1.0),
         ] {
-            for lambda in [0.0, 0.1, 20.0] {
-                let settings = SearchSettings { gate, theta_scaling: scaling, lambda, ..settings() };
-                let (outcome, said) = parity.search(&settings, seed);
+            for theta_start in [0.5, 0.9] {
+                let settings = SearchSettings { gate, lambda, theta_start, lambda2: 0.0, ..settings() };
+                let (outcome, _) = parity.search(&settings, seed);
                 let theta: Vec<String> = outcome.theta.iter().map(|t| format!("{t:.3}")).collect();
-                println!(
-                    "seed {seed} {gate:?} {scaling:?} λ {lambda}: {} p {:?}",
-                    theta.join(" "),
-                    outcome.probabilities
-                );
-                println!("{}", said.lines().filter(|l| l.contains("warning")).collect::<Vec<_>>().join("\n"));
+                println!("seed {seed} {gate:?} start {theta_start} λ {lambda}: {}", theta.join(" "));
             }
         }
-        for (warm, ramp, begin) in [(4, 1.0, 0.0), (0, 0.0, 0.0), (0, 1.0, 0.0), (4, 0.0, 0.0), (0, 0.0, 0.5)]
-        {
-            for paths in [Paths::All, Paths::Sampled { count: 2 }, Paths::Sampled { count: 1 }] {
-                let alpha_schedule = RateSchedule { begin, ..RateSchedule::CONSTANT };
-                let settings = SearchSettings {
-                    warmup_epochs: warm,
-                    lambda_ramp_epochs: ramp,
-                    paths,
-                    alpha_schedule,
-                    ..settings()
-                };
-                let (outcome, _) = parity.search(&settings, seed);
-                let auc = outcome.epochs.last().unwrap().metrics.auc.unwrap();
-                println!(
-                    "seed {seed} depth warm {warm} ramp {ramp} begin {begin} {paths:?}: p {:?} auc {auc:.3}",
-                    outcome.probabilities
-                );
-            }
-        }
-        let parity = Parity::new(seed, &[&[8, 4, 0], &[8, 4, 0]]);
-        for (warm, begin) in [(4, 0.0), (4, 0.5), (12, 0.0)] {
-            for paths in [Paths::All, Paths::Sampled { count: 2 }, Paths::Sampled { count: 1 }] {
-                let alpha_schedule = RateSchedule { begin, ..RateSchedule::CONSTANT };
-                let settings = SearchSettings { warmup_epochs: warm, paths, alpha_schedule, ..settings() };
-                let (outcome, _) = parity.search(&settings, seed);
-                let auc = outcome.epochs.last().unwrap().metrics.auc.unwrap();
-                println!(
-                    "seed {seed} deep warm {warm} begin {begin} {paths:?}: p {:?} auc {auc:.3}",
-                    outcome.probabilities
-                );
+        for mixops in [&[&[8usize, 0][..]][..], &[&[8, 4, 0], &[8, 4, 0]]] {
+            let parity = Parity::new(seed, mixops);
+            for (warm, ramp, begin) in [(8, 1.0, 0.0), (0, 0.0, 0.0), (0, 0.0, 0.5)] {
+                for paths in [Paths::All, Paths::Sampled { count: 2 }, Paths::Sampled { count: 1 }] {
+                    let alpha_schedule = RateSchedule { begin, ..RateSchedule::CONSTANT };
+                    let settings = SearchSettings {
+                        warmup_epochs: warm,
+                        lambda_ramp_epochs: ramp,
+                        paths,
+                        alpha_schedule,
+                        theta_start: 0.9,
+                        lambda2: 0.03,
+                        ..settings()
+                    };
+                    let (outcome, _) = parity.search(&settings, seed);
+                    let auc = outcome.epochs.last().unwrap().metrics.auc.unwrap();
+                    println!(
+                        "seed {seed} depth {} warm {warm} ramp {ramp} begin {begin} {paths:?}: p {:.3?} auc {auc:.3}",
+                        mixops.len(),
+                        outcome.probabilities
+                    );
+                }
             }
         }
     }

@@ -31,8 +31,7 @@ impl Seen {
         }
     }
 
-    /// Mean of every feature's gradient over its standard error: beyond ±4 where a hundred features of which none matters hardly
-    /// ever are. 0 for what has no gradient; nothing before the second step.
+    /// Mean of every feature's gradient over its standard error. 0 for what has no gradient; nothing before the second step.
     pub(super) fn t_values(&self) -> Option<Vec<f64>> {
         if self.steps < 2 {
             return None;

@@ -9,8 +9,8 @@ use crate::{
 /// θ beyond this, or below one less it, is decided.
 const DECIDED: f64 = 0.95;
 
-/// A t value that hardly any of a hundred features reaches by chance.
-const BEYOND_CHANCE: f64 = 4.0;
+/// How often features of which none matters may look as if one did.
+const BY_CHANCE: f64 = 0.05;
 
 /// A line for everything that is wrong with the end of a search; none where all is well.
 pub(super) fn warnings(
@@ -49,9 +49,11 @@ pub(super) fn warnings(
 fn noise(learned: &[usize], seen: &Seen) -> Option<String> {
     let t = seen.t_values()?;
     let largest = learned.iter().map(|&i| t[i].abs()).reduce(f64::max)?;
-    (largest < BEYOND_CHANCE).then(|| {
+    // Of so many normal numbers one is beyond this at most so often: P(|t| > c) ≤ e^(−c²/2).
+    let beyond = (2.0 * (learned.len() as f64 / BY_CHANCE).ln()).sqrt();
+    (largest < beyond).then(|| {
         format!(
-            "θ has moved within its noise: over {} steps the mean gradient of no feature is {BEYOND_CHANCE} standard errors from 0 (the \
+            "θ has moved within its noise: over {} steps the mean gradient of no feature is {beyond:.1} standard errors from 0 (the \
              largest is {largest:.1}), so their order says little. Search longer ([search] epochs), with larger batches or more \
              held-out rows",
             seen.steps()
