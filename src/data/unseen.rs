@@ -30,8 +30,8 @@ pub fn draw(data: &Dataset, rows: &[u32], per_list: usize, seed: u64) -> Result<
     for list in sorted.chunk_by(|&a, &b| keys[a as usize] == keys[b as usize]) {
         let mut taken: HashSet<u64> = list.iter().map(|&row| item(row)).collect();
         for _ in 0..per_list {
-            let drawn = (0..TRIES).map(|_| rows[rng.random_range(0..rows.len())]);
-            if let Some(row) = drawn.into_iter().find(|&row| taken.insert(item(row))) {
+            let mut drawn = (0..TRIES).map(|_| rows[rng.random_range(0..rows.len())]);
+            if let Some(row) = drawn.find(|&row| taken.insert(item(row))) {
                 pairs.push((list[0], row));
             }
         }

@@ -48,15 +48,15 @@ fn ranges(ends: &[u32]) -> impl Iterator<Item = Range<usize>> + '_ {
 /// ∂/∂z_i = Σ_j w_ij·(σ(z_i − z_j) − 1) / Σw for every pair with r_i > r_j, and the opposite for z_j.
 fn pairwise(z: &[f64], r: &[f64], gradient: &mut [f64]) -> f64 {
     let (mut sum, mut weights) = (0.0, 0.0);
-    for i in 0..z.len() {
-        for j in (0..z.len()).filter(|&j| r[i] > r[j]) {
-            let (weight, apart) = (r[i] - r[j], z[i] - z[j]);
-            weights += weight;
-            sum += weight * softplus(-apart);
-            let slope = weight * sigmoid(-apart);
-            gradient[i] -= slope;
-            gradient[j] += slope;
-        }
+    let rows = 0..z.len();
+    let pairs = rows.clone().flat_map(|i| rows.clone().map(move |j| (i, j)));
+    for (i, j) in pairs.filter(|&(i, j)| r[i] > r[j]) {
+        let (weight, apart) = (r[i] - r[j], z[i] - z[j]);
+        weights += weight;
+        sum += weight * softplus(-apart);
+        let slope = weight * sigmoid(-apart);
+        gradient[i] -= slope;
+        gradient[j] += slope;
     }
     if weights == 0.0 {
         return 0.0;
