@@ -8,6 +8,7 @@
 
 pub mod batches;
 pub mod column;
+mod combined;
 pub mod dataset;
 pub mod distinct;
 pub mod drift;

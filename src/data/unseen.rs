@@ -6,7 +6,8 @@
 //! item, so interactive features take their declared default, "missing", as they do in traces.
 
 use super::{
-    dataset::{Dataset, Taken},
+    combined::Taken,
+    dataset::Dataset,
     lists,
     schema::{Kind, Schema, Side},
 };
