@@ -169,7 +169,7 @@ mod tests {
             for (k, chance) in chances.iter().enumerate() {
                 let taken: Vec<f32> = (0..3).map(|i| f32::from(u8::from(i == k))).collect();
                 let taken = Tensor::new(taken, &Device::Cpu).unwrap();
-                let term = by_score(&[p.clone()], &[taken], losses[k] - usual).unwrap();
+                let term = by_score(std::slice::from_ref(&p), &[taken], losses[k] - usual).unwrap();
                 assert_eq!(term.to_scalar::<f32>().unwrap(), 0.0);
                 let gradients = term.backward().unwrap();
                 let gradient = values(gradients.get(&alpha).unwrap()).unwrap();
