@@ -5,8 +5,8 @@
 //! of α is that of the rescaled softmax.
 //!
 //! A single one has the weight 1, and α learns from what the whole step came to ([`by_score`]). The gradient by the weight would be
-//! cheaper to read, but it says whether a *larger* output of this operator would help, not whether another operator would: it is a
-//! biased estimate, under which half-trained layers and the zero operator were not compared with each other at all.
+//! cheaper to read, but it says whether a *larger* output of this operator would help, not whether another operator would: a biased
+//! estimate.
 
 use super::{Learn, device::device, settings::Paths, values};
 use crate::base::{Result, rng::Generator};

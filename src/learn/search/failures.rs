@@ -206,48 +206,61 @@ fn gates_that_are_all_open_or_all_closed_are_said_with_what_mends_it() {
     );
 }
 
+/// The ids' price is the sum of all that are read.
+fn priced(seed: u64) -> Parity {
+    let mut parity = Parity::new(seed, &[&[8, 0]]);
+    parity.schema.gamma_ms = 0.1;
+    parity
+}
+
 #[test]
-fn look() {
+fn smoothed_gates_end_closed_for_noise_and_open_for_what_is_useful() {
     for seed in 1..=3 {
-        let mut parity = Parity::new(seed, &[&[8, 0]]);
-        parity.schema.gamma_ms = 0.1;
-        for (gate, lambda) in [
-            (SMOOTHED, 0.1),
-            (SMOOTHED, 0.3),
-            (SMOOTHED, 1.0),
-            (Gate::StraightThrough, 0.3),
-            (Gate::StraightThrough, 1.0),
-        ] {
-            for theta_start in [0.5, 0.9] {
-                let settings = SearchSettings { gate, lambda, theta_start, lambda2: 0.0, ..settings() };
-                let (outcome, _) = parity.search(&settings, seed);
-                let theta: Vec<String> = outcome.theta.iter().map(|t| format!("{t:.3}")).collect();
-                println!("seed {seed} {gate:?} start {theta_start} λ {lambda}: {}", theta.join(" "));
-            }
+        let settings = SearchSettings { gate: SMOOTHED, lambda: 0.3, lambda2: 0.0, ..settings() };
+        let (outcome, said) = priced(seed).search(&settings, seed);
+        let (useful, noise) = outcome.theta.split_at(2);
+        assert!(useful.iter().all(|&theta| theta > 0.999), "seed {seed}: {useful:?}");
+        assert!(noise.iter().all(|&theta| theta < 5e-4), "seed {seed}: {noise:?}");
+        assert!(!said.contains("every θ"), "{said}");
+    }
+}
+
+/// Whether a search ends with a hidden layer. The label takes one, and it is worth its price.
+fn finds_a_layer(parity: &Parity, settings: &SearchSettings, seed: u64) -> bool {
+    let (outcome, said) = parity.search(settings, seed);
+    let zero = |p: &Vec<f64>| p[..p.len() - 1].iter().all(|operator| operator < &p[p.len() - 1]);
+    let none = outcome.probabilities.iter().all(zero);
+    assert_eq!(said.contains("every Mixop has chosen its zero operator"), none, "{said}");
+    let auc = outcome.epochs.last().unwrap().metrics.auc.unwrap();
+    assert!(none || auc > 0.9, "seed {seed}: a layer that tells nothing, AUC {auc}");
+    !none
+}
+
+#[test]
+fn depth_collapses_without_warm_up_and_ramp_and_not_with_them() {
+    let with =
+        |paths| SearchSettings { theta_start: 0.9, lambda2: 0.03, warmup_epochs: 8, paths, ..settings() };
+    let without = |paths| SearchSettings { warmup_epochs: 0, lambda_ramp_epochs: 0.0, ..with(paths) };
+    for seed in 1..=3 {
+        let parity = Parity::new(seed, &[&[8, 4, 0], &[8, 4, 0]]);
+        for paths in [Paths::All, Paths::Sampled { count: 2 }, Paths::Sampled { count: 1 }] {
+            assert!(finds_a_layer(&parity, &with(paths), seed), "seed {seed}, {paths:?}");
         }
-        for mixops in [&[&[8usize, 0][..]][..], &[&[8, 4, 0], &[8, 4, 0]]] {
-            let parity = Parity::new(seed, mixops);
-            for (warm, ramp, begin) in [(8, 1.0, 0.0), (0, 0.0, 0.0), (0, 0.0, 0.5)] {
-                for paths in [Paths::All, Paths::Sampled { count: 2 }, Paths::Sampled { count: 1 }] {
-                    let alpha_schedule = RateSchedule { begin, ..RateSchedule::CONSTANT };
-                    let settings = SearchSettings {
-                        warmup_epochs: warm,
-                        lambda_ramp_epochs: ramp,
-                        paths,
-                        alpha_schedule,
-                        theta_start: 0.9,
-                        lambda2: 0.03,
-                        ..settings()
-                    };
-                    let (outcome, _) = parity.search(&settings, seed);
-                    let auc = outcome.epochs.last().unwrap().metrics.auc.unwrap();
-                    println!(
-                        "seed {seed} depth {} warm {warm} ramp {ramp} begin {begin} {paths:?}: p {:.3?} auc {auc:.3}",
-                        mixops.len(),
-                        outcome.probabilities
-                    );
-                }
-            }
+        // The mixture trains all operators in every step, so that they often learn in time by themselves.
+        for count in [2, 1] {
+            let paths = Paths::Sampled { count };
+            assert!(!finds_a_layer(&parity, &without(paths), seed), "seed {seed}, {paths:?}");
         }
     }
+    let parity = Parity::new(3, &[&[8, 0]]);
+    assert!(!finds_a_layer(&parity, &without(Paths::All), 3));
+    assert!(finds_a_layer(&parity, &with(Paths::All), 3));
+}
+
+#[test]
+fn alpha_rests_until_its_schedule_begins() {
+    let parity = Parity::new(1, &[&[8, 0]]);
+    let alpha_schedule = RateSchedule { begin: 0.9999, ..RateSchedule::CONSTANT };
+    let (outcome, _) = parity.search(&SearchSettings { epochs: 1, alpha_schedule, ..settings() }, 1);
+    assert_eq!(outcome.probabilities, [[0.5, 0.5]]);
 }
