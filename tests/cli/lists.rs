@@ -34,7 +34,7 @@ fn a_run_compares_within_requests_and_learns_from_candidates_that_were_not_shown
     synth(here);
     let done = program(here).args(ITERATE).args(UNSEEN).assert().success().get_output().clone();
     let summary: Value = serde_json::from_slice(&done.stdout).unwrap();
-    assert!(summary["winner"]["metrics"]["auc"].as_f64().is_some(), "{summary}");
+    assert!(summary["winner"]["auc"].as_f64().is_some(), "{summary}");
     let said = String::from_utf8(done.stderr).unwrap();
     // Of the 200 requests the latest fifth validates.
     assert!(said.contains("480 candidates that were not shown teach"), "{said}");

@@ -5,9 +5,9 @@
 //!
 //! | gate | θ of the free parameter z | a step sees |
 //! | --- | --- | --- |
-//! | [`straight_through`] | σ(z) | 0 or 1, drawn with chance θ |
-//! | [`relaxed`] | σ(z) | a number between 0 and 1, drawn around θ, nearer to 0 and 1 with every step |
-//! | [`smoothed_l0`] | z²/(z² + ε) | θ itself, which ends at 0 or 1 as ε falls |
+//! | `straight_through` | σ(z) | 0 or 1, drawn with chance θ |
+//! | `relaxed` | σ(z) | a number between 0 and 1, drawn around θ, nearer to 0 and 1 with every step |
+//! | `smoothed_l0` | z²/(z² + ε) | θ itself, which ends at 0 or 1 as ε falls |
 //!
 //! Where the price is θ's, its gradient goes through that function: with a sigmoid it vanishes at both ends, with the smoothed ℓ0
 //! it is ∂L/∂z = ∂L/∂θ·2εz/(z² + ε)², largest at z = √(ε/3), so that late in the search only features near √ε still pay.
