@@ -2,8 +2,8 @@
 """Checks exported packages with Python's own tools.
 
 For every folder given: model.onnx (and item.onnx, where there is one) passes the ONNX checker (full check, with shape
-inference); onnxruntime and OpenVINO give the scores of test_vectors.json within its tolerance; and ONNX's backend test runner reads
-test_data_set_0 and finds the same. Prints one JSON line per folder; exits with 1 at the first failure.
+inference); onnxruntime and OpenVINO give the scores of test_vectors.json within its tolerance, except that OpenVINO has no trees; and
+ONNX's backend test runner reads test_data_set_0 and finds the same. Prints one JSON line per folder; exits with 1 at the first failure.
 """
 
 import json
@@ -23,6 +23,7 @@ except ImportError as missing:
     sys.exit(f"Python package missing: {missing.name}; run ./scripts/test, which installs it")
 
 TOLERANCE = 1e-5
+NOT_IN_OPENVINO = {"TreeEnsembleClassifier"}
 TYPES = {"tensor(int64)": np.int64, "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
 
 
@@ -93,8 +94,12 @@ def check(folder):
     expected = np.array(vectors["scores"], dtype=np.float32)
     # Wider where the numbers of a graph are rounded.
     tolerance = vectors.get("tolerance", TOLERANCE)
+    runtimes = {"onnxruntime": lambda: session.run(["scores"], feed)[0]}
+    if not any(node.op_type in NOT_IN_OPENVINO for node in onnx.load(path, load_external_data=False).graph.node):
+        runtimes["openvino"] = lambda: openvino_scores(path, feed)
     differences = {}
-    for runtime, scores in (("onnxruntime", session.run(["scores"], feed)[0]), ("openvino", openvino_scores(path, feed))):
+    for runtime, run in runtimes.items():
+        scores = run()
         if scores.shape != expected.shape:
             sys.exit(f"{folder}: {runtime} gives scores of shape {scores.shape} instead of {expected.shape}")
         difference = float(np.max(np.abs(scores - expected)))

@@ -16,7 +16,7 @@ use autofas_bench::{
     data::{
         dataset::{Dataset, Slot},
         encode::{EncodedValue, Encoders},
-        schema::Schema,
+        schema::{Schema, Side},
         table::RawTable,
     },
     export::{
@@ -25,10 +25,12 @@ use autofas_bench::{
         quantise::{QuantiseSettings, every_layer},
         triton,
     },
+    learn::network::Network,
     measure::prove,
 };
 use python::{FIX, check_onnx, python, run_python};
 use std::{fs, path::Path};
+use support::bodies::{partitioned, two_tower};
 
 /// Writes the package of a network with every kind of feature; `change` may falsify its test vectors.
 fn package(form: Form, change: fn(&mut TestVectors)) -> tempfile::TempDir {
@@ -36,20 +38,27 @@ fn package(form: Form, change: fn(&mut TestVectors)) -> tempfile::TempDir {
 }
 
 fn package_in(precision: Precision, form: Form, change: fn(&mut TestVectors)) -> tempfile::TempDir {
-    let features = support::every_kind();
-    let data = support::dataset(&features, 200, 3);
-    let network = support::network(&features, &[64, 32], 3);
+    package_of(&support::network(&support::every_kind(), &[64, 32], 3), precision, form, change)
+}
+
+fn package_of(
+    network: &Network,
+    precision: Precision,
+    form: Form,
+    change: fn(&mut TestVectors),
+) -> tempfile::TempDir {
+    let data = support::dataset(&support::every_kind(), 200, 3);
     let rows: Vec<u32> = (0..200).collect();
     let format = match precision {
         Precision::Fp32 => Format::Fp32,
         Precision::Fp16 => Format::Fp16,
         Precision::Int8 => {
-            Format::Int8(every_layer(&network, &form, &data, &rows, &QuantiseSettings::default()).unwrap())
+            Format::Int8(every_layer(network, &form, &data, &rows, &QuantiseSettings::default()).unwrap())
         }
     };
     let embeddings = form.embeddings;
-    let model = export::onnx_in(&format, &network, form, &Metadata::default()).unwrap();
-    let stored = format.stored(&network, embeddings);
+    let model = export::onnx_in(&format, network, form, &Metadata::default()).unwrap();
+    let stored = format.stored(network, embeddings);
     let mut vectors = prove::test_vectors(Reference::of(&stored, &format), &model, &data, &rows).unwrap();
     vectors.tolerance = prove::tolerance(precision);
     change(&mut vectors);
@@ -76,6 +85,26 @@ fn the_checker_accepts_every_form_and_both_runtimes_give_the_same_scores() {
 }
 
 #[test]
+fn the_checker_accepts_towers_and_heads_and_both_runtimes_give_the_same_scores() {
+    let features = support::every_kind();
+    let networks = [
+        two_tower(&features, &[16]),
+        partitioned(&features, Side::User, &[16], &[8]),
+        partitioned(&features, Side::Item, &[16], &[8]),
+    ];
+    for network in networks {
+        for layout in [Layout::Concat, Layout::UserOnce] {
+            let folder = package_of(&network, Precision::Fp32, layout.into(), |_| ());
+            let output = check_onnx(folder.path());
+            let (out, err) =
+                (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert!(output.status.success(), "{layout}, {}: {err}{out}", network.body.name());
+            assert!(out.contains("\"openvino\""), "{out}");
+        }
+    }
+}
+
+#[test]
 fn the_checker_accepts_every_number_format_and_both_runtimes_keep_its_tolerance() {
     for precision in [Precision::Fp16, Precision::Int8] {
         for layout in [Layout::Concat, Layout::UserOnce, Layout::ItemCached, Layout::ItemCachedI8] {
@@ -87,6 +116,25 @@ fn the_checker_accepts_every_number_format_and_both_runtimes_keep_its_tolerance(
     }
     let folder = package_in(Precision::Int8, Layout::UserOnce.into(), |vectors| vectors.scores[7] += 2e-2);
     assert!(!check_onnx(folder.path()).status.success());
+}
+
+#[test]
+fn the_checker_accepts_trees_and_onnx_runtime_gives_the_same_scores() {
+    let features = support::every_kind();
+    let data = support::dataset(&features, 200, 3);
+    let network = support::forest(&features, 20, 3);
+    let rows: Vec<u32> = (0..200).collect();
+    for layout in [Layout::Concat, Layout::UserOnce] {
+        let model = export::onnx(&network, layout, &Metadata::default()).unwrap();
+        let vectors = prove::test_vectors(&network, &model, &data, &rows).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let any = serde_json::json!({});
+        export::write_package(folder.path(), &model, &any, &any, &vectors).unwrap();
+        let output = check_onnx(folder.path());
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{layout}: {err}{out}");
+        assert!(out.contains("\"onnxruntime\"") && !out.contains("\"openvino\""), "{out}");
+    }
 }
 
 #[test]

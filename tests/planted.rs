@@ -12,21 +12,22 @@ use autofas_bench::{
     },
     learn::{
         checkpoint::Keeper,
-        derive::derive,
+        derive::{Limits, Price, Repair, derive, repair},
         embedding::input_features,
         price_term::Prices,
         search::{Scene, Search, SearchOutcome},
-        settings::{DeriveSettings, SearchSettings},
+        settings::{Budget, DeriveSettings, SearchSettings},
         teacher::Teacher,
         train::{Rows, fit, score_rows},
     },
     price::{
         FirstLayerPrice, LayerPrices,
         linear::LinearPrices,
+        memory::Parameters,
         path::{Step, steps},
         target::MeanService,
     },
-    space::{InputWidths, SearchSpace, Subnet},
+    space::{InputWidths, Operator, SearchSpace, Subnet},
 };
 use std::{path::Path, sync::LazyLock};
 
@@ -213,4 +214,54 @@ fn doubling_the_price_of_a_chosen_feature_changes_the_choice_to_its_twin() {
     wanted.sort();
     found.sort();
     assert_eq!(found, wanted);
+}
+
+/// What a search under a budget derives and how far the repair came, judged on rows that the supernet never saw.
+fn within_budget(planted: &mut Planted, budget_ms: f64) -> (SearchOutcome, Subnet, Repair) {
+    let parts = hold_out(&planted.held_out, 0.5, planted.seed).unwrap();
+    let (judging, masks): (Vec<u32>, Vec<u32>) = (parts.taken().collect(), parts.rest().collect());
+    let seen: Vec<u32> =
+        planted.split.train.iter().copied().filter(|row| judging.binary_search(row).is_err()).collect();
+    planted.split.train = seen.into();
+    planted.held_out = masks;
+    let mut search = planted.warm_search();
+    let declared = Prices::declared(&planted.schema, &LINEAR, &MeanService);
+    let prices = Prices { budget_ms: Some(budget_ms), ..declared };
+    let outcome = search.run(&prices, &Silent, &mut Keeper::none()).unwrap();
+    let budget = Budget::of_mean(budget_ms);
+    let derived = derive(&planted.space, &outcome, &DeriveSettings::Budget(budget), &prices).unwrap();
+    let every: Vec<usize> = (0..planted.space.features.len()).collect();
+    let features = input_features(&planted.space.features, &every, &planted.data).unwrap();
+    let parameters = Parameters::new(features.iter().map(|feature| feature.parameters()).collect());
+    let limits = Limits { space: &planted.space, prices: &prices, budget, parameters: &parameters };
+    let judge = search.judge(&judging).unwrap();
+    let (subnet, repair) = repair(&limits, &judge, &outcome.theta, derived, &Silent).unwrap();
+    (outcome, subnet, repair)
+}
+
+/// Budgets as shares of what the useful features on one planted layer cost.
+#[test]
+fn budgets_are_met_by_the_expectation_and_by_the_derived_network() {
+    let full = {
+        let planted = &FIRST.0;
+        let useful = |i: &usize| planted.log.truth.useful.contains(&planted.space.features[*i].name);
+        let features = (0..planted.space.features.len()).filter(useful).collect();
+        let operators = vec![Operator::Mlp(planted.log.truth.layer_width), Operator::Zero];
+        let prices = Prices::declared(&planted.schema, &LINEAR, &MeanService);
+        Price::of(&planted.space, &Subnet { features, operators }, &prices).unwrap().total_ms()
+    };
+    for share in [0.4, 0.7, 1.0] {
+        let budget_ms = share * full;
+        let mut planted = Planted::new(1, |_, _| ());
+        let (outcome, subnet, repair) = within_budget(&mut planted, budget_ms);
+        let last = outcome.epochs.last().unwrap();
+        let off = last.expected_ms / budget_ms - 1.0;
+        assert!(off.abs() < 0.1, "{share}: expected {off} off, λ {}", last.lambda);
+        assert!(repair.price_ms <= budget_ms, "{share}: {repair}");
+        let names = subnet.feature_names(&planted.space);
+        let useful = names.iter().filter(|name| planted.log.truth.useful.iter().any(|u| u == *name)).count();
+        println!("{share}: off {off:.3} λ {:.3} {repair} {names:?} {:?}", last.lambda, subnet.operators);
+        assert!(repair.full || share == 1.0, "{share}: {repair} {names:?}");
+        assert!(useful * 10 >= names.len() * 9, "{share}: {names:?}");
+    }
 }

@@ -4,7 +4,7 @@ use autofas_bench::{
     base::{names::Layout, rng},
     data::schema::Side,
     export::{self, Metadata},
-    learn::network::{Dense, Embedding, Network, NetworkInput},
+    learn::network::{Body, Dense, Embedding, Network, NetworkInput},
 };
 use std::{path::Path, time::Instant};
 
@@ -25,7 +25,12 @@ pub fn write(folder: &Path) {
             input("user", Side::User, rng::uniforms(ROWS / 2 * WIDTH, 0.1, &mut rng)),
             input("item", Side::Item, rng::uniforms(ROWS / 2 * WIDTH, 0.1, &mut rng)),
         ],
-        layers: vec![Dense { inputs: 2 * WIDTH, outputs: 1, weight: vec![0.1; 2 * WIDTH], bias: vec![0.0] }],
+        body: Body::Mlp(vec![Dense {
+            inputs: 2 * WIDTH,
+            outputs: 1,
+            weight: vec![0.1; 2 * WIDTH],
+            bias: vec![0.0],
+        }]),
     };
     let network_bytes = 4 * network.parameters() as u64;
     let begun = Instant::now();

@@ -9,7 +9,7 @@ use autofas_bench::{
         synth::{SynthSettings, generate},
     },
     export::{self, OnnxModel},
-    learn::network::{Dense, Embedding, Network, NetworkInput},
+    learn::network::{Body, Dense, Embedding, Network, NetworkInput},
     measure::{
         lookup::Lookups,
         replay::{
@@ -86,5 +86,5 @@ fn network(schema: &Schema, data: &Dataset, widths: &[usize]) -> Network {
         bias: numbers(pair[1]),
     });
     let layers = layers.collect();
-    Network { inputs, layers }
+    Network { inputs, body: Body::Mlp(layers) }
 }

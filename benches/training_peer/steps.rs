@@ -15,8 +15,8 @@ use autofas_bench::{
         ops::dense::Follow,
         optimizer::{AdamW, Rates, Scaling},
         params::{DenseParams, Next, Params},
-        row_adam::RowAdam,
-        settings::RateSchedule,
+        row_optimizer::RowOptimizer,
+        settings::{RateSchedule, RowRule},
         supernet::Supernet,
     },
     space::{Operator, SearchSpace},
@@ -208,7 +208,7 @@ impl Workload for MlpStep {
 /// 20 fields of 4,096 rows in one table of width 16, the gradient of the result given.
 pub struct EmbeddingStep {
     bank: EmbeddingBank,
-    tables: Vec<RowAdam>,
+    tables: Vec<RowOptimizer>,
     batches: Vec<Batch>,
     upstream: Tensor,
     turn: usize,
@@ -243,7 +243,10 @@ impl EmbeddingStep {
         };
         let batches = ids.chunks_exact(Self::ROWS * Self::FIELDS).map(batch).collect();
         let upstream = normals(Self::ROWS, Self::FIELDS * Self::WIDTH, 1e-3);
-        let tables = bank.tables().into_iter().map(|table| RowAdam::new(table, 1e-3, 0.0).expect("moments"));
+        let tables = bank
+            .tables()
+            .into_iter()
+            .map(|table| RowOptimizer::new(table, RowRule::Adam, 1e-3, 0.0).expect("moments"));
         let tables = tables.collect();
         let mut step = Self { bank, tables, batches, upstream, turn: 0 };
         // Twice through all batches, as the other side does.

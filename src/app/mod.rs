@@ -3,6 +3,7 @@
 pub mod apart;
 pub mod check;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod curves;
 pub mod evaluate;

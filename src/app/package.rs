@@ -208,7 +208,7 @@ mod tests {
     use crate::{
         base::names::Layout,
         data::schema::Side,
-        learn::network::{Dense, Embedding, NetworkInput},
+        learn::network::{Body, Dense, Embedding, NetworkInput},
     };
     use std::{collections::BTreeMap, fs};
 
@@ -239,7 +239,7 @@ mod tests {
         };
         let network = |value: f32| Network {
             inputs: vec![input(value)],
-            layers: vec![Dense { inputs: 1, outputs: 1, weight: vec![1.0], bias: vec![0.0] }],
+            body: Body::Mlp(vec![Dense { inputs: 1, outputs: 1, weight: vec![1.0], bias: vec![0.0] }]),
         };
         let out = folder.path().join("out");
         let write = |value: f32, engines: &[EngineName]| {

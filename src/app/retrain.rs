@@ -19,7 +19,7 @@ use crate::{
         checkpoint::Keeper,
         embedding::input_features,
         metrics::Metrics,
-        network::Network,
+        network::{Network, PlainOnly},
         settings::TrainSettings,
         student::{Lesson, Student, lists_of},
         train::{Rows, fit, metrics_of},
@@ -217,8 +217,9 @@ impl Old {
         let chosen: Vec<usize> =
             (0..schema.features.len()).filter(|&place| of_network(&schema.features[place].name)).collect();
         let features = input_features(&schema.features, &chosen, data)?;
-        let hidden = network.layers.len() - 1;
-        let widths: Vec<usize> = network.layers[..hidden].iter().map(|layer| layer.outputs).collect();
+        let layers = network.mlp(PlainOnly::Retraining)?.layers;
+        let hidden = layers.len() - 1;
+        let widths: Vec<usize> = layers[..hidden].iter().map(|layer| layer.outputs).collect();
         Student::new(features, &widths, settings, lesson, seed)
     }
 

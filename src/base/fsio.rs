@@ -116,6 +116,20 @@ pub fn lock(path: &Path, what: &str) -> Result<fs::File> {
     }
 }
 
+/// Gives the file `from`, which is never changed but replaced as all files here, the further name `to`. Nothing happens where `from`
+/// is not there, or `to` is.
+pub fn link(from: &Path, to: &Path) -> Result<()> {
+    if !from.exists() || to.exists() {
+        return Ok(());
+    }
+    to.parent().map_or(Ok(()), create_dir)?;
+    // Some file systems know no links.
+    match fs::hard_link(from, to) {
+        Ok(()) => Ok(()),
+        Err(_) => write(to, &read(from)?),
+    }
+}
+
 /// Removes a file; one that is not there is fine.
 pub fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {

@@ -1,6 +1,6 @@
 //! What every room may use: errors, keys that users write and the ranges of settings, files that are whole or not there,
-//! hashes and seeded generators, written dates, progress and requests to stop, ranks, the allocator, the names of
-//! engines, layouts and precisions, and objectives. Nothing here knows about data, networks or measurements.
+//! hashes and seeded generators, written dates, progress and requests to stop, ranks, Student's t, the allocator, the names
+//! of engines, layouts and precisions, and objectives. Nothing here knows about data, networks or measurements.
 
 pub mod calendar;
 pub mod check;
@@ -15,5 +15,6 @@ pub mod progress;
 pub mod rank;
 pub mod rng;
 pub mod stop;
+pub mod student;
 
 pub use error::{Error, Result};

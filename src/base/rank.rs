@@ -68,6 +68,20 @@ pub fn kendall_tau(a: &[f64], b: &[f64]) -> Option<f64> {
     (scale > 0.0).then(|| (pairs - ties_a - ties_b + ties_both - 2.0 * discordant) / scale)
 }
 
+/// Spearman's ρ: the correlation of the mid-ranks of two lists of equal length. None as for [`kendall_tau`].
+pub fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
+    if !comparable(a, b) {
+        return None;
+    }
+    // All mid-ranks sum up to n(n + 1)/2.
+    let mean = (a.len() + 1) as f64 / 2.0;
+    let centred = |values: &[f64]| mid_ranks(values).into_iter().map(|rank| rank - mean).collect::<Vec<_>>();
+    let (a, b) = (centred(a), centred(b));
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let scale = (product(&a, &a) * product(&b, &b)).sqrt();
+    (scale > 0.0).then(|| product(&a, &b) / scale)
+}
+
 fn comparable(a: &[f64], b: &[f64]) -> bool {
     a.len() == b.len() && a.len() >= 2 && !a.iter().chain(b).any(|v| v.is_nan())
 }
@@ -123,6 +137,17 @@ mod tests {
         assert_eq!(kendall_tau(&a, &[4.0, 3.0, 2.0, 1.0]), Some(-1.0));
         // One of six pairs is swapped: (5 − 1) / 6.
         assert!((kendall_tau(&a, &[1.0, 3.0, 2.0, 4.0]).unwrap() - 4.0 / 6.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn spearman_is_one_minus_the_squared_distances_of_ranks_and_knows_ties() {
+        let a = [1.0, 2.0, 3.0, 4.0];
+        // 1 − 6·Σd²/(n(n² − 1)) with d = 0, 1, −1, 0.
+        assert!((spearman(&a, &[1.0, 30.0, 20.0, 40.0]).unwrap() - 0.8).abs() < 1e-12);
+        assert_eq!(spearman(&a, &[4.0, 3.0, 2.0, 1.0]), Some(-1.0));
+        // Ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4: 4.5 / √(4.5·5).
+        assert!((spearman(&[1.0, 2.0, 2.0, 9.0], &a).unwrap() - 4.5 / 22.5f64.sqrt()).abs() < 1e-12);
+        assert_eq!(spearman(&a, &[5.0; 4]), None);
     }
 
     #[test]

@@ -11,7 +11,8 @@ pub struct Column<T>(Source<T>);
 
 #[derive(Debug, Clone)]
 enum Source<T> {
-    Owned(Vec<T>),
+    /// Shared by all copies until one of them is changed.
+    Owned(Arc<Vec<T>>),
     Mapped(Arc<Mmap>, PhantomData<T>),
 }
 
@@ -41,10 +42,10 @@ impl<T: Pod> Column<T> {
     /// The numbers, to be changed; those of a file are copied into memory first.
     pub fn to_mut(&mut self) -> &mut Vec<T> {
         if let Source::Mapped(..) = self.0 {
-            self.0 = Source::Owned(self.to_vec());
+            self.0 = Source::Owned(Arc::new(self.to_vec()));
         }
         match &mut self.0 {
-            Source::Owned(values) => values,
+            Source::Owned(values) => Arc::make_mut(values),
             Source::Mapped(..) => unreachable!("copied above"),
         }
     }
@@ -85,13 +86,13 @@ impl<T: Pod> std::ops::Deref for Column<T> {
 
 impl<T> Default for Column<T> {
     fn default() -> Self {
-        Self(Source::Owned(Vec::new()))
+        Self(Source::Owned(Arc::default()))
     }
 }
 
 impl<T> From<Vec<T>> for Column<T> {
     fn from(values: Vec<T>) -> Self {
-        Self(Source::Owned(values))
+        Self(Source::Owned(Arc::new(values)))
     }
 }
 

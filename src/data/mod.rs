@@ -18,6 +18,7 @@ pub mod growing;
 pub mod ids;
 pub mod inspect;
 pub mod lists;
+mod rows_hash;
 pub mod schema;
 pub mod shard;
 pub mod split;

@@ -5,7 +5,7 @@
 //! be too large for protobuf's readers, the numbers of its constants go into a second file beside it, each at a
 //! multiple of [`ALIGNMENT`], so that a runtime can map them.
 
-use super::graph::{Constant, Graph};
+use super::graph::{Constant, Graph, ML_DOMAIN};
 use crate::base::hash::hex;
 use prost::{
     Message,
@@ -17,6 +17,9 @@ use tract_onnx::pb::{ModelProto, OperatorSetIdProto, StringStringEntryProto, ten
 
 /// Operator set that ONNX Runtime, tract, OpenVINO and TensorRT all read.
 const OPSET: i64 = 17;
+/// Set of the operators for other models than networks, for graphs that have one: the last in which TreeEnsembleClassifier stands
+/// without a successor.
+const ML_OPSET: i64 = 3;
 /// File format version that goes with it.
 const IR_VERSION: i64 = 8;
 
@@ -101,9 +104,11 @@ impl<'g> Encoder<'g> {
             key: key.clone(),
             value: value.clone(),
         };
+        let set = |domain: &str, version| OperatorSetIdProto { domain: domain.to_owned(), version };
+        let ml = graph.uses_ml().then(|| set(ML_DOMAIN, ML_OPSET));
         let model = ModelProto {
             ir_version: IR_VERSION,
-            opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+            opset_import: [set("", OPSET)].into_iter().chain(ml).collect(),
             producer_name: env!("CARGO_PKG_NAME").to_owned(),
             producer_version: env!("CARGO_PKG_VERSION").to_owned(),
             metadata_props: properties.iter().map(entry).collect(),

@@ -51,7 +51,7 @@ impl Format {
                 Embedding::Number { scale, missing } => [scale, missing].into_iter().for_each(round),
             }
         }
-        halves.layers.iter_mut().for_each(|layer| round(&mut layer.weight));
+        halves.body.layers_mut().into_iter().for_each(|layer| round(&mut layer.weight));
         Cow::Owned(halves)
     }
 
@@ -115,9 +115,9 @@ pub struct IntegerLayer {
 }
 
 impl Integers {
-    /// No layer of `network` in integers.
-    pub(super) fn floats(network: &Network) -> Self {
-        Self { layers: vec![None; network.layers.len()], features: Vec::new() }
+    /// None of that many layers in integers.
+    pub(super) fn floats(layers: usize) -> Self {
+        Self { layers: vec![None; layers], features: Vec::new() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A small builder of ONNX graphs over the message types that tract ships.
 //!
-//! Every node has one output, which carries the node's own name, so that a name seen in a profile or in a viewer points
+//! Every node of ONNX's own domain has one output, which carries the node's own name, so that a name seen in a profile or in a viewer points
 //! at one place. Nothing depends on hash order or on the clock: the same calls give the same bytes.
 //!
 //! Constants are borrowed from the network where they can be, and go from there straight into the file: a table of
@@ -22,6 +22,9 @@ use tract_onnx::pb::{
 /// The name of a tensor in the graph: an input, a constant or the output of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Edge(String);
+
+/// The domain of ONNX's operators for other models than networks.
+pub(super) const ML_DOMAIN: &str = "ai.onnx.ml";
 
 /// One dimension of a declared shape.
 #[derive(Debug, Clone, Copy)]
@@ -118,6 +121,11 @@ impl<'a> Graph<'a> {
         Edge(spec.name.clone())
     }
 
+    /// An input tensor that was declared before.
+    pub(super) fn declared(&self, spec: &TensorSpec) -> Edge {
+        Edge(spec.name.clone())
+    }
+
     /// Declares that the tensor made by the node `edge` leaves the graph.
     pub(super) fn output(&mut self, edge: &Edge, dims: &[Dim]) {
         self.shell.output.push(value_info(&edge.0, DataType::Float, dims));
@@ -203,6 +211,26 @@ impl<'a> Graph<'a> {
             ..AttributeProto::default()
         };
         self.push(operator, name.into(), inputs, vec![attribute])
+    }
+
+    /// A node of [`ML_DOMAIN`] with these outputs.
+    pub(super) fn ml_node<const N: usize>(
+        &mut self,
+        operator: &str,
+        outputs: [&str; N],
+        input: &Edge,
+        attributes: Vec<AttributeProto>,
+    ) -> [Edge; N] {
+        self.push(operator, outputs[0].to_owned(), &[input], attributes);
+        let node = self.shell.node.last_mut().expect("pushed above");
+        node.domain = ML_DOMAIN.to_owned();
+        node.output = outputs.map(str::to_owned).into();
+        outputs.map(|name| Edge(name.to_owned()))
+    }
+
+    /// Whether a node is of [`ML_DOMAIN`].
+    pub(super) fn uses_ml(&self) -> bool {
+        self.shell.node.iter().any(|node| node.domain == ML_DOMAIN)
     }
 
     fn push(

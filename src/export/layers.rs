@@ -6,7 +6,7 @@
 //! are added to the user's part; what is left of the candidate is multiplied as before.
 
 use super::{
-    embed::{Part, Vectors},
+    embed::{self, Part, Vectors},
     form::Form,
     format::{FirstPart, Format},
     graph::{Edge, Graph},
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     base::names::{Layout, RowFormat},
     data::schema::Side,
-    learn::network::{Dense, Network, NetworkInput},
+    learn::network::{Dense, NetworkInput},
 };
 use std::borrow::Cow;
 
@@ -43,14 +43,14 @@ struct Beforehand<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    /// Divides the input of `network`.
+    /// Divides the input of a network whose first layer has that many `outputs`: the values of a row of the item table.
     ///
     /// A request without anything of the candidates has nothing that counts them, so its user features come once per candidate
     /// too: the tensors keep their names, and their `rows` in the signature say `candidates`.
-    pub(super) fn new(network: &'a Network, form: &Form) -> Self {
+    pub(super) fn new(inputs: &'a [NetworkInput], outputs: usize, form: &Form) -> Self {
         let Form { layout, embeddings, .. } = *form;
         let some = |keep: &dyn Fn(&NetworkInput) -> bool| -> Vec<(usize, &'a NetworkInput)> {
-            network.inputs.iter().enumerate().filter(|(_, input)| keep(input)).collect()
+            inputs.iter().enumerate().filter(|(_, input)| keep(input)).collect()
         };
         let part = |prefix, rows, inputs: Vec<_>| Part::new(prefix, rows, embeddings, inputs);
         let users = some(&|input| input.side == Side::User);
@@ -62,10 +62,7 @@ impl<'a> Inputs<'a> {
         let each =
             part("item_", Rows::Candidates, some(&|input| input.side == Side::Item && !form.caches(input)));
         let cached = part("item_", Rows::Candidates, some(&|input| form.caches(input)));
-        let beforehand = layout.rows().zip(cached).map(|(format, part)| {
-            let outputs = network.layers[0].outputs;
-            Beforehand { part, format, outputs }
-        });
+        let beforehand = layout.rows().zip(cached).map(|(format, part)| Beforehand { part, format, outputs });
         match (&each, &beforehand) {
             (None, None) => {
                 let each = part("user_", Rows::Candidates, users);
@@ -82,15 +79,34 @@ impl<'a> Inputs<'a> {
         Signature { layout: self.layout, tensors: [tensors(&self.once), rows, tensors(&self.each)].concat() }
     }
 
+    /// The id of `feature`, [1 or candidates, 1], with how many rows there are; none where it comes as a vector.
+    pub(super) fn id_of(&self, graph: &mut Graph<'_>, feature: &str) -> Option<(Edge, Rows)> {
+        for tensor in self.signature().tensors {
+            let known = tensor.content == Content::Values && tensor.element == ElementType::I64;
+            let Some(place) = tensor.fields.iter().position(|field| known && field.feature == feature) else {
+                continue;
+            };
+            let start = tensor.fields[..place].iter().map(|field| field.columns).sum();
+            let all = graph.declared(&tensor);
+            let own = match tensor.columns() {
+                1 => all,
+                _ => embed::slice_columns(graph, "partition/id", &all, start, 1),
+            };
+            return Some((own, tensor.rows));
+        }
+        None
+    }
+
     /// The inputs of the graph that fills the item table; none where there is no such graph.
     pub(super) fn item_signature(&self) -> Option<Signature> {
         let tensors = self.beforehand.as_ref()?.part.tensors();
         Some(Signature { layout: self.layout, tensors })
     }
 
-    /// How each feature of `network` goes into a first layer of integers.
-    pub(super) fn for_integers(&self, network: &Network) -> Vec<FirstPart> {
-        let mut found = vec![FirstPart::Addend; network.inputs.len()];
+    /// How each feature goes into a first layer of integers.
+    pub(super) fn for_integers(&self) -> Vec<FirstPart> {
+        let parts = || self.once.iter().chain(&self.each).chain(self.beforehand.iter().map(|b| &b.part));
+        let mut found = vec![FirstPart::Addend; parts().map(|part| part.order().count()).sum()];
         let each = self.each.iter().map(|part| (part, FirstPart::Bytes));
         let beforehand = self.beforehand.iter().map(|beforehand| (&beforehand.part, FirstPart::Beforehand));
         for (part, how) in each.chain(beforehand) {
@@ -103,17 +119,17 @@ impl<'a> Inputs<'a> {
     ///
     /// Rows are added to the user's part and not behind the candidates' product: a product's addend costs nothing, and the
     /// activation behind the product is fused with it. The addend of integers is one row of steps, so there they are added behind.
-    pub(super) fn first(&self, graph: &mut Graph<'a>, network: &'a Network, format: &Format) -> Edge {
+    pub(super) fn first(&self, graph: &mut Graph<'a>, first: &First<'a>, format: &Format) -> Edge {
         let several = [self.once.is_some(), self.each.is_some(), self.beforehand.is_some()];
         let several = several.into_iter().filter(|&there| there).count() > 1;
         let name = |of: &str| if several { format!("layer1/{of}") } else { "layer1".to_owned() };
         let bias = match format.integers(0) {
             Some(integers) => Cow::from(integers.bias.clone()),
-            None => Cow::from(&network.layers[0].bias),
+            None => Cow::from(&first.layer.bias),
         };
         let mut addend = Addend::Constant(bias);
         if let Some(part) = &self.once {
-            addend = Addend::Row(part_product(graph, network, part, &name("user"), addend, format));
+            addend = Addend::Row(first.product(graph, part, &name("user"), addend, format));
         }
         let mut rows = self.beforehand.as_ref().map(|beforehand| beforehand.read(graph));
         if let Some(rows) = rows.take_if(|_| format.integers(0).is_none()) {
@@ -121,7 +137,7 @@ impl<'a> Inputs<'a> {
             addend = Addend::Row(graph.node("Add", name("cached"), &[&rows, &others]));
         }
         let sums = match &self.each {
-            Some(part) => part_product(graph, network, part, &name("item"), addend, format),
+            Some(part) => first.product(graph, part, &name("item"), addend, format),
             None => addend.edge(graph, "layer1"),
         };
         match rows {
@@ -134,12 +150,12 @@ impl<'a> Inputs<'a> {
     pub(super) fn item_rows(
         &self,
         graph: &mut Graph<'a>,
-        network: &'a Network,
+        first: &First<'a>,
         format: &Format,
     ) -> Option<Edge> {
         let Beforehand { part, outputs, .. } = self.beforehand.as_ref()?;
         let embedded = part.emit(graph, &Vectors { stored: format, bytes: None });
-        let (rows, weight) = rows_in_order(network, part);
+        let (rows, weight) = first.rows_of(part);
         let weight = format.constant(graph, &format!("{ITEM_ROWS}/weight"), &[rows, *outputs], weight);
         Some(graph.node("MatMul", ITEM_ROWS, &[&embedded, &weight]))
     }
@@ -168,7 +184,7 @@ impl Beforehand<'_> {
     fn read(&self, graph: &mut Graph<'_>) -> Edge {
         let inputs: Vec<_> = self.tensors().iter().map(|tensor| graph.input(tensor)).collect();
         let float = |graph: &mut Graph<'_>| {
-            graph.node_with("Cast", format!("{ITEM_ROWS}/f32"), &[&inputs[0]], super::embed::AS_FLOAT)
+            graph.node_with("Cast", format!("{ITEM_ROWS}/f32"), &[&inputs[0]], embed::AS_FLOAT)
         };
         match self.format {
             RowFormat::F32 => inputs[0].clone(),
@@ -181,28 +197,78 @@ impl Beforehand<'_> {
     }
 }
 
-/// A part's inputs, embeddings and product with its rows of the first layer's weight, plus `addend`.
-fn part_product<'a>(
-    graph: &mut Graph<'a>,
-    network: &'a Network,
-    part: &Part<'a>,
-    name: &str,
-    addend: Addend<'a>,
-    format: &Format,
-) -> Edge {
-    let integers = format.integers(0).filter(|_| part.per_candidate());
-    let vectors = Vectors { stored: format, bytes: integers.map(|layer| layer.input) };
-    let embedded = part.emit(graph, &vectors);
-    match integers {
-        Some(integers) => {
-            let pieces = blocks_in_order(network, part, &integers.weight);
-            qdq::product(graph, name, &embedded, integers, &pieces.concat(), addend)
+/// A first layer, whose rows belong to the columns of features.
+pub(super) struct First<'a> {
+    layer: &'a Dense,
+    /// Where the rows of each of the network's inputs begin, with how many they are.
+    blocks: Vec<(usize, usize)>,
+}
+
+impl<'a> First<'a> {
+    /// Of the network's `inputs`, the layer has rows for those that `reads` names, one behind the other.
+    pub(super) fn new(
+        layer: &'a Dense,
+        inputs: &[NetworkInput],
+        reads: impl Fn(&NetworkInput) -> bool,
+    ) -> Self {
+        let block = |next: &mut usize, input: &NetworkInput| {
+            let begin = *next;
+            *next += if reads(input) { input.width } else { 0 };
+            Some((begin, *next - begin))
+        };
+        Self { layer, blocks: inputs.iter().scan(0, block).collect() }
+    }
+
+    /// A part's inputs, embeddings and product with its rows of the weight, plus `addend`.
+    fn product(
+        &self,
+        graph: &mut Graph<'a>,
+        part: &Part<'a>,
+        name: &str,
+        addend: Addend<'a>,
+        format: &Format,
+    ) -> Edge {
+        let integers = format.integers(0).filter(|_| part.per_candidate());
+        let vectors = Vectors { stored: format, bytes: integers.map(|layer| layer.input) };
+        let embedded = part.emit(graph, &vectors);
+        match integers {
+            Some(integers) => {
+                let pieces = self.blocks_of(part, &integers.weight);
+                qdq::product(graph, name, &embedded, integers, &pieces.concat(), addend)
+            }
+            None => self.floats(graph, part, &embedded, name, addend, format),
         }
-        None => {
-            let (rows, weight) = rows_in_order(network, part);
-            let outputs = network.layers[0].outputs;
-            product(graph, name, &embedded, ([rows, outputs], weight), addend, format)
-        }
+    }
+
+    /// The product of the vectors of a part with its rows of the weight, plus `addend`.
+    pub(super) fn floats(
+        &self,
+        graph: &mut Graph<'a>,
+        part: &Part<'a>,
+        embedded: &Edge,
+        name: &str,
+        addend: Addend<'a>,
+        format: &Format,
+    ) -> Edge {
+        let (rows, weight) = self.rows_of(part);
+        product(graph, name, embedded, ([rows, self.layer.outputs], weight), addend, format)
+    }
+
+    /// The weight's rows for the features of `part`, blocks in the order in which they are embedded.
+    fn rows_of(&self, part: &Part<'a>) -> (usize, Vec<Cow<'a, [f32]>>) {
+        let pieces = self.blocks_of(part, &self.layer.weight);
+        let rows = pieces.iter().map(|piece| piece.len()).sum::<usize>() / self.layer.outputs;
+        (rows, pieces.into_iter().map(Cow::from).collect())
+    }
+
+    /// The blocks of `all`, a number per weight, for the features of `part`.
+    fn blocks_of<'w, T>(&self, part: &Part<'_>, all: &'w [T]) -> Vec<&'w [T]> {
+        let outputs = self.layer.outputs;
+        let block = |position: usize| {
+            let (begin, rows) = self.blocks[position];
+            &all[begin * outputs..][..rows * outputs]
+        };
+        part.order().map(block).collect()
     }
 }
 
@@ -220,31 +286,32 @@ fn product<'a>(
     graph.node("Gemm", name, &[x, &weight, &addend])
 }
 
-/// The first layer's weight for the features of `part`, row blocks in the order in which they are embedded.
-fn rows_in_order<'a>(network: &'a Network, part: &Part<'a>) -> (usize, Vec<Cow<'a, [f32]>>) {
-    let layer = &network.layers[0];
-    let pieces = blocks_in_order(network, part, &layer.weight);
-    let rows = pieces.iter().map(|piece| piece.len()).sum::<usize>() / layer.outputs;
-    (rows, pieces.into_iter().map(Cow::from).collect())
+/// The layers behind the first, each on the ReLU of what comes before: `name` and the depth, which counts from 1.
+pub(super) fn behind<'a>(
+    graph: &mut Graph<'a>,
+    name: &str,
+    layers: &'a [Dense],
+    first: Edge,
+    format: &Format,
+) -> Edge {
+    let mut x = first;
+    for (index, layer) in layers.iter().enumerate().skip(1) {
+        x = relu(graph, &format!("{name}{index}"), &x);
+        x = dense(graph, name, index + 1, layer, &x, format);
+    }
+    x
 }
 
-/// The blocks of `all`, a number per weight of the first layer, for the features of `part`.
-fn blocks_in_order<'w, T>(network: &Network, part: &Part<'_>, all: &'w [T]) -> Vec<&'w [T]> {
-    let (starts, outputs) = (network.input_starts(), network.layers[0].outputs);
-    let block =
-        |position: usize| &all[starts[position] * outputs..][..network.inputs[position].width * outputs];
-    part.order().map(block).collect()
-}
-
-/// A later layer without its activation; `depth` counts from 1.
+/// A layer without its activation; `depth` counts from 1.
 pub(super) fn dense<'a>(
     graph: &mut Graph<'a>,
+    name: &str,
     depth: usize,
     layer: &'a Dense,
     input: &Edge,
     format: &Format,
 ) -> Edge {
-    let name = format!("layer{depth}");
+    let name = format!("{name}{depth}");
     match format.integers(depth - 1) {
         Some(integers) => {
             let bytes = qdq::quantise(graph, &format!("{name}/input"), input, integers.input);
@@ -258,7 +325,7 @@ pub(super) fn dense<'a>(
     }
 }
 
-/// max(x, 0) behind layer `depth`.
-pub(super) fn relu(graph: &mut Graph<'_>, depth: usize, input: &Edge) -> Edge {
-    graph.node("Relu", format!("layer{depth}/relu"), &[input])
+/// max(x, 0) behind the layer `name`.
+pub(super) fn relu(graph: &mut Graph<'_>, name: &str, input: &Edge) -> Edge {
+    graph.node("Relu", format!("{name}/relu"), &[input])
 }

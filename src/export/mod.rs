@@ -10,11 +10,15 @@ mod graph;
 mod layers;
 pub mod model;
 pub mod outside;
+mod partitions;
 pub mod probe;
 mod qdq;
 pub mod quantise;
 pub mod rows;
+mod shapes;
 pub mod signature;
+mod towers;
+mod trees;
 pub mod triton;
 
 pub use companions::{COMPANIONS, write_package};

@@ -5,15 +5,18 @@ use super::{
     encode::{self, Encoder, External, LARGEST_BYTES},
     form::Form,
     format::{Format, IntegerLayer},
-    graph::{Dim, Graph},
-    layers,
+    graph::{Dim, Edge, Graph},
+    layers::{self, First, Inputs},
     outside::{self, Tables},
+    partitions,
     rows::ItemTableSpec,
+    shapes,
     signature::Signature,
+    towers, trees,
 };
 use crate::{
     base::{Error, Result, error::Place, fsio, names::Precision},
-    learn::network::{Dense, Embedding, Network},
+    learn::network::{Body, Dense, Mlp, Network, PlainOnly},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -143,39 +146,69 @@ pub fn onnx_in<'n>(
     form: impl Into<Form>,
     meta: &Metadata,
 ) -> Result<OnnxModel<'n>> {
-    check(network)?;
+    shapes::check(network)?;
     let form = form.into();
-    let inputs = layers::Inputs::new(network, &form);
-    check_integers(format, network, &inputs)?;
-    let mut graph = Graph::new("pre_ranking");
-    let mut x = inputs.first(&mut graph, network, format);
-    for (index, layer) in network.layers.iter().enumerate().skip(1) {
-        x = layers::relu(&mut graph, index, &x);
-        x = layers::dense(&mut graph, index + 1, layer, &x, format);
+    if form.layout.rows().is_some() {
+        network.mlp(PlainOnly::ItemTable)?;
     }
-    let probability = graph.node("Sigmoid", "sigmoid", &[&x]);
-    let axis = graph.integers("score_axis", &[1], &[1]);
-    let scores = graph.node("Squeeze", "scores", &[&probability, &axis]);
-    graph.output(&scores, &[Dim::Candidates]);
-    let mut model = finish(graph, inputs.signature(), &form, ItemTableSpec::of(network, &form), meta);
+    if let Format::Int8(_) = format {
+        network.mlp(PlainOnly::Integers)?;
+    }
+    let mut model = match &network.body {
+        Body::Mlp(layers) => plain(Mlp { inputs: &network.inputs, layers }, format, &form, meta)?,
+        Body::TwoTower(towers) => {
+            let mut graph = Graph::new("pre_ranking");
+            let (logits, signature) = towers::logits(&mut graph, &network.inputs, towers, format, &form);
+            score(&mut graph, &logits);
+            finish(graph, signature, &form, None, meta)
+        }
+        Body::Partitioned(parts) => {
+            let mut graph = Graph::new("pre_ranking");
+            let (logits, signature) = partitions::logits(&mut graph, &network.inputs, parts, format, &form)?;
+            score(&mut graph, &logits);
+            finish(graph, signature, &form, None, meta)
+        }
+        Body::Forest(forest) => {
+            let mut graph = Graph::new("pre_ranking");
+            let (scores, signature) = trees::scores(&mut graph, &network.inputs, forest, format, &form)?;
+            graph.output(&scores, &[Dim::Candidates]);
+            finish(graph, signature, &form, None, meta)
+        }
+    };
     model.properties.push(precision(format.precision()));
-    model.item = item_model(&inputs, network, format, &form, meta).map(Box::new);
     model.tables = Tables::of(network, &form);
     Ok(model)
 }
 
-fn item_model<'n>(
-    inputs: &layers::Inputs<'n>,
-    network: &'n Network,
-    format: &Format,
-    form: &Form,
-    meta: &Metadata,
-) -> Option<OnnxModel<'n>> {
+/// Layers one behind the other, and the graph that fills the item table where the form has one.
+fn plain<'n>(network: Mlp<'n>, format: &Format, form: &Form, meta: &Metadata) -> Result<OnnxModel<'n>> {
+    let Mlp { inputs, layers } = network;
+    let outputs = layers[0].outputs;
+    let parts = Inputs::new(inputs, outputs, form);
+    check_integers(format, layers, &parts)?;
+    let first = First::new(&layers[0], inputs, |_| true);
+    let mut graph = Graph::new("pre_ranking");
+    let x = parts.first(&mut graph, &first, format);
+    let logits = layers::behind(&mut graph, "layer", layers, x, format);
+    score(&mut graph, &logits);
+    let table = ItemTableSpec::of(inputs, outputs, form);
+    let mut model = finish(graph, parts.signature(), form, table.clone(), meta);
     let mut graph = Graph::new("item_table");
-    let rows = inputs.item_rows(&mut graph, network, format)?;
-    graph.output(&rows, &[Dim::Candidates, Dim::Fixed(network.layers[0].outputs)]);
-    let table = ItemTableSpec::of(network, form);
-    Some(finish(graph, inputs.item_signature()?, form, table, meta))
+    if let (Some(rows), Some(signature)) =
+        (parts.item_rows(&mut graph, &first, format), parts.item_signature())
+    {
+        graph.output(&rows, &[Dim::Candidates, Dim::Fixed(outputs)]);
+        model.item = Some(Box::new(finish(graph, signature, form, table, meta)));
+    }
+    Ok(model)
+}
+
+/// The scores of logits [candidates, 1], which leave the graph.
+fn score(graph: &mut Graph<'_>, logits: &Edge) {
+    let probability = graph.node("Sigmoid", "sigmoid", &[logits]);
+    let axis = graph.integers("score_axis", &[1], &[1]);
+    let scores = graph.node("Squeeze", "scores", &[&probability, &axis]);
+    graph.output(&scores, &[Dim::Candidates]);
 }
 
 /// Adds the metadata.
@@ -294,7 +327,7 @@ pub fn read_signature(path: &Path) -> Result<(Signature, Metadata)> {
 }
 
 /// Integer layers of another network would give a graph of wrong shapes.
-fn check_integers(format: &Format, network: &Network, inputs: &layers::Inputs<'_>) -> Result<()> {
+fn check_integers(format: &Format, layers: &[Dense], inputs: &Inputs<'_>) -> Result<()> {
     let Format::Int8(integers) = format else { return Ok(()) };
     let fits = |(layer, dense): (&Option<IntegerLayer>, &Dense)| {
         layer.as_ref().is_none_or(|layer| {
@@ -302,51 +335,11 @@ fn check_integers(format: &Format, network: &Network, inputs: &layers::Inputs<'_
                 && [&layer.weight_scales, &layer.bias].iter().all(|values| values.len() == dense.outputs)
         })
     };
-    let same = integers.layers.len() == network.layers.len()
-        && (integers.layers[0].is_none() || integers.features == inputs.for_integers(network))
-        && integers.layers.iter().zip(&network.layers).all(fits);
+    let same = integers.layers.len() == layers.len()
+        && (integers.layers[0].is_none() || integers.features == inputs.for_integers())
+        && integers.layers.iter().zip(layers).all(fits);
     if same {
         return Ok(());
     }
     Err(Error::usage("the integer layers are of another network or layout", "quantise this network"))
-}
-
-/// Shapes that the graph builder relies on.
-fn check(network: &Network) -> Result<()> {
-    let wrong = |problem: String| Err(Error::usage(problem, "train or load the network again"));
-    if network.inputs.is_empty() || network.layers.is_empty() {
-        return wrong("the network has no features or no layers".to_owned());
-    }
-    for input in &network.inputs {
-        let fits = input.width > 0
-            && match &input.embedding {
-                Embedding::Table { rows } => !rows.is_empty() && rows.len() % input.width == 0,
-                Embedding::Pooled { rows, length } => {
-                    *length > 0 && !rows.is_empty() && rows.len() % input.width == 0
-                }
-                Embedding::Number { scale, missing } => {
-                    scale.len() == input.width && missing.len() == input.width
-                }
-            };
-        if !fits {
-            return wrong(format!(
-                "the embedding of `{}` does not have width {}",
-                input.feature, input.width
-            ));
-        }
-    }
-    let mut width = network.input_width();
-    for (index, layer) in network.layers.iter().enumerate() {
-        let fits = layer.inputs == width
-            && layer.weight.len() == layer.inputs * layer.outputs
-            && layer.bias.len() == layer.outputs;
-        if !fits {
-            return wrong(format!("layer {} does not take {width} values", index + 1));
-        }
-        width = layer.outputs;
-    }
-    if width != 1 {
-        return wrong(format!("the last layer has {width} outputs instead of one"));
-    }
-    Ok(())
 }

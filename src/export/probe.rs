@@ -8,7 +8,7 @@ use super::{
     form::Form,
     format::{Affine, FirstPart, Format, Integers},
     graph::{Dim, Graph},
-    layers,
+    layers::{self, First, Inputs},
     model::{self, Metadata, OnnxModel},
     qdq::{self, Addend},
     quantise,
@@ -21,7 +21,7 @@ use crate::{
         rng,
     },
     data::schema::{Feature, Refresh, Side},
-    learn::network::{Dense, Embedding, Network, NetworkInput},
+    learn::network::{Body, Dense, Embedding, Network, NetworkInput},
     space::Group,
 };
 use tract_onnx::pb::tensor_proto::DataType;
@@ -102,12 +102,11 @@ pub fn first_layer(
         ));
     }
     let layers = vec![random_dense(from, to, &mut rng::generator(0, "probe/first"))];
-    let network = Network { inputs, layers };
-    let inputs = layers::Inputs::new(&network, &form);
-    let format = format(precision, &network.layers, EMBEDDED, inputs.for_integers(&network));
+    let parts = Inputs::new(&inputs, to, &form);
+    let format = format(precision, &layers, EMBEDDED, parts.for_integers());
     let mut graph = Graph::new("probe_first_layer");
-    let product = inputs.first(&mut graph, &network, &format);
-    Ok(close(graph, &product, to, precision, inputs.signature()))
+    let product = parts.first(&mut graph, &First::new(&layers[0], &inputs, |_| true), &format);
+    Ok(close(graph, &product, to, precision, parts.signature()))
 }
 
 /// What a probe's rows stand for.
@@ -154,7 +153,7 @@ pub fn layer(from: usize, to: usize, precision: Precision) -> Result<OnnxModel<'
     let mut graph = Graph::new("probe_layer");
     let x = graph.input(&spec);
     let product = match format.integers(0) {
-        None => layers::dense(&mut graph, 1, &dense, &x, &format),
+        None => layers::dense(&mut graph, "layer", 1, &dense, &x, &format),
         Some(integers) => {
             let values = rng::uniforms(TABLE_ROWS * from, 1.0, &mut rng);
             let bytes = values.into_iter().map(|v| integers.input.quantise(v.abs())).collect();
@@ -208,10 +207,10 @@ pub fn network(
     let mut rng = rng::generator(0, "probe/network");
     let before = std::iter::once(from).chain(widths.iter().copied());
     let after = widths.iter().copied().chain(std::iter::once(1));
-    let layers = before.zip(after).map(|(from, to)| random_dense(from, to, &mut rng)).collect();
-    let network = Network { inputs, layers };
-    let features = layers::Inputs::new(&network, &form).for_integers(&network);
-    let format = format(precision, &network.layers, EMBEDDED, features);
+    let layers: Vec<_> = before.zip(after).map(|(from, to)| random_dense(from, to, &mut rng)).collect();
+    let features = Inputs::new(&inputs, layers[0].outputs, &form).for_integers();
+    let format = format(precision, &layers, EMBEDDED, features);
+    let network = Network { inputs, body: Body::Mlp(layers) };
     Ok(model::onnx_in(&format, &network, form, &metadata(name))?.into_owned())
 }
 

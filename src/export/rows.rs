@@ -4,11 +4,7 @@
 //! scale = max |row| / 127 and q = round(row / scale): off by at most half a scale.
 
 use super::form::Form;
-use crate::{
-    base::names::RowFormat,
-    data::schema::Refresh,
-    learn::network::{Network, NetworkInput},
-};
+use crate::{base::names::RowFormat, data::schema::Refresh, learn::network::NetworkInput};
 use half::f16;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,14 +30,14 @@ pub struct ItemTableSpec {
 }
 
 impl ItemTableSpec {
-    /// Of a network in that form; none where no feature of it is looked up.
-    pub(super) fn of(network: &Network, form: &Form) -> Option<Self> {
+    /// Of a network over `inputs` whose first layer has that many `outputs`, in that form; none where no feature of it is
+    /// looked up.
+    pub(super) fn of(inputs: &[NetworkInput], outputs: usize, form: &Form) -> Option<Self> {
         let rows = form.layout.rows()?;
         let cached = |input: &&NetworkInput| form.caches(input);
         let refresh = |input: &NetworkInput| (input.feature.clone(), form.cacheable[&input.feature]);
-        let features: BTreeMap<_, _> = network.inputs.iter().filter(cached).map(refresh).collect();
+        let features: BTreeMap<_, _> = inputs.iter().filter(cached).map(refresh).collect();
         let daily = features.values().any(|&refresh| refresh == Refresh::Daily);
-        let outputs = network.layers[0].outputs;
         let bytes_per_item = row_bytes(rows, outputs);
         (!features.is_empty()).then_some(Self {
             rows,

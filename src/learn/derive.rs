@@ -1,9 +1,21 @@
 //! From θ and p to one network: the strongest features, and in every Mixop the strongest operator.
 //!
+//! [`derive`] reads that off θ and α alone. Under a budget [`repair`](mod@repair) goes on from there with the supernet as judge, and
+//! [`evolve`](mod@evolve) looks for a network without θ and α; both keep the [`Limits`].
+//!
 //! Whatever the rule, one feature of the item's side is among them, the strongest: without any, all candidates of a
 //! request would score alike.
 
+mod evolve;
+mod limits;
+mod repair;
+
+pub use evolve::{Evolved, Generation, Known, evolve};
+pub use limits::{Limits, cheapest};
+pub use repair::{Change, Repair, repair};
+
 use super::{
+    metrics::Placements,
     price_term::Prices,
     search::SearchOutcome,
     settings::{Budget, DeriveSettings},
@@ -12,34 +24,71 @@ use crate::{
     base::{Error, Result},
     data::schema::Side,
     price::path::subnet_ms,
-    space::{SearchSpace, Subnet},
+    space::{Operator, SearchSpace, Subnet},
 };
+use limits::over_budget;
+
+/// Tells what a network of the space is worth.
+pub trait Judge {
+    /// Placements of the rows that networks are judged on, the same rows for all.
+    fn placements(&self, subnet: &Subnet) -> Result<Placements>;
+}
+
+/// How far down a ranking features are taken.
+pub enum Extent<'a> {
+    /// Those whose strength is above this.
+    Above(f64),
+    /// As many as this.
+    Count(usize),
+    /// All that still fits.
+    Within(Budget, &'a Prices<'a>),
+}
 
 /// The network that the search's outcome stands for. `must_keep` and `never` of the schema are honoured.
 ///
-/// Equal strengths go to the feature that stands first in the schema and to the operator listed first.
+/// Equal strengths go to the feature that stands first in the schema and to the operator listed first. Where a budget does not even
+/// pay for the fewest features on the strongest operators, the operators are those of the [`cheapest`] network.
 pub fn derive(
     space: &SearchSpace,
     outcome: &SearchOutcome,
     settings: &DeriveSettings,
     prices: &Prices,
 ) -> Result<Subnet> {
-    let operators = space
-        .mixops
-        .iter()
-        .zip(&outcome.probabilities)
-        .map(|(operators, p)| operators[strongest(p)])
-        .collect();
-    space.check_item_side()?;
-    let Ranked { features: ranked, kept, least } = ranked_features(space, &outcome.theta);
-    let subnet = |chosen: &[usize]| {
-        let mut features = chosen.to_vec();
-        features.sort_unstable();
-        Subnet { features, operators: Clone::clone(&operators) }
+    let strongest: Vec<Operator> =
+        space.mixops.iter().zip(&outcome.probabilities).map(|(operators, p)| operators[largest(p)]).collect();
+    let extent = match *settings {
+        DeriveSettings::Threshold { theta } => Extent::Above(theta),
+        DeriveSettings::TopK { k } => Extent::Count(k),
+        DeriveSettings::Budget(budget) => {
+            space.check_item_side()?;
+            if let Some(subnet) = walked(space, &outcome.theta, &strongest, budget, prices)? {
+                return Ok(subnet);
+            }
+            let cheapest = cheapest(space, prices)?;
+            return match walked(space, &outcome.theta, &cheapest.operators, budget, prices)? {
+                Some(subnet) => Ok(subnet),
+                None => Err(over_budget(budget, space, &cheapest, prices)?),
+            };
+        }
     };
-    let chosen = match *settings {
-        DeriveSettings::Threshold { theta } => {
-            let strong = |&i: &usize| outcome.theta[i] > theta || space.features[i].must_keep;
+    of_ranking(space, &outcome.theta, strongest, extent)
+}
+
+/// The network of these operators on the features that `strengths` (one per feature of the space) puts first. `must_keep` and
+/// `never` of the schema are honoured; equal strengths go to the feature that stands first in the schema.
+///
+/// Fails when no feature of the item's side may be selected, when none is above the threshold, and when the budget pays for none.
+pub fn of_ranking(
+    space: &SearchSpace,
+    strengths: &[f64],
+    operators: Vec<Operator>,
+    extent: Extent,
+) -> Result<Subnet> {
+    space.check_item_side()?;
+    let Ranked { features: ranked, least, .. } = ranked_features(space, strengths);
+    let chosen = match extent {
+        Extent::Above(threshold) => {
+            let strong = |&i: &usize| strengths[i] > threshold || space.features[i].must_keep;
             match ranked.iter().any(strong) {
                 false => Vec::new(),
                 true => {
@@ -48,16 +97,15 @@ pub fn derive(
                 }
             }
         }
-        DeriveSettings::TopK { k } => ranked[..k.clamp(least, ranked.len())].to_vec(),
-        DeriveSettings::Budget(budget) => {
-            let price = |chosen: &[usize]| Ok(Price::of(space, &subnet(chosen), prices)?.total_ms());
-            let of_item = |i: usize| space.features[i].kind.side() == Side::Item;
-            match within(budget.limit_ms(), &ranked, kept, of_item, price)? {
-                Affordable::Features(chosen) => chosen,
-                Affordable::Nothing { cheapest } => {
-                    return Err(over_budget(budget, space, &subnet(&cheapest), prices)?);
-                }
+        Extent::Count(k) => ranked[..k.clamp(least, ranked.len())].to_vec(),
+        Extent::Within(budget, prices) => {
+            if let Some(subnet) = walked(space, strengths, &operators, budget, prices)? {
+                return Ok(subnet);
             }
+            // The layers are no choice: the cheapest network has them.
+            let mut fixed = space.clone();
+            fixed.mixops = operators.iter().map(|&operator| vec![operator]).collect();
+            return Err(over_budget(budget, space, &cheapest(&fixed, prices)?, prices)?);
         }
     };
     if chosen.is_empty() {
@@ -66,49 +114,56 @@ pub fn derive(
             "lower [search] lambda, lower [derive] theta, or derive by top_k",
         ));
     }
-    Ok(subnet(&chosen))
+    Ok(on(&operators, &chosen))
 }
 
-/// What a budget pays for.
-enum Affordable {
-    Features(Vec<usize>),
-    /// Not even the cheapest choice.
-    Nothing {
-        cheapest: Vec<usize>,
-    },
+/// A network of these operators with features in ascending order.
+fn on(operators: &[Operator], chosen: &[usize]) -> Subnet {
+    let mut features = chosen.to_vec();
+    features.sort_unstable();
+    Subnet { features, operators: operators.to_vec() }
+}
+
+/// The network of these operators on the features that the budget pays for by falling strength; none where it pays for none.
+fn walked(
+    space: &SearchSpace,
+    strengths: &[f64],
+    operators: &[Operator],
+    budget: Budget,
+    prices: &Prices,
+) -> Result<Option<Subnet>> {
+    let Ranked { features: ranked, kept, .. } = ranked_features(space, strengths);
+    let price = |chosen: &[usize]| Ok(Price::of(space, &on(operators, chosen), prices)?.total_ms());
+    let of_item = |i: usize| space.features[i].kind.side() == Side::Item;
+    let chosen = within(budget.limit_ms(), &ranked, kept, of_item, price)?;
+    Ok(chosen.map(|chosen| on(operators, &chosen)))
 }
 
 /// Takes the first `kept` features of `ranked` in any case, and the strongest feature of the item's side that the budget pays for
 /// where none of them is one; then walks down `ranked` and takes what the budget still pays for. A dear feature is passed over, for
-/// weaker ones behind it may fit.
+/// weaker ones behind it may fit. None where it does not pay for the first of these.
 fn within(
     budget_ms: f64,
     ranked: &[usize],
     kept: usize,
     of_item: impl Fn(usize) -> bool,
     price_ms: impl Fn(&[usize]) -> Result<f64>,
-) -> Result<Affordable> {
+) -> Result<Option<Vec<usize>>> {
     let (kept, others) = ranked.split_at(kept);
     let mut chosen = kept.to_vec();
     if chosen.iter().any(|&i| of_item(i)) {
         if price_ms(&chosen)? > budget_ms {
-            return Ok(Affordable::Nothing { cheapest: chosen });
+            return Ok(None);
         }
     } else {
-        let mut cheapest = (f64::INFINITY, Vec::new());
         for &feature in others.iter().filter(|&&i| of_item(i)) {
-            let with = [kept, &[feature]].concat();
-            let ms = price_ms(&with)?;
-            if ms < cheapest.0 {
-                cheapest = (ms, with);
-            }
-            if ms <= budget_ms {
+            if price_ms(&[kept, &[feature]].concat())? <= budget_ms {
                 chosen.push(feature);
                 break;
             }
         }
         if chosen.len() == kept.len() {
-            return Ok(Affordable::Nothing { cheapest: cheapest.1 });
+            return Ok(None);
         }
     }
     for &feature in others {
@@ -119,7 +174,7 @@ fn within(
             }
         }
     }
-    Ok(Affordable::Features(chosen))
+    Ok(Some(chosen))
 }
 
 /// Predicted latency of one network.
@@ -161,12 +216,12 @@ struct Ranked {
     least: usize,
 }
 
-/// Those to keep first, then the strongest of the item's side if none of these is of it, then the rest by falling θ.
-fn ranked_features(space: &SearchSpace, theta: &[f64]) -> Ranked {
+/// Those to keep first, then the strongest of the item's side if none of these is of it, then the rest by falling strength.
+fn ranked_features(space: &SearchSpace, strengths: &[f64]) -> Ranked {
     let mut features: Vec<usize> = (0..space.features.len()).filter(|&i| !space.features[i].never).collect();
     features.sort_by(|&a, &b| {
         let kept = |i: usize| space.features[i].must_keep;
-        kept(b).cmp(&kept(a)).then(theta[b].total_cmp(&theta[a])).then(a.cmp(&b))
+        kept(b).cmp(&kept(a)).then(strengths[b].total_cmp(&strengths[a])).then(a.cmp(&b))
     });
     let kept = features.iter().filter(|&&i| space.features[i].must_keep).count();
     let first_item = features.iter().position(|&i| space.features[i].kind.side() == Side::Item);
@@ -179,32 +234,11 @@ fn ranked_features(space: &SearchSpace, theta: &[f64]) -> Ranked {
     }
 }
 
-fn strongest(p: &[f64]) -> usize {
+fn largest(p: &[f64]) -> usize {
     (1..p.len()).fold(0, |best, k| if p[k] > p[best] { k } else { best })
 }
 
-fn over_budget(budget: Budget, space: &SearchSpace, cheapest: &Subnet, prices: &Prices) -> Result<Error> {
-    let price = Price::of(space, cheapest, prices)?;
-    let Price { feature_ms, service_ms, .. } = price;
-    let what = prices.target.what();
-    let expected = match prices.target.keeps_up(service_ms) {
-        true => format!(
-            "costs {:.3} ms: {feature_ms:.3} ms for its features and {:.3} ms of {what}",
-            price.total_ms(),
-            price.paid_ms
-        ),
-        false => {
-            format!("takes {service_ms:.3} ms of service on average, more than the workers can keep up with")
-        }
-    };
-    Ok(Error::Limit {
-        limit: format!("a budget of {} ms for features and {what}", budget.limit_ms()),
-        found: format!(
-            "the cheapest derived network {} {expected}; raise it in [derive], or widen [space] downwards",
-            cheapest.id(space)
-        ),
-    })
-}
-
+#[cfg(test)]
+mod fixtures;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,12 @@
 //! times as much. So the columns of the input stand group by group; [`EmbeddingBank::columns`] tells where a feature's
 //! columns are, and nothing outside this file may assume schema order.
 
-use super::{Learn, network, ops::gate::Columns, params::Params, values};
+use super::{
+    Learn, network,
+    ops::gate::Columns,
+    params::{DenseParams, Params},
+    values,
+};
 use crate::{
     base::{Error, Result},
     data::{
@@ -28,6 +33,16 @@ pub struct InputFeature {
     pub slot: Slot,
     /// Ids are below this; 0 for numbers.
     pub cardinality: u32,
+}
+
+impl InputFeature {
+    /// Trained numbers of its embedding.
+    pub fn parameters(&self) -> usize {
+        match self.slot {
+            Slot::Ids { .. } => self.cardinality as usize * self.width,
+            Slot::Number { .. } => 2 * self.width,
+        }
+    }
 }
 
 /// The chosen features (indices into `features`, ascending) as `data` encodes them.
@@ -290,6 +305,22 @@ pub fn rows_in_schema_order(bank: &EmbeddingBank, features: &[usize], weight: &T
     let rows = Tensor::new(rows, weight.device()).learn("order rows")?;
     // A pair's weights are a slice of a wider matrix.
     weight.contiguous().and_then(|w| w.index_select(&rows, D::Minus2)).learn("order rows")
+}
+
+/// Layers one behind the other as plain data, the first of which takes all features of the bank in schema order.
+pub(super) fn plain_layers<'l>(
+    bank: &EmbeddingBank,
+    layers: impl IntoIterator<Item = &'l DenseParams>,
+) -> Result<Vec<network::Dense>> {
+    let every: Vec<usize> = (0..bank.features().len()).collect();
+    let plain = |(depth, layer): (usize, &DenseParams)| match depth {
+        0 => {
+            let weight = rows_in_schema_order(bank, &every, &layer.weight)?;
+            DenseParams { weight, bias: layer.bias.clone() }.to_plain()
+        }
+        _ => layer.to_plain(),
+    };
+    layers.into_iter().enumerate().map(plain).collect()
 }
 
 mod lookup;

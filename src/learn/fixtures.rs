@@ -1,5 +1,7 @@
 //! Small data sets for the tests of this room, and all that a search over one reads.
 
+pub(super) mod planted;
+
 use super::{
     embedding::input_features,
     price_term::Prices,

@@ -2,9 +2,15 @@
 //!
 //! Labels are 0 or 1 (anything above 0.5 counts as positive), scores are probabilities.
 
+mod bootstrap;
+mod calibration;
+mod placement;
 mod scored;
 
 pub use crate::base::rank::auc;
+pub use bootstrap::{Bootstrap, Draws, Ranked};
+pub use calibration::{BINS, Calibration};
+pub use placement::{Gain, Placements};
 use schemars::JsonSchema;
 pub use scored::{ScoredCuts, ScoredPoint, ScoredRecall, ScoredSums, ScoringOrder};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};

@@ -2,7 +2,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | [`params`], [`optimizer`], [`row_adam`] | named seeded tensors; AdamW; Adam over the touched rows of a table |
+//! | [`params`], [`optimizer`], [`row_optimizer`] | named seeded tensors; AdamW; Adagrad or Adam over the touched rows of a table |
 //! | [`device`](mod@device) | where networks are trained |
 //! | [`ops`] | custom operations: where the time of training goes |
 //! | [`checkpoint`] | the state in the middle of a training, saved and gone on from |
@@ -11,8 +11,10 @@
 //! | [`losses`], [`price_term`] | equations (1)–(8) as terms of a loss; the order within lists |
 //! | [`exchange`] | how several processes train as one |
 //! | [`train`], [`search`], [`derive`](mod@derive) | how they are trained, and the choice that comes out |
+//! | [`importance`], [`baseline`] | what each feature is worth; comparison systems |
 //! | [`network`], [`metrics`] | a trained network as plain data; what it is worth |
 
+pub mod baseline;
 pub mod checkpoint;
 pub mod derive;
 pub mod device;
@@ -20,6 +22,7 @@ pub mod embedding;
 pub mod exchange;
 #[cfg(test)]
 mod fixtures;
+pub mod importance;
 pub mod losses;
 pub mod mask;
 pub mod metrics;
@@ -34,7 +37,7 @@ pub mod paths;
 pub mod price_term;
 #[cfg(test)]
 mod reference;
-pub mod row_adam;
+pub mod row_optimizer;
 pub mod search;
 pub mod settings;
 pub mod student;

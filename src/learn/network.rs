@@ -1,106 +1,122 @@
 //! A trained network as plain data, with a reference forward pass that uses no tensor library: what is exported is
 //! proved against it.
+//!
+//! Every network reads features through embeddings; its [`Body`] says what is computed from them. What a body is made of
+//! and how a row goes through it stands in a file of its own below this one.
 
-use crate::base::{Error, Result};
-use crate::data::{
-    dataset::{Dataset, Slot},
-    schema::Side,
+mod dense;
+mod forest;
+mod input;
+mod mlp;
+mod partitioned;
+mod two_tower;
+
+pub use dense::Dense;
+pub use forest::{Branch, Forest, Node};
+pub use input::{Embedding, NetworkInput};
+pub use mlp::{Mlp, PlainOnly};
+pub use partitioned::Partitioned;
+pub use two_tower::TwoTower;
+
+use crate::{
+    base::{Error, Result},
+    data::{dataset::Dataset, schema::Side},
 };
+use input::Reader;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// How a feature's value becomes a vector.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Embedding {
-    /// Row `id` of a table.
-    Table {
-        /// `cardinality × width`, row after row.
-        rows: Vec<f32>,
-    },
-    /// Mean of the rows of all ids that are not 0; zeros when there are none.
-    Pooled {
-        /// `cardinality × width`, row after row.
-        rows: Vec<f32>,
-        /// Ids per row of data.
-        length: usize,
-    },
-    /// x · `scale`, or `missing` when x is NaN.
-    Number {
-        /// `width` values.
-        scale: Vec<f32>,
-        /// `width` values.
-        missing: Vec<f32>,
-    },
-}
-
-/// One feature of a network's input.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NetworkInput {
-    /// The schema's name.
-    pub feature: String,
-    /// Once per request, or once per candidate.
-    pub side: Side,
-    /// Width of the embedding.
-    pub width: usize,
-    /// How values become vectors.
-    pub embedding: Embedding,
-}
-
-/// y = x·W + b.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Dense {
-    /// Rows of W.
-    pub inputs: usize,
-    /// Columns of W.
-    pub outputs: usize,
-    /// `inputs × outputs`, row after row.
-    pub weight: Vec<f32>,
-    /// `outputs`.
-    pub bias: Vec<f32>,
-}
-
-/// Embeddings → concatenation in the order of `inputs` → dense layers with ReLU between → sigmoid of the one output.
+/// Embeddings → a body → the probability of a click.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Network {
     /// Features in schema order.
     pub inputs: Vec<NetworkInput>,
-    /// At least one; the last has one output and no ReLU.
-    pub layers: Vec<Dense>,
+    /// What is computed from their embeddings.
+    pub body: Body,
+}
+
+/// What a network computes from its embeddings: a logit, whose sigmoid is the score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    /// Concatenation in the order of the inputs → dense layers with ReLU between. At least one layer; the last has one output
+    /// and no ReLU.
+    Mlp(Vec<Dense>),
+    /// A tower per side, and the product of their vectors.
+    TwoTower(TwoTower),
+    /// Layers that all rows share, and an MLP per partition.
+    Partitioned(Partitioned),
+    /// Trees over inputs that are each one wide: no layers, and of every input the one number that trees compare
+    /// ([`NetworkInput::value`]).
+    Forest(Forest),
+}
+
+impl Body {
+    /// What messages call a network of that form.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Mlp(_) => "a plain network",
+            Self::TwoTower(_) => "a two-tower network",
+            Self::Partitioned(_) => "a network with a head per partition",
+            Self::Forest(_) => "gradient boosted trees",
+        }
+    }
+
+    /// All dense layers, in the order in which a file has them.
+    pub fn layers(&self) -> Vec<&Dense> {
+        match self {
+            Self::Mlp(layers) => layers.iter().collect(),
+            Self::TwoTower(towers) => towers.user.iter().chain(&towers.item).collect(),
+            Self::Partitioned(parts) => parts.shared.iter().chain(parts.heads.iter().flatten()).collect(),
+            Self::Forest(_) => Vec::new(),
+        }
+    }
+
+    /// [`Body::layers`], to change them.
+    pub fn layers_mut(&mut self) -> Vec<&mut Dense> {
+        match self {
+            Self::Mlp(layers) => layers.iter_mut().collect(),
+            Self::TwoTower(towers) => towers.user.iter_mut().chain(&mut towers.item).collect(),
+            Self::Partitioned(parts) => {
+                parts.shared.iter_mut().chain(parts.heads.iter_mut().flatten()).collect()
+            }
+            Self::Forest(_) => Vec::new(),
+        }
+    }
 }
 
 impl Network {
     /// Width of the concatenated input.
     pub fn input_width(&self) -> usize {
-        self.inputs.iter().map(|input| input.width).sum()
+        input::width(&self.inputs)
     }
 
-    /// Where each feature's columns begin in the concatenated input.
-    pub fn input_starts(&self) -> Vec<usize> {
-        let start = |next: &mut usize, input: &NetworkInput| {
-            let start = *next;
-            *next += input.width;
-            Some(start)
-        };
-        self.inputs.iter().scan(0, start).collect()
-    }
-
-    /// Trained numbers: embedding rows, weights and biases.
+    /// Trained numbers: embedding rows, weights and biases; thresholds and leaves of trees.
     pub fn parameters(&self) -> usize {
-        let embeddings: usize = self
-            .inputs
-            .iter()
-            .map(|input| match &input.embedding {
-                Embedding::Table { rows } | Embedding::Pooled { rows, .. } => rows.len(),
-                Embedding::Number { scale, missing } => scale.len() + missing.len(),
-            })
-            .sum();
-        embeddings + self.layers.iter().map(|l| l.weight.len() + l.bias.len()).sum::<usize>()
+        // Trees take numbers as they are: no vector of theirs was learned.
+        let as_it_is = |input: &NetworkInput| {
+            matches!((&self.body, &input.embedding), (Body::Forest(_), Embedding::Number { .. }))
+        };
+        let embeddings: usize =
+            self.inputs.iter().filter(|input| !as_it_is(input)).map(NetworkInput::parameters).sum();
+        let layers: usize = self.body.layers().iter().map(|l| l.weight.len() + l.bias.len()).sum();
+        let rest = match &self.body {
+            Body::TwoTower(_) => TwoTower::FURTHER_PARAMETERS,
+            Body::Mlp(_) | Body::Partitioned(_) => 0,
+            Body::Forest(forest) => forest.parameters(),
+        };
+        embeddings + layers + rest
     }
 
-    /// Multiply-adds of the dense layers for one candidate.
+    /// Multiply-adds of the dense layers for one candidate by itself: both towers and the product of their vectors; the
+    /// shared layers and the head of the candidate's partition. Trees compare and add, and multiply nothing.
     pub fn multiply_adds(&self) -> usize {
-        self.layers.iter().map(|l| l.weight.len()).sum()
+        match &self.body {
+            Body::Mlp(layers) => dense::multiply_adds(layers),
+            Body::TwoTower(towers) => towers.multiply_adds(),
+            Body::Partitioned(parts) => parts.multiply_adds(),
+            Body::Forest(_) => 0,
+        }
     }
 
     /// Names of the features on that side.
@@ -109,143 +125,41 @@ impl Network {
         own.map(|input| input.feature.as_str()).collect()
     }
 
+    /// The network as layers one behind the other, for what only plain networks have.
+    ///
+    /// Fails for every other form.
+    pub fn mlp(&self, purpose: PlainOnly) -> Result<Mlp<'_>> {
+        match &self.body {
+            Body::Mlp(layers) => Ok(Mlp { inputs: &self.inputs, layers }),
+            other => {
+                let (what, fix) = purpose.refusal();
+                Err(Error::usage(format!("{what} is for plain networks, and this is {}", other.name()), fix))
+            }
+        }
+    }
+
     /// Scores of the given rows, in their order: the reference that exported graphs are compared with.
     ///
     /// Fails when the data set lacks a feature of the network.
     pub fn score(&self, data: &Dataset, rows: &[u32]) -> Result<Vec<f32>> {
-        self.score_given(data, rows, |_| false, |_| Vec::new())
-    }
-
-    /// Like [`Network::score`], where the first layer's part of the features that `is_given` names is not computed but
-    /// taken from `given`, which has it for every row: what [`Network::part_of`] says, however rounded.
-    pub fn score_given(
-        &self,
-        data: &Dataset,
-        rows: &[u32],
-        is_given: impl Fn(&NetworkInput) -> bool,
-        given: impl Fn(u32) -> Vec<f32> + Sync,
-    ) -> Result<Vec<f32>> {
-        let (slots, computed) = (self.slots(data)?, self.mask(|input| !is_given(input)));
-        Ok(rows
-            .par_iter()
-            .map(|&row| {
-                let mut x = self.layers[0].apply(&self.embedded(data, row, &slots, &computed));
-                x.iter_mut().zip(given(row)).for_each(|(sum, part)| *sum += part);
-                for layer in &self.layers[1..] {
-                    x.iter_mut().for_each(|v| *v = v.max(0.0));
-                    x = layer.apply(&x);
-                }
-                1.0 / (1.0 + (-x[0]).exp())
-            })
-            .collect())
-    }
-
-    /// The first layer's sum over the features that `is_part` names, for each of `rows`: without bias and activation.
-    pub fn part_of(
-        &self,
-        data: &Dataset,
-        rows: &[u32],
-        is_part: impl Fn(&NetworkInput) -> bool,
-    ) -> Result<Vec<Vec<f32>>> {
-        let (slots, part) = (self.slots(data)?, self.mask(is_part));
-        let sum = |&row: &u32| {
-            let mut y = vec![0.0; self.layers[0].outputs];
-            self.layers[0].add_to(&self.embedded(data, row, &slots, &part), &mut y);
-            y
+        let reader = Reader::new(&self.inputs, data)?;
+        let logit = |row: u32| {
+            let embedded = || reader.embedded(row, |_| true);
+            match &self.body {
+                Body::Mlp(layers) => dense::forward(layers, &embedded())[0],
+                Body::TwoTower(towers) => towers.logit(&self.inputs, &embedded()),
+                Body::Partitioned(parts) => parts.logit(&embedded(), reader.id(row, parts.input)),
+                Body::Forest(forest) => forest.log_odds(&reader.values(row)),
+            }
         };
-        Ok(rows.par_iter().map(sum).collect())
-    }
-
-    /// The concatenated embeddings of the given rows: rows × [`Network::input_width`].
-    ///
-    /// Fails when the data set lacks a feature of the network.
-    pub fn embed(&self, data: &Dataset, rows: &[u32]) -> Result<Vec<f32>> {
-        let (slots, every) = (self.slots(data)?, self.mask(|_| true));
-        Ok(rows.iter().flat_map(|&row| self.embedded(data, row, &slots, &every)).collect())
-    }
-
-    fn mask(&self, keep: impl Fn(&NetworkInput) -> bool) -> Vec<bool> {
-        self.inputs.iter().map(keep).collect()
-    }
-
-    /// The concatenated input of a row, with zeros for the features that are not kept.
-    fn embedded(&self, data: &Dataset, row: u32, slots: &[Slot], kept: &[bool]) -> Vec<f32> {
-        let mut x = vec![0.0; self.input_width()];
-        let mut begin = 0;
-        for ((input, &slot), &kept) in self.inputs.iter().zip(slots).zip(kept) {
-            if kept {
-                input.write(data, row as usize, slot, &mut x[begin..begin + input.width]);
-            }
-            begin += input.width;
-        }
-        x
-    }
-
-    fn slots(&self, data: &Dataset) -> Result<Vec<Slot>> {
-        self.inputs
-            .iter()
-            .map(|input| {
-                data.features.iter().find(|f| f.name == input.feature).map(|f| f.slot).ok_or_else(|| {
-                    Error::usage(
-                        format!("the data has no feature `{}`, which the network reads", input.feature),
-                        "encode the data with the schema that the network was trained with",
-                    )
-                })
-            })
-            .collect()
+        Ok(rows.par_iter().map(|&row| sigmoid(logit(row))).collect())
     }
 }
 
-impl NetworkInput {
-    /// Writes the vector that a missing value has into `x`, which is as wide.
-    pub fn write_missing(&self, x: &mut [f32]) {
-        match &self.embedding {
-            Embedding::Table { rows } => x.copy_from_slice(&rows[..self.width]),
-            Embedding::Pooled { .. } => x.fill(0.0),
-            Embedding::Number { missing, .. } => x.copy_from_slice(missing),
-        }
-    }
-
-    /// Writes the vector of the feature's value in that row of the data, where it stands in `slot`, into `x`, which is as wide.
-    pub fn write(&self, data: &Dataset, row: usize, slot: Slot, x: &mut [f32]) {
-        match (&self.embedding, slot) {
-            (Embedding::Table { rows }, Slot::Ids { start, .. }) => {
-                let id = data.ids.at(row, start) as usize;
-                x.copy_from_slice(&rows[id * self.width..(id + 1) * self.width]);
-            }
-            (Embedding::Pooled { rows, .. }, Slot::Ids { start, length }) => {
-                let ids = data.ids.of(row, start..start + length).filter(|&id| id != 0);
-                let present = ids.clone().count().max(1) as f32;
-                x.fill(0.0);
-                for id in ids {
-                    let embedded = &rows[id as usize * self.width..][..self.width];
-                    x.iter_mut().zip(embedded).for_each(|(sum, v)| *sum += v / present);
-                }
-            }
-            (Embedding::Number { scale, missing }, Slot::Number { index }) => {
-                let value = data.numbers_of(row)[index];
-                if value.is_nan() {
-                    x.copy_from_slice(missing);
-                } else {
-                    x.iter_mut().zip(scale).for_each(|(x, s)| *x = s * value);
-                }
-            }
-            (embedding, slot) => unreachable!("{}: {embedding:?} cannot read {slot:?}", self.feature),
-        }
-    }
+/// The probability of a logit.
+fn sigmoid(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
 }
 
-impl Dense {
-    /// x·W + b for one row.
-    pub fn apply(&self, x: &[f32]) -> Vec<f32> {
-        let mut y = self.bias.clone();
-        self.add_to(x, &mut y);
-        y
-    }
-
-    fn add_to(&self, x: &[f32], y: &mut [f32]) {
-        for (&value, weights) in x.iter().zip(self.weight.chunks_exact(self.outputs)) {
-            y.iter_mut().zip(weights).for_each(|(sum, w)| *sum += value * w);
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

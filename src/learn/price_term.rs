@@ -25,6 +25,8 @@ pub struct Prices<'a> {
     pub layers: &'a dyn LayerPrices,
     /// From the mean service time (6) to the latency that is paid.
     pub target: &'a dyn LatencyTarget,
+    /// What features and network may come to together, in ms, where a budget is stated.
+    pub budget_ms: Option<f64>,
 }
 
 /// Expected latencies under θ and p.
@@ -48,9 +50,9 @@ impl Expected {
 }
 
 impl<'a> Prices<'a> {
-    /// Pays for features what the schema declares.
+    /// Pays for features what the schema declares, without a budget.
     pub fn declared(schema: &'a Schema, layers: &'a dyn LayerPrices, target: &'a dyn LatencyTarget) -> Self {
-        Self { schema, features: FeaturePrices::declared(schema), layers, target }
+        Self { schema, features: FeaturePrices::declared(schema), layers, target, budget_ms: None }
     }
 
     /// Equations (4) and (6) in numbers.

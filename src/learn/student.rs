@@ -2,10 +2,11 @@
 
 use super::{
     Learn,
-    embedding::{EmbeddingBank, InputFeature},
+    embedding::{EmbeddingBank, InputFeature, plain_layers},
+    importance::{Attributable, Routing},
     losses::{self, lists::ListLoss},
     mlp::{Hidden, Mode, dropout},
-    network::Network,
+    network::{Body, Network, PlainOnly},
     ops::dense::Follow,
     params::{DenseParams, Next, Params},
     settings::{RetrainSettings, TrainSettings},
@@ -71,6 +72,27 @@ pub fn lists_of(settings: &RetrainSettings, data: &Dataset, train: &[u32]) -> Re
     Ok(Some(Arc::new(lists)))
 }
 
+impl Lesson<'_> {
+    /// The loss of the logits `[rows]` of a batch; of a shard, what its rows add to that of the whole batch.
+    pub(super) fn loss(&self, logits: &Tensor, batch: &Batch) -> Result<Tensor> {
+        match *self {
+            Lesson::Labels => losses::ranking(logits, batch),
+            Lesson::Distilled { teacher, lambda1 } => losses::taught(logits, batch, teacher, lambda1),
+            Lesson::Ordered { teacher, lambda1, loss, .. } => {
+                losses::taught_in_lists(logits, batch, teacher, lambda1, loss)
+            }
+        }
+    }
+
+    /// The lists that batches must hold whole, where anything is compared within them.
+    pub(super) fn lists(&self) -> Option<Arc<Lists>> {
+        match self {
+            Lesson::Ordered { lists, .. } => Some(Arc::clone(lists)),
+            Lesson::Labels | Lesson::Distilled { .. } => None,
+        }
+    }
+}
+
 /// Embeddings of the chosen features, hidden layers, one output node.
 #[derive(Debug)]
 pub struct Student<'a> {
@@ -102,21 +124,16 @@ impl<'a> Student<'a> {
 
     /// The present weights as plain data.
     pub fn to_network(&self) -> Result<Network> {
-        let mut layers = Vec::new();
-        for layer in self.hidden.layers().iter().chain([&self.output]) {
-            layers.push(layer.to_plain()?);
-        }
-        let all: Vec<usize> = (0..self.bank.features().len()).collect();
-        let weight = &self.hidden.layers().first().unwrap_or(&self.output).weight;
-        layers[0].weight = super::values(&super::embedding::rows_in_schema_order(&self.bank, &all, weight)?)?;
-        Ok(Network { inputs: self.bank.to_plain()?, layers })
+        let layers = plain_layers(&self.bank, self.hidden.layers().iter().chain([&self.output]))?;
+        Ok(Network { inputs: self.bank.to_plain()?, body: Body::Mlp(layers) })
     }
 
     /// Begins with the weights of a plain network of the same features and widths.
     ///
     /// Fails where it has another shape.
     pub fn start_from(&self, network: &Network) -> Result<()> {
-        self.bank.set_plain(&network.inputs, &self.params)?;
+        let network = network.mlp(PlainOnly::Retraining)?;
+        self.bank.set_plain(network.inputs, &self.params)?;
         let hidden = self.hidden.layers().len();
         if network.layers.len() != hidden + 1 {
             return Err(Error::usage(
@@ -140,10 +157,23 @@ impl<'a> Student<'a> {
         Ok(())
     }
 
-    fn logits(&self, embedded: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        let x = self.hidden.forward(embedded, mode)?;
-        self.output.forward(&x, Follow::Nothing).and_then(|y| y.squeeze(1)).learn("run the output node")
+    /// Click probabilities of embeddings `[rows, width]`, without dropout.
+    pub(super) fn scores_of(&self, embedded: &Tensor) -> Result<Vec<f32>> {
+        // Partitions have no layers of their own.
+        let logits = self.logits(embedded, &[], &Routing::Own)?;
+        super::values(&sigmoid(&logits).learn("score a batch")?)
     }
+
+    /// Where a network around this one puts what else it trains.
+    pub(super) fn params_mut(&mut self) -> &mut Params {
+        &mut self.params
+    }
+}
+
+/// Logits `[rows]`.
+fn run(hidden: &Hidden, output: &DenseParams, embedded: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+    let x = hidden.forward(embedded, mode)?;
+    output.forward(&x, Follow::Nothing).and_then(|y| y.squeeze(1)).learn("run the output node")
 }
 
 impl Trainable for Student<'_> {
@@ -165,27 +195,24 @@ impl Trainable for Student<'_> {
         let mut mode = Mode::Train { dropout: self.settings.embedding_dropout, rng: &mut rng, first_row };
         let embedded = dropout(embedded.clone(), &mut mode)?;
         let mut mode = Mode::Train { dropout: self.settings.dropout, rng: &mut rng, first_row };
-        let logits = self.logits(&embedded, &mut mode)?;
+        let logits = run(&self.hidden, &self.output, &embedded, &mut mode)?;
         self.dropout_rng = rng;
-        match self.lesson {
-            Lesson::Labels => losses::ranking(&logits, batch),
-            Lesson::Distilled { teacher, lambda1 } => losses::taught(&logits, batch, teacher, lambda1),
-            Lesson::Ordered { teacher, lambda1, loss, .. } => {
-                losses::taught_in_lists(&logits, batch, teacher, lambda1, loss)
-            }
-        }
+        self.lesson.loss(&logits, batch)
     }
 
     fn lists(&self) -> Option<Arc<Lists>> {
-        match self.lesson {
-            Lesson::Ordered { lists, .. } => Some(Arc::clone(lists)),
-            Lesson::Labels | Lesson::Distilled { .. } => None,
-        }
+        self.lesson.lists()
     }
 
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {
-        let logits = self.logits(&self.bank.lookup(batch)?, &mut Mode::Evaluate)?;
-        super::values(&sigmoid(&logits).learn("score a batch")?)
+        self.scores_of(&self.bank.lookup(batch)?)
+    }
+}
+
+impl Attributable for Student<'_> {
+    /// Partitions have no layers of their own.
+    fn logits(&self, embedded: &Tensor, _: &[u32], _: &Routing) -> Result<Tensor> {
+        run(&self.hidden.detached(), &self.output.detached(), embedded, &mut Mode::Evaluate)
     }
 }
 
@@ -219,7 +246,8 @@ mod tests {
             other.start_from(&network).unwrap();
             assert_eq!(other.to_network().unwrap(), network);
             let mut deeper = network.clone();
-            deeper.layers.push(deeper.layers[0].clone());
+            let Body::Mlp(layers) = &mut deeper.body else { panic!("a student is plain") };
+            layers.push(layers[0].clone());
             assert!(other.start_from(&deeper).unwrap_err().to_string().contains("layers"));
             let mut torn = network.clone();
             torn.inputs.swap(0, 1);

@@ -102,7 +102,7 @@ mod tests {
         learn::{
             embedding::{EmbeddingBank, input_features, rows_in_schema_order},
             fixtures::{every_row, mixed, scramble},
-            network::{Dense, Network},
+            network::{Body, Dense, Network},
             settings::TeacherSettings,
             teacher::{Teacher, masked},
             train::Trainable,
@@ -184,7 +184,7 @@ mod tests {
             let inputs = teacher.bank().to_plain().unwrap().into_iter().enumerate();
             let network = Network {
                 inputs: inputs.filter(|(i, _)| kept(*i)).map(|(_, input)| input).collect(),
-                layers: inherit(&supernet, &subnet, teacher.bank()).unwrap(),
+                body: Body::Mlp(inherit(&supernet, &subnet, teacher.bank()).unwrap()),
             };
             let rows = every_row(data);
             let gates: Vec<f32> = every.iter().map(|&i| f32::from(u8::from(kept(i)))).collect();

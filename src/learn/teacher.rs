@@ -5,9 +5,11 @@
 use super::{
     Learn,
     device::device,
-    embedding::{EmbeddingBank, InputFeature},
+    embedding::{EmbeddingBank, InputFeature, plain_layers},
+    importance::{Attributable, Routing},
     losses, mask,
     mlp::{Hidden, Mode, dropout},
+    network::{Body, Network, Partitioned},
     ops::{
         dense::Follow,
         gate::{Columns, gate},
@@ -18,10 +20,14 @@ use super::{
 };
 use crate::{
     base::{
-        Result,
+        Error, Result,
         rng::{self, Generator},
     },
-    data::{column::Column, dataset::Batch, shard::Part},
+    data::{
+        column::Column,
+        dataset::{Batch, Dataset, Slot},
+        shard::Part,
+    },
 };
 use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
@@ -99,6 +105,41 @@ impl Teacher {
         self.bank.lookup(batch)
     }
 
+    /// The present weights as plain data. With one partition that is a plain network. With several, each request has to tell
+    /// its own: `told_by` is the feature that reads the partition column, and which id means which partition is read off
+    /// `data`. Ids that no row has go where rows go that training never saw, to partition 0.
+    ///
+    /// Fails without such a feature, where one of its ids stands for several partitions, and where partitions share no layer.
+    pub fn to_network(&self, data: &Dataset, told_by: Option<&str>) -> Result<Network> {
+        let inputs = self.bank.to_plain()?;
+        let layers_of = |head: &'_ Head| -> Vec<DenseParams> {
+            head.hidden.layers().iter().chain([&head.output]).cloned().collect()
+        };
+        if let [only] = &self.heads[..] {
+            let layers = plain_layers(&self.bank, self.shared.layers().iter().chain(&layers_of(only)))?;
+            return Ok(Network { inputs, body: Body::Mlp(layers) });
+        }
+        let Some(input) = told_by.and_then(|name| inputs.iter().position(|input| input.feature == name))
+        else {
+            return Err(Error::usage(
+                "the teacher has a head per partition, and no feature tells a request's partition",
+                "add a feature that reads the partition column to the schema, and train again",
+            ));
+        };
+        if self.shared.layers().is_empty() {
+            return Err(Error::usage(
+                "the teacher's partitions share no layer, and only heads on a shared layer leave as a network",
+                "give [teacher] shared a width, and train again",
+            ));
+        }
+        let shared = plain_layers(&self.bank, self.shared.layers())?;
+        let plain = |head: &Head| layers_of(head).iter().map(DenseParams::to_plain).collect();
+        let heads = self.heads.iter().map(plain).collect::<Result<_>>()?;
+        let partition_of = partition_of_ids(&self.bank.features()[input], data)?;
+        let parts = Partitioned { input, partition_of, shared, heads };
+        Ok(Network { inputs, body: Body::Partitioned(parts) })
+    }
+
     /// This teacher with its weights held constant, to judge masked inputs.
     pub fn frozen(&self) -> FrozenTeacher {
         FrozenTeacher {
@@ -121,7 +162,7 @@ impl FrozenTeacher {
         run(&self.shared, &self.heads, masked, (partitions, None), &mut Mode::Evaluate)
     }
 
-    /// Logits `[rows]` when a feature tells the partition and `gate` `[1, 1]` says whether it is there:
+    /// Logits `[rows]` when a feature tells the partition and `gate` (`[1, 1]`, or `[rows, 1]`) says whether it is there:
     /// gate·own + (1 − gate)·Σ_p share_p·logit_p.
     ///
     /// Routing knows the partition whatever the mask, a derived network does not: without this, the feature would
@@ -149,6 +190,30 @@ impl FrozenTeacher {
         };
         compute().learn("mix the partitions")
     }
+}
+
+/// The partition that the rows with each id of `feature` are in.
+fn partition_of_ids(feature: &InputFeature, data: &Dataset) -> Result<Vec<u32>> {
+    let Slot::Ids { start, length: 1 } = feature.slot else {
+        return Err(Error::usage(
+            format!(
+                "`{}` reads the partition column and has no single id to tell a partition by",
+                feature.name
+            ),
+            "encode it as a vocabulary",
+        ));
+    };
+    let mut known: Vec<Option<u32>> = vec![None; feature.cardinality as usize];
+    for (row, &partition) in data.partitions.iter().enumerate() {
+        let id = data.ids.at(row, start) as usize;
+        if *known[id].get_or_insert(partition) != partition {
+            return Err(Error::usage(
+                format!("id {id} of `{}` stands for several values of the partition column", feature.name),
+                "encode it as a vocabulary with min_count = 1, so that every partition has an id of its own",
+            ));
+        }
+    }
+    Ok(known.into_iter().map(Option::unwrap_or_default).collect())
 }
 
 impl Trainable for Teacher {
@@ -187,14 +252,18 @@ impl Trainable for Teacher {
     }
 
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {
-        let logits = run(
-            &self.shared,
-            &self.heads,
-            &self.embed(batch)?,
-            (&batch.partitions, None),
-            &mut Mode::Evaluate,
-        )?;
+        let logits = self.logits(&self.embed(batch)?, &batch.partitions, &Routing::Own)?;
         super::values(&sigmoid(&logits).learn("score a batch")?)
+    }
+}
+
+impl Attributable for Teacher {
+    fn logits(&self, embedded: &Tensor, partitions: &[u32], routing: &Routing) -> Result<Tensor> {
+        let frozen = self.frozen();
+        match *routing {
+            Routing::Own => frozen.forward(embedded, partitions),
+            Routing::Mixed { gate, shares } => frozen.forward_where_known(embedded, partitions, gate, shares),
+        }
     }
 }
 
@@ -251,84 +320,4 @@ pub fn masked(teacher: &Teacher, embedded: &Tensor, gates: &Tensor) -> Result<Te
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::learn::{
-        embedding::input_features,
-        fixtures::{every_row, mixed, scramble},
-        settings::TrainSettings,
-        values,
-    };
-    use candle_core::Device;
-
-    fn teacher(feature_dropout: f32) -> (Teacher, Batch) {
-        let (schema, loaded) = mixed();
-        let data = loaded.dataset;
-        let every: Vec<usize> = (0..schema.features.len()).collect();
-        let features = input_features(&schema.features, &every, &data).unwrap();
-        let train = TrainSettings { dropout: 0.0, ..TrainSettings::default() };
-        let settings = TeacherSettings {
-            shared: vec![6],
-            partition: vec![5],
-            feature_dropout,
-            train,
-            ..TeacherSettings::default()
-        };
-        let teacher = Teacher::new(features, data.partition_count, &settings, 1).unwrap();
-        scramble(teacher.params());
-        (teacher, Batch::of(&data, &every_row(&data)))
-    }
-
-    #[test]
-    fn without_its_partition_a_row_gets_the_mean_of_all_weighted_by_their_shares() {
-        let (teacher, batch) = teacher(0.0);
-        let frozen = teacher.frozen();
-        let input = teacher.embed(&batch).unwrap();
-        let logits = |partitions: &[u32]| values(&frozen.forward(&input, partitions).unwrap()).unwrap();
-        let own = logits(&batch.partitions);
-        let of_each: Vec<Vec<f32>> = (0..3).map(|p| logits(&vec![p; batch.rows()])).collect();
-        let shares = [0.5f32, 0.3, 0.2];
-        for gate in [1.0f32, 0.0, 0.25] {
-            let known = Tensor::new(&[[gate]], &Device::Cpu).unwrap();
-            let found = frozen.forward_where_known(&input, &batch.partitions, &known, &shares).unwrap();
-            for (row, found) in values(&found).unwrap().into_iter().enumerate() {
-                let mean: f32 = of_each.iter().zip(shares).map(|(logits, share)| share * logits[row]).sum();
-                let wanted = gate * own[row] + (1.0 - gate) * mean;
-                assert!((found - wanted).abs() < 1e-4, "{found} {wanted}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_given_teacher_is_learned_from_beside_the_labels() {
-        let (mut teacher, batch) = teacher(0.0);
-        let loss = |teacher: &mut Teacher| {
-            super::super::scalar(&teacher.loss(&teacher.embed(&batch).unwrap(), &batch).unwrap()).unwrap()
-        };
-        let labels = loss(&mut teacher);
-        // Half of the cross entropy, and half of the squares of what the scores lack.
-        let scores = teacher.scores(&batch).unwrap();
-        let mut given = vec![f32::NAN; batch.index.iter().max().map_or(0, |&row| row as usize + 1)];
-        batch.index.iter().zip(&scores).for_each(|(&row, score)| given[row as usize] = score * 0.5);
-        let squares = scores.iter().map(|&score| f64::from(score * 0.5).powi(2)).sum::<f64>();
-        teacher.learn_from(given.into());
-        let wanted = 0.5 * labels + 0.5 * squares / scores.len() as f64;
-        assert!((loss(&mut teacher) - wanted).abs() < 1e-6);
-        teacher.settings.distillation = 0.0;
-        assert_eq!(loss(&mut teacher), labels);
-    }
-
-    #[test]
-    fn features_are_missing_while_it_trains_and_never_while_it_scores() {
-        let (mut dropping, batch) = teacher(0.5);
-        let (mut whole, _) = teacher(0.0);
-        let loss = |teacher: &mut Teacher| {
-            super::super::scalar(&teacher.loss(&teacher.embed(&batch).unwrap(), &batch).unwrap()).unwrap()
-        };
-        assert_eq!(loss(&mut whole), loss(&mut whole));
-        let first = loss(&mut dropping);
-        assert_ne!(first, loss(&mut whole));
-        assert_ne!(first, loss(&mut dropping), "every step misses others");
-        assert_eq!(dropping.scores(&batch).unwrap(), whole.scores(&batch).unwrap());
-    }
-}
+mod tests;

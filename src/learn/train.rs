@@ -9,8 +9,9 @@ use super::{
     embedding::EmbeddingBank,
     exchange::{Alone, Exchange, same_everywhere},
     metrics::Metrics,
+    optimizer::{Rates, Scaling},
     params::{Params, Snapshot},
-    settings::TrainSettings,
+    settings::{RateSchedule, TrainSettings},
 };
 use crate::{
     base::{
@@ -45,6 +46,12 @@ pub trait Trainable {
     }
     /// Click probabilities of a batch, without dropout.
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>>;
+    /// How the parameter `name`, which is no embedding table, is moved.
+    fn rates(&self, name: &str, settings: &TrainSettings) -> Rates {
+        let _ = name;
+        let TrainSettings { learning_rate, weight_decay, .. } = *settings;
+        Rates { learning_rate, weight_decay, scaling: Scaling::Each, schedule: RateSchedule::CONSTANT }
+    }
 }
 
 /// What one epoch gave.

@@ -65,6 +65,11 @@ impl Candidate {
         self.interactive().unwrap_or(self.item)
     }
 
+    /// Whether the log has the pair.
+    pub(super) fn is_logged(self) -> bool {
+        self.interactive().is_some()
+    }
+
     fn interactive(self) -> Option<u32> {
         (self.interactive != Self::NEVER).then_some(self.interactive)
     }

@@ -290,14 +290,14 @@ mod tests {
         assert!(process.cpu + Duration::from_millis(1) >= thread.cpu);
         let begun = std::time::Instant::now();
         // Fresh pages, which no allocator had before.
-        let fresh = || {
+        let fresh = || -> Result<memmap2::MmapMut> {
             let mut pages = memmap2::MmapMut::map_anon(64 << 20).unwrap();
             pages.fill(1);
             Ok(black_box(pages))
         };
-        let (mut pages, grown) = growth(fresh).unwrap();
-        // Other tests of this process give pages back meanwhile.
-        assert!(grown.unwrap() > 32 << 20, "{grown:?}");
+        // Other tests of this process give pages back meanwhile, some of them more than these: once out of ten it shows.
+        let grown = |_| growth(fresh).map(|(pages, grown)| (pages, grown.unwrap())).unwrap();
+        let (mut pages, _) = (0..10).map(grown).find(|&(_, grown)| grown > 32 << 20).expect("growth shows");
         while Usage::of_thread().unwrap().since(thread).cpu < Duration::from_millis(5) {
             pages.iter_mut().step_by(4096).for_each(|byte| *byte = byte.wrapping_add(1));
             assert!(begun.elapsed() < Duration::from_secs(60), "time on a processor does not pass");

@@ -4,7 +4,8 @@
 //! Sets are visited in several passes, each in a new seeded order, so that a drift of the machine meets all of them alike. A
 //! visit is a block of requests after one that warms the caches, of several workers while all of them are at work (`visit.rs`); its
 //! value is the mean without the slowest quarter, and a set's value the median over its visits, as for networks
-//! ([`service`](super::service)). The store's part is the fetch, decoding included; the
+//! ([`service`](super::service)). In a server a network runs between two fetches and takes the caches for itself, so each request is
+//! followed, untimed, by touching as much memory as a small one does. The store's part is the fetch, decoding included; the
 //! part of what comes with the request is its copying into the inputs.
 
 mod visit;
@@ -13,6 +14,7 @@ use super::{
     environment,
     lookup::Lookups,
     replay::{
+        Workload,
         arrivals::Arrivals,
         clock::Clock,
         make::{DataHashes, ListLength, Order, TraceRecipe, plan},
@@ -34,10 +36,12 @@ use crate::{
 };
 use rand::RngExt;
 use std::{collections::BTreeSet, path::Path};
-use visit::{Times, visit};
+use visit::{Times, Visit, visit};
 
 /// Different requests: more than a cache could keep the rows of.
 const REQUESTS: usize = 64;
+/// What a small network writes per candidate, of inputs and layers: 512 floats.
+const DISPLACED_BYTES: usize = 512 * size_of::<f32>();
 /// Random sets of each size that the prices are fitted to, and that they are judged by.
 const FITTED: usize = 4;
 const JUDGES: usize = 2;
@@ -122,6 +126,7 @@ pub fn measure_prices(
             passes: effort.passes,
             block: effort.block,
             seed: effort.seed,
+            displaced_bytes: DISPLACED_BYTES,
         },
         unfinished: effort.candidates.clone(),
         buckets: Vec::new(),
@@ -258,7 +263,9 @@ fn observe(
             stop.check()?;
             let (set, workers) = subjects[i];
             let first = generator.random_range(0..REQUESTS);
-            times[i].push(visit(&workloads[set], workers, first, effort.block, clock)?);
+            let displaced_bytes = workloads[set].candidates(first) * DISPLACED_BYTES;
+            let asked = Visit { workers, first, block: effort.block, displaced_bytes };
+            times[i].push(visit(&workloads[set], asked, clock)?);
         }
         progress.advance(pass as u64 + 1, "passes");
     }

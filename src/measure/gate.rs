@@ -143,7 +143,7 @@ mod tests {
             schema::Side,
         },
         export::quantise::{LayerFormat, LayerReport},
-        learn::network::{Dense, Embedding, Network, NetworkInput},
+        learn::network::{Body, Dense, Embedding, Network, NetworkInput},
     };
 
     fn quantised() -> QuantisationReport {
@@ -184,7 +184,7 @@ mod tests {
             embedding: Embedding::Number { scale: vec![1.0], missing: vec![0.0] },
         };
         let layers = vec![Dense { inputs: 1, outputs: 1, weight: vec![1.0], bias: vec![0.0] }];
-        (Network { inputs: vec![input], layers }, data)
+        (Network { inputs: vec![input], body: Body::Mlp(layers) }, data)
     }
 
     /// Scores of the four rows by an engine, and of the lists of the same items.

@@ -25,7 +25,7 @@ use crate::{
         rows::ItemRows,
         signature::{Content, Signature},
     },
-    learn::network::{Embedding, Network, NetworkInput},
+    learn::network::{Embedding, Network, NetworkInput, PlainOnly},
 };
 use safetensors::SafeTensors;
 use std::{
@@ -157,7 +157,9 @@ impl Lookups {
             let rows: Vec<u32> = (0..data.rows() as u32).collect();
             let (mut table, different) = ItemTable::of(&assembler, data, &rows, spec.rows, spec.outputs);
             lookups.cached = features(&item.signature);
-            let parts = network.part_of(data, &different, |input| lookups.is_cached(input))?;
+            let parts = network
+                .mlp(PlainOnly::ItemTable)?
+                .part_of(data, &different, |input| lookups.is_cached(input))?;
             parts.iter().for_each(|row| table.rows.push(row));
             lookups.items = Some(Arc::new(table));
         }

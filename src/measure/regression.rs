@@ -25,11 +25,11 @@
 //! one. Measure the baseline on the same day where it matters.
 
 mod baseline;
-mod student;
 
 pub use baseline::Baseline;
 
 use super::measurement::{Measurement, PassSummary};
+use crate::base::student;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

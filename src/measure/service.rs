@@ -11,7 +11,7 @@
 //!
 //! Only [`Session::run`] is timed. What is asked is said in `inputs`; it is the same for every engine.
 
-mod caches;
+pub(super) mod caches;
 mod estimate;
 mod inputs;
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Version of the file format that this program reads and writes.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// Prices of fetching from one store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +53,8 @@ pub struct FetchMeasuring {
     pub block: usize,
     /// Of sets, requests and order.
     pub seed: u64,
+    /// Memory that was touched after each request, per candidate, in place of the network that runs there.
+    pub displaced_bytes: usize,
 }
 
 /// How requests are served that are priced.
@@ -260,7 +262,8 @@ impl FetchTable {
     fn check_same(&self, begun: &Self) -> Result<()> {
         let of = |table: &Self| {
             let Self { schema_hash, store, host, workers, layout, measuring, .. } = table;
-            let FetchMeasuring { store_rows_hash, data_rows_hash, passes, block, seed } = measuring;
+            let FetchMeasuring { store_rows_hash, data_rows_hash, passes, block, seed, displaced_bytes } =
+                measuring;
             [
                 format!("store {store}"),
                 format!("rows {store_rows_hash} in the store"),
@@ -272,6 +275,7 @@ impl FetchTable {
                 format!("{passes} passes"),
                 format!("blocks of {block}"),
                 format!("seed {seed}"),
+                format!("{displaced_bytes} bytes displaced per candidate"),
             ]
         };
         let other = of(begun).into_iter().zip(of(self)).filter(|(there, here)| there != here);

@@ -3,6 +3,7 @@
 
 pub mod agreement;
 pub mod calibrate;
+pub mod cheapest;
 pub mod check;
 pub mod choice;
 mod cholesky;
@@ -19,6 +20,7 @@ pub mod input;
 pub mod interpolate;
 pub mod linear;
 mod matrix;
+pub mod memory;
 pub mod merge;
 pub mod observation;
 pub mod origin;

@@ -12,8 +12,9 @@ use tokens::tokens;
 const ROOMS: [&str; 8] = ["app", "measure", "export", "learn", "price", "space", "data", "base"];
 
 /// Crates (by the beginning of their names) and the places under src/ that may use them.
-const OWNERS: [(&str, &[&str]); 7] = [
+const OWNERS: [(&str, &[&str]); 8] = [
     ("candle_", &["learn/"]),
+    ("forust_ml", &["learn/baseline/trees.rs"]),
     ("tract_", &["measure/engine/"]),
     ("ort", &["measure/engine/"]),
     ("heed", &["measure/store/"]),

@@ -39,3 +39,21 @@ fn a_schema_of_other_data_is_answered_with_file_and_column() {
         failure(world.path(), 1, &["data", "inspect", "--data", "small.csv", "--schema", "log/schema.toml"]);
     assert!(message.contains("small.csv, `"), "{message}");
 }
+
+#[test]
+fn inspect_warns_of_a_column_that_is_known_only_after_the_label() {
+    let world = World::new();
+    let rows: String = (0..200).map(|row| format!("{0},{0},{1}\n", row % 3 % 2, row % 7)).collect();
+    fs::write(world.file("leak.csv"), format!("click,watched,hour\n{rows}")).unwrap();
+    let schema = "[data]\nlabel = \"click\"\n[[feature]]\ncolumns = [\"watched\", \"hour\"]\nkind = \"item\"\n\
+        type = \"categorical\"\nfetch_ms = 1\n";
+    fs::write(world.file("leak.toml"), schema).unwrap();
+    let found = json(world.path(), &["data", "inspect", "--data", "leak.csv", "--schema", "leak.toml"]);
+    let alarms = found["alarms"].as_array().unwrap();
+    assert_eq!(alarms.len(), 1, "{alarms:?}");
+    let (feature, reason) = (alarms[0]["feature"].as_str(), alarms[0]["reason"].as_str());
+    assert_eq!(
+        (feature, reason, alarms[0]["auc"].as_f64()),
+        (Some("watched"), Some("implausible"), Some(1.0))
+    );
+}

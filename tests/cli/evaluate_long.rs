@@ -12,7 +12,7 @@ use autofas_bench::{
     base::names::Layout,
     data::{self, encode::Encoders, schema::Schema, table::RawTable},
     export::{self, Metadata},
-    learn::network::{Dense, Embedding, Network, NetworkInput},
+    learn::network::{Body, Dense, Embedding, Network, NetworkInput},
     measure::prove,
 };
 use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
@@ -75,7 +75,7 @@ fn package(folder: &Path) {
             width: 1,
             embedding: Embedding::Table { rows },
         }],
-        layers: vec![Dense { inputs: 1, outputs: 1, weight: vec![1.0], bias: vec![0.0] }],
+        body: Body::Mlp(vec![Dense { inputs: 1, outputs: 1, weight: vec![1.0], bias: vec![0.0] }]),
     };
     let metadata = Metadata { encoder_hash: encoders.hash(), ..Metadata::default() };
     let model = export::onnx(&network, Layout::Concat, &metadata).unwrap();

@@ -1,5 +1,7 @@
 //! The program from outside: exit codes, files and output of every verb, each test in a directory of its own.
 
+#[cfg(unix)]
+mod compare;
 mod config;
 mod data;
 mod deploy;

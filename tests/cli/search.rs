@@ -4,6 +4,7 @@ use crate::{
     run::{csv_log, texts},
     world::{failure, json, output},
 };
+use autofas_bench::app::iterate::Pareto;
 use std::{fs, path::Path};
 
 /// The experiment of `csv_log`, on one engine.
@@ -79,4 +80,54 @@ fn a_search_may_pay_with_a_given_table() {
     let found = json(here, &[&SEARCH[..], &["--table", "t.json"]].concat());
     assert_eq!(found["files"]["table"], "tables/given.json");
     assert_eq!(fs::read(here.join("run/tables/given.json")).unwrap(), fs::read(here.join("t.json")).unwrap());
+}
+
+const UPDATE: &str = "AUTOFAS_UPDATE_SCHEMAS=1 cargo test --release --test cli the_schema_in_docs";
+
+#[test]
+fn the_schema_in_docs_of_fronts_is_that_of_the_types_and_of_what_is_written() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schemas/pareto.schema.json");
+    let schema = serde_json::to_string_pretty(&schemars::schema_for!(Pareto)).unwrap() + "\n";
+    if std::env::var_os("AUTOFAS_UPDATE_SCHEMAS").is_some() {
+        fs::write(&path, &schema).unwrap();
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == schema, "docs/schemas/pareto.schema.json is out of date: {UPDATE}");
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    csv_log(here, "0");
+    let evolution = ["--set", "evolution.population=8", "--set", "evolution.parents=3"];
+    let asked = [&SEARCH[..], &evolution, &["--pareto", "2"]].concat();
+    let found = json(here, &asked);
+    let validator = jsonschema::validator_for(&serde_json::from_str(&kept).unwrap()).unwrap();
+    let wrong: Vec<String> = validator.iter_errors(&found).map(|error| error.to_string()).collect();
+    assert_eq!(wrong, Vec::<String>::new());
+    let written: serde_json::Value =
+        serde_json::from_slice(&fs::read(here.join("run/pareto.json")).unwrap()).unwrap();
+    assert_eq!(written, found);
+    let mut broken = found.clone();
+    broken["points"][0]["won"] = "luck".into();
+    assert!(!validator.is_valid(&broken));
+    // The finished front again, as text.
+    let said = output(here, &[&asked[..], &["--resume"]].concat());
+    for expected in
+        ["budget ms", "by evolution", "run/pareto.json", found["points"][0]["subnet"].as_str().unwrap()]
+    {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+}
+
+#[test]
+fn budgets_are_stated_in_one_way_and_need_rows_to_judge_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    csv_log(here, "0");
+    let twice = failure(here, 2, &[&SEARCH[..], &["--budgets", "1,2", "--pareto", "2"]].concat());
+    assert!(twice.contains("--budgets") && twice.contains("--pareto"), "{twice}");
+    let nothing = failure(here, 2, &[&SEARCH[..], &["--budgets", "1,0"]].concat());
+    assert!(nothing.contains("pareto.budgets_ms"), "{nothing}");
+    let unjudged =
+        failure(here, 2, &[&SEARCH[..], &["--budgets", "1,2", "--set", "search.held_out=0"]].concat());
+    assert!(unjudged.contains("search.held_out") && unjudged.contains("never saw"), "{unjudged}");
+    assert!(!here.join("run").exists());
 }

@@ -10,7 +10,7 @@ use autofas_bench::{
         table::RawTable,
     },
     export::{self, Form, Metadata},
-    learn::network::{Dense, Embedding, Network, NetworkInput},
+    learn::network::{Body, Dense, Embedding, Network, NetworkInput},
     measure::prove,
 };
 use std::{fs, path::Path};
@@ -65,7 +65,7 @@ fn package_of(folder: &Path, read: &[&str], form: Form) {
     ];
     inputs.retain(|input| read.contains(&input.feature.as_str()));
     let layer = Dense { inputs: inputs.len(), outputs: 1, weight: vec![1.0; inputs.len()], bias: vec![0.0] };
-    let network = Network { inputs, layers: vec![layer] };
+    let network = Network { inputs, body: Body::Mlp(vec![layer]) };
     let metadata = Metadata { encoder_hash: encoders.hash(), ..Metadata::default() };
     let model = export::onnx(&network, form, &metadata).unwrap();
     let vectors = prove::test_vectors(&network, &model, &dataset, &[0]).unwrap();

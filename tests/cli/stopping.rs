@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, BufReader},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -67,14 +67,14 @@ fn world() -> tempfile::TempDir {
 }
 
 /// A program that is running, in a process group of its own as a shell would start it.
-struct Running {
+pub struct Running {
     child: Child,
     stderr: BufReader<ChildStderr>,
     said: String,
 }
 
 impl Running {
-    fn start(folder: &Path, args: &[&str]) -> Self {
+    pub fn start(folder: &Path, args: &[&str]) -> Self {
         let mut child = Command::new(program(folder).get_program())
             .args(args)
             .current_dir(folder)
@@ -88,7 +88,7 @@ impl Running {
     }
 
     /// Reads on until a line holds `text`.
-    fn wait_for(&mut self, text: &str) {
+    pub fn wait_for(&mut self, text: &str) {
         let from = self.said.len();
         while !self.said[from..].contains(text) {
             let read = self.stderr.read_line(&mut self.said).unwrap();
@@ -103,7 +103,7 @@ impl Running {
         until("a measuring process", || fs::read_to_string(&path).ok()?.split(' ').next()?.parse().ok())
     }
 
-    fn signal(&self, signal: &str, to: To) {
+    pub fn signal(&self, signal: &str, to: To) {
         let pid = self.child.id();
         let target = match to {
             To::Parent => pid.to_string(),
@@ -111,6 +111,11 @@ impl Running {
         };
         let status = Command::new("sh").args(["-c", &format!("kill -{signal} {target}")]).status();
         assert!(status.unwrap().success());
+    }
+
+    /// How it ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
     }
 
     /// Its exit code and everything it said.
@@ -132,7 +137,7 @@ impl Drop for Running {
 
 /// Who gets a signal.
 #[derive(Clone, Copy)]
-enum To {
+pub enum To {
     Parent,
     /// As from a terminal.
     Everybody,

@@ -3,9 +3,10 @@
 use crate::world::{failure, output, program};
 use std::{path::Path, process::Stdio};
 
-const VERBS: [&[&str]; 20] = [
+const VERBS: [&[&str]; 21] = [
     &["iterate"],
     &["search"],
+    &["compare"],
     &["export"],
     &["table", "probe"],
     &["table", "check"],

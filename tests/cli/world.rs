@@ -9,7 +9,7 @@ use autofas_bench::{
         synth::{self, SynthLog, SynthSettings},
     },
     export::{self, Metadata},
-    learn::network::{Dense, Embedding, Network, NetworkInput},
+    learn::network::{Body, Dense, Embedding, Network, NetworkInput},
     measure::prove,
 };
 use serde_json::Value;
@@ -159,5 +159,5 @@ fn network(log: &SynthLog, data: &Dataset) -> Network {
         weight: rng::uniforms(inputs * outputs, (1.0 / inputs as f32).sqrt(), &mut rng),
         bias: vec![0.0; outputs],
     };
-    Network { inputs, layers: vec![dense(from, 8), dense(8, 1)] }
+    Network { inputs, body: Body::Mlp(vec![dense(from, 8), dense(8, 1)]) }
 }

@@ -12,7 +12,7 @@ use autofas_bench::{
         schema::{Refresh, Side},
     },
     export::{self, Form, signature::Content},
-    learn::network::{Dense, Embedding, Network, NetworkInput},
+    learn::network::{Body, Dense, Embedding, Network, NetworkInput},
     measure::{
         assemble::{Assembler, Candidate},
         engine::TensorData,
@@ -31,7 +31,7 @@ fn network() -> Network {
             input("i", Side::Item, Embedding::Table { rows: vec![1.0, -2.0] }),
             input("x", Side::Item, Embedding::Number { scale: vec![1.0], missing: vec![3.0] }),
         ],
-        layers: vec![
+        body: Body::Mlp(vec![
             Dense {
                 inputs: 3,
                 outputs: 2,
@@ -39,7 +39,7 @@ fn network() -> Network {
                 bias: vec![0.1, 0.2],
             },
             Dense { inputs: 2, outputs: 1, weight: vec![1.0, -1.0], bias: vec![0.0] },
-        ],
+        ]),
     }
 }
 
@@ -119,7 +119,7 @@ fn an_item_table_of_another_network_fails_the_proof_in_every_format() {
     let (network, data) = (network(), data());
     let mut other = network.clone();
     // One step of the roughest format beyond its rounding.
-    other.layers[0].weight[2] += 0.1;
+    other.body.layers_mut()[0].weight[2] += 0.1;
     for &rows in RowFormat::ALL {
         let form = cached(Layout::ItemCached.with_rows(rows).unwrap());
         let (_folder, path) = export_to_file(&network, form.clone());

@@ -1,11 +1,13 @@
 //! Exported graphs against the network that they came from, in both engines.
 
+mod bodies;
 mod evaluating;
 mod files;
 mod layouts;
 mod precision;
 #[path = "../support/mod.rs"]
 mod support;
+mod trees;
 
 use autofas_bench::{
     base::{
@@ -19,7 +21,7 @@ use autofas_bench::{
         probe::{self, PlainInput},
         signature::Rows,
     },
-    learn::network::Network,
+    learn::network::{Body, Network},
     measure::{
         assemble::{Assembler, Candidate},
         engine::{self, Engine, InputTensor, Inputs, SessionOptions, TensorData},
@@ -193,7 +195,7 @@ fn a_model_whose_weights_differ_from_the_network_fails_the_proof() {
     let network = support::network(&features, &[16], 6);
     let (_folder, path) = export_to_file(&network, Layout::UserOnce);
     let mut other = network.clone();
-    other.layers[1].bias[0] += 1e-3;
+    other.body.layers_mut()[1].bias[0] += 1e-3;
     let engine = engine::engine(EngineName::Tract).unwrap();
     let rows: Vec<u32> = (0..30).collect();
     let failed =
@@ -224,7 +226,7 @@ fn the_joined_request_has_the_candidates_of_the_target() {
         prove::prove(&network, &path, &data, &rows, &engines, &options(Some(7)), terms).unwrap();
     assert_eq!(report.request_candidates, [1, 7, 10_000]);
     let mut other = network.clone();
-    other.layers[1].bias[0] += 1e-3;
+    other.body.layers_mut()[1].bias[0] += 1e-3;
     let text = prove::prove(&other, &path, &data, &rows, &engines, &options(Some(7)), terms)
         .unwrap_err()
         .to_string();
@@ -286,10 +288,11 @@ fn a_model_from_elsewhere_is_refused_with_the_fix() {
 fn a_network_whose_shapes_disagree_is_refused() {
     let good = support::network(&support::every_kind(), &[16], 9);
     let mut torn = good.clone();
-    torn.layers[0].weight.pop();
+    torn.body.layers_mut()[0].weight.pop();
     let mut wide = good.clone();
-    wide.layers.pop();
-    for network in [torn, wide, Network { inputs: Vec::new(), layers: good.layers.clone() }] {
+    let Body::Mlp(layers) = &mut wide.body else { panic!("a plain network") };
+    layers.pop();
+    for network in [torn, wide, Network { inputs: Vec::new(), body: good.body.clone() }] {
         assert!(matches!(export::onnx(&network, Layout::Concat, &metadata()), Err(Error::Usage { .. })));
     }
 }

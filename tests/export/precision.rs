@@ -77,7 +77,7 @@ fn halves_agree_with_the_network_that_they_hold_as_closely_as_floats() {
 fn halves_that_score_nothing_do_not_pass_for_rare_clicks() {
     // Conversions: scores near 5e-4, all of them within 1e-3 of nothing.
     let mut scene = Scene::new(&[16], 29);
-    let last = scene.network.layers.last_mut().unwrap();
+    let last = scene.network.body.layers_mut().pop().unwrap();
     last.weight.iter_mut().for_each(|weight| *weight *= 0.1);
     last.bias[0] = -7.5;
     let scores = scene.network.score(&scene.data, &scene.rows).unwrap();
@@ -85,7 +85,7 @@ fn halves_that_score_nothing_do_not_pass_for_rare_clicks() {
     let form = Form::from(Layout::UserOnce);
     scene.prove(&form, &Format::Fp16);
     let mut nothing = scene.network.clone();
-    nothing.layers.last_mut().unwrap().bias[0] = -60.0;
+    nothing.body.layers_mut().pop().unwrap().bias[0] = -60.0;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.onnx");
     export::onnx_in(&Format::Fp16, &nothing, form, &metadata()).unwrap().write(&path).unwrap();

@@ -22,7 +22,7 @@ use autofas_bench::{
         exchange::{Alone, Exchange, join},
         price_term::Prices,
         search::{Scene, Search},
-        settings::{DeriveSettings, SearchSettings, TeacherSettings, TrainSettings},
+        settings::{DeriveSettings, RowRule, SearchSettings, TeacherSettings, TrainSettings},
         student::{Lesson, Student},
         teacher::Teacher,
         train::{Rows, fit, score_together},
@@ -56,6 +56,9 @@ fn aucs(ranks: &dyn Exchange, seed: u64) -> [f64; 2] {
         max_epochs: 4,
         dropout: 0.0,
         learning_rate: 0.01,
+        // Whose quotients a sum in another order moves least: Adagrad's first step has its full length at any gradient above 1e-10.
+        embedding_optimizer: RowRule::Adam,
+        embedding_learning_rate: 0.01,
         ..TrainSettings::default()
     };
 

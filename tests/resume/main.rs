@@ -6,10 +6,12 @@
 
 #![cfg(unix)]
 
+mod budgets;
 mod dear;
 mod divided;
 mod kills;
 mod scripted;
+mod systems;
 mod tail;
 
 use autofas_bench::{

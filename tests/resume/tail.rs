@@ -266,7 +266,7 @@ fn an_objective_below_every_network_names_the_cheapest_with_its_forecast() {
     assert!(matches!(refused, Error::Limit { .. }), "{refused}");
     let text = refused.to_string();
     for expected in
-        ["a budget of 0.3 ms for features and p99 of the response at 3000", "the cheapest derived network f"]
+        ["a budget of 0.3 ms for features and p99 of the response at 3000", "the cheapest network f"]
     {
         assert!(text.contains(expected), "{text}");
     }

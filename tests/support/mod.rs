@@ -1,5 +1,7 @@
 //! Small random data sets and networks over them.
 
+pub mod bodies;
+
 use autofas_bench::{
     base::{names::Layout, rng},
     data::{
@@ -8,7 +10,7 @@ use autofas_bench::{
         schema::{Refresh, Side},
     },
     export::Form,
-    learn::network::{Dense, Embedding, Network, NetworkInput},
+    learn::network::{Body, Branch, Dense, Embedding, Forest, Network, NetworkInput, Node},
 };
 use rand::RngExt;
 
@@ -102,7 +104,53 @@ pub fn network(features: &[FeatureSpec], hidden: &[usize], seed: u64) -> Network
             layer
         })
         .collect();
-    Network { inputs, layers }
+    Network { inputs, body: Body::Mlp(layers) }
+}
+
+/// What all inputs may be in a random forest: multiples of 1/8, so that many are equal to a threshold.
+fn eighths(count: usize, draw: &mut rng::Generator) -> Vec<f32> {
+    (0..count).map(|_| draw.random_range(-8..=8i32) as f32 / 8.0).collect()
+}
+
+/// A random forest over the features of [`dataset`]; its last tree is a leaf by itself.
+pub fn forest(features: &[FeatureSpec], trees: usize, seed: u64) -> Network {
+    let draw = &mut rng::generator(seed, "test/forest");
+    let input = |(index, feature): (usize, &FeatureSpec)| NetworkInput {
+        feature: format!("f{index}"),
+        side: feature.side,
+        width: 1,
+        embedding: match feature.value {
+            Value::Id { cardinality } => Embedding::Table { rows: eighths(cardinality as usize, draw) },
+            Value::Sequence { cardinality, length } => {
+                Embedding::Pooled { rows: eighths(cardinality as usize, draw), length }
+            }
+            Value::Number => Embedding::Number { scale: vec![1.0], missing: vec![f32::NAN] },
+        },
+    };
+    let inputs: Vec<_> = features.iter().enumerate().map(input).collect();
+    let (mut nodes, mut roots) = (Vec::new(), Vec::new());
+    for tree in 0..trees {
+        roots.push(nodes.len() as u32);
+        grow(&mut nodes, if tree + 1 == trees { 0 } else { 5 }, inputs.len() as u32, draw);
+    }
+    let gains = vec![0.0; inputs.len()];
+    Network { inputs, body: Body::Forest(Forest { base_score: -0.3, roots, nodes, gains }) }
+}
+
+fn grow(nodes: &mut Vec<Node>, depth: usize, inputs: u32, draw: &mut rng::Generator) {
+    if depth == 0 || (depth < 4 && draw.random_range(0..4) == 0) {
+        nodes.push(Node::Leaf { value: draw.random::<f32>() - 0.5 });
+        return;
+    }
+    let own = nodes.len();
+    let input = draw.random_range(0..inputs);
+    let threshold = eighths(1, draw)[0];
+    let missing = if draw.random::<bool>() { Branch::Below } else { Branch::Other };
+    nodes.push(Node::Split { input, threshold, missing, other: 0 });
+    grow(nodes, depth - 1, inputs, draw);
+    let other = nodes.len() as u32;
+    nodes[own] = Node::Split { input, threshold, missing, other };
+    grow(nodes, depth - 1, inputs, draw);
 }
 
 /// Features of every kind on both sides, in two widths.

@@ -170,6 +170,10 @@ fn describe_inspection(inspection: &Inspection) -> String {
     let header = ["feature", "kind", "source", "column", "distinct", "missing %", "alone: auc"];
     lines.push(String::new());
     lines.push(output::table(&header, &rows.collect::<Vec<_>>()));
+    if !inspection.alarms.is_empty() {
+        lines.push(String::new());
+        lines.extend(inspection.alarms.iter().map(|alarm| format!("warning: {alarm}")));
+    }
     lines.join("\n")
 }
 

@@ -1,6 +1,7 @@
 //! The command line: one file per verb. clap's types end here; verbs hand plain values to the rooms below and print
 //! what comes back. The only part of the crate that writes to the standard output.
 
+mod compare;
 mod data;
 mod doctor;
 mod engine_child;
@@ -56,6 +57,8 @@ enum Verb {
     Iterate(iterate::IterateArgs),
     /// Search once and derive a network, with nothing of it trained or measured yet
     Search(search::SearchArgs),
+    /// Train and measure systems on the same data, table and replay, with paired tests
+    Compare(compare::CompareArgs),
     /// Train a network of a run again on newer data, with the same inputs and a drift report
     Retrain(retrain::RetrainArgs),
     /// Write a network of a run as an ONNX package, proved against its reference in every engine
@@ -94,6 +97,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.verb {
         Verb::Iterate(args) => args.run(format, &*progress),
         Verb::Search(args) => args.run(format, &*progress),
+        Verb::Compare(args) => args.run(format, &*progress),
         Verb::Retrain(args) => args.run(format, &*progress),
         Verb::Export(args) => args.run(format, &*progress),
         Verb::Replay(args) => args.run(format, &*progress),

@@ -51,7 +51,7 @@ impl RunArgs {
         self,
         format: Format,
         progress: &dyn Progress,
-        more: Option<Override>,
+        more: impl IntoIterator<Item = Override>,
         work: Work<T>,
         finish: impl FnOnce(&T, &Path) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
@@ -73,7 +73,7 @@ impl RunArgs {
         })
     }
 
-    fn overrides(&self, more: Option<Override>) -> Result<Vec<Override>> {
+    fn overrides(&self, more: impl IntoIterator<Item = Override>) -> Result<Vec<Override>> {
         let set = self.set.iter().map(|set| Override::assignment(set));
         let mut overrides = set.collect::<Result<Vec<_>>>()?;
         let path = |key, path: &PathBuf| Override::text(key, path.to_string_lossy());

@@ -1,4 +1,4 @@
-//! `search`: the main job up to its first derived network.
+//! `search`: the main job up to its first derived network, or networks for several budgets.
 
 use super::{
     output::{self, Format},
@@ -6,10 +6,14 @@ use super::{
     signals,
 };
 use crate::{
-    app::iterate::{SearchSummary, search},
+    app::{
+        config::Override,
+        iterate::{Pareto, ParetoPoint, SearchSummary, Way, pareto, search},
+    },
     base::progress::Progress,
 };
 use clap::Args;
+use std::path::Path;
 
 /// The verb's name on the command line.
 const VERB: &str = "search";
@@ -19,23 +23,103 @@ const VERB: &str = "search";
   autofas-bench search --config E.toml --data D.parquet --out runs/first
   autofas-bench search --config E.toml --data D.parquet --out runs/first --table TABLE.json --json
   autofas-bench search --config E.toml --data D.parquet --out runs/first --resume
+  autofas-bench search --config E.toml --data D.parquet --out runs/front --budgets 1,2,4,8
+  autofas-bench search --config E.toml --data D.parquet --out runs/front --pareto 4
 
 `iterate` with the same settings and --resume goes on from here: it trains, exports and measures the derived network. The \
-                  number of its rounds is one of them: --set rounds.count=3.")]
+                  number of its rounds is one of them: --set rounds.count=3.
+
+With several budgets each one is searched by gradients and by evolution; the better network of each is trained, exported, timed and \
+                  replayed, and those that no other beats are marked in RUN/pareto.json.")]
 pub struct SearchArgs {
     #[command(flatten)]
     run: RunArgs,
+    /// Budgets of features and mean service time together, in ms, with a network for each: `pareto.budgets_ms`
+    #[arg(long, value_name = "MS,MS,...", value_delimiter = ',', conflicts_with = "pareto")]
+    budgets: Vec<f64>,
+    /// So many budgets, spaced geometrically up to the price of all features on the widest layers: `pareto.points`
+    #[arg(long, value_name = "N")]
+    pareto: Option<u32>,
+}
+
+/// One network, or one for every budget.
+#[expect(clippy::large_enum_variant, reason = "there is one of them in a run of the program")]
+enum Found {
+    One(SearchSummary),
+    Front(Pareto),
 }
 
 impl SearchArgs {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
-        self.run.run(format, progress, None, search, |summary: &SearchSummary, out| {
-            let next = iterate_command(signals::this_command());
-            output::print(format, summary, |summary| {
-                format!("{}\ntrain, export and measure it: `{next}`", summary.to_text(out))
-            })
-        })
+        let budgets = (!self.budgets.is_empty())
+            .then(|| Override { path: "pareto.budgets_ms".to_owned(), value: self.budgets.into() });
+        let asked = budgets.or(self.pareto.map(|points| Override::count("pareto.points", points)));
+        self.run.run(
+            format,
+            progress,
+            asked,
+            |experiment, out, existing, meter, ranks, progress, stop| match experiment.settings.pareto.asked()
+            {
+                true => pareto(experiment, out, existing, meter, ranks, progress, stop).map(Found::Front),
+                false => search(experiment, out, existing, meter, ranks, progress, stop).map(Found::One),
+            },
+            |found: &Found, out| match found {
+                Found::One(summary) => {
+                    let next = iterate_command(signals::this_command());
+                    output::print(format, summary, |summary| {
+                        format!("{}\ntrain, export and measure it: `{next}`", summary.to_text(out))
+                    })
+                }
+                Found::Front(front) => output::print(format, front, |front| describe(front, out)),
+            },
+        )
     }
+}
+
+/// A line for every budget.
+fn describe(front: &Pareto, out: &Path) -> String {
+    let header = [
+        "budget ms",
+        "predicted",
+        "measured",
+        "won",
+        "by gradients",
+        "by evolution",
+        "AUC",
+        "features",
+        "layers",
+        "front",
+        "network",
+    ];
+    let row = |point: &ParetoPoint| {
+        let (won, of_won) = match point.won {
+            Way::Gradient => ("gradients", &point.gradient),
+            Way::Evolution => ("evolution", &point.evolution),
+        };
+        let measured = if point.within { "" } else { " ABOVE" };
+        vec![
+            format!("{:.3}", point.budget_ms),
+            format!("{:.3}", of_won.predicted_ms),
+            format!("{:.3}{measured}", point.measured_ms),
+            won.to_owned(),
+            format!("{:.4}", point.gradient.held_out_auc),
+            format!("{:.4}", point.evolution.held_out_auc),
+            point.network.metrics.auc.map_or("-".to_owned(), |auc| format!("{auc:.4}")),
+            point.network.features.len().to_string(),
+            format!("{:?}", point.network.layers),
+            if point.on_front { "yes" } else { "no" }.to_owned(),
+            point.network.subnet.clone(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = front.points.iter().map(row).collect();
+    format!(
+        "{}\n\nservice times on {} with table v{}; by gradients and by evolution: AUC on held-out training rows, which decides; AUC: \
+         of the kept network on the validation rows, which decide nothing\nfront: {}",
+        output::table(&header, &rows),
+        front.engine,
+        front.table_version,
+        out.join("pareto.json").display()
+    )
 }
 
 /// The command that goes on from a search which these words started.

@@ -5,6 +5,8 @@
 //! and finds the one key that is wrong; `print` shows the result with the origin of every value; `settings` holds
 //! the tables that no lower room owns. What comes out is an [`Experiment`], checked once, so that no later stage has to.
 
+mod compare;
+mod pareto;
 mod print;
 mod resolve;
 mod seeds;
@@ -12,6 +14,8 @@ mod settings;
 mod space;
 mod tree;
 
+pub use compare::{CompareSettings, SystemName};
+pub use pareto::ParetoSettings;
 pub use resolve::{Origin, Override, Resolved};
 pub use seeds::{SeedSettings, Stage};
 pub use settings::{DataSettings, RoundSettings, Settings, TargetSettings, TrafficSettings};
@@ -80,6 +84,25 @@ impl Experiment {
     /// The ranking model that teaches, when it was made elsewhere.
     pub fn teacher_path(&self) -> Option<PathBuf> {
         self.settings.teacher.onnx.as_ref().map(|path| self.located("teacher.onnx", path))
+    }
+
+    /// The store that replays of a comparison fetch from.
+    pub fn compared_store_path(&self) -> Option<PathBuf> {
+        self.settings.compare.store.as_ref().map(|path| self.located("compare.store", path))
+    }
+
+    /// The same experiment with changed settings, which are not checked again.
+    pub fn changed(&self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut changed = self.clone();
+        change(&mut changed.settings);
+        changed.resolved.tree = resolve::document_of(&changed.settings);
+        changed
+    }
+
+    /// The same experiment with values that win over all others, which were written in `file`.
+    pub fn with(&self, file: &Path, overrides: &[Override]) -> Result<Self> {
+        let (settings, resolved) = resolve::overridden(&self.resolved, file, overrides)?;
+        Ok(Self { settings, resolved, folder: self.folder.clone() })
     }
 
     /// The trace that `[traffic]` describes.
@@ -268,6 +291,25 @@ mod tests {
         assert!(text.contains("`teacher.patience`"), "{text}");
         let text = problem("[teacher]\npatience = \"x\"\nbatch_size = \"y\"");
         assert!(text.contains("`teacher.patience`"), "{text}");
+    }
+
+    #[test]
+    fn values_laid_over_an_experiment_win_and_leave_its_paths_where_they_are() {
+        let first = with("data.path = \"d.csv\"\n[derive]\nrule = \"top_k\"\nk = 7", &[]).unwrap();
+        let over = |texts: &[&str]| {
+            let all: Vec<_> = texts.iter().map(|text| Override::assignment(text).unwrap()).collect();
+            first.with(Path::new("conf/e.toml"), &all)
+        };
+        let second = over(&["retrain.dropout=0.5", "derive.rule=budget", "derive.budget_ms=2.0"]).unwrap();
+        assert_eq!(second.settings.retrain.train.dropout, 0.5);
+        assert_eq!(second.settings.derive.budget().unwrap().limit_ms(), 2.0);
+        assert_eq!(second.data_path().unwrap(), Path::new("conf/d.csv"));
+        let problem = |texts: &[&str]| over(texts).unwrap_err().to_string();
+        assert!(problem(&["retrain.dropuot=0.5"]).contains("`retrain.dropout`"));
+        assert!(problem(&["retrain.dropout=2"]).contains("`retrain.dropout`: 2 is outside"));
+        assert!(problem(&["derive.theta=0.5"]).contains("`derive.theta`: has no effect"));
+        let third = first.changed(|settings| settings.search.lambda1 = 0.0);
+        assert_eq!(third.resolved.tree["search"]["lambda1"].as_float(), Some(0.0));
     }
 
     #[test]

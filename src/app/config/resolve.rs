@@ -119,13 +119,40 @@ pub fn resolve(file: &Path, text: &str, overrides: &[Override]) -> Result<(Setti
             return Err(source.error(path, problem, "remove it, or choose the rule or kind that reads it"));
         }
     }
-    settings.check().map_err(|(table, Violation { key, problem, fix })| {
-        source.error(&format!("{table}.{key}"), problem, fix)
-    })?;
+    checked(&settings, &source)?;
     Ok((settings, resolved))
 }
 
-fn document_of(settings: &Settings) -> Table {
+/// Lays overrides over settings that were resolved before, with the paths that those have.
+pub(super) fn overridden(
+    known: &Resolved,
+    file: &Path,
+    overrides: &[Override],
+) -> Result<(Settings, Resolved)> {
+    let source = Source { file, origins: known.origins.clone() };
+    let every = known_paths();
+    overrides.iter().try_for_each(|Override { path, .. }| check_known(path, &every, &source))?;
+    let own = overrides.iter().map(|Override { path, value }| (path.clone(), value.clone()));
+    let layers: Vec<tree::Leaf> = tree::leaves(&known.tree).into_iter().chain(own).collect();
+    let settings = deserialize(&document_of(&Settings::default()), &layers, &source)?;
+    let resolved = Resolved { tree: document_of(&settings), origins: known.origins.clone() };
+    for Override { path, .. } in overrides {
+        if tree::get(&resolved.tree, path).is_none() {
+            let problem = "has no effect with the other values of its table";
+            return Err(source.error(path, problem, "remove it, or choose the rule or kind that reads it"));
+        }
+    }
+    checked(&settings, &source)?;
+    Ok((settings, resolved))
+}
+
+fn checked(settings: &Settings, source: &Source) -> Result<()> {
+    settings.check().map_err(|(table, Violation { key, problem, fix })| {
+        source.error(&format!("{table}.{key}"), problem, fix)
+    })
+}
+
+pub(super) fn document_of(settings: &Settings) -> Table {
     Table::try_from(settings).expect("settings are plain tables, numbers and texts")
 }
 

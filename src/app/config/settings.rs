@@ -1,6 +1,6 @@
 //! The tables of the experiment file.
 
-use super::{SeedSettings, SpaceSettings};
+use super::{CompareSettings, ParetoSettings, SeedSettings, SpaceSettings};
 use crate::{
     base::{
         check::{self, Checked, Violation},
@@ -13,8 +13,8 @@ use crate::{
         checkpoint::CheckpointSettings,
         device::DeviceSettings,
         settings::{
-            Annealing, BaselineSettings, Budget, DeriveSettings, Gate, InputColumns, Paths, RetrainSettings,
-            SearchSettings, TeacherSettings,
+            Annealing, BaselineSettings, Budget, DeriveSettings, EvolutionSettings, Gate, InputColumns,
+            Paths, RetrainSettings, SearchSettings, TeacherSettings,
         },
     },
     measure::{
@@ -41,6 +41,10 @@ pub struct Settings {
     pub search: SearchSettings,
     /// How a choice is read off the search's end.
     pub derive: DeriveSettings,
+    /// How networks are bred where several budgets are searched.
+    pub evolution: EvolutionSettings,
+    /// Budgets that are searched one after the other.
+    pub pareto: ParetoSettings,
     /// Training of the choice from scratch.
     pub retrain: RetrainSettings,
     /// The plain DNN that the winner is set beside.
@@ -55,6 +59,8 @@ pub struct Settings {
     pub probe: Effort,
     /// How often the loop runs and what it measures.
     pub rounds: RoundSettings,
+    /// What is trained and measured beside each other.
+    pub compare: CompareSettings,
     /// How often a training is saved on the way.
     pub checkpoints: CheckpointSettings,
     /// Where randomness starts.
@@ -71,6 +77,8 @@ impl Default for Settings {
             teacher: TeacherSettings::default(),
             search: SearchSettings::default(),
             derive: DeriveSettings::default(),
+            evolution: EvolutionSettings::default(),
+            pareto: ParetoSettings::default(),
             retrain: RetrainSettings::default(),
             baseline: BaselineSettings::default(),
             target: TargetSettings::default(),
@@ -78,6 +86,7 @@ impl Default for Settings {
             traffic: TrafficSettings::default(),
             probe: Effort::default(),
             rounds: RoundSettings::default(),
+            compare: CompareSettings::default(),
             checkpoints: CheckpointSettings::default(),
             seeds: SeedSettings::default(),
         }
@@ -97,8 +106,8 @@ fn latest_share(valid_fraction: f64) -> SplitSettings {
 
 impl Settings {
     /// Tables whose other keys depend on one: when a layer sets that key, the defaults beside it no longer hold.
-    pub(super) const CHOICES: [&str; 4] =
-        ["split.by", "derive.rule", "search.gate.kind", "search.paths.kind"];
+    pub(super) const CHOICES: [&str; 5] =
+        ["split.by", "derive.rule", "search.gate.kind", "search.paths.kind", "search.multiplier.kind"];
 
     /// The first setting outside its range, with the table it is in.
     pub fn check(&self) -> Result<(), (&'static str, Violation)> {
@@ -107,6 +116,9 @@ impl Settings {
             ("split", self.split.check()),
             ("teacher", self.teacher.check()),
             ("search", self.search.check()),
+            ("search", self.check_judging()),
+            ("evolution", self.evolution.check()),
+            ("pareto", self.pareto.check()),
             ("derive", self.derive.check()),
             ("retrain", self.retrain.check()),
             ("baseline", self.baseline.check()),
@@ -117,6 +129,7 @@ impl Settings {
             ("traffic", self.check_objective()),
             ("probe", check_effort(&self.probe)),
             ("rounds", self.rounds.check()),
+            ("compare", self.compare.check()),
             ("checkpoints", self.checkpoints.check()),
         ];
         tables.into_iter().try_for_each(|(table, checked)| checked.map_err(|violation| (table, violation)))
@@ -130,6 +143,18 @@ impl Settings {
         let problem = format!("{requests} requests cannot show whether {objective} holds");
         let fix = format!("give at least {least}; ten times as many bound {} closer", percentile.name());
         check::ensure(requests >= least, "requests", problem, fix)
+    }
+
+    /// Whether networks are judged with the weights of a supernet: under a budget, or several.
+    pub fn judges_networks(&self) -> bool {
+        self.derive.budget().is_some() || self.pareto.asked()
+    }
+
+    /// Networks are judged on rows that the teacher never saw.
+    fn check_judging(&self) -> Checked {
+        let judged = !self.judges_networks() || self.search.held_out > 0.0;
+        let problem = "under a budget networks are judged on training rows that the teacher never saw, and none are held out";
+        check::ensure(judged, "held_out", problem, "give a share such as 0.1")
     }
 
     /// A measured fetch keeps a worker busy, and neither the simulation nor the replays of the loop have a store to fetch from: an
@@ -163,6 +188,7 @@ impl Settings {
             variant(DeriveSettings::Budget(Budget {
                 budget_ms: Some(1.0),
                 objective: Some(Objective { percentile: Percentile::P99, limit_us: 1.0 }),
+                memory_mb: Some(1.0),
             })),
         ]
     }
@@ -177,6 +203,8 @@ impl Settings {
         full.teacher.output = Some(String::new());
         full.teacher.inputs = vec![InputColumns { name: String::new(), columns: Vec::new() }];
         full.traffic.arrivals = Some(PathBuf::new());
+        full.compare.store = Some(PathBuf::new());
+        full.compare.trial_split = Some(full_split());
         let seed = Some(0);
         full.seeds = SeedSettings {
             base: 0,

@@ -23,7 +23,7 @@ const CONFIG: &str = "config.toml";
 /// The folder of all checkpoints; gone at the end of a run.
 const CHECKPOINTS: &str = "checkpoints";
 /// Version of the results of steps.
-const SCHEMA_VERSION: u32 = 4;
+const SCHEMA_VERSION: u32 = 5;
 
 /// A step's result as it is stored.
 #[derive(Serialize, Deserialize)]
@@ -108,6 +108,11 @@ impl Journal {
             follows: true,
             lock: Arc::default(),
         }
+    }
+
+    /// A journal of part of this run's work in a folder below it.
+    pub fn inside(&self, folder: &str) -> Self {
+        Self { folder: self.folder.join(folder), ..self.clone() }
     }
 
     /// Makes the folder that of this run, once everything that could be wrong with the experiment was looked at.
@@ -232,6 +237,10 @@ fn settings(config: &str) -> Option<toml::Table> {
     let mut table: toml::Table = config.parse().ok()?;
     // How often a state is saved changes no result.
     table.remove("checkpoints");
+    // Nor do trainings depend on which others they are compared with.
+    if let Some(toml::Value::Table(compare)) = table.get_mut("compare") {
+        ["systems", "budgets_ms", "seeds", "resamples"].iter().for_each(|key| drop(compare.remove(*key)));
+    }
     Some(table)
 }
 
@@ -267,10 +276,10 @@ mod tests {
         journal.remember("x.json", || Ok(5)).unwrap();
         let path = folder.path().join("x.json");
         let text = fsio::read_text(&path).unwrap();
-        fsio::write(&path, text.replace("\"schema_version\": 4", "\"schema_version\": 9").as_bytes())
+        fsio::write(&path, text.replace("\"schema_version\": 5", "\"schema_version\": 9").as_bytes())
             .unwrap();
         let error = journal.remember("x.json", || Ok(5)).unwrap_err().to_string();
-        assert!(error.contains("x.json, `schema_version`: is 9, and this program reads 4"), "{error}");
+        assert!(error.contains("x.json, `schema_version`: is 9, and this program reads 5"), "{error}");
 
         let document = serde_json::json!({"schema_version": 3, "a": 0.1});
         let stored = journal.remember_document("d.json", 3, || Ok(document.clone())).unwrap();

@@ -1,7 +1,7 @@
 //! What a derived network is trained on: the rows of the data, with candidates that were not shown where some are asked for, the
 //! scores that teach, and the lists that batches hold whole.
 
-use super::{Run, training::Guide};
+use super::{Guide, Run};
 use crate::{
     app::config::Stage,
     base::{Error, Result},
@@ -12,16 +12,21 @@ use crate::{
         unseen,
     },
     learn::{
+        settings::RetrainSettings,
         student::{Lesson, lists_of},
         train::Rows,
     },
 };
 use std::sync::Arc;
 
-/// Everything that the derived networks of a run learn from.
+/// Everything that a derived network learns from.
 pub(super) struct Course {
-    /// The rows with further candidates behind them, and r(x) of all; nothing where none are asked for.
-    more: Option<(Dataset, Split, Column<f32>)>,
+    /// The run's rows with further candidates behind them; nothing where none are asked for.
+    more: Option<Dataset>,
+    /// Which of them are trained and validated on.
+    pub(super) split: Split,
+    /// r(x) of all.
+    soft: Column<f32>,
     lists: Option<Arc<Lists>>,
 }
 
@@ -43,23 +48,19 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Draws and scores the candidates, and finds the lists.
-    pub(super) fn course(&self, guide: &Guide) -> Result<Course> {
+    /// What `[retrain]` says to learn from the rows of `split`: draws and scores the candidates, and finds the lists.
+    pub(super) fn course(&self, guide: &Guide, split: &Split) -> Result<Course> {
         let settings = &self.settings.retrain;
-        let more = match settings.unseen {
-            0 => None,
-            per_list => Some(self.with_unseen(guide, per_list)?),
+        let mut course = match settings.unseen {
+            0 => Course { more: None, split: split.clone(), soft: guide.soft.clone(), lists: None },
+            per_list => self.with_unseen(guide, split, per_list)?,
         };
-        let (data, split) = match &more {
-            Some((data, split, _)) => (data, split),
-            None => (&self.loaded.dataset, &self.loaded.split),
-        };
-        let lists = lists_of(settings, data, &split.train)?;
-        Ok(Course { more, lists })
+        course.lists = lists_of(settings, course.data(self), &course.split.train)?;
+        Ok(course)
     }
 
-    fn with_unseen(&self, guide: &Guide, per_list: usize) -> Result<(Dataset, Split, Column<f32>)> {
-        let (data, split) = (&self.loaded.dataset, &self.loaded.split);
+    fn with_unseen(&self, guide: &Guide, split: &Split, per_list: usize) -> Result<Course> {
+        let data = &self.loaded.dataset;
         let pairs = unseen::draw(data, &split.train, per_list, self.seed(Stage::Retrain))?;
         self.progress.stage("score candidates that were not shown", pairs.len() as u64);
         let more = unseen::with_candidates(data, &self.schema, &pairs);
@@ -71,22 +72,18 @@ impl Run<'_> {
         let soft = [&*guide.soft, &scores].concat().into();
         self.progress
             .say(&format!("{} candidates that were not shown teach beside the rows of the log", pairs.len()));
-        Ok((more, split, soft))
+        Ok(Course { more: Some(more), split, soft, lists: None })
     }
 }
 
 impl Course {
-    /// The rows to train on.
-    pub(super) fn rows<'a>(&'a self, run: &'a Run) -> Rows<'a> {
-        match &self.more {
-            Some((data, split, _)) => Rows { data, split, ranks: run.ranks },
-            None => run.rows(),
-        }
+    /// The rows.
+    pub(super) fn data<'a>(&'a self, run: &'a Run) -> &'a Dataset {
+        self.more.as_ref().unwrap_or(&run.loaded.dataset)
     }
 
     /// What is learned from them.
-    pub(super) fn lesson<'a>(&'a self, run: &'a Run, guide: &'a Guide) -> Lesson<'a> {
-        let soft = self.more.as_ref().map_or(&*guide.soft, |(_, _, soft)| soft);
-        Lesson::of(&run.settings.retrain, soft, self.lists.as_ref())
+    pub(super) fn lesson(&self, settings: &RetrainSettings) -> Lesson<'_> {
+        Lesson::of(settings, &self.soft, self.lists.as_ref())
     }
 }

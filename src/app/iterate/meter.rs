@@ -57,7 +57,7 @@ pub struct ServiceTime {
 }
 
 /// What requests need beside the model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Traffic {
     /// The trace's file.
     pub trace: PathBuf,
@@ -65,6 +65,10 @@ pub struct Traffic {
     pub data: DataFiles,
     /// Where each network's histograms go, named after network and engine.
     pub hlogs: PathBuf,
+    /// How a replay spaces the requests.
+    pub pacing: Pacing,
+    /// Where a replay fetches stored features from.
+    pub store: StoreChoice,
 }
 
 /// Times models.
@@ -176,13 +180,13 @@ impl Meter for ChildMeter<'_> {
             workers: self.settings.traffic.workers,
             models: models.iter().map(|model| model.path.clone()).collect(),
             trace: traffic.trace.clone(),
-            pacing: Pacing::Rate { qps: self.settings.traffic.qps },
+            pacing: traffic.pacing,
             warmup: WARM_UP_REQUESTS,
             max_queue: None,
             plans: BTreeMap::new(),
             data: traffic.data.clone(),
             planted: None,
-            store: StoreChoice::None,
+            store: traffic.store.clone(),
         };
         // How many requests there are, and for how long, is the experiment's own choice.
         let limits = Limits { min_requests: samples_needed(0.5), min_duration_s: 0.0 };

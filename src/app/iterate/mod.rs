@@ -9,10 +9,11 @@
 //! RUN/  config.toml        the resolved experiment; paths.json: where the data lay at the last start
 //!       data.json          hashes of rows, split, schema and encoders; schema.json, encoders.json
 //!       environment.json   machine and program of the first start
-//!       teacher/           weights and metrics of every teacher; r(x) of all rows, and the rows that are trained on and held out
+//!       teacher/           weights and metrics of every teacher; r(x) of all rows, and the rows that are trained on and held out:
+//!                          from the teachers, and under a budget from the supernet, too
 //!       warmup.safetensors the search before any price counts, shared by all rounds
 //!       networks/ID/       network.safetensors, fit.json, parity.json, model.onnx and its companions; the plain DNN in
-//!                          baseline-ID/
+//!                          baseline-ID/, and what [`system`] made in teacher/ and two-tower-HASH/
 //!       shapes/            untrained networks that are timed for the table: ID.onnx and the proof ID.json
 //!       tables/            fetch.json when measured prices of fetching are given; probed/ENGINE.json; v1.json (or given.json), v2.json, …: probes, then one correction per round
 //!       rounds/N/          search.json, subnet.json, measured/ENGINE.json, residuals.json; for a percentile under load also
@@ -21,6 +22,7 @@
 //!                          also reference.json, the plain DNN before the first search
 //!       checkpoints/       the training in progress; gone at the end
 //!       tensorboard/       curves of everything that is trained, for `tensorboard --logdir`
+//!       budgets/           where several budgets are searched ([`pareto`]), with pareto.json
 //!       summary.json
 //! ```
 //!
@@ -29,29 +31,40 @@
 mod budget;
 mod fetching;
 mod given;
+mod guide;
 mod journal;
 mod lesson;
 mod measured;
 mod meter;
 mod package;
+mod pareto;
 mod probed;
 mod recommend;
 mod searched;
+mod searcher;
 mod summary;
+mod systems;
 mod tail;
 mod traffic;
 mod training;
+mod variant;
 
 pub use budget::{BudgetSummary, TailSummary};
+pub(in crate::app) use guide::Guide;
 pub use journal::Existing;
+pub(in crate::app) use journal::Journal;
 pub use measured::MeasuredTime;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
+pub(in crate::app) use package::Finished;
+pub use pareto::{Candidate, Pareto, ParetoPoint, Way, pareto};
 pub use probed::ProbeSummary;
 pub use searched::{ExpectedLatency, PredictedTail, SearchFiles, SearchSummary, derived};
+pub(in crate::app) use searcher::{Searcher, WARM_UP};
 pub use summary::{
     BaselineSummary, Ending, EnginePrediction, NetworkSummary, ReplaySummary, RoundSummary, Summary,
     TeacherSummary, WinnerSummary,
 };
+pub use systems::{System, SystemSummary, system};
 
 use crate::{
     app::{
@@ -63,7 +76,7 @@ use crate::{
         progress::{Progress, Silent},
         stop::Stop,
     },
-    data::{self, Loaded, schema::Schema},
+    data::{self, Loaded, inspect::alarms, schema::Schema},
     export::companions::Versioned,
     learn::{
         device,
@@ -77,32 +90,31 @@ use crate::{
     },
     space::SearchSpace,
 };
-use journal::Journal;
+use searcher::round_folder;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use summary::Found;
 use tail::Target;
-use training::{Guide, Searcher};
 
 /// Rounds count from here.
 const FIRST_ROUND: usize = 1;
 
 /// What every step reads.
-struct Run<'a> {
-    settings: &'a Settings,
+pub(in crate::app) struct Run<'a> {
+    pub(in crate::app) settings: &'a Settings,
     experiment: &'a Experiment,
-    schema: Schema,
-    space: SearchSpace,
-    loaded: Loaded,
-    journal: Journal,
-    meter: &'a dyn Meter,
+    pub(in crate::app) schema: Schema,
+    pub(in crate::app) space: SearchSpace,
+    pub(in crate::app) loaded: Loaded,
+    pub(in crate::app) journal: Journal,
+    pub(in crate::app) meter: &'a dyn Meter,
     ranks: &'a dyn Exchange,
-    progress: &'a dyn Progress,
+    pub(in crate::app) progress: &'a dyn Progress,
     identity: DataIdentity,
     /// Measured prices of fetching, where the experiment names some.
-    fetch_table: Option<FetchTable>,
+    pub(in crate::app) fetch_table: Option<FetchTable>,
     /// What is paid for features.
-    feature_prices: FeaturePrices,
+    pub(in crate::app) feature_prices: FeaturePrices,
 }
 
 /// What the data was, so that a resumed run cannot go on with other data.
@@ -157,13 +169,16 @@ pub fn iterate(
     let mut searcher = Searcher::new(&run, &guide);
     let mut target = Target::new(&run, Some(&baseline))?;
     let mut rounds = Vec::new();
+    let mut rule = experiment.settings.derive;
     for round in FIRST_ROUND..=experiment.settings.rounds.count {
-        let (_, searched) = searcher.search(round, &table, target.of_round(round)?)?;
+        let folder = round_folder(round);
+        let (_, searched) = searcher.search(&folder, &table, target.of_round(round)?, &rule)?;
         let winner = run.retrain(&guide, &searched.subnet, searched.table_version)?;
         let calibrated = by_leader(ranks, || run.calibrate(round, &winner, &baseline, &table))?;
         let tail = target.respond(round, &winner, &calibrated)?;
         rounds.push(run.round_summary(round, searched.table_version, &winner, &calibrated, tail));
         progress.say(&rounds[round - FIRST_ROUND].to_string());
+        rule = run.rule_after(&winner, &calibrated)?;
         table = calibrated.next;
         if recommend::converged(&rounds, experiment.settings.target.engine) {
             progress.say("the winner stays the same and is predicted within the noise: no further round");
@@ -199,13 +214,14 @@ pub fn search(
     let baseline = run.objective().map(|_| run.baseline()).transpose()?;
     let mut target = Target::new(&run, baseline.as_ref())?;
     let target = target.of_round(FIRST_ROUND)?;
-    let (outcome, searched) = Searcher::new(&run, &guide).search(FIRST_ROUND, &table, target)?;
+    let (rule, folder) = (&experiment.settings.derive, round_folder(FIRST_ROUND));
+    let (outcome, searched) = Searcher::new(&run, &guide).search(&folder, &table, target, rule)?;
     by_leader(ranks, || run.search_summary(&guide, &table, target, &outcome, &searched))
 }
 
 impl<'a> Run<'a> {
     /// The run in `out`, with everything read that it depends on. Writes nothing.
-    fn open(
+    pub(in crate::app) fn open(
         experiment: &'a Experiment,
         out: &Path,
         existing: Existing,
@@ -282,7 +298,7 @@ impl<'a> Run<'a> {
     }
 
     /// Tries whatever would otherwise fail after hours of training, and only then makes the folder that of this run.
-    fn begin(&self) -> Result<()> {
+    pub(in crate::app) fn begin(&self) -> Result<()> {
         self.space.check_item_side()?;
         self.check_lists()?;
         self.probe_plan()?;
@@ -309,6 +325,14 @@ impl<'a> Run<'a> {
         let data = std::path::absolute(&path).map_err(|e| Error::io(path, "resolve", e))?;
         fsio::write_json(&self.journal.path(RunPaths::FILE), &RunPaths { schema_version: 1, data })?;
         self.describe();
+        self.warn_of_features()
+    }
+
+    /// Says what looks wrong about the features, before hours are spent on them.
+    fn warn_of_features(&self) -> Result<()> {
+        self.progress.stage("look at the features", 0);
+        let alarms = alarms(&self.loaded.dataset, &self.loaded.split.train, self.seed(Stage::Split))?;
+        alarms.iter().for_each(|alarm| self.progress.say(&format!("warning: {alarm}")));
         Ok(())
     }
 
@@ -346,7 +370,7 @@ impl<'a> Run<'a> {
         if self.ranks.leads() { act() } else { Ok(()) }
     }
 
-    fn seed(&self, stage: Stage) -> u64 {
+    pub(in crate::app) fn seed(&self, stage: Stage) -> u64 {
         self.settings.seeds.of(stage)
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     },
     base::Result,
     export::{Form, Metadata},
-    learn::{network::Network, train::FitReport},
+    learn::{metrics::Metrics, network::Network, train::FitReport},
     measure::prove::ParityReport,
     space::Subnet,
 };
@@ -17,32 +17,31 @@ use std::path::PathBuf;
 
 /// A network that was exported and proved.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Finished {
+pub(in crate::app) struct Finished {
     /// The choice it stands for.
-    pub(super) subnet: Subnet,
+    pub(in crate::app) subnet: Subnet,
     /// Its canonical id.
-    pub(super) id: String,
+    pub(in crate::app) id: String,
     /// Its folder under `networks/`.
-    pub(super) name: String,
+    pub(in crate::app) name: String,
     /// The ONNX file.
-    pub(super) onnx: PathBuf,
+    pub(in crate::app) onnx: PathBuf,
     /// Trained numbers.
-    pub(super) parameters: usize,
+    pub(in crate::app) parameters: usize,
     /// Multiply-adds of the dense layers for one candidate.
-    pub(super) multiply_adds: usize,
+    pub(in crate::app) multiply_adds: usize,
 }
 
 impl Finished {
     /// The model as it is handed to a meter.
-    pub(super) fn model(&self) -> NamedModel {
+    pub(in crate::app) fn model(&self) -> NamedModel {
         NamedModel { name: self.name.clone(), path: self.onnx.clone() }
     }
 }
 
 impl Run<'_> {
-    /// Exports a trained network in the target's layout and proves it on real rows in every engine. A network that does
-    /// not agree fails the run before anything is timed.
-    pub(super) fn finish(
+    /// [`Run::exported`] for a network of the search space, with what it is.
+    pub(in crate::app) fn finish(
         &self,
         name: &str,
         subnet: &Subnet,
@@ -51,14 +50,28 @@ impl Run<'_> {
         table_version: Option<u32>,
     ) -> Result<Finished> {
         let id = subnet.id(&self.space);
+        let onnx = self.exported(name, &network, &self.metadata(&id, &fit.metrics, table_version))?;
+        Ok(Finished {
+            subnet: subnet.clone(),
+            id,
+            name: name.to_owned(),
+            onnx,
+            parameters: network.parameters(),
+            multiply_adds: network.multiply_adds(),
+        })
+    }
+
+    /// Exports a trained network of any form in the target's layout, into the folder `name` under `networks/`, and proves it on
+    /// real rows in every engine: where its ONNX file lies. A network that does not agree fails the run before anything is timed.
+    pub(super) fn exported(&self, name: &str, network: &Network, metadata: &Metadata) -> Result<PathBuf> {
         let folder = self.journal.path(&format!("networks/{name}"));
         let onnx = folder.join("model.onnx");
         let certificate = format!("networks/{name}/{CERTIFICATE}");
         let report = self.journal.remember_document(&certificate, ParityReport::SCHEMA_VERSION, || {
             self.progress.stage(&format!("export and prove {name}"), 0);
             let package = Package {
-                network: &network,
-                metadata: &self.metadata(&id, fit, table_version),
+                network,
+                metadata,
                 schema: &self.schema,
                 encoders: &self.loaded.encoders,
                 data: &self.loaded.dataset,
@@ -82,19 +95,12 @@ impl Run<'_> {
         for engine in report.gate.iter().flat_map(|gate| &gate.engines) {
             self.progress.say(&format!("  rounded, on {}: {} against fp32", engine.engine, engine.loss));
         }
-        Ok(Finished {
-            subnet: subnet.clone(),
-            id,
-            name: name.to_owned(),
-            onnx,
-            parameters: network.parameters(),
-            multiply_adds: network.multiply_adds(),
-        })
+        Ok(onnx)
     }
 
-    fn metadata(&self, id: &str, fit: &FitReport, table_version: Option<u32>) -> Metadata {
-        let metrics =
-            [("auc", fit.metrics.auc), ("gauc", fit.metrics.gauc), ("logloss", Some(fit.metrics.logloss))];
+    /// What travels inside the file of the network `id`.
+    pub(super) fn metadata(&self, id: &str, metrics: &Metrics, table_version: Option<u32>) -> Metadata {
+        let metrics = [("auc", metrics.auc), ("gauc", metrics.gauc), ("logloss", Some(metrics.logloss))];
         Metadata {
             schema_hash: self.schema.hash(),
             encoder_hash: self.loaded.encoders.hash(),

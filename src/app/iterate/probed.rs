@@ -50,7 +50,7 @@ impl ProbeSummary {
 
 impl Run<'_> {
     /// What the first round pays with: the given table, or probes of every layer of the space, alone, on every engine.
-    pub(super) fn first_table(&self) -> Result<LatencyTable> {
+    pub(in crate::app) fn first_table(&self) -> Result<LatencyTable> {
         match self.experiment.table_path() {
             Some(path) => {
                 self.journal.remember_document(GIVEN_TABLE, SCHEMA_VERSION, || self.given_table(&path))

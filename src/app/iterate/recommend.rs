@@ -4,10 +4,16 @@
 use super::{
     Run,
     budget::{BudgetSummary, TailSummary},
+    measured::Calibrated,
     summary::RoundSummary,
     traffic::Replays,
+    training::Trained,
 };
-use crate::base::names::EngineName;
+use crate::{
+    base::{Result, names::EngineName},
+    learn::settings::DeriveSettings,
+    price::path::subnet_ms,
+};
 
 /// What decides between rounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,6 +69,28 @@ impl Run<'_> {
         Some(self.tail_summary(tail.objective, winner.feature_ms, tail.predicted_ms, replayed))
     }
 
+    /// The rule of the next round: the stated one. Where this round's winner was measured above a budget of the mean, and the table
+    /// that was corrected with it still predicts less, the next round's budget is lower by that share, so that what comes of it is
+    /// measured within the stated one.
+    pub(super) fn rule_after(&self, winner: &Trained, calibrated: &Calibrated) -> Result<DeriveSettings> {
+        let stated = self.settings.derive;
+        let (DeriveSettings::Budget(budget), None) = (stated, self.objective()) else { return Ok(stated) };
+        let subnet = &winner.finished.subnet;
+        let part = &calibrated.engines[&self.settings.target.engine];
+        let feature_ms = self.feature_ms(subnet);
+        let predicted_ms =
+            feature_ms + subnet_ms(&self.space, subnet, &self.layer_prices(&calibrated.next)?)?;
+        let measured_ms = feature_ms + part.winner_time.ms;
+        let factor = budget_factor(budget.limit_ms(), predicted_ms, measured_ms, part.winner_time.void);
+        if factor < 1.0 {
+            self.progress.say(&format!(
+                "measured at {measured_ms:.3} ms and predicted at {predicted_ms:.3} ms: the next round's budget is {:.3} ms",
+                factor * budget.limit_ms()
+            ));
+        }
+        Ok(DeriveSettings::Budget(budget.scaled(factor)))
+    }
+
     fn budget_ms(&self) -> Option<f64> {
         self.settings.derive.budget().map(|budget| budget.limit_ms())
     }
@@ -75,6 +103,11 @@ impl Run<'_> {
         let target = &round.engines[&self.settings.target.engine];
         Cost { auc, ms: round.feature_ms + target.measured_ms, void: target.winner_void }
     }
+}
+
+/// By what the next round's budget is multiplied, from what its table predicts for this round's winner and what was measured.
+fn budget_factor(budget_ms: f64, predicted_ms: f64, measured_ms: f64, void: bool) -> f64 {
+    if void || measured_ms <= budget_ms { 1.0 } else { (predicted_ms / measured_ms).min(1.0) }
 }
 
 /// The highest AUC among those within the budget, the faster and then the earlier of equal ones. When none is within, the
@@ -113,6 +146,16 @@ mod tests {
     fn a_prediction_is_within_the_noise_up_to_two_standard_errors() {
         assert!(within_noise(-1.9, 1.0) && within_noise(2.0, 1.0) && within_noise(0.0, 0.0));
         assert!(!within_noise(2.1, 1.0) && !within_noise(-2.1, 1.0) && !within_noise(f64::NAN, 1.0));
+    }
+
+    #[test]
+    fn a_network_above_the_budget_lowers_the_next_rounds_by_what_the_table_still_misses() {
+        assert_eq!(budget_factor(2.0, 1.8, 2.4, false), 0.75);
+        // The corrected table knows all of it, or predicts more.
+        assert_eq!(budget_factor(2.0, 2.4, 2.4, false), 1.0);
+        assert_eq!(budget_factor(2.0, 2.6, 2.4, false), 1.0);
+        assert_eq!(budget_factor(2.0, 1.5, 2.0, false), 1.0, "the budget was kept");
+        assert_eq!(budget_factor(2.0, 1.8, 2.4, true), 1.0, "a void measurement shows nothing");
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! What one search found, for people and for programs.
 
 use super::{
-    FIRST_ROUND, ProbeSummary, Run, TeacherSummary,
+    FIRST_ROUND, Guide, ProbeSummary, Run, TeacherSummary,
     journal::Journal,
-    training::{Guide, Searched, auc, outcome_file, subnet_file},
+    searcher::{Searched, outcome_file, round_folder, subnet_file},
+    training::auc,
 };
 use crate::{
     base::{Error, Result, error::Place, names::EngineName, objective::Objective},
-    learn::search::SearchOutcome,
+    learn::{derive::Repair, search::SearchOutcome},
     measure::tail::Load,
     price::{path::subnet_ms, table::LatencyTable, target::LatencyTarget},
     space::{Operator, SearchSpace, Subnet},
@@ -45,6 +46,9 @@ pub struct SearchSummary {
     /// percentile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<PredictedTail>,
+    /// How the network came to spend its budget, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<Repair>,
     /// What the search itself paid when it ended, on the target's engine.
     pub expected: ExpectedLatency,
     /// Where it stands.
@@ -94,7 +98,7 @@ pub struct SearchFiles {
 pub fn derived(folder: &Path, space: &SearchSpace) -> Result<Vec<Subnet>> {
     let journal = Journal::followed(folder);
     let mut found: Vec<Subnet> = Vec::new();
-    for file in (FIRST_ROUND..).map(subnet_file) {
+    for file in (FIRST_ROUND..).map(|round| subnet_file(&round_folder(round))) {
         let Some(Searched { subnet, .. }) = journal.recall(&file)? else { break };
         space.verify(&subnet, &journal.path(&file))?;
         if !found.contains(&subnet) {
@@ -139,12 +143,13 @@ impl Run<'_> {
             feature_ms,
             predicted_ms,
             tail,
+            repair: searched.repair.clone(),
             expected: self.expected(outcome)?,
             files: SearchFiles {
                 teacher: "teacher".to_owned(),
                 table: self.first_table_file().to_owned(),
-                search: outcome_file(FIRST_ROUND),
-                subnet: subnet_file(FIRST_ROUND),
+                search: outcome_file(&round_folder(FIRST_ROUND)),
+                subnet: subnet_file(&round_folder(FIRST_ROUND)),
             },
         })
     }
@@ -153,7 +158,7 @@ impl Run<'_> {
     fn expected(&self, outcome: &SearchOutcome) -> Result<ExpectedLatency> {
         let last = outcome.epochs.last().ok_or_else(|| {
             Error::input(
-                self.journal.path(&outcome_file(FIRST_ROUND)),
+                self.journal.path(&outcome_file(&round_folder(FIRST_ROUND))),
                 Place::field("epochs"),
                 "a search has at least one",
                 "remove the file to search again",
@@ -195,6 +200,9 @@ impl SearchSummary {
             text += &format!(
                 "with them {percentile} {predicted_ms:.3} ms predicted at {load}, for {objective}\n"
             );
+        }
+        if let Some(repair) = &self.repair {
+            text += &format!("{repair}\n");
         }
         let ExpectedLatency { features, feature_ms, network_ms } = self.expected;
         text += &format!(

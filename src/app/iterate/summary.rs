@@ -3,13 +3,13 @@
 mod text;
 
 use super::{
-    Run,
+    Guide, Run,
     budget::BudgetSummary,
     measured::{Calibrated, MeasuredTime},
     probed::ProbeSummary,
     recommend::converged,
     traffic::{Replayed, Replays},
-    training::{Guide, Trained},
+    training::Trained,
 };
 use crate::{
     base::{Result, names::EngineName},
@@ -18,6 +18,7 @@ use crate::{
     price::{agreement::Shape, calibrate::Calibration},
     space::Subnet,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -62,7 +63,7 @@ pub struct TeacherSummary {
 }
 
 /// A trained network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkSummary {
     /// Canonical id.
     pub subnet: String,
@@ -143,7 +144,7 @@ pub struct WinnerSummary {
 }
 
 /// A network under replayed traffic on one engine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReplaySummary {
     /// Whether the response times may be believed.
     pub valid: bool,
@@ -164,7 +165,7 @@ pub struct ReplaySummary {
 }
 
 impl ReplaySummary {
-    fn of(Replayed { runs, measurement }: &Replayed, expected_service_ms: Option<f64>) -> Self {
+    pub(super) fn of(Replayed { runs, measurement }: &Replayed, expected_service_ms: Option<f64>) -> Self {
         Self {
             valid: measurement.valid,
             reasons: measurement.reasons.clone(),
@@ -259,7 +260,7 @@ impl Run<'_> {
     }
 
     /// Equation (4) for a choice of features.
-    pub(super) fn feature_ms(&self, subnet: &Subnet) -> f64 {
+    pub(in crate::app) fn feature_ms(&self, subnet: &Subnet) -> f64 {
         self.feature_prices.selected_ms(&subnet.features, self.space.features.len())
     }
 

@@ -16,6 +16,7 @@ use crate::{
             trace::Pacing,
             trace_file::TraceReader,
         },
+        store::StoreChoice,
         traced::DataFiles,
         workload::request_log,
     },
@@ -26,11 +27,11 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 /// A measurement, and how often it was tried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Replayed {
+pub(in crate::app) struct Replayed {
     /// 2 when the first was not valid.
-    pub(super) runs: usize,
+    pub(in crate::app) runs: usize,
     /// The last one.
-    pub(super) measurement: Measurement,
+    pub(in crate::app) measurement: Measurement,
 }
 
 /// By engine: the winner's, then the plain DNN's. Empty when the data has no user and item keys.
@@ -60,7 +61,7 @@ impl Run<'_> {
     }
 
     /// One measurement per model; what is not valid after a second try is said.
-    pub(super) fn replay_models(
+    pub(in crate::app) fn replay_models(
         &self,
         engine: EngineName,
         models: &[NamedModel],
@@ -99,7 +100,7 @@ impl Run<'_> {
     }
 
     /// The run's requests; absent when the data does not say which rows belong to which user and item.
-    pub(super) fn traffic(&self) -> Result<Option<Traffic>> {
+    pub(in crate::app) fn traffic(&self) -> Result<Option<Traffic>> {
         if !self.has_keys() {
             return Ok(None);
         }
@@ -111,6 +112,8 @@ impl Run<'_> {
                 encoders: self.journal.path("encoders.json"),
             },
             hlogs: self.journal.path("replay"),
+            pacing: Pacing::Rate { qps: self.settings.traffic.qps },
+            store: StoreChoice::None,
         }))
     }
 
@@ -128,11 +131,11 @@ impl Run<'_> {
         Ok(Some(trace))
     }
 
-    pub(super) fn trace_path(&self) -> PathBuf {
+    pub(in crate::app) fn trace_path(&self) -> PathBuf {
         self.journal.path("replay/trace.parquet")
     }
 
-    pub(super) fn has_keys(&self) -> bool {
+    pub(in crate::app) fn has_keys(&self) -> bool {
         self.loaded.dataset.user_keys.is_some() && self.loaded.dataset.item_keys.is_some()
     }
 }

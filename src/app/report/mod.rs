@@ -4,6 +4,7 @@
 pub mod page;
 pub mod percentiles;
 pub mod plot;
+pub mod quality;
 pub mod scatter;
 
 use hdrhistogram::Histogram;

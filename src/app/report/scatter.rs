@@ -144,13 +144,13 @@ fn draw_residuals(paper: &Paper<'_>, all: &[Series]) -> Result<(), DrawingError>
 }
 
 /// A network's place, with the colour and the form of its series.
-struct Dot<C> {
+pub(super) struct Dot<C> {
     at: C,
     ink: Ink,
     mark: usize,
 }
 
-fn dot<C>(at: C, ink: Ink, mark: usize) -> Dot<C> {
+pub(super) fn dot<C>(at: C, ink: Ink, mark: usize) -> Dot<C> {
     Dot { at, ink, mark }
 }
 

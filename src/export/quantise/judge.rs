@@ -11,7 +11,7 @@ use crate::{
     export::format::Integers,
     learn::{
         metrics::{TopSums, auc},
-        network::Network,
+        network::{Body, Network},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -210,8 +210,11 @@ impl<'a> Judge<'a> {
     ) -> Result<Self> {
         let labels: Vec<f32> = labelled.iter().map(|&row| data.labels[row as usize]).collect();
         // Many rows at once: the same numbers as the network's own, sooner.
-        let floats = Integers::floats(network);
-        let exact = Reference::in_integers(network, &floats);
+        let floats = Integers::floats(network.body.layers().len());
+        let exact = match network.body {
+            Body::Mlp(_) => Reference::in_integers(network, &floats),
+            Body::TwoTower(_) | Body::Partitioned(_) | Body::Forest(_) => network.into(),
+        };
         let lists = Lists::new(network, data, pool, top_k);
         let (scores, listed) = (exact.score(data, labelled)?, exact.score(lists.data(), lists.rows())?);
         Ok(Self { auc: auc(&scores, &labels), scores, labels, lists, listed, top_k })

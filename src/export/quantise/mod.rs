@@ -26,7 +26,7 @@ use crate::{
         names::RangeMethod,
     },
     data::dataset::Dataset,
-    learn::network::{Dense, Network},
+    learn::network::{Dense, Mlp, Network, PlainOnly},
 };
 use ranges::Observed;
 use serde::{Deserialize, Serialize};
@@ -160,6 +160,7 @@ pub fn every_layer(
     rows: &[u32],
     settings: &QuantiseSettings,
 ) -> Result<Integers> {
+    let network = network.mlp(PlainOnly::Integers)?;
     Ok(Calibration::new(network, form, data, rows, settings)?.each_alone().0)
 }
 
@@ -170,7 +171,7 @@ pub(super) fn plain_layer(dense: &Dense, input: Affine) -> IntegerLayer {
 
 /// What a network did on the calibration rows.
 struct Calibration<'a> {
-    network: &'a Network,
+    network: Mlp<'a>,
     settings: &'a QuantiseSettings,
     features: Vec<FirstPart>,
     /// Input of each layer: rows × its inputs.
@@ -199,7 +200,8 @@ pub fn quantise(
     if judged.is_empty() || seen_rows.is_empty() {
         return Err(Error::usage("there are no rows to calibrate on", "choose rows of the data or a trace"));
     }
-    let calibration = Calibration::new(network, form, seen, seen_rows, settings)?;
+    let plain = network.mlp(PlainOnly::Integers)?;
+    let calibration = Calibration::new(plain, form, seen, seen_rows, settings)?;
     let (mut integers, mut layers) = calibration.each_alone();
     let judge = Judge::new(network, data, judged, rows, settings.limits.top_k)?;
     let aim = settings.limits.with_a_margin();
@@ -231,13 +233,13 @@ pub fn quantise(
 
 impl<'a> Calibration<'a> {
     fn new(
-        network: &'a Network,
+        network: Mlp<'a>,
         form: &Form,
         data: &Dataset,
         rows: &[u32],
         settings: &'a QuantiseSettings,
     ) -> Result<Self> {
-        let floats = Integers::floats(network);
+        let floats = Integers::floats(network.layers.len());
         let mut inputs = vec![network.embed(data, rows)?];
         for index in 0..network.layers.len() {
             let mut y = simulate::layer(network, &floats, index, &inputs[index]);
@@ -247,8 +249,9 @@ impl<'a> Calibration<'a> {
             inputs.push(y);
         }
         let logits = inputs.pop().unwrap_or_default();
-        let spread = deviation(&logits);
-        let features = Inputs::new(network, form).for_integers(network);
+        // Of rows with one and the same logit, such as a single one, the error is in percent of 1.
+        let spread = Some(deviation(&logits)).filter(|&spread| spread > 0.0).unwrap_or(1.0);
+        let features = Inputs::new(network.inputs, network.layers[0].outputs, form).for_integers();
         Ok(Self { network, settings, features, inputs, logits, spread })
     }
 
@@ -322,7 +325,7 @@ impl<'a> Calibration<'a> {
             vec![true; dense.inputs]
         };
         let x = &self.inputs[index];
-        let floats = Integers::floats(self.network);
+        let floats = Integers::floats(self.network.layers.len());
         let wanted = simulate::layer(self.network, &floats, index, x);
         let layer = weights::quantise(dense, input, &used, largest(&wanted), self.settings.weight_bits);
         let mut alone = Integers { layers: floats.layers, features: self.features.clone() };
@@ -349,7 +352,7 @@ impl<'a> Calibration<'a> {
     fn error_pct(&self, logits: &[f32]) -> f64 {
         let squares = logits.iter().zip(&self.logits).map(|(a, b)| f64::from(a - b).powi(2));
         let error = (squares.sum::<f64>() / logits.len() as f64).sqrt();
-        100.0 * error / self.spread.max(f64::MIN_POSITIVE)
+        100.0 * error / self.spread
     }
 
     /// The integer layer without which the logits move least, and by how much; None when all are floats.

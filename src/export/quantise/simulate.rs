@@ -6,7 +6,7 @@ use crate::{
     data::dataset::Dataset,
     export::format::{FirstPart, Format, IntegerLayer, Integers},
     learn::{
-        network::{Dense, Network, NetworkInput},
+        network::{Dense, Mlp, Network, NetworkInput, PlainOnly},
         ops::{
             matrix::{Matrix, MatrixMut},
             product::{Write, multiply},
@@ -56,15 +56,16 @@ impl<'a> Reference<'a> {
     /// Fails when the data set lacks a feature of the network.
     pub fn score(&self, data: &Dataset, rows: &[u32]) -> Result<Vec<f32>> {
         let Some(integers) = self.integers else { return self.network.score(data, rows) };
+        let network = self.network.mlp(PlainOnly::Integers)?;
         let mut scores = Vec::with_capacity(rows.len());
         for rows in rows.chunks(ROWS_TOGETHER) {
-            let x = self.network.embed(data, rows)?;
-            scores.extend(sigmoid(&logits(self.network, integers, 0, x)));
+            let x = network.embed(data, rows)?;
+            scores.extend(sigmoid(&logits(network, integers, 0, x)));
         }
         Ok(scores)
     }
 
-    /// [`Network::score_given`].
+    /// [`Mlp::score_given`].
     pub fn score_given(
         &self,
         data: &Dataset,
@@ -72,25 +73,26 @@ impl<'a> Reference<'a> {
         is_given: impl Fn(&NetworkInput) -> bool,
         given: impl Fn(u32) -> Vec<f32> + Sync,
     ) -> Result<Vec<f32>> {
-        let Some(integers) = self.integers else {
-            return self.network.score_given(data, rows, is_given, given);
-        };
         if !self.network.inputs.iter().any(&is_given) {
             return self.score(data, rows);
         }
-        let widths = self.network.inputs.iter().map(|input| (!is_given(input), input.width));
+        let network = self.network.mlp(PlainOnly::ItemTable)?;
+        let Some(integers) = self.integers else {
+            return network.score_given(data, rows, is_given, given);
+        };
+        let widths = network.inputs.iter().map(|input| (!is_given(input), input.width));
         let kept: Vec<bool> = widths.flat_map(|(kept, width)| std::iter::repeat_n(kept, width)).collect();
         let mut scores = Vec::with_capacity(rows.len());
         for rows in rows.chunks(ROWS_TOGETHER) {
-            let mut x = self.network.embed(data, rows)?;
+            let mut x = network.embed(data, rows)?;
             for row in x.chunks_exact_mut(kept.len()) {
                 row.iter_mut().zip(&kept).filter(|(_, kept)| !**kept).for_each(|(v, _)| *v = 0.0);
             }
-            let mut sums = layer(self.network, integers, 0, &x);
-            for (sums, &row) in sums.chunks_exact_mut(self.network.layers[0].outputs).zip(rows) {
+            let mut sums = layer(network, integers, 0, &x);
+            for (sums, &row) in sums.chunks_exact_mut(network.layers[0].outputs).zip(rows) {
                 sums.iter_mut().zip(given(row)).for_each(|(sum, part)| *sum += part);
             }
-            scores.extend(sigmoid(&behind(self.network, integers, 0, sums)));
+            scores.extend(sigmoid(&behind(network, integers, 0, sums)));
         }
         Ok(scores)
     }
@@ -102,12 +104,12 @@ fn sigmoid(logits: &[f32]) -> Vec<f32> {
 }
 
 /// The logits of inputs of layer `from`: rows × its inputs.
-pub(super) fn logits(network: &Network, integers: &Integers, from: usize, x: Vec<f32>) -> Vec<f32> {
+pub(super) fn logits(network: Mlp<'_>, integers: &Integers, from: usize, x: Vec<f32>) -> Vec<f32> {
     behind(network, integers, from, layer(network, integers, from, &x))
 }
 
 /// The logits of what layer `index` gives without its activation.
-fn behind(network: &Network, integers: &Integers, index: usize, mut x: Vec<f32>) -> Vec<f32> {
+fn behind(network: Mlp<'_>, integers: &Integers, index: usize, mut x: Vec<f32>) -> Vec<f32> {
     for next in index + 1..network.layers.len() {
         x.iter_mut().for_each(|v| *v = v.max(0.0));
         x = layer(network, integers, next, &x);
@@ -116,7 +118,7 @@ fn behind(network: &Network, integers: &Integers, index: usize, mut x: Vec<f32>)
 }
 
 /// Layer `index` without its activation: rows × outputs.
-pub(super) fn layer(network: &Network, integers: &Integers, index: usize, x: &[f32]) -> Vec<f32> {
+pub(super) fn layer(network: Mlp<'_>, integers: &Integers, index: usize, x: &[f32]) -> Vec<f32> {
     let dense = &network.layers[index];
     match &integers.layers[index] {
         None => product(x, &dense.weight, dense),
@@ -126,7 +128,7 @@ pub(super) fn layer(network: &Network, integers: &Integers, index: usize, x: &[f
 }
 
 /// The first layer: some features as bytes, and others in floats, whose product is added inside of the sums or behind them.
-fn first(network: &Network, layer: &IntegerLayer, features: &[FirstPart], x: &[f32]) -> Vec<f32> {
+fn first(network: Mlp<'_>, layer: &IntegerLayer, features: &[FirstPart], x: &[f32]) -> Vec<f32> {
     let dense = &network.layers[0];
     let of = |part: FirstPart| {
         let own = columns(network, features, part);
@@ -148,7 +150,7 @@ fn first(network: &Network, layer: &IntegerLayer, features: &[FirstPart], x: &[f
 }
 
 /// Of each column of the first layer's input, whether it is of that part.
-pub(super) fn columns(network: &Network, features: &[FirstPart], part: FirstPart) -> Vec<bool> {
+pub(super) fn columns(network: Mlp<'_>, features: &[FirstPart], part: FirstPart) -> Vec<bool> {
     let each = network.inputs.iter().zip(features);
     each.flat_map(|(input, &own)| std::iter::repeat_n(own == part, input.width)).collect()
 }

@@ -6,7 +6,7 @@ use crate::{
         schema::Side,
     },
     export::{Format, format::Affine},
-    learn::network::{Dense, Embedding, NetworkInput},
+    learn::network::{Body, Dense, Embedding, NetworkInput},
 };
 
 /// Rows of these numbers, one feature per column, with a label each.
@@ -33,7 +33,7 @@ fn network(inputs: usize, layers: Vec<Dense>) -> Network {
         width: 1,
         embedding: Embedding::Number { scale: vec![1.0], missing: vec![0.0] },
     };
-    Network { inputs: (0..inputs).map(input).collect(), layers }
+    Network { inputs: (0..inputs).map(input).collect(), body: Body::Mlp(layers) }
 }
 
 fn dense(inputs: usize, outputs: usize, weight: Vec<f32>) -> Dense {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     data::schema::{Feature, Kind, Schema},
-    learn::fixtures::schema,
+    learn::{fixtures::schema, settings::Budget},
     price::{
         fixtures::{feature, space_of},
         linear::LinearPrices,
@@ -26,7 +26,7 @@ fn outcome(theta: [f64; 5]) -> SearchOutcome {
 }
 
 fn budget(budget_ms: f64) -> DeriveSettings {
-    DeriveSettings::Budget(Budget { budget_ms: Some(budget_ms), objective: None })
+    DeriveSettings::Budget(Budget::of_mean(budget_ms))
 }
 
 fn choose(features: Vec<Feature>, theta: [f64; 5], settings: DeriveSettings) -> Result<Subnet> {
@@ -84,6 +84,22 @@ fn a_budget_takes_by_falling_theta_what_it_pays_for_and_passes_over_what_is_too_
     assert_eq!(of(cost(1.0, 1.0) + 1e-9), [0]);
 }
 
+/// The same on zero operators alone: 1 + 0.5 + 0.01·(2·count·1) ms for the layers.
+fn least_cost(slowest_ms: f64, count: f64) -> f64 {
+    slowest_ms + 0.1 * count + 1.5 + 0.02 * count
+}
+
+#[test]
+fn a_budget_below_the_strongest_operators_is_kept_with_the_cheapest() {
+    let subnet = choose(features(), THETA, budget(cost(1.0, 1.0) - 1e-9)).unwrap();
+    assert_eq!((subnet.features, subnet.operators), (vec![0], vec![Operator::Zero, Operator::Zero]));
+    // Where features must be kept, the others are taken by falling θ beside them.
+    let mut kept = features();
+    kept[1].must_keep = true;
+    let subnet = choose(kept, THETA, budget(least_cost(2.0, 2.0) + 1e-9)).unwrap();
+    assert_eq!((subnet.features, subnet.operators), (vec![0, 1], vec![Operator::Zero, Operator::Zero]));
+}
+
 #[test]
 fn a_budget_that_pays_for_nothing_is_refused_with_the_price_of_the_cheapest_network() {
     let refused = |features, budget_ms| {
@@ -91,16 +107,16 @@ fn a_budget_that_pays_for_nothing_is_refused_with_the_price_of_the_cheapest_netw
         assert!(matches!(refused, Error::Limit { .. }), "{refused}");
         refused.to_string()
     };
-    let text = refused(features(), cost(1.0, 1.0) - 1e-9);
-    assert!(text.contains(&format!("costs {:.3} ms", cost(1.0, 1.0))), "{text}");
+    let text = refused(features(), least_cost(1.0, 1.0) - 1e-9);
+    assert!(text.contains(&format!("costs {:.3} ms", least_cost(1.0, 1.0))), "{text}");
     let mut kept = features();
     kept[3].must_keep = true;
-    let text = refused(kept, cost(4.0, 1.0) - 1e-9);
-    assert!(text.contains(&format!("costs {:.3} ms", cost(4.0, 1.0))), "{text}");
+    let text = refused(kept, least_cost(4.0, 1.0) - 1e-9);
+    assert!(text.contains(&format!("costs {:.3} ms", least_cost(4.0, 1.0))), "{text}");
 }
 
-/// The 99th percentile behind one memoryless worker that serves 0.4 requests per ms: ln(100)·m / (1 − 0.4·m).
-struct Queue;
+/// The 99th percentile behind one memoryless worker that serves 0.4 requests per ms, up to a mean: ln(100)·m / (1 − 0.4·m).
+struct Queue(f64);
 
 impl LatencyTarget for Queue {
     fn of_mean(&self, mean_ms: f64) -> TargetLatency {
@@ -115,7 +131,7 @@ impl LatencyTarget for Queue {
     }
 
     fn keeps_up(&self, mean_ms: f64) -> bool {
-        mean_ms < 2.4
+        mean_ms < self.0
     }
 
     fn what(&self) -> String {
@@ -124,26 +140,28 @@ impl LatencyTarget for Queue {
 }
 
 fn objective(text: &str) -> DeriveSettings {
-    DeriveSettings::Budget(Budget { budget_ms: None, objective: Some(text.parse().unwrap()) })
+    DeriveSettings::Budget(Budget { objective: Some(text.parse().unwrap()), ..Budget::default() })
 }
 
 #[test]
 fn an_objective_under_load_counts_what_the_queue_makes_of_the_mean() {
     // Of `count` features whose slowest takes `slowest_ms`: features, and the percentile of 2.04 + 0.08·count ms.
-    let cost = |slowest_ms: f64, count: f64| slowest_ms + 0.1 * count + Queue.of_mean(2.04 + 0.08 * count).ms;
+    let cost =
+        |slowest_ms: f64, count: f64| slowest_ms + 0.1 * count + Queue(2.4).of_mean(2.04 + 0.08 * count).ms;
     let of = |limit_ms: f64| {
         let settings = objective(&format!("p99={limit_ms:.6}ms"));
-        choose_for(&Queue, features(), THETA, settings).map(|subnet| subnet.features)
+        choose_for(&Queue(2.4), features(), THETA, settings).map(|subnet| subnet.features)
     };
     assert_eq!(of(cost(5.0, 3.0) + 1e-3).unwrap(), [1, 3, 4]);
     assert_eq!(of(cost(5.0, 3.0) - 1e-3).unwrap(), [1, 4]);
     assert_eq!(of(cost(2.0, 1.0) - 1e-3).unwrap(), [0]);
     // Five features take 2.44 ms, which no limit pays for; four are served.
     assert_eq!(of(9e5).unwrap().len(), 4);
-    let text = of(cost(1.0, 1.0) - 1e-3).unwrap_err().to_string();
-    for expected in
-        ["ms for features and p99 under load", &format!("{:.3} ms of p99 under load", Queue.of_mean(2.12).ms)]
-    {
+    let text = of(1.1 + Queue(2.4).of_mean(1.52).ms - 1e-3).unwrap_err().to_string();
+    for expected in [
+        "ms for features and p99 under load",
+        &format!("{:.3} ms of p99 under load", Queue(2.4).of_mean(1.52).ms),
+    ] {
         assert!(text.contains(expected), "{text}");
     }
 }
@@ -152,8 +170,8 @@ fn an_objective_under_load_counts_what_the_queue_makes_of_the_mean() {
 fn a_network_that_no_worker_keeps_up_with_is_said_with_its_mean() {
     let mut kept = features();
     kept.iter_mut().for_each(|feature| feature.must_keep = true);
-    let text = choose_for(&Queue, kept, THETA, objective("p99=900s")).unwrap_err().to_string();
-    assert!(text.contains("takes 2.440 ms of service") && text.contains("keep up"), "{text}");
+    let text = choose_for(&Queue(1.2), kept, THETA, objective("p99=900s")).unwrap_err().to_string();
+    assert!(text.contains("takes 1.600 ms of service") && text.contains("keep up"), "{text}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::{
         Learn,
         device::device,
         ops::{self, matrix::BLOCK_ROWS},
-        row_adam::RowGradient,
+        row_optimizer::RowGradient,
     },
 };
 use candle_core::{Device, Tensor};

@@ -16,7 +16,7 @@ mod ranks;
 #[cfg(feature = "mpi")]
 pub use ranks::Ranks;
 
-use super::{Learn, params::Params, row_adam::RowGradient, values};
+use super::{Learn, params::Params, row_optimizer::RowGradient, values};
 use crate::{
     base::{Error, Result, hash},
     data::shard::Place,

@@ -3,8 +3,8 @@
 use super::{Reference, assert_near};
 use crate::learn::{
     optimizer::{AdamW, Rates, Scaling},
-    row_adam::{RowAdam, RowGradient},
-    settings::RateSchedule,
+    row_optimizer::{RowGradient, RowOptimizer},
+    settings::{RateSchedule, RowRule},
     values,
 };
 use candle_core::{Device, Tensor, Var};
@@ -57,14 +57,15 @@ fn a_hundred_steps_of_adamw_equal_pytorchs() {
     assert_eq!(compared, 3);
 }
 
-#[test]
-fn a_hundred_steps_of_row_adam_equal_pytorchs_sparse_adam() {
+/// Steps of a rule over rows that repeat within a batch and rest between.
+fn rows_equal_pytorchs(part: &str, rule: RowRule, learning_rate: &str) {
     let width = 3;
-    let (reference, table) = read("rows", width);
-    let mut adam = RowAdam::new(&table, reference.number("/optimizer/learning_rate"), 0.0).unwrap();
-    let ids: Vec<u32> = reference.numbers("/rows/ids").into_iter().map(|id| id as u32).collect();
-    let batch = reference.columns("/rows/ids");
-    let upstream = numbers(&reference, "/rows/upstream");
+    let (reference, table) = read(part, width);
+    let mut optimizer = RowOptimizer::new(&table, rule, reference.number(learning_rate), 0.0).unwrap();
+    let path = |name: &str| format!("/{part}/{name}");
+    let ids: Vec<u32> = reference.numbers(&path("ids")).into_iter().map(|id| id as u32).collect();
+    let batch = reference.columns(&path("ids"));
+    let upstream = numbers(&reference, &path("upstream"));
     let mut compared = 0;
     for (step, (ids, upstream)) in
         ids.chunks_exact(batch).zip(upstream.chunks_exact(batch * width)).enumerate()
@@ -72,8 +73,18 @@ fn a_hundred_steps_of_row_adam_equal_pytorchs_sparse_adam() {
         let gradient = RowGradient::merge(ids.iter().copied().zip(0..), width, |place, sum| {
             sum.iter_mut().zip(&upstream[place as usize * width..]).for_each(|(sum, g)| *sum += g);
         });
-        adam.step(&gradient).unwrap();
-        compared += usize::from(compare(&reference, "rows", step + 1, &table));
+        optimizer.step(&gradient).unwrap();
+        compared += usize::from(compare(&reference, part, step + 1, &table));
     }
     assert_eq!(compared, 3);
+}
+
+#[test]
+fn a_hundred_steps_of_adam_over_rows_equal_pytorchs_sparse_adam() {
+    rows_equal_pytorchs("rows", RowRule::Adam, "/optimizer/learning_rate");
+}
+
+#[test]
+fn a_hundred_steps_of_adagrad_over_rows_equal_pytorchs() {
+    rows_equal_pytorchs("adagrad", RowRule::Adagrad, "/adagrad/learning_rate");
 }

@@ -131,7 +131,7 @@ impl Stage {
     fn gradients(&self, search: &Search) -> [GradStore; 2] {
         let layers = ReferencePrices(&self.reference);
         let prices = Prices::declared(&self.schema, &layers, &MeanService);
-        let phase = Phase::Search { prices: &prices, ramp: 1.0, progress: 0.0 };
+        let phase = Phase::Search { prices: &prices, share: 1.0, progress: 0.0 };
         let terms = search.terms(&self.batch(), &self.drawn(search), &phase).unwrap();
         [terms.loss1.unwrap(), terms.loss2].map(|loss| loss.backward().unwrap())
     }
@@ -165,7 +165,7 @@ fn a_search_step_equals_pytorchs() {
     assert_near("r(x)", &stage.soft, &reference.numbers("/teacher_scores"));
     let layers = ReferencePrices(reference);
     let prices = Prices::declared(&stage.schema, &layers, &MeanService);
-    let phase = Phase::Search { prices: &prices, ramp: 1.0, progress: 0.0 };
+    let phase = Phase::Search { prices: &prices, share: 1.0, progress: 0.0 };
     let search = stage.search();
     let drawn = stage.drawn(&search);
 

@@ -6,7 +6,7 @@ use crate::{
     learn::{
         embedding::InputFeature,
         exchange::Alone,
-        settings::{TeacherSettings, TrainSettings},
+        settings::{RowRule, TeacherSettings, TrainSettings},
         teacher::Teacher,
         train::{Optimizer, Trainable},
         values,
@@ -44,6 +44,7 @@ pub(super) fn settings(reference: &Reference, optimizer: &str) -> TrainSettings 
     TrainSettings {
         dropout: 0.0,
         learning_rate,
+        embedding_optimizer: RowRule::Adam,
         embedding_learning_rate: learning_rate,
         weight_decay,
         embedding_weight_decay: weight_decay,

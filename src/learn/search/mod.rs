@@ -4,12 +4,15 @@
 //! block the supernet sees the same masked embeddings as constants. A warm-up trains the supernet's weights first,
 //! with α and θ at rest and no latency, because a zero operator is free and would win while the others know nothing.
 
+mod judge;
+mod multiplier;
 mod report;
 mod seen;
 mod state;
 mod step;
 mod verdict;
 
+pub use judge::SupernetJudge;
 #[cfg(test)]
 pub(in crate::learn) use step::Drawn;
 pub(in crate::learn) use step::{Batches, Phase};
@@ -59,6 +62,12 @@ pub struct SearchEpoch {
     pub network_ms: f64,
     /// Σθ: the expected number of features.
     pub expected_features: f64,
+    /// (4) and what the target makes of (6) at the end of the epoch: what a budget is held against.
+    pub expected_ms: f64,
+    /// λ of (5) as it was paid in the epoch's last step.
+    pub lambda: f64,
+    /// λ2 of (7), likewise.
+    pub lambda2: f64,
 }
 
 /// What the search found.
@@ -121,7 +130,7 @@ impl<'a> Search<'a> {
         let frozen = scene.teacher.frozen();
         let masks_rng = rng::generator(scene.seed, "masks");
         let paths_rng = rng::generator(scene.seed, "paths");
-        let shares = partition_shares(scene.rows);
+        let shares = rows.data.partition_shares(&rows.split.train);
         let seen = Seen::default();
         Ok(Self { scene, frozen, params, supernet, mask, masks_rng, paths_rng, seen, lists, shares })
     }
@@ -152,12 +161,12 @@ impl<'a> Search<'a> {
         let total = self.steps() * settings.warmup_epochs as u64;
         progress.stage("warm up the supernet", total);
         self.mask.anneal(0.0);
-        let mut at = self.begin(("warm-up", 0), &mut optimizer, progress, keeper)?;
+        let mut at = self.begin(("warm-up", (0, None)), &mut optimizer, progress, keeper)?;
         while at.epoch <= settings.warmup_epochs {
             batches::ahead(self.batches("warm-up", at.epoch, at.batch), |batches| {
                 let phase = Phase::WarmUp { progress: at.done as f64 / total as f64 };
                 let (_, loss2) = self.step(&batches, &phase, &mut optimizer)?;
-                at.passed(0.0, finite(loss2, at.epoch)?);
+                at.passed(0.0, finite(loss2, at.epoch)?, 0.0);
                 progress.record(Pace::EveryStep, "warm_up/loss2", at.done, loss2);
                 progress.advance(at.done, &format!("loss {loss2:.4}"));
                 keeper.keep(Moment::Step, || self.contents(&at, &mut optimizer))
@@ -210,20 +219,28 @@ impl<'a> Search<'a> {
         let steps = self.steps();
         let total = steps * settings.epochs as u64;
         progress.stage("search", total);
-        let price = self.expected(prices)?.total_ms().to_bits();
+        let price = (self.expected(prices)?.total_ms().to_bits(), prices.budget_ms.map(f64::to_bits));
         let mut at = self.begin(("search", price), &mut optimizer, progress, keeper)?;
         self.mask.anneal(at.done as f64 / total as f64);
         while at.epoch <= settings.epochs {
             batches::ahead(self.batches("search", at.epoch, at.batch), |batches| {
                 let ramp = settings.lambda_share(at.done as f64 / steps as f64);
-                let phase = Phase::Search { prices, ramp, progress: at.done as f64 / total as f64 };
+                let share = ramp * at.ascent.factor(&settings.multiplier);
+                let progressed = at.done as f64 / total as f64;
+                let phase = Phase::Search { prices, share, progress: progressed };
                 let (loss1, loss2) = self.step(&batches, &phase, &mut optimizer)?;
-                at.passed(finite(loss1, at.epoch)?, finite(loss2, at.epoch)?);
+                at.passed(finite(loss1, at.epoch)?, finite(loss2, at.epoch)?, share);
                 self.mask.anneal(at.done as f64 / total as f64);
+                if let Some(budget_ms) = prices.budget_ms {
+                    // What the next step begins with.
+                    let expected_ms = self.expected(prices)?.total_ms();
+                    let answered = ramp * settings.response(progressed);
+                    at.ascent.step(&settings.multiplier, (expected_ms, budget_ms), answered, steps);
+                }
                 progress.record(Pace::EveryStep, "loss1", at.done, loss1);
                 progress.record(Pace::EveryStep, "loss2", at.done, loss2);
                 if at.done % steps.div_ceil(STATES_PER_EPOCH) == 0 {
-                    self.record_state(at.done, ramp, prices, progress)?;
+                    self.record_state(at.done, share, prices, progress)?;
                 }
                 let auc = note_auc(at.epochs.last().and_then(|epoch| epoch.metrics.auc));
                 progress.advance(at.done, &format!("loss1 {loss1:.4} loss2 {loss2:.4}{auc}"));
@@ -232,14 +249,15 @@ impl<'a> Search<'a> {
             same_everywhere(self.scene.rows.ranks, &self.params)?;
             let report = self.epoch_report(&at, prices)?;
             progress.say(&format!(
-                "  epoch {}: loss1 {:.4}, loss2 {:.4}, supernet AUC {:.4}, Σθ {:.1}, features {:.3} ms, network {:.3} ms",
+                "  epoch {}: loss1 {:.4}, loss2 {:.4}, supernet AUC {:.4}, Σθ {:.1}, features {:.3} ms, network {:.3} ms, λ {:.3}",
                 report.epoch,
                 report.loss1,
                 report.loss2,
                 report.metrics.auc.unwrap_or(f64::NAN),
                 report.expected_features,
                 report.feature_ms,
-                report.network_ms
+                report.network_ms,
+                report.lambda
             ));
             record_metrics(&report.metrics, at.done, progress);
             at.epochs.push(report);
@@ -251,7 +269,9 @@ impl<'a> Search<'a> {
             probabilities: probability_values(&self.supernet.probabilities()?)?,
             epochs: at.epochs,
         };
-        for warning in verdict::warnings(self.supernet.space(), &outcome, &self.seen, settings) {
+        for warning in
+            verdict::warnings(self.supernet.space(), &outcome, &self.seen, settings, prices.budget_ms)
+        {
             progress.say(&format!("  warning: {warning}"));
         }
         Ok(outcome)
@@ -283,14 +303,6 @@ impl<'a> Search<'a> {
             .skip(passed)
             .map(move |(make, held_out)| Batches { train: make(), held_out: held_out.map(judge) })
     }
-}
-
-/// Counted in whole numbers: singles stop counting at 2^24 rows, and adding up shares loses digits long before.
-fn partition_shares(rows: Rows) -> Vec<f32> {
-    let mut counts = vec![0u64; rows.data.partition_count as usize];
-    rows.split.train.iter().for_each(|&row| counts[rows.data.partitions[row as usize] as usize] += 1);
-    let total = rows.split.train.len() as f64;
-    counts.into_iter().map(|count| (count as f64 / total) as f32).collect()
 }
 
 #[cfg(test)]

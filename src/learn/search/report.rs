@@ -20,11 +20,11 @@ use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
 
 impl Search<'_> {
-    /// θ, α, p, the expected latency and the step sizes as points of curves.
+    /// θ, α, p, the expected latency, the `share` of λ and λ2 that is paid, and the step sizes as points of curves.
     pub(super) fn record_state(
         &self,
         step: u64,
-        ramp: f64,
+        share: f64,
         prices: &Prices,
         progress: &dyn Progress,
     ) -> Result<()> {
@@ -48,8 +48,8 @@ impl Search<'_> {
         point("latency/network_ms", expected.network.ms);
         point("latency/total_ms", expected.total_ms());
         point("expected_features", theta.iter().sum());
-        point("lambda/of_features", settings.lambda * ramp);
-        point("lambda/of_network", settings.lambda2 * ramp);
+        point("lambda/of_features", settings.lambda * share);
+        point("lambda/of_network", settings.lambda2 * share);
         let passed = step as f64 / (self.steps() * settings.epochs as u64) as f64;
         point("learning_rate/weights", settings.learning_rate * settings.schedule.factor(passed));
         point("learning_rate/theta", settings.theta_learning_rate * settings.theta_schedule.factor(passed));
@@ -80,6 +80,9 @@ impl Search<'_> {
             feature_ms: expected.feature.ms,
             network_ms: expected.network.ms,
             expected_features: theta.iter().sum(),
+            expected_ms: expected.total_ms(),
+            lambda: self.scene.settings.lambda * at.share,
+            lambda2: self.scene.settings.lambda2 * at.share,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Where a warm-up or a search stands, and everything that the rest of it depends on: what its checkpoints hold.
 
-use super::{Scene, Search, SearchEpoch};
+use super::{Scene, Search, SearchEpoch, multiplier::Ascent};
 use crate::{
     base::{Result, progress::Progress},
     learn::{
@@ -23,20 +23,34 @@ pub(super) struct Position {
     pub(super) sum1: f64,
     /// Sum of Loss2 over the epoch.
     pub(super) sum2: f64,
+    /// The factor on λ and λ2 under a budget.
+    pub(super) ascent: Ascent,
+    /// The share of λ and λ2 that the last step paid.
+    pub(super) share: f64,
     /// The epochs before it.
     pub(super) epochs: Vec<SearchEpoch>,
 }
 
 impl Position {
     pub(super) fn start() -> Self {
-        Self { epoch: 1, batch: 0, done: 0, sum1: 0.0, sum2: 0.0, epochs: Vec::new() }
+        Self {
+            epoch: 1,
+            batch: 0,
+            done: 0,
+            sum1: 0.0,
+            sum2: 0.0,
+            ascent: Ascent::default(),
+            share: 0.0,
+            epochs: Vec::new(),
+        }
     }
 
-    pub(super) fn passed(&mut self, loss1: f64, loss2: f64) {
+    pub(super) fn passed(&mut self, loss1: f64, loss2: f64, share: f64) {
         self.batch += 1;
         self.done += 1;
         self.sum1 += loss1;
         self.sum2 += loss2;
+        self.share = share;
     }
 
     pub(super) fn next_epoch(&mut self) {
@@ -45,10 +59,11 @@ impl Position {
 }
 
 impl Search<'_> {
-    /// Where the phase stands, with everything gone back to if `keeper` has saved it. `phase` is its name and price.
+    /// Where the phase stands, with everything gone back to if `keeper` has saved it. `phase` is its name, and the bits of its
+    /// price and budget.
     pub(super) fn begin(
         &mut self,
-        phase: (&str, u64),
+        phase: (&str, (u64, Option<u64>)),
         optimizer: &mut AdamW,
         progress: &dyn Progress,
         keeper: &mut Keeper,

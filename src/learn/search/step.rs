@@ -25,8 +25,8 @@ use candle_core::Tensor;
 pub(in crate::learn) enum Phase<'a> {
     /// The weights alone, without latency. `progress` runs from 0 to 1 over the warm-up.
     WarmUp { progress: f64 },
-    /// Everything. `ramp` scales λ and λ2; `progress` runs from 0 to 1 over the search.
-    Search { prices: &'a Prices<'a>, ramp: f64, progress: f64 },
+    /// Everything. `share` of λ and λ2 is paid; `progress` runs from 0 to 1 over the search.
+    Search { prices: &'a Prices<'a>, share: f64, progress: f64 },
 }
 
 impl Phase<'_> {
@@ -131,7 +131,7 @@ impl Search<'_> {
         let gated = self.gated(batch, gates)?;
         let mut loss2 = self.taught(batch, &gated, paths)?;
         let taught = scalar(&loss2)?;
-        let Phase::Search { prices, ramp, .. } = phase else {
+        let Phase::Search { prices, share, .. } = phase else {
             return Ok(Terms { loss1: None, loss2, taught });
         };
         if let (Paths::Sampled { count: 1 }, Some(baseline)) = (settings.paths, self.seen.baseline) {
@@ -153,8 +153,8 @@ impl Search<'_> {
             let expected = prices.expected(space, &theta_values, &probability_values(p)?)?;
             let latency1 = prices.loss1_term(&expected, &theta, settings.price_first_layer)?;
             let latency2 = prices.loss2_term(&expected, p)?;
-            loss1 = (loss1 + weigh(&latency1, settings.lambda * ramp)?).learn("add losses")?;
-            loss2 = (loss2 + weigh(&latency2, settings.lambda2 * ramp)?).learn("add losses")?;
+            loss1 = (loss1 + weigh(&latency1, settings.lambda * share)?).learn("add losses")?;
+            loss2 = (loss2 + weigh(&latency2, settings.lambda2 * share)?).learn("add losses")?;
         }
         Ok(Terms { loss1: Some(loss1), loss2, taught })
     }

@@ -6,7 +6,7 @@ use crate::base::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Which features are kept once θ is learned. In every Mixop the operator of the largest α is kept.
+/// Which features are kept once θ is learned. In every Mixop the operator of the largest α is kept, unless a budget says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "rule", rename_all = "snake_case")]
 pub enum DeriveSettings {
@@ -22,7 +22,8 @@ pub enum DeriveSettings {
         #[serde(default = "thirty")]
         k: usize,
     },
-    /// The largest set within a latency budget: by falling θ, all that still fits.
+    /// Those that a latency budget pays for: by falling θ, all that still fits; then features and operators are exchanged as long
+    /// as the supernet's own judgement of the networks rises.
     Budget(Budget),
 }
 
@@ -35,9 +36,25 @@ pub struct Budget {
     /// Features and a percentile of the response together, such as `"p99=20ms"`, under the load that `[traffic]` states.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "written")]
     pub objective: Option<Objective>,
+    /// Megabytes (10⁶ bytes) that embedding tables and layers may take together in single precision; no cap where it is left
+    /// out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<f64>,
 }
 
 impl Budget {
+    /// A budget of the mean.
+    pub fn of_mean(budget_ms: f64) -> Self {
+        Self { budget_ms: Some(budget_ms), ..Self::default() }
+    }
+
+    /// The same limit times `factor`, with the same memory cap.
+    pub fn scaled(self, factor: f64) -> Self {
+        let objective =
+            self.objective.map(|objective| Objective { limit_us: factor * objective.limit_us, ..objective });
+        Self { budget_ms: self.budget_ms.map(|ms| factor * ms), objective, ..self }
+    }
+
     /// What features and network may take together, in ms.
     pub fn limit_ms(&self) -> f64 {
         let stated = self.objective.map(|objective| objective.limit_us / 1e3);
@@ -45,6 +62,9 @@ impl Budget {
     }
 
     fn check(&self) -> Checked {
+        if let Some(memory_mb) = self.memory_mb {
+            check::positive("memory_mb", memory_mb)?;
+        }
         let how = "give budget_ms for the mean, or objective = \"p99=20ms\" for a percentile under load";
         match (self.budget_ms, self.objective) {
             (Some(budget_ms), None) => check::positive("budget_ms", budget_ms),

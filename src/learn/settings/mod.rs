@@ -2,16 +2,20 @@
 //! the AutoFAS paper.
 
 mod derive;
+mod evolution;
+mod ranking;
 mod schedule;
 mod search;
 mod train;
 
 pub use derive::{Budget, DeriveSettings};
+pub use evolution::EvolutionSettings;
+pub use ranking::{ColdSettings, FscdSettings, JudgeSettings, Measure, PermutationSettings, Replacement};
 pub use schedule::{Annealing, RateSchedule, RateShape};
-pub use search::{Gate, GradientBlock, Paths, PriceFirstLayer, SearchSettings};
+pub use search::{Gate, GradientBlock, Multiplier, Paths, PriceFirstLayer, SearchSettings};
 pub use train::{
-    BaselineSettings, DistillationLoss, InputColumns, RetrainSettings, ScoreForm, TeacherSettings,
-    TrainSettings,
+    BaselineSettings, DistillationLoss, InputColumns, RetrainSettings, RowRule, ScoreForm, TeacherSettings,
+    TrainSettings, TwoTowerSettings,
 };
 
 #[cfg(test)]
@@ -23,8 +27,14 @@ mod tests {
         TeacherSettings::default().check().unwrap();
         SearchSettings::default().check().unwrap();
         DeriveSettings::default().check().unwrap();
+        EvolutionSettings::default().check().unwrap();
         RetrainSettings::default().check().unwrap();
         BaselineSettings::default().check().unwrap();
+        JudgeSettings::default().check().unwrap();
+        PermutationSettings::default().check().unwrap();
+        ColdSettings::default().check().unwrap();
+        FscdSettings::default().check().unwrap();
+        TwoTowerSettings::default().check().unwrap();
     }
 
     #[test]

@@ -103,6 +103,40 @@ fn two() -> usize {
     2
 }
 
+/// What becomes of λ and λ2 where [`DeriveSettings`](super::DeriveSettings) states a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Multiplier {
+    /// They stay as they are, and the expected latency is what comes of it.
+    Fixed,
+    /// One factor on both, which starts at 1, rises while the expected latency is above the budget and falls while it is below. A
+    /// λ of 0 stays 0. Without a budget nothing moves it.
+    Dual {
+        /// By how much the factor's logarithm grows in an epoch for every 100 % that the expected latency lies above the
+        /// budget.
+        #[serde(default = "dual_rate")]
+        rate: f64,
+        /// What the present violation adds to the factor's logarithm, per 100 %: without it the factor would swing around the
+        /// one that holds the budget.
+        #[serde(default = "dual_damping")]
+        damping: f64,
+    },
+}
+
+fn dual_rate() -> f64 {
+    8.0
+}
+
+fn dual_damping() -> f64 {
+    4.0
+}
+
+impl Default for Multiplier {
+    fn default() -> Self {
+        Self::Dual { rate: dual_rate(), damping: dual_damping() }
+    }
+}
+
 /// Whether Loss2's gradient stops between the masked embeddings and Mixop 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -157,6 +191,8 @@ pub struct SearchSettings {
     pub lambda2: f64,
     /// Epochs after the warm-up over which λ and λ2 rise linearly from 0.
     pub lambda_ramp_epochs: f64,
+    /// What becomes of λ and λ2 under a budget.
+    pub multiplier: Multiplier,
     /// What Loss1 pays beside (4).
     pub price_first_layer: PriceFirstLayer,
     /// Operators that a step trains.
@@ -189,6 +225,7 @@ impl Default for SearchSettings {
             longest_list: DistillationLoss::LONGEST_LIST,
             lambda2: 0.01,
             lambda_ramp_epochs: 0.5,
+            multiplier: Multiplier::default(),
             price_first_layer: PriceFirstLayer::Joint,
             paths: Paths::All,
             gate: Gate::StraightThrough,
@@ -204,6 +241,12 @@ impl SearchSettings {
             0.0 => 1.0,
             ramp => (epochs / ramp).min(1.0),
         }
+    }
+
+    /// How far θ and α can answer to what they pay once the share `progress` of the search has passed: the larger of their step
+    /// sizes, as a share of the stated one.
+    pub fn response(&self, progress: f64) -> f64 {
+        self.theta_schedule.factor(progress).max(self.alpha_schedule.factor(progress))
     }
 
     /// The first setting outside its range.
@@ -228,6 +271,10 @@ impl SearchSettings {
         check::at_least("longest_list", self.longest_list, 2)?;
         if let Paths::Sampled { count } = self.paths {
             check::at_least("paths.count", count, 1)?;
+        }
+        if let Multiplier::Dual { rate, damping } = self.multiplier {
+            check::positive("multiplier.rate", rate)?;
+            check::not_negative("multiplier.damping", damping)?;
         }
         self.gate.check()
     }

@@ -7,7 +7,18 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// How a plain network is fitted: Adam with decoupled weight decay, early stopping on the validation AUC.
+/// How rows of embedding tables move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RowRule {
+    /// By the gradient over the root of the sum of all its squares (Duchi et al., 2011): the more a row has been seen, the shorter
+    /// its steps. An id of many rows is known after its first ones and rests, and one of few moves on.
+    Adagrad,
+    /// Adam of the rows that a batch touches: steps of one length for rare and frequent ids.
+    Adam,
+}
+
+/// How a plain network is fitted: Adam with decoupled weight decay for dense layers, early stopping on the validation AUC.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainSettings {
     /// Share of a hidden layer's outputs that a training step drops.
@@ -16,8 +27,10 @@ pub struct TrainSettings {
     pub embedding_dropout: f32,
     /// Step size of Adam for dense layers.
     pub learning_rate: f64,
-    /// Step size of Adam for rows of embeddings. A row moves only when a batch touches it, where a dense Adam goes on for
-    /// 1/(1 − β₁) = 10 steps: at ten times the step size of dense layers a rare id moves as far as there.
+    /// What moves rows of embeddings.
+    pub embedding_optimizer: RowRule,
+    /// Its step size. Under Adam a row moves only when a batch touches it, where a dense Adam goes on for 1/(1 − β₁) = 10 steps: at ten
+    /// times the step size of dense layers (0.01) a rare id moves as far as there.
     pub embedding_learning_rate: f64,
     /// Decoupled weight decay of dense layers.
     pub weight_decay: f64,
@@ -37,7 +50,8 @@ impl Default for TrainSettings {
             dropout: 0.2,
             embedding_dropout: 0.0,
             learning_rate: 1e-3,
-            embedding_learning_rate: 1e-2,
+            embedding_optimizer: RowRule::Adagrad,
+            embedding_learning_rate: 5e-2,
             weight_decay: 0.0,
             embedding_weight_decay: 0.0,
             batch_size: 2048,
@@ -211,6 +225,46 @@ impl RetrainSettings {
         let taught = self.distillation > 0.0 || self.unseen == 0;
         let problem = "candidates without a label teach nothing without distillation";
         check::ensure(taught, "unseen", problem, "give `distillation` above 0, or 0 here")?;
+        self.train.check()
+    }
+}
+
+/// A two-tower network: [`TwoTower`](crate::learn::network::TwoTower) over all features, a tower per side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TwoTowerSettings {
+    /// Widths of the hidden layers over the features of user and context.
+    pub user: Vec<usize>,
+    /// Widths of the hidden layers over the features of item and pair.
+    pub item: Vec<usize>,
+    /// Width of the vectors whose product is the score: 32 to 128 in most systems.
+    pub vector: usize,
+    /// λ1 of (7) where it learns from the teacher beside the labels; 0 for labels alone.
+    pub distillation: f64,
+    /// How it is fitted.
+    #[serde(flatten)]
+    pub train: TrainSettings,
+}
+
+impl Default for TwoTowerSettings {
+    fn default() -> Self {
+        Self {
+            user: vec![256, 128],
+            item: vec![256, 128],
+            vector: 64,
+            distillation: 0.0,
+            train: TrainSettings::default(),
+        }
+    }
+}
+
+impl TwoTowerSettings {
+    /// The first setting outside its range.
+    pub fn check(&self) -> Checked {
+        check::widths("user", &self.user)?;
+        check::widths("item", &self.item)?;
+        check::at_least("vector", self.vector, 1)?;
+        check::share("distillation", self.distillation)?;
         self.train.check()
     }
 }

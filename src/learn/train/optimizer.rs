@@ -9,10 +9,10 @@ use crate::{
         checkpoint::{State, Stored},
         embedding::EMBEDDING,
         exchange::{Exchange, merge_rows, sum_gradients},
-        optimizer::{AdamW, Rates, Scaling},
-        row_adam::{RowAdam, RowGradient},
+        optimizer::AdamW,
+        row_optimizer::{RowGradient, RowOptimizer},
         scalar,
-        settings::{RateSchedule, TrainSettings},
+        settings::TrainSettings,
     },
 };
 use candle_core::Var;
@@ -20,28 +20,22 @@ use candle_core::Var;
 /// AdamW over the dense parameters, and row by row over the embedding tables.
 pub(in crate::learn) struct Optimizer {
     dense: AdamW,
-    tables: Vec<RowAdam>,
+    tables: Vec<RowOptimizer>,
 }
 
 impl Optimizer {
     /// Zero moments, with the decay that embeddings and dense layers have.
     pub(in crate::learn) fn new(model: &dyn Trainable, settings: &TrainSettings) -> Result<Self> {
-        let TrainSettings { learning_rate, weight_decay, .. } = *settings;
         let mut dense = AdamW::default();
-        for (_, var) in model.params().iter().filter(|(name, _)| !name.starts_with(EMBEDDING)) {
-            dense.add(
-                var,
-                Rates {
-                    learning_rate,
-                    weight_decay,
-                    scaling: Scaling::Each,
-                    schedule: RateSchedule::CONSTANT,
-                },
-            )?;
+        for (name, var) in model.params().iter().filter(|(name, _)| !name.starts_with(EMBEDDING)) {
+            dense.add(var, model.rates(name, settings))?;
         }
         let tables = model.bank().tables().into_iter();
         let tables = tables.map(|table| {
-            RowAdam::new(table, settings.embedding_learning_rate, settings.embedding_weight_decay)
+            let TrainSettings {
+                embedding_optimizer, embedding_learning_rate, embedding_weight_decay, ..
+            } = *settings;
+            RowOptimizer::new(table, embedding_optimizer, embedding_learning_rate, embedding_weight_decay)
         });
         Ok(Self { dense, tables: tables.collect::<Result<_>>()? })
     }

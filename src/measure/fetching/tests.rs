@@ -209,7 +209,7 @@ fn visited_by_two(failing: usize) -> Result<Times> {
     let signature = signature(&schema, &data, Layout::UserOnce, &all);
     let workload =
         TraceWorkload::fetching(&requests, &data, &schema, &signature, &crowd, &Lookups::default())?;
-    visit(&workload, 2, 0, 6, &ThreadClock)
+    visit(&workload, Visit { workers: 2, first: 0, block: 6, displaced_bytes: 0 }, &ThreadClock)
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::{
     measure::{
         engine::Inputs,
         replay::{Fetcher, Workload, clock::Clock},
-        service::without_slowest_quarter,
+        service::{caches::Sweep, without_slowest_quarter},
         store::FetchCounts,
         workload::TraceWorkload,
     },
@@ -23,18 +23,26 @@ pub(super) struct Times {
     pub(super) decode_ms: f64,
 }
 
+/// What is asked in one visit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Visit {
+    /// Who ask at once.
+    pub(super) workers: usize,
+    /// The first request of the first of them; the others begin elsewhere.
+    pub(super) first: usize,
+    /// Timed requests of each.
+    pub(super) block: usize,
+    /// Memory that each touches between two requests.
+    pub(super) displaced_bytes: usize,
+}
+
 /// A block of requests, each of so many workers from another one on.
-pub(super) fn visit(
-    workload: &TraceWorkload<'_>,
-    workers: usize,
-    first: usize,
-    block: usize,
-    clock: &dyn Clock,
-) -> Result<Times> {
+pub(super) fn visit(workload: &TraceWorkload<'_>, asked: Visit, clock: &dyn Clock) -> Result<Times> {
+    let Visit { workers, first, .. } = asked;
     let together = Together { workers, ..Together::default() };
     let work = |worker: usize| {
         let first = first + worker * REQUESTS / workers;
-        one_worker(workload, first, block, clock, &together)
+        one_worker(workload, Visit { first, ..asked }, clock, &together)
     };
     let all: Vec<Times> = match workers {
         1 => vec![work(0)?],
@@ -85,8 +93,7 @@ impl Drop for Arrivals<'_> {
 
 fn one_worker(
     workload: &TraceWorkload<'_>,
-    first: usize,
-    block: usize,
+    asked: Visit,
     clock: &dyn Clock,
     together: &Together,
 ) -> Result<Times> {
@@ -94,7 +101,8 @@ fn one_worker(
     let mut asking = Asking {
         workload,
         clock,
-        next: first,
+        next: asked.first,
+        between: Sweep::of_bytes(asked.displaced_bytes),
         inputs: workload.inputs(),
         counts: FetchCounts::default(),
         fetcher: workload.fetcher()?,
@@ -104,7 +112,7 @@ fn one_worker(
     while !together.all(&together.warm) {
         asking.serve()?;
     }
-    let runs: Vec<[f64; 2]> = (0..block).map(|_| asking.serve()).collect::<Result<_>>()?;
+    let runs: Vec<[f64; 2]> = (0..asked.block).map(|_| asking.serve()).collect::<Result<_>>()?;
     arrivals.arrive(1);
     while !together.all(&together.done) {
         asking.serve()?;
@@ -119,6 +127,8 @@ struct Asking<'a> {
     workload: &'a TraceWorkload<'a>,
     clock: &'a dyn Clock,
     next: usize,
+    /// Stands for the network that runs between two requests.
+    between: Sweep,
     inputs: Inputs,
     counts: FetchCounts,
     fetcher: Option<Box<dyn Fetcher + 'a>>,
@@ -135,7 +145,9 @@ impl Asking<'_> {
         if let Some(fetcher) = &mut self.fetcher {
             fetcher.fetch(request, &mut self.inputs, &mut self.counts)?;
         }
+        let fetched = self.clock.now();
+        self.between.run();
         let ms = |from, to: Duration| to.saturating_sub(from).as_secs_f64() * 1e3;
-        Ok([ms(decoded, self.clock.now()), ms(begun, decoded)])
+        Ok([ms(decoded, fetched), ms(begun, decoded)])
     }
 }

@@ -6,7 +6,7 @@ use crate::{
         schema::{Schema, Side},
     },
     export::companions::{TEST_VECTORS, Versioned},
-    learn::network::{Dense, Embedding, Network, NetworkInput},
+    learn::network::{Body, Dense, Embedding, Network, NetworkInput},
     measure::{
         prove::test_vectors,
         replay::{
@@ -71,7 +71,7 @@ fn prepare(folder: &Path, encoder_hash: Option<&str>) -> ReplayJob {
     };
     let network = Network {
         inputs: [Side::User, Side::Item].into_iter().zip(&loaded.dataset.features).map(input).collect(),
-        layers: vec![Dense { inputs: 8, outputs: 1, weight: vec![0.1; 8], bias: vec![0.0] }],
+        body: Body::Mlp(vec![Dense { inputs: 8, outputs: 1, weight: vec![0.1; 8], bias: vec![0.0] }]),
     };
     let metadata = export::Metadata {
         encoder_hash: encoder_hash.map_or_else(|| loaded.encoders.hash(), str::to_owned),

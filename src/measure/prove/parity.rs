@@ -15,6 +15,10 @@ pub struct EngineParity {
     pub version: String,
     /// The largest |Δscore| over all rows and the request. The reference reads this engine's item table, where there is one.
     pub max_abs_difference: f64,
+    /// How many of the logged rows were compared in this engine, the first ones, where that is not all: trees in tract, which
+    /// would take hours. Its joined requests have no more candidates than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<usize>,
     /// The item table that this engine filled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_table: Option<TableParity>,

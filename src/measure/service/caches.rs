@@ -11,17 +11,23 @@ const MOST_BYTES: usize = 512 << 20;
 /// One word of every line is touched.
 const LINE_WORDS: usize = 8;
 
-/// A buffer of twice the size of the last cache.
-pub(super) struct Sweep(Vec<u64>);
+/// A buffer that takes the place of what the caches held.
+pub(in crate::measure) struct Sweep(Vec<u64>);
 
 impl Sweep {
-    pub(super) fn of_this_machine() -> Self {
+    /// Twice the size of the last cache: nothing stays.
+    pub(in crate::measure) fn of_this_machine() -> Self {
         let bytes = 2 * largest_cache(Path::new(CACHES)).unwrap_or(UNKNOWN_BYTES);
-        Self(vec![1; bytes.min(MOST_BYTES) / size_of::<u64>()])
+        Self::of_bytes(bytes.min(MOST_BYTES))
+    }
+
+    /// As much as something else would touch that runs in between.
+    pub(in crate::measure) fn of_bytes(bytes: usize) -> Self {
+        Self(vec![1; bytes / size_of::<u64>()])
     }
 
     /// Changes one word in every line.
-    pub(super) fn run(&mut self) {
+    pub(in crate::measure) fn run(&mut self) {
         for word in self.0.iter_mut().step_by(LINE_WORDS) {
             *word = word.wrapping_mul(3);
         }

@@ -2,7 +2,12 @@
 
 use crate::{
     base::{Error, Result, error::Place},
-    data::{column::Column, dataset::Dataset, growing::Growing},
+    data::{
+        column::Column,
+        dataset::{Dataset, Slot},
+        growing::Growing,
+        ids::Ids,
+    },
     measure::{assemble::Candidate, replay::trace::Request},
 };
 use std::{collections::HashMap, ops::Range, path::Path};
@@ -82,6 +87,30 @@ impl ResolvedTrace {
         data.joined(user, &picked.collect::<Vec<_>>())
     }
 
+    /// All candidates as rows with the `user` features of their request, one request after the other, and the request of every row
+    /// as a number from 0. `paired` features of a pair that the log never saw are missing, as they are when it is served.
+    pub fn lists(&self, data: &Dataset, user: &[&str], paired: &[&str]) -> (Dataset, Vec<u64>) {
+        let (mut pairs, mut requests, mut unseen) = (Vec::new(), Vec::new(), Vec::new());
+        for (request, &user_row) in self.users.iter().enumerate() {
+            for &candidate in self.candidates(request) {
+                if !candidate.is_logged() {
+                    unseen.push(pairs.len());
+                }
+                pairs.push((user_row, candidate.logged()));
+                requests.push(request as u64);
+            }
+        }
+        let joined = without(data.joined(user, &pairs), &unseen, paired);
+        let partitions = pairs.iter().map(|&(user_row, _)| data.partitions[user_row as usize]).collect();
+        let lists = Dataset {
+            weights: vec![1.0; pairs.len()].into(),
+            partitions,
+            partition_count: data.partition_count,
+            ..joined
+        };
+        (lists, requests)
+    }
+
     pub(super) fn candidates(&self, request: usize) -> &[Candidate] {
         &self.candidates[self.part(request)]
     }
@@ -91,6 +120,22 @@ impl ResolvedTrace {
         let begin = request.checked_sub(1).map_or(0, |before| self.ends[before]);
         begin as usize..self.ends[request] as usize
     }
+}
+
+/// `data`, where the values of `features` are missing in `rows`.
+fn without(mut data: Dataset, rows: &[usize], features: &[&str]) -> Dataset {
+    let slots: Vec<Slot> =
+        data.features.iter().filter(|f| features.contains(&f.name.as_str())).map(|f| f.slot).collect();
+    let (width, numbers) = (data.ids.slots(), data.number_slots);
+    let mut ids: Vec<u32> = (0..data.rows()).flat_map(|row| data.ids.of_row(row)).collect();
+    for (&row, slot) in rows.iter().flat_map(|row| slots.iter().map(move |slot| (row, slot))) {
+        match *slot {
+            Slot::Ids { start, length } => ids[row * width + start..][..length].fill(0),
+            Slot::Number { index } => data.numbers.to_mut()[row * numbers + index] = f32::NAN,
+        }
+    }
+    data.ids = Ids::from_rows(width, &ids);
+    data
 }
 
 /// The last row of every key.

@@ -102,6 +102,19 @@ fn a_pair_that_the_log_never_saw_is_missing_and_an_older_pair_keeps_its_own_row(
 }
 
 #[test]
+fn lists_hold_every_candidate_of_every_request_and_unseen_pairs_are_missing() {
+    let data = Dataset { partitions: vec![5, 6, 7, 8].into(), partition_count: 9, ..data() };
+    let resolved = resolved_from(&data, 2, &[10, 11]).unwrap();
+    let (lists, requests) = resolved.lists(&data, &["u"], &["x"]);
+    assert_eq!(requests, [0, 1, 1]);
+    let ids: Vec<u32> = (0..3).flat_map(|row| lists.ids.of_row(row)).collect();
+    // Both requests are user 2's, who is in row 2 and never saw item 11.
+    assert_eq!(ids, [3, 11, 0, 3, 12, 22, 3, 11, 0]);
+    assert_eq!((&*lists.partitions, lists.partition_count), (&[7, 7, 7][..], 9));
+    assert_eq!((lists.rows(), &*lists.weights), (3, &[1.0; 3][..]));
+}
+
+#[test]
 fn a_request_is_repeated_or_cut_to_the_wanted_number_of_candidates() {
     let (data, schema) = (data(), schema());
     let resolved = resolved(1, &[11, 10]).unwrap();

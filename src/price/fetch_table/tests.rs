@@ -60,6 +60,7 @@ fn table(buckets: Vec<FetchBucket>) -> FetchTable {
             passes: 7,
             block: 8,
             seed: 1,
+            displaced_bytes: 2048,
         },
         unfinished: Vec::new(),
         buckets,
@@ -144,7 +145,7 @@ fn a_file_is_read_back_and_a_damaged_one_names_the_place() {
     // Another version has other fields.
     fsio::write(&path, br#"{"schema_version": 1, "what": "ever"}"#).unwrap();
     let error = FetchTable::load(&path).unwrap_err().to_string();
-    assert!(error.contains("`schema_version`: is 1, this program reads 3"), "{error}");
+    assert!(error.contains("`schema_version`: is 1, this program reads 4"), "{error}");
 }
 
 #[test]

@@ -1,12 +1,13 @@
-//! Adam for the rows of embedding tables: only rows that a batch touched are read, moved and written.
+//! Adagrad and Adam for the rows of embedding tables: only rows that a batch touched are read, moved and written.
 //!
-//! A row's moments and its decay rest while it is not touched, as in PyTorch's SparseAdam. So a step costs what the batch
-//! touched, whatever the table holds.
+//! A row's moments and its decay rest while it is not touched, as in PyTorch's Adagrad on sparse gradients and SparseAdam. So a step
+//! costs what the batch touched, whatever the table holds.
 
 use super::{
     Learn,
     checkpoint::{self, Values},
     optimizer::{BETA1, BETA2, EPSILON},
+    settings::RowRule,
 };
 use crate::base::Result;
 use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
@@ -47,29 +48,36 @@ impl RowGradient {
     }
 }
 
-/// Adam over one table `[rows, width]`.
-pub struct RowAdam {
+/// Keeps Adagrad's quotient finite; that of PyTorch.
+const ADAGRAD_EPSILON: f32 = 1e-10;
+
+/// The rule over one table `[rows, width]`.
+pub struct RowOptimizer {
     table: Tensor,
+    rule: RowRule,
     width: usize,
     learning_rate: f64,
     weight_decay: f64,
+    /// Adam's mean of gradients; Adagrad has none.
     first: Vec<f32>,
+    /// Adam's mean of their squares, Adagrad's sum of them.
     second: Vec<f32>,
     steps: i32,
 }
 
-impl RowAdam {
+impl RowOptimizer {
     /// Zero moments. `weight_decay` is decoupled, a share of the step size.
-    pub fn new(table: &Tensor, learning_rate: f64, weight_decay: f64) -> Result<Self> {
+    pub fn new(table: &Tensor, rule: RowRule, learning_rate: f64, weight_decay: f64) -> Result<Self> {
         let (_, width) = super::dimensions(table)?;
-        let zeros = vec![0.0; table.elem_count()];
+        let zeros = |needed| vec![0.0; if needed { table.elem_count() } else { 0 }];
         Ok(Self {
             table: table.clone(),
+            rule,
             width,
             learning_rate,
             weight_decay,
-            first: zeros.clone(),
-            second: zeros,
+            first: zeros(rule == RowRule::Adam),
+            second: zeros(true),
             steps: 0,
         })
     }
@@ -77,12 +85,16 @@ impl RowAdam {
     /// One step for the rows of `gradient`.
     pub fn step(&mut self, gradient: &RowGradient) -> Result<()> {
         self.steps += 1;
-        let first = 1.0 - f64::from(BETA1).powi(self.steps);
-        let second = 1.0 - f64::from(BETA2).powi(self.steps);
+        let bias = |beta: f32| 1.0 - f64::from(beta).powi(self.steps);
+        let correction = match self.rule {
+            RowRule::Adagrad => 1.0,
+            RowRule::Adam => bias(BETA2).sqrt() / bias(BETA1),
+        };
         let update = Update {
             gradient,
+            rule: self.rule,
             width: self.width,
-            step_size: (self.learning_rate * second.sqrt() / first) as f32,
+            step_size: (self.learning_rate * correction) as f32,
             decay: (1.0 - self.learning_rate * self.weight_decay) as f32,
             moments: std::sync::Mutex::new((&mut self.first, &mut self.second)),
         };
@@ -109,8 +121,9 @@ impl RowAdam {
 
 struct Update<'a> {
     gradient: &'a RowGradient,
+    rule: RowRule,
     width: usize,
-    /// η·√(1 − β₂ᵗ) / (1 − β₁ᵗ).
+    /// η of Adagrad, η·√(1 − β₂ᵗ) / (1 − β₁ᵗ) of Adam.
     step_size: f32,
     /// 1 − η·decay.
     decay: f32,
@@ -131,7 +144,7 @@ struct Part<'a> {
 
 impl InplaceOp1 for Update<'_> {
     fn name(&self) -> &'static str {
-        "row_adam"
+        "row_optimizer"
     }
 
     fn cpu_fwd(&self, table: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
@@ -164,6 +177,8 @@ impl<'a> Update<'a> {
             let end = rows[rows.len() - 1] + 1;
             let count = (end - base) as usize * self.width;
             let take = |rest: &mut &'t mut [f32]| {
+                // Of a moment that the rule does not have, nothing.
+                let count = count.min(rest.len());
                 let (taken, left) = std::mem::take(rest).split_at_mut(count);
                 *rest = left;
                 taken
@@ -176,14 +191,21 @@ impl<'a> Update<'a> {
     }
 
     fn apply(&self, part: Part) {
-        for (&row, gradient) in part.rows.iter().zip(part.gradient.chunks_exact(self.width)) {
-            let start = (row - part.base) as usize * self.width;
+        let Part { base, rows, gradient, weights, first, second } = part;
+        for (&row, gradient) in rows.iter().zip(gradient.chunks_exact(self.width)) {
+            let start = (row - base) as usize * self.width;
             let place = start..start + self.width;
-            let moments = part.first[place.clone()].iter_mut().zip(&mut part.second[place.clone()]);
-            for ((w, &g), (m, v)) in part.weights[place].iter_mut().zip(gradient).zip(moments) {
-                *m += (1.0 - BETA1) * (g - *m);
-                *v += (1.0 - BETA2) * (g * g - *v);
-                *w = *w * self.decay - self.step_size * *m / (v.sqrt() + EPSILON);
+            let moved = weights[place.clone()].iter_mut().zip(gradient).zip(&mut second[place.clone()]);
+            match self.rule {
+                RowRule::Adagrad => moved.for_each(|((w, &g), sum)| {
+                    *sum += g * g;
+                    *w = *w * self.decay - self.step_size * g / (sum.sqrt() + ADAGRAD_EPSILON);
+                }),
+                RowRule::Adam => moved.zip(&mut first[place]).for_each(|(((w, &g), v), m)| {
+                    *m += (1.0 - BETA1) * (g - *m);
+                    *v += (1.0 - BETA2) * (g * g - *v);
+                    *w = *w * self.decay - self.step_size * *m / (v.sqrt() + EPSILON);
+                }),
             }
         }
     }
@@ -216,28 +238,34 @@ mod tests {
         RowGradient { values: rng::normals(rows.len() * 3, 1.0, &mut rng), rows }
     }
 
-    fn after(steps: u64, threads: usize) -> Vec<f32> {
+    const RULES: [RowRule; 2] = [RowRule::Adagrad, RowRule::Adam];
+
+    fn after(rule: RowRule, steps: u64, threads: usize) -> Vec<f32> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let start = rng::normals(15_000, 1.0, &mut rng::generator(1, "start"));
         let table = Tensor::from_vec(start, (5000, 3), &Device::Cpu).unwrap();
-        let mut adam = RowAdam::new(&table, 0.01, 0.1).unwrap();
-        pool.install(|| (0..steps).for_each(|step| adam.step(&draw(step)).unwrap()));
+        let mut optimizer = RowOptimizer::new(&table, rule, 0.01, 0.1).unwrap();
+        pool.install(|| (0..steps).for_each(|step| optimizer.step(&draw(step)).unwrap()));
         values(&table).unwrap()
     }
 
     #[test]
     fn only_touched_rows_move() {
-        let start = after(0, 1);
-        let moved = after(1, 2);
-        let touched = draw(0).rows;
-        for row in 0..5000 {
-            let same = start[row * 3..][..3] == moved[row * 3..][..3];
-            assert_eq!(same, touched.binary_search(&(row as u32)).is_err(), "row {row}");
+        for rule in RULES {
+            let start = after(rule, 0, 1);
+            let moved = after(rule, 1, 2);
+            let touched = draw(0).rows;
+            for row in 0..5000 {
+                let same = start[row * 3..][..3] == moved[row * 3..][..3];
+                assert_eq!(same, touched.binary_search(&(row as u32)).is_err(), "{rule:?}, row {row}");
+            }
         }
     }
 
     #[test]
     fn the_number_of_threads_changes_no_byte() {
-        assert!(after(3, 1) == after(3, 4));
+        for rule in RULES {
+            assert!(after(rule, 3, 1) == after(rule, 3, 4), "{rule:?}");
+        }
     }
 }

@@ -1,0 +1,101 @@
+//! Every system on the same rows, the same table and the same replay: trained, exported, scored and timed, once per seed and
+//! budget, and set beside each other with the statistics that tell a difference from chance.
+//!
+//! [`compare`] reads as what is done. Systems are files in `systems`, which know nothing of measurements; `measured` makes one
+//! [`Training`] of what a system built; `report` makes a [`Comparison`] of all that are stored, and so does [`render`]
+//! without training anything.
+//!
+//! ```text
+//! DIR/  config.toml, data.json, schema.json, encoders.json, environment.json, paths.json    as of a run of `iterate`
+//!       tables/, replay/trace.parquet    what all systems are priced by, and what is replayed into them
+//!       setup.json                       rows, engine and candidates, for reports
+//!       trials/SYSTEM.json               settings that were tried on training rows, and the ones that were taken
+//!       seeds/N/guide/                   the teacher of the Nth seed; seeds/N/SYSTEM[-BUDGETms]/ what a system trained
+//!       results/N/SYSTEM[-BUDGETms].json one training with all that was measured
+//!       scores/N/SYSTEM[-BUDGETms].bin   its scores of the validation rows; scores/labels.bin and scores/groups.bin beside
+//!       compare.json, compare.md, compare.svg
+//! ```
+
+mod lists;
+mod measured;
+mod pace;
+mod report;
+mod result;
+mod scene;
+mod systems;
+mod trials;
+
+pub use report::{Against, Agreement, Comparison, Compute, Spread, SystemSummary, TimesSummary, render};
+pub use result::{Fetched, Latency, Outcome, Setup, Times, Trained, Training, Trial, TrialLog};
+
+use crate::{
+    app::{
+        config::Experiment,
+        iterate::{Existing, Meter, Run},
+    },
+    base::{Error, Result, progress::Progress, stop::Stop},
+    learn::exchange::Exchange,
+    space::Operator,
+};
+use scene::Stage;
+use std::path::Path;
+
+/// Version of `compare.json` and of the results beside it.
+pub(super) const SCHEMA_VERSION: u32 = 1;
+
+/// Trains and measures every system of `[compare]` into `out`, each seed and budget that is not stored there yet, and reports on
+/// all that are. A request to `stop` ends it after the present step with [`Error::Interrupted`].
+pub fn compare(
+    experiment: &Experiment,
+    out: &Path,
+    existing: Existing,
+    meter: &dyn Meter,
+    ranks: &dyn Exchange,
+    progress: &dyn Progress,
+    stop: &Stop,
+) -> Result<Comparison> {
+    if ranks.place().size > 1 {
+        return Err(Error::usage(
+            "a comparison trains in one process, and this is one of several ranks",
+            "start it without the launcher",
+        ));
+    }
+    let root = Run::open(experiment, out, existing, meter, ranks, progress, stop)?;
+    check_widths(&root)?;
+    check_judging(&root)?;
+    let trial_rows = trials::rows(&root, experiment)?;
+    root.begin()?;
+    let stage = Stage::new(&root, experiment, trial_rows)?;
+    let chosen = stage.tune()?;
+    stage.train_all(&chosen)?;
+    render(out)
+}
+
+/// Under a budget networks are judged on training rows that the teacher never saw.
+fn check_judging(root: &Run) -> Result<()> {
+    if root.settings.search.held_out > 0.0 {
+        return Ok(());
+    }
+    Err(Error::usage(
+        "`search.held_out` is 0, and searches under a budget judge networks on training rows that are held out",
+        "give a share such as 0.1",
+    ))
+}
+
+/// Hand-chosen layers are priced by the table, which has the widths of the space.
+fn check_widths(root: &Run) -> Result<()> {
+    let widths = &root.settings.compare.widths;
+    let mixops = &root.space.mixops;
+    let offered = |(depth, &width): (usize, &usize)| {
+        mixops.get(depth).is_some_and(|mixop| mixop.contains(&Operator::Mlp(width)))
+    };
+    if widths.iter().enumerate().all(offered) {
+        return Ok(());
+    }
+    Err(Error::usage(
+        format!(
+            "`compare.widths`: {widths:?} are not all among the widths of the Mixops at their depths, so they have no price"
+        ),
+        "choose widths of [space] mixops, or add them there",
+    ))
+}

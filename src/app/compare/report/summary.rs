@@ -1,0 +1,137 @@
+//! One system at one budget, over its seeds.
+
+use super::{agreement::Agreement, stored::Stored};
+use crate::{
+    app::{
+        compare::result::{Fetched, Latency, Times, Trained, Training},
+        config::SystemName,
+    },
+    base::student::mean_and_deviation,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Mean and standard deviation over the seeds that have a value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Spread {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation (n − 1); absent with one seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deviation: Option<f64>,
+}
+
+impl Spread {
+    fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
+        let values: Vec<f64> = values.collect();
+        mean_and_deviation(&values).map(|(mean, deviation)| Self { mean, deviation })
+    }
+}
+
+/// A kind of time over the seeds, in ms.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TimesSummary {
+    /// Of the means.
+    pub mean_ms: Option<Spread>,
+    /// Of the medians.
+    pub p50_ms: Option<Spread>,
+    /// Of the 99th percentiles.
+    pub p99_ms: Option<Spread>,
+}
+
+/// One system at one budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SystemSummary {
+    /// Which system.
+    pub system: SystemName,
+    /// Absent for a system without a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_ms: Option<f64>,
+    /// Trainings that came to something.
+    pub seeds: usize,
+    /// Trainings that could not keep the budget.
+    pub unreachable: usize,
+    /// Area under the ROC curve.
+    pub auc: Option<Spread>,
+    /// Over users.
+    pub gauc: Option<Spread>,
+    /// In nats.
+    pub logloss: Option<Spread>,
+    /// By K: share of the teacher's best of a request among the K highest scores.
+    pub recall_at: BTreeMap<usize, Spread>,
+    /// By K: share of the teacher's top K of a request among the K highest scores.
+    pub overlap_at: BTreeMap<usize, Spread>,
+    /// Expected calibration error.
+    pub calibration_error: Option<Spread>,
+    /// Mean score over the share of positives.
+    pub predicted_over_observed: Option<Spread>,
+    /// How many.
+    pub features: Option<Spread>,
+    /// Trained numbers.
+    pub parameters: Option<Spread>,
+    /// Of the dense layers for one candidate.
+    pub multiply_adds: Option<Spread>,
+    /// Where the time of fetching is from.
+    pub fetched: Option<Fetched>,
+    /// Fetching the features.
+    pub fetch: TimesSummary,
+    /// The engine's own run.
+    pub inference: TimesSummary,
+    /// Fetching, assembling and running.
+    pub total: TimesSummary,
+    /// Replays that may not be believed.
+    pub invalid_replays: usize,
+    /// What the system did itself.
+    pub training_s: Option<Spread>,
+    /// Between the seeds; absent with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<Agreement>,
+}
+
+/// Of all stored trainings, in their order.
+pub(super) fn of_all(stored: &Stored) -> Vec<SystemSummary> {
+    let same = |a: &Training, b: &Training| (a.system, a.budget_ms) == (b.system, b.budget_ms);
+    stored.trainings.chunk_by(same).map(of_one).collect()
+}
+
+fn of_one(trainings: &[Training]) -> SystemSummary {
+    let found: Vec<&Trained> = trainings.iter().filter_map(Training::found).collect();
+    let spread = |of: &dyn Fn(&Trained) -> Option<f64>| Spread::of(found.iter().filter_map(|t| of(t)));
+    let times = |part: fn(&Latency) -> Times| {
+        let of = |value: fn(Times) -> Option<f64>| {
+            Spread::of(found.iter().filter_map(|trained| value(part(trained.latency.as_ref()?))))
+        };
+        TimesSummary { mean_ms: of(|t| t.mean_ms), p50_ms: of(|t| t.p50_ms), p99_ms: of(|t| t.p99_ms) }
+    };
+    let by_k = |of: fn(&Trained) -> &BTreeMap<usize, f64>| {
+        let mut all: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+        let values = found.iter().flat_map(|trained| of(trained));
+        values.for_each(|(&k, &value)| all.entry(k).or_default().push(value));
+        all.into_iter().filter_map(|(k, values)| Some((k, Spread::of(values.into_iter())?))).collect()
+    };
+    let count = |value: usize| value as f64;
+    SystemSummary {
+        system: trainings[0].system,
+        budget_ms: trainings[0].budget_ms,
+        seeds: found.len(),
+        unreachable: trainings.len() - found.len(),
+        auc: spread(&|t| t.metrics.auc),
+        gauc: spread(&|t| t.metrics.gauc),
+        logloss: spread(&|t| Some(t.metrics.logloss)),
+        recall_at: by_k(|t| &t.top_lists.recall_at),
+        overlap_at: by_k(|t| &t.top_lists.overlap_at),
+        calibration_error: spread(&|t| t.calibration.map(|c| c.expected_error)),
+        predicted_over_observed: spread(&|t| t.calibration.and_then(|c| c.predicted_over_observed)),
+        features: spread(&|t| Some(count(t.features.len()))),
+        parameters: spread(&|t| t.parameters.map(count)),
+        multiply_adds: spread(&|t| t.multiply_adds.map(count)),
+        fetched: found.iter().find_map(|t| Some(t.latency.as_ref()?.fetched)),
+        fetch: times(|latency| latency.fetch),
+        inference: times(|latency| latency.inference),
+        total: times(|latency| latency.total),
+        invalid_replays: found.iter().filter(|t| t.latency.as_ref().is_some_and(|l| !l.valid)).count(),
+        training_s: Spread::of(trainings.iter().map(|t| t.training_s)),
+        agreement: Agreement::of(&found),
+    }
+}

@@ -1,0 +1,93 @@
+//! Networks whose layers somebody chose, on all features or on those that a budget affords.
+
+use super::{Built, Model, System};
+use crate::{
+    app::{compare::scene::Scene, config::Settings, iterate::Run},
+    base::Result,
+    learn::{derive::derive, price_term::Prices, search::SearchOutcome},
+    space::{Operator, SearchSpace, Subnet},
+};
+
+/// A space in which every layer has one width.
+pub(super) fn fix_layers(settings: &mut Settings) {
+    let fixed = settings.compare.widths.iter().map(|&width| vec![Operator::Mlp(width)]);
+    settings.space.mixops = fixed.collect();
+}
+
+/// The features that the budget of `[derive]` affords by falling `strengths`, with the hand-chosen layers. `must_keep` and
+/// `never` hold as for every derived network.
+pub(super) fn strongest(run: &Run, prices: &Prices, strengths: &[f64]) -> Result<Subnet> {
+    let widths = &run.settings.compare.widths;
+    let mixops: Vec<Vec<Operator>> = widths.iter().map(|&width| vec![Operator::Mlp(width)]).collect();
+    let space = SearchSpace::new(run.space.features.clone(), mixops)?.served_in(run.settings.target.layout);
+    let probabilities = vec![vec![1.0]; widths.len()];
+    let outcome = SearchOutcome { theta: strengths.to_vec(), probabilities, epochs: Vec::new() };
+    derive(&space, &outcome, &run.settings.derive, prices)
+}
+
+/// Strengths that fall in the order in which the schema declares its features.
+pub(super) fn declared_order(features: usize) -> Vec<f64> {
+    (0..features).map(|at| 1.0 - at as f64 / features as f64).collect()
+}
+
+/// Trains `subnet` as derived networks are trained: `[retrain]`, with the teacher's scores.
+pub(super) fn retrained(scene: &Scene, subnet: Subnet, strengths: Option<Vec<f64>>) -> Result<Built> {
+    let run = scene.run;
+    let name = subnet.id(&run.space);
+    let fit = run.derived(&name, &subnet, scene.guide)?;
+    Ok(Built { subnet, strengths, model: Model::Network { name, fit } })
+}
+
+/// All features that the schema allows.
+fn allowed(run: &Run) -> Vec<usize> {
+    (0..run.space.features.len()).filter(|&feature| !run.space.features[feature].never).collect()
+}
+
+/// A distilled student on the features that fit, in the schema's order.
+pub(super) struct Fitting;
+
+impl System for Fitting {
+    fn budgeted(&self) -> bool {
+        true
+    }
+
+    fn build(&self, scene: &Scene) -> Result<Built> {
+        let strengths = declared_order(scene.run.space.features.len());
+        let subnet = scene.priced(|prices| strongest(scene.run, prices, &strengths))?;
+        retrained(scene, subnet, None)
+    }
+}
+
+/// A distilled student on all features.
+pub(super) struct Everything;
+
+impl System for Everything {
+    fn budgeted(&self) -> bool {
+        false
+    }
+
+    fn build(&self, scene: &Scene) -> Result<Built> {
+        let operators = scene.run.settings.compare.widths.iter().map(|&width| Operator::Mlp(width));
+        let subnet = Subnet { features: allowed(scene.run), operators: operators.collect() };
+        retrained(scene, subnet, None)
+    }
+}
+
+/// The plain DNN of `[baseline]` on all features, taught by labels alone.
+pub(super) struct PlainDnn;
+
+impl System for PlainDnn {
+    fn budgeted(&self) -> bool {
+        false
+    }
+
+    fn build(&self, scene: &Scene) -> Result<Built> {
+        let run = scene.run;
+        let baseline = &run.settings.baseline;
+        let operators = baseline.widths.iter().map(|&width| Operator::Mlp(width)).collect();
+        let subnet = Subnet { features: allowed(run), operators };
+        let name = subnet.id(&run.space);
+        let fit = run.plain(&name, &subnet)?;
+        Ok(Built { subnet, strengths: None, model: Model::Network { name, fit } })
+    }
+}

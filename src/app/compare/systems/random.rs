@@ -1,0 +1,68 @@
+//! Random choices that fill the budget, judged on held-out training rows; the best is trained on all of them.
+
+use super::{Built, System, hand::retrained};
+use crate::{
+    app::{compare::scene::Scene, config::Stage},
+    base::{
+        Error, Result,
+        rng::{self, Generator},
+    },
+    learn::{derive::derive, price_term::Prices, search::SearchOutcome},
+    space::{SearchSpace, Subnet},
+};
+use rand::RngExt;
+
+/// Draws for one choice at most: of layers that are too dear for the budget, others are drawn.
+const DRAWS: usize = 100;
+
+/// The best of `compare.random_trainings` choices.
+pub(super) struct RandomSearch;
+
+impl System for RandomSearch {
+    fn budgeted(&self) -> bool {
+        true
+    }
+
+    fn build(&self, scene: &Scene) -> Result<Built> {
+        let run = scene.run;
+        let inner = run.variant(scene.experiment, "choices")?.on(scene.inner.clone());
+        let mut generator = rng::generator(run.seed(Stage::Search), "random search");
+        let mut best: Option<(f64, Subnet)> = None;
+        for _ in 0..run.settings.compare.random_trainings {
+            let subnet = scene.priced(|prices| draw(scene, prices, &mut generator))?;
+            let name = subnet.id(&run.space);
+            let auc = inner.derived(&name, &subnet, scene.guide)?.metrics.auc.unwrap_or(0.0);
+            if best.as_ref().is_none_or(|&(highest, _)| auc > highest) {
+                best = Some((auc, subnet));
+            }
+        }
+        let Some((_, subnet)) = best else {
+            return Err(Error::usage("nothing was drawn", "raise compare.random_trainings"));
+        };
+        retrained(scene, subnet, None)
+    }
+}
+
+/// Layers at random, and features in a random order as long as the budget affords them.
+fn draw(scene: &Scene, prices: &Prices, generator: &mut Generator) -> Result<Subnet> {
+    let settings = scene.run.settings;
+    let mut last = None;
+    for _ in 0..DRAWS {
+        let outcome = random_outcome(&scene.run.space, generator);
+        match derive(&scene.run.space, &outcome, &settings.derive, prices) {
+            Err(error @ Error::Limit { .. }) => last = Some(error),
+            other => return other,
+        }
+    }
+    Err(last.expect("every draw was too dear"))
+}
+
+fn random_outcome(space: &SearchSpace, generator: &mut Generator) -> SearchOutcome {
+    let theta = space.features.iter().map(|_| generator.random::<f64>()).collect();
+    let mut one_of = |count: usize| {
+        let chosen = generator.random_range(0..count);
+        (0..count).map(|at| f64::from(u8::from(at == chosen))).collect()
+    };
+    let probabilities = space.mixops.iter().map(|operators| one_of(operators.len())).collect();
+    SearchOutcome { theta, probabilities, epochs: Vec::new() }
+}

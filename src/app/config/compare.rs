@@ -1,0 +1,232 @@
+//! `[compare]`: which systems are trained and measured beside each other, and how each of them is tuned.
+
+use crate::{
+    base::check::{self, Checked, Violation},
+    data::split::SplitSettings,
+    learn::settings::{ColdSettings, FscdSettings, PermutationSettings},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+/// A system that takes part in a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SystemName {
+    /// The joint search as `[search]`, `[derive]` and `[retrain]` state it.
+    Autofas,
+    /// The search and the retraining without the teacher's scores.
+    NoDistillation,
+    /// The search without a price, cut to the budget afterwards.
+    NoLatency,
+    /// The search whose Loss2 moves θ too.
+    NoGradientBlock,
+    /// Features are searched, layers are hand-chosen.
+    FeaturesOnly,
+    /// Layers are searched, features are taken as the schema declares them.
+    LayersOnly,
+    /// The best of some random choices that fill the budget.
+    RandomSearch,
+    /// Hand-chosen layers on the features that fit, in the schema's order, taught by the teacher.
+    Rd,
+    /// Hand-chosen layers on the features of the highest first-order Taylor importance to the teacher (SHARK).
+    Taylor,
+    /// The same on the features whose permutation costs the teacher most.
+    Permutation,
+    /// The same on the features of the largest squeeze-and-excitation weights (COLD).
+    Cold,
+    /// The same on the features of the strongest gates under a prior by complexity (FSCD).
+    Fscd,
+    /// Hand-chosen layers on all features, taught by the teacher.
+    RdAll,
+    /// The plain DNN of `[baseline]` on all features.
+    PlainDnn,
+    /// The ranking network itself, or the scores that are given in its place.
+    Teacher,
+}
+
+impl SystemName {
+    /// Every system, in the order of tables.
+    pub const ALL: [Self; 15] = [
+        Self::Autofas,
+        Self::NoDistillation,
+        Self::NoLatency,
+        Self::NoGradientBlock,
+        Self::FeaturesOnly,
+        Self::LayersOnly,
+        Self::RandomSearch,
+        Self::Rd,
+        Self::Taylor,
+        Self::Permutation,
+        Self::Cold,
+        Self::Fscd,
+        Self::RdAll,
+        Self::PlainDnn,
+        Self::Teacher,
+    ];
+
+    /// As files and options have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Autofas => "autofas",
+            Self::NoDistillation => "no-distillation",
+            Self::NoLatency => "no-latency",
+            Self::NoGradientBlock => "no-gradient-block",
+            Self::FeaturesOnly => "features-only",
+            Self::LayersOnly => "layers-only",
+            Self::RandomSearch => "random-search",
+            Self::Rd => "rd",
+            Self::Taylor => "taylor",
+            Self::Permutation => "permutation",
+            Self::Cold => "cold",
+            Self::Fscd => "fscd",
+            Self::RdAll => "rd-all",
+            Self::PlainDnn => "plain-dnn",
+            Self::Teacher => "teacher",
+        }
+    }
+
+    /// What is tried where the experiment file says nothing else: the defaults first, then one change at a time.
+    fn usual_grid(self) -> Vec<Vec<String>> {
+        let changes: [&str; 2] = match self {
+            Self::Teacher => ["teacher.feature_dropout=0.1", "teacher.embedding_dropout=0.2"],
+            Self::PlainDnn => ["baseline.embedding_dropout=0.2", "baseline.dropout=0.4"],
+            Self::Autofas | Self::NoDistillation | Self::NoGradientBlock | Self::FeaturesOnly => {
+                ["retrain.embedding_dropout=0.2", "search.theta_learning_rate=0.05"]
+            }
+            Self::NoLatency | Self::LayersOnly => ["retrain.embedding_dropout=0.2", "search.epochs=3"],
+            Self::RandomSearch | Self::Rd | Self::RdAll | Self::Taylor | Self::Permutation => {
+                ["retrain.embedding_dropout=0.2", "retrain.dropout=0.0"]
+            }
+            Self::Cold => ["retrain.embedding_dropout=0.2", "compare.cold.embedding_dropout=0.2"],
+            Self::Fscd => ["retrain.embedding_dropout=0.2", "compare.fscd.prior_weight=0.001"],
+        };
+        let changes = changes.map(|change| vec![change.to_owned()]);
+        std::iter::once(Vec::new()).chain(changes).collect()
+    }
+}
+
+impl fmt::Display for SystemName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// `[compare]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CompareSettings {
+    /// Who takes part.
+    pub systems: Vec<SystemName>,
+    /// Features and mean service time together, in ms: a system that can keep a budget is trained once for each.
+    pub budgets_ms: Vec<f64>,
+    /// Trainings of every system: the seeds of its stages count from those of `[seeds]`.
+    pub seeds: u32,
+    /// Hidden layers of the systems whose layers are chosen by hand. Each width stands in the Mixop of its depth, so that it has a
+    /// price.
+    pub widths: Vec<usize>,
+    /// Settings that are tried for every system before its trainings, as many of its `grid`; with 0 the settings stay as they are.
+    pub trials: usize,
+    /// Share of the training rows, the last ones as the data has them, on which trials (and random choices) are judged.
+    pub trial_fraction: f64,
+    /// Which of the training rows trials are trained on and judged on, instead of that share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trial_split: Option<SplitSettings>,
+    /// Choices that the random search trains for one network.
+    pub random_trainings: usize,
+    /// Training rows at most on which the teacher is asked what its features are worth.
+    pub judged_rows: usize,
+    /// How `permutation` ranks.
+    pub permutation: PermutationSettings,
+    /// The network by which `cold` ranks.
+    pub cold: ColdSettings,
+    /// The network by which `fscd` ranks.
+    pub fscd: FscdSettings,
+    /// Requests of the trace whose lists of candidates are compared with the teacher's.
+    pub listed_requests: usize,
+    /// Where those lists are cut.
+    pub at: Vec<usize>,
+    /// Draws of the bootstrap over users.
+    pub resamples: usize,
+    /// An embedded store that replays fetch from, such as `store load` fills; without it the price of fetching is added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<PathBuf>,
+    /// By system: settings to try, each a list of `key.path=value`.
+    pub grid: BTreeMap<SystemName, Vec<Vec<String>>>,
+}
+
+impl Default for CompareSettings {
+    fn default() -> Self {
+        Self {
+            systems: SystemName::ALL.to_vec(),
+            budgets_ms: vec![1.0, 2.0, 4.0, 8.0],
+            seeds: 5,
+            widths: vec![128, 64],
+            trials: 3,
+            trial_fraction: 0.2,
+            trial_split: None,
+            random_trainings: 8,
+            judged_rows: 20_000,
+            permutation: PermutationSettings::default(),
+            cold: ColdSettings::default(),
+            fscd: FscdSettings::default(),
+            listed_requests: 50,
+            at: vec![10, 50, 100],
+            resamples: 1000,
+            store: None,
+            grid: SystemName::ALL.map(|system| (system, system.usual_grid())).into(),
+        }
+    }
+}
+
+impl CompareSettings {
+    /// The first setting outside its range.
+    pub fn check(&self) -> Checked {
+        let some = |key, empty: bool, fix: &str| check::ensure(!empty, key, "nothing is listed", fix);
+        some("systems", self.systems.is_empty(), "list systems such as \"autofas\"")?;
+        some("budgets_ms", self.budgets_ms.is_empty(), "list budgets in ms, such as 2.0")?;
+        self.budgets_ms.iter().try_for_each(|&budget_ms| check::positive("budgets_ms", budget_ms))?;
+        check::at_least("seeds", self.seeds as usize, 1)?;
+        check::widths("widths", &self.widths)?;
+        check::inside("trial_fraction", self.trial_fraction)?;
+        if let Some(split) = &self.trial_split {
+            split.check().map_err(|violation| Violation { key: "trial_split", ..violation })?;
+        }
+        check::at_least("random_trainings", self.random_trainings, 1)?;
+        check::at_least("judged_rows", self.judged_rows, 1)?;
+        let nested = |checked: Checked, key| checked.map_err(|violation| Violation { key, ..violation });
+        nested(self.permutation.check(), "permutation")?;
+        nested(self.cold.check(), "cold")?;
+        nested(self.fscd.check(), "fscd")?;
+        self.at.iter().try_for_each(|&k| check::at_least("at", k, 1))?;
+        self.systems.iter().try_for_each(|system| {
+            let listed = self.grid.get(system).map_or(0, Vec::len);
+            let problem = format!("{listed} settings are listed for {system}, and {} are tried", self.trials);
+            let fix = "list as many for every system, or lower compare.trials: all get the same number";
+            check::ensure(listed >= self.trials, "grid", problem, fix)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_is_written_as_it_is_called() {
+        for system in SystemName::ALL {
+            assert_eq!(serde_json::to_value(system).unwrap(), system.name());
+        }
+    }
+
+    #[test]
+    fn every_system_gets_the_same_number_of_trials() {
+        let mut settings = CompareSettings::default();
+        settings.check().unwrap();
+        settings.trials = 4;
+        let violation = settings.check().unwrap_err();
+        assert!(violation.problem.contains("3 settings are listed for autofas, and 4 are tried"));
+        settings.grid.values_mut().for_each(|grid| grid.push(vec![]));
+        settings.check().unwrap();
+    }
+}

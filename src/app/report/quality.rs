@@ -1,0 +1,145 @@
+//! AUC of systems against their latency as SVG: one curve per system, its budgets in order of latency, with the deviation over
+//! seeds as a bar.
+
+use super::{
+    plot::{DrawingError, INKS, PAPER, Paper, Scale, font, logarithmic, mesh, with_dark_style},
+    scatter::dot,
+};
+use plotters::prelude::*;
+use std::io;
+
+const WIDTH: u32 = 960;
+const HEIGHT: u32 = 640;
+/// Steps of the AUC's axis, at least.
+const STEPS: f64 = 6.0;
+
+/// A system.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curve {
+    /// Its name.
+    pub label: String,
+    /// One or more.
+    pub points: Vec<Point>,
+}
+
+/// A system at one budget.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// Mean, above 0.
+    pub latency_ms: f64,
+    /// Mean over seeds.
+    pub auc: f64,
+    /// Standard deviation over seeds.
+    pub deviation: f64,
+}
+
+/// The picture.
+///
+/// # Errors
+/// None that is known; drawing into a text does not fail.
+pub fn svg(curves: &[Curve]) -> io::Result<String> {
+    let mut text = String::new();
+    {
+        let paper = SVGBackend::with_string(&mut text, (WIDTH, HEIGHT)).into_drawing_area();
+        paper.fill(&PAPER.0).map_err(io::Error::other)?;
+        draw(&paper, curves).map_err(io::Error::other)?;
+        paper.present().map_err(io::Error::other)?;
+    }
+    Ok(with_dark_style(&text))
+}
+
+fn draw(paper: &Paper<'_>, curves: &[Curve]) -> Result<(), DrawingError> {
+    let points = || curves.iter().flat_map(|curve| &curve.points).filter(|point| point.latency_ms > 0.0);
+    let ends = ends(points().map(|point| point.latency_ms.log10()), (-1.0, 1.0));
+    let x = logarithmic("mean latency of a request, ms", ends);
+    let aucs = points().flat_map(|p| [p.auc - p.deviation, p.auc + p.deviation]);
+    let y = auc_scale(ends_of_auc(aucs));
+    let mut chart = mesh(paper, "AUC against latency (bars: standard deviation over seeds)", x, y)?;
+    for (at, curve) in curves.iter().enumerate() {
+        // Six inks and four marks tell twenty-four systems apart.
+        let (ink, mark) = (INKS[at % INKS.len()], at / INKS.len());
+        let mut own: Vec<&Point> = curve.points.iter().filter(|point| point.latency_ms > 0.0).collect();
+        own.sort_by(|a, b| a.latency_ms.total_cmp(&b.latency_ms));
+        let place = |point: &Point| (point.latency_ms.log10(), point.auc);
+        chart.draw_series(LineSeries::new(own.iter().map(|p| place(p)), ink.0.stroke_width(1)))?;
+        for point in own.iter().filter(|point| point.deviation > 0.0) {
+            let (x, auc) = place(point);
+            let bar = [(x, auc - point.deviation), (x, auc + point.deviation)];
+            chart.draw_series(LineSeries::new(bar, ink.0.stroke_width(1)))?;
+        }
+        chart
+            .draw_series(own.iter().map(|point| dot(place(point), ink, mark)))?
+            .label(&curve.label)
+            .legend(move |(x, y)| dot((x + 8, y), ink, mark));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::LowerRight)
+        .legend_area_size(16)
+        .label_font(font(14))
+        .background_style(PAPER.0)
+        .border_style(TRANSPARENT)
+        .draw()
+}
+
+fn ends(values: impl Iterator<Item = f64>, without: (f64, f64)) -> (f64, f64) {
+    let (low, high) =
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    if low <= high { (low, high) } else { without }
+}
+
+/// With some room, also where all are the same.
+fn ends_of_auc(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) = ends(values, (0.5, 1.0));
+    let room = ((high - low) * 0.05).max(0.0005);
+    (low - room, high + room)
+}
+
+fn auc_scale((low, high): (f64, f64)) -> Scale {
+    let step =
+        [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05].into_iter().find(|s| (high - low) / s <= 2.0 * STEPS);
+    let step = step.unwrap_or(0.1);
+    let first = (low / step).ceil() as i64;
+    let ticks = (first..).map(|i| i as f64 * step).take_while(|&tick| tick <= high).collect();
+    // Four digits tell the narrowest steps apart.
+    let name = |auc: f64| format!("{auc:.4}").trim_end_matches('0').trim_end_matches('.').to_owned();
+    Scale { title: "AUC", range: (low, high), ticks, name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_point_is_drawn_and_every_system_named() {
+        let point = |latency_ms, auc| Point { latency_ms, auc, deviation: 0.001 };
+        let curve = |label: &str, points| Curve { label: label.to_owned(), points };
+        let curves = [
+            curve("autofas", vec![point(4.0, 0.74), point(1.0, 0.73)]),
+            curve("plain-dnn", vec![point(20.0, 0.735)]),
+        ];
+        let picture = svg(&curves).unwrap();
+        // Each once, and once in the legend.
+        assert_eq!(picture.matches("<circle").count(), 2 + 1 + 2, "{picture}");
+        assert!(picture.contains("autofas") && picture.contains("plain-dnn"), "{picture}");
+        // From 0.729 to 0.741 there is a line every 0.002.
+        for tick in ["0.73", "0.732", "0.738", "0.74"] {
+            assert!(picture.lines().any(|line| line.trim() == tick), "{tick}: {picture}");
+        }
+        assert!(svg(&[]).unwrap().contains("<svg"));
+    }
+
+    #[test]
+    fn steps_of_the_axis_have_names_of_their_own() {
+        for (low, high) in [(0.73, 0.7305), (0.73, 0.735), (0.6, 0.75), (0.5, 1.0)] {
+            let Scale { ticks, name, .. } = auc_scale(ends_of_auc([low, high].into_iter()));
+            let names: Vec<String> = ticks.iter().map(|&tick| name(tick)).collect();
+            assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+            let read = |name: &String| name.parse::<f64>().unwrap();
+            assert!(
+                names.iter().map(read).zip(&ticks).all(|(read, tick)| (read - tick).abs() < 1e-9),
+                "{names:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Shapes that the graph builders rely on.
+
+use crate::{
+    base::{Error, Result},
+    data::schema::Side,
+    learn::network::{Body, Dense, Embedding, Forest, Network, NetworkInput, Partitioned, TwoTower},
+};
+
+/// Fails when a network's numbers do not fit its own shapes.
+pub(super) fn check(network: &Network) -> Result<()> {
+    let empty = match &network.body {
+        Body::Mlp(layers) => layers.is_empty(),
+        Body::TwoTower(towers) => towers.user.is_empty() || towers.item.is_empty(),
+        Body::Partitioned(parts) => parts.shared.is_empty() || parts.heads.iter().any(Vec::is_empty),
+        Body::Forest(_) => false,
+    };
+    if network.inputs.is_empty() || empty {
+        return wrong("the network has no features or no layers".to_owned());
+    }
+    network.inputs.iter().try_for_each(embedding)?;
+    let width = network.input_width();
+    match &network.body {
+        Body::Mlp(layers) => chain("", layers, width, 1),
+        Body::TwoTower(towers) => two(&network.inputs, towers),
+        Body::Partitioned(parts) => partitioned(&network.inputs, parts, width),
+        Body::Forest(trees) => forest(&network.inputs, trees),
+    }
+}
+
+fn wrong(problem: String) -> Result<()> {
+    Err(Error::usage(problem, "train or load the network again"))
+}
+
+fn embedding(input: &NetworkInput) -> Result<()> {
+    let fits = input.width > 0
+        && match &input.embedding {
+            Embedding::Table { rows } => !rows.is_empty() && rows.len() % input.width == 0,
+            Embedding::Pooled { rows, length } => {
+                *length > 0 && !rows.is_empty() && rows.len() % input.width == 0
+            }
+            Embedding::Number { scale, missing } => {
+                scale.len() == input.width && missing.len() == input.width
+            }
+        };
+    match fits {
+        true => Ok(()),
+        false => wrong(format!("the embedding of `{}` does not have width {}", input.feature, input.width)),
+    }
+}
+
+/// Layers one behind the other that take `from` values and give `to`; `of` begins their names.
+fn chain(of: &str, layers: &[Dense], from: usize, to: usize) -> Result<()> {
+    let mut width = from;
+    for (index, layer) in layers.iter().enumerate() {
+        let fits = layer.inputs == width
+            && layer.weight.len() == layer.inputs * layer.outputs
+            && layer.bias.len() == layer.outputs;
+        if !fits {
+            return wrong(format!("{of}layer {} does not take {width} values", index + 1));
+        }
+        width = layer.outputs;
+    }
+    match width == to {
+        true => Ok(()),
+        false => wrong(format!("{of}the last layer has {width} outputs instead of {to}")),
+    }
+}
+
+fn two(inputs: &[NetworkInput], towers: &TwoTower) -> Result<()> {
+    for (side, name) in [(Side::User, "user tower: "), (Side::Item, "item tower: ")] {
+        let own = inputs.iter().filter(|input| input.side == side).map(|input| input.width).sum();
+        if own == 0 {
+            return wrong(format!("{name}there is no feature of that side"));
+        }
+        chain(name, towers.tower(side), own, towers.vector())?;
+    }
+    Ok(())
+}
+
+fn partitioned(inputs: &[NetworkInput], parts: &Partitioned, width: usize) -> Result<()> {
+    let known = match inputs.get(parts.input).map(|input| (&input.embedding, input.width)) {
+        Some((Embedding::Table { rows }, width)) => rows.len() / width,
+        _ => return wrong("no feature with a table tells the partition".to_owned()),
+    };
+    let heads = parts.heads.len();
+    if parts.partition_of.len() != known || parts.partition_of.iter().any(|&own| own as usize >= heads) {
+        let told = &inputs[parts.input].feature;
+        return wrong(format!("the {heads} partitions are not those of the ids of `{told}`"));
+    }
+    let shared = parts.shared.last().map_or(0, |layer| layer.outputs);
+    chain("shared ", &parts.shared, width, shared)?;
+    let shape = |head: &[Dense]| head.iter().map(|layer| layer.outputs).collect::<Vec<_>>();
+    for (index, head) in parts.heads.iter().enumerate() {
+        chain(&format!("partition {index}: "), head, shared, 1)?;
+        if shape(head) != shape(&parts.heads[0]) {
+            return wrong(format!("partition {index} has other widths than partition 0"));
+        }
+    }
+    Ok(())
+}
+
+fn forest(inputs: &[NetworkInput], forest: &Forest) -> Result<()> {
+    if let Some(input) = inputs.iter().find(|input| input.width != 1) {
+        return wrong(format!(
+            "trees compare one number of `{}`, which is {} wide",
+            input.feature, input.width
+        ));
+    }
+    forest.check(inputs.len()).or_else(wrong)
+}

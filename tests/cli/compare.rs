@@ -1,0 +1,217 @@
+//! Systems beside each other, from outside.
+
+use crate::{
+    run::csv_log,
+    stopping::{Running, To},
+    world::{failure, json, output},
+};
+use autofas_bench::app::compare::Comparison;
+use serde_json::Value;
+use std::{fs, path::Path};
+
+/// A log of three features with a table for its layers.
+fn priced(folder: &Path) {
+    csv_log(folder, "0");
+    output(folder, &["data", "encode", "--config", "c.toml", "--out", "encoded"]);
+    let probe = ["table", "probe", "--config", "c.toml", "--engine", "tract", "--out", "t.json"];
+    output(folder, &[&probe[..], &["--encoders", "encoded/encoders.json"]].concat());
+}
+
+/// Two systems at one budget with two seeds, all of it from one table.
+fn compare<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let own = ["compare", "--config", "c.toml", "--out", out, "--table", "t.json"];
+    let size = ["--seeds", "2", "--budgets", "50", "--systems", "autofas,rd"];
+    let set = [
+        "--set",
+        "target.engines=[\"tract\"]",
+        "--set",
+        "target.engine=tract",
+        "--set",
+        "compare.widths=[16, 8]",
+        "--set",
+        "compare.trials=2",
+        "--set",
+        "compare.listed_requests=5",
+        "--set",
+        "compare.at=[20]",
+        "--set",
+        "compare.resamples=100",
+    ];
+    [&own[..], &size, &set, more].concat()
+}
+
+/// Without what differs from one time to the next.
+fn without_times(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for times in ["latency", "fetch", "inference", "total", "compute", "invalid_replays"] {
+                fields.remove(times);
+            }
+            fields.retain(|key, _| !key.ends_with("_s") && key != "seconds");
+            fields.values_mut().for_each(without_times);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_times),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_comparison_that_was_killed_goes_on_and_ends_as_one_that_was_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    priced(here);
+    let mut whole = json(here, &compare("whole", &[]));
+    assert_eq!(whole["trainings"].as_array().unwrap().len(), 4);
+    let trained = |training: &Value| training["outcome"]["trained"].clone();
+    for training in whole["trainings"].as_array().unwrap() {
+        let found = trained(training);
+        assert!(found["metrics"]["auc"].as_f64().unwrap() > 0.0, "{training}");
+        assert!(found["latency"]["total"]["mean_ms"].as_f64().unwrap() > 0.1, "{training}");
+        assert_eq!(found["latency"]["fetched"], "declared-price");
+        assert!(found["top_lists"]["overlap_at"]["20"].as_f64().unwrap() > 0.0, "{training}");
+        assert!(here.join("whole").join(found["onnx"].as_str().unwrap()).is_file());
+        let scores = fs::metadata(here.join("whole").join(found["scores"].as_str().unwrap())).unwrap();
+        assert_eq!(scores.len(), 4 * whole["setup"]["valid_rows"].as_u64().unwrap());
+    }
+    // Both tests are made of what each training shows.
+    let auc = |at: usize| trained(&whole["trainings"][at])["metrics"]["auc"].as_f64().unwrap();
+    let differences = [auc(0) - auc(2), auc(1) - auc(3)];
+    let against = &whole["against"][0];
+    assert_eq!((&against["system"], &against["seeds"]), (&"rd".into(), &2.into()));
+    let mean = against["auc_difference"].as_f64().unwrap();
+    assert!((mean - (differences[0] + differences[1]) / 2.0).abs() < 1e-12, "{against}");
+    assert_eq!(against["over_seeds"]["pairs"], 2);
+    assert_eq!(against["over_users"]["draws"], 100);
+    let trials = whole["trials"].as_array().unwrap();
+    let tried: Vec<_> = trials.iter().map(|log| log["trials"].as_array().unwrap().len()).collect();
+    assert_eq!(tried, [2, 2, 2], "autofas, rd and the teacher that guides them");
+    assert!(trials.iter().all(|log| log["trials"][0]["auc"].as_f64().unwrap() > 0.0));
+
+    let mut running = Running::start(here, &compare("killed", &[]));
+    running.wait_for("training 2 of 4");
+    running.wait_for("train …");
+    running.signal("KILL", To::Parent);
+    assert!(!running.wait().success());
+    assert!(failure(here, 2, &compare("killed", &[])).contains("--resume"));
+    let mut killed = json(here, &compare("killed", &["--resume"]));
+    without_times(&mut killed);
+    without_times(&mut whole);
+    assert_eq!(killed, whole);
+
+    // More systems join those that are there.
+    let more = compare("whole", &["--resume"]).into_iter();
+    let more: Vec<&str> =
+        more.map(|word| if word == "autofas,rd" { "plain-dnn,teacher" } else { word }).collect();
+    let joined = json(here, &more);
+    let systems: Vec<_> = joined["systems"].as_array().unwrap().iter().map(|s| &s["system"]).collect();
+    assert_eq!(systems, ["autofas", "rd", "plain-dnn", "teacher"]);
+    let mut before: Vec<Value> = joined["trainings"].as_array().unwrap()[..4].to_vec();
+    before.iter_mut().for_each(without_times);
+    assert_eq!(Value::Array(before), whole["trainings"]);
+
+    let rendered = json(here, &["compare", "--render", "whole"]);
+    assert_eq!(rendered, joined);
+    let markdown = fs::read_to_string(here.join("whole/compare.md")).unwrap();
+    assert!(markdown.contains("## Within 50 ms") && markdown.contains("| plain-dnn |"), "{markdown}");
+    assert_eq!(output(here, &["compare", "--render", "whole"]).trim_end(), markdown.trim_end());
+    let picture = fs::read_to_string(here.join("whole/compare.svg")).unwrap();
+    assert!(picture.contains("autofas") && !picture.contains("teacher"), "the teacher has no latency");
+    the_schema_in_docs_of_comparisons(&rendered);
+}
+
+const UPDATE: &str = "AUTOFAS_UPDATE_SCHEMAS=1 cargo test --release --test cli the_schema_in_docs";
+
+/// The schema of the types, which is kept in docs.
+fn schema() -> String {
+    serde_json::to_string_pretty(&schemars::schema_for!(Comparison)).unwrap() + "\n"
+}
+
+#[test]
+fn the_schema_in_docs_of_comparisons_is_that_of_the_types() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schemas/compare.schema.json");
+    if std::env::var_os("AUTOFAS_UPDATE_SCHEMAS").is_some() {
+        fs::write(&path, schema()).unwrap();
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == schema(), "docs/schemas/compare.schema.json is out of date: {UPDATE}");
+}
+
+fn the_schema_in_docs_of_comparisons(written: &Value) {
+    let validator = jsonschema::validator_for(&serde_json::from_str(&schema()).unwrap()).unwrap();
+    let wrong: Vec<String> = validator.iter_errors(written).map(|error| error.to_string()).collect();
+    assert_eq!(wrong, Vec::<String>::new());
+    let mut broken = written.clone();
+    broken["systems"][0]["auc"] = "much".into();
+    assert!(!validator.is_valid(&broken));
+}
+
+#[test]
+fn every_system_of_this_program_can_be_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    priced(here);
+    let every = "no-distillation,no-latency,no-gradient-block,features-only,layers-only,random-search,taylor,permutation,cold,fscd,rd-all";
+    let words = compare("all", &["--set", "compare.random_trainings=2"]).into_iter().map(|word| match word {
+        "autofas,rd" => every,
+        "2" => "1",
+        "50" => "50,0.0001",
+        "compare.trials=2" => "compare.trials=0",
+        word => word,
+    });
+    let found = json(here, &words.collect::<Vec<_>>());
+    let systems = found["systems"].as_array().unwrap();
+    let mut names: Vec<_> = every.split(',').flat_map(|name| [name, name]).collect();
+    names.pop();
+    assert_eq!(systems.iter().map(|s| s["system"].as_str().unwrap()).collect::<Vec<_>>(), names);
+    for system in systems {
+        let within = system["budget_ms"].as_f64() != Some(0.0001);
+        assert_eq!(system["seeds"].as_u64().unwrap() == 1, within, "{system}");
+        assert_eq!(system["unreachable"].as_u64().unwrap() == 0, within, "{system}");
+    }
+    let training = |system: &str| {
+        let all = found["trainings"].as_array().unwrap();
+        all.iter().find(|t| t["system"] == system && t["budget_ms"] != 0.0001).unwrap().clone()
+    };
+    // All three features fit, though the search may do without one; layers that are fixed are those that were chosen.
+    for (system, features) in [("features-only", 1..=3), ("taylor", 3..=3), ("rd-all", 3..=3)] {
+        let found = &training(system)["outcome"]["trained"];
+        assert!(features.contains(&found["features"].as_array().unwrap().len()), "{system}: {found}");
+        assert_eq!(found["layers"].to_string(), "[16,8]", "{system}");
+    }
+    let missed = found["trainings"][0]["outcome"]["unreachable"].as_str().unwrap();
+    assert!(missed.contains("0.0001 ms") && missed.contains("cheapest"), "{missed}");
+}
+
+#[test]
+fn what_cannot_be_compared_is_said_before_anything_is_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    csv_log(here, "0");
+    fs::write(here.join("t.json"), "").unwrap();
+    for (code, set, expected) in [
+        (
+            2,
+            &["--set", "compare.widths=[16, 12]"][..],
+            "`compare.widths`: [16, 12] are not all among the widths",
+        ),
+        (1, &["--set", "compare.trials=9"], "list as many for every system"),
+        (
+            2,
+            &["--set", "compare.trial_split.by=shuffle", "--set", "compare.trial_split.valid_fraction=0.5"],
+            "takes rows that are not trained on",
+        ),
+    ] {
+        let said = failure(here, code, &compare("out", set));
+        assert!(said.contains(expected), "{said}");
+        assert!(!here.join("out").exists(), "{set:?}");
+    }
+    let misspelt =
+        compare("out", &[]).into_iter().map(|word| if word == "autofas,rd" { "autofass" } else { word });
+    assert!(
+        failure(here, 2, &misspelt.collect::<Vec<_>>())
+            .contains("`compare.systems`: unknown variant `autofass`")
+    );
+    assert!(failure(here, 1, &["compare", "--render", "nowhere"]).contains("holds no comparison"));
+    assert!(failure(here, 2, &["compare"]).contains("--config"));
+    assert!(failure(here, 2, &["compare", "--render", "x", "--seeds", "2"]).contains("--render"));
+}
