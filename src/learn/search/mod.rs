@@ -22,6 +22,7 @@ use super::{
     exchange::{same_everywhere, share_params},
     mask::Mask,
     metrics::Metrics,
+    optimizer::AdamW,
     params::{Params, Snapshot},
     price_term::{Expected, Prices, probability_values},
     settings::SearchSettings,
@@ -40,6 +41,7 @@ use crate::{
 };
 use seen::Seen;
 use serde::{Deserialize, Serialize};
+use state::Position;
 use std::{path::Path, sync::Arc};
 
 /// How often θ, α and the expected latency are recorded.
@@ -79,6 +81,16 @@ pub struct SearchOutcome {
     pub probabilities: Vec<Vec<f64>>,
     /// How it went.
     pub epochs: Vec<SearchEpoch>,
+    /// What has gone wrong, with what mends it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl SearchOutcome {
+    /// These strengths of features and operators, without a way to them.
+    pub fn of(theta: Vec<f64>, probabilities: Vec<Vec<f64>>) -> Self {
+        Self { theta, probabilities, epochs: Vec::new(), warnings: Vec::new() }
+    }
 }
 
 /// What the search reads and never changes.
@@ -224,57 +236,58 @@ impl<'a> Search<'a> {
         self.mask.anneal(at.done as f64 / total as f64);
         while at.epoch <= settings.epochs {
             batches::ahead(self.batches("search", at.epoch, at.batch), |batches| {
-                let ramp = settings.lambda_share(at.done as f64 / steps as f64);
-                let share = ramp * at.ascent.factor(&settings.multiplier);
-                let progressed = at.done as f64 / total as f64;
-                let phase = Phase::Search { prices, share, progress: progressed };
-                let (loss1, loss2) = self.step(&batches, &phase, &mut optimizer)?;
-                at.passed(finite(loss1, at.epoch)?, finite(loss2, at.epoch)?, share);
-                self.mask.anneal(at.done as f64 / total as f64);
-                if let Some(budget_ms) = prices.budget_ms {
-                    // What the next step begins with.
-                    let expected_ms = self.expected(prices)?.total_ms();
-                    let answered = ramp * settings.response(progressed);
-                    at.ascent.step(&settings.multiplier, (expected_ms, budget_ms), answered, steps);
-                }
-                progress.record(Pace::EveryStep, "loss1", at.done, loss1);
-                progress.record(Pace::EveryStep, "loss2", at.done, loss2);
-                if at.done % steps.div_ceil(STATES_PER_EPOCH) == 0 {
-                    self.record_state(at.done, share, prices, progress)?;
-                }
-                let auc = note_auc(at.epochs.last().and_then(|epoch| epoch.metrics.auc));
-                progress.advance(at.done, &format!("loss1 {loss1:.4} loss2 {loss2:.4}{auc}"));
+                self.advance(&batches, &mut at, prices, &mut optimizer, progress)?;
                 keeper.keep(Moment::Step, || self.contents(&at, &mut optimizer))
             })?;
             same_everywhere(self.scene.rows.ranks, &self.params)?;
             let report = self.epoch_report(&at, prices)?;
-            progress.say(&format!(
-                "  epoch {}: loss1 {:.4}, loss2 {:.4}, supernet AUC {:.4}, Σθ {:.1}, features {:.3} ms, network {:.3} ms, λ {:.3}",
-                report.epoch,
-                report.loss1,
-                report.loss2,
-                report.metrics.auc.unwrap_or(f64::NAN),
-                report.expected_features,
-                report.feature_ms,
-                report.network_ms,
-                report.lambda
-            ));
+            progress.say(&report.to_string());
             record_metrics(&report.metrics, at.done, progress);
             at.epochs.push(report);
             at.next_epoch();
             keeper.keep(Moment::EpochEnd, || self.contents(&at, &mut optimizer))?;
         }
-        let outcome = SearchOutcome {
-            theta: self.mask.theta_values()?,
-            probabilities: probability_values(&self.supernet.probabilities()?)?,
-            epochs: at.epochs,
-        };
-        for warning in
-            verdict::warnings(self.supernet.space(), &outcome, &self.seen, settings, prices.budget_ms)
-        {
-            progress.say(&format!("  warning: {warning}"));
-        }
+        let p = probability_values(&self.supernet.probabilities()?)?;
+        let mut outcome =
+            SearchOutcome { epochs: at.epochs, ..SearchOutcome::of(self.mask.theta_values()?, p) };
+        outcome.warnings =
+            verdict::warnings(self.supernet.space(), &outcome, &self.seen, settings, prices.budget_ms);
+        outcome.warnings.iter().for_each(|warning| progress.say(&format!("  warning: {warning}")));
         Ok(outcome)
+    }
+
+    /// One step of the search: what is paid in it, and what it makes of the gates and of λ.
+    fn advance(
+        &mut self,
+        batches: &Batches,
+        at: &mut Position,
+        prices: &Prices,
+        optimizer: &mut AdamW,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let (settings, steps) = (self.scene.settings, self.steps());
+        let passed = |at: &Position| at.done as f64 / (steps * settings.epochs as u64) as f64;
+        let ramp = settings.lambda_share(at.done as f64 / steps as f64);
+        // Once this step is done, θ and α have answered so far to what they paid.
+        let answered = ramp * settings.response(passed(at));
+        let share = ramp * at.ascent.factor(&settings.multiplier);
+        let phase = Phase::Search { prices, share, progress: passed(at) };
+        let (loss1, loss2) = self.step(batches, &phase, optimizer)?;
+        at.passed(finite(loss1, at.epoch)?, finite(loss2, at.epoch)?, share);
+        self.mask.anneal(passed(at));
+        if let Some(budget_ms) = prices.budget_ms {
+            // What the next step begins with.
+            let expected_ms = self.expected(prices)?.total_ms();
+            at.ascent.step(&settings.multiplier, (expected_ms, budget_ms), answered, steps);
+        }
+        progress.record(Pace::EveryStep, "loss1", at.done, loss1);
+        progress.record(Pace::EveryStep, "loss2", at.done, loss2);
+        if at.done % steps.div_ceil(STATES_PER_EPOCH) == 0 {
+            self.record_state(at.done, share, prices, progress)?;
+        }
+        let auc = note_auc(at.epochs.last().and_then(|epoch| epoch.metrics.auc));
+        progress.advance(at.done, &format!("loss1 {loss1:.4} loss2 {loss2:.4}{auc}"));
+        Ok(())
     }
 
     /// Latencies under the present θ and p.

@@ -18,6 +18,24 @@ use crate::{
 };
 use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
+use std::fmt;
+
+impl fmt::Display for SearchEpoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "  epoch {}: loss1 {:.4}, loss2 {:.4}, supernet AUC {:.4}, Σθ {:.1}, features {:.3} ms, network {:.3} ms, λ {:.3}",
+            self.epoch,
+            self.loss1,
+            self.loss2,
+            self.metrics.auc.unwrap_or(f64::NAN),
+            self.expected_features,
+            self.feature_ms,
+            self.network_ms,
+            self.lambda
+        )
+    }
+}
 
 impl Search<'_> {
     /// θ, α, p, the expected latency, the `share` of λ and λ2 that is paid, and the step sizes as points of curves.

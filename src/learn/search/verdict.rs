@@ -123,11 +123,7 @@ mod tests {
     ) -> String {
         let mut seen = Seen::default();
         gradients.iter().for_each(|gradient| seen.add(0.5, Some(gradient)));
-        let outcome = SearchOutcome {
-            theta: theta.to_vec(),
-            probabilities: p.iter().map(|p| p.to_vec()).collect(),
-            epochs: Vec::new(),
-        };
+        let outcome = SearchOutcome::of(theta.to_vec(), p.iter().map(|p| p.to_vec()).collect());
         warnings(&space(), &outcome, &seen, &SearchSettings::default(), budget_ms).join("\n")
     }
 

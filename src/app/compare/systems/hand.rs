@@ -21,7 +21,7 @@ pub(super) fn strongest(run: &Run, prices: &Prices, strengths: &[f64]) -> Result
     let mixops: Vec<Vec<Operator>> = widths.iter().map(|&width| vec![Operator::Mlp(width)]).collect();
     let space = SearchSpace::new(run.space.features.clone(), mixops)?.served_in(run.settings.target.layout);
     let probabilities = vec![vec![1.0]; widths.len()];
-    let outcome = SearchOutcome { theta: strengths.to_vec(), probabilities, epochs: Vec::new() };
+    let outcome = SearchOutcome::of(strengths.to_vec(), probabilities);
     derive(&space, &outcome, &run.settings.derive, prices)
 }
 

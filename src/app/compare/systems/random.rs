@@ -64,5 +64,5 @@ fn random_outcome(space: &SearchSpace, generator: &mut Generator) -> SearchOutco
         (0..count).map(|at| f64::from(u8::from(at == chosen))).collect()
     };
     let probabilities = space.mixops.iter().map(|operators| one_of(operators.len())).collect();
-    SearchOutcome { theta, probabilities, epochs: Vec::new() }
+    SearchOutcome::of(theta, probabilities)
 }
