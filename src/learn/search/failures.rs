@@ -14,7 +14,9 @@ use crate::{
         embedding::input_features,
         fixtures::{every_row, schema},
         optimizer::Scaling,
-        settings::{Annealing, DeriveSettings, Gate, Paths, RateSchedule, TeacherSettings, TrainSettings},
+        settings::{
+            Annealing, DeriveSettings, Gate, Paths, RateSchedule, RowRule, TeacherSettings, TrainSettings,
+        },
         train::{fit, score_rows},
     },
     price::{
@@ -76,6 +78,9 @@ impl Parity {
         let train = TrainSettings {
             learning_rate: 0.01,
             dropout: 0.0,
+            // The decay was chosen with this rule.
+            embedding_optimizer: RowRule::Adam,
+            embedding_learning_rate: 0.01,
             embedding_weight_decay: 1.0,
             batch_size: 128,
             max_epochs: 8,

@@ -282,7 +282,7 @@ impl<'a> Search<'a> {
         }
         progress.record(Pace::EveryStep, "loss1", at.done, loss1);
         progress.record(Pace::EveryStep, "loss2", at.done, loss2);
-        if at.done % steps.div_ceil(STATES_PER_EPOCH) == 0 {
+        if at.done.is_multiple_of(steps.div_ceil(STATES_PER_EPOCH)) {
             self.record_state(at.done, share, prices, progress)?;
         }
         let auc = note_auc(at.epochs.last().and_then(|epoch| epoch.metrics.auc));

@@ -284,8 +284,9 @@ fn a_fixed_multiplier_stays_and_without_a_budget_a_dual_one_does_too() {
     assert_eq!(free.epochs.last().unwrap().lambda2, 0.25);
 }
 
+/// As temperature or ε falls, gates hold the budget feature by feature: what is then left of it is for the repair to fill.
 #[test]
-fn a_budget_is_held_by_every_gate() {
+fn gates_that_harden_end_within_the_budget_too() {
     let (least_ms, unpaid_ms) = (least_ms(), unpaid_ms());
     let schedule = Annealing::Geometric;
     for gate in [
@@ -294,18 +295,12 @@ fn a_budget_is_held_by_every_gate() {
     ] {
         for share in [0.3, 0.6, 0.9] {
             let budget_ms = least_ms + share * (unpaid_ms - least_ms);
-            let epochs =
-                searched_with(0.02, Multiplier::default(), Some(budget_ms), |settings| settings.gate = gate);
-            for epoch in &epochs[epochs.len() - 5..] {
-                let off = epoch.expected_ms / budget_ms - 1.0;
-                eprintln!(
-                    "{gate:?} {share} {off} λ {} Σθ {} after {}",
-                    epoch.lambda, epoch.expected_features, epoch.epoch
-                );
-            }
+            let set = |settings: &mut SearchSettings| settings.gate = gate;
+            let epochs = searched_with(0.02, Multiplier::default(), Some(budget_ms), set);
+            let off = epochs.last().unwrap().expected_ms / budget_ms - 1.0;
+            assert!((-0.25..0.05).contains(&off), "{gate:?}, {share}: {off}");
         }
     }
-    panic!();
 }
 
 /// While θ and α rest, the expected latency cannot answer to λ, and what it is above the budget must not add up.
