@@ -16,7 +16,7 @@ use crate::{
         network::Network,
         settings::TwoTowerSettings,
         student::Lesson,
-        train::{metrics_of, score_together},
+        train::{fit, metrics_of, score_together},
     },
 };
 use serde::Serialize;
@@ -102,12 +102,13 @@ impl Run<'_> {
             None => Lesson::Labels,
         };
         let seed = self.seed(Stage::Baseline);
-        let untrained = || {
+        let fit = self.fitted(name, |curves, keeper| {
             let every: Vec<usize> = (0..self.space.features.len()).collect();
             let features = input_features(&self.space.features, &every, &self.loaded.dataset)?;
-            TwoTowers::new(features, settings, lesson, seed)
-        };
-        let fit = self.fitted_as(name, &settings.train, seed, untrained, TwoTowers::to_network)?;
+            let mut towers = TwoTowers::new(features, settings, lesson, seed)?;
+            let report = fit(&mut towers, self.rows(), &settings.train, seed, curves, keeper)?;
+            Ok((report, towers.to_network()?))
+        })?;
         Ok((self.network(name)?, fit.metrics))
     }
 
