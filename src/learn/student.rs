@@ -5,7 +5,7 @@ use super::{
     embedding::{EmbeddingBank, InputFeature, plain_layers},
     importance::{Attributable, Routing},
     losses::{self, lists::ListLoss},
-    mlp::{Hidden, Mode, dropout},
+    mlp::{Hidden, Mode, in_training},
     network::{Body, Network, PlainOnly},
     ops::dense::Follow,
     params::{DenseParams, Next, Params},
@@ -190,13 +190,11 @@ impl Trainable for Student<'_> {
     }
 
     fn loss(&mut self, embedded: &Tensor, batch: &Batch) -> Result<Tensor> {
-        let mut rng = self.dropout_rng.clone();
-        let first_row = batch.part.as_ref().map_or(0, |part| part.first_row);
-        let mut mode = Mode::Train { dropout: self.settings.embedding_dropout, rng: &mut rng, first_row };
-        let embedded = dropout(embedded.clone(), &mut mode)?;
-        let mut mode = Mode::Train { dropout: self.settings.dropout, rng: &mut rng, first_row };
-        let logits = run(&self.hidden, &self.output, &embedded, &mut mode)?;
-        self.dropout_rng = rng;
+        let (hidden, output) = (&self.hidden, &self.output);
+        let logits =
+            in_training(embedded, batch, &self.settings, &mut self.dropout_rng, |embedded, mode| {
+                run(hidden, output, embedded, mode)
+            })?;
         self.lesson.loss(&logits, batch)
     }
 

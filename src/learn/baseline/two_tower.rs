@@ -10,7 +10,7 @@ use crate::{
         Learn,
         device::device,
         embedding::{EmbeddingBank, InputFeature},
-        mlp::{Hidden, Mode, dropout},
+        mlp::{Hidden, Mode, in_training},
         network::{Body, Dense, Network, TwoTower},
         ops::dense::Follow,
         params::{DenseParams, Next, Params},
@@ -131,12 +131,9 @@ impl Trainable for TwoTowers<'_> {
 
     fn loss(&mut self, embedded: &Tensor, batch: &Batch) -> Result<Tensor> {
         let mut rng = self.dropout_rng.clone();
-        let first_row = batch.part.as_ref().map_or(0, |part| part.first_row);
-        let train = &self.settings.train;
-        let mut mode = Mode::Train { dropout: train.embedding_dropout, rng: &mut rng, first_row };
-        let embedded = dropout(embedded.clone(), &mut mode)?;
-        let mut mode = Mode::Train { dropout: train.dropout, rng: &mut rng, first_row };
-        let logits = self.logits(&embedded, &mut mode)?;
+        let logits = in_training(embedded, batch, &self.settings.train, &mut rng, |embedded, mode| {
+            self.logits(embedded, mode)
+        })?;
         self.dropout_rng = rng;
         self.lesson.loss(&logits, batch)
     }
