@@ -10,11 +10,12 @@ use crate::{
     data::split::{Moment, SplitSettings},
     export::quantise::QuantiseSettings,
     learn::{
+        baseline::trees::TreeSettings,
         checkpoint::CheckpointSettings,
         device::DeviceSettings,
         settings::{
             Annealing, BaselineSettings, Budget, DeriveSettings, EvolutionSettings, Gate, InputColumns,
-            Paths, RetrainSettings, SearchSettings, TeacherSettings,
+            Paths, RetrainSettings, SearchSettings, TeacherSettings, TwoTowerSettings,
         },
     },
     measure::{
@@ -49,6 +50,10 @@ pub struct Settings {
     pub retrain: RetrainSettings,
     /// The plain DNN that the winner is set beside.
     pub baseline: BaselineSettings,
+    /// The two-tower network that is compared.
+    pub two_tower: TwoTowerSettings,
+    /// The gradient boosted trees that are compared, and whose gain ranks features.
+    pub gbdt: TreeSettings,
     /// What is paid for.
     pub target: TargetSettings,
     /// How int8 is made, and what it may cost.
@@ -81,6 +86,8 @@ impl Default for Settings {
             pareto: ParetoSettings::default(),
             retrain: RetrainSettings::default(),
             baseline: BaselineSettings::default(),
+            two_tower: TwoTowerSettings::default(),
+            gbdt: TreeSettings::default(),
             target: TargetSettings::default(),
             quantise: QuantiseSettings::default(),
             traffic: TrafficSettings::default(),
@@ -122,6 +129,8 @@ impl Settings {
             ("derive", self.derive.check()),
             ("retrain", self.retrain.check()),
             ("baseline", self.baseline.check()),
+            ("two_tower", self.two_tower.check()),
+            ("gbdt", self.gbdt.check()),
             ("target", self.target.check()),
             ("target", self.check_fetch_prices()),
             ("quantise", self.quantise.check()),

@@ -55,7 +55,6 @@ pub use journal::Existing;
 pub(in crate::app) use journal::Journal;
 pub use measured::MeasuredTime;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
-pub(in crate::app) use package::Finished;
 pub use pareto::{Candidate, Pareto, ParetoPoint, Way, pareto};
 pub use probed::ProbeSummary;
 pub use searched::{ExpectedLatency, PredictedTail, SearchFiles, SearchSummary, derived};
