@@ -4,8 +4,12 @@ use super::{
     Learn,
     ops::dense::{Follow, kept},
     params::{DenseParams, Next, Params},
+    settings::TrainSettings,
 };
-use crate::base::{Result, rng::Generator};
+use crate::{
+    base::{Result, rng::Generator},
+    data::dataset::Batch,
+};
 use candle_core::Tensor;
 use rand::Rng;
 
@@ -98,6 +102,21 @@ impl Hidden {
 pub fn dropout(x: Tensor, mode: &mut Mode) -> Result<Tensor> {
     let Follow::ReluDropout { keep, seed, first_row } = mode.after_relu() else { return Ok(x) };
     kept(&x, keep, seed, first_row).and_then(|factors| x.mul(&factors)).learn("apply dropout")
+}
+
+/// What `network` makes of embeddings `[rows, width]` in training: with dropout on them and, by the mode that it gets, behind its
+/// hidden layers, both as `train` says.
+pub(super) fn in_training(
+    embedded: &Tensor,
+    batch: &Batch,
+    train: &TrainSettings,
+    rng: &mut Generator,
+    network: impl FnOnce(&Tensor, &mut Mode) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let first_row = batch.part.as_ref().map_or(0, |part| part.first_row);
+    let mut mode = Mode::Train { dropout: train.embedding_dropout, rng, first_row };
+    let embedded = dropout(embedded.clone(), &mut mode)?;
+    network(&embedded, &mut Mode::Train { dropout: train.dropout, rng, first_row })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::{
     embedding::{EmbeddingBank, InputFeature, plain_layers},
     importance::{Attributable, Routing},
     losses, mask,
-    mlp::{Hidden, Mode, dropout},
+    mlp::{Hidden, Mode, in_training},
     network::{Body, Network, Partitioned},
     ops::{
         dense::Follow,
@@ -262,14 +262,11 @@ impl Trainable for Teacher {
             let gates = mask::missing(shape, place, self.settings.feature_dropout, &mut self.dropout_rng)?;
             embedded = masked(self, &embedded, &gates)?;
         }
-        let train = &self.settings.train;
-        let part = batch.part.as_ref();
-        let first_row = part.map_or(0, |part| part.first_row);
-        let rng = &mut self.dropout_rng;
-        let mut mode = Mode::Train { dropout: train.embedding_dropout, rng, first_row };
-        let embedded = dropout(embedded, &mut mode)?;
-        let mut mode = Mode::Train { dropout: train.dropout, rng, first_row };
-        let logits = run(&self.shared, &self.heads, &embedded, (&batch.partitions, part), &mut mode)?;
+        let (train, rng) = (&self.settings.train, &mut self.dropout_rng);
+        let routes = (&batch.partitions[..], batch.part.as_ref());
+        let logits = in_training(&embedded, batch, train, rng, |embedded, mode| {
+            run(&self.shared, &self.heads, embedded, routes, mode)
+        })?;
         match (&self.given, self.settings.distillation) {
             (Some(given), lambda1) if lambda1 > 0.0 => losses::taught(&logits, batch, given, lambda1),
             _ => losses::ranking(&logits, batch),

@@ -38,6 +38,15 @@ LITTLE_TRAINING = {
 """Settings of a run whose networks are only timed: latency does not depend on training."""
 
 
+PLANTED_REQUESTS = {"small": 1000, "medium": 4000, "large": 16000}
+"""Of 20 rows each."""
+
+
+def planted_size(requests):
+    """Options of `data synth`: there are one and a half times as many users, and 0.8 times as many items."""
+    return ["--requests", requests, "--users", requests * 3 // 2, "--items", requests * 4 // 5]
+
+
 def say(text):
     print(text, file=sys.stderr, flush=True)
 

@@ -14,8 +14,8 @@ use crate::{
         checkpoint::CheckpointSettings,
         device::DeviceSettings,
         settings::{
-            BaselineSettings, Budget, DeriveSettings, EvolutionSettings, Gate, InputColumns, Paths,
-            RetrainSettings, SearchSettings, TeacherSettings, TwoTowerSettings,
+            Annealing, BaselineSettings, Budget, DeriveSettings, EvolutionSettings, Gate, InputColumns,
+            Paths, RetrainSettings, SearchSettings, TeacherSettings, TwoTowerSettings,
         },
     },
     measure::{
@@ -180,13 +180,17 @@ impl Settings {
 
     /// Settings that together hold every key there is: the defaults, all optional values, all variants.
     pub(super) fn examples() -> Vec<Self> {
-        let relaxed = Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1 };
+        let relaxed =
+            Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1, schedule: Annealing::Geometric };
+        let smoothed =
+            Gate::SmoothedL0 { start_epsilon: 0.1, end_epsilon: 1e-5, schedule: Annealing::Geometric };
         let paths = Paths::Sampled { count: 2 };
         let variant = |derive| Self { derive, ..Self::default() };
         vec![
             Self::default(),
             Self::with_all_options(),
             Self { search: SearchSettings { gate: relaxed, paths, ..Default::default() }, ..Self::default() },
+            Self { search: SearchSettings { gate: smoothed, ..Default::default() }, ..Self::default() },
             Self { split: SplitSettings::Shuffle { valid_fraction: 0.2 }, ..Self::default() },
             Self { split: full_split(), ..Self::default() },
             variant(DeriveSettings::TopK { k: 1 }),

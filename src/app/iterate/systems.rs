@@ -18,7 +18,7 @@ use crate::{
         settings::TwoTowerSettings,
         student::Lesson,
         teacher::Teacher,
-        train::{metrics_of, score_together},
+        train::{fit, metrics_of, score_together},
     },
     space::SearchSpace,
 };
@@ -175,12 +175,14 @@ impl Run<'_> {
         lesson: Lesson,
     ) -> Result<Metrics> {
         let seed = self.seed(Stage::Baseline);
-        let untrained = || {
+        let fit = self.fitted(name, |curves, keeper| {
             let chosen = system.features(&self.space);
             let features = input_features(&self.space.features, &chosen, &self.loaded.dataset)?;
-            TwoTowers::new(features, settings, lesson, seed)
-        };
-        Ok(self.fitted_as(name, &settings.train, seed, untrained, TwoTowers::to_network)?.metrics)
+            let mut towers = TwoTowers::new(features, settings, lesson, seed)?;
+            let report = fit(&mut towers, self.rows(), &settings.train, seed, curves, keeper)?;
+            Ok((report, towers.to_network()?))
+        })?;
+        Ok(fit.metrics)
     }
 
     /// How trees grow is not kept on the way: a stopped run grows them again.

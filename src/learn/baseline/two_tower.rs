@@ -5,12 +5,12 @@ use crate::{
         Error, Result,
         rng::{self, Generator},
     },
-    data::{dataset::Batch, schema::Side},
+    data::{dataset::Batch, lists::Lists, schema::Side},
     learn::{
         Learn,
         device::device,
         embedding::{EmbeddingBank, InputFeature},
-        mlp::{Hidden, Mode, dropout},
+        mlp::{Hidden, Mode, in_training},
         network::{Body, Dense, Network, TwoTower},
         ops::dense::Follow,
         params::{DenseParams, Next, Params},
@@ -22,6 +22,7 @@ use crate::{
 };
 use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
+use std::sync::Arc;
 
 /// Embeddings of the chosen features, a tower per side, and the product of their vectors.
 #[derive(Debug)]
@@ -130,14 +131,15 @@ impl Trainable for TwoTowers<'_> {
 
     fn loss(&mut self, embedded: &Tensor, batch: &Batch) -> Result<Tensor> {
         let mut rng = self.dropout_rng.clone();
-        let first_row = batch.part.as_ref().map_or(0, |part| part.first_row);
-        let train = &self.settings.train;
-        let mut mode = Mode::Train { dropout: train.embedding_dropout, rng: &mut rng, first_row };
-        let embedded = dropout(embedded.clone(), &mut mode)?;
-        let mut mode = Mode::Train { dropout: train.dropout, rng: &mut rng, first_row };
-        let logits = self.logits(&embedded, &mut mode)?;
+        let logits = in_training(embedded, batch, &self.settings.train, &mut rng, |embedded, mode| {
+            self.logits(embedded, mode)
+        })?;
         self.dropout_rng = rng;
         self.lesson.loss(&logits, batch)
+    }
+
+    fn lists(&self) -> Option<Arc<Lists>> {
+        self.lesson.lists()
     }
 
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {

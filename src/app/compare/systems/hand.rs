@@ -2,15 +2,9 @@
 
 use super::{Built, Form, System};
 use crate::{
-    app::{
-        compare::scene::Scene,
-        config::{Settings, Stage},
-        iterate::Run,
-    },
+    app::{compare::scene::Scene, config::Settings, iterate::Run},
     base::Result,
-    learn::{
-        derive::derive, importance::selectable, price_term::Prices, search::SearchOutcome, student::Lesson,
-    },
+    learn::{derive::derive, importance::selectable, price_term::Prices, search::SearchOutcome},
     space::{Operator, SearchSpace, Subnet},
 };
 
@@ -27,7 +21,7 @@ pub(super) fn strongest(run: &Run, prices: &Prices, strengths: &[f64]) -> Result
     let mixops: Vec<Vec<Operator>> = widths.iter().map(|&width| vec![Operator::Mlp(width)]).collect();
     let space = SearchSpace::new(run.space.features.clone(), mixops)?.served_in(run.settings.target.layout);
     let probabilities = vec![vec![1.0]; widths.len()];
-    let outcome = SearchOutcome { theta: strengths.to_vec(), probabilities, epochs: Vec::new() };
+    let outcome = SearchOutcome::of(strengths.to_vec(), probabilities);
     derive(&space, &outcome, &run.settings.derive, prices)
 }
 
@@ -40,9 +34,7 @@ pub(super) fn declared_order(features: usize) -> Vec<f64> {
 pub(super) fn retrained(scene: &Scene, subnet: Subnet, strengths: Option<Vec<f64>>) -> Result<Built> {
     let run = scene.run;
     let name = subnet.id(&run.space);
-    let seed = run.seed(Stage::Retrain);
-    let lesson = run.lesson(scene.guide);
-    let metrics = run.fitted(&name, &subnet, &run.settings.retrain.train, lesson, seed)?.metrics;
+    let metrics = run.derived(&name, &subnet, scene.guide)?.metrics;
     Ok(Built { name, form: Form::Layers, subnet, strengths, metrics })
 }
 
@@ -90,8 +82,7 @@ impl System for PlainDnn {
         let operators = baseline.widths.iter().map(|&width| Operator::Mlp(width)).collect();
         let subnet = Subnet { features: selectable(&run.space), operators };
         let name = subnet.id(&run.space);
-        let seed = run.seed(Stage::Baseline);
-        let metrics = run.fitted(&name, &subnet, &baseline.train, Lesson::Labels, seed)?.metrics;
+        let metrics = run.plain(&name, &subnet)?.metrics;
         Ok(Built { name, form: Form::Layers, subnet, strengths: None, metrics })
     }
 }
