@@ -183,7 +183,7 @@ fn the_layer_that_loses_most_for_what_it_saves_goes_back_first() {
     // 4 products the rest: 9/16 against 4/4 for each product.
     let rows: Vec<_> = (0..=4000).map(|i| vec![i as f32 / 400.0]).collect();
     let data = data(&rows, vec![0.0; rows.len()]);
-    let one = |at: usize| f32::from(at % 5 == 0);
+    let one = |at: usize| f32::from(at.is_multiple_of(5));
     let layers =
         vec![dense(1, 4, vec![1.0; 4]), dense(4, 4, (0..16).map(one).collect()), dense(4, 1, vec![0.25; 4])];
     let integers = |index: usize, step: f32| {
