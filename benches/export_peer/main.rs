@@ -2,9 +2,10 @@
 //! export of a large network.
 //!
 //! `export_peer serve ENGINE EXPERIMENT DATA NETWORK FOLDER` answers `candidates COUNT` and `runs COUNT`; `export_peer write
-//! FOLDER` prints one JSON line.
+//! FOLDER` and `export_peer noise EXPERIMENT DATA` print one JSON line.
 
 mod large;
+mod noise;
 #[path = "../protocol/mod.rs"]
 mod protocol;
 mod variants;
@@ -27,6 +28,7 @@ fn main() {
             let paths = [experiment, data, network, folder].map(Path::new);
             protocol::serve(variants::Variants::new(engine, paths));
         }
+        ["noise", experiment, data] => noise::print([experiment, data].map(Path::new)),
         ["write", folder] => large::write(Path::new(folder)),
         _ => panic!("no task of these arguments: {arguments:?}"),
     }

@@ -71,14 +71,10 @@ impl Variants {
     /// Trains a plain DNN as the experiment's baseline would be, or takes the one that `weights` holds, and puts every variant
     /// into `folder`.
     pub fn new(engine: EngineName, [experiment, data, weights, folder]: [&Path; 4]) -> Self {
-        let path = Override::text("data.path", data.to_string_lossy());
-        let experiment = Experiment::load(experiment, &[path]).expect("an experiment");
-        let schema = Schema::load(&experiment.schema_path()).expect("a schema");
-        let settings = &experiment.settings;
-        let seed = settings.seeds.of(Stage::Split);
-        let loaded = data::load(&schema, data, &settings.split, seed).expect("encoded data");
+        let (schema, loaded, experiment) = loaded(experiment, data);
         if !weights.exists() {
-            trained(&schema, &loaded, &experiment).save(weights).expect("written weights");
+            let seed = experiment.settings.seeds.of(Stage::Baseline);
+            trained(&schema, &loaded, &experiment, seed).save(weights).expect("written weights");
         }
         let network = Network::load(weights).expect("weights");
         let mut all = Self { engine, schema, loaded, models: Vec::new(), sessions: None };
@@ -147,12 +143,23 @@ impl Variants {
     }
 }
 
-fn trained(schema: &Schema, loaded: &Loaded, experiment: &Experiment) -> Network {
+/// The experiment of that file on that data, with its schema and the encoded rows.
+pub fn loaded(experiment: &Path, data: &Path) -> (Schema, Loaded, Experiment) {
+    let path = Override::text("data.path", data.to_string_lossy());
+    let experiment = Experiment::load(experiment, &[path]).expect("an experiment");
+    let schema = Schema::load(&experiment.schema_path()).expect("a schema");
+    let settings = &experiment.settings;
+    let seed = settings.seeds.of(Stage::Split);
+    let loaded = data::load(&schema, data, &settings.split, seed).expect("encoded data");
+    (schema, loaded, experiment)
+}
+
+/// A plain DNN, trained as the experiment's baseline with that seed.
+pub fn trained(schema: &Schema, loaded: &Loaded, experiment: &Experiment, seed: u64) -> Network {
     let data = &loaded.dataset;
     let every: Vec<usize> = (0..schema.features.len()).collect();
     let features = input_features(&schema.features, &every, data).expect("features");
     let settings = &experiment.settings.baseline.train;
-    let seed = experiment.settings.seeds.of(Stage::Baseline);
     let mut student = Student::new(features, &WIDTHS, settings, Lesson::Labels, seed).expect("a network");
     let rows = Rows { data, split: &loaded.split, ranks: &Alone };
     let report = fit(&mut student, rows, settings, seed, &Silent, &mut Keeper::none()).expect("a training");

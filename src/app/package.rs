@@ -22,7 +22,7 @@ use crate::{
         workload::item_rows,
     },
 };
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
 /// The proof of a package, beside its model.
 pub const CERTIFICATE: &str = "parity.json";
@@ -66,21 +66,21 @@ pub struct Numbers<'a> {
 }
 
 impl Numbers<'_> {
-    /// The format for `network`, and how it was found.
-    fn format(
+    /// The network whose graph is written in that format, and how it was found.
+    fn format<'n>(
         &self,
-        network: &Network,
+        network: &'n Network,
         form: &Form,
         seed: u64,
-    ) -> Result<(Format, Option<QuantisationReport>)> {
+    ) -> Result<(Cow<'n, Network>, Format, Option<QuantisationReport>)> {
         Ok(match self.precision {
-            Precision::Fp32 => (Format::Fp32, None),
-            Precision::Fp16 => (Format::Fp16, None),
+            Precision::Fp32 => (Cow::Borrowed(network), Format::Fp32, None),
+            Precision::Fp16 => (Format::Fp16.stored(network, form.embeddings), Format::Fp16, None),
             Precision::Int8 => {
                 let (data, rows) = self.calibration;
                 let rows = draw(rows, usize::MAX, seed);
-                let (integers, report) = quantise(network, form, data, &rows, self.traffic, self.settings)?;
-                (Format::Int8(integers), Some(report))
+                let found = quantise(network, form, data, &rows, self.traffic, self.settings)?;
+                (Cow::Owned(found.network), Format::Int8(found.integers), Some(found.report))
             }
         })
     }
@@ -101,9 +101,8 @@ impl Package<'_> {
         provers: Provers,
     ) -> Result<ParityReport> {
         let form = Form { items: self.items(form)?, ..form.clone() };
-        let (format, quantised) = self.numbers.format(self.network, &form, seed)?;
-        let stored = format.stored(self.network, form.embeddings);
-        let model = export::onnx_in(&format, self.network, form, self.metadata)?;
+        let (stored, format, quantised) = self.numbers.format(self.network, &form, seed)?;
+        let model = export::onnx_in(&format, &stored, form, self.metadata)?;
         let reference = Reference::of(&stored, &format);
         let drawn = draw(rows, PARITY_ROWS, seed);
         let item_rows = model.item_table.as_ref().map(|table| table.rows);

@@ -296,7 +296,11 @@ pub(super) fn behind<'a>(
 ) -> Edge {
     let mut x = first;
     for (index, layer) in layers.iter().enumerate().skip(1) {
-        x = relu(graph, &format!("{name}{index}"), &x);
+        let before = format!("{name}{index}");
+        x = match format.integers(index - 1).is_some() && format.integers(index).is_none() {
+            true => above_zero(graph, &before, &x),
+            false => relu(graph, &before, &x),
+        };
         x = dense(graph, name, index + 1, layer, &x, format);
     }
     x
@@ -328,4 +332,11 @@ pub(super) fn dense<'a>(
 /// max(x, 0) behind the layer `name`.
 pub(super) fn relu(graph: &mut Graph<'_>, name: &str, input: &Edge) -> Edge {
     graph.node("Relu", format!("{name}/relu"), &[input])
+}
+
+/// max(x, 0) between a layer of integers and one of floats. ONNX Runtime would fuse a Relu there with the product before it looks for
+/// integers, and compute the product in floats.
+fn above_zero(graph: &mut Graph<'_>, name: &str, input: &Edge) -> Edge {
+    let zero = graph.floats(format!("{name}/zero"), &[], vec![0.0]);
+    graph.node("Max", format!("{name}/relu"), &[input, &zero])
 }

@@ -152,6 +152,7 @@ mod tests {
             format: LayerFormat::Int8,
             reason: None,
             method: Some(RangeMethod::MinMax),
+            equalised: false,
             logit_error_pct: [(RangeMethod::MinMax, 7.5)].into(),
         };
         QuantisationReport {
@@ -215,7 +216,7 @@ mod tests {
         };
         let kept = ask(&limits, INT8, [0.8, 0.7, 0.4, 0.2], Some(&quantised())).unwrap();
         assert_eq!(kept.engines[0].loss, ScoreLoss { auc_change: Some(0.0), overlap: Some(1.0) });
-        assert_eq!((kept.lists, kept.list_count), (ListKind::Joined, 32));
+        assert_eq!((kept.lists, kept.list_count), (ListKind::Joined, 64));
         // Now all pairs are, and one of the two best is another: both are changes.
         let failed = ask(&limits, INT8, [0.8, 0.3, 0.4, 0.2], Some(&quantised())).unwrap_err();
         let text = failed.to_string();

@@ -53,7 +53,7 @@ impl GateLimits {
 
 /// Lists that are compared at most. Of one list only the rows next to its K-th score can change places: a few say little of a
 /// share near 1.
-const LISTS: usize = 32;
+const LISTS: usize = 64;
 
 /// Requests of the data that are long enough, at least, for the lists to be requests.
 const FEWEST_REQUESTS: usize = 8;
