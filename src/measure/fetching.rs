@@ -20,7 +20,6 @@ use super::{
     environment,
     lookup::Lookups,
     replay::{
-        Workload,
         arrivals::Arrivals,
         clock::Clock,
         make::{DataHashes, ListLength, Order, TraceRecipe, plan},
@@ -48,7 +47,7 @@ use visit::{Caches, Times, Visit, visit};
 /// Different requests: more than a cache could keep the rows of.
 const REQUESTS: usize = 64;
 /// Memory that is touched to take the caches: more than the share of one core in most of them, and less than a few ms take.
-const DISPLACED_BYTES: usize = 64 << 20;
+pub const DISPLACED_BYTES: usize = 64 << 20;
 /// Random sets of each size that the prices are fitted to, and that they are judged by.
 const FITTED: usize = 4;
 const JUDGES: usize = 2;
@@ -70,6 +69,8 @@ pub struct FetchEffort {
     pub block: usize,
     /// Of sets, requests and order.
     pub seed: u64,
+    /// Memory that is touched to take the caches.
+    pub displaced_bytes: usize,
 }
 
 impl FetchEffort {
@@ -135,7 +136,7 @@ pub fn measure_prices(
             passes: effort.passes,
             block: effort.block,
             seed: effort.seed,
-            displaced_bytes: DISPLACED_BYTES,
+            displaced_bytes: effort.displaced_bytes,
             engine: engine.name(),
         },
         unfinished: effort.candidates.clone(),
@@ -279,7 +280,8 @@ fn observe(
             stop.check()?;
             let Subject { set, workers, caches } = subjects[i];
             let first = generator.random_range(0..REQUESTS);
-            let asked = Visit { workers, first, block: effort.block, caches };
+            let displaced_bytes = caches.displaced_bytes(effort);
+            let asked = Visit { workers, first, block: effort.block, displaced_bytes };
             times[i].push(visit(&workloads[set], asked, clock)?);
         }
         progress.advance(pass as u64 + 1, "passes");

@@ -16,7 +16,7 @@ use crate::{
     export::Metadata,
     measure::{
         engine,
-        fetching::{FetchEffort, Priced, measure_prices},
+        fetching::{DISPLACED_BYTES, FetchEffort, Priced, measure_prices},
         replay::clock::RealClock,
         store::{Manifest, Owner, StoreChoice, contents::Contents},
     },
@@ -176,6 +176,7 @@ impl PriceArgs {
             passes: self.passes,
             block: self.block,
             seed: self.seed,
+            displaced_bytes: DISPLACED_BYTES,
         };
         let (name, engine) = (self.store.to_string(), engine::engine(self.engine)?);
         let priced =

@@ -15,7 +15,7 @@ use crate::{
     data::schema::{Feature, Side},
     export::probe::{self, ProbeFeature},
     measure::{
-        engine::{Engine, Inputs, Session, SessionOptions},
+        engine::{Inputs, Session, SessionOptions},
         lookup::Lookups,
         replay::{Workload, clock::Clock},
         service::{caches::Sweep, median, without_slowest_quarter},
@@ -62,8 +62,8 @@ pub(super) fn displacements(
     clock: &dyn Clock,
     stop: &Stop,
 ) -> Result<Vec<Displacement>> {
-    let mut subjects: Vec<Between> =
-        [Caches::Near, Caches::Displaced].map(|caches| Between::Sweep(caches.sweep())).into();
+    let sweep = |caches: Caches| Between::Sweep(Sweep::of_bytes(caches.displaced_bytes(effort)));
+    let mut subjects = vec![sweep(Caches::Near), sweep(Caches::Displaced)];
     for (nth, widths) in NETWORKS {
         subjects.push(Between::Network(network(priced, requests, effort.layout, nth, widths)?));
     }
@@ -101,7 +101,7 @@ fn block(
     clock: &dyn Clock,
 ) -> Result<[f64; 2]> {
     let mut ran_ms = Vec::with_capacity(block + 1);
-    let mut between = || {
+    let mut between = || -> Result<()> {
         let took = match subject {
             Between::Network(network) => network.run(clock)?,
             Between::Sweep(sweep) => {

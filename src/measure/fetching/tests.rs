@@ -60,6 +60,7 @@ fn effort(candidates: &[usize]) -> FetchEffort {
         passes: 2,
         block: 3,
         seed: 1,
+        displaced_bytes: 64,
     }
 }
 
@@ -282,7 +283,7 @@ fn visited_by_two(failing: usize) -> Result<Times> {
     let signature = signature(&schema, &data, Layout::UserOnce, &all);
     let workload =
         TraceWorkload::fetching(&requests, &data, &schema, &signature, &crowd, &Lookups::default())?;
-    visit(&workload, Visit { workers: 2, first: 0, block: 6, caches: Caches::Near }, &ThreadClock)
+    visit(&workload, Visit { workers: 2, first: 0, block: 6, displaced_bytes: 0 }, &ThreadClock)
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! One visit to a set of features: a block of timed requests of every worker, while all of them are at work.
 
-use super::{DISPLACED_BYTES, REQUESTS};
+use super::{FetchEffort, REQUESTS};
 use crate::{
     base::Result,
     measure::{
@@ -33,12 +33,12 @@ pub(super) enum Caches {
 }
 
 impl Caches {
-    /// What takes them between two fetches.
-    pub(super) fn sweep(self) -> Sweep {
-        Sweep::of_bytes(match self {
+    /// Memory to touch between two fetches.
+    pub(super) fn displaced_bytes(self, effort: &FetchEffort) -> usize {
+        match self {
             Self::Near => 0,
-            Self::Displaced => DISPLACED_BYTES,
-        })
+            Self::Displaced => effort.displaced_bytes,
+        }
     }
 }
 
@@ -51,8 +51,8 @@ pub(super) struct Visit {
     pub(super) first: usize,
     /// Timed requests of each.
     pub(super) block: usize,
-    /// What is left in the caches between two requests.
-    pub(super) caches: Caches,
+    /// Memory that each touches between two requests.
+    pub(super) displaced_bytes: usize,
 }
 
 /// A block of requests, each of so many workers from another one on.
@@ -117,8 +117,8 @@ fn one_worker(
     together: &Together,
 ) -> Result<Times> {
     let mut arrivals = Arrivals(together, [false; 2]);
-    let mut sweep = asked.caches.sweep();
-    let mut between = || {
+    let mut sweep = Sweep::of_bytes(asked.displaced_bytes);
+    let mut between = || -> Result<()> {
         sweep.run();
         Ok(())
     };
