@@ -10,6 +10,7 @@ use autofas_bench::{
         losses::cross_entropy,
         optimizer::{AdamW, Rates, Scaling},
         params::Params,
+        settings::RateSchedule,
         supernet::Supernet,
     },
     space::{Operator, SearchSpace},
@@ -42,7 +43,12 @@ fn supernet_step(criterion: &mut Criterion) {
         let supernet = Supernet::new(&space, INPUT_WIDTH, &mut params).expect("a supernet");
         let mut optimizer = AdamW::default();
         for (_, var) in params.iter() {
-            let rates = Rates { learning_rate: 1e-3, weight_decay: 0.0, scaling: Scaling::Each };
+            let rates = Rates {
+                learning_rate: 1e-3,
+                weight_decay: 0.0,
+                scaling: Scaling::Each,
+                schedule: RateSchedule::CONSTANT,
+            };
             optimizer.add(var, rates).expect("moments");
         }
         let input = rng::normals(ROWS * INPUT_WIDTH, 1.0, &mut rng::generator(1, "bench"));

@@ -239,6 +239,18 @@ fn within_budget(planted: &mut Planted, budget_ms: f64) -> (SearchOutcome, Subne
     (outcome, subnet, repair)
 }
 
+/// Whether every useful feature that `subnet` lacks would bring it above the budget.
+fn dearer_than(budget_ms: f64, planted: &Planted, subnet: &Subnet) -> bool {
+    let prices = Prices::declared(&planted.schema, &LINEAR, &MeanService);
+    let useful = |i: &usize| planted.log.truth.useful.contains(&planted.space.features[*i].name);
+    (0..planted.space.features.len()).filter(useful).filter(|i| !subnet.features.contains(i)).all(|feature| {
+        let mut more = subnet.clone();
+        more.features.push(feature);
+        more.features.sort_unstable();
+        Price::of(&planted.space, &more, &prices).unwrap().total_ms() > budget_ms
+    })
+}
+
 /// Budgets as shares of what the useful features on one planted layer cost.
 #[test]
 fn budgets_are_met_by_the_expectation_and_by_the_derived_network() {
@@ -261,7 +273,10 @@ fn budgets_are_met_by_the_expectation_and_by_the_derived_network() {
         let names = subnet.feature_names(&planted.space);
         let useful = names.iter().filter(|name| planted.log.truth.useful.iter().any(|u| u == *name)).count();
         println!("{share}: off {off:.3} λ {:.3} {repair} {names:?} {:?}", last.lambda, subnet.operators);
-        assert!(repair.full || share == 1.0, "{share}: {repair} {names:?}");
+        // With room for all of them the last one may add no more than chance to the rows it is judged on.
+        let spent = repair.full || share == 1.0 || dearer_than(budget_ms, &planted, &subnet);
+        assert!(spent, "{share}: {repair} {names:?}, though a useful feature still fits");
+        assert!(repair.price_ms >= 0.9 * budget_ms, "{share}: {repair}");
         assert!(useful * 10 >= names.len() * 9, "{share}: {names:?}");
     }
 }

@@ -16,7 +16,7 @@ use autofas_bench::{
         optimizer::{AdamW, Rates, Scaling},
         params::{DenseParams, Next, Params},
         row_optimizer::RowOptimizer,
-        settings::RowRule,
+        settings::{RateSchedule, RowRule},
         supernet::Supernet,
     },
     space::{Operator, SearchSpace},
@@ -42,7 +42,12 @@ fn labels(rows: usize) -> (Tensor, Tensor) {
 fn adamw(params: &Params) -> AdamW {
     let mut optimizer = AdamW::default();
     for (_, var) in params.iter() {
-        let rates = Rates { learning_rate: 1e-3, weight_decay: 0.0, scaling: Scaling::Each };
+        let rates = Rates {
+            learning_rate: 1e-3,
+            weight_decay: 0.0,
+            scaling: Scaling::Each,
+            schedule: RateSchedule::CONSTANT,
+        };
         optimizer.add(var, rates).expect("moments");
     }
     optimizer

@@ -21,7 +21,7 @@ use crate::{
         metrics::Metrics,
         network::{Network, PlainOnly},
         settings::TrainSettings,
-        student::{Lesson, Student},
+        student::{Lesson, Student, lists_of},
         train::{Rows, fit, metrics_of},
     },
     measure::prove::ParityReport,
@@ -159,9 +159,17 @@ impl Old {
         let settings = &experiment.settings;
         let train = &settings.retrain.train;
         let seed = settings.seeds.of(Stage::Retrain);
-        let lesson = match (&data.teacher_scores, settings.retrain.distillation) {
-            (Some(teacher), lambda1) if lambda1 > 0.0 => Lesson::Distilled { teacher, lambda1 },
-            _ => Lesson::Labels,
+        if settings.retrain.unseen > 0 {
+            progress
+                .say("  note: [retrain] unseen needs the teachers of a run, so it counts in `iterate` alone");
+        }
+        let lists = match &data.teacher_scores {
+            Some(_) => lists_of(&settings.retrain, data, &split.train)?,
+            None => None,
+        };
+        let lesson = match &data.teacher_scores {
+            Some(teacher) => Lesson::of(&settings.retrain, teacher, lists.as_ref()),
+            None => Lesson::Labels,
         };
         let mut student = self.student(data, train, lesson, seed)?;
         self.check_inputs(&student.to_network()?, &request.run)?;

@@ -17,9 +17,10 @@
 use super::{
     Loaded,
     column::{self, Column},
-    dataset::{Dataset, RowsHasher, Split, name},
+    dataset::{Dataset, Split},
     encode::{Encoders, EncodersFitting, RowLayout},
     ids::Ids,
+    rows_hash::{RowsHasher, name},
     schema::Schema,
     split::{AllRows, SplitSettings, neither_empty},
     table::{RawTable, TableFiles},

@@ -115,6 +115,18 @@ impl Ids {
         Self { packing, bytes: bytes.into() }
     }
 
+    /// These rows, and then those of `other`, whose ids are of the same slots.
+    pub fn followed_by(&self, other: &Self) -> Self {
+        let mut bytes = self.bytes.to_vec();
+        let rows = other.bytes.len() / other.packing.stride.max(1);
+        let begin = bytes.len();
+        bytes.resize(begin + rows * self.packing.stride, 0);
+        for slot in 0..self.slots() {
+            self.packing.write(slot, &mut bytes[begin..], (0..rows).map(|row| other.at(row, slot)));
+        }
+        Self { packing: self.packing.clone(), bytes: bytes.into() }
+    }
+
     /// How rows are packed.
     pub fn packing(&self) -> &Packing {
         &self.packing
@@ -166,6 +178,14 @@ mod tests {
             assert_eq!(ids.of(r, 2..4).collect::<Vec<_>>(), row[2..4]);
             assert_eq!((0..5).map(|slot| ids.at(r, slot)).collect::<Vec<_>>(), row);
         }
+    }
+
+    #[test]
+    fn rows_that_follow_are_packed_like_those_before() {
+        let (first, second) = ([[0, 70_000], [300, 2]], [[7, 1], [1, 9]]);
+        let both =
+            Ids::from_rows(2, first.as_flattened()).followed_by(&Ids::from_rows(2, second.as_flattened()));
+        assert_eq!(both, Ids::from_rows(2, [first, second].as_flattened().as_flattened()));
     }
 
     #[test]

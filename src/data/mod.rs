@@ -8,6 +8,7 @@
 
 pub mod batches;
 pub mod column;
+mod combined;
 pub mod dataset;
 pub mod distinct;
 pub mod drift;
@@ -16,12 +17,15 @@ pub mod encoded;
 pub mod growing;
 pub mod ids;
 pub mod inspect;
+pub mod lists;
+mod rows_hash;
 pub mod schema;
 pub mod shard;
 pub mod split;
 pub mod synth;
 pub mod table;
 mod time;
+pub mod unseen;
 
 use crate::base::Result;
 use dataset::{Dataset, Split};

@@ -1,6 +1,9 @@
 //! How several processes divide a batch: contiguous shares in the order of the ranks, larger ones first.
 
-use super::dataset::{Batch, Dataset};
+use super::{
+    dataset::{Batch, Dataset},
+    lists::Listed,
+};
 use std::ops::Range;
 
 /// One of several processes that train together.
@@ -36,6 +39,8 @@ pub struct Part {
     pub row_total: f64,
     /// What a weighted sum is divided by: Σw of the whole batch.
     pub weight_total: f64,
+    /// What a sum over lists is divided by: the lists of the whole batch.
+    pub list_total: f64,
     /// Rows of each partition before the shard.
     pub before: Vec<usize>,
     /// Rows of each partition in the whole batch.
@@ -51,7 +56,27 @@ impl Batch {
         if place.size == 1 {
             return Self::of(data, index);
         }
-        let mut share = place.share(index.len());
+        Self::part_of(data, index, place.share(index.len()), 0)
+    }
+
+    /// [`Batch::shard`] of a batch of whole lists, of which `place` gets whole ones.
+    pub fn shard_of_lists(data: &Dataset, listed: &Listed, place: Place) -> Self {
+        let Listed { index, ends } = listed;
+        if place.size == 1 {
+            return Self { lists: ends.clone(), ..Self::of(data, index) };
+        }
+        let share = place.share(ends.len());
+        let begin_of = |list: usize| if list == 0 { 0 } else { ends[list - 1] as usize };
+        let rows = begin_of(share.start)..begin_of(share.end);
+        let lists = match share.is_empty() {
+            true => vec![index.len().min(1) as u32],
+            false => ends[share].iter().map(|&end| end - rows.start as u32).collect(),
+        };
+        Self { lists, ..Self::part_of(data, index, rows, ends.len()) }
+    }
+
+    /// The rows of `index` at `share`, with what they are a part of.
+    fn part_of(data: &Dataset, index: &[u32], mut share: Range<usize>, lists: usize) -> Self {
         let mut part = Part {
             first_row: share.start,
             rows: index.len(),
@@ -62,6 +87,7 @@ impl Batch {
                 .map(|&row| f64::from(data.weights[row as usize]))
                 .sum::<f64>()
                 .max(f64::from(f32::MIN_POSITIVE)),
+            list_total: lists as f64,
             before: count_partitions(data, &index[..share.start]),
             of_partition: count_partitions(data, index),
         };
@@ -69,7 +95,8 @@ impl Batch {
             share = 0..index.len().min(1);
             part.first_row = 0;
             part.before.fill(0);
-            (part.row_total, part.weight_total) = (f64::INFINITY, f64::INFINITY);
+            (part.row_total, part.weight_total, part.list_total) =
+                (f64::INFINITY, f64::INFINITY, f64::INFINITY);
         }
         Self { part: Some(part), ..Self::of(data, &index[share]) }
     }
@@ -130,6 +157,32 @@ mod tests {
         assert_eq!(shards.iter().map(Batch::rows).collect::<Vec<_>>(), [1; 4]);
         let totals: Vec<f64> = shards.iter().map(|shard| shard.part.as_ref().unwrap().row_total).collect();
         assert_eq!(totals, [2.0, 2.0, f64::INFINITY, f64::INFINITY]);
+    }
+
+    #[test]
+    fn shards_of_lists_are_whole_lists_in_order() {
+        let data = data(9);
+        let listed = Listed { index: vec![8, 1, 4, 2, 7, 0], ends: vec![3, 4, 6] };
+        for size in [1, 2, 3, 5] {
+            let shards: Vec<Batch> =
+                (0..size).map(|rank| Batch::shard_of_lists(&data, &listed, Place { rank, size })).collect();
+            let (counting, idle): (Vec<&Batch>, Vec<&Batch>) = shards
+                .iter()
+                .partition(|shard| shard.part.as_ref().is_none_or(|part| part.list_total == 3.0));
+            assert_eq!((counting.len(), idle.len()), (size.min(3), size - size.min(3)));
+            assert_eq!(
+                counting.iter().flat_map(|shard| shard.index.clone()).collect::<Vec<_>>(),
+                listed.index
+            );
+            let lengths = counting.iter().flat_map(|shard| {
+                let starts = std::iter::once(0).chain(shard.lists.iter().copied());
+                starts.zip(&shard.lists).map(|(start, end)| end - start).collect::<Vec<_>>()
+            });
+            assert_eq!(lengths.collect::<Vec<_>>(), [3, 1, 2], "{size} ranks");
+            for shard in idle {
+                assert_eq!((&shard.index[..], &shard.lists[..]), (&[8][..], &[1][..]));
+            }
+        }
     }
 
     #[test]

@@ -89,13 +89,16 @@ impl<'a> Heads<'a, '_> {
 
     /// Each candidate through the head of its own `partition` [candidates, 1].
     fn all(&self, graph: &mut Graph<'a>, x: &Edge, partition: &Edge) -> Edge {
-        let logits = self.run(graph, x, |graph, depth, x| {
+        // Once for every head: OpenVINO does not multiply one matrix with many, and tract does not expand it to many.
+        let axis = graph.integers("partition/axis", &[1], &[0]);
+        let once = graph.node("Unsqueeze", "partition/once", &[x, &axis]);
+        let x = graph.node_with("Concat", "partition/every", &vec![&once; self.heads.len()], AXIS_0);
+        let logits = self.run(graph, &x, |graph, depth, x| {
             let name = format!("head{}", depth + 1);
             let [weights, biases] = self.stacked(graph, depth, &[1]);
             let products = graph.node("MatMul", format!("{name}/products"), &[x, &weights]);
             graph.node("Add", name, &[&products, &biases])
         });
-        let axis = graph.integers("partition/axis", &[1], &[0]);
         let partition = graph.node("Unsqueeze", "partition/of_each", &[partition, &axis]);
         let own = graph.node_with("GatherElements", "partition/picked", &[&logits, &partition], AXIS_0);
         graph.node("Squeeze", "partition/logits", &[&own, &axis])

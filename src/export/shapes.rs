@@ -67,14 +67,12 @@ fn chain(of: &str, layers: &[Dense], from: usize, to: usize) -> Result<()> {
 }
 
 fn two(inputs: &[NetworkInput], towers: &TwoTower) -> Result<()> {
-    for (side, name) in [(Side::User, "user tower: "), (Side::Item, "item tower: ")] {
-        let own = inputs.iter().filter(|input| input.side == side).map(|input| input.width).sum();
-        if own == 0 {
-            return wrong(format!("{name}there is no feature of that side"));
-        }
-        chain(name, towers.tower(side), own, towers.vector())?;
+    let width = |side| inputs.iter().filter(|input| input.side == side).map(|input| input.width).sum();
+    let sides = [(Side::User, "user tower: "), (Side::Item, "item tower: ")];
+    if let Some((_, name)) = sides.iter().find(|(side, _)| width(*side) == 0) {
+        return wrong(format!("{name}there is no feature of that side"));
     }
-    Ok(())
+    sides.iter().try_for_each(|&(side, name)| chain(name, towers.tower(side), width(side), towers.vector()))
 }
 
 fn partitioned(inputs: &[NetworkInput], parts: &Partitioned, width: usize) -> Result<()> {

@@ -1,7 +1,7 @@
 //! From θ and p to one network: the strongest features, and in every Mixop the strongest operator.
 //!
-//! [`derive`] reads that off θ and α alone. Under a budget [`repair`](mod@repair) goes on from there with the supernet as judge, and
-//! [`evolve`](mod@evolve) looks for a network without θ and α; both keep the [`Limits`].
+//! [`derive()`] reads that off θ and α alone. Under a budget [`repair()`] goes on from there with the supernet as judge, and
+//! [`evolve()`] looks for a network without θ and α; both keep the [`Limits`].
 //!
 //! Whatever the rule, one feature of the item's side is among them, the strongest: without any, all candidates of a
 //! request would score alike.

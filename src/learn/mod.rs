@@ -8,7 +8,7 @@
 //! | [`checkpoint`] | the state in the middle of a training, saved and gone on from |
 //! | [`embedding`], [`mask`], [`mlp`], [`mixop`], [`paths`] | the pieces of both networks, and what a step draws |
 //! | [`teacher`], [`supernet`], [`student`] | the three networks |
-//! | [`losses`], [`price_term`] | equations (1)–(8) as terms of a loss |
+//! | [`losses`], [`price_term`] | equations (1)–(8) as terms of a loss; the order within lists |
 //! | [`exchange`] | how several processes train as one |
 //! | [`train`], [`search`], [`derive`](mod@derive) | how they are trained, and the choice that comes out |
 //! | [`importance`], [`baseline`] | what each feature is worth; comparison systems |
@@ -49,6 +49,7 @@ pub mod train;
 
 use crate::base::{Error, Result};
 use candle_core::Tensor;
+use device::device;
 
 /// Turns candle's errors into ours, with what was being computed.
 trait Learn<T> {
@@ -69,6 +70,20 @@ fn values(tensor: &Tensor) -> Result<Vec<f32>> {
 /// The only value of a tensor.
 fn scalar(tensor: &Tensor) -> Result<f64> {
     Ok(f64::from(values(tensor)?[0]))
+}
+
+/// A scalar with the given `value` whose gradient by each tensor is the given one: value + Σ ⟨gradient, x − x₀⟩.
+fn linear_term(value: f64, parts: &[(&Tensor, &[f64])]) -> Result<Tensor> {
+    let compute = || {
+        let mut sum = Tensor::new(value as f32, device())?;
+        for (x, gradient) in parts {
+            let gradient: Vec<f32> = gradient.iter().map(|&g| g as f32).collect();
+            let gradient = Tensor::from_vec(gradient, x.shape(), x.device())?;
+            sum = (sum + ((*x - x.detach())? * gradient)?.sum_all()?)?;
+        }
+        Ok(sum)
+    };
+    compute().learn("add the latency to the loss")
 }
 
 /// Rows and columns of a matrix.

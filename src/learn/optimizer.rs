@@ -6,6 +6,7 @@
 use super::{
     Learn,
     checkpoint::{Part, State, Values},
+    settings::RateSchedule,
 };
 use crate::base::Result;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor, Var, backprop::GradStore};
@@ -30,6 +31,8 @@ pub struct Rates {
     pub weight_decay: f64,
     /// What a gradient is measured by.
     pub scaling: Scaling,
+    /// How the step size goes over the training.
+    pub schedule: RateSchedule,
 }
 
 /// What the second moment is taken over.
@@ -96,12 +99,16 @@ impl AdamW {
         self.entries.iter().map(|entry| &entry.var)
     }
 
-    /// One step for every parameter that has a gradient, with all step sizes multiplied by `scale`.
-    pub fn step(&mut self, gradients: &GradStore, scale: f64) -> Result<()> {
+    /// One step for every parameter that has a gradient and does not rest, with the step sizes that the schedules give once the
+    /// share `progress` of the training has passed.
+    pub fn step(&mut self, gradients: &GradStore, progress: f64) -> Result<()> {
         for entry in &mut self.entries {
             let Some(gradient) = gradients.get(&entry.var) else { continue };
+            if progress < entry.rates.schedule.begin {
+                continue;
+            }
             entry.steps += 1;
-            let rate = entry.rates.learning_rate * scale;
+            let rate = entry.rates.learning_rate * entry.rates.schedule.factor(progress);
             let update = Update {
                 scaling: entry.rates.scaling,
                 step_size: (rate / (1.0 - f64::from(BETA1).powi(entry.steps))) as f32,
@@ -257,7 +264,12 @@ mod tests {
         let start = Tensor::new(&[0.5f32, -1.0, 2.0], &Device::Cpu).unwrap();
         let (ours, theirs) =
             (Var::from_tensor(&start).unwrap(), Var::from_tensor(&start.copy().unwrap()).unwrap());
-        let rates = Rates { learning_rate: 0.03, weight_decay: 0.1, scaling: Scaling::Each };
+        let rates = Rates {
+            learning_rate: 0.03,
+            weight_decay: 0.1,
+            scaling: Scaling::Each,
+            schedule: RateSchedule::CONSTANT,
+        };
         let mut optimizer = AdamW::default();
         optimizer.add(&ours, rates).unwrap();
         let params = candle_nn::ParamsAdamW { lr: 0.03, weight_decay: 0.1, ..Default::default() };
@@ -278,7 +290,15 @@ mod tests {
             Var::from_tensor(&Tensor::zeros(3, candle_core::DType::F32, &Device::Cpu).unwrap()).unwrap();
         let mut optimizer = AdamW::default();
         optimizer
-            .add(&var, Rates { learning_rate: 0.1, weight_decay: 0.0, scaling: Scaling::Joint })
+            .add(
+                &var,
+                Rates {
+                    learning_rate: 0.1,
+                    weight_decay: 0.0,
+                    scaling: Scaling::Joint,
+                    schedule: RateSchedule::CONSTANT,
+                },
+            )
             .unwrap();
         let slopes = Tensor::new(&[1f32, -2.0, 4.0], &Device::Cpu).unwrap();
         for _ in 0..5 {
@@ -292,13 +312,34 @@ mod tests {
     }
 
     #[test]
+    fn a_parameter_rests_until_its_schedule_begins_and_then_starts_afresh() {
+        let rates = |begin| {
+            let schedule = RateSchedule { begin, ..RateSchedule::CONSTANT };
+            Rates { learning_rate: 0.1, weight_decay: 0.5, scaling: Scaling::Each, schedule }
+        };
+        let run = |begin: f64, steps: usize| {
+            let var = Var::from_tensor(&Tensor::new(&[1f32, -2.0], &Device::Cpu).unwrap()).unwrap();
+            let mut optimizer = AdamW::default();
+            optimizer.add(&var, rates(begin)).unwrap();
+            for step in 0..steps {
+                let loss = var.sqr().unwrap().sum_all().unwrap();
+                optimizer.step(&loss.backward().unwrap(), step as f64 / 10.0).unwrap();
+            }
+            values(&var).unwrap()
+        };
+        assert_eq!(run(0.5, 5), [1.0, -2.0], "not even a decay");
+        assert_eq!(run(0.5, 8), run(0.0, 3));
+    }
+
+    #[test]
     fn what_other_devices_do_in_candles_operations_is_the_same_step() {
         let draw = |name: &str| {
             let draws = rng::normals(6, 1.0, &mut rng::generator(1, name));
             Tensor::from_vec(draws, (2, 3), &Device::Cpu).unwrap()
         };
         for scaling in [Scaling::Each, Scaling::Joint] {
-            let rates = Rates { learning_rate: 0.03, weight_decay: 0.1, scaling };
+            let rates =
+                Rates { learning_rate: 0.03, weight_decay: 0.1, scaling, schedule: RateSchedule::CONSTANT };
             let run = |plain: bool| {
                 let var = Var::from_tensor(&draw("start")).unwrap();
                 let mut optimizer = AdamW::default();

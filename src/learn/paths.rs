@@ -2,12 +2,15 @@
 //!
 //! A sampled step runs the drawn operators alone, so its products cost a fraction of the mixture's. With two or more
 //! (ProxylessNAS, Cai et al. 2019), p is rescaled over the drawn ones: they are weighed against each other, and the gradient
-//! of α is that of the rescaled softmax. With a single one its weight is 1 and has the gradient of ln p, so that an operator
-//! whose output lowers the loss gains mass.
+//! of α is that of the rescaled softmax.
+//!
+//! A single one has the weight 1, and α learns from what the whole step came to ([`by_score`]). The gradient by the weight would be
+//! cheaper to read, but it says whether a *larger* output of this operator would help, not whether another operator would: a biased
+//! estimate.
 
-use super::{Learn, settings::Paths, values};
+use super::{Learn, device::device, settings::Paths, values};
 use crate::base::{Result, rng::Generator};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use rand::RngExt;
 
 /// p = softmax(α) of every Mixop as a step sees it: 0 for operators that take no part, with gradient to α.
@@ -26,7 +29,7 @@ fn sampled(alpha: &Tensor, p: &Tensor, count: usize, rng: &mut Generator) -> Res
     let compute = || {
         let taken = Tensor::new(taken, p.device())?;
         if count == 1 {
-            return (p * &taken)?.div(&(p.detach() + (1.0 - taken)?)?);
+            return Ok(taken);
         }
         // Through p, those that were not drawn would get the rounding error of a gradient of 0, which Adam takes for one.
         let largest = alpha.detach().max_keepdim(0)?;
@@ -34,6 +37,23 @@ fn sampled(alpha: &Tensor, p: &Tensor, count: usize, rng: &mut Generator) -> Res
         alive.broadcast_div(&alive.sum_keepdim(0)?)
     };
     compute().learn("sample operators")
+}
+
+/// A term of value 0 with the gradient excess·∂ ln p(path) to α, for the single `path` drawn from p of every Mixop. `excess` is the
+/// step's loss less what it usually is.
+///
+/// The mean of this gradient over the draws is the gradient of the expected loss, whatever the usual loss is taken to be (REINFORCE,
+/// Williams 1992): Σ_k p_k·L_k·∂ ln p_k = ∂ Σ_k p_k·L_k, and Σ_k p_k·∂ ln p_k = 0. As it is linear in the excess, those of
+/// several ranks add up.
+pub fn by_score(p: &[Tensor], path: &[Tensor], excess: f64) -> Result<Tensor> {
+    let compute = || {
+        let mut sum = Tensor::zeros((), DType::F32, device())?;
+        for (p, taken) in p.iter().zip(path) {
+            sum = (sum + (p * taken)?.sum_all()?.log()?)?;
+        }
+        (&sum - sum.detach())? * excess
+    };
+    compute().learn("judge the drawn operators")
 }
 
 /// 1 for `count` operators (or all there are), drawn one after the other with chances in proportion to p, else 0.
@@ -138,15 +158,37 @@ mod tests {
     }
 
     #[test]
-    fn a_single_one_has_weight_1_and_the_gradient_of_ln_p() {
+    fn the_gradient_of_single_ones_is_on_average_that_of_the_expected_loss() {
         let alpha = Var::new(&[0.3f32, -0.2, 0.9], &Device::Cpu).unwrap();
-        let (weights, found) = weights_and_gradient(&alpha, 1, 1);
-        let chosen = weights.iter().position(|&w| w == 1.0).expect("one of weight 1");
-        assert_eq!(weights.iter().sum::<f32>(), 1.0);
-        let p = values(&softmax(&alpha, 0).unwrap()).unwrap();
-        for (k, (found, p)) in found.iter().zip(p).enumerate() {
-            let wanted = (chosen + 1) as f32 * (f32::from(u8::from(k == chosen)) - p);
-            assert!((found - wanted).abs() < 1e-6, "{k}: {found} {wanted}");
+        let losses = [0.5, 0.9, 0.2];
+        let p = softmax(&alpha, 0).unwrap();
+        let chances: Vec<f64> = values(&p).unwrap().into_iter().map(f64::from).collect();
+        let expected: f64 = chances.iter().zip(losses).map(|(p, loss)| p * loss).sum();
+        for usual in [0.0, 0.6] {
+            let mut mean = [0.0; 3];
+            for (k, chance) in chances.iter().enumerate() {
+                let taken: Vec<f32> = (0..3).map(|i| f32::from(u8::from(i == k))).collect();
+                let taken = Tensor::new(taken, &Device::Cpu).unwrap();
+                let term = by_score(std::slice::from_ref(&p), &[taken], losses[k] - usual).unwrap();
+                assert_eq!(term.to_scalar::<f32>().unwrap(), 0.0);
+                let gradients = term.backward().unwrap();
+                let gradient = values(gradients.get(&alpha).unwrap()).unwrap();
+                mean.iter_mut().zip(gradient).for_each(|(mean, g)| *mean += chance * f64::from(g));
+            }
+            // ∂ Σ p_k·L_k by α_k.
+            for (k, mean) in mean.iter().enumerate() {
+                let wanted = chances[k] * (losses[k] - expected);
+                assert!((mean - wanted).abs() < 1e-6, "{usual}, {k}: {mean} {wanted}");
+            }
         }
+    }
+
+    #[test]
+    fn a_single_one_has_weight_1_and_no_gradient_of_its_own() {
+        let alpha = Var::new(&[0.3f32, -0.2, 0.9], &Device::Cpu).unwrap();
+        let drawn = draw_from(&alpha, Paths::Sampled { count: 1 }, &mut rng::generator(1, "paths"));
+        let weights = values(&drawn).unwrap();
+        assert!(weights.iter().sum::<f32>() == 1.0 && weights.contains(&1.0), "{weights:?}");
+        assert!(!drawn.track_op());
     }
 }

@@ -1,7 +1,7 @@
 //! Latency as terms of a loss. The price room computes values and gradients in plain numbers; here they become
 //! tensors whose value and gradient are those.
 
-use super::{Learn, device::device, settings::PriceFirstLayer, values};
+use super::{linear_term, settings::PriceFirstLayer, values};
 use crate::{
     base::Result,
     data::schema::Schema,
@@ -14,20 +14,6 @@ use crate::{
     space::SearchSpace,
 };
 use candle_core::Tensor;
-
-/// A scalar with the given `value` whose gradient by each tensor is the given one: value + Σ ⟨gradient, x − x₀⟩.
-fn linear_term(value: f64, parts: &[(&Tensor, &[f64])]) -> Result<Tensor> {
-    let compute = || {
-        let mut sum = Tensor::new(value as f32, device())?;
-        for (x, gradient) in parts {
-            let gradient: Vec<f32> = gradient.iter().map(|&g| g as f32).collect();
-            let gradient = Tensor::from_vec(gradient, x.shape(), x.device())?;
-            sum = (sum + ((*x - x.detach())? * gradient)?.sum_all()?)?;
-        }
-        Ok(sum)
-    };
-    compute().learn("add the latency to the loss")
-}
 
 /// What the search is asked to pay: prices of features and of layers, and what becomes of them.
 pub struct Prices<'a> {

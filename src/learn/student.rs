@@ -4,12 +4,12 @@ use super::{
     Learn,
     embedding::{EmbeddingBank, InputFeature, plain_layers},
     importance::{Attributable, Routing},
-    losses,
+    losses::{self, lists::ListLoss},
     mlp::{Hidden, Mode, dropout},
     network::{Body, Network, PlainOnly},
     ops::dense::Follow,
     params::{DenseParams, Next, Params},
-    settings::TrainSettings,
+    settings::{RetrainSettings, TrainSettings},
     train::Trainable,
 };
 use crate::{
@@ -17,10 +17,14 @@ use crate::{
         Error, Result,
         rng::{self, Generator},
     },
-    data::dataset::Batch,
+    data::{
+        dataset::{Batch, Dataset},
+        lists::Lists,
+    },
 };
 use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
+use std::sync::Arc;
 
 /// What a student learns beside the labels.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +38,38 @@ pub enum Lesson<'a> {
         /// λ1.
         lambda1: f64,
     },
+    /// The same with the order within lists in place of the squares.
+    Ordered {
+        /// r(x) for every row of the data set.
+        teacher: &'a [f32],
+        /// λ1.
+        lambda1: f64,
+        /// What is compared.
+        loss: ListLoss,
+        /// Of the training rows; batches hold whole ones.
+        lists: &'a Arc<Lists>,
+    },
+}
+
+impl<'a> Lesson<'a> {
+    /// What `settings` say, with r(x) of every row of the data set and the lists that [`lists_of`] found.
+    pub fn of(settings: &RetrainSettings, teacher: &'a [f32], lists: Option<&'a Arc<Lists>>) -> Self {
+        let lambda1 = settings.distillation;
+        match (lambda1, settings.distillation_loss.of_lists().zip(lists)) {
+            (0.0, _) => Self::Labels,
+            (_, Some((loss, lists))) => Self::Ordered { teacher, lambda1, loss, lists },
+            (_, None) => Self::Distilled { teacher, lambda1 },
+        }
+    }
+}
+
+/// The lists of the training rows, where `settings` compare anything within lists.
+pub fn lists_of(settings: &RetrainSettings, data: &Dataset, train: &[u32]) -> Result<Option<Arc<Lists>>> {
+    if settings.distillation == 0.0 || settings.distillation_loss.of_lists().is_none() {
+        return Ok(None);
+    }
+    let lists = Lists::of(data, train, settings.longest_list, settings.train.batch_size)?;
+    Ok(Some(Arc::new(lists)))
 }
 
 impl Lesson<'_> {
@@ -42,6 +78,17 @@ impl Lesson<'_> {
         match *self {
             Lesson::Labels => losses::ranking(logits, batch),
             Lesson::Distilled { teacher, lambda1 } => losses::taught(logits, batch, teacher, lambda1),
+            Lesson::Ordered { teacher, lambda1, loss, .. } => {
+                losses::taught_in_lists(logits, batch, teacher, lambda1, loss)
+            }
+        }
+    }
+
+    /// The lists that batches must hold whole, where anything is compared within them.
+    pub(super) fn lists(&self) -> Option<Arc<Lists>> {
+        match self {
+            Lesson::Ordered { lists, .. } => Some(Arc::clone(lists)),
+            Lesson::Labels | Lesson::Distilled { .. } => None,
         }
     }
 }
@@ -151,6 +198,10 @@ impl Trainable for Student<'_> {
         let logits = run(&self.hidden, &self.output, &embedded, &mut mode)?;
         self.dropout_rng = rng;
         self.lesson.loss(&logits, batch)
+    }
+
+    fn lists(&self) -> Option<Arc<Lists>> {
+        self.lesson.lists()
     }
 
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {

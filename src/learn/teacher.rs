@@ -112,32 +112,30 @@ impl Teacher {
     /// Fails without such a feature, where one of its ids stands for several partitions, and where partitions share no layer.
     pub fn to_network(&self, data: &Dataset, told_by: Option<&str>) -> Result<Network> {
         let inputs = self.bank.to_plain()?;
+        let route = route(self.bank.features(), self.heads.len(), &self.settings, data, told_by)?;
         let layers_of = |head: &'_ Head| -> Vec<DenseParams> {
             head.hidden.layers().iter().chain([&head.output]).cloned().collect()
         };
-        if let [only] = &self.heads[..] {
-            let layers = plain_layers(&self.bank, self.shared.layers().iter().chain(&layers_of(only)))?;
+        let Some((input, partition_of)) = route else {
+            let layers =
+                plain_layers(&self.bank, self.shared.layers().iter().chain(&layers_of(&self.heads[0])))?;
             return Ok(Network { inputs, body: Body::Mlp(layers) });
-        }
-        let Some(input) = told_by.and_then(|name| inputs.iter().position(|input| input.feature == name))
-        else {
-            return Err(Error::usage(
-                "the teacher has a head per partition, and no feature tells a request's partition",
-                "add a feature that reads the partition column to the schema, and train again",
-            ));
         };
-        if self.shared.layers().is_empty() {
-            return Err(Error::usage(
-                "the teacher's partitions share no layer, and only heads on a shared layer leave as a network",
-                "give [teacher] shared a width, and train again",
-            ));
-        }
         let shared = plain_layers(&self.bank, self.shared.layers())?;
         let plain = |head: &Head| layers_of(head).iter().map(DenseParams::to_plain).collect();
         let heads = self.heads.iter().map(plain).collect::<Result<_>>()?;
-        let partition_of = partition_of_ids(&self.bank.features()[input], data)?;
         let parts = Partitioned { input, partition_of, shared, heads };
         Ok(Network { inputs, body: Body::Partitioned(parts) })
+    }
+
+    /// What keeps a teacher over `features` from leaving as a network ([`Teacher::to_network`]), before it is trained.
+    pub fn check_leaving(
+        features: &[InputFeature],
+        settings: &TeacherSettings,
+        data: &Dataset,
+        told_by: Option<&str>,
+    ) -> Result<()> {
+        route(features, data.partition_count as usize, settings, data, told_by).map(drop)
     }
 
     /// This teacher with its weights held constant, to judge masked inputs.
@@ -190,6 +188,33 @@ impl FrozenTeacher {
         };
         compute().learn("mix the partitions")
     }
+}
+
+/// Which of `features` tells the partition of a request, and by its id which it is; none where there is only one.
+fn route(
+    features: &[InputFeature],
+    partitions: usize,
+    settings: &TeacherSettings,
+    data: &Dataset,
+    told_by: Option<&str>,
+) -> Result<Option<(usize, Vec<u32>)>> {
+    if partitions == 1 {
+        return Ok(None);
+    }
+    let Some(input) = told_by.and_then(|name| features.iter().position(|feature| feature.name == name))
+    else {
+        return Err(Error::usage(
+            "the teacher has a head per partition, and no feature tells a request's partition",
+            "add a feature that reads the partition column to the schema, and train again",
+        ));
+    };
+    if settings.shared.is_empty() {
+        return Err(Error::usage(
+            "the teacher's partitions share no layer, and only heads on a shared layer leave as a network",
+            "give [teacher] shared a width, and train again",
+        ));
+    }
+    Ok(Some((input, partition_of_ids(&features[input], data)?)))
 }
 
 /// The partition that the rows with each id of `feature` are in.

@@ -11,7 +11,7 @@ use super::{
     metrics::Metrics,
     optimizer::{Rates, Scaling},
     params::{Params, Snapshot},
-    settings::TrainSettings,
+    settings::{RateSchedule, TrainSettings},
 };
 use crate::{
     base::{
@@ -22,11 +22,13 @@ use crate::{
     data::{
         batches,
         dataset::{Batch, Dataset, Split},
+        lists::Lists,
     },
 };
 use candle_core::Tensor;
 use optimizer::{DENSE, TABLES};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A network that [`fit`] can train.
 pub trait Trainable {
@@ -38,13 +40,17 @@ pub trait Trainable {
     fn generator(&mut self) -> &mut Generator;
     /// The loss of a batch from its embeddings `[rows, width]`, with gradient and dropout.
     fn loss(&mut self, embedded: &Tensor, batch: &Batch) -> Result<Tensor>;
+    /// Lists of the training rows that batches must hold whole; rows come one by one where there are none.
+    fn lists(&self) -> Option<Arc<Lists>> {
+        None
+    }
     /// Click probabilities of a batch, without dropout.
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>>;
     /// How the parameter `name`, which is no embedding table, is moved.
     fn rates(&self, name: &str, settings: &TrainSettings) -> Rates {
         let _ = name;
         let TrainSettings { learning_rate, weight_decay, .. } = *settings;
-        Rates { learning_rate, weight_decay, scaling: Scaling::Each }
+        Rates { learning_rate, weight_decay, scaling: Scaling::Each, schedule: RateSchedule::CONSTANT }
     }
 }
 
@@ -128,10 +134,8 @@ pub fn fit(
         None => (Position::start(), None),
     };
     while at.epoch <= settings.max_epochs {
-        let order = batches::epoch_batches(&rows.split.train, settings.batch_size, seed, at.epoch);
-        let place = rows.ranks.place();
-        let batches = order.skip(at.batch).map(|index| Batch::shard(rows.data, &index, place));
-        batches::ahead(batches, |batch| {
+        let batches = epoch_of(rows, model.lists().as_ref(), settings.batch_size, seed, at.epoch);
+        batches::ahead(batches.skip(at.batch).map(|make| make()), |batch| {
             let loss = finite(optimizer.step(model, &batch, rows.ranks)?, at.epoch)?;
             at.sum += loss;
             at.batch += 1;
@@ -164,6 +168,34 @@ pub fn fit(
     }
     let metrics = at.epochs[at.best_epoch.max(1) - 1].metrics.clone();
     Ok(FitReport { best_epoch: at.best_epoch, metrics, epochs: at.epochs })
+}
+
+/// A batch that is made when it is called for: those before the one that a training goes on from are not.
+pub(super) type Making<'a> = Box<dyn FnOnce() -> Batch + Send + 'a>;
+
+/// This rank's shards of the batches of an epoch: of single rows, or of whole lists where there are some.
+pub(super) fn epoch_of<'a>(
+    rows: Rows<'a>,
+    lists: Option<&Arc<Lists>>,
+    batch_size: usize,
+    seed: u64,
+    epoch: usize,
+) -> Box<dyn Iterator<Item = Making<'a>> + Send + 'a> {
+    let (data, place) = (rows.data, rows.ranks.place());
+    match lists {
+        None => {
+            let order = batches::epoch_batches(&rows.split.train, batch_size, seed, epoch);
+            Box::new(
+                order.map(move |index| -> Making { Box::new(move || Batch::shard(data, &index, place)) }),
+            )
+        }
+        Some(lists) => {
+            let order = lists.epoch(seed, epoch);
+            let make =
+                move |listed| -> Making { Box::new(move || Batch::shard_of_lists(data, &listed, place)) };
+            Box::new(order.map(make))
+        }
+    }
 }
 
 /// Everything that the rest of a training depends on.

@@ -5,7 +5,7 @@ use crate::{
     stopping::{Running, To},
     world::{failure, json, output},
 };
-use autofas_bench::app::compare::Comparison;
+use autofas_bench::{app::compare::Comparison, learn::network::Network};
 use serde_json::Value;
 use std::{fs, path::Path};
 
@@ -105,6 +105,7 @@ fn a_comparison_that_was_killed_goes_on_and_ends_as_one_that_was_not() {
     let joined = json(here, &more);
     let systems: Vec<_> = joined["systems"].as_array().unwrap().iter().map(|s| &s["system"]).collect();
     assert_eq!(systems, ["autofas", "rd", "plain-dnn", "teacher"]);
+    the_teacher_ranks_as_it_teaches(&joined);
     let mut before: Vec<Value> = joined["trainings"].as_array().unwrap()[..4].to_vec();
     before.iter_mut().for_each(without_times);
     assert_eq!(Value::Array(before), whole["trainings"]);
@@ -115,8 +116,20 @@ fn a_comparison_that_was_killed_goes_on_and_ends_as_one_that_was_not() {
     assert!(markdown.contains("## Within 50 ms") && markdown.contains("| plain-dnn |"), "{markdown}");
     assert_eq!(output(here, &["compare", "--render", "whole"]).trim_end(), markdown.trim_end());
     let picture = fs::read_to_string(here.join("whole/compare.svg")).unwrap();
-    assert!(picture.contains("autofas") && !picture.contains("teacher"), "the teacher has no latency");
+    assert!(["autofas", "plain-dnn", "teacher"].iter().all(|name| picture.contains(name)), "{picture}");
     the_schema_in_docs_of_comparisons(&rendered);
+}
+
+/// It is served as every other network, here without an ensemble, and took what r(x) took.
+fn the_teacher_ranks_as_it_teaches(comparison: &Value) {
+    let teacher = &comparison["systems"].as_array().unwrap()[3];
+    let taught = &comparison["soft_targets"];
+    assert_eq!(taught["seeds"], 2);
+    let auc = |of: &Value| of["auc"]["mean"].as_f64().unwrap();
+    assert!((auc(teacher) - auc(taught)).abs() < 1e-6, "{teacher} {taught}");
+    assert_eq!(teacher["training_s"], taught["training_s"]);
+    assert_eq!(teacher["overlap_at"]["20"]["mean"], 1.0);
+    assert!(teacher["total"]["p99_ms"].is_object() || teacher["total"]["p50_ms"].is_object(), "{teacher}");
 }
 
 const UPDATE: &str = "AUTOFAS_UPDATE_SCHEMAS=1 cargo test --release --test cli the_schema_in_docs";
@@ -150,7 +163,7 @@ fn every_system_of_this_program_can_be_compared() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     priced(here);
-    let every = "no-distillation,no-latency,no-gradient-block,features-only,layers-only,random-search,taylor,permutation,cold,fscd,rd-all";
+    let every = "no-distillation,no-latency,no-gradient-block,features-only,layers-only,random-search,taylor,permutation,cold,fscd,gain,rd-all,two-tower,gbdt";
     let words = compare("all", &["--set", "compare.random_trainings=2"]).into_iter().map(|word| match word {
         "autofas,rd" => every,
         "2" => "1",
@@ -160,8 +173,9 @@ fn every_system_of_this_program_can_be_compared() {
     });
     let found = json(here, &words.collect::<Vec<_>>());
     let systems = found["systems"].as_array().unwrap();
-    let mut names: Vec<_> = every.split(',').flat_map(|name| [name, name]).collect();
-    names.pop();
+    let without_budget = ["rd-all", "two-tower", "gbdt"];
+    let times = |name: &&str| if without_budget.contains(name) { 1 } else { 2 };
+    let names: Vec<_> = every.split(',').flat_map(|name| vec![name; times(&name)]).collect();
     assert_eq!(systems.iter().map(|s| s["system"].as_str().unwrap()).collect::<Vec<_>>(), names);
     for system in systems {
         let within = system["budget_ms"].as_f64() != Some(0.0001);
@@ -178,6 +192,17 @@ fn every_system_of_this_program_can_be_compared() {
         assert!(features.contains(&found["features"].as_array().unwrap().len()), "{system}: {found}");
         assert_eq!(found["layers"].to_string(), "[16,8]", "{system}");
     }
+    // What has no table of prices is exported, proved and replayed all the same.
+    for (system, form) in [("two-tower", "a two-tower network"), ("gbdt", "gradient boosted trees")] {
+        let found = &training(system)["outcome"]["trained"];
+        assert_eq!(found["features"].as_array().unwrap().len(), 3, "{system}");
+        assert!(found["predicted_ms"].is_null() && found["layers"] == Value::Array(Vec::new()), "{found}");
+        assert!(found["latency"]["inference"]["mean_ms"].as_f64().unwrap() > 0.0, "{found}");
+        let folder = here.join("all").join(found["onnx"].as_str().unwrap());
+        let network = Network::load(&folder.with_file_name("network.safetensors")).unwrap();
+        assert_eq!(network.body.name(), form);
+        assert!(folder.with_file_name("parity.json").is_file());
+    }
     let missed = found["trainings"][0]["outcome"]["unreachable"].as_str().unwrap();
     assert!(missed.contains("0.0001 ms") && missed.contains("cheapest"), "{missed}");
 }
@@ -188,6 +213,8 @@ fn what_cannot_be_compared_is_said_before_anything_is_trained() {
     let here = folder.path();
     csv_log(here, "0");
     fs::write(here.join("t.json"), "").unwrap();
+    let schema = fs::read_to_string(here.join("c.schema.toml")).unwrap();
+    fs::write(here.join("items.toml"), schema.replace("kind = \"user\"", "kind = \"item\"")).unwrap();
     for (code, set, expected) in [
         (
             2,
@@ -205,12 +232,21 @@ fn what_cannot_be_compared_is_said_before_anything_is_trained() {
         assert!(said.contains(expected), "{said}");
         assert!(!here.join("out").exists(), "{set:?}");
     }
-    let misspelt =
-        compare("out", &[]).into_iter().map(|word| if word == "autofas,rd" { "autofass" } else { word });
-    assert!(
-        failure(here, 2, &misspelt.collect::<Vec<_>>())
-            .contains("`compare.systems`: unknown variant `autofass`")
-    );
+    for (systems, set, expected) in [
+        ("autofass", &[][..], "`compare.systems`: unknown variant `autofass`"),
+        ("rd,gbdt", &["--set", "target.layout=item-cached"], "gradient boosted trees cannot be exported as"),
+        (
+            "two-tower",
+            &["--set", "data.schema=items.toml"],
+            "a two-tower network needs features of both sides",
+        ),
+    ] {
+        let words = compare("out", set).into_iter();
+        let words = words.map(|word| if word == "autofas,rd" { systems } else { word });
+        let said = failure(here, 2, &words.collect::<Vec<_>>());
+        assert!(said.contains(expected), "{said}");
+        assert!(!here.join("out").exists(), "{systems}");
+    }
     assert!(failure(here, 1, &["compare", "--render", "nowhere"]).contains("holds no comparison"));
     assert!(failure(here, 2, &["compare"]).contains("--config"));
     assert!(failure(here, 2, &["compare", "--render", "x", "--seeds", "2"]).contains("--render"));

@@ -304,6 +304,7 @@ fn what_is_wrong_shows_before_anything_is_trained_and_leaves_no_run() {
         (&["--set", "traffic.arrivals=gone.csv"], "gone.csv"),
         (&["--data", "gone.csv"], "gone.csv"),
         (&["--table", "table.json"], "--table TABLE.json"),
+        (&["--set", "retrain.distillation_loss=pairwise"], "the data have no lists"),
     ] {
         let failed = program(here).args(&run).args(wrong).assert().failure().get_output().stderr.clone();
         let message = String::from_utf8(failed).unwrap();

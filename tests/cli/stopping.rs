@@ -283,7 +283,8 @@ fn a_replay_that_is_stopped_in_the_middle_of_a_pass_keeps_what_was_answered() {
             let (found, said) = running.end();
             assert_eq!(found, Some(code), "{said}");
             gone(measuring);
-            world.file("r.json").exists().then(|| world.read_json("r.json"))
+            let kept = world.file("r.json").exists().then(|| world.read_json("r.json"));
+            kept.filter(|kept| kept["requests"] != 0)
         });
         let kept = kept.expect("a partial result");
         assert_eq!((&kept["interrupted"], &kept["valid"]), (&true.into(), &false.into()));

@@ -22,8 +22,10 @@ use autofas_bench::{
         exchange::{Alone, Exchange, join},
         price_term::Prices,
         search::{Scene, Search},
-        settings::{Paths, SearchSettings, TeacherSettings, TrainSettings},
-        student::{Lesson, Student},
+        settings::{
+            DistillationLoss, Paths, RetrainSettings, SearchSettings, TeacherSettings, TrainSettings,
+        },
+        student::{Lesson, Student, lists_of},
         teacher::Teacher,
         train::{Rows, Trainable, fit, score_together},
     },
@@ -120,6 +122,21 @@ fn train_everything(ranks: &dyn Exchange, folder: &Path) {
         student.params().save(&path("student")).unwrap();
     }
 
+    let settings = RetrainSettings {
+        distillation_loss: DistillationLoss::Pairwise,
+        longest_list: 8,
+        train: train.clone(),
+        ..RetrainSettings::default()
+    };
+    let lists = lists_of(&settings, &data, &split.train).unwrap();
+    let lesson = Lesson::of(&settings, &soft, lists.as_ref());
+    let mut student = Student::new(features(), &[32, 16], &train, lesson, 6).unwrap();
+    let report = fit(&mut student, together, &train, 6, &Silent, &mut Keeper::none()).unwrap();
+    write("student of lists", serde_json::to_value(report).unwrap());
+    if ranks.leads() {
+        student.params().save(&path("student of lists")).unwrap();
+    }
+
     let operators = [Operator::Mlp(32), Operator::Mlp(16), Operator::Zero];
     let space = SearchSpace::new(schema.features.clone(), vec![operators.to_vec(); 2]).unwrap();
     // Half of the steps warm up.
@@ -189,7 +206,7 @@ fn worst(found: &BTreeMap<String, Vec<f64>>, wanted: &BTreeMap<String, Vec<f64>>
 /// All numbers that a training left, by file and name.
 fn numbers(folder: &Path) -> BTreeMap<String, Vec<f64>> {
     let mut found = BTreeMap::new();
-    for name in ["teacher", "student"].into_iter().chain(SEARCHES.map(|(name, _)| name)) {
+    for name in ["teacher", "student", "student of lists"].into_iter().chain(SEARCHES.map(|(name, _)| name)) {
         for (tensor, values) in tensors(&folder.join(format!("{name}.safetensors"))) {
             found.insert(format!("{name} {tensor}"), values);
         }

@@ -5,10 +5,10 @@ use super::{
     lists::Lists,
     result::{Fetched, Latency, Times, Trained},
     scene::Scene,
-    systems::{Built, Model},
+    systems::{Built, Form},
 };
 use crate::{
-    app::iterate::{Finished, Guide, Run, Traffic},
+    app::iterate::{Guide, NamedModel, Run, Traffic},
     base::{Result, fsio},
     learn::{
         metrics::{BINS, Calibration, TopLists},
@@ -62,55 +62,51 @@ impl<'l> Measuring<'l> {
     pub(super) fn measure(&self, root: &Run, scene: &Scene, built: &Built, place: &str) -> Result<Trained> {
         let run = scene.run;
         let (data, valid) = (&run.loaded.dataset, &run.loaded.split.valid);
-        let network = match &built.model {
-            Model::Network { name, .. } => Some(run.network(name)?),
-            Model::Guide(_) => None,
+        let network = run.network(&built.name)?;
+        let scores = network.score(data, valid)?;
+        let top_lists = match &self.lists {
+            Some((lists, taught)) => lists.kept(&network, taught)?,
+            None => TopLists::default(),
         };
-        let (scores, top_lists) = match &network {
-            Some(network) => {
-                let kept = self.lists.as_ref().map(|(lists, taught)| lists.kept(network, taught));
-                (network.score(data, valid)?, kept.transpose()?.unwrap_or_default())
+        let metadata = run.metadata(&built.name, &built.metrics, Some(scene.table.version));
+        let onnx = run.exported(&built.name, &network, &metadata)?;
+        let feature_ms = run.feature_ms(&built.subnet);
+        let predicted_ms = match built.form {
+            // The plain DNN may have layers that no table knows.
+            Form::Layers => {
+                scene.priced(|prices| Ok(subnet_ms(&run.space, &built.subnet, prices.layers).ok()))?
             }
-            None => (valid.iter().map(|&row| self.guide.soft[row as usize]).collect(), TopLists::default()),
+            Form::Other => None,
         };
         let file = format!("scores/{place}.bin");
         fsio::write(&root.journal.path(&file), bytemuck::cast_slice(&scores))?;
         let labels: Vec<f32> = valid.iter().map(|&row| data.labels[row as usize]).collect();
-        let mut found = Trained {
+        Ok(Trained {
             features: built.subnet.feature_names(&run.space).into_iter().map(str::to_owned).collect(),
             layers: built.subnet.layer_widths(),
             strengths: built.strengths.clone(),
             metrics: metrics_of(&scores, data, valid),
             calibration: Calibration::of(&scores, &labels, BINS),
             top_lists,
-            parameters: None,
-            multiply_adds: None,
-            feature_ms: None,
-            predicted_ms: None,
-            latency: None,
-            onnx: None,
+            parameters: network.parameters(),
+            multiply_adds: network.multiply_adds(),
+            feature_ms,
+            predicted_ms,
+            latency: latency(
+                root,
+                NamedModel { name: built.name.clone(), path: onnx.clone() },
+                feature_ms,
+                place,
+            )?,
+            onnx: onnx.strip_prefix(root.journal.path("")).unwrap_or(&onnx).display().to_string(),
             scores: file,
             measuring_s: 0.0,
-        };
-        if let (Some(network), Model::Network { name, fit }) = (network, &built.model) {
-            let finished = run.finish(name, &built.subnet, network, fit, Some(scene.table.version))?;
-            let feature_ms = run.feature_ms(&built.subnet);
-            found.parameters = Some(finished.parameters);
-            found.multiply_adds = Some(finished.multiply_adds);
-            found.feature_ms = Some(feature_ms);
-            // The plain DNN may have layers that no table knows.
-            found.predicted_ms =
-                scene.priced(|prices| Ok(subnet_ms(&run.space, &built.subnet, prices.layers).ok()))?;
-            found.latency = latency(root, &finished, feature_ms, place)?;
-            let onnx = finished.onnx.strip_prefix(root.journal.path("")).unwrap_or(&finished.onnx);
-            found.onnx = Some(onnx.display().to_string());
-        }
-        Ok(found)
+        })
     }
 }
 
 /// Times of a network by replay, one request after the other: nothing waits for a worker.
-fn latency(root: &Run, finished: &Finished, feature_ms: f64, place: &str) -> Result<Option<Latency>> {
+fn latency(root: &Run, model: NamedModel, feature_ms: f64, place: &str) -> Result<Option<Latency>> {
     let Some(traffic) = root.traffic()? else { return Ok(None) };
     let store = match root.store_path() {
         Some(folder) => StoreChoice::Embedded(folder),
@@ -123,8 +119,8 @@ fn latency(root: &Run, finished: &Finished, feature_ms: f64, place: &str) -> Res
         ..traffic
     };
     let engine = root.settings.target.engine;
-    root.progress.measuring(&format!("replay {} on {engine}", finished.name));
-    let Some(replayed) = root.replay_models(engine, &[finished.model()], &traffic)?.pop() else {
+    root.progress.measuring(&format!("replay {} on {engine}", model.name));
+    let Some(replayed) = root.replay_models(engine, &[model], &traffic)?.pop() else {
         return Ok(None);
     };
     let measurement = replayed.measurement;

@@ -9,9 +9,9 @@
 //! DIR/  config.toml, data.json, schema.json, encoders.json, environment.json, paths.json    as of a run of `iterate`
 //!       tables/, replay/trace.parquet    what all systems are priced by, and what is replayed into them
 //!       setup.json                       rows, engine and candidates, for reports
-//!       trials/SYSTEM.json               settings that were tried on training rows, and the ones that were taken
+//!       trials/SYSTEM.json               settings that were tried on training rows, and the ones that were taken; guide.json
 //!       seeds/N/guide/                   the teacher of the Nth seed; seeds/N/SYSTEM[-BUDGETms]/ what a system trained
-//!       results/N/SYSTEM[-BUDGETms].json one training with all that was measured
+//!       results/N/SYSTEM[-BUDGETms].json one training with all that was measured; guide.json: r(x) of the Nth seed
 //!       scores/N/SYSTEM[-BUDGETms].bin   its scores of the validation rows; scores/labels.bin and scores/groups.bin beside
 //!       compare.json, compare.md, compare.svg
 //! ```
@@ -25,7 +25,9 @@ mod scene;
 mod systems;
 mod trials;
 
-pub use report::{Against, Agreement, Comparison, Compute, Spread, SystemSummary, TimesSummary, render};
+pub use report::{
+    Against, Agreement, Comparison, Compute, SoftTargets, Spread, SystemSummary, TimesSummary, render,
+};
 pub use result::{Fetched, Latency, Outcome, Setup, Times, Trained, Training, Trial, TrialLog};
 
 use crate::{
@@ -39,6 +41,7 @@ use crate::{
 };
 use scene::Stage;
 use std::path::Path;
+use systems::system;
 
 /// Version of `compare.json` and of the results beside it.
 pub(super) const SCHEMA_VERSION: u32 = 1;
@@ -63,11 +66,13 @@ pub fn compare(
     let root = Run::open(experiment, out, existing, meter, ranks, progress, stop)?;
     check_widths(&root)?;
     check_judging(&root)?;
+    check_forms(&root)?;
     let trial_rows = trials::rows(&root, experiment)?;
     root.begin()?;
     let stage = Stage::new(&root, experiment, trial_rows)?;
-    let chosen = stage.tune()?;
-    stage.train_all(&chosen)?;
+    let mut pace = stage.pace();
+    let chosen = stage.tune(&mut pace)?;
+    stage.train_all(&chosen, &mut pace)?;
     render(out)
 }
 
@@ -80,6 +85,14 @@ fn check_judging(root: &Run) -> Result<()> {
         "`search.held_out` is 0, and searches under a budget judge networks on training rows that are held out",
         "give a share such as 0.1",
     ))
+}
+
+/// Networks of other forms than the space's have fewer layouts, and ask more of the schema.
+fn check_forms(root: &Run) -> Result<()> {
+    let named = root.settings.compare.systems.iter();
+    named
+        .filter_map(|&name| system(name).other(root.settings))
+        .try_for_each(|other| root.check_system(&other))
 }
 
 /// Hand-chosen layers are priced by the table, which has the widths of the space.

@@ -5,7 +5,7 @@ use crate::{
     base::{Result, fsio},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
 /// Seconds of work that was begun.
 #[derive(Serialize, Deserialize)]
@@ -14,11 +14,20 @@ struct Spent {
     seconds: f64,
 }
 
+fn spent_file(journal: &Journal, name: &str) -> PathBuf {
+    journal.path(&format!("{name}.seconds.json"))
+}
+
+/// Seconds of the work that is called `name`, as far as it went.
+pub(super) fn spent_s(journal: &Journal, name: &str) -> Result<f64> {
+    let path = spent_file(journal, name);
+    Ok(if path.exists() { fsio::read_json::<Spent>(&path)?.seconds } else { 0.0 })
+}
+
 /// Does `work` and tells how many seconds it took, those of earlier starts that were stopped in it included. What a killed
 /// one spent is not known.
 pub(super) fn timed<T>(journal: &Journal, name: &str, work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
-    let path = journal.path(&format!("{name}.seconds.json"));
-    let before = if path.exists() { fsio::read_json::<Spent>(&path)?.seconds } else { 0.0 };
+    let (path, before) = (spent_file(journal, name), spent_s(journal, name)?);
     let begun = Instant::now();
     let done = work();
     let seconds = before + begun.elapsed().as_secs_f64();
@@ -28,43 +37,92 @@ pub(super) fn timed<T>(journal: &Journal, name: &str, work: impl FnOnce() -> Res
     Ok((done, seconds))
 }
 
-/// Trainings done and to do.
+/// One kind of work, by system.
+#[derive(Default)]
+struct Work {
+    /// Of each system: how often it is to be done, how often it was, and in how many seconds.
+    systems: BTreeMap<SystemName, (usize, usize, f64)>,
+}
+
+impl Work {
+    fn of(units: impl Iterator<Item = SystemName>) -> Self {
+        let mut work = Self::default();
+        units.for_each(|name| work.systems.entry(name).or_default().0 += 1);
+        work
+    }
+
+    fn done(&mut self, name: SystemName, seconds: f64) {
+        let (_, done, sum) = self.systems.entry(name).or_default();
+        (*done, *sum) = (*done + 1, *sum + seconds);
+    }
+
+    /// Done and all.
+    fn count(&self) -> (usize, usize) {
+        self.systems.values().fold((0, 0), |(done, all), own| (done + own.1, all + own.0))
+    }
+
+    /// Mean seconds of a system.
+    fn usual_s(&self, name: SystemName) -> Option<f64> {
+        self.systems.get(&name).filter(|own| own.1 > 0).map(|&(_, done, sum)| sum / done as f64)
+    }
+
+    /// Each system that is not done, and how often it is to be.
+    fn left(&self) -> impl Iterator<Item = (SystemName, f64)> {
+        self.systems.iter().map(|(&name, &(all, done, _))| (name, all.saturating_sub(done) as f64))
+    }
+}
+
+/// Trials and trainings, done and to do.
 pub(super) struct Pace {
-    left: BTreeMap<SystemName, usize>,
-    spent: BTreeMap<SystemName, (f64, usize)>,
-    done: usize,
-    all: usize,
+    trials: Work,
+    trainings: Work,
 }
 
 impl Pace {
-    pub(super) fn new(units: impl Iterator<Item = SystemName>) -> Self {
-        let mut left = BTreeMap::new();
-        units.for_each(|name| *left.entry(name).or_default() += 1);
-        Self { all: left.values().sum(), left, spent: BTreeMap::new(), done: 0 }
+    pub(super) fn new(
+        trials: impl Iterator<Item = SystemName>,
+        trainings: impl Iterator<Item = SystemName>,
+    ) -> Self {
+        Self { trials: Work::of(trials), trainings: Work::of(trainings) }
+    }
+
+    /// A trial is done, now or before.
+    pub(super) fn tried(&mut self, name: SystemName, seconds: f64) {
+        self.trials.done(name, seconds);
     }
 
     /// A training is done, now or before.
-    pub(super) fn done(&mut self, name: SystemName, seconds: f64) {
-        self.done += 1;
-        if let Some(left) = self.left.get_mut(&name) {
-            *left = left.saturating_sub(1);
-        }
-        let (sum, count) = self.spent.entry(name).or_default();
-        (*sum, *count) = (*sum + seconds, *count + 1);
+    pub(super) fn trained(&mut self, name: SystemName, seconds: f64) {
+        self.trainings.done(name, seconds);
+    }
+
+    /// The line before the next trial.
+    pub(super) fn next_trial(&self, name: SystemName, settings: &str) -> String {
+        let (done, all) = self.trials.count();
+        format!("trial {} of {all}: {name}, {settings}{}", done + 1, self.rest())
     }
 
     /// The line before the next training.
-    pub(super) fn next(&self, unit: &str, seed: u32) -> String {
-        let rest = self.rest_s().map_or(String::new(), |seconds| format!(", about {} to go", span(seconds)));
-        format!("training {} of {}: {unit}, seed {seed}{rest}", self.done + 1, self.all)
+    pub(super) fn next_training(&self, unit: &str, seed: u32) -> String {
+        let (done, all) = self.trainings.count();
+        format!("training {} of {all}: {unit}, seed {seed}{}", done + 1, self.rest())
     }
 
-    /// What is left takes as long as its system took in the mean, or as all took where it is new.
+    fn rest(&self) -> String {
+        self.rest_s().map_or(String::new(), |seconds| format!(", about {} to go", span(seconds)))
+    }
+
+    /// What is left takes as long as its system took in the mean: a training where none was made as long as a trial, and both of a
+    /// new system as long as those of all others.
     fn rest_s(&self) -> Option<f64> {
-        let (sum, count) = self.spent.values().fold((0.0, 0), |(s, n), &(sum, count)| (s + sum, n + count));
-        let usual = (count > 0).then(|| sum / count as f64)?;
-        let of = |name: &SystemName| self.spent.get(name).map_or(usual, |&(sum, count)| sum / count as f64);
-        Some(self.left.iter().map(|(name, &left)| left as f64 * of(name)).sum())
+        let known = |name| self.trainings.usual_s(name).or_else(|| self.trials.usual_s(name));
+        let names = self.trainings.systems.keys().chain(self.trials.systems.keys());
+        let all: Vec<f64> = names.filter_map(|&name| known(name)).collect();
+        let usual = (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)?;
+        let trials = self.trials.left();
+        let trials = trials.map(|(name, left)| left * self.trials.usual_s(name).unwrap_or(usual));
+        let trainings = self.trainings.left().map(|(name, left)| left * known(name).unwrap_or(usual));
+        Some(trials.chain(trainings).sum())
     }
 }
 
@@ -86,16 +144,32 @@ mod tests {
 
     #[test]
     fn the_rest_takes_what_its_systems_took_and_new_ones_the_mean() {
-        let mut pace = Pace::new([Autofas, Autofas, Rd, Teacher].into_iter());
-        assert_eq!(pace.next("rd", 0), "training 1 of 4: rd, seed 0");
-        pace.done(Autofas, 100.0);
-        pace.done(Rd, 20.0);
+        let mut pace = Pace::new([].into_iter(), [Autofas, Autofas, Rd, Teacher].into_iter());
+        assert_eq!(pace.next_training("rd", 0), "training 1 of 4: rd, seed 0");
+        pace.trained(Autofas, 100.0);
+        pace.trained(Rd, 20.0);
         // One more autofas of 100 s, and a teacher of (100 + 20) / 2.
         assert_eq!(
-            pace.next("autofas-2ms", 1),
+            pace.next_training("autofas-2ms", 1),
             "training 3 of 4: autofas-2ms, seed 1, about 2 min 40 s to go"
         );
         assert_eq!([span(59.4), span(3600.0), span(7500.0)], ["59 s", "1 h 0 min", "2 h 5 min"]);
+    }
+
+    #[test]
+    fn trials_tell_how_long_trainings_will_take() {
+        let mut pace = Pace::new([Autofas, Autofas, Rd].into_iter(), [Autofas, Rd, Teacher].into_iter());
+        assert_eq!(pace.next_trial(Autofas, "as it is"), "trial 1 of 3: autofas, as it is");
+        pace.tried(Autofas, 40.0);
+        // Everything at 40 s: two trials and three trainings.
+        assert_eq!(pace.next_trial(Rd, "x=1"), "trial 2 of 3: rd, x=1, about 3 min 20 s to go");
+        pace.tried(Autofas, 60.0);
+        pace.tried(Rd, 10.0);
+        // 50 and 10 s, and a teacher of their mean.
+        assert!(pace.next_training("autofas", 0).ends_with("about 1 min 30 s to go"));
+        pace.trained(Autofas, 100.0);
+        // 10 s, and (100 + 10 + 100 + 10) / 4.
+        assert!(pace.next_training("rd", 0).ends_with("about 1 min 5 s to go"));
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub struct Training {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// A network, or the teacher.
+    /// A network.
     Trained(Box<Trained>),
     /// The system cannot keep its budget, and why.
     Unreachable(String),
@@ -101,7 +101,7 @@ pub enum Outcome {
 pub struct Trained {
     /// Names of its features.
     pub features: Vec<String>,
-    /// Widths of its hidden layers.
+    /// Widths of its hidden layers; empty where they are not one behind the other.
     pub layers: Vec<usize>,
     /// Its ranking of all features, where it has one: θ of a search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,26 +112,22 @@ pub struct Trained {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
     /// Of requests of the trace with all their candidates, against the teacher of the same seed. Empty without keys of users and
-    /// items, and for the teacher.
+    /// items.
     pub top_lists: TopLists,
-    /// Trained numbers, embeddings included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parameters: Option<usize>,
-    /// Multiply-adds of the dense layers for one candidate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub multiply_adds: Option<usize>,
+    /// Trained numbers: embeddings, weights and biases; click shares, thresholds and leaves of trees.
+    pub parameters: usize,
+    /// Multiply-adds of the dense layers for one candidate; trees have none.
+    pub multiply_adds: usize,
     /// Price of its features: equation (4).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub feature_ms: Option<f64>,
+    pub feature_ms: f64,
     /// Mean service time as the table predicts it; absent where it has no prices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted_ms: Option<f64>,
-    /// By replay; absent without keys of users and items, and for the teacher.
+    /// By replay; absent without keys of users and items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
     /// The ONNX file, from the comparison's folder.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub onnx: Option<String>,
+    pub onnx: String,
     /// Its scores of the validation rows as little-endian f32, from the comparison's folder.
     pub scores: String,
     /// Seconds of exporting, proving, scoring and replaying it.
@@ -245,9 +241,12 @@ impl Training {
     }
 }
 
-/// What the teacher of a seed took.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(super) struct GuideTime {
+/// The teachers of a seed, or of all trials.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Guided {
+    /// Of r(x) on the validation rows.
+    pub(super) metrics: Metrics,
+    /// What they took, scores of all rows included.
     pub(super) seconds: f64,
 }
 

@@ -5,7 +5,7 @@ use super::{
     lists::Lists,
     measured::{Measuring, keep_truth},
     pace::{Pace, timed},
-    result::{GuideTime, Setup, Training, unit_name},
+    result::{Guided, Setup, Training, unit_name},
     systems::{Built, system},
 };
 use crate::{
@@ -25,6 +25,9 @@ use std::{collections::BTreeMap, path::Path};
 
 /// Settings by system that win over the experiment's.
 pub(super) type Chosen = BTreeMap<SystemName, Vec<String>>;
+
+/// What the probing of the table took is kept under this name.
+pub(super) const TABLE: &str = "table";
 
 /// What all trainings of a comparison share.
 pub(super) struct Stage<'a> {
@@ -90,14 +93,21 @@ fn seeded(settings: &mut Settings, nth: u32) {
 impl<'a> Stage<'a> {
     /// Probes the table where none is given, and keeps what reports need.
     pub(super) fn new(root: &'a Run<'a>, experiment: &'a Experiment, trial_rows: Split) -> Result<Self> {
-        let table = root.first_table()?;
+        let (table, _) = timed(&root.journal, TABLE, || root.first_table())?;
         root.journal.remember_document("setup.json", SCHEMA_VERSION, || Setup::of(root))?;
         keep_truth(root)?;
         Ok(Self { root, experiment, table, trial_rows })
     }
 
-    /// Every system, budget and seed that has no result yet.
-    pub(super) fn train_all(&self, chosen: &Chosen) -> Result<()> {
+    /// How much there is to do.
+    pub(super) fn pace(&self) -> Pace {
+        let trials = self.grids().into_iter().filter(|(_, grid)| grid.len() > 1);
+        let trials = trials.flat_map(|(name, grid)| grid.into_iter().map(move |_| name));
+        Pace::new(trials, self.units().into_iter().map(|(_, name, _)| name))
+    }
+
+    /// Every training: seed, system and budget.
+    fn units(&self) -> Vec<(u32, SystemName, Option<f64>)> {
         let settings = &self.root.settings.compare;
         let mut names = settings.systems.clone();
         names.sort_unstable();
@@ -111,17 +121,21 @@ impl<'a> Stage<'a> {
                 }
             }
         }
-        let mut pace = Pace::new(units.iter().map(|&(_, name, _)| name));
+        units
+    }
+
+    /// Every training that has no result yet.
+    pub(super) fn train_all(&self, chosen: &Chosen, pace: &mut Pace) -> Result<()> {
         let lists = Lists::of_trace(self.root)?;
-        for seed in units.chunk_by(|a, b| a.0 == b.0) {
+        for seed in self.units().chunk_by(|a, b| a.0 == b.0) {
             let mut teaching = None;
             for &(nth, name, budget_ms) in seed {
                 let file = format!("results/{nth}/{}.json", unit_name(name, budget_ms));
                 if let Some(known) = self.root.journal.recall::<Training>(&file)? {
-                    pace.done(name, known.seconds());
+                    pace.trained(name, known.seconds());
                     continue;
                 }
-                self.root.progress.say(&pace.next(&unit_name(name, budget_ms), nth));
+                self.root.progress.say(&pace.next_training(&unit_name(name, budget_ms), nth));
                 if teaching.is_none() {
                     teaching = Some(self.teach(nth, chosen, lists.as_ref())?);
                 }
@@ -131,7 +145,7 @@ impl<'a> Stage<'a> {
                     .root
                     .journal
                     .remember(&file, || self.train(base, measuring, (nth, name, budget_ms), settings))?;
-                pace.done(name, training.seconds());
+                pace.trained(name, training.seconds());
             }
         }
         Ok(())
@@ -151,7 +165,8 @@ impl<'a> Stage<'a> {
         let experiment = experiment_of(&base, SystemName::Teacher, own, budget_ms)?;
         let run = self.root.variant(&experiment, &format!("seeds/{nth}/guide"))?;
         let (guide, seconds) = timed(&run.journal, "guide", || run.guide())?;
-        self.root.journal.remember(&format!("results/{nth}/guide.json"), || Ok(GuideTime { seconds }))?;
+        let guided = Guided { metrics: guide.metrics.clone(), seconds };
+        self.root.journal.remember(&format!("results/{nth}/guide.json"), || Ok(guided))?;
         Ok((base, Measuring::new(guide, lists)?))
     }
 

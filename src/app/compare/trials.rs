@@ -4,8 +4,8 @@
 //! the whole training part, which know no labels. The teacher is tuned first and guides the trials of all others.
 
 use super::{
-    pace::timed,
-    result::{Trial, TrialLog},
+    pace::{Pace, timed},
+    result::{Guided, Trial, TrialLog},
     scene::{Chosen, Scene, Stage, experiment_of},
     systems::system,
 };
@@ -17,6 +17,9 @@ use crate::{
     base::{Error, Result, fsio},
     data::{self, dataset::Split},
 };
+
+/// The file of the teachers that guide trials, among the logs of trials.
+pub(super) const GUIDE: &str = "guide.json";
 
 /// The training rows, divided as `compare.trial_split` says or by the share of the last ones.
 pub(super) fn rows(root: &Run, experiment: &Experiment) -> Result<Split> {
@@ -49,25 +52,42 @@ fn last_share(rows: &[u32], share: f64) -> Result<Split> {
 }
 
 impl Stage<'_> {
-    /// What every system is trained with beside the experiment's settings.
-    pub(super) fn tune(&self) -> Result<Chosen> {
+    /// What is tried for every system, the teacher first: it guides the trials of all others, whether it is compared or not.
+    pub(super) fn grids(&self) -> Vec<(SystemName, Vec<Vec<String>>)> {
         let settings = &self.root.settings.compare;
-        let mut names = vec![SystemName::Teacher];
-        names.extend(settings.systems.iter().filter(|&&name| name != SystemName::Teacher));
-        names.dedup();
-        let (mut chosen, mut guide) = (Chosen::new(), None);
-        for name in names {
+        let mut others: Vec<_> = settings.systems.clone();
+        others.retain(|&name| name != SystemName::Teacher);
+        others.sort_unstable();
+        others.dedup();
+        let grid = |name| {
             let mut grid = settings.grid.get(&name).cloned().unwrap_or_default();
             grid.truncate(settings.trials);
+            (name, grid)
+        };
+        std::iter::once(SystemName::Teacher).chain(others).map(grid).collect()
+    }
+
+    /// What every system is trained with beside the experiment's settings.
+    pub(super) fn tune(&self, pace: &mut Pace) -> Result<Chosen> {
+        let (mut chosen, mut guide) = (Chosen::new(), None);
+        for (name, mut grid) in self.grids() {
+            let file = format!("trials/{name}.json");
             let log = match grid.len() {
                 0 => continue,
                 1 => TrialLog { system: name, budget_ms: None, trials: Vec::new(), chosen: grid.remove(0) },
-                _ => self.root.journal.remember(&format!("trials/{name}.json"), || {
-                    if guide.is_none() && name != SystemName::Teacher {
-                        guide = Some(self.trial_guide(&chosen)?);
+                _ => match self.root.journal.recall::<TrialLog>(&file)? {
+                    Some(log) => {
+                        log.trials.iter().for_each(|trial| pace.tried(name, trial.seconds));
+                        log
                     }
-                    self.try_all(name, &grid, guide.as_ref())
-                })?,
+                    None => {
+                        if guide.is_none() && name != SystemName::Teacher {
+                            guide = Some(self.trial_guide(&chosen)?);
+                        }
+                        let all = || self.try_all(name, &grid, guide.as_ref(), pace);
+                        self.root.journal.remember(&file, all)?
+                    }
+                },
             };
             chosen.insert(name, log.chosen);
         }
@@ -81,19 +101,32 @@ impl Stage<'_> {
         let own = chosen.get(&SystemName::Teacher).map_or(&[][..], Vec::as_slice);
         let budget_ms = self.root.settings.compare.budgets_ms.first().copied();
         let experiment = experiment_of(self.experiment, SystemName::Teacher, own, budget_ms)?;
-        self.root.variant(&experiment, "trials/work/guide")?.on(self.trial_rows.clone()).guide()
+        let run = self.root.variant(&experiment, "trials/work/guide")?.on(self.trial_rows.clone());
+        let (guide, seconds) = timed(&run.journal, "guide", || run.guide())?;
+        let guided = Guided { metrics: guide.metrics.clone(), seconds };
+        self.root.journal.remember(&format!("trials/{GUIDE}"), || Ok(guided))?;
+        Ok(guide)
     }
 
-    fn try_all(&self, name: SystemName, grid: &[Vec<String>], guide: Option<&Guide>) -> Result<TrialLog> {
+    fn try_all(
+        &self,
+        name: SystemName,
+        grid: &[Vec<String>],
+        guide: Option<&Guide>,
+        pace: &mut Pace,
+    ) -> Result<TrialLog> {
         let mut budgets = self.root.settings.compare.budgets_ms.clone();
         budgets.sort_by(f64::total_cmp);
         let budget_ms = system(name).budgeted().then(|| budgets[budgets.len() / 2]);
         let mut trials = Vec::new();
         for (nth, settings) in grid.iter().enumerate() {
             let folder = format!("trials/work/{name}/{nth}");
+            let described = if settings.is_empty() { "as it is".to_owned() } else { settings.join(", ") };
+            self.root.progress.say(&pace.next_trial(name, &described));
             let trial = self.root.journal.remember(&format!("{folder}/trial.json"), || {
                 self.try_one(name, settings, budget_ms, &folder, guide)
             })?;
+            pace.tried(name, trial.seconds);
             trials.push(trial);
         }
         let best = trials.iter().enumerate().rev().max_by(|(_, a), (_, b)| a.auc.total_cmp(&b.auc));
@@ -111,20 +144,12 @@ impl Stage<'_> {
         folder: &str,
         guide: Option<&Guide>,
     ) -> Result<Trial> {
-        let described = if settings.is_empty() { "as it is".to_owned() } else { settings.join(", ") };
-        self.root.progress.say(&format!("trial of {name}: {described}"));
         let experiment = experiment_of(self.experiment, name, settings, budget_ms)?;
         let run = self.root.variant(&experiment, folder)?.on(self.trial_rows.clone());
         let inner = last_share(&self.trial_rows.train, self.root.settings.compare.trial_fraction)?;
         let (found, seconds) = timed(&run.journal, "trial", || {
-            let own;
-            let guide = match guide {
-                Some(guide) => guide,
-                None => {
-                    own = run.guide()?;
-                    &own
-                }
-            };
+            // The teacher is tuned by what it teaches.
+            let Some(guide) = guide else { return Ok(Some(run.guide()?.metrics)) };
             let shared = run.journal.inside("shared");
             let scene = Scene {
                 run: &run,
@@ -135,7 +160,7 @@ impl Stage<'_> {
                 shared,
             };
             match system(name).build(&scene) {
-                Ok(built) => Ok(Some(built.model.metrics().clone())),
+                Ok(built) => Ok(Some(built.metrics)),
                 Err(Error::Limit { .. }) if budget_ms.is_some() => Ok(None),
                 Err(error) => Err(error),
             }

@@ -37,17 +37,23 @@ pub enum SystemName {
     Cold,
     /// The same on the features of the strongest gates under a prior by complexity (FSCD).
     Fscd,
+    /// The same on the features of the largest gain to gradient boosted trees (LightGBM's importance).
+    Gain,
     /// Hand-chosen layers on all features, taught by the teacher.
     RdAll,
     /// The plain DNN of `[baseline]` on all features.
     PlainDnn,
-    /// The ranking network itself, or the scores that are given in its place.
+    /// The two-tower network of `[two_tower]` on all features.
+    TwoTower,
+    /// The gradient boosted trees of `[gbdt]` on all features.
+    Gbdt,
+    /// The ranking network itself, the first of an ensemble.
     Teacher,
 }
 
 impl SystemName {
     /// Every system, in the order of tables.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Autofas,
         Self::NoDistillation,
         Self::NoLatency,
@@ -60,8 +66,11 @@ impl SystemName {
         Self::Permutation,
         Self::Cold,
         Self::Fscd,
+        Self::Gain,
         Self::RdAll,
         Self::PlainDnn,
+        Self::TwoTower,
+        Self::Gbdt,
         Self::Teacher,
     ];
 
@@ -80,8 +89,11 @@ impl SystemName {
             Self::Permutation => "permutation",
             Self::Cold => "cold",
             Self::Fscd => "fscd",
+            Self::Gain => "gain",
             Self::RdAll => "rd-all",
             Self::PlainDnn => "plain-dnn",
+            Self::TwoTower => "two-tower",
+            Self::Gbdt => "gbdt",
             Self::Teacher => "teacher",
         }
     }
@@ -91,6 +103,8 @@ impl SystemName {
         let changes: [&str; 2] = match self {
             Self::Teacher => ["teacher.feature_dropout=0.1", "teacher.embedding_dropout=0.2"],
             Self::PlainDnn => ["baseline.embedding_dropout=0.2", "baseline.dropout=0.4"],
+            Self::TwoTower => ["two_tower.embedding_dropout=0.2", "two_tower.distillation=0.3"],
+            Self::Gbdt => ["gbdt.learning_rate=0.03", "gbdt.smoothing=100.0"],
             Self::Autofas | Self::NoDistillation | Self::NoGradientBlock | Self::FeaturesOnly => {
                 ["retrain.embedding_dropout=0.2", "search.theta_learning_rate=0.05"]
             }
@@ -100,6 +114,7 @@ impl SystemName {
             }
             Self::Cold => ["retrain.embedding_dropout=0.2", "compare.cold.embedding_dropout=0.2"],
             Self::Fscd => ["retrain.embedding_dropout=0.2", "compare.fscd.prior_weight=0.001"],
+            Self::Gain => ["retrain.embedding_dropout=0.2", "gbdt.ids=rank"],
         };
         let changes = changes.map(|change| vec![change.to_owned()]);
         std::iter::once(Vec::new()).chain(changes).collect()
@@ -211,11 +226,29 @@ impl CompareSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::config::{Experiment, Override};
+    use std::path::Path;
 
     #[test]
     fn a_system_is_written_as_it_is_called() {
         for system in SystemName::ALL {
             assert_eq!(serde_json::to_value(system).unwrap(), system.name());
+        }
+    }
+
+    #[test]
+    fn what_is_tried_are_settings_within_their_ranges() {
+        let path = Path::new("e.toml");
+        let first = Experiment::parse(path, "data.schema = \"s.toml\"", &[]).unwrap();
+        for system in SystemName::ALL {
+            let mut tried = Vec::new();
+            for settings in system.usual_grid() {
+                let settings: Vec<_> =
+                    settings.iter().map(|text| Override::assignment(text).unwrap()).collect();
+                let changed = first.with(path, &settings).unwrap().settings;
+                assert!(!tried.contains(&changed), "{system}: {settings:?}");
+                tried.push(changed);
+            }
         }
     }
 

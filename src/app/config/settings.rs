@@ -10,11 +10,12 @@ use crate::{
     data::split::{Moment, SplitSettings},
     export::quantise::QuantiseSettings,
     learn::{
+        baseline::trees::TreeSettings,
         checkpoint::CheckpointSettings,
         device::DeviceSettings,
         settings::{
-            BaselineSettings, Budget, DeriveSettings, EvolutionSettings, Gate, InputColumns, Paths,
-            RetrainSettings, SearchSettings, TeacherSettings,
+            Annealing, BaselineSettings, Budget, DeriveSettings, EvolutionSettings, Gate, InputColumns,
+            Paths, RetrainSettings, SearchSettings, TeacherSettings, TwoTowerSettings,
         },
     },
     measure::{
@@ -49,6 +50,10 @@ pub struct Settings {
     pub retrain: RetrainSettings,
     /// The plain DNN that the winner is set beside.
     pub baseline: BaselineSettings,
+    /// The two-tower network that is compared.
+    pub two_tower: TwoTowerSettings,
+    /// The gradient boosted trees that are compared, and whose gain ranks features.
+    pub gbdt: TreeSettings,
     /// What is paid for.
     pub target: TargetSettings,
     /// How int8 is made, and what it may cost.
@@ -81,6 +86,8 @@ impl Default for Settings {
             pareto: ParetoSettings::default(),
             retrain: RetrainSettings::default(),
             baseline: BaselineSettings::default(),
+            two_tower: TwoTowerSettings::default(),
+            gbdt: TreeSettings::default(),
             target: TargetSettings::default(),
             quantise: QuantiseSettings::default(),
             traffic: TrafficSettings::default(),
@@ -122,6 +129,8 @@ impl Settings {
             ("derive", self.derive.check()),
             ("retrain", self.retrain.check()),
             ("baseline", self.baseline.check()),
+            ("two_tower", self.two_tower.check()),
+            ("gbdt", self.gbdt.check()),
             ("target", self.target.check()),
             ("target", self.check_fetch_prices()),
             ("quantise", self.quantise.check()),
@@ -171,13 +180,17 @@ impl Settings {
 
     /// Settings that together hold every key there is: the defaults, all optional values, all variants.
     pub(super) fn examples() -> Vec<Self> {
-        let relaxed = Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1 };
+        let relaxed =
+            Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1, schedule: Annealing::Geometric };
+        let smoothed =
+            Gate::SmoothedL0 { start_epsilon: 0.1, end_epsilon: 1e-5, schedule: Annealing::Geometric };
         let paths = Paths::Sampled { count: 2 };
         let variant = |derive| Self { derive, ..Self::default() };
         vec![
             Self::default(),
             Self::with_all_options(),
             Self { search: SearchSettings { gate: relaxed, paths, ..Default::default() }, ..Self::default() },
+            Self { search: SearchSettings { gate: smoothed, ..Default::default() }, ..Self::default() },
             Self { split: SplitSettings::Shuffle { valid_fraction: 0.2 }, ..Self::default() },
             Self { split: full_split(), ..Self::default() },
             variant(DeriveSettings::TopK { k: 1 }),

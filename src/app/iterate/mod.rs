@@ -31,7 +31,9 @@
 mod budget;
 mod fetching;
 mod given;
+mod guide;
 mod journal;
+mod lesson;
 mod measured;
 mod meter;
 mod package;
@@ -48,11 +50,11 @@ mod training;
 mod variant;
 
 pub use budget::{BudgetSummary, TailSummary};
+pub(in crate::app) use guide::Guide;
 pub use journal::Existing;
 pub(in crate::app) use journal::Journal;
 pub use measured::MeasuredTime;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
-pub(in crate::app) use package::Finished;
 pub use pareto::{Candidate, Pareto, ParetoPoint, Way, pareto};
 pub use probed::ProbeSummary;
 pub use searched::{ExpectedLatency, PredictedTail, SearchFiles, SearchSummary, derived};
@@ -62,7 +64,6 @@ pub use summary::{
     TeacherSummary, WinnerSummary,
 };
 pub use systems::{System, SystemSummary, system};
-pub(in crate::app) use training::Guide;
 
 use crate::{
     app::{
@@ -300,6 +301,7 @@ impl<'a> Run<'a> {
     /// Tries whatever would otherwise fail after hours of training, and only then makes the folder that of this run.
     pub(in crate::app) fn begin(&self) -> Result<()> {
         self.space.check_item_side()?;
+        self.check_lists()?;
         self.probe_plan()?;
         self.check_objective()?;
         self.progress.stage("try the engines", 0);

@@ -17,31 +17,31 @@ use std::path::PathBuf;
 
 /// A network that was exported and proved.
 #[derive(Serialize, Deserialize)]
-pub(in crate::app) struct Finished {
+pub(super) struct Finished {
     /// The choice it stands for.
-    pub(in crate::app) subnet: Subnet,
+    pub(super) subnet: Subnet,
     /// Its canonical id.
-    pub(in crate::app) id: String,
+    pub(super) id: String,
     /// Its folder under `networks/`.
-    pub(in crate::app) name: String,
+    pub(super) name: String,
     /// The ONNX file.
-    pub(in crate::app) onnx: PathBuf,
+    pub(super) onnx: PathBuf,
     /// Trained numbers.
-    pub(in crate::app) parameters: usize,
+    pub(super) parameters: usize,
     /// Multiply-adds of the dense layers for one candidate.
-    pub(in crate::app) multiply_adds: usize,
+    pub(super) multiply_adds: usize,
 }
 
 impl Finished {
     /// The model as it is handed to a meter.
-    pub(in crate::app) fn model(&self) -> NamedModel {
+    pub(super) fn model(&self) -> NamedModel {
         NamedModel { name: self.name.clone(), path: self.onnx.clone() }
     }
 }
 
 impl Run<'_> {
     /// [`Run::exported`] for a network of the search space, with what it is.
-    pub(in crate::app) fn finish(
+    pub(super) fn finish(
         &self,
         name: &str,
         subnet: &Subnet,
@@ -63,7 +63,12 @@ impl Run<'_> {
 
     /// Exports a trained network of any form in the target's layout, into the folder `name` under `networks/`, and proves it on
     /// real rows in every engine: where its ONNX file lies. A network that does not agree fails the run before anything is timed.
-    pub(super) fn exported(&self, name: &str, network: &Network, metadata: &Metadata) -> Result<PathBuf> {
+    pub(in crate::app) fn exported(
+        &self,
+        name: &str,
+        network: &Network,
+        metadata: &Metadata,
+    ) -> Result<PathBuf> {
         let folder = self.journal.path(&format!("networks/{name}"));
         let onnx = folder.join("model.onnx");
         let certificate = format!("networks/{name}/{CERTIFICATE}");
@@ -99,7 +104,12 @@ impl Run<'_> {
     }
 
     /// What travels inside the file of the network `id`.
-    pub(super) fn metadata(&self, id: &str, metrics: &Metrics, table_version: Option<u32>) -> Metadata {
+    pub(in crate::app) fn metadata(
+        &self,
+        id: &str,
+        metrics: &Metrics,
+        table_version: Option<u32>,
+    ) -> Metadata {
         let metrics = [("auc", metrics.auc), ("gauc", metrics.gauc), ("logloss", Some(metrics.logloss))];
         Metadata {
             schema_hash: self.schema.hash(),

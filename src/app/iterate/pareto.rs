@@ -15,10 +15,11 @@
 //! ```
 
 use super::{
-    Existing, Meter, NetworkSummary, ReplaySummary, Run, ServiceTime, Traffic,
+    Existing, Guide, Meter, NetworkSummary, ReplaySummary, Run, ServiceTime, Traffic,
+    guide::Judging,
     searcher::{Searcher, warmed_up},
     traffic::Replayed,
-    training::{Guide, Judging, Trained},
+    training::Trained,
 };
 use crate::{
     app::config::{Experiment, Stage},
@@ -28,7 +29,7 @@ use crate::{
         derive::{Evolved, Known, Limits, Price, evolve},
         exchange::{Exchange, by_leader},
         settings::{Budget, DeriveSettings},
-        train::{FitReport, Rows, fit},
+        train::FitReport,
     },
     price::{
         table::{LatencyTable, TableContext},
@@ -237,14 +238,13 @@ impl Run<'_> {
     fn held_out_auc(&self, guide: &Guide, subnet: &Subnet) -> Result<f64> {
         let Judging { rows, split } = guide.judging()?;
         let split = Split { train: split.train.clone(), valid: rows.clone() };
-        let rows = Rows { data: &self.loaded.dataset, split: &split, ranks: self.ranks };
-        let (settings, seed) = (&self.settings.retrain.train, self.seed(Stage::Retrain));
         let id = subnet.id(&self.space);
         let file = format!("budgets/judged/{id}.json");
         let report: FitReport = self.journal.remember_training(self.ranks, &file, |keeper| {
             self.progress.stage(&format!("train {id} to be judged"), 0);
-            let mut student = self.student(subnet, settings, self.lesson(guide), seed)?;
-            fit(&mut student, rows, settings, seed, &*self.curves(&format!("judged/{id}")), keeper)
+            let curves = self.curves(&format!("judged/{id}"));
+            let (report, _) = self.taught(subnet, guide, &split, &*curves, keeper)?;
+            Ok(report)
         })?;
         report.metrics.auc.ok_or_else(|| {
             Error::input(

@@ -1,10 +1,10 @@
 //! What one search found, for people and for programs.
 
 use super::{
-    FIRST_ROUND, ProbeSummary, Run, TeacherSummary,
+    FIRST_ROUND, Guide, ProbeSummary, Run, TeacherSummary,
     journal::Journal,
     searcher::{Searched, outcome_file, round_folder, subnet_file},
-    training::{Guide, auc},
+    training::auc,
 };
 use crate::{
     base::{Error, Result, error::Place, names::EngineName, objective::Objective},

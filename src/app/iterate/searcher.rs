@@ -1,6 +1,6 @@
 //! The step that searches: prices, the warm-up that all searches share, and the network that comes out.
 
-use super::{Run, training::Guide};
+use super::{Guide, Run};
 use crate::{
     app::config::Stage,
     base::{Result, fsio},

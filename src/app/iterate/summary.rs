@@ -3,13 +3,13 @@
 mod text;
 
 use super::{
-    Run,
+    Guide, Run,
     budget::BudgetSummary,
     measured::{Calibrated, MeasuredTime},
     probed::ProbeSummary,
     recommend::converged,
     traffic::{Replayed, Replays},
-    training::{Guide, Trained},
+    training::Trained,
 };
 use crate::{
     base::{Result, names::EngineName},

@@ -1,82 +1,23 @@
-//! The steps that train beside the search: teacher, plain DNN, and the derived network.
+//! The networks that are trained from scratch: the plain DNN, and what the search derives.
 
-use super::{Run, package::Finished};
+use super::{Guide, Run, package::Finished};
 use crate::{
     app::config::Stage,
-    base::{Error, Result, fsio, rng},
-    data::{column::Column, dataset::Split, split::hold_out},
+    base::{Result, progress::Progress},
+    data::dataset::Split,
     learn::{
+        checkpoint::Keeper,
         embedding::input_features,
-        exchange::{by_leader, share_params},
+        exchange::by_leader,
         metrics::Metrics,
         network::Network,
         settings::TrainSettings,
         student::{Lesson, Student},
-        teacher::Teacher,
-        train::{FitReport, Rows, Trainable, fit, metrics_of, score_together},
+        train::{FitReport, Rows, fit},
     },
     space::{Operator, Subnet},
 };
-use bytemuck::Pod;
 use std::path::PathBuf;
-
-/// Rows whose scores are in memory at once.
-const SCORED_TOGETHER: usize = 1 << 18;
-
-/// r(x) of every row.
-const SOFT: &str = "teacher/soft.bin";
-
-/// Share of the held-out rows that networks are judged on; the masks are judged on the others.
-const JUDGING_SHARE: f64 = 0.5;
-
-/// Rows that networks are judged on, at most: hundreds of networks are, and two that differ by less than these rows show differ by
-/// less than another seed does.
-const MOST_JUDGING: usize = 1 << 14;
-
-/// The trained teachers: the first one guides the masks, all of them give the soft targets, unless these were given: then one
-/// teacher is trained, which learns from them.
-pub(in crate::app) struct Guide {
-    /// Whose embeddings the supernet reads and whose loss moves θ.
-    pub(in crate::app) teacher: Teacher,
-    /// r(x) of every row: the mean over the ensemble, or what was given.
-    pub(in crate::app) soft: Column<f32>,
-    /// Of r(x) on the validation rows.
-    pub(in crate::app) metrics: Metrics,
-    /// Training rows that the teachers never saw, to judge masks on.
-    pub(in crate::app) held_out: Option<Column<u32>>,
-    /// What networks are judged on, where they are.
-    pub(super) judging: Option<Judging>,
-}
-
-/// Training rows that neither the teachers nor the supernet nor the masks learn from, so that what a network of the supernet is worth
-/// can be told on them.
-pub(super) struct Judging {
-    /// Those rows.
-    pub(super) rows: Column<u32>,
-    /// The rows that the supernet is trained on, and the run's validation rows.
-    pub(super) split: Split,
-}
-
-impl Guide {
-    /// Where networks are judged by a supernet.
-    ///
-    /// Fails where nothing asked for that.
-    pub(super) fn judging(&self) -> Result<&Judging> {
-        self.judging.as_ref().ok_or_else(|| {
-            Error::usage(
-                "no rows are held out to judge networks on",
-                "state a budget, and [search] held_out above 0",
-            )
-        })
-    }
-}
-
-/// Who learns from which training rows.
-struct Parts {
-    teachers: Split,
-    held_out: Option<Column<u32>>,
-    judging: Option<Judging>,
-}
 
 /// A network that was trained in this run.
 pub(in crate::app) struct Trained {
@@ -87,110 +28,6 @@ pub(in crate::app) struct Trained {
 }
 
 impl Run<'_> {
-    /// Trains the teachers, or reads those of an earlier start.
-    pub(in crate::app) fn guide(&self) -> Result<Guide> {
-        let settings = &self.settings.teacher;
-        let data = &self.loaded.dataset;
-        let every: Vec<usize> = (0..self.space.features.len()).collect();
-        let Parts { teachers: split, held_out, judging } = self.parts()?;
-        let given = self.given_scores()?;
-        let members = if given.is_some() { 1 } else { settings.ensemble };
-        let mut teachers = Vec::new();
-        for member in 0..members {
-            let seed = rng::derive(self.seed(Stage::Teacher), &format!("teacher {member}"));
-            let features = input_features(&self.space.features, &every, data)?;
-            let mut teacher = Teacher::new(features, data.partition_count, settings, seed)?;
-            if let Some(given) = &given {
-                teacher.learn_from(given.clone());
-            }
-            let weights = self.journal.path(&format!("teacher/{member}.safetensors"));
-            let report =
-                self.journal.remember_training(self.ranks, &format!("teacher/{member}.json"), |keeper| {
-                    // Scores of another teacher than this one.
-                    self.lead(|| fsio::remove(&self.journal.path(SOFT)))?;
-                    self.progress.stage(&format!("teacher {} of {members}", member + 1), 0);
-                    let rows = Rows { data, split: &split, ranks: self.ranks };
-                    let curves = self.curves(&format!("teacher/{member}"));
-                    let report = fit(&mut teacher, rows, &settings.train, seed, &*curves, keeper)?;
-                    self.lead(|| teacher.params().save(&weights))?;
-                    Ok(report)
-                })?;
-            self.lead(|| teacher.params().load(&weights))?;
-            share_params(self.ranks, teacher.params())?;
-            self.say_fit("teacher", &report);
-            teachers.push(teacher);
-        }
-        let soft = match given {
-            Some(scores) => scores,
-            None => self.soft_targets(&teachers)?,
-        };
-        let valid = &self.loaded.split.valid;
-        let scores: Vec<f32> = valid.iter().map(|&row| soft[row as usize]).collect();
-        let metrics = metrics_of(&scores, data, valid);
-        self.progress.say(&format!("r(x): validation AUC {}", auc(&metrics)));
-        Ok(Guide { teacher: teachers.swap_remove(0), soft, metrics, held_out, judging })
-    }
-
-    /// r(x) of every row: the mean over the teachers.
-    fn soft_targets(&self, teachers: &[Teacher]) -> Result<Column<f32>> {
-        let rows = self.loaded.dataset.rows();
-        let path = self.journal.path(SOFT);
-        if self.ranks.place().size == 1 && path.exists() {
-            return Column::map(&path, rows, "remove it to score the rows again");
-        }
-        self.progress.stage("score all rows with the teachers", rows as u64);
-        let share = 1.0 / teachers.len() as f32;
-        let pieces = (0..rows).step_by(SCORED_TOGETHER).map(|begin| {
-            let index: Vec<u32> = (begin as u32..rows.min(begin + SCORED_TOGETHER) as u32).collect();
-            let mut soft = vec![0.0; index.len()];
-            for teacher in teachers {
-                let scores = score_together(teacher, self.rows(), &index)?;
-                soft.iter_mut().zip(scores).for_each(|(sum, score)| *sum += share * score);
-            }
-            self.progress.advance((begin + index.len()) as u64, "");
-            Ok(soft)
-        });
-        self.kept(SOFT, pieces)
-    }
-
-    /// What the teachers are trained and validated on, and the training rows that are held out from them. Where networks are judged
-    /// by a supernet, some of these are held out from the supernet, too.
-    fn parts(&self) -> Result<Parts> {
-        let Split { train, valid } = &self.loaded.split;
-        let share = self.settings.search.held_out;
-        if share == 0.0 {
-            return Ok(Parts { teachers: self.loaded.split.clone(), held_out: None, judging: None });
-        }
-        let parts = hold_out(train, share, self.seed(Stage::Teacher))?;
-        let seen = self.kept("teacher/train.bin", in_pieces(parts.rest()))?;
-        let held_out = self.kept("teacher/held_out.bin", in_pieces(parts.taken()))?;
-        let teachers = Split { train: seen, valid: valid.clone() };
-        if !self.settings.judges_networks() {
-            return Ok(Parts { teachers, held_out: Some(held_out), judging: None });
-        }
-        let share = JUDGING_SHARE.min(MOST_JUDGING as f64 / held_out.len() as f64);
-        let parts = hold_out(&held_out, share, self.seed(Stage::Search))?;
-        let rows = self.kept("teacher/judging.bin", in_pieces(parts.taken()))?;
-        let judges_masks = self.kept("teacher/masks.bin", in_pieces(parts.rest()))?;
-        let others = train.iter().copied().filter(|row| rows.binary_search(row).is_err());
-        let train = self.kept("teacher/supernet.bin", in_pieces(others))?;
-        let judging = Judging { rows, split: Split { train, valid: valid.clone() } };
-        Ok(Parts { teachers, held_out: Some(judges_masks), judging: Some(judging) })
-    }
-
-    /// Numbers of which there are as many as rows: a process that trains by itself keeps them in a file, so that they need no
-    /// memory.
-    pub(super) fn kept<T: Pod>(
-        &self,
-        file: &str,
-        pieces: impl Iterator<Item = Result<Vec<T>>>,
-    ) -> Result<Column<T>> {
-        if self.ranks.place().size == 1 {
-            return Column::keep(&self.journal.path(file), pieces);
-        }
-        Ok(pieces.collect::<Result<Vec<_>>>()?.concat().into())
-    }
-
     /// The plain DNN on all features that the winner is set beside.
     pub(super) fn baseline(&self) -> Result<Trained> {
         let settings = &self.settings.baseline;
@@ -198,72 +35,75 @@ impl Run<'_> {
             features: (0..self.space.features.len()).collect(),
             operators: settings.widths.iter().map(|&width| Operator::Mlp(width)).collect(),
         };
-        let seed = self.seed(Stage::Baseline);
         // A search may derive the same network, which then learns another lesson.
         let name = format!("baseline-{}", subnet.id(&self.space));
-        self.trained(&name, &subnet, &settings.train, Lesson::Labels, seed, None)
+        let fit = self.plain(&name, &subnet)?;
+        self.finished(&name, &subnet, fit, None)
     }
 
     /// Trains the derived network from scratch and exports it. Rounds that derive the same network share it.
     pub(super) fn retrain(&self, guide: &Guide, subnet: &Subnet, table_version: u32) -> Result<Trained> {
-        let (settings, lesson) = (&self.settings.retrain.train, self.lesson(guide));
-        let seed = self.seed(Stage::Retrain);
-        self.trained(&subnet.id(&self.space), subnet, settings, lesson, seed, Some(table_version))
+        let name = subnet.id(&self.space);
+        let fit = self.derived(&name, subnet, guide)?;
+        self.finished(&name, subnet, fit, Some(table_version))
     }
 
-    /// What a derived network learns.
-    pub(in crate::app) fn lesson<'g>(&self, guide: &'g Guide) -> Lesson<'g> {
-        match self.settings.retrain.distillation {
-            0.0 => Lesson::Labels,
-            lambda1 => Lesson::Distilled { teacher: &guide.soft, lambda1 },
-        }
-    }
-
-    /// `name` is the folder under `networks/`.
-    fn trained(
+    /// Exports and proves the network in the folder `name` under `networks/`.
+    fn finished(
         &self,
         name: &str,
         subnet: &Subnet,
-        settings: &TrainSettings,
-        lesson: Lesson,
-        seed: u64,
+        fit: FitReport,
         table_version: Option<u32>,
     ) -> Result<Trained> {
-        let fit = self.fitted(name, subnet, settings, lesson, seed)?;
         let finish = || self.finish(name, subnet, self.network(name)?, &fit, table_version);
         let finished = by_leader(self.ranks, finish)?;
         Ok(Trained { finished, fit })
     }
 
-    /// Trains a network of the search space from scratch into the folder `name` under `networks/`.
-    pub(in crate::app) fn fitted(
-        &self,
-        name: &str,
-        subnet: &Subnet,
-        settings: &TrainSettings,
-        lesson: Lesson,
-        seed: u64,
-    ) -> Result<FitReport> {
-        let untrained = || self.student(subnet, settings, lesson, seed);
-        self.fitted_as(name, settings, seed, untrained, Student::to_network)
+    /// Trains a network as `[baseline]` says, on the labels alone, into the folder `name` under `networks/`.
+    pub(in crate::app) fn plain(&self, name: &str, subnet: &Subnet) -> Result<FitReport> {
+        let (settings, seed) = (&self.settings.baseline.train, self.seed(Stage::Baseline));
+        self.fitted(name, |curves, keeper| {
+            let mut student = self.student(subnet, settings, Lesson::Labels, seed)?;
+            let report = fit(&mut student, self.rows(), settings, seed, curves, keeper)?;
+            Ok((report, student.to_network()?))
+        })
     }
 
-    /// Trains what `untrained` makes, or reads how an earlier start did, and keeps it as plain data for [`Run::network`].
-    pub(super) fn fitted_as<M: Trainable>(
+    /// Trains a network as `[retrain]` says into the folder `name` under `networks/`.
+    pub(in crate::app) fn derived(&self, name: &str, subnet: &Subnet, guide: &Guide) -> Result<FitReport> {
+        self.fitted(name, |curves, keeper| self.taught(subnet, guide, &self.loaded.split, curves, keeper))
+    }
+
+    /// Trains a network as `[retrain]` says, on the rows of `split`.
+    pub(super) fn taught(
+        &self,
+        subnet: &Subnet,
+        guide: &Guide,
+        split: &Split,
+        curves: &dyn Progress,
+        keeper: &mut Keeper,
+    ) -> Result<(FitReport, Network)> {
+        let (settings, seed) = (&self.settings.retrain.train, self.seed(Stage::Retrain));
+        let course = self.course(guide, split)?;
+        let rows = Rows { data: course.data(self), split: &course.split, ranks: self.ranks };
+        let mut student = self.student(subnet, settings, course.lesson(&self.settings.retrain), seed)?;
+        let report = fit(&mut student, rows, settings, seed, curves, keeper)?;
+        Ok((report, student.to_network()?))
+    }
+
+    /// How `train` made the network in the folder `name` under `networks/`, now or in an earlier start.
+    pub(super) fn fitted(
         &self,
         name: &str,
-        settings: &TrainSettings,
-        seed: u64,
-        untrained: impl FnOnce() -> Result<M>,
-        plain: impl FnOnce(&M) -> Result<Network>,
+        train: impl FnOnce(&dyn Progress, &mut Keeper) -> Result<(FitReport, Network)>,
     ) -> Result<FitReport> {
         let file = format!("networks/{name}/fit.json");
         let report = self.journal.remember_training(self.ranks, &file, |keeper| {
             self.progress.stage(&format!("train {name}"), 0);
-            let mut model = untrained()?;
-            let curves = self.curves(&format!("networks/{name}"));
-            let report = fit(&mut model, self.rows(), settings, seed, &*curves, keeper)?;
-            self.lead(|| plain(&model)?.save(&self.weights(name)))?;
+            let (report, network) = train(&*self.curves(&format!("networks/{name}")), keeper)?;
+            self.lead(|| network.save(&self.weights(name)))?;
             Ok(report)
         })?;
         self.say_fit(name, &report);
@@ -280,7 +120,8 @@ impl Run<'_> {
         Network::load(&self.weights(name))
     }
 
-    pub(super) fn student<'s>(
+    /// An untrained network of the search space.
+    fn student<'s>(
         &self,
         subnet: &Subnet,
         settings: &TrainSettings,
@@ -297,7 +138,7 @@ impl Run<'_> {
         self.student(subnet, &self.settings.retrain.train, Lesson::Labels, seed)?.to_network()
     }
 
-    fn say_fit(&self, what: &str, report: &FitReport) {
+    pub(super) fn say_fit(&self, what: &str, report: &FitReport) {
         self.progress.say(&format!(
             "{what}: validation AUC {}, logloss {:.4}, best of {} epochs was {}",
             auc(&report.metrics),
@@ -311,12 +152,4 @@ impl Run<'_> {
 /// AUC as text; absent when the validation rows have one class.
 pub(super) fn auc(metrics: &Metrics) -> String {
     metrics.auc.map_or("undefined".to_owned(), |auc| format!("{auc:.4}"))
-}
-
-/// Numbers some thousands at a time.
-pub(super) fn in_pieces<T>(mut numbers: impl Iterator<Item = T>) -> impl Iterator<Item = Result<Vec<T>>> {
-    std::iter::from_fn(move || {
-        let piece: Vec<T> = numbers.by_ref().take(1 << 16).collect();
-        (!piece.is_empty()).then_some(Ok(piece))
-    })
 }

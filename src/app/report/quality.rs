@@ -2,7 +2,7 @@
 //! seeds as a bar.
 
 use super::{
-    plot::{DrawingError, INKS, PAPER, Paper, Scale, font, logarithmic, mesh, with_dark_style},
+    plot::{DrawingError, INKS, Ink, PAPER, Paper, Scale, font, logarithmic, mesh, with_dark_style},
     scatter::dot,
 };
 use plotters::prelude::*;
@@ -10,6 +10,10 @@ use std::io;
 
 const WIDTH: u32 = 960;
 const HEIGHT: u32 = 640;
+/// Width of the names, beside the plot: they hide no point.
+const LEGEND: u32 = 170;
+/// From one name to the next.
+const LINE: i32 = 20;
 /// Steps of the AUC's axis, at least.
 const STEPS: f64 = 6.0;
 
@@ -42,7 +46,9 @@ pub fn svg(curves: &[Curve]) -> io::Result<String> {
     {
         let paper = SVGBackend::with_string(&mut text, (WIDTH, HEIGHT)).into_drawing_area();
         paper.fill(&PAPER.0).map_err(io::Error::other)?;
-        draw(&paper, curves).map_err(io::Error::other)?;
+        let (plot, legend) = paper.split_horizontally(WIDTH - LEGEND);
+        draw(&plot, curves).map_err(io::Error::other)?;
+        name(&legend, curves).map_err(io::Error::other)?;
         paper.present().map_err(io::Error::other)?;
     }
     Ok(with_dark_style(&text))
@@ -56,8 +62,7 @@ fn draw(paper: &Paper<'_>, curves: &[Curve]) -> Result<(), DrawingError> {
     let y = auc_scale(ends_of_auc(aucs));
     let mut chart = mesh(paper, "AUC against latency (bars: standard deviation over seeds)", x, y)?;
     for (at, curve) in curves.iter().enumerate() {
-        // Six inks and four marks tell twenty-four systems apart.
-        let (ink, mark) = (INKS[at % INKS.len()], at / INKS.len());
+        let (ink, mark) = look(at);
         let mut own: Vec<&Point> = curve.points.iter().filter(|point| point.latency_ms > 0.0).collect();
         own.sort_by(|a, b| a.latency_ms.total_cmp(&b.latency_ms));
         let place = |point: &Point| (point.latency_ms.log10(), point.auc);
@@ -67,19 +72,25 @@ fn draw(paper: &Paper<'_>, curves: &[Curve]) -> Result<(), DrawingError> {
             let bar = [(x, auc - point.deviation), (x, auc + point.deviation)];
             chart.draw_series(LineSeries::new(bar, ink.0.stroke_width(1)))?;
         }
-        chart
-            .draw_series(own.iter().map(|point| dot(place(point), ink, mark)))?
-            .label(&curve.label)
-            .legend(move |(x, y)| dot((x + 8, y), ink, mark));
+        chart.draw_series(own.iter().map(|point| dot(place(point), ink, mark)))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
-        .legend_area_size(16)
-        .label_font(font(14))
-        .background_style(PAPER.0)
-        .border_style(TRANSPARENT)
-        .draw()
+    Ok(())
+}
+
+/// Every system with its mark.
+fn name(paper: &Paper<'_>, curves: &[Curve]) -> Result<(), DrawingError> {
+    let first = (HEIGHT as i32 - LINE * curves.len() as i32) / 2;
+    for (at, curve) in curves.iter().enumerate() {
+        let ((ink, mark), y) = (look(at), first + LINE * at as i32);
+        paper.draw(&dot((8, y), ink, mark))?;
+        paper.draw(&Text::new(curve.label.clone(), (20, y - 7), font(14)))?;
+    }
+    Ok(())
+}
+
+/// Six inks and four marks tell twenty-four systems apart.
+fn look(at: usize) -> (Ink, usize) {
+    (INKS[at % INKS.len()], at / INKS.len())
 }
 
 fn ends(values: impl Iterator<Item = f64>, without: (f64, f64)) -> (f64, f64) {

@@ -17,6 +17,7 @@ use crate::{
     data::{
         batches,
         dataset::{Batch, Dataset},
+        lists::Lists,
     },
     learn::{
         Learn,
@@ -36,6 +37,7 @@ use crate::{
 };
 use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
+use std::sync::Arc;
 
 /// Name of W and b in [`Params`].
 const SQUEEZE: &str = "squeeze";
@@ -112,6 +114,10 @@ impl Trainable for Cold<'_> {
     fn loss(&mut self, embedded: &Tensor, batch: &Batch) -> Result<Tensor> {
         let weighed = self.weighed(embedded)?;
         self.student.loss(&weighed, batch)
+    }
+
+    fn lists(&self) -> Option<Arc<Lists>> {
+        self.student.lists()
     }
 
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {

@@ -18,7 +18,7 @@
 use super::{Learned, Setup};
 use crate::{
     base::{Result, progress::Progress, rng::Generator},
-    data::dataset::Batch,
+    data::{dataset::Batch, lists::Lists},
     learn::{
         Learn,
         checkpoint::Keeper,
@@ -29,7 +29,7 @@ use crate::{
         ops::gate::{Columns, gate},
         optimizer::Rates,
         params::Params,
-        settings::{FscdSettings, Gate, TrainSettings},
+        settings::{Annealing, FscdSettings, Gate, RateSchedule, TrainSettings},
         student::Student,
         train::{Trainable, fit},
     },
@@ -37,6 +37,7 @@ use crate::{
     space::SearchSpace,
 };
 use candle_core::Tensor;
+use std::sync::Arc;
 
 /// Gated embeddings, and a plain DNN on them.
 #[derive(Debug)]
@@ -61,8 +62,14 @@ impl<'a> Fscd<'a> {
             .collect();
         let mut student = Student::new(features, &settings.widths, &settings.train, lesson, seed)?;
         let gated: Vec<_> = chosen.iter().map(|&i| space.features[i].clone()).collect();
+        let FscdSettings { gate_start, temperature, .. } = *settings;
+        let gate = Gate::Relaxed {
+            start_temperature: temperature,
+            end_temperature: temperature,
+            schedule: Annealing::default(),
+        };
         Ok(Self {
-            mask: Mask::new(&gated, settings.gate_start, student.params_mut())?,
+            mask: Mask::new(&gated, gate_start, gate, student.params_mut())?,
             columns: student.bank().gate_columns(),
             student,
             penalty: Tensor::new(penalty, device()).and_then(|p| p.unsqueeze(0)).learn("price gates")?,
@@ -80,11 +87,6 @@ impl<'a> Fscd<'a> {
         };
         Ok(each.map(importance).collect())
     }
-
-    fn relaxed(&self) -> Gate {
-        let temperature = self.settings.temperature;
-        Gate::Relaxed { start_temperature: temperature, end_temperature: temperature }
-    }
 }
 
 impl Trainable for Fscd<'_> {
@@ -101,13 +103,17 @@ impl Trainable for Fscd<'_> {
     }
 
     fn loss(&mut self, embedded: &Tensor, batch: &Batch) -> Result<Tensor> {
-        let gates = self.mask.draw(&self.relaxed(), 0.0, self.student.generator())?;
+        let gates = self.mask.draw(self.student.generator())?;
         let gated = gate(embedded, &gates, &self.columns).learn("gate features")?;
         let fitted = self.student.loss(&gated, batch)?;
         // Of a shard, the part of the prior that its rows are of the batch.
         let share = batch.part.as_ref().map_or(1.0, |part| batch.rows() as f64 / part.row_total);
         let sum = || fitted + ((gates * &self.penalty)?.sum_all()? * share)?;
         sum().learn("add the prior")
+    }
+
+    fn lists(&self) -> Option<Arc<Lists>> {
+        self.student.lists()
     }
 
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {
@@ -121,7 +127,7 @@ impl Trainable for Fscd<'_> {
             return self.student.rates(name, settings);
         }
         let FscdSettings { gate_learning_rate: learning_rate, gate_scaling: scaling, .. } = self.settings;
-        Rates { learning_rate, weight_decay: 0.0, scaling }
+        Rates { learning_rate, weight_decay: 0.0, scaling, schedule: RateSchedule::CONSTANT }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
         Error, Result,
         rng::{self, Generator},
     },
-    data::{dataset::Batch, schema::Side},
+    data::{dataset::Batch, lists::Lists, schema::Side},
     learn::{
         Learn,
         device::device,
@@ -22,6 +22,7 @@ use crate::{
 };
 use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
+use std::sync::Arc;
 
 /// Embeddings of the chosen features, a tower per side, and the product of their vectors.
 #[derive(Debug)]
@@ -138,6 +139,10 @@ impl Trainable for TwoTowers<'_> {
         let logits = self.logits(&embedded, &mut mode)?;
         self.dropout_rng = rng;
         self.lesson.loss(&logits, batch)
+    }
+
+    fn lists(&self) -> Option<Arc<Lists>> {
+        self.lesson.lists()
     }
 
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>> {

@@ -5,8 +5,11 @@ use crate::{
         embedding::input_features,
         fixtures::{World, every_row, mixed},
         params::Params,
-        settings::{Gate, Paths, SearchSettings, TeacherSettings, TrainSettings},
-        student::{Lesson, Student},
+        settings::{
+            Annealing, DistillationLoss, Gate, Paths, RetrainSettings, SearchSettings, TeacherSettings,
+            TrainSettings,
+        },
+        student::{Lesson, Student, lists_of},
         teacher::Teacher,
         train::{Rows, fit},
         values,
@@ -74,6 +77,27 @@ fn with_student(test: impl FnOnce(Training)) {
     });
 }
 
+/// Batches of whole lists: those of requests.
+fn with_student_of_lists(test: impl FnOnce(Training)) {
+    let (schema, loaded) = mixed();
+    let rows = Rows::alone(&loaded.dataset, &loaded.split);
+    let soft: Vec<f32> = every_row(rows.data).iter().map(|&row| (row % 7) as f32 / 7.0).collect();
+    let settings = RetrainSettings {
+        distillation_loss: DistillationLoss::Listwise,
+        longest_list: 8,
+        train: train(),
+        ..RetrainSettings::default()
+    };
+    let lists = lists_of(&settings, rows.data, &rows.split.train).unwrap();
+    test(&|seed, progress, keeper| {
+        let features = input_features(&schema.features, &[0, 2, 3, 5, 7], rows.data)?;
+        let lesson = Lesson::of(&settings, &soft, lists.as_ref());
+        let mut student = Student::new(features, &[6, 4], &settings.train, lesson, seed)?;
+        let report = fit(&mut student, rows, &settings.train, seed, progress, keeper)?;
+        Ok(end(crate::learn::train::Trainable::params(&student), &report))
+    });
+}
+
 fn world(gate: Gate, paths: Paths) -> World {
     World::new(SearchSettings {
         epochs: 2,
@@ -96,7 +120,12 @@ fn with_warm_up(paths: Paths, test: impl FnOnce(Training)) {
 }
 
 fn with_search(paths: Paths, test: impl FnOnce(Training)) {
-    let world = world(Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1 }, paths);
+    let schedule = Annealing::Geometric;
+    with_search_of(Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1, schedule }, paths, test);
+}
+
+fn with_search_of(gate: Gate, paths: Paths, test: impl FnOnce(Training)) {
+    let world = world(gate, paths);
     test(&|seed, progress, keeper| {
         let mut search = world.search(seed);
         let outcome = search.run(&world.prices(), progress, keeper)?;
@@ -183,6 +212,17 @@ fn a_warm_up_ends_alike_from_every_state() {
 #[test]
 fn a_search_ends_alike_from_every_state() {
     with_search(Paths::All, |train| ends_alike_from_every_state(10, train));
+}
+
+#[test]
+fn a_search_of_smoothed_gates_ends_alike_from_every_state() {
+    let gate = Gate::SmoothedL0 { start_epsilon: 0.1, end_epsilon: 1e-5, schedule: Annealing::Cosine };
+    with_search_of(gate, Paths::All, |train| ends_alike_from_every_state(10, train));
+}
+
+#[test]
+fn a_student_of_lists_ends_alike_from_every_state() {
+    with_student_of_lists(|train| ends_alike_from_every_state(15, train));
 }
 
 #[test]

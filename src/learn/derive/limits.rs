@@ -56,7 +56,7 @@ impl Limits<'_> {
         self.space.features[feature].kind.side() == Side::Item
     }
 
-    /// The smallest network: one of [`least_choices`] with the operators of fewest parameters.
+    /// The smallest network: one of `least_choices` with the operators of fewest parameters.
     pub fn smallest(&self) -> Result<Subnet> {
         let of = |features: Vec<usize>| {
             let operators = self.parameters.smallest_operators(self.space, &features)?;
@@ -127,7 +127,7 @@ fn least(
     Ok(best.expect("a feature of the item's side may be selected").1)
 }
 
-/// The cheapest network over features and operators, where no feature makes a network cheaper: one of [`least_choices`] with its
+/// The cheapest network over features and operators, where no feature makes a network cheaper: one of `least_choices` with its
 /// shortest path through the Mixops.
 pub fn cheapest(space: &SearchSpace, prices: &Prices) -> Result<Subnet> {
     let layers: &dyn LayerPrices = prices.layers;

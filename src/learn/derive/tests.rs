@@ -22,7 +22,7 @@ fn features() -> Vec<Feature> {
 
 fn outcome(theta: [f64; 5]) -> SearchOutcome {
     let probabilities = vec![vec![0.2, 0.5, 0.3], vec![0.4, 0.4, 0.2]];
-    SearchOutcome { theta: theta.to_vec(), probabilities, epochs: vec![] }
+    SearchOutcome::of(theta.to_vec(), probabilities)
 }
 
 fn budget(budget_ms: f64) -> DeriveSettings {

@@ -11,7 +11,7 @@ fn batch() -> Batch {
         labels: vec![0.0; 2],
         weights: vec![1.0; 2],
         partitions: vec![0; 2],
-        part: None,
+        ..Batch::default()
     }
 }
 

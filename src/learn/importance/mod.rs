@@ -49,6 +49,8 @@ pub enum Method {
     Cold,
     /// Gates of FSCD.
     Fscd,
+    /// By how much splits of gradient boosted trees lower the loss.
+    Gain,
 }
 
 /// How strongly each feature of a space asks to be kept.

@@ -4,6 +4,7 @@
 //! The reference programs and what they wrote lie in `fixtures/pytorch/`. Their names count from 0 and keep every
 //! embedding and every pair of operators apart; each file here says how ours are put together from theirs.
 
+mod lists;
 mod optimizers;
 mod student;
 mod supernet;

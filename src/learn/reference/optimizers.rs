@@ -4,7 +4,7 @@ use super::{Reference, assert_near};
 use crate::learn::{
     optimizer::{AdamW, Rates, Scaling},
     row_optimizer::{RowGradient, RowOptimizer},
-    settings::RowRule,
+    settings::{RateSchedule, RowRule},
     values,
 };
 use candle_core::{Device, Tensor, Var};
@@ -42,6 +42,7 @@ fn a_hundred_steps_of_adamw_equal_pytorchs() {
                 learning_rate: reference.number("/optimizer/learning_rate"),
                 weight_decay: reference.number("/optimizer/weight_decay"),
                 scaling: Scaling::Each,
+                schedule: RateSchedule::CONSTANT,
             },
         )
         .unwrap();

@@ -7,8 +7,10 @@
 mod judge;
 mod multiplier;
 mod report;
+mod seen;
 mod state;
 mod step;
+mod verdict;
 
 pub use judge::SupernetJudge;
 #[cfg(test)]
@@ -20,12 +22,13 @@ use super::{
     exchange::{same_everywhere, share_params},
     mask::Mask,
     metrics::Metrics,
+    optimizer::AdamW,
     params::{Params, Snapshot},
     price_term::{Expected, Prices, probability_values},
     settings::SearchSettings,
     supernet::Supernet,
     teacher::{FrozenTeacher, Teacher},
-    train::{Rows, Trainable, finite, note_auc, record_metrics},
+    train::{Rows, Trainable, epoch_of, finite, note_auc, record_metrics},
 };
 use crate::{
     base::{
@@ -33,11 +36,13 @@ use crate::{
         progress::{Pace, Progress},
         rng::{self, Generator},
     },
-    data::{batches, dataset::Batch},
+    data::{batches, dataset::Batch, lists::Lists},
     space::SearchSpace,
 };
+use seen::Seen;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use state::Position;
+use std::{path::Path, sync::Arc};
 
 /// How often θ, α and the expected latency are recorded.
 const STATES_PER_EPOCH: u64 = 20;
@@ -76,6 +81,16 @@ pub struct SearchOutcome {
     pub probabilities: Vec<Vec<f64>>,
     /// How it went.
     pub epochs: Vec<SearchEpoch>,
+    /// What has gone wrong, with what mends it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl SearchOutcome {
+    /// These strengths of features and operators, without a way to them.
+    pub fn of(theta: Vec<f64>, probabilities: Vec<Vec<f64>>) -> Self {
+        Self { theta, probabilities, epochs: Vec::new(), warnings: Vec::new() }
+    }
 }
 
 /// What the search reads and never changes.
@@ -105,6 +120,9 @@ pub struct Search<'a> {
     mask: Mask,
     masks_rng: Generator,
     paths_rng: Generator,
+    seen: Seen,
+    /// Of the training rows, where Loss2 compares within lists.
+    lists: Option<Arc<Lists>>,
     /// Of each partition among the training rows.
     shares: Vec<f32>,
 }
@@ -117,12 +135,16 @@ impl<'a> Search<'a> {
         }
         let mut params = Params::new(scene.seed);
         let supernet = Supernet::new(space, scene.teacher.bank().width(), &mut params)?;
-        let mask = Mask::new(&space.features, scene.settings.theta_start as f32, &mut params)?;
+        let Scene { rows, settings, .. } = scene;
+        let mask = Mask::new(&space.features, settings.theta_start as f32, settings.gate, &mut params)?;
+        let lists = || Lists::of(rows.data, &rows.split.train, settings.longest_list, settings.batch_size);
+        let lists = settings.distillation_loss.of_lists().map(|_| lists()).transpose()?.map(Arc::new);
         let frozen = scene.teacher.frozen();
         let masks_rng = rng::generator(scene.seed, "masks");
         let paths_rng = rng::generator(scene.seed, "paths");
-        let shares = scene.rows.data.partition_shares(&scene.rows.split.train);
-        Ok(Self { scene, frozen, params, supernet, mask, masks_rng, paths_rng, shares })
+        let shares = rows.data.partition_shares(&rows.split.train);
+        let seen = Seen::default();
+        Ok(Self { scene, frozen, params, supernet, mask, masks_rng, paths_rng, seen, lists, shares })
     }
 
     /// θ, α and the supernet's weights.
@@ -148,11 +170,14 @@ impl<'a> Search<'a> {
     pub fn warm_up(&mut self, progress: &dyn Progress, keeper: &mut Keeper) -> Result<()> {
         let settings = self.scene.settings;
         let mut optimizer = self.optimizer(0.0, 0.0)?;
-        progress.stage("warm up the supernet", self.steps() * settings.warmup_epochs as u64);
+        let total = self.steps() * settings.warmup_epochs as u64;
+        progress.stage("warm up the supernet", total);
+        self.mask.anneal(0.0);
         let mut at = self.begin(("warm-up", (0, None)), &mut optimizer, progress, keeper)?;
         while at.epoch <= settings.warmup_epochs {
             batches::ahead(self.batches("warm-up", at.epoch, at.batch), |batches| {
-                let (_, loss2) = self.step(&batches, &Phase::WarmUp, &mut optimizer)?;
+                let phase = Phase::WarmUp { progress: at.done as f64 / total as f64 };
+                let (_, loss2) = self.step(&batches, &phase, &mut optimizer)?;
                 at.passed(0.0, finite(loss2, at.epoch)?, 0.0);
                 progress.record(Pace::EveryStep, "warm_up/loss2", at.done, loss2);
                 progress.advance(at.done, &format!("loss {loss2:.4}"));
@@ -200,55 +225,69 @@ impl<'a> Search<'a> {
         // The draws of a search do not depend on whether its warm-up ran just now or was read from a file.
         self.masks_rng = rng::generator(self.scene.seed, "search masks");
         self.paths_rng = rng::generator(self.scene.seed, "search paths");
+        self.seen = Seen::default();
+        self.mask.anneal(0.0);
         let mut optimizer = self.optimizer(settings.theta_learning_rate, settings.alpha_learning_rate)?;
         let steps = self.steps();
         let total = steps * settings.epochs as u64;
         progress.stage("search", total);
         let price = (self.expected(prices)?.total_ms().to_bits(), prices.budget_ms.map(f64::to_bits));
         let mut at = self.begin(("search", price), &mut optimizer, progress, keeper)?;
+        self.mask.anneal(at.done as f64 / total as f64);
         while at.epoch <= settings.epochs {
             batches::ahead(self.batches("search", at.epoch, at.batch), |batches| {
-                let ramp = settings.lambda_share(at.done as f64 / steps as f64);
-                let share = ramp * at.ascent.factor(&settings.multiplier);
-                let phase = Phase::Search { prices, share, progress: at.done as f64 / total as f64 };
-                let (loss1, loss2) = self.step(&batches, &phase, &mut optimizer)?;
-                at.passed(finite(loss1, at.epoch)?, finite(loss2, at.epoch)?, share);
-                if let Some(budget_ms) = prices.budget_ms {
-                    let expected_ms = self.expected(prices)?.total_ms();
-                    at.ascent.step(&settings.multiplier, (expected_ms, budget_ms), ramp, steps);
-                }
-                progress.record(Pace::EveryStep, "loss1", at.done, loss1);
-                progress.record(Pace::EveryStep, "loss2", at.done, loss2);
-                if at.done % steps.div_ceil(STATES_PER_EPOCH) == 0 {
-                    self.record_state(at.done, share, prices, progress)?;
-                }
-                let auc = note_auc(at.epochs.last().and_then(|epoch| epoch.metrics.auc));
-                progress.advance(at.done, &format!("loss1 {loss1:.4} loss2 {loss2:.4}{auc}"));
+                self.advance(&batches, &mut at, prices, &mut optimizer, progress)?;
                 keeper.keep(Moment::Step, || self.contents(&at, &mut optimizer))
             })?;
             same_everywhere(self.scene.rows.ranks, &self.params)?;
             let report = self.epoch_report(&at, prices)?;
-            progress.say(&format!(
-                "  epoch {}: loss1 {:.4}, loss2 {:.4}, supernet AUC {:.4}, Σθ {:.1}, features {:.3} ms, network {:.3} ms, λ {:.3}",
-                report.epoch,
-                report.loss1,
-                report.loss2,
-                report.metrics.auc.unwrap_or(f64::NAN),
-                report.expected_features,
-                report.feature_ms,
-                report.network_ms,
-                report.lambda
-            ));
+            progress.say(&report.to_string());
             record_metrics(&report.metrics, at.done, progress);
             at.epochs.push(report);
             at.next_epoch();
             keeper.keep(Moment::EpochEnd, || self.contents(&at, &mut optimizer))?;
         }
-        Ok(SearchOutcome {
-            theta: self.mask.theta_values()?,
-            probabilities: probability_values(&self.supernet.probabilities()?)?,
-            epochs: at.epochs,
-        })
+        let p = probability_values(&self.supernet.probabilities()?)?;
+        let mut outcome =
+            SearchOutcome { epochs: at.epochs, ..SearchOutcome::of(self.mask.theta_values()?, p) };
+        outcome.warnings =
+            verdict::warnings(self.supernet.space(), &outcome, &self.seen, settings, prices.budget_ms);
+        outcome.warnings.iter().for_each(|warning| progress.say(&format!("  warning: {warning}")));
+        Ok(outcome)
+    }
+
+    /// One step of the search: what is paid in it, and what it makes of the gates and of λ.
+    fn advance(
+        &mut self,
+        batches: &Batches,
+        at: &mut Position,
+        prices: &Prices,
+        optimizer: &mut AdamW,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let (settings, steps) = (self.scene.settings, self.steps());
+        let passed = |at: &Position| at.done as f64 / (steps * settings.epochs as u64) as f64;
+        let ramp = settings.lambda_share(at.done as f64 / steps as f64);
+        // Once this step is done, θ and α have answered so far to what they paid.
+        let answered = ramp * settings.response(passed(at));
+        let share = ramp * at.ascent.factor(&settings.multiplier);
+        let phase = Phase::Search { prices, share, progress: passed(at) };
+        let (loss1, loss2) = self.step(batches, &phase, optimizer)?;
+        at.passed(finite(loss1, at.epoch)?, finite(loss2, at.epoch)?, share);
+        self.mask.anneal(passed(at));
+        if let Some(budget_ms) = prices.budget_ms {
+            // What the next step begins with.
+            let expected_ms = self.expected(prices)?.total_ms();
+            at.ascent.step(&settings.multiplier, (expected_ms, budget_ms), answered, steps);
+        }
+        progress.record(Pace::EveryStep, "loss1", at.done, loss1);
+        progress.record(Pace::EveryStep, "loss2", at.done, loss2);
+        if at.done.is_multiple_of(steps.div_ceil(STATES_PER_EPOCH)) {
+            self.record_state(at.done, share, prices, progress)?;
+        }
+        let auc = note_auc(at.epochs.last().and_then(|epoch| epoch.metrics.auc));
+        progress.advance(at.done, &format!("loss1 {loss1:.4} loss2 {loss2:.4}{auc}"));
+        Ok(())
     }
 
     /// Latencies under the present θ and p.
@@ -264,22 +303,22 @@ impl<'a> Search<'a> {
     /// The batches of an epoch but its first `passed` ones. Held-out rows are fewer and come round several times.
     fn batches(&self, purpose: &str, epoch: usize, passed: usize) -> impl Iterator<Item = Batches> + use<'a> {
         let Scene { rows, held_out, settings, seed, .. } = self.scene;
-        let order = move |rows: &'a [u32], purpose: &str, epoch| {
-            batches::epoch_batches(rows, settings.batch_size, rng::derive(seed, purpose), epoch)
-        };
+        let size = settings.batch_size;
         let held_out = held_out.map(move |held_out| {
-            let purpose = format!("held out in the {purpose}, epoch {epoch}");
-            (1..).flat_map(move |round| order(held_out, &purpose, round))
+            let seed = rng::derive(seed, &format!("held out in the {purpose}, epoch {epoch}"));
+            (1..).flat_map(move |round| batches::epoch_batches(held_out, size, seed, round))
         });
         let judges = held_out.into_iter().flatten().map(Some).chain(std::iter::repeat(None));
         let place = rows.ranks.place();
-        let batch = move |index: Vec<u32>| Batch::shard(rows.data, &index, place);
-        order(&rows.split.train, purpose, epoch)
+        let judge = move |index: Vec<u32>| Batch::shard(rows.data, &index, place);
+        epoch_of(rows, self.lists.as_ref(), size, rng::derive(seed, purpose), epoch)
             .zip(judges)
             .skip(passed)
-            .map(move |(train, judge)| Batches { train: batch(train), held_out: judge.map(batch) })
+            .map(move |(make, held_out)| Batches { train: make(), held_out: held_out.map(judge) })
     }
 }
 
+#[cfg(test)]
+mod failures;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! The factor on λ and λ2 under a budget: a Lagrange multiplier that is moved by dual ascent while θ and α go down.
 //!
 //! The budget B is a constraint, E(θ, p) ≤ B, and the search's losses are its Lagrangian. With the relative violation
-//! v = (E − B)/B, cut to ±1, and the share s of λ that the ramp lets be paid, step t of T steps per epoch has the factor
+//! v = (E − B)/B, cut to ±1, and s, the share of λ that the ramp lets be paid times the share of their step sizes that the schedules give
+//! θ and α (the larger of both), step t of T steps per epoch has the factor
 //!
 //! ```text
 //! I_t = I_{t−1} + (rate/T)·s_t·v_t,        m_t = exp(I_t + damping·v_t)
@@ -10,7 +11,8 @@
 //! Ascent in log space keeps m above 0 and makes a step the same share of it whatever the loss's scale. θ and α answer to m as an
 //! integrator does, and two integrators in a ring swing for ever; the term in proportion to v damps them (Platt and Barr 1988, "Constrained
 //! differential optimization"; Stooke, Achiam and Abbeel 2020, "Responsive safety in reinforcement learning by PID Lagrangian
-//! methods"). While the ramp holds λ back, E says little about m, so the integral moves in the same proportion.
+//! methods"). While the ramp holds λ back, E says little about m, and while θ and α rest, it cannot answer to m: an integral that went on
+//! would be far off when they move. So it moves in proportion to both.
 //!
 //! A constraint that is slack at the optimum has the multiplier 0: there m falls until [`FARTHEST`] stops it, from where it comes
 //! back in time.
@@ -39,17 +41,17 @@ impl Ascent {
         }
     }
 
-    /// Goes one of `steps` steps per epoch, at an expected latency of `expected_ms`. `ramp` is s.
+    /// Goes one of `steps` steps per epoch, at an expected latency of `expected_ms`. `answered` is s.
     pub(super) fn step(
         &mut self,
         multiplier: &Multiplier,
         (expected_ms, budget_ms): (f64, f64),
-        ramp: f64,
+        answered: f64,
         steps: u64,
     ) {
         let Multiplier::Dual { rate, .. } = *multiplier else { return };
         let violation = ((expected_ms - budget_ms) / budget_ms).clamp(-1.0, 1.0);
-        let moved = self.integral + rate / steps as f64 * ramp * violation;
+        let moved = self.integral + rate / steps as f64 * answered * violation;
         *self = Self { integral: moved.clamp(-FARTHEST, FARTHEST), violation };
     }
 }

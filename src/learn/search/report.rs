@@ -18,6 +18,24 @@ use crate::{
 };
 use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
+use std::fmt;
+
+impl fmt::Display for SearchEpoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "  epoch {}: loss1 {:.4}, loss2 {:.4}, supernet AUC {:.4}, Σθ {:.1}, features {:.3} ms, network {:.3} ms, λ {:.3}",
+            self.epoch,
+            self.loss1,
+            self.loss2,
+            self.metrics.auc.unwrap_or(f64::NAN),
+            self.expected_features,
+            self.feature_ms,
+            self.network_ms,
+            self.lambda
+        )
+    }
+}
 
 impl Search<'_> {
     /// θ, α, p, the expected latency, the `share` of λ and λ2 that is paid, and the step sizes as points of curves.
@@ -50,9 +68,10 @@ impl Search<'_> {
         point("expected_features", theta.iter().sum());
         point("lambda/of_features", settings.lambda * share);
         point("lambda/of_network", settings.lambda2 * share);
-        point("learning_rate/weights", settings.learning_rate);
-        point("learning_rate/theta", settings.theta_learning_rate);
-        point("learning_rate/alpha", settings.alpha_learning_rate);
+        let passed = step as f64 / (self.steps() * settings.epochs as u64) as f64;
+        point("learning_rate/weights", settings.learning_rate * settings.schedule.factor(passed));
+        point("learning_rate/theta", settings.theta_learning_rate * settings.theta_schedule.factor(passed));
+        point("learning_rate/alpha", settings.alpha_learning_rate * settings.alpha_schedule.factor(passed));
         Ok(())
     }
 

@@ -79,15 +79,15 @@ impl Search<'_> {
 
     /// Everything that the rest of a phase depends on.
     pub(super) fn contents<'s>(&self, at: &Position, optimizer: &'s mut AdamW) -> Contents<'s> {
-        Contents::at(at.done, &(at, &self.masks_rng, &self.paths_rng))
+        Contents::at(at.done, &(at, &self.masks_rng, &self.paths_rng, &self.seen))
             .with("parameters", self.params.state())
             .with("optimizer", optimizer.state())
     }
 
     /// Goes back to what [`Search::contents`] gave.
     fn resume(&mut self, stored: &Stored, optimizer: &mut AdamW) -> Result<Position> {
-        let (at, masks_rng, paths_rng) = stored.position()?;
-        (self.masks_rng, self.paths_rng) = (masks_rng, paths_rng);
+        let (at, masks_rng, paths_rng, seen) = stored.position()?;
+        (self.masks_rng, self.paths_rng, self.seen) = (masks_rng, paths_rng, seen);
         self.params.resume(&stored.part("parameters"))?;
         optimizer.resume(&stored.part("optimizer"))?;
         Ok(at)

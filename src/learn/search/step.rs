@@ -13,7 +13,7 @@ use crate::{
         paths,
         price_term::{Prices, probability_values},
         scalar,
-        settings::GradientBlock,
+        settings::{GradientBlock, Paths},
         supernet::ALPHA,
         teacher::masked,
         values,
@@ -23,10 +23,19 @@ use candle_core::Tensor;
 
 /// Which parameters a step moves, and what it pays.
 pub(in crate::learn) enum Phase<'a> {
-    /// The weights alone, without latency.
-    WarmUp,
+    /// The weights alone, without latency. `progress` runs from 0 to 1 over the warm-up.
+    WarmUp { progress: f64 },
     /// Everything. `share` of λ and λ2 is paid; `progress` runs from 0 to 1 over the search.
     Search { prices: &'a Prices<'a>, share: f64, progress: f64 },
+}
+
+impl Phase<'_> {
+    /// The share of the phase that has passed.
+    fn progress(&self) -> f64 {
+        match self {
+            Self::WarmUp { progress } | Self::Search { progress, .. } => *progress,
+        }
+    }
 }
 
 /// The rows of one step.
@@ -53,6 +62,17 @@ pub(in crate::learn) struct Terms {
     pub(in crate::learn) loss1: Option<Tensor>,
     /// Equation (7).
     pub(in crate::learn) loss2: Tensor,
+    /// The value of (7) without latency.
+    taught: f64,
+}
+
+/// What came of a step.
+pub(in crate::learn) struct Stepped {
+    loss1: f64,
+    loss2: f64,
+    taught: f64,
+    /// Loss1's gradient to the free parameters of θ, once it has one.
+    by_free: Option<Vec<f32>>,
 }
 
 impl Search<'_> {
@@ -71,35 +91,36 @@ impl Search<'_> {
         optimizer: &mut AdamW,
     ) -> Result<(f64, f64)> {
         let settings = self.scene.settings;
-        let progress = match phase {
-            Phase::WarmUp => 0.0,
-            Phase::Search { progress, .. } => *progress,
-        };
-        let gates = self.mask.draw(&settings.gate, progress, &mut self.masks_rng)?;
+        let gates = self.mask.draw(&mut self.masks_rng)?;
         let p = self.supernet.probabilities()?;
         let drawn = paths::draw(settings.paths, self.supernet.alphas(), &p, &mut self.paths_rng)?;
-        self.step_with(batches, &Drawn { gates, p, paths: drawn }, phase, optimizer)
+        let stepped = self.step_with(batches, &Drawn { gates, p, paths: drawn }, phase, optimizer)?;
+        self.mask.settle(&self.params)?;
+        self.seen.add(stepped.taught, stepped.by_free.as_deref());
+        Ok((stepped.loss1, stepped.loss2))
     }
 
-    /// One step under the given draws. Returns Loss1 and Loss2.
+    /// One step under the given draws.
     pub(in crate::learn) fn step_with(
         &self,
         batches: &Batches,
         drawn: &Drawn,
         phase: &Phase,
         optimizer: &mut AdamW,
-    ) -> Result<(f64, f64)> {
+    ) -> Result<Stepped> {
         let terms = self.terms(batches, drawn, phase)?;
         let loss = match &terms.loss1 {
             Some(loss1) => (loss1 + &terms.loss2).learn("add Loss1 and Loss2")?,
             None => terms.loss2.clone(),
         };
         let mut gradients = loss.backward().learn("differentiate the loss")?;
-        let mut losses = [terms.loss1.as_ref().map_or(Ok(0.0), scalar)?, scalar(&terms.loss2)?];
+        let mut losses = [terms.loss1.as_ref().map_or(Ok(0.0), scalar)?, scalar(&terms.loss2)?, terms.taught];
         sum_gradients(self.scene.rows.ranks, &mut gradients, optimizer.vars(), &mut losses)?;
-        optimizer.step(&gradients, 1.0)?;
-        let [loss1, loss2] = losses;
-        Ok((loss1, loss2))
+        optimizer.step(&gradients, phase.progress())?;
+        let [loss1, loss2, taught] = losses;
+        let free = self.params.iter().find(|(name, _)| *name == THETA).map(|(_, var)| var);
+        let by_free = free.and_then(|free| gradients.get(free)).map(values).transpose()?;
+        Ok(Stepped { loss1, loss2, taught, by_free: by_free.filter(|_| terms.loss1.is_some()) })
     }
 
     /// Loss1 and Loss2 under the given draws, or what this rank adds to them.
@@ -109,7 +130,16 @@ impl Search<'_> {
         let Drawn { gates, p, paths } = drawn;
         let gated = self.gated(batch, gates)?;
         let mut loss2 = self.taught(batch, &gated, paths)?;
-        let Phase::Search { prices, share, .. } = phase else { return Ok(Terms { loss1: None, loss2 }) };
+        let taught = scalar(&loss2)?;
+        let Phase::Search { prices, share, .. } = phase else {
+            return Ok(Terms { loss1: None, loss2, taught });
+        };
+        if let (Paths::Sampled { count: 1 }, Some(baseline)) = (settings.paths, self.seen.baseline) {
+            // The baseline is the whole batch's.
+            let usual = if self.scene.rows.ranks.leads() { baseline } else { 0.0 };
+            let choice = paths::by_score(p, paths, taught - usual)?;
+            loss2 = (loss2 + choice).learn("add losses")?;
+        }
 
         let mut loss1 = match &batches.held_out {
             Some(judge) => self.judged(judge, &self.gated(judge, gates)?, gates, prices.schema)?,
@@ -126,7 +156,7 @@ impl Search<'_> {
             loss1 = (loss1 + weigh(&latency1, settings.lambda * share)?).learn("add losses")?;
             loss2 = (loss2 + weigh(&latency2, settings.lambda2 * share)?).learn("add losses")?;
         }
-        Ok(Terms { loss1: Some(loss1), loss2 })
+        Ok(Terms { loss1: Some(loss1), loss2, taught })
     }
 
     /// The masked embeddings of a batch.
@@ -153,7 +183,10 @@ impl Search<'_> {
             GradientBlock::On => self.supernet.forward(&gated.detach(), p)?,
             GradientBlock::Off => self.supernet.forward(gated, p)?,
         };
-        losses::taught(&logits, batch, self.scene.soft, settings.lambda1)
+        match settings.distillation_loss.of_lists() {
+            None => losses::taught(&logits, batch, self.scene.soft, settings.lambda1),
+            Some(loss) => losses::taught_in_lists(&logits, batch, self.scene.soft, settings.lambda1, loss),
+        }
     }
 
     /// AdamW over θ, α and the weights, each group at its own rate; a rate of 0 leaves its group at rest.
@@ -162,14 +195,25 @@ impl Search<'_> {
         let mut optimizer = AdamW::default();
         for (name, var) in self.params.iter() {
             let rates = if name == THETA {
-                Rates { learning_rate: theta_rate, weight_decay: 0.0, scaling: settings.theta_scaling }
+                Rates {
+                    learning_rate: theta_rate,
+                    weight_decay: 0.0,
+                    scaling: settings.theta_scaling,
+                    schedule: settings.theta_schedule,
+                }
             } else if name.starts_with(ALPHA) {
-                Rates { learning_rate: alpha_rate, weight_decay: 0.0, scaling: Scaling::Each }
+                Rates {
+                    learning_rate: alpha_rate,
+                    weight_decay: 0.0,
+                    scaling: Scaling::Each,
+                    schedule: settings.alpha_schedule,
+                }
             } else {
                 Rates {
                     learning_rate: settings.learning_rate,
                     weight_decay: settings.weight_decay,
                     scaling: Scaling::Each,
+                    schedule: settings.schedule,
                 }
             };
             if rates.learning_rate > 0.0 {

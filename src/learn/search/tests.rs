@@ -7,7 +7,7 @@ use crate::{
         fixtures::World,
         metrics::Placements,
         scalar,
-        settings::{Gate, GradientBlock, Multiplier},
+        settings::{Annealing, Gate, GradientBlock, Multiplier, RateSchedule, RateShape},
         values,
     },
     space::{Operator, Subnet},
@@ -109,16 +109,19 @@ fn latency_enters_the_losses_with_its_ramp() {
 
 #[test]
 fn relaxed_gates_harden_as_the_temperature_falls_geometrically() {
-    let world = world();
-    let search = world.search(1);
-    let gate = Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.25 };
-    let logits = |progress| -> Vec<f32> {
-        let gates = search.mask.draw(&gate, progress, &mut rng::generator(1, "gates")).unwrap();
+    let mut world = world();
+    let schedule = Annealing::Geometric;
+    world.settings.gate = Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.25, schedule };
+    let mut search = world.search(1);
+    let mut logits = |progress| -> Vec<f32> {
+        search.mask.anneal(progress);
+        let gates = search.mask.draw(&mut rng::generator(1, "gates")).unwrap();
         values(&gates).unwrap().iter().map(|g| (g / (1.0 - g)).ln()).collect()
     };
+    let first = logits(0.0);
     // The logit of a gate is its noise over the temperature: 1, then √(1·0.25), then 0.25.
     for (progress, factor) in [(0.5, 2.0), (1.0, 4.0)] {
-        for (start, later) in logits(0.0).into_iter().zip(logits(progress)) {
+        for (start, later) in first.iter().zip(logits(progress)) {
             assert!((later - factor * start).abs() < 1e-2 * later.abs(), "{progress}: {start} {later}");
         }
     }
@@ -207,6 +210,16 @@ fn a_subnet_is_judged_by_its_own_weights_on_its_own_features_and_on_the_given_ro
 
 /// Searches with λ = λ2 for long enough to settle.
 fn searched(lambda: f64, multiplier: Multiplier, budget_ms: Option<f64>) -> Vec<SearchEpoch> {
+    searched_with(lambda, multiplier, budget_ms, |_| ())
+}
+
+/// The same with other settings.
+fn searched_with(
+    lambda: f64,
+    multiplier: Multiplier,
+    budget_ms: Option<f64>,
+    change: impl FnOnce(&mut SearchSettings),
+) -> Vec<SearchEpoch> {
     let mut world = world();
     world.settings = SearchSettings {
         epochs: 40,
@@ -218,6 +231,7 @@ fn searched(lambda: f64, multiplier: Multiplier, budget_ms: Option<f64>) -> Vec<
         multiplier,
         ..world.settings
     };
+    change(&mut world.settings);
     let prices = Prices { budget_ms, ..world.prices() };
     world.search(1).run(&prices, &Silent, &mut Keeper::none()).unwrap().epochs
 }
@@ -227,13 +241,17 @@ fn unpaid_ms() -> f64 {
     searched(0.0, Multiplier::Fixed, None).last().unwrap().expected_ms
 }
 
+/// What the cheapest network costs, in ms.
+fn least_ms() -> f64 {
+    let world = world();
+    let cheapest = crate::learn::derive::cheapest(&world.space, &world.prices()).unwrap();
+    crate::learn::derive::Price::of(&world.space, &cheapest, &world.prices()).unwrap().total_ms()
+}
+
 #[test]
 fn dual_ascent_brings_the_expected_latency_to_a_budget_below_what_an_unpaid_search_takes() {
     let unpaid_ms = unpaid_ms();
-    let world = world();
-    let cheapest = crate::learn::derive::cheapest(&world.space, &world.prices()).unwrap();
-    let least_ms =
-        crate::learn::derive::Price::of(&world.space, &cheapest, &world.prices()).unwrap().total_ms();
+    let least_ms = least_ms();
     assert!(least_ms < 0.9 * unpaid_ms, "no room between {least_ms} and {unpaid_ms}");
     for share in [0.3, 0.6, 0.9] {
         let budget_ms = least_ms + share * (unpaid_ms - least_ms);
@@ -264,4 +282,45 @@ fn a_fixed_multiplier_stays_and_without_a_budget_a_dual_one_does_too() {
     let free = world.search(1).run(&world.prices(), &Silent, &mut Keeper::none()).unwrap();
     assert_eq!(free.epochs.last().unwrap().lambda, 0.5);
     assert_eq!(free.epochs.last().unwrap().lambda2, 0.25);
+}
+
+/// As temperature or ε falls, gates hold the budget feature by feature: what is then left of it is for the repair to fill.
+#[test]
+fn gates_that_harden_end_within_the_budget_too() {
+    let (least_ms, unpaid_ms) = (least_ms(), unpaid_ms());
+    let schedule = Annealing::Geometric;
+    for gate in [
+        Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.1, schedule },
+        Gate::SmoothedL0 { start_epsilon: 0.1, end_epsilon: 1e-5, schedule },
+    ] {
+        for share in [0.3, 0.6, 0.9] {
+            let budget_ms = least_ms + share * (unpaid_ms - least_ms);
+            let set = |settings: &mut SearchSettings| settings.gate = gate;
+            let epochs = searched_with(0.02, Multiplier::default(), Some(budget_ms), set);
+            let off = epochs.last().unwrap().expected_ms / budget_ms - 1.0;
+            assert!((-0.25..0.05).contains(&off), "{gate:?}, {share}: {off}");
+        }
+    }
+}
+
+/// While θ and α rest, the expected latency cannot answer to λ, and what it is above the budget must not add up.
+#[test]
+fn a_budget_is_held_by_what_begins_late_and_ends_slowly() {
+    let budget_ms = least_ms() + 0.6 * (unpaid_ms() - least_ms());
+    let schedule = RateSchedule { begin: 0.3, shape: RateShape::Cosine, end: 0.05, ..RateSchedule::CONSTANT };
+    let epochs =
+        searched_with(0.02, Multiplier::Dual { rate: 8.0, damping: 0.0 }, Some(budget_ms), |settings| {
+            settings.theta_schedule = schedule;
+            settings.alpha_schedule = schedule;
+        });
+    assert!(epochs[..12].iter().all(|epoch| epoch.expected_ms == epochs[0].expected_ms));
+    assert!(epochs[..12].iter().all(|epoch| epoch.lambda == 0.02), "{:?}", epochs[11]);
+    let damped = searched_with(0.02, Multiplier::default(), Some(budget_ms), |settings| {
+        settings.theta_schedule = schedule;
+        settings.alpha_schedule = schedule;
+    });
+    for epoch in &damped[damped.len() - 5..] {
+        let off = epoch.expected_ms / budget_ms - 1.0;
+        assert!(off.abs() < 0.05, "{off} with λ {} after epoch {}", epoch.lambda, epoch.epoch);
+    }
 }

@@ -4,16 +4,18 @@
 mod derive;
 mod evolution;
 mod ranking;
+mod schedule;
 mod search;
 mod train;
 
 pub use derive::{Budget, DeriveSettings};
 pub use evolution::EvolutionSettings;
 pub use ranking::{ColdSettings, FscdSettings, JudgeSettings, Measure, PermutationSettings, Replacement};
+pub use schedule::{Annealing, RateSchedule, RateShape};
 pub use search::{Gate, GradientBlock, Multiplier, Paths, PriceFirstLayer, SearchSettings};
 pub use train::{
-    BaselineSettings, InputColumns, RetrainSettings, RowRule, ScoreForm, TeacherSettings, TrainSettings,
-    TwoTowerSettings,
+    BaselineSettings, DistillationLoss, InputColumns, RetrainSettings, RowRule, ScoreForm, TeacherSettings,
+    TrainSettings, TwoTowerSettings,
 };
 
 #[cfg(test)]
@@ -51,9 +53,18 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(dropped.check().unwrap_err().key, "dropout");
-        let gate = Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.0 };
-        let cold = SearchSettings { gate, ..Default::default() };
-        assert_eq!(cold.check().unwrap_err().key, "gate.end_temperature");
+        let schedule = Annealing::Geometric;
+        let relaxed = Gate::Relaxed { start_temperature: 1.0, end_temperature: 0.0, schedule };
+        let smoothed = Gate::SmoothedL0 { start_epsilon: 0.1, end_epsilon: 0.0, schedule };
+        for (gate, key) in [(relaxed, "gate.end_temperature"), (smoothed, "gate.end_epsilon")] {
+            let cold = SearchSettings { gate, ..Default::default() };
+            assert_eq!(cold.check().unwrap_err().key, key);
+        }
+        let alpha_schedule = RateSchedule { begin: 1.0, ..RateSchedule::CONSTANT };
+        let resting = SearchSettings { alpha_schedule, ..Default::default() };
+        assert_eq!(resting.check().unwrap_err().key, "alpha_schedule.begin");
+        let alone = RetrainSettings { longest_list: 1, ..Default::default() };
+        assert_eq!(alone.check().unwrap_err().key, "longest_list");
         for theta_start in [0.0, 1.0] {
             let stuck = SearchSettings { theta_start, ..Default::default() };
             assert_eq!(stuck.check().unwrap_err().key, "theta_start");

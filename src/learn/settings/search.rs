@@ -1,5 +1,9 @@
 //! The search.
 
+use super::{
+    schedule::{Annealing, RateSchedule},
+    train::DistillationLoss,
+};
 use crate::{
     base::check::{self, Checked},
     learn::optimizer::Scaling,
@@ -17,13 +21,13 @@ pub enum PriceFirstLayer {
     PaperOnly,
 }
 
-/// How the draw of a mask (1) passes a gradient to θ.
+/// How a feature's gate (1) opens and passes a gradient to θ: see [`mask`](crate::learn::mask).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Gate {
     /// Forward the drawn 0 or 1, backward as if it were θ.
     StraightThrough,
-    /// Gumbel-sigmoid, whose temperature falls geometrically over the search.
+    /// Gumbel-sigmoid, whose temperature falls over the search.
     Relaxed {
         /// At the first step after the warm-up.
         #[serde(default = "start_temperature")]
@@ -31,7 +35,38 @@ pub enum Gate {
         /// At the last step.
         #[serde(default = "end_temperature")]
         end_temperature: f64,
+        /// How it falls.
+        #[serde(default)]
+        schedule: Annealing,
     },
+    /// z²/(z² + ε) of the free parameter z, without a draw: the smoothed ℓ0 of LPFS, which ends at 0 or 1.
+    SmoothedL0 {
+        /// ε at the first step after the warm-up.
+        #[serde(default = "start_epsilon")]
+        start_epsilon: f64,
+        /// ε at the last step.
+        #[serde(default = "end_epsilon")]
+        end_epsilon: f64,
+        /// How it falls.
+        #[serde(default)]
+        schedule: Annealing,
+    },
+}
+
+impl Gate {
+    fn check(&self) -> Checked {
+        match *self {
+            Self::StraightThrough => Ok(()),
+            Self::Relaxed { start_temperature, end_temperature, .. } => {
+                check::positive("gate.start_temperature", start_temperature)?;
+                check::positive("gate.end_temperature", end_temperature)
+            }
+            Self::SmoothedL0 { start_epsilon, end_epsilon, .. } => {
+                check::positive("gate.start_epsilon", start_epsilon)?;
+                check::positive("gate.end_epsilon", end_epsilon)
+            }
+        }
+    }
 }
 
 fn start_temperature() -> f64 {
@@ -42,13 +77,21 @@ fn end_temperature() -> f64 {
     0.1
 }
 
+fn start_epsilon() -> f64 {
+    0.1
+}
+
+fn end_epsilon() -> f64 {
+    1e-5
+}
+
 /// Which operators of every Mixop a step of the search trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Paths {
     /// The full mixture, equation (2).
     All,
-    /// Some, drawn from p for every batch: cheaper steps, noisier gradients.
+    /// Some, drawn from p for every batch: cheaper steps, noisier gradients. See [`paths`](crate::learn::paths).
     Sampled {
         /// How many per Mixop.
         #[serde(default = "two")]
@@ -130,10 +173,20 @@ pub struct SearchSettings {
     pub theta_scaling: Scaling,
     /// Step size of Adam for α.
     pub alpha_learning_rate: f64,
+    /// How the weights' step size goes over the warm-up, and again over the search.
+    pub schedule: RateSchedule,
+    /// How that of θ goes over the search.
+    pub theta_schedule: RateSchedule,
+    /// How that of α goes over the search. A `begin` lets the operators learn first.
+    pub alpha_schedule: RateSchedule,
     /// λ of Loss1 (5): loss per ms of feature latency.
     pub lambda: f64,
     /// λ1 of Loss2 (7): weight of the distillation term, the ranking term has 1 − λ1.
     pub lambda1: f64,
+    /// What the distillation term compares: scores row by row, or their order within lists.
+    pub distillation_loss: DistillationLoss,
+    /// Rows of a list at most, where it compares within lists; longer ones are cut.
+    pub longest_list: usize,
     /// λ2 of Loss2 (7): loss per ms of network latency.
     pub lambda2: f64,
     /// Epochs after the warm-up over which λ and λ2 rise linearly from 0.
@@ -163,8 +216,13 @@ impl Default for SearchSettings {
             theta_learning_rate: 0.02,
             theta_scaling: Scaling::Joint,
             alpha_learning_rate: 0.01,
+            schedule: RateSchedule::CONSTANT,
+            theta_schedule: RateSchedule::CONSTANT,
+            alpha_schedule: RateSchedule::CONSTANT,
             lambda: 0.01,
             lambda1: 0.3,
+            distillation_loss: DistillationLoss::Pointwise,
+            longest_list: DistillationLoss::LONGEST_LIST,
             lambda2: 0.01,
             lambda_ramp_epochs: 0.5,
             multiplier: Multiplier::default(),
@@ -185,6 +243,12 @@ impl SearchSettings {
         }
     }
 
+    /// How far θ and α can answer to what they pay once the share `progress` of the search has passed: the larger of their step
+    /// sizes, as a share of the stated one.
+    pub fn response(&self, progress: f64) -> f64 {
+        self.theta_schedule.factor(progress).max(self.alpha_schedule.factor(progress))
+    }
+
     /// The first setting outside its range.
     pub fn check(&self) -> Checked {
         check::at_least("epochs", self.epochs, 1)?;
@@ -199,6 +263,12 @@ impl SearchSettings {
         check::share("lambda1", self.lambda1)?;
         check::not_negative("lambda2", self.lambda2)?;
         check::not_negative("lambda_ramp_epochs", self.lambda_ramp_epochs)?;
+        self.schedule.check(["schedule.begin", "schedule.warmup", "schedule.end"])?;
+        let of_theta = ["theta_schedule.begin", "theta_schedule.warmup", "theta_schedule.end"];
+        self.theta_schedule.check(of_theta)?;
+        let of_alpha = ["alpha_schedule.begin", "alpha_schedule.warmup", "alpha_schedule.end"];
+        self.alpha_schedule.check(of_alpha)?;
+        check::at_least("longest_list", self.longest_list, 2)?;
         if let Paths::Sampled { count } = self.paths {
             check::at_least("paths.count", count, 1)?;
         }
@@ -206,12 +276,6 @@ impl SearchSettings {
             check::positive("multiplier.rate", rate)?;
             check::not_negative("multiplier.damping", damping)?;
         }
-        match self.gate {
-            Gate::StraightThrough => Ok(()),
-            Gate::Relaxed { start_temperature, end_temperature } => {
-                check::positive("gate.start_temperature", start_temperature)?;
-                check::positive("gate.end_temperature", end_temperature)
-            }
-        }
+        self.gate.check()
     }
 }

@@ -1,6 +1,9 @@
 //! Networks that are fitted to labels: the teacher, the derived network, the plain DNN.
 
-use crate::base::check::{self, Checked};
+use crate::{
+    base::check::{self, Checked},
+    learn::losses::lists::ListLoss,
+};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -156,12 +159,47 @@ impl TeacherSettings {
     }
 }
 
+/// What the distillation term of (7) compares.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DistillationLoss {
+    /// Scores, row by row: mean (r − p)², as in the paper.
+    #[default]
+    Pointwise,
+    /// The order of every two rows of a list that the teacher tells apart.
+    Pairwise,
+    /// How the scores of a list share their sum.
+    Listwise,
+}
+
+impl DistillationLoss {
+    /// Rows of a list at most, where nothing else is said.
+    pub const LONGEST_LIST: usize = 128;
+
+    /// What is compared within lists, if anything.
+    pub fn of_lists(self) -> Option<ListLoss> {
+        match self {
+            Self::Pointwise => None,
+            Self::Pairwise => Some(ListLoss::Pairwise),
+            Self::Listwise => Some(ListLoss::Listwise),
+        }
+    }
+}
+
 /// Training the derived network from scratch, with the teacher's scores as soft targets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RetrainSettings {
-    /// λ1 of (7): weight of mean (r − p)², the ranking term has 1 − λ1.
+    /// λ1 of (7): weight of the distillation term, the ranking term has 1 − λ1.
     pub distillation: f64,
+    /// What that term compares: scores row by row, or their order within the lists of requests, or of groups where the schema names no
+    /// request.
+    pub distillation_loss: DistillationLoss,
+    /// Rows of a list at most, where it compares within lists; longer ones are cut.
+    pub longest_list: usize,
+    /// Candidates beside those of every list that were not shown to it: items of other lists, which the teacher alone scores. They
+    /// count in the distillation term and not in the ranking term.
+    pub unseen: usize,
     /// How it is fitted.
     #[serde(flatten)]
     pub train: TrainSettings,
@@ -169,7 +207,13 @@ pub struct RetrainSettings {
 
 impl Default for RetrainSettings {
     fn default() -> Self {
-        Self { distillation: 0.3, train: TrainSettings::default() }
+        Self {
+            distillation: 0.3,
+            distillation_loss: DistillationLoss::Pointwise,
+            longest_list: DistillationLoss::LONGEST_LIST,
+            unseen: 0,
+            train: TrainSettings::default(),
+        }
     }
 }
 
@@ -177,6 +221,10 @@ impl RetrainSettings {
     /// The first setting outside its range.
     pub fn check(&self) -> Checked {
         check::share("distillation", self.distillation)?;
+        check::at_least("longest_list", self.longest_list, 2)?;
+        let taught = self.distillation > 0.0 || self.unseen == 0;
+        let problem = "candidates without a label teach nothing without distillation";
+        check::ensure(taught, "unseen", problem, "give `distillation` above 0, or 0 here")?;
         self.train.check()
     }
 }

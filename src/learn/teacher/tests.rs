@@ -51,7 +51,7 @@ fn partitioned(shared: &[usize]) -> (Teacher, Dataset) {
     let mut data = loaded.dataset;
     let Slot::Ids { start, .. } = data.features[1].slot else { panic!("u_taste is an id") };
     let told: Vec<u32> = (0..data.rows()).map(|row| data.ids.at(row, start) % 3).collect();
-    data.partitions = told.into();
+    (data.partitions, data.partition_count) = (told.into(), 3);
     let features = input_features(&schema.features, &[1, 2, 5], &data).unwrap();
     let settings =
         TeacherSettings { shared: shared.to_vec(), partition: vec![5], ..TeacherSettings::default() };
@@ -92,8 +92,12 @@ fn the_plain_network_scores_as_the_teacher_does() {
 #[test]
 fn a_teacher_whose_partition_no_request_tells_is_refused_with_the_fix() {
     let (teacher, mut data) = partitioned(&[6]);
-    let refused =
-        |data: &Dataset, told_by: Option<&str>| teacher.to_network(data, told_by).unwrap_err().to_string();
+    let refused = |data: &Dataset, told_by: Option<&str>| {
+        let text = teacher.to_network(data, told_by).unwrap_err().to_string();
+        let before = Teacher::check_leaving(teacher.bank.features(), &teacher.settings, data, told_by);
+        assert_eq!(before.unwrap_err().to_string(), text, "what shows before the training");
+        text
+    };
     for nobody in [None, Some("absent")] {
         let text = refused(&data, nobody);
         assert!(text.contains("no feature tells") && text.contains("schema"), "{text}");

@@ -9,7 +9,7 @@ mod text;
 
 pub use against::Against;
 pub use agreement::Agreement;
-pub use summary::{Spread, SystemSummary, TimesSummary};
+pub use summary::{SoftTargets, Spread, SystemSummary, TimesSummary};
 
 use super::{
     SCHEMA_VERSION,
@@ -31,6 +31,8 @@ pub struct Comparison {
     pub schema_version: u32,
     /// What all trainings have in common.
     pub setup: Setup,
+    /// r(x), which all systems that learn from a teacher are taught.
+    pub soft_targets: SoftTargets,
     /// Every system at every budget, over its seeds.
     pub systems: Vec<SystemSummary>,
     /// AutoFAS against every other system, at every budget.
@@ -46,28 +48,31 @@ pub struct Comparison {
 /// Hours that the stored work took on the clock, on as many cores as the machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Compute {
-    /// Of the teachers.
+    /// Of the teachers of all seeds.
     pub teachers_h: f64,
-    /// Of trials.
+    /// Of trials and their teachers.
     pub trials_h: f64,
     /// Of searches, choices and trainings.
     pub trainings_h: f64,
     /// Of exports, proofs, scores and replays.
     pub measurements_h: f64,
-    /// All together; the table of latencies is not in it.
+    /// Of the table of latencies, where it was probed.
+    pub table_h: f64,
+    /// All together.
     pub total_h: f64,
 }
 
 impl Compute {
     fn of(stored: &Stored) -> Self {
+        let guides: f64 = stored.guides.values().map(|guide| guide.seconds).sum();
         let trials: f64 = stored.trials.iter().flat_map(|log| &log.trials).map(|trial| trial.seconds).sum();
+        let trials = trials + stored.trial_guide_s;
         let trainings: f64 = stored.trainings.iter().map(|training| training.training_s).sum();
         let found = stored.trainings.iter().filter_map(Training::found);
         let measurements: f64 = found.map(|trained| trained.measuring_s).sum();
-        let [teachers_h, trials_h, trainings_h, measurements_h] =
-            [stored.guides_s, trials, trainings, measurements].map(|seconds| seconds / 3600.0);
-        let total_h = teachers_h + trials_h + trainings_h + measurements_h;
-        Self { teachers_h, trials_h, trainings_h, measurements_h, total_h }
+        let all = [guides, trials, trainings, measurements, stored.table_s].map(|seconds| seconds / 3600.0);
+        let [teachers_h, trials_h, trainings_h, measurements_h, table_h] = all;
+        Self { teachers_h, trials_h, trainings_h, measurements_h, table_h, total_h: all.iter().sum() }
     }
 }
 
@@ -77,6 +82,7 @@ pub fn render(folder: &Path) -> Result<Comparison> {
     let stored = Stored::read(folder)?;
     let comparison = Comparison {
         schema_version: SCHEMA_VERSION,
+        soft_targets: SoftTargets::of(&stored),
         systems: summary::of_all(&stored),
         against: against::all(folder, &stored)?,
         compute: Compute::of(&stored),

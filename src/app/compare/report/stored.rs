@@ -4,13 +4,16 @@ use crate::{
     app::{
         compare::{
             SCHEMA_VERSION,
-            result::{GuideTime, Setup, Training, TrialLog},
+            pace::spent_s,
+            result::{Guided, Setup, Training, TrialLog},
+            scene::TABLE,
+            trials::GUIDE,
         },
         iterate::Journal,
     },
     base::{Error, Result, error::Place},
 };
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 /// All results of a comparison.
 pub(super) struct Stored {
@@ -18,8 +21,11 @@ pub(super) struct Stored {
     /// By system, budget and seed.
     pub(super) trainings: Vec<Training>,
     pub(super) trials: Vec<TrialLog>,
-    /// Seconds of all teachers.
-    pub(super) guides_s: f64,
+    /// The teachers of every seed.
+    pub(super) guides: BTreeMap<u32, Guided>,
+    /// Seconds of the teachers that guided trials, and of the table's probes.
+    pub(super) trial_guide_s: f64,
+    pub(super) table_s: f64,
 }
 
 impl Stored {
@@ -33,12 +39,13 @@ impl Stored {
                 "name the --out of `compare`, or run it first",
             )
         })?;
-        let (mut trainings, mut guides_s) = (Vec::<Training>::new(), 0.0);
+        let (mut trainings, mut guides) = (Vec::<Training>::new(), BTreeMap::new());
         for seed in names(&folder.join("results"))? {
             for file in names(&folder.join("results").join(&seed))? {
                 let name = format!("results/{seed}/{file}");
                 if file == "guide.json" {
-                    guides_s += journal.recall::<GuideTime>(&name)?.map_or(0.0, |guide| guide.seconds);
+                    let guide = journal.recall::<Guided>(&name)?;
+                    guides.extend(seed.parse().ok().zip(guide));
                 } else {
                     trainings.extend(journal.recall::<Training>(&name)?);
                 }
@@ -49,11 +56,15 @@ impl Stored {
             a.system.cmp(&b.system).then(budgets).then(a.seed.cmp(&b.seed))
         });
         let mut trials = Vec::<TrialLog>::new();
-        for file in names(&folder.join("trials"))?.iter().filter(|file| file.ends_with(".json")) {
+        let trial_guide_s =
+            journal.recall::<Guided>(&format!("trials/{GUIDE}"))?.map_or(0.0, |guide| guide.seconds);
+        let of_systems = |file: &&String| file.ends_with(".json") && *file != GUIDE;
+        for file in names(&folder.join("trials"))?.iter().filter(of_systems) {
             trials.extend(journal.recall::<TrialLog>(&format!("trials/{file}"))?);
         }
         trials.sort_by_key(|log| log.system);
-        Ok(Self { setup, trainings, trials, guides_s })
+        let table_s = spent_s(&journal, TABLE)?;
+        Ok(Self { setup, trainings, trials, guides, trial_guide_s, table_s })
     }
 }
 

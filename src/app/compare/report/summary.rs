@@ -82,20 +82,53 @@ pub struct SystemSummary {
     pub total: TimesSummary,
     /// Replays that may not be believed.
     pub invalid_replays: usize,
-    /// What the system did itself.
+    /// What the system did itself; of the teacher, what all teachers of a seed took.
     pub training_s: Option<Spread>,
     /// Between the seeds; absent with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<Agreement>,
 }
 
+/// r(x) on the validation rows, over the seeds: the mean over the teachers of a seed, or what was given in its place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SoftTargets {
+    /// Seeds that have one.
+    pub seeds: usize,
+    /// Area under the ROC curve.
+    pub auc: Option<Spread>,
+    /// Over users.
+    pub gauc: Option<Spread>,
+    /// In nats.
+    pub logloss: Option<Spread>,
+    /// Of all teachers of a seed.
+    pub training_s: Option<Spread>,
+}
+
+impl SoftTargets {
+    pub(super) fn of(stored: &Stored) -> Self {
+        let guides = || stored.guides.values();
+        Self {
+            seeds: stored.guides.len(),
+            auc: Spread::of(guides().filter_map(|guide| guide.metrics.auc)),
+            gauc: Spread::of(guides().filter_map(|guide| guide.metrics.gauc)),
+            logloss: Spread::of(guides().map(|guide| guide.metrics.logloss)),
+            training_s: Spread::of(guides().map(|guide| guide.seconds)),
+        }
+    }
+}
+
 /// Of all stored trainings, in their order.
 pub(super) fn of_all(stored: &Stored) -> Vec<SystemSummary> {
     let same = |a: &Training, b: &Training| (a.system, a.budget_ms) == (b.system, b.budget_ms);
-    stored.trainings.chunk_by(same).map(of_one).collect()
+    let seconds = |training: &Training| match training.system {
+        // It was trained before all others, which it guides.
+        SystemName::Teacher => stored.guides.get(&training.seed).map_or(0.0, |guide| guide.seconds),
+        _ => training.training_s,
+    };
+    stored.trainings.chunk_by(same).map(|trainings| of_one(trainings, seconds)).collect()
 }
 
-fn of_one(trainings: &[Training]) -> SystemSummary {
+fn of_one(trainings: &[Training], seconds: impl Fn(&Training) -> f64) -> SystemSummary {
     let found: Vec<&Trained> = trainings.iter().filter_map(Training::found).collect();
     let spread = |of: &dyn Fn(&Trained) -> Option<f64>| Spread::of(found.iter().filter_map(|t| of(t)));
     let times = |part: fn(&Latency) -> Times| {
@@ -124,14 +157,14 @@ fn of_one(trainings: &[Training]) -> SystemSummary {
         calibration_error: spread(&|t| t.calibration.map(|c| c.expected_error)),
         predicted_over_observed: spread(&|t| t.calibration.and_then(|c| c.predicted_over_observed)),
         features: spread(&|t| Some(count(t.features.len()))),
-        parameters: spread(&|t| t.parameters.map(count)),
-        multiply_adds: spread(&|t| t.multiply_adds.map(count)),
+        parameters: spread(&|t| Some(count(t.parameters))),
+        multiply_adds: spread(&|t| Some(count(t.multiply_adds))),
         fetched: found.iter().find_map(|t| Some(t.latency.as_ref()?.fetched)),
         fetch: times(|latency| latency.fetch),
         inference: times(|latency| latency.inference),
         total: times(|latency| latency.total),
         invalid_replays: found.iter().filter(|t| t.latency.as_ref().is_some_and(|l| !l.valid)).count(),
-        training_s: Spread::of(trainings.iter().map(|t| t.training_s)),
+        training_s: Spread::of(trainings.iter().map(seconds)),
         agreement: Agreement::of(&found),
     }
 }

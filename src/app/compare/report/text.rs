@@ -1,6 +1,6 @@
 //! A comparison for people: tables in Markdown, and the curves of its picture.
 
-use super::{Against, Comparison, Spread, SystemSummary, TimesSummary};
+use super::{Against, Comparison, SoftTargets, Spread, SystemSummary, TimesSummary};
 use crate::app::report::quality::{Curve, Point};
 use std::collections::BTreeSet;
 
@@ -43,6 +43,11 @@ impl Comparison {
             );
         }
         text += "Means over seeds ± standard deviation.\n";
+        if self.soft_targets.seeds > 0 {
+            let SoftTargets { auc, gauc, logloss, .. } = self.soft_targets;
+            let [auc, gauc, logloss] = [auc, gauc, logloss].map(|value| spread(value, 4));
+            text += &format!("What the teachers teach, r(x): AUC {auc}, GAUC {gauc}, logloss {logloss}.\n");
+        }
         for budget in self.budgets() {
             text += &match budget {
                 Some(ms) => format!("\n## Within {ms} ms for features and mean service time\n\n"),
@@ -56,12 +61,13 @@ impl Comparison {
         text += &self.agreement_text();
         let compute = self.compute;
         text += &format!(
-            "\n## What it took\n\n{:.2} h: teachers {:.2}, trials {:.2}, trainings {:.2}, measurements {:.2}.\n",
+            "\n## What it took\n\n{:.2} h: teachers {:.2}, trials {:.2}, trainings {:.2}, measurements {:.2}, probes of the table {:.2}.\n",
             compute.total_h,
             compute.teachers_h,
             compute.trials_h,
             compute.trainings_h,
-            compute.measurements_h
+            compute.measurements_h,
+            compute.table_h
         );
         text
     }

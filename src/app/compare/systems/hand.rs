@@ -1,14 +1,10 @@
 //! Networks whose layers somebody chose, on all features or on those that a budget affords.
 
-use super::{Built, Model, System};
+use super::{Built, Form, System};
 use crate::{
-    app::{
-        compare::scene::Scene,
-        config::{Settings, Stage},
-        iterate::Run,
-    },
+    app::{compare::scene::Scene, config::Settings, iterate::Run},
     base::Result,
-    learn::{derive::derive, price_term::Prices, search::SearchOutcome, student::Lesson},
+    learn::{derive::derive, importance::selectable, price_term::Prices, search::SearchOutcome},
     space::{Operator, SearchSpace, Subnet},
 };
 
@@ -25,7 +21,7 @@ pub(super) fn strongest(run: &Run, prices: &Prices, strengths: &[f64]) -> Result
     let mixops: Vec<Vec<Operator>> = widths.iter().map(|&width| vec![Operator::Mlp(width)]).collect();
     let space = SearchSpace::new(run.space.features.clone(), mixops)?.served_in(run.settings.target.layout);
     let probabilities = vec![vec![1.0]; widths.len()];
-    let outcome = SearchOutcome { theta: strengths.to_vec(), probabilities, epochs: Vec::new() };
+    let outcome = SearchOutcome::of(strengths.to_vec(), probabilities);
     derive(&space, &outcome, &run.settings.derive, prices)
 }
 
@@ -38,15 +34,8 @@ pub(super) fn declared_order(features: usize) -> Vec<f64> {
 pub(super) fn retrained(scene: &Scene, subnet: Subnet, strengths: Option<Vec<f64>>) -> Result<Built> {
     let run = scene.run;
     let name = subnet.id(&run.space);
-    let seed = run.seed(Stage::Retrain);
-    let lesson = run.lesson(scene.guide);
-    let fit = run.fitted(&name, &subnet, &run.settings.retrain.train, lesson, seed)?;
-    Ok(Built { subnet, strengths, model: Model::Network { name, fit } })
-}
-
-/// All features that the schema allows.
-fn allowed(run: &Run) -> Vec<usize> {
-    (0..run.space.features.len()).filter(|&feature| !run.space.features[feature].never).collect()
+    let metrics = run.derived(&name, &subnet, scene.guide)?.metrics;
+    Ok(Built { name, form: Form::Layers, subnet, strengths, metrics })
 }
 
 /// A distilled student on the features that fit, in the schema's order.
@@ -74,7 +63,7 @@ impl System for Everything {
 
     fn build(&self, scene: &Scene) -> Result<Built> {
         let operators = scene.run.settings.compare.widths.iter().map(|&width| Operator::Mlp(width));
-        let subnet = Subnet { features: allowed(scene.run), operators: operators.collect() };
+        let subnet = Subnet { features: selectable(&scene.run.space), operators: operators.collect() };
         retrained(scene, subnet, None)
     }
 }
@@ -91,9 +80,9 @@ impl System for PlainDnn {
         let run = scene.run;
         let baseline = &run.settings.baseline;
         let operators = baseline.widths.iter().map(|&width| Operator::Mlp(width)).collect();
-        let subnet = Subnet { features: allowed(run), operators };
+        let subnet = Subnet { features: selectable(&run.space), operators };
         let name = subnet.id(&run.space);
-        let fit = run.fitted(&name, &subnet, &baseline.train, Lesson::Labels, run.seed(Stage::Baseline))?;
-        Ok(Built { subnet, strengths: None, model: Model::Network { name, fit } })
+        let metrics = run.plain(&name, &subnet)?.metrics;
+        Ok(Built { name, form: Form::Layers, subnet, strengths: None, metrics })
     }
 }

@@ -1,51 +1,48 @@
 //! The systems that are compared, one family per file. A system says what it changes of the experiment and builds a network;
 //! everything that is measured of it is measured alike.
 
+mod gain;
+mod gbdt;
 mod hand;
+mod other;
 mod random;
 mod ranked;
 mod searched;
 mod teacher;
+mod two_tower;
 
 use super::scene::Scene;
 use crate::{
-    app::config::{Settings, SystemName},
+    app::{
+        config::{Settings, SystemName},
+        iterate,
+    },
     base::Result,
-    learn::{metrics::Metrics, train::FitReport},
+    learn::metrics::Metrics,
     space::Subnet,
 };
 
-/// What a system built.
+/// What a system built: a trained network in a folder under `networks/` of the scene's run.
 pub(super) struct Built {
-    /// Features and layers.
+    /// The folder's name, which is the network's.
+    pub(super) name: String,
+    /// Of what form it is.
+    pub(super) form: Form,
+    /// Features, and layers where they are of the space's form.
     pub(super) subnet: Subnet,
     /// How strong it found every feature of the schema, where it ranks them: θ of a search.
     pub(super) strengths: Option<Vec<f64>>,
-    /// Where the scores come from.
-    pub(super) model: Model,
-}
-
-/// What scores.
-pub(super) enum Model {
-    /// A trained network in this folder under `networks/` of the scene's run.
-    Network {
-        /// The folder's name.
-        name: String,
-        /// How its training went.
-        fit: FitReport,
-    },
-    /// The scene's guide.
-    Guide(Metrics),
-}
-
-impl Model {
     /// On the validation rows of its training.
-    pub(super) fn metrics(&self) -> &Metrics {
-        match self {
-            Self::Network { fit, .. } => &fit.metrics,
-            Self::Guide(metrics) => metrics,
-        }
-    }
+    pub(super) metrics: Metrics,
+}
+
+/// A form of networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Layers one behind the other, as networks of the space have them: the table has prices for these.
+    Layers,
+    /// Another one.
+    Other,
 }
 
 /// A system that takes part.
@@ -54,6 +51,10 @@ pub(super) trait System {
     fn budgeted(&self) -> bool;
     /// What it changes of the experiment.
     fn change(&self, _settings: &mut Settings) {}
+    /// What it makes of a run, where that is none of the space's networks.
+    fn other(&self, _settings: &Settings) -> Option<iterate::System> {
+        None
+    }
     /// Trains it. A budget that it cannot keep is an [`Error::Limit`](crate::base::Error::Limit).
     fn build(&self, scene: &Scene) -> Result<Built>;
 }
@@ -74,8 +75,11 @@ pub(super) fn system(name: SystemName) -> Box<dyn System> {
         SystemName::Permutation => Box::new(ranked::OfTeacher::Permutation),
         SystemName::Cold => Box::new(ranked::Learning::Cold),
         SystemName::Fscd => Box::new(ranked::Learning::Fscd),
+        SystemName::Gain => Box::new(gain::Gain),
         SystemName::RdAll => Box::new(hand::Everything),
         SystemName::PlainDnn => Box::new(hand::PlainDnn),
-        SystemName::Teacher => Box::new(teacher::Ranking),
+        SystemName::TwoTower => Box::new(two_tower::TWO_TOWER),
+        SystemName::Gbdt => Box::new(gbdt::GBDT),
+        SystemName::Teacher => Box::new(teacher::TEACHER),
     }
 }

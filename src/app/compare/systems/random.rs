@@ -31,9 +31,7 @@ impl System for RandomSearch {
         for _ in 0..run.settings.compare.random_trainings {
             let subnet = scene.priced(|prices| draw(scene, prices, &mut generator))?;
             let name = subnet.id(&run.space);
-            let (train, seed) = (&run.settings.retrain.train, run.seed(Stage::Retrain));
-            let lesson = run.lesson(scene.guide);
-            let auc = inner.fitted(&name, &subnet, train, lesson, seed)?.metrics.auc.unwrap_or(0.0);
+            let auc = inner.derived(&name, &subnet, scene.guide)?.metrics.auc.unwrap_or(0.0);
             if best.as_ref().is_none_or(|&(highest, _)| auc > highest) {
                 best = Some((auc, subnet));
             }
@@ -66,5 +64,5 @@ fn random_outcome(space: &SearchSpace, generator: &mut Generator) -> SearchOutco
         (0..count).map(|at| f64::from(u8::from(at == chosen))).collect()
     };
     let probabilities = space.mixops.iter().map(|operators| one_of(operators.len())).collect();
-    SearchOutcome { theta, probabilities, epochs: Vec::new() }
+    SearchOutcome::of(theta, probabilities)
 }

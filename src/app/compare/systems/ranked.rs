@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Where a ranking is kept: all budgets of a seed share it.
-const STRENGTHS: &str = "strengths.json";
+pub(super) const STRENGTHS: &str = "strengths.json";
 
 /// What the teacher makes of each feature, on training rows that it never saw where some are held out from it.
 pub(super) enum OfTeacher {
@@ -96,7 +96,7 @@ impl Learning {
     }
 }
 
-fn on_ranking(scene: &Scene, strengths: Strengths) -> Result<Built> {
+pub(super) fn on_ranking(scene: &Scene, strengths: Strengths) -> Result<Built> {
     let subnet = scene.priced(|prices| strongest(scene.run, prices, &strengths.values))?;
     retrained(scene, subnet, Some(strengths.values))
 }

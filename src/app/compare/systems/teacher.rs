@@ -1,22 +1,7 @@
-//! The ranking network, or the scores that are given in its place: as good as a student might hope to become.
+//! The ranking network, served in the place of its students: as good as they might hope to become, and what it would cost.
 
-use super::{Built, Model, System};
-use crate::{app::compare::scene::Scene, base::Result, space::Subnet};
+use super::other::Other;
+use crate::app::iterate::System;
 
-/// r(x) itself.
-pub(super) struct Ranking;
-
-impl System for Ranking {
-    fn budgeted(&self) -> bool {
-        false
-    }
-
-    fn build(&self, scene: &Scene) -> Result<Built> {
-        let features = (0..scene.run.space.features.len()).collect();
-        Ok(Built {
-            subnet: Subnet { features, operators: Vec::new() },
-            strengths: None,
-            model: Model::Guide(scene.guide.metrics.clone()),
-        })
-    }
-}
+/// The scene's first teacher. r(x) is the mean over all of them, or what was given in its place.
+pub(super) const TEACHER: Other = Other(|_| System::Teacher);

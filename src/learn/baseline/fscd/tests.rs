@@ -89,7 +89,7 @@ fn the_gradient_of_the_prior_is_the_slope_of_the_relaxation() {
     let batch = Batch::of(&world.loaded.dataset, &every_row(&world.loaded.dataset));
     let embedded = network.bank().lookup(&batch).unwrap();
     let mut drawn_from = network.generator().clone();
-    let gates = values(&network.mask.draw(&network.relaxed(), 0.0, &mut drawn_from).unwrap()).unwrap();
+    let gates = values(&network.mask.draw(&mut drawn_from).unwrap()).unwrap();
     let penalty = values(&network.penalty).unwrap();
     let loss = network.loss(&embedded, &batch).unwrap();
     let prior: f32 = gates.iter().zip(&penalty).map(|(z, p)| z * p).sum();

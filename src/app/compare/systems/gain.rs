@@ -1,0 +1,41 @@
+//! Features of the largest gain to gradient boosted trees, with hand-chosen layers: the selection that comes with every such library.
+
+use super::{
+    Built, System,
+    ranked::{STRENGTHS, on_ranking},
+};
+use crate::{
+    app::{compare::scene::Scene, config::Stage},
+    base::Result,
+    learn::{
+        baseline::trees::gain_ranking,
+        importance::{Importance, Method, Strengths, selectable},
+    },
+};
+
+/// The trees of `[gbdt]` rank.
+pub(super) struct Gain;
+
+impl System for Gain {
+    fn budgeted(&self) -> bool {
+        true
+    }
+
+    fn build(&self, scene: &Scene) -> Result<Built> {
+        on_ranking(scene, scene.shared.remember(STRENGTHS, || rank(scene))?)
+    }
+}
+
+fn rank(scene: &Scene) -> Result<Strengths> {
+    let run = scene.run;
+    let (features, chosen) = (&run.space.features, selectable(&run.space));
+    let (data, split, seed) = (&run.loaded.dataset, &run.loaded.split, run.seed(Stage::Search));
+    run.progress.stage("grow trees that rank", 0);
+    let gains = gain_ranking(features, &chosen, data, split, &run.settings.gbdt, seed)?;
+    let importances = chosen.iter().zip(gains).map(|(&feature, value)| Importance {
+        feature: features[feature].name.clone(),
+        value,
+        deviation: None,
+    });
+    Strengths::of_network(Method::Gain, &run.space, &importances.collect::<Vec<_>>())
+}

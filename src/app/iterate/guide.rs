@@ -1,0 +1,207 @@
+//! The teachers, whose scores guide the search and teach what it derives, and who learns from which training rows.
+
+use super::{Run, training::auc};
+use crate::{
+    app::config::Stage,
+    base::{Error, Result, fsio, rng},
+    data::{column::Column, dataset::Split, split::hold_out},
+    learn::{
+        embedding::input_features,
+        exchange::share_params,
+        metrics::Metrics,
+        teacher::Teacher,
+        train::{Rows, Trainable, fit, metrics_of, score_together},
+    },
+};
+use bytemuck::Pod;
+
+/// Rows whose scores are in memory at once.
+const SCORED_TOGETHER: usize = 1 << 18;
+
+/// r(x) of every row.
+const SOFT: &str = "teacher/soft.bin";
+
+/// Share of the held-out rows that networks are judged on; the masks are judged on the others.
+const JUDGING_SHARE: f64 = 0.5;
+
+/// Rows that networks are judged on, at most: hundreds of networks are, and two that differ by less than these rows show differ by
+/// less than another seed does.
+const MOST_JUDGING: usize = 1 << 14;
+
+/// The trained teachers: the first one guides the masks, all of them give the soft targets, unless these were given: then one
+/// teacher is trained, which learns from them.
+pub(in crate::app) struct Guide {
+    /// Whose embeddings the supernet reads and whose loss moves θ.
+    pub(in crate::app) teacher: Teacher,
+    /// The rest of the ensemble.
+    others: Vec<Teacher>,
+    /// r(x) of every row: the mean over the ensemble, or what was given.
+    pub(in crate::app) soft: Column<f32>,
+    /// Of r(x) on the validation rows.
+    pub(in crate::app) metrics: Metrics,
+    /// Training rows that the teachers never saw, to judge masks on.
+    pub(in crate::app) held_out: Option<Column<u32>>,
+    /// What networks are judged on, where they are.
+    pub(super) judging: Option<Judging>,
+}
+
+/// Training rows that neither the teachers nor the supernet nor the masks learn from, so that what a network of the supernet is worth
+/// can be told on them.
+pub(super) struct Judging {
+    /// Those rows.
+    pub(super) rows: Column<u32>,
+    /// The rows that the supernet is trained on, and the run's validation rows.
+    pub(super) split: Split,
+}
+
+impl Guide {
+    /// Where networks are judged by a supernet.
+    ///
+    /// Fails where nothing asked for that.
+    pub(super) fn judging(&self) -> Result<&Judging> {
+        self.judging.as_ref().ok_or_else(|| {
+            Error::usage(
+                "no rows are held out to judge networks on",
+                "state a budget, and [search] held_out above 0",
+            )
+        })
+    }
+
+    /// r(x) of rows that the guide has not scored: the mean over the teachers.
+    pub(super) fn scores(&self, rows: Rows, index: &[u32]) -> Result<Vec<f32>> {
+        mean_scores(std::iter::once(&self.teacher).chain(&self.others), rows, index)
+    }
+}
+
+/// Mean scores of some teachers.
+fn mean_scores<'t>(
+    teachers: impl Iterator<Item = &'t Teacher>,
+    rows: Rows,
+    index: &[u32],
+) -> Result<Vec<f32>> {
+    let teachers: Vec<&Teacher> = teachers.collect();
+    let share = 1.0 / teachers.len() as f32;
+    let mut soft = vec![0.0; index.len()];
+    for teacher in teachers {
+        let scores = score_together(teacher, rows, index)?;
+        soft.iter_mut().zip(scores).for_each(|(sum, score)| *sum += share * score);
+    }
+    Ok(soft)
+}
+
+/// Who learns from which training rows.
+struct Parts {
+    teachers: Split,
+    held_out: Option<Column<u32>>,
+    judging: Option<Judging>,
+}
+
+impl Run<'_> {
+    /// Trains the teachers, or reads those of an earlier start.
+    pub(in crate::app) fn guide(&self) -> Result<Guide> {
+        let settings = &self.settings.teacher;
+        let data = &self.loaded.dataset;
+        let every: Vec<usize> = (0..self.space.features.len()).collect();
+        let Parts { teachers: split, held_out, judging } = self.parts()?;
+        let given = self.given_scores()?;
+        let members = if given.is_some() { 1 } else { settings.ensemble };
+        let mut teachers = Vec::new();
+        for member in 0..members {
+            let seed = rng::derive(self.seed(Stage::Teacher), &format!("teacher {member}"));
+            let features = input_features(&self.space.features, &every, data)?;
+            let mut teacher = Teacher::new(features, data.partition_count, settings, seed)?;
+            if let Some(given) = &given {
+                teacher.learn_from(given.clone());
+            }
+            let weights = self.journal.path(&format!("teacher/{member}.safetensors"));
+            let report =
+                self.journal.remember_training(self.ranks, &format!("teacher/{member}.json"), |keeper| {
+                    // Scores of another teacher than this one.
+                    self.lead(|| fsio::remove(&self.journal.path(SOFT)))?;
+                    self.progress.stage(&format!("teacher {} of {members}", member + 1), 0);
+                    let rows = Rows { data, split: &split, ranks: self.ranks };
+                    let curves = self.curves(&format!("teacher/{member}"));
+                    let report = fit(&mut teacher, rows, &settings.train, seed, &*curves, keeper)?;
+                    self.lead(|| teacher.params().save(&weights))?;
+                    Ok(report)
+                })?;
+            self.lead(|| teacher.params().load(&weights))?;
+            share_params(self.ranks, teacher.params())?;
+            self.say_fit("teacher", &report);
+            teachers.push(teacher);
+        }
+        let soft = match given {
+            Some(scores) => scores,
+            None => self.soft_targets(&teachers)?,
+        };
+        let valid = &self.loaded.split.valid;
+        let scores: Vec<f32> = valid.iter().map(|&row| soft[row as usize]).collect();
+        let metrics = metrics_of(&scores, data, valid);
+        self.progress.say(&format!("r(x): validation AUC {}", auc(&metrics)));
+        let teacher = teachers.remove(0);
+        Ok(Guide { teacher, others: teachers, soft, metrics, held_out, judging })
+    }
+
+    /// r(x) of every row: the mean over the teachers.
+    fn soft_targets(&self, teachers: &[Teacher]) -> Result<Column<f32>> {
+        let rows = self.loaded.dataset.rows();
+        let path = self.journal.path(SOFT);
+        if self.ranks.place().size == 1 && path.exists() {
+            return Column::map(&path, rows, "remove it to score the rows again");
+        }
+        self.progress.stage("score all rows with the teachers", rows as u64);
+        let pieces = (0..rows).step_by(SCORED_TOGETHER).map(|begin| {
+            let index: Vec<u32> = (begin as u32..rows.min(begin + SCORED_TOGETHER) as u32).collect();
+            let soft = mean_scores(teachers.iter(), self.rows(), &index)?;
+            self.progress.advance((begin + index.len()) as u64, "");
+            Ok(soft)
+        });
+        self.kept(SOFT, pieces)
+    }
+
+    /// What the teachers are trained and validated on, and the training rows that are held out from them. Where networks are judged
+    /// by a supernet, some of these are held out from the supernet, too.
+    fn parts(&self) -> Result<Parts> {
+        let Split { train, valid } = &self.loaded.split;
+        let share = self.settings.search.held_out;
+        if share == 0.0 {
+            return Ok(Parts { teachers: self.loaded.split.clone(), held_out: None, judging: None });
+        }
+        let parts = hold_out(train, share, self.seed(Stage::Teacher))?;
+        let seen = self.kept("teacher/train.bin", in_pieces(parts.rest()))?;
+        let held_out = self.kept("teacher/held_out.bin", in_pieces(parts.taken()))?;
+        let teachers = Split { train: seen, valid: valid.clone() };
+        if !self.settings.judges_networks() {
+            return Ok(Parts { teachers, held_out: Some(held_out), judging: None });
+        }
+        let share = JUDGING_SHARE.min(MOST_JUDGING as f64 / held_out.len() as f64);
+        let parts = hold_out(&held_out, share, self.seed(Stage::Search))?;
+        let rows = self.kept("teacher/judging.bin", in_pieces(parts.taken()))?;
+        let judges_masks = self.kept("teacher/masks.bin", in_pieces(parts.rest()))?;
+        let others = train.iter().copied().filter(|row| rows.binary_search(row).is_err());
+        let train = self.kept("teacher/supernet.bin", in_pieces(others))?;
+        let judging = Judging { rows, split: Split { train, valid: valid.clone() } };
+        Ok(Parts { teachers, held_out: Some(judges_masks), judging: Some(judging) })
+    }
+
+    /// Numbers of which there are as many as rows: a process that trains by itself keeps them in a file, so that they need no
+    /// memory.
+    pub(super) fn kept<T: Pod>(
+        &self,
+        file: &str,
+        pieces: impl Iterator<Item = Result<Vec<T>>>,
+    ) -> Result<Column<T>> {
+        if self.ranks.place().size == 1 {
+            return Column::keep(&self.journal.path(file), pieces);
+        }
+        Ok(pieces.collect::<Result<Vec<_>>>()?.concat().into())
+    }
+}
+
+/// Numbers some thousands at a time.
+pub(super) fn in_pieces<T>(mut numbers: impl Iterator<Item = T>) -> impl Iterator<Item = Result<Vec<T>>> {
+    std::iter::from_fn(move || {
+        let piece: Vec<T> = numbers.by_ref().take(1 << 16).collect();
+        (!piece.is_empty()).then_some(Ok(piece))
+    })
+}
