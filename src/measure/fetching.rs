@@ -4,17 +4,22 @@
 //! Sets are visited in several passes, each in a new seeded order, so that a drift of the machine meets all of them alike. A
 //! visit is a block of requests after one that warms the caches, of several workers while all of them are at work (`visit.rs`); its
 //! value is the mean without the slowest quarter, and a set's value the median over its visits, as for networks
-//! ([`service`](super::service)). In a server a network runs between two fetches and takes the caches for itself, so each request is
-//! followed, untimed, by touching as much memory as a small one does. The store's part is the fetch, decoding included; the
-//! part of what comes with the request is its copying into the inputs.
+//! ([`service`](super::service)). The store's part is the fetch, decoding included; the part of what comes with the request is
+//! its copying into the inputs.
+//!
+//! In a server a network runs between two fetches and takes the caches for itself, the more the longer it runs: a fetch from a store on
+//! the disk takes up to half as long again, one from memory up to three times as long. So all sets are visited once right after each
+//! other and once behind a sweep that leaves nothing in the caches, and how far networks go from one to the other is measured with
+//! networks of several sizes (`displacing.rs`).
 
+mod displacing;
 mod visit;
 
 use super::{
+    engine::Engine,
     environment,
     lookup::Lookups,
     replay::{
-        Workload,
         arrivals::Arrivals,
         clock::Clock,
         make::{DataHashes, ListLength, Order, TraceRecipe, plan},
@@ -31,17 +36,18 @@ use crate::{
     },
     export::signature::Signature,
     price::fetch_table::{
-        FetchBucket, FetchMeasuring, FetchObservation, FetchTable, GroupShape, SCHEMA_VERSION, asked_in,
+        FetchBucket, FetchMeasuring, FetchObservation, FetchTable, Fetches, GroupShape, SCHEMA_VERSION,
+        asked_in,
     },
 };
 use rand::RngExt;
 use std::{collections::BTreeSet, path::Path};
-use visit::{Times, Visit, visit};
+use visit::{Caches, Times, Visit, visit};
 
 /// Different requests: more than a cache could keep the rows of.
 const REQUESTS: usize = 64;
-/// What a small network writes per candidate, of inputs and layers: 512 floats.
-const DISPLACED_BYTES: usize = 512 * size_of::<f32>();
+/// Memory that is touched to take the caches: more than the share of one core in most of them, and less than a few ms take.
+pub const DISPLACED_BYTES: usize = 64 << 20;
 /// Random sets of each size that the prices are fitted to, and that they are judged by.
 const FITTED: usize = 4;
 const JUDGES: usize = 2;
@@ -63,6 +69,8 @@ pub struct FetchEffort {
     pub block: usize,
     /// Of sets, requests and order.
     pub seed: u64,
+    /// Memory that is touched to take the caches.
+    pub displaced_bytes: usize,
 }
 
 impl FetchEffort {
@@ -90,6 +98,8 @@ pub struct Priced<'a> {
     pub store: &'a dyn FeatureStore,
     /// What the table calls it.
     pub name: &'a str,
+    /// What runs the networks that take the caches.
+    pub engine: &'a dyn Engine,
 }
 
 /// Measures and fits, one candidate count after the other, and gives `keep` the table after each: a failure and a request to `stop`
@@ -104,7 +114,7 @@ pub fn measure_prices(
     keep: &mut dyn FnMut(&FetchTable) -> Result<()>,
 ) -> Result<FetchTable> {
     effort.check()?;
-    let Priced { data, schema, store, name } = priced;
+    let Priced { data, schema, store, name, engine } = priced;
     let most = effort.candidates.iter().copied().max().unwrap_or_default();
     let items = request_log(data, None)?.items();
     if items < most {
@@ -126,7 +136,8 @@ pub fn measure_prices(
             passes: effort.passes,
             block: effort.block,
             seed: effort.seed,
-            displaced_bytes: DISPLACED_BYTES,
+            displaced_bytes: effort.displaced_bytes,
+            engine: engine.name(),
         },
         unfinished: effort.candidates.clone(),
         buckets: Vec::new(),
@@ -137,8 +148,8 @@ pub fn measure_prices(
     while let Some(&candidates) = table.unfinished.first() {
         progress.stage(&format!("fetch for {candidates} candidates"), effort.passes as u64);
         let requests = requests(data, candidates, effort.seed)?;
-        let observations = observe(priced, &requests, &sets, effort, clock, progress, stop)?;
-        table.add(FetchBucket::fit(schema, &shapes, candidates, observations)?);
+        let fetches = observe(priced, &requests, &sets, effort, clock, progress, stop)?;
+        table.add(FetchBucket::fit(schema, &shapes, candidates, fetches)?);
         keep(&table)?;
     }
     Ok(table)
@@ -229,7 +240,16 @@ fn requests(data: &Dataset, candidates: usize, seed: u64) -> Result<ResolvedTrac
     Ok(resolved)
 }
 
-/// Times of every set, by one worker and by several.
+/// Who fetches what, and what the caches hold.
+#[derive(Clone, Copy)]
+struct Subject {
+    set: usize,
+    workers: usize,
+    caches: Caches,
+}
+
+/// Times of every set: by one worker and by several right after each other, by one worker with caches that something else has taken, and
+/// behind networks.
 fn observe(
     priced: Priced<'_>,
     requests: &ResolvedTrace,
@@ -238,22 +258,19 @@ fn observe(
     clock: &dyn Clock,
     progress: &dyn Progress,
     stop: &Stop,
-) -> Result<Vec<FetchObservation>> {
+) -> Result<Fetches> {
     let Priced { data, schema, store, .. } = priced;
     let workload = |(set, _): &Chosen| {
-        TraceWorkload::fetching(
-            requests,
-            data,
-            schema,
-            &signature(schema, data, effort.layout, set),
-            store,
-            &Lookups::default(),
-        )
+        let signature = signature(schema, data, effort.layout, set);
+        TraceWorkload::fetching(requests, data, schema, &signature, store, &Lookups::default())
     };
     let workloads: Vec<TraceWorkload> = sets.iter().map(workload).collect::<Result<_>>()?;
     let counts: BTreeSet<usize> = [1, effort.workers].into();
-    let subjects: Vec<(usize, usize)> =
-        counts.iter().flat_map(|&workers| (0..sets.len()).map(move |set| (set, workers))).collect();
+    let near = counts.iter().map(|&workers| (workers, Caches::Near));
+    let subjects: Vec<Subject> = near
+        .chain([(1, Caches::Displaced)])
+        .flat_map(|(workers, caches)| (0..sets.len()).map(move |set| Subject { set, workers, caches }))
+        .collect();
     let mut times: Vec<Vec<Times>> = vec![Vec::new(); subjects.len()];
     let mut order: Vec<usize> = (0..subjects.len()).collect();
     let mut generator = rng::generator(effort.seed, "order of fetches");
@@ -261,21 +278,30 @@ fn observe(
         rng::shuffle(&mut order, &mut generator);
         for &i in &order {
             stop.check()?;
-            let (set, workers) = subjects[i];
+            let Subject { set, workers, caches } = subjects[i];
             let first = generator.random_range(0..REQUESTS);
-            let displaced_bytes = workloads[set].candidates(first) * DISPLACED_BYTES;
+            let displaced_bytes = caches.displaced_bytes(effort);
             let asked = Visit { workers, first, block: effort.block, displaced_bytes };
             times[i].push(visit(&workloads[set], asked, clock)?);
         }
         progress.advance(pass as u64 + 1, "passes");
     }
-    let observation = |(&(set, workers), times): (&(usize, usize), &Vec<Times>)| {
+    let mut fetches = Fetches::default();
+    for (&Subject { set, workers, caches }, times) in subjects.iter().zip(&times) {
         let middle = |of: fn(&Times) -> f64| median(times.iter().map(of).collect());
         let (features, held_out) = sets[set].clone();
         let (fetch_ms, decode_ms) = (middle(|times| times.fetch_ms), middle(|times| times.decode_ms));
-        FetchObservation { features, workers, fetch_ms, decode_ms, held_out }
-    };
-    Ok(subjects.iter().zip(&times).map(observation).collect())
+        let observation = FetchObservation { features, workers, fetch_ms, decode_ms, held_out };
+        match caches {
+            Caches::Near => fetches.near.push(observation),
+            Caches::Displaced => fetches.displaced.push(observation),
+        }
+    }
+    // Of all sets the largest shows best what networks do.
+    if let Some(all) = (0..sets.len()).max_by_key(|&set| sets[set].0.len()) {
+        fetches.networks = displacing::displacements(priced, requests, &workloads[all], effort, clock, stop)?;
+    }
+    Ok(fetches)
 }
 
 /// Inputs of a network of these features.

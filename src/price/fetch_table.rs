@@ -1,19 +1,29 @@
 //! Measured prices of fetching: what the trips to a store's rows cost and what each feature adds, fitted to fetches of many
-//! sets of features.
+//! sets of features, once with what the fetch before has left in the caches and once with caches that something else has taken.
 
+mod bucket;
+mod displaced;
 mod fit;
 mod host;
 
-use super::feature::{FeaturePrices, FetchGroup, Fetching};
+pub use displaced::{Displaced, Displacement};
+pub use fit::Fetches;
+
+use super::feature::FeaturePrices;
 use crate::{
-    base::{Error, Result, error::Place, fsio, names::Layout},
+    base::{
+        Error, Result,
+        error::Place,
+        fsio,
+        names::{EngineName, Layout},
+    },
     data::schema::{Schema, Source},
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Version of the file format that this program reads and writes.
-pub const SCHEMA_VERSION: u32 = 4;
+pub const SCHEMA_VERSION: u32 = 5;
 
 /// Prices of fetching from one store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,7 +50,7 @@ pub struct FetchTable {
 }
 
 /// What was asked of a store, and how often: prices at several candidate counts go together where it is the same.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FetchMeasuring {
     /// Hash of the rows that the store was filled with.
@@ -53,17 +63,22 @@ pub struct FetchMeasuring {
     pub block: usize,
     /// Of sets, requests and order.
     pub seed: u64,
-    /// Memory that was touched after each request, per candidate, in place of the network that runs there.
+    /// Memory that was touched between two fetches to take the caches from them.
     pub displaced_bytes: usize,
+    /// Whose runs of networks said how soon those take the caches.
+    pub engine: EngineName,
 }
 
 /// How requests are served that are priced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Serving {
     /// Workers that fetch at once.
     pub workers: usize,
     /// How a request becomes inputs.
     pub layout: Layout,
+    /// What the network takes that runs between two fetches, in ms: the longer, the less of a store is left in the caches. Infinite for
+    /// one that leaves nothing.
+    pub network_ms: f64,
 }
 
 /// The layout whose requests ask as those of `layout` do, of the features that are in a request.
@@ -77,8 +92,11 @@ pub fn asked_in(layout: Layout) -> Layout {
 pub struct FetchBucket {
     /// Candidates per request.
     pub candidates: usize,
-    /// Rows, in the order of the store; features that come with the request have one of their own.
+    /// Rows, in the order of the store; features that come with the request have one of their own. Fetched right after another
+    /// request's.
     pub groups: Vec<GroupPrice>,
+    /// The same behind something that took the caches.
+    pub displaced: Displaced,
     /// β of equation (4), ms per selected feature of F1.
     pub beta_ms: f64,
     /// γ of equation (4), ms per selected feature of F2.
@@ -101,6 +119,13 @@ pub struct GroupPrice {
     pub trip_ms: f64,
     /// What each feature adds.
     pub features: Vec<OwnPrice>,
+}
+
+impl GroupPrice {
+    /// What all of its features cost together, ms.
+    pub fn all_ms(&self) -> f64 {
+        self.trip_ms + self.features.iter().map(|feature| feature.own_ms).sum::<f64>()
+    }
 }
 
 /// What one feature adds to its row.
@@ -165,33 +190,6 @@ pub struct GroupShape {
     pub features: Vec<(usize, usize)>,
 }
 
-impl FetchBucket {
-    fn prices(&self, schema: &Schema) -> Result<FeaturePrices> {
-        let position = |feature: &OwnPrice| {
-            let found = schema.features.iter().position(|known| known.name == feature.feature);
-            found.map(|at| (at, feature.own_ms)).ok_or_else(|| {
-                Error::usage(
-                    format!("the prices name a feature `{}` that the schema does not have", feature.feature),
-                    "measure them again with `autofas-bench store price`",
-                )
-            })
-        };
-        let group = |group: &GroupPrice| {
-            Ok(FetchGroup {
-                source: group.source,
-                trip_ms: group.trip_ms,
-                features: group.features.iter().map(position).collect::<Result<_>>()?,
-            })
-        };
-        Ok(FeaturePrices {
-            groups: self.groups.iter().map(group).collect::<Result<_>>()?,
-            fetching: Fetching::InTurn,
-            beta_ms: self.beta_ms,
-            gamma_ms: self.gamma_ms,
-        })
-    }
-}
-
 impl FetchTable {
     /// Reads and validates a file with all prices that were to be measured.
     pub fn load(path: &Path) -> Result<Self> {
@@ -220,11 +218,17 @@ impl FetchTable {
         if table.buckets.is_empty() || !table.buckets.is_sorted_by(|a, b| a.candidates < b.candidates) {
             return wrong("buckets", "has none, or one twice or out of order".into());
         }
-        let shape = |bucket: &FetchBucket| -> Vec<(String, Vec<String>)> {
+        let shapes = |bucket: &FetchBucket| -> [Vec<(String, Vec<String>)>; 3] {
             let names = |group: &GroupPrice| group.features.iter().map(|f| f.feature.clone()).collect();
-            bucket.groups.iter().map(|group| (group.name.clone(), names(group))).collect()
+            let groups = [&table.buckets[0].groups, &bucket.groups, &bucket.displaced.groups];
+            groups.map(|groups| groups.iter().map(|group| (group.name.clone(), names(group))).collect())
         };
-        if table.buckets.iter().any(|bucket| shape(bucket) != shape(&table.buckets[0])) {
+        if table
+            .buckets
+            .iter()
+            .map(shapes)
+            .any(|[first, near, displaced]| near != first || displaced != first)
+        {
             return wrong("buckets", "do not hold the same rows".into());
         }
         match table.buckets.iter().find(|bucket| !bucket.is_sound()) {
@@ -262,8 +266,15 @@ impl FetchTable {
     fn check_same(&self, begun: &Self) -> Result<()> {
         let of = |table: &Self| {
             let Self { schema_hash, store, host, workers, layout, measuring, .. } = table;
-            let FetchMeasuring { store_rows_hash, data_rows_hash, passes, block, seed, displaced_bytes } =
-                measuring;
+            let FetchMeasuring {
+                store_rows_hash,
+                data_rows_hash,
+                passes,
+                block,
+                seed,
+                displaced_bytes,
+                engine,
+            } = measuring;
             [
                 format!("store {store}"),
                 format!("rows {store_rows_hash} in the store"),
@@ -275,7 +286,8 @@ impl FetchTable {
                 format!("{passes} passes"),
                 format!("blocks of {block}"),
                 format!("seed {seed}"),
-                format!("{displaced_bytes} bytes displaced per candidate"),
+                format!("{displaced_bytes} bytes displaced"),
+                format!("networks on {engine}"),
             ]
         };
         let other = of(begun).into_iter().zip(of(self)).filter(|(there, here)| there != here);
@@ -299,7 +311,7 @@ impl FetchTable {
     /// Fails when the prices are not those of requests that are served so. One worker alone pays neither β nor γ, so for it any
     /// number of workers will do.
     fn check_serving(&self, serving: Serving) -> Result<()> {
-        let Serving { workers, layout } = serving;
+        let Serving { workers, layout, .. } = serving;
         let layout = asked_in(layout);
         if layout != self.layout {
             return Err(Error::usage(
@@ -334,17 +346,17 @@ impl FetchTable {
             ));
         }
         self.check_serving(serving)?;
-        let prices = self.at(schema, candidates)?;
+        let prices = self.at(schema, candidates, serving.network_ms)?;
         Ok(match serving.workers {
             1 => FeaturePrices { beta_ms: 0.0, gamma_ms: 0.0, ..prices },
             _ => prices,
         })
     }
 
-    fn at(&self, schema: &Schema, candidates: usize) -> Result<FeaturePrices> {
+    fn at(&self, schema: &Schema, candidates: usize, network_ms: f64) -> Result<FeaturePrices> {
         let above = self.buckets.partition_point(|bucket| bucket.candidates < candidates);
         if let Some(exact) = self.buckets.get(above).filter(|bucket| bucket.candidates == candidates) {
-            return exact.prices(schema);
+            return exact.prices(schema, network_ms);
         }
         let (Some(low), Some(high)) =
             (above.checked_sub(1).map(|at| &self.buckets[at]), self.buckets.get(above))
@@ -359,35 +371,7 @@ impl FetchTable {
             });
         };
         let share = (candidates - low.candidates) as f64 / (high.candidates - low.candidates) as f64;
-        Ok(low.prices(schema)?.mix(&high.prices(schema)?, share))
-    }
-}
-
-impl FetchBucket {
-    fn is_sound(&self) -> bool {
-        let own = self.groups.iter().flat_map(|group| group.features.iter().map(|feature| feature.own_ms));
-        let trips = self.groups.iter().map(|group| group.trip_ms);
-        own.chain(trips).chain([self.beta_ms, self.gamma_ms]).all(|ms| ms.is_finite() && ms >= 0.0)
-    }
-}
-
-impl FeaturePrices {
-    /// These prices and those of the same groups, mixed: `share` of the others.
-    fn mix(self, other: &Self, share: f64) -> Self {
-        let between = |a: f64, b: f64| a + share * (b - a);
-        let group = |(mine, theirs): (FetchGroup, &FetchGroup)| FetchGroup {
-            trip_ms: between(mine.trip_ms, theirs.trip_ms),
-            features: (mine.features.iter().zip(&theirs.features))
-                .map(|(&(feature, a), &(_, b))| (feature, between(a, b)))
-                .collect(),
-            ..mine
-        };
-        Self {
-            groups: self.groups.into_iter().zip(&other.groups).map(group).collect(),
-            beta_ms: between(self.beta_ms, other.beta_ms),
-            gamma_ms: between(self.gamma_ms, other.gamma_ms),
-            ..self
-        }
+        Ok(low.prices(schema, network_ms)?.mix(&high.prices(schema, network_ms)?, share))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     run::synth,
-    world::{World, failure, json, output, replayed},
+    world::{World, failure, json, output, paid_ms, replayed},
 };
 use autofas_bench::app::predict::TablePrediction;
 use serde_json::Value;
@@ -70,7 +70,19 @@ fn what_a_run_predicted_is_predicted_again_and_with_a_replay_percentiles_are_too
     let prediction = &found["predictions"][0];
     assert_eq!((&prediction["context"]["engine"], &prediction["shape"]), (&"tract".into(), &"unseen".into()));
     assert_eq!(prediction["service_ms"], round["engines"]["tract"]["predicted_ms"]);
-    assert_eq!(prediction["fetch_ms"], round["feature_ms"]);
+    let prices: Value = serde_json::from_slice(&fs::read(here.join("fetch.json")).unwrap()).unwrap();
+    let (bucket, number) = (&prices["buckets"][1], |value: &Value| value.as_f64().unwrap());
+    let chosen: Vec<&str> =
+        found["features"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let [near, far] = [bucket, &bucket["displaced"]].map(|of| paid_ms(&of["groups"], &chosen));
+    // The search did not know its network yet.
+    assert!((number(&round["feature_ms"]) / far - 1.0).abs() < 1e-9, "{far} ms, and {round}");
+    let share = 1.0 - (-number(&prediction["service_ms"]) / number(&bucket["displaced"]["within_ms"])).exp();
+    let expected = near + share * (far - near);
+    assert!(
+        (number(&prediction["fetch_ms"]) / expected - 1.0).abs() < 1e-9,
+        "{expected} ms, and {prediction}"
+    );
     let sum = prediction["service_ms"].as_f64().unwrap() + prediction["fetch_ms"].as_f64().unwrap();
     assert!((prediction["response_ms"].as_f64().unwrap() / sum - 1.0).abs() < 1e-12, "{prediction}");
 

@@ -161,3 +161,18 @@ fn network(log: &SynthLog, data: &Dataset) -> Network {
     };
     Network { inputs, body: Body::Mlp(vec![dense(from, 8), dense(8, 1)]) }
 }
+
+/// What one worker pays for features by the prices of rows in a file of `store price`: trips and own, without what workers cost each other.
+pub fn paid_ms(groups: &Value, chosen: &[&str]) -> f64 {
+    let mut ms = 0.0;
+    for group in groups.as_array().unwrap() {
+        let features = group["features"].as_array().unwrap().iter();
+        let own: Vec<f64> = features
+            .filter(|feature| chosen.contains(&feature["feature"].as_str().unwrap()))
+            .map(|feature| feature["own_ms"].as_f64().unwrap())
+            .collect();
+        ms += own.iter().sum::<f64>();
+        ms += if own.is_empty() { 0.0 } else { group["trip_ms"].as_f64().unwrap() };
+    }
+    ms
+}

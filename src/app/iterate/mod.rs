@@ -273,7 +273,9 @@ impl<'a> Run<'a> {
         };
         run.fetch_table = by_leader(ranks, || run.read_fetch_table())?;
         if let Some(table) = &run.fetch_table {
-            let serving = Serving { workers: settings.traffic.workers, layout: settings.target.layout };
+            let (workers, layout) = (settings.traffic.workers, settings.target.layout);
+            // What will run between two fetches is yet to be found, so nothing is counted on to stay in the caches.
+            let serving = Serving { workers, layout, network_ms: f64::INFINITY };
             let prices = table.prices(&run.schema, settings.target.candidates, serving)?;
             run.feature_prices = prices.fetched_in(&run.space);
         }

@@ -171,7 +171,7 @@ impl PredictRequest<'_> {
             self.table.check_features(context, candidates, &self.network.features_hash, "")?;
         }
         let service_ms = subnet_ms(space, subnet, &self.table.expected_prices(context, &counts)?)?;
-        let fetch_ms = self.fetch.map(|fetch| self.fetch_ms(fetch, &counts)).transpose()?;
+        let fetch_ms = self.fetch.map(|fetch| self.fetch_ms(context, fetch, &counts)).transpose()?;
         let response_ms = fetch_ms.unwrap_or(0.0) + service_ms;
         let load = self.load.map(|load| load.forecast(context.engine, response_ms, requests, self.workers));
         Ok(Prediction {
@@ -195,12 +195,13 @@ impl PredictRequest<'_> {
         }
     }
 
-    /// Equation (4) in the mean over requests of different numbers of candidates.
-    fn fetch_ms(&self, fetch: &FetchTable, counts: &[(usize, f64)]) -> Result<f64> {
+    /// Equation (4) in the mean over requests of different numbers of candidates, each behind a run of the network for as many.
+    fn fetch_ms(&self, context: &TableContext, fetch: &FetchTable, counts: &[(usize, f64)]) -> Result<f64> {
         let PricedNetwork { schema, space, subnet, layout, .. } = self.network;
-        let serving = Serving { workers: self.workers, layout: *layout };
         let total: f64 = counts.iter().map(|(_, weight)| weight).sum();
         counts.iter().try_fold(0.0, |sum, &(candidates, weight)| {
+            let network_ms = subnet_ms(space, subnet, &self.table.prices(context, candidates)?)?;
+            let serving = Serving { workers: self.workers, layout: *layout, network_ms };
             let prices = fetch.prices(schema, candidates, serving)?.fetched_in(space);
             Ok(sum + weight / total * prices.selected_ms(&subnet.features, space.features.len()))
         })

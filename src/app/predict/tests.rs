@@ -15,7 +15,7 @@ use crate::{
         },
     },
     price::{
-        fetch_table::{self, FetchBucket, FetchFit, FetchMeasuring, GroupPrice, OwnPrice},
+        fetch_table::{self, Displaced, FetchBucket, FetchFit, FetchMeasuring, GroupPrice, OwnPrice},
         fixtures::{self, context, entry},
         origin::Gathered,
         table::{Operation, Value},
@@ -66,15 +66,26 @@ fn fetch_table() -> FetchTable {
                 .map(|&(feature, ms)| OwnPrice { feature: feature.to_owned(), bytes: 8, own_ms: scale * ms })
                 .collect(),
         };
+        let groups = vec![
+            group(Source::Matching, 0.0, &[("user", 0.02)]),
+            group(Source::Store, 0.1, &[("item", 0.05), ("other", 7.0)]),
+        ];
+        let fit = FetchFit { fitted: 1, fitted_mape_pct: 0.0, held_out: 1, held_out_mape_pct: 0.0 };
+        // The same, whatever runs in between.
+        let displaced = Displaced {
+            groups: groups.clone(),
+            fit,
+            within_ms: 1.0,
+            networks: Vec::new(),
+            observations: Vec::new(),
+        };
         FetchBucket {
             candidates,
-            groups: vec![
-                group(Source::Matching, 0.0, &[("user", 0.02)]),
-                group(Source::Store, 0.1, &[("item", 0.05), ("other", 7.0)]),
-            ],
+            groups,
+            displaced,
             beta_ms: 0.01,
             gamma_ms: 0.03,
-            fit: FetchFit { fitted: 1, fitted_mape_pct: 0.0, held_out: 1, held_out_mape_pct: 0.0 },
+            fit,
             observations: Vec::new(),
         }
     };
@@ -85,7 +96,15 @@ fn fetch_table() -> FetchTable {
         host: "h".to_owned(),
         workers: 2,
         layout: Layout::UserOnce,
-        measuring: FetchMeasuring::default(),
+        measuring: FetchMeasuring {
+            store_rows_hash: String::new(),
+            data_rows_hash: String::new(),
+            passes: 1,
+            block: 1,
+            seed: 1,
+            displaced_bytes: 0,
+            engine: EngineName::Null,
+        },
         unfinished: Vec::new(),
         buckets: vec![bucket(100, 1.0), bucket(1000, 2.0)],
     }
@@ -126,6 +145,25 @@ fn predicted_by(
     let request =
         PredictRequest { table, network: &network, contexts: &contexts, fetch, requests, workers: 2, load };
     predict(&request)
+}
+
+#[test]
+fn fetches_are_priced_behind_the_network_itself() {
+    let mut fetch = fetch_table();
+    for bucket in &mut fetch.buckets {
+        bucket.displaced.within_ms = 0.34;
+        for group in &mut bucket.displaced.groups {
+            group.trip_ms *= 3.0;
+            group.features.iter_mut().for_each(|feature| feature.own_ms *= 3.0);
+        }
+    }
+    let found = predicted(Some(&fetch), &[Requests::Each([100]), Requests::Each([1000])], None).unwrap();
+    // Networks of 0.34 and 3.4 ms; β and γ are nobody's caches.
+    for (prediction, (crowd_ms, near_ms, runs)) in
+        found.predictions.iter().zip([(0.04, 0.17, 1.0), (0.04, 0.34, 10.0f64)])
+    {
+        near(prediction.fetch_ms.unwrap(), crowd_ms + near_ms * (3.0 - 2.0 * (-runs).exp()), 1e-12);
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 use super::*;
 use crate::price::fetch_table::Serving;
 use crate::{
-    base::progress::Silent,
+    base::{names::EngineName, progress::Silent},
     measure::{
+        engine::{self, Inputs, Session, SessionOptions},
         replay::clock::{Waited, virtual_time::VirtualClock},
         store::{Keys, Reader, RowSink, contents::Contents, examples, memory::MemoryStore},
     },
@@ -59,6 +60,7 @@ fn effort(candidates: &[usize]) -> FetchEffort {
         passes: 2,
         block: 3,
         seed: 1,
+        displaced_bytes: 64,
     }
 }
 
@@ -66,8 +68,8 @@ fn measured(effort: &FetchEffort, stop: &Stop) -> Result<FetchTable> {
     let (data, schema) = (examples::data(&KEYS), examples::schema());
     let clock = VirtualClock::default();
     let store = MemoryStore::of(&Contents::of(&schema, "e".into(), &data)?)?;
-    let store = Slow { store, clock: &clock };
-    let priced = Priced { data: &data, schema: &schema, store: &store, name: "slow" };
+    let (store, engine) = (Slow { store, clock: &clock }, engine::engine(EngineName::Null)?);
+    let priced = Priced { data: &data, schema: &schema, store: &store, name: "slow", engine: &*engine };
     measure_prices(priced, effort, None, &clock, &Silent, stop, &mut |_| Ok(()))
 }
 
@@ -77,7 +79,7 @@ fn the_trip_of_every_group_is_found_at_every_candidate_count() {
     assert_eq!((table.store.as_str(), table.workers), ("slow", 1));
     let counts: Vec<usize> = table.buckets.iter().map(|bucket| bucket.candidates).collect();
     assert_eq!(counts, [1, 3]);
-    let serving = Serving { workers: 1, layout: Layout::UserOnce };
+    let serving = Serving { workers: 1, layout: Layout::UserOnce, network_ms: 0.0 };
     let prices = table.prices(&examples::schema(), 3, serving).unwrap();
     let manifest_order = ["user_id", "hour", "profile", "list", "seen"];
     for (group, trip_ms) in manifest_order.iter().zip(TRIPS) {
@@ -90,6 +92,78 @@ fn the_trip_of_every_group_is_found_at_every_candidate_count() {
     assert!(fit.held_out > 0 && fit.held_out_mape_pct < 5.0, "{fit:?}");
     // On a clock that nothing else moves, what comes with the request costs nothing.
     assert!(table.buckets[1].observations.iter().all(|observed| observed.decode_ms == 0.0));
+}
+
+/// What was done, by stores and sessions that write it down.
+type Log = Mutex<Vec<&'static str>>;
+
+struct Logged<'a>(Slow<'a>, &'a Log);
+
+struct LoggedReader<'a>(Box<dyn Reader + 'a>, &'a Log);
+
+impl FeatureStore for Logged<'_> {
+    fn manifest(&self) -> &Manifest {
+        self.0.manifest()
+    }
+
+    fn reader(&self, groups: &[usize]) -> Result<Box<dyn Reader + '_>> {
+        Ok(Box::new(LoggedReader(self.0.reader(groups)?, self.1)))
+    }
+}
+
+impl Reader for LoggedReader<'_> {
+    fn fetch(&mut self, keys: Keys<'_>, sink: &mut dyn RowSink) -> Result<()> {
+        self.1.lock().unwrap().push("fetch");
+        self.0.fetch(keys, sink)
+    }
+}
+
+struct LoggedEngine(&'static Log);
+
+struct LoggedSession(&'static Log);
+
+impl engine::Engine for LoggedEngine {
+    fn name(&self) -> EngineName {
+        EngineName::Null
+    }
+
+    fn version(&self) -> String {
+        "0".into()
+    }
+
+    fn load(&self, model: &Path, _: &SessionOptions) -> Result<Box<dyn Session>> {
+        assert!(model.exists());
+        Ok(Box::new(LoggedSession(self.0)))
+    }
+}
+
+impl Session for LoggedSession {
+    fn run(&mut self, inputs: &Inputs, _: &mut Vec<f32>) -> Result<()> {
+        assert_eq!(inputs.candidates, 2);
+        assert!(inputs.tensors.iter().any(|tensor| tensor.shape[0] == 2), "no network is of users alone");
+        self.0.lock().unwrap().push("run");
+        Ok(())
+    }
+}
+
+#[test]
+fn networks_run_between_fetches_as_a_replay_runs_them() {
+    static LOG: Log = Mutex::new(Vec::new());
+    let (data, schema) = (examples::data(&KEYS), examples::schema());
+    let clock = VirtualClock::default();
+    let store = MemoryStore::of(&Contents::of(&schema, "e".into(), &data).unwrap()).unwrap();
+    let (store, engine) = (Logged(Slow { store, clock: &clock }, &LOG), LoggedEngine(&LOG));
+    let priced = Priced { data: &data, schema: &schema, store: &store, name: "logged", engine: &engine };
+    let effort = effort(&[2]);
+    let table =
+        measure_prices(priced, &effort, None, &clock, &Silent, &Stop::default(), &mut |_| Ok(())).unwrap();
+    // On a clock that nothing moves, a sweep makes no fetch longer.
+    assert!(table.buckets[0].displaced.networks.is_empty());
+    let log = LOG.lock().unwrap();
+    let runs = log.iter().filter(|&&done| done == "run").count();
+    assert_eq!(runs, displacing::NETWORKS.len() * effort.passes * (effort.block + 1));
+    let after = |done| log.windows(2).filter(move |pair| pair[0] == done && pair[1] == "run").count();
+    assert_eq!((after("fetch"), after("run")), (runs, 0), "every run follows a fetch of its own");
 }
 
 #[test]
@@ -234,10 +308,10 @@ fn what_was_measured_before_a_failure_is_kept_and_gone_on_with() {
     let (data, schema) = (examples::data(&KEYS), examples::schema());
     let clock = VirtualClock::default();
     let store = MemoryStore::of(&Contents::of(&schema, "e".into(), &data).unwrap()).unwrap();
-    let store = Slow { store, clock: &clock };
+    let (store, engine) = (Slow { store, clock: &clock }, engine::engine(EngineName::Null).unwrap());
     let stop = Stop::default();
     let price = |name: &str, begun, keep: &mut dyn FnMut(&FetchTable) -> Result<()>| {
-        let priced = Priced { data: &data, schema: &schema, store: &store, name };
+        let priced = Priced { data: &data, schema: &schema, store: &store, name, engine: &*engine };
         measure_prices(priced, &effort(&[1, 3, 2]), begun, &clock, &Silent, &stop, keep)
     };
     let mut kept = Vec::new();

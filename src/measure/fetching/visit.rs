@@ -1,6 +1,6 @@
 //! One visit to a set of features: a block of timed requests of every worker, while all of them are at work.
 
-use super::REQUESTS;
+use super::{FetchEffort, REQUESTS};
 use crate::{
     base::Result,
     measure::{
@@ -21,6 +21,25 @@ use std::{
 pub(super) struct Times {
     pub(super) fetch_ms: f64,
     pub(super) decode_ms: f64,
+}
+
+/// What a fetch finds in the caches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Caches {
+    /// What the one right before has left.
+    Near,
+    /// Nothing of it.
+    Displaced,
+}
+
+impl Caches {
+    /// Memory to touch between two fetches.
+    pub(super) fn displaced_bytes(self, effort: &FetchEffort) -> usize {
+        match self {
+            Self::Near => 0,
+            Self::Displaced => effort.displaced_bytes,
+        }
+    }
 }
 
 /// What is asked in one visit.
@@ -98,15 +117,12 @@ fn one_worker(
     together: &Together,
 ) -> Result<Times> {
     let mut arrivals = Arrivals(together, [false; 2]);
-    let mut asking = Asking {
-        workload,
-        clock,
-        next: asked.first,
-        between: Sweep::of_bytes(asked.displaced_bytes),
-        inputs: workload.inputs(),
-        counts: FetchCounts::default(),
-        fetcher: workload.fetcher()?,
+    let mut sweep = Sweep::of_bytes(asked.displaced_bytes);
+    let mut between = || -> Result<()> {
+        sweep.run();
+        Ok(())
     };
+    let mut asking = Asking::new(workload, clock, asked.first, &mut between)?;
     asking.serve()?;
     arrivals.arrive(0);
     while !together.all(&together.warm) {
@@ -123,20 +139,30 @@ fn one_worker(
 }
 
 /// One worker with its next request.
-struct Asking<'a> {
+pub(super) struct Asking<'a> {
     workload: &'a TraceWorkload<'a>,
     clock: &'a dyn Clock,
     next: usize,
-    /// Stands for the network that runs between two requests.
-    between: Sweep,
+    /// Runs between two requests, untimed.
+    between: &'a mut dyn FnMut() -> Result<()>,
     inputs: Inputs,
     counts: FetchCounts,
     fetcher: Option<Box<dyn Fetcher + 'a>>,
 }
 
-impl Asking<'_> {
+impl<'a> Asking<'a> {
+    pub(super) fn new(
+        workload: &'a TraceWorkload<'a>,
+        clock: &'a dyn Clock,
+        first: usize,
+        between: &'a mut dyn FnMut() -> Result<()>,
+    ) -> Result<Self> {
+        let (inputs, counts, fetcher) = (workload.inputs(), FetchCounts::default(), workload.fetcher()?);
+        Ok(Self { workload, clock, next: first, between, inputs, counts, fetcher })
+    }
+
     /// What fetching and decoding the next request takes, in ms.
-    fn serve(&mut self) -> Result<[f64; 2]> {
+    pub(super) fn serve(&mut self) -> Result<[f64; 2]> {
         let request = self.next % REQUESTS;
         self.next += 1;
         let begun = self.clock.now();
@@ -146,7 +172,7 @@ impl Asking<'_> {
             fetcher.fetch(request, &mut self.inputs, &mut self.counts)?;
         }
         let fetched = self.clock.now();
-        self.between.run();
+        (self.between)()?;
         let ms = |from, to: Duration| to.saturating_sub(from).as_secs_f64() * 1e3;
         Ok([ms(decoded, fetched), ms(begun, decoded)])
     }

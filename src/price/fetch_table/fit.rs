@@ -11,7 +11,10 @@
 //! features of one row differ by their bytes until measurements say otherwise. Nothing gets below 0. More workers stand in each other's way: β and γ of equation (4) are what each
 //! selected feature costs more with them than with one, by least squares over the same sets of features.
 
-use super::{FetchBucket, FetchFit, FetchObservation, GroupPrice, GroupShape, OwnPrice};
+use super::{
+    Displaced, Displacement, FetchBucket, FetchFit, FetchObservation, GroupPrice, GroupShape, OwnPrice,
+    displaced::within_ms,
+};
 use crate::{
     base::{Error, Result},
     data::schema::{Schema, Source},
@@ -29,46 +32,71 @@ const OWN_DEVIATION: f64 = 0.3;
 /// No clock tells less.
 const LEAST_MS: f64 = 1e-6;
 
+/// Fetches that prices are fitted to.
+#[derive(Debug, Clone, Default)]
+pub struct Fetches {
+    /// Right after another request's.
+    pub near: Vec<FetchObservation>,
+    /// With caches that something else has taken, by one worker.
+    pub displaced: Vec<FetchObservation>,
+    /// Behind networks.
+    pub networks: Vec<Displacement>,
+}
+
 impl FetchBucket {
-    /// Fits prices to `observations` of rows of these shapes; `schema` names the features.
+    /// Fits prices to fetches of rows of these shapes; `schema` names the features.
     ///
     /// Fails when a source has features and no observation of one worker to price them by.
-    pub fn fit(
-        schema: &Schema,
-        groups: &[GroupShape],
-        candidates: usize,
-        observations: Vec<FetchObservation>,
-    ) -> Result<Self> {
-        let mut prices =
-            FeaturePrices { groups: Vec::new(), fetching: Fetching::InTurn, beta_ms: 0.0, gamma_ms: 0.0 };
-        for source in [Source::Matching, Source::Store] {
-            let own: Vec<&GroupShape> = groups.iter().filter(|group| group.source == source).collect();
-            prices.groups.extend(fit_source(source, &own, &observations)?);
-        }
+    pub fn fit(schema: &Schema, groups: &[GroupShape], candidates: usize, fetches: Fetches) -> Result<Self> {
+        let Fetches { near: observations, displaced, networks } = fetches;
         let features = schema.features.len();
+        let mut prices = alone(groups, &observations)?;
         prices.beta_ms = crowding(Source::Matching, &prices, &observations, features);
         prices.gamma_ms = crowding(Source::Store, &prices, &observations, features);
-        let named = prices.groups.iter().zip(in_order(groups)).map(|(price, shape)| GroupPrice {
-            name: shape.name.clone(),
-            source: shape.source,
-            trip_ms: price.trip_ms,
-            features: (price.features.iter().zip(&shape.features))
-                .map(|(&(position, own_ms), &(_, bytes))| OwnPrice {
-                    feature: schema.features[position].name.clone(),
-                    bytes,
-                    own_ms,
-                })
-                .collect(),
-        });
+        let far = alone(groups, &displaced)?;
         Ok(Self {
             candidates,
-            groups: named.collect(),
+            groups: named(schema, groups, &prices),
+            displaced: Displaced {
+                groups: named(schema, groups, &far),
+                fit: judge(&far, &displaced, features),
+                within_ms: within_ms(&networks),
+                networks,
+                observations: displaced,
+            },
             beta_ms: prices.beta_ms,
             gamma_ms: prices.gamma_ms,
             fit: judge(&prices, &observations, features),
             observations,
         })
     }
+}
+
+/// Prices of all rows for one worker.
+fn alone(groups: &[GroupShape], observations: &[FetchObservation]) -> Result<FeaturePrices> {
+    let mut prices =
+        FeaturePrices { groups: Vec::new(), fetching: Fetching::InTurn, beta_ms: 0.0, gamma_ms: 0.0 };
+    for source in [Source::Matching, Source::Store] {
+        let own: Vec<&GroupShape> = groups.iter().filter(|group| group.source == source).collect();
+        prices.groups.extend(fit_source(source, &own, observations)?);
+    }
+    Ok(prices)
+}
+
+/// The same with the names of rows and features.
+fn named(schema: &Schema, groups: &[GroupShape], prices: &FeaturePrices) -> Vec<GroupPrice> {
+    let own = |(&(position, own_ms), &(_, bytes)): (&(usize, f64), &(usize, usize))| OwnPrice {
+        feature: schema.features[position].name.clone(),
+        bytes,
+        own_ms,
+    };
+    let group = |(price, shape): (&FetchGroup, &GroupShape)| GroupPrice {
+        name: shape.name.clone(),
+        source: shape.source,
+        trip_ms: price.trip_ms,
+        features: price.features.iter().zip(&shape.features).map(own).collect(),
+    };
+    prices.groups.iter().zip(in_order(groups)).map(group).collect()
 }
 
 /// The shapes in the order in which they are priced: what comes with the request first.

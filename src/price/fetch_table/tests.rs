@@ -42,8 +42,21 @@ fn observations(scale: f64) -> Vec<FetchObservation> {
     sets.flat_map(|set| [observe(set.clone(), 1), observe(set, 2)]).collect()
 }
 
+/// These, and with caches that something else has taken all of them twice as long for one worker; networks of 2 ms go 63 % of the way.
+fn fetches(near: Vec<FetchObservation>) -> Fetches {
+    let twice = |o: &FetchObservation| FetchObservation {
+        fetch_ms: 2.0 * o.fetch_ms,
+        decode_ms: 2.0 * o.decode_ms,
+        ..o.clone()
+    };
+    let displaced = near.iter().filter(|o| o.workers == 1).map(twice).collect();
+    let networks =
+        [0.5, 1.0, 4.0f64].map(|ms| Displacement { network_ms: ms, share: 1.0 - (-ms / 2.0).exp() });
+    Fetches { near, displaced, networks: networks.into() }
+}
+
 fn fitted(candidates: usize, scale: f64) -> FetchBucket {
-    FetchBucket::fit(&five(), &shapes(), candidates, observations(scale)).unwrap()
+    FetchBucket::fit(&five(), &shapes(), candidates, fetches(observations(scale))).unwrap()
 }
 
 fn table(buckets: Vec<FetchBucket>) -> FetchTable {
@@ -61,18 +74,19 @@ fn table(buckets: Vec<FetchBucket>) -> FetchTable {
             block: 8,
             seed: 1,
             displaced_bytes: 2048,
+            engine: EngineName::Null,
         },
         unfinished: Vec::new(),
         buckets,
     }
 }
 
-const TWO: Serving = Serving { workers: 2, layout: Layout::UserOnce };
+const TWO: Serving = Serving { workers: 2, layout: Layout::UserOnce, network_ms: 0.0 };
 
 #[test]
 fn known_prices_are_found_again() {
     let bucket = fitted(1000, 1.0);
-    let prices = bucket.prices(&five()).unwrap();
+    let prices = bucket.prices(&five(), 0.0).unwrap();
     // The request's own comes first.
     let request = &prices.groups[0];
     assert!((request.trip_ms + request.features[0].1 - OWN[4]).abs() < 1e-3, "{request:?}");
@@ -89,10 +103,34 @@ fn known_prices_are_found_again() {
 }
 
 #[test]
+fn the_longer_the_network_in_between_the_dearer_are_fetches() {
+    let table = table(vec![fitted(1000, 1.0)]);
+    assert!((table.buckets[0].displaced.within_ms / 2.0 - 1.0).abs() < 0.01);
+    let ms = |network_ms| {
+        let serving = Serving { workers: 1, layout: Layout::UserOnce, network_ms };
+        table.prices(&five(), 1000, serving).unwrap().selected_ms(&[0, 1, 4], 5)
+    };
+    let (near, displaced) = (ms(0.0), ms(f64::INFINITY));
+    assert!((displaced / near - 2.0).abs() < 0.01, "{near} and {displaced}");
+    for network_ms in [0.1, 1.0, 2.0, 9.0f64] {
+        let share = 1.0 - (-network_ms / 2.0).exp();
+        assert!((ms(network_ms) / (near * (1.0 + share)) - 1.0).abs() < 0.01, "{network_ms}");
+    }
+}
+
+#[test]
+fn a_network_that_nothing_is_known_of_takes_all_caches() {
+    let nothing = Fetches { networks: Vec::new(), ..fetches(observations(1.0)) };
+    let bucket = FetchBucket::fit(&five(), &shapes(), 1000, nothing).unwrap();
+    let shares = [0.0, 1e-9, f64::INFINITY].map(|network_ms| bucket.displaced.share(network_ms));
+    assert_eq!((bucket.displaced.within_ms, shares), (0.0, [0.0, 1.0, 1.0]));
+}
+
+#[test]
 fn held_out_fetches_show_what_the_fit_does_not_know() {
     let mut observations = observations(1.0);
     observations.iter_mut().filter(|o| o.held_out).for_each(|o| o.fetch_ms *= 2.0);
-    let fit = FetchBucket::fit(&five(), &shapes(), 1000, observations).unwrap().fit;
+    let fit = FetchBucket::fit(&five(), &shapes(), 1000, fetches(observations)).unwrap().fit;
     assert!(fit.fitted_mape_pct < 1.0 && fit.held_out_mape_pct > 30.0, "{fit:?}");
 }
 
@@ -100,7 +138,7 @@ fn held_out_fetches_show_what_the_fit_does_not_know() {
 fn a_source_that_was_never_fetched_has_no_price() {
     let mut observations = observations(1.0);
     observations.retain(|o| !o.features.contains(&4));
-    let error = FetchBucket::fit(&five(), &shapes(), 1000, observations).unwrap_err().to_string();
+    let error = FetchBucket::fit(&five(), &shapes(), 1000, fetches(observations)).unwrap_err().to_string();
     assert!(error.contains("Matching"), "{error}");
 }
 
@@ -136,7 +174,10 @@ fn a_file_is_read_back_and_a_damaged_one_names_the_place() {
         (|t| t.buckets.reverse(), "out of order"),
         (|t| t.buckets.clear(), "has none"),
         (|t| t.buckets[1].groups[1].trip_ms = -1.0, "at 3000 candidates"),
+        (|t| t.buckets[1].displaced.groups[0].trip_ms = -1.0, "at 3000 candidates"),
+        (|t| t.buckets[1].displaced.within_ms = -1.0, "at 3000 candidates"),
         (|t| t.buckets[1].groups.truncate(2), "the same rows"),
+        (|t| t.buckets[0].displaced.groups.truncate(2), "the same rows"),
         (|t| t.unfinished = vec![5000, 9000], "for 5000, 9000 candidates are not measured yet; go on with"),
     ] {
         let error = damaged(damage);
@@ -145,7 +186,7 @@ fn a_file_is_read_back_and_a_damaged_one_names_the_place() {
     // Another version has other fields.
     fsio::write(&path, br#"{"schema_version": 1, "what": "ever"}"#).unwrap();
     let error = FetchTable::load(&path).unwrap_err().to_string();
-    assert!(error.contains("`schema_version`: is 1, this program reads 4"), "{error}");
+    assert!(error.contains("`schema_version`: is 1, this program reads 5"), "{error}");
 }
 
 #[test]
@@ -158,7 +199,7 @@ fn prices_of_another_schema_are_refused() {
 #[test]
 fn prices_hold_for_the_workers_and_the_layout_that_they_were_measured_for() {
     let table = table(vec![fitted(1000, 1.0)]);
-    let of = |workers, layout| table.prices(&five(), 1000, Serving { workers, layout });
+    let of = |workers, layout| table.prices(&five(), 1000, Serving { workers, layout, network_ms: 0.0 });
     let (alone, crowded) = (of(1, Layout::UserOnce).unwrap(), of(2, Layout::ItemCachedI8).unwrap());
     // One worker is in nobody's way, whatever else was measured.
     assert_eq!((alone.beta_ms, alone.gamma_ms), (0.0, 0.0));
@@ -204,6 +245,7 @@ fn a_begun_table_goes_on_with_the_counts_that_it_lacks_and_with_the_same_store_o
     refused(|t| t.measuring.data_rows_hash = "new".into(), "rows asked of the data, and not for rows new");
     refused(|t| t.measuring.passes = 1, "begun for 7 passes, and not for 1 passes");
     refused(|t| t.measuring.block = 1, "blocks of 8, and not for blocks of 1");
+    refused(|t| t.measuring.engine = EngineName::Tract, "networks on null, and not for networks on tract");
     refused(|t| t.measuring.seed = 2, "begun for seed 1, and not for seed 2");
 }
 
@@ -212,7 +254,7 @@ fn fetches_of_no_time_are_judged_without_a_division_by_nothing() {
     let mut observations = observations(1.0);
     let nothing = |o: &&mut FetchObservation| o.features == [4];
     observations.iter_mut().filter(nothing).for_each(|o| (o.fetch_ms, o.decode_ms) = (0.0, 0.0));
-    let fit = FetchBucket::fit(&five(), &shapes(), 1000, observations).unwrap().fit;
+    let fit = FetchBucket::fit(&five(), &shapes(), 1000, fetches(observations)).unwrap().fit;
     assert!(fit.fitted_mape_pct.is_finite() && fit.held_out_mape_pct.is_finite(), "{fit:?}");
 }
 
@@ -243,7 +285,7 @@ fn trips_keep_their_price_where_features_are_many_and_cheap() {
         workers: 1,
     };
     let sixty = schema((0..60).map(|i| feature(&format!("f{i}"), 8)).collect());
-    let bucket = FetchBucket::fit(&sixty, &groups, 300, sets.map(exact).collect()).unwrap();
+    let bucket = FetchBucket::fit(&sixty, &groups, 300, fetches(sets.map(exact).collect())).unwrap();
     for group in &bucket.groups {
         assert!((group.trip_ms / TRIP_MS - 1.0).abs() < 0.01, "{group:?}");
     }

@@ -1,6 +1,6 @@
 //! `store price`, and a run that pays what it has measured.
 
-use crate::world::{World, failure, json, program};
+use crate::world::{World, failure, json, paid_ms, program};
 use serde_json::Value;
 use std::fs;
 
@@ -63,21 +63,6 @@ diverse = 1
 held_out = 1
 "#;
 
-/// What one worker pays for features by the prices at a candidate count: trips and own, without what workers cost each other.
-fn paid_ms(table: &Value, bucket: usize, chosen: &[&str]) -> f64 {
-    let mut ms = 0.0;
-    for group in table["buckets"][bucket]["groups"].as_array().unwrap() {
-        let features = group["features"].as_array().unwrap().iter();
-        let own: Vec<f64> = features
-            .filter(|feature| chosen.contains(&feature["feature"].as_str().unwrap()))
-            .map(|feature| feature["own_ms"].as_f64().unwrap())
-            .collect();
-        ms += own.iter().sum::<f64>();
-        ms += if own.is_empty() { 0.0 } else { group["trip_ms"].as_f64().unwrap() };
-    }
-    ms
-}
-
 #[test]
 fn a_run_pays_measured_prices_and_refuses_those_of_something_else() {
     let world = World::new();
@@ -132,7 +117,8 @@ fn a_run_pays_measured_prices_and_refuses_those_of_something_else() {
     let chosen: Vec<&str> = chosen.iter().map(|name| name.as_str().unwrap()).collect();
     assert_eq!(chosen.len(), 9);
     // 20 candidates are in the middle between 10 and 30.
-    let expected = (paid_ms(&table, 0, &chosen) + paid_ms(&table, 1, &chosen)) / 2.0;
+    let paid_ms = |bucket: usize| paid_ms(&table["buckets"][bucket]["displaced"]["groups"], &chosen);
+    let expected = (paid_ms(0) + paid_ms(1)) / 2.0;
     let found = summary["rounds"][0]["feature_ms"].as_f64().unwrap();
     assert!(expected > 0.0 && (found - expected).abs() < 1e-9, "{found} ms, not {expected}");
     assert!(world.file("run/tables/fetch.json").exists());
