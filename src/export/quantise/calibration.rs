@@ -191,7 +191,7 @@ impl<'a> Calibration<'a> {
         let dense = &self.plain.layers[index];
         let wanted = simulate::layer(self.plain, &self.floats(), index, &self.inputs[index]);
         let bits = self.settings.weight_bits;
-        let layer = weights::quantise(dense, input, &self.in_bytes(index), largest(&wanted), bits);
+        let layer = weights::quantise(dense, input, &self.in_bytes(index), weights::largest(&wanted), bits);
         let mut alone = self.floats();
         alone.layers[index] = Some(layer.clone());
         let found = simulate::layer(self.plain, &alone, index, x);
@@ -245,8 +245,4 @@ fn deviation(values: &[f32]) -> f64 {
     let count = values.len() as f64;
     let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
     (values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count).sqrt()
-}
-
-pub(super) fn largest(values: &[f32]) -> f32 {
-    values.iter().fold(0.0, |largest, value| largest.max(value.abs()))
 }

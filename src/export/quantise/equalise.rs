@@ -5,6 +5,7 @@
 //! Quantization Through Weight Equalization and Bias Correction", ICCV 2019; with an exponent, Xiao and others,
 //! "SmoothQuant", ICML 2023).
 
+use super::weights::largest;
 use crate::{
     base::Result,
     learn::network::{Dense, Embedding, Network, NetworkInput, PlainOnly},
@@ -25,7 +26,6 @@ pub(super) fn divisors(dense: &Dense, x: &[f32], scaled: &[bool]) -> Vec<f32> {
     for row in x.chunks_exact(dense.inputs) {
         tops.iter_mut().zip(row).for_each(|(top, x)| *top = top.max(x.abs()));
     }
-    let largest = |weights: &[f32]| weights.iter().fold(0.0f32, |most, weight| most.max(weight.abs()));
     let least = LEAST_WEIGHT * largest(&dense.weight);
     let weights = dense.weight.chunks_exact(dense.outputs);
     let each = tops.into_iter().zip(weights).zip(scaled);

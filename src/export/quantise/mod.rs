@@ -90,7 +90,7 @@ pub fn every_layer(
 
 /// One layer with weights of 8 bits, for inputs that are known to lie in a range.
 pub(super) fn plain_layer(dense: &Dense, input: Affine) -> IntegerLayer {
-    weights::quantise(dense, input, &vec![true; dense.inputs], calibration::largest(&dense.bias), 8)
+    weights::quantise(dense, input, &vec![true; dense.inputs], weights::largest(&dense.bias), 8)
 }
 
 /// A network with layers in integers.

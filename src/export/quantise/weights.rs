@@ -8,6 +8,11 @@ use crate::{
 /// Sums in i32 hold an addend of 2³¹ steps. One that is eight times larger than any that was seen still fits.
 const LARGEST_ADDEND: f32 = (1u32 << 28) as f32;
 
+/// The largest magnitude, 0 of no values.
+pub(super) fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |largest, value| largest.max(value.abs()))
+}
+
 /// `dense` with weights of `bits` bits. Rows that are not `used` become 0 and count for no scale. `largest` is the largest
 /// magnitude that was seen of its sums: no scale may be so small that such an addend does not fit.
 pub(super) fn quantise(dense: &Dense, input: Affine, used: &[bool], largest: f32, bits: u32) -> IntegerLayer {
