@@ -251,7 +251,7 @@ fn the_price_of_a_feature_stands_beside_its_worth() {
 fn strengths_are_of_every_feature_that_may_be_selected() {
     let mut planted = planted(1);
     planted.space.features[3].never = true;
-    let importance = |i: usize, value| Importance { feature: format!("f{i}"), value, deviation: None };
+    let importance = |i: usize, value| Importance::plain(format!("f{i}"), value);
     let all: Vec<_> = (0..FEATURES).filter(|&i| i != 3).map(|i| importance(i, i as f64 - 2.0)).collect();
     let strengths = Strengths::of_network(Method::Taylor, &planted.space, &all).unwrap();
     assert_eq!(strengths.values, [-2.0, -1.0, 0.0, 0.0, 2.0, 3.0, 4.0, 5.0]);
