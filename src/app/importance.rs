@@ -21,10 +21,12 @@ use crate::{
             priced::{Priced, priced},
             some_of,
         },
+        metrics::Metrics,
         network::PlainOnly,
         price_term::Prices,
         settings::{Measure, PermutationSettings},
         student::Lesson,
+        train::metrics_of,
     },
     price::{resolved::TablePrices, target::MeanService},
     space::{Operator, SearchSpace, Subnet},
@@ -61,8 +63,9 @@ pub struct FeatureImportance {
     pub network: String,
     /// Validation rows that it was judged on.
     pub rows: usize,
-    /// Its AUC there, with all of its features.
-    pub auc: f64,
+    /// There, with all of its features.
+    #[serde(flatten)]
+    pub metrics: Metrics,
     /// Permutations of each feature.
     pub repeats: usize,
     /// Of permutations, and of rows where not all are judged on.
@@ -115,7 +118,8 @@ pub struct Lost {
     /// Below 0 the network does better without.
     pub auc: f64,
     /// Standard error for want of more rows (DeLong's, of the difference on the same rows); of one permutation.
-    pub error: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<f64>,
     /// Standard deviation over the permutations, where there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deviation: Option<f64>,
@@ -124,11 +128,11 @@ pub struct Lost {
 impl Lost {
     fn of(importance: &Importance) -> Self {
         let Importance { value, error, deviation, .. } = *importance;
-        Self { auc: value, error: error.unwrap_or(f64::INFINITY), deviation }
+        Self { auc: value, error, deviation }
     }
 
     fn within_noise(&self) -> bool {
-        self.auc <= ERRORS * self.error
+        self.error.is_none_or(|error| self.auc <= ERRORS * error)
     }
 }
 
@@ -153,13 +157,11 @@ pub fn importance(request: &ImportanceRequest, progress: &dyn Progress) -> Resul
     let left_out = leave_one_out(&student, &judged, Measure::Auc, progress)?;
     let permuted = permutation(&student, &judged, &permutations, seed, progress)?;
     let scores = source.network.score(&data, &rows)?;
-    let labels: Vec<f32> = rows.iter().map(|&row| data.labels[row as usize]).collect();
     let found = FeatureImportance {
         schema_version: SCHEMA_VERSION,
         network: source.id.clone(),
         rows: rows.len(),
-        // Where there is none, features were not judged either.
-        auc: crate::base::rank::auc(&scores, &labels).unwrap_or(f64::NAN),
+        metrics: metrics_of(&scores, &data, &rows),
         repeats: request.repeats,
         seed,
         table: network.last.table.id(),

@@ -41,7 +41,7 @@ impl ImportanceArgs {
 }
 
 fn describe(found: &FeatureImportance, run: &Path) -> String {
-    let FeatureImportance { network, rows, auc, feature_ms, service_ms, engine, table, .. } = found;
+    let FeatureImportance { network, rows, metrics, feature_ms, service_ms, engine, table, .. } = found;
     let header = [
         "feature",
         "kind",
@@ -60,23 +60,26 @@ fn describe(found: &FeatureImportance, run: &Path) -> String {
         None => "θ is not known: no search of the run derived this network".to_owned(),
     };
     format!(
-        "{network}: AUC {auc:.4} on {rows} validation rows; features {feature_ms:.4} ms, layers {service_ms:.4} ms on \
+        "{network}: AUC {} on {rows} validation rows; features {feature_ms:.4} ms, layers {service_ms:.4} ms on \
          {engine} for {} candidates by table {table}\n\n{}\n\n{search}\nwritten to {}",
+        number(metrics.auc, 4),
         found.candidates,
         output::table(&header, &lines),
         written_to(run, network).display()
     )
 }
 
+fn number(value: Option<f64>, places: usize) -> String {
+    value.map_or("-".to_owned(), |value| format!("{value:.places$}"))
+}
+
 fn row(worth: &FeatureWorth) -> Vec<String> {
-    let number =
-        |value: Option<f64>, places: usize| value.map_or("-".to_owned(), |value| format!("{value:.places$}"));
     vec![
         worth.feature.clone(),
         format!("{:?}", worth.kind).to_lowercase(),
         number(worth.theta, 3),
         number(Some(worth.left_out.auc), 5),
-        number(Some(worth.left_out.error), 5),
+        number(worth.left_out.error, 5),
         number(Some(worth.permuted.auc), 5),
         number(worth.permuted.deviation, 5),
         number(worth.saved_ms, 4),
