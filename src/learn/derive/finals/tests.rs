@@ -51,16 +51,14 @@ fn a_layer_that_training_finds_harmful_goes_and_what_it_cost_is_spent_on_feature
 }
 
 #[test]
-fn the_end_is_the_best_network_of_all_layers_where_no_layer_stands_in_for_another() {
+fn the_end_is_the_best_of_all_layers_where_depth_and_width_are_worth_something_each_by_itself() {
     let toy = Toy::new(1);
     let budget = Budget::of_mean(1e9);
-    // The first Mixop is best at 8, the second without a layer, each by itself.
+    // One layer is best, and a last one of 8.
     let worth = |subnet: &Subnet| {
-        let off = |at: usize, best: f64| {
-            let width = subnet.operators[at].width().unwrap_or(0) as f64;
-            0.001 * (width - best).abs()
-        };
-        0.7 - off(0, 8.0) - off(1, 0.0)
+        let layers = subnet.layer_widths();
+        let last = layers.last().copied().unwrap_or(0) as f64;
+        0.7 - 0.01 * (layers.len() as f64 - 1.0).abs() - 0.001 * (last - 8.0).abs()
     };
     let best = every_choice(&toy.space)
         .into_iter()
