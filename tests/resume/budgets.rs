@@ -136,7 +136,7 @@ fn a_choice_that_was_removed_is_searched_again_and_is_the_same() {
     let finalists = found["result"]["finalists"].as_array().unwrap();
     let auc = |finalist: &serde_json::Value| finalist["auc"].as_f64().unwrap();
     let most = finalists.iter().map(auc).fold(0.0, f64::max);
-    let taken = finalists.iter().find(|f| f["subnet"] == summary.winner.subnet.as_str()).unwrap();
+    let taken = finalists.iter().find(|f| f["subnet"] == summary.winner.network.subnet.as_str()).unwrap();
     assert_eq!(auc(taken), most, "{finalists:?}");
     assert!(finalists.len() > 1 && finalists.iter().all(|f| f["price_ms"].as_f64().unwrap() <= 1.2));
 }
