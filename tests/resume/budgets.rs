@@ -104,9 +104,8 @@ fn a_run_under_a_budget_that_is_stopped_again_and_again_ends_with_the_same_bytes
         let repair = &kept["result"]["repair"];
         let number = |key: &str| repair[key].as_f64().unwrap();
         assert!(number("price_ms") <= number("budget_ms") && number("budget_ms") <= 1.2, "{repair}");
-        // Exactly what is trained and exported: four bytes a number.
-        assert!(number("memory_mb") <= 0.02, "{repair}");
-        assert!((number("memory_mb") - 4e-6 * round.network.parameters as f64).abs() < 1e-12, "{repair}");
+        // The cap holds of what is trained and exported, too: four bytes a number.
+        assert!(number("memory_mb") <= 0.02 && 4e-6 * round.network.parameters as f64 <= 0.02, "{repair}");
         let search = json(&folder.join(format!("whole/rounds/{}/search.json", round.round)));
         let epochs = search["result"]["epochs"].as_array().unwrap();
         assert!(epochs.iter().all(|epoch| epoch["lambda"].as_f64().unwrap() > 0.0), "{epochs:?}");
@@ -173,13 +172,13 @@ fn several_budgets_stopped_again_and_again_end_with_the_same_front() {
     let judged = rows("teacher/judging.bin");
     assert!(!judged.is_empty() && judged.is_disjoint(&rows("teacher/supernet.bin")));
     // Folds are disjoint, and together all that is trained on.
-    let folds = ["judged/fold1.bin", "judged/fold2.bin", "judged/left2.bin"].map(&rows);
-    let trained = ["judged/train1.bin", "judged/train2.bin", "judged/train3.bin"].map(&rows);
+    let folds = ["judged/fold1.bin", "judged/left1.bin"].map(&rows);
+    let trained = ["judged/train1.bin", "judged/train2.bin"].map(&rows);
     let all: BTreeSet<u32> = folds.iter().flatten().copied().collect();
     assert_eq!(folds.iter().map(BTreeSet::len).sum::<usize>(), all.len());
     for (fold, trained) in folds.iter().zip(&trained) {
         assert!(fold.is_disjoint(trained) && fold.len() + trained.len() == all.len());
-        assert!(fold.len().abs_diff(all.len() / 3) <= 1);
+        assert!(fold.len().abs_diff(all.len() / 2) <= 1);
     }
     let parts = ["teacher/train.bin", "teacher/held_out.bin"].map(&rows);
     assert_eq!(parts.iter().flatten().copied().collect::<BTreeSet<u32>>(), all);
