@@ -80,7 +80,7 @@ pub struct FeatureImportance {
     pub feature_ms: f64,
     /// Its mean service time as the table has it, in ms.
     pub service_ms: f64,
-    /// The search that derived it, from the run's folder; absent where it came to be otherwise.
+    /// The search that found it, from the run's folder; absent where it came to be otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<String>,
     /// Those that lose most when left out come first.

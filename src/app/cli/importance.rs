@@ -57,7 +57,7 @@ fn describe(found: &FeatureImportance, run: &Path) -> String {
     let lines: Vec<Vec<String>> = found.features.iter().map(row).collect();
     let search = match &found.search {
         Some(search) => format!("θ: {}", run.join(search).display()),
-        None => "θ is not known: no search of the run derived this network".to_owned(),
+        None => "θ is not known: no search of the run found this network by gradients".to_owned(),
     };
     format!(
         "{network}: AUC {} on {rows} validation rows; features {feature_ms:.4} ms, layers {service_ms:.4} ms on \

@@ -105,7 +105,7 @@ fn circumstances(journal: &Journal, engine: EngineName) -> Result<TableContext> 
     ))
 }
 
-/// The last search of the run in `folder` that derived the network `id`; none where it came to be otherwise.
+/// The last search of the run in `folder` that found the network `id`; none where it came to be otherwise.
 pub(in crate::app) fn found_by(folder: &Path, space: &SearchSpace, id: &str) -> Result<Option<FoundBy>> {
     let journal = Journal::followed(folder);
     let mut last = None;
