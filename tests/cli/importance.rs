@@ -118,7 +118,7 @@ fn what_is_not_there_is_named(here: &Path) {
         failure(here, code, &[&["importance", "--run", "run"][..], options].concat())
     };
     let unknown = refused(2, &["--network", "f9"]);
-    assert!(unknown.contains("run: the run has no network `f9`"), "{unknown}");
+    assert!(unknown.contains("run/networks: the run has no network `f9`"), "{unknown}");
     assert!(refused(2, &["--repeats", "0"]).contains("--repeats"));
     fs::rename(here.join("run/summary.json"), here.join("away.json")).unwrap();
     let unfinished = refused(2, &[]);

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
   autofas-bench importance --run runs/first
   autofas-bench importance --run runs/first --network f20-128-64-1a2b3c4d --repeats 10 --json
 
-Nothing is trained again: a feature whose twin is in the network, too, looks as if it were worth little. The rows are
-those that the run validates on, so the result describes a network and should choose none. It is kept in
-RUN/importance/ID.json.")]
+Nothing is trained again: a feature whose twin is in the network, too, looks as if it were worth
+little. The rows are those that the run validates on, so the result describes a network and should
+choose none. It is kept in RUN/importance/ID.json.")]
 pub struct ImportanceArgs {
     /// Run directory of `iterate` or `search`
     #[arg(long, value_name = "RUN")]
