@@ -184,12 +184,10 @@ fn cpu_quota() -> Option<String> {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
     let version1 = || {
-        let of = |name: &str| line(&format!("/sys/fs/cgroup/cpu/cpu.cfs_{name}_us"));
+        let of = |name: &str| line(format!("/sys/fs/cgroup/cpu/cpu.cfs_{name}_us"));
         Some(format!("{} {}", of("quota")?, of("period")?))
     };
-    line(&format!("/sys/fs/cgroup/{own}/cpu.max"))
-        .or_else(|| line("/sys/fs/cgroup/cpu.max"))
-        .or_else(version1)
+    line(format!("/sys/fs/cgroup/{own}/cpu.max")).or_else(|| line("/sys/fs/cgroup/cpu.max")).or_else(version1)
 }
 
 fn line(path: impl AsRef<Path>) -> Option<String> {
