@@ -1,6 +1,10 @@
 //! The teachers, whose scores guide the search and teach what it derives, and who learns from which training rows.
 
-use super::{Run, training::auc};
+use super::{
+    Run,
+    grown::{Grown, join},
+    training::auc,
+};
 use crate::{
     app::config::Stage,
     base::{Error, Result, fsio, rng},
@@ -19,7 +23,7 @@ use bytemuck::Pod;
 const SCORED_TOGETHER: usize = 1 << 18;
 
 /// r(x) of every row.
-const SOFT: &str = "teacher/soft.bin";
+pub(super) const SOFT: &str = "teacher/soft.bin";
 
 /// Share of the held-out rows that networks are judged on; the masks are judged on the others.
 const JUDGING_SHARE: f64 = 0.5;
@@ -35,7 +39,9 @@ pub(in crate::app) struct Guide {
     pub(in crate::app) teacher: Teacher,
     /// The rest of the ensemble.
     others: Vec<Teacher>,
-    /// r(x) of every row: the mean over the ensemble, or what was given.
+    /// The trees beside them, where there are some.
+    grown: Option<Grown>,
+    /// r(x) of every row: the mean over the ensemble and the trees, or what was given.
     pub(in crate::app) soft: Column<f32>,
     /// Of r(x) on the validation rows.
     pub(in crate::app) metrics: Metrics,
@@ -69,7 +75,17 @@ impl Guide {
 
     /// r(x) of rows that the guide has not scored: the mean over the teachers.
     pub(super) fn scores(&self, rows: Rows, index: &[u32]) -> Result<Vec<f32>> {
-        mean_scores(std::iter::once(&self.teacher).chain(&self.others), rows, index)
+        let networks = std::iter::once(&self.teacher).chain(&self.others);
+        let mut scores = mean_scores(networks, rows, index)?;
+        if let Some(grown) = &self.grown {
+            join(&mut scores, 1 + self.others.len(), &grown.score(rows.data, index)?);
+        }
+        Ok(scores)
+    }
+
+    /// The validation rows' metrics of the trees that teach, alone.
+    pub(super) fn trees_metrics(&self) -> Option<&Metrics> {
+        self.grown.as_ref().map(|grown| &grown.metrics)
     }
 }
 
@@ -130,20 +146,24 @@ impl Run<'_> {
             self.say_fit("teacher", &report);
             teachers.push(teacher);
         }
+        let grown = self.grown(&split)?;
+        if let Some(grown) = &grown {
+            self.progress.say(&format!("trees that teach: validation AUC {}", auc(&grown.metrics)));
+        }
         let soft = match given {
             Some(scores) => scores,
-            None => self.soft_targets(&teachers)?,
+            None => self.soft_targets(&teachers, grown.as_ref())?,
         };
         let valid = &self.loaded.split.valid;
         let scores: Vec<f32> = valid.iter().map(|&row| soft[row as usize]).collect();
         let metrics = metrics_of(&scores, data, valid);
         self.progress.say(&format!("r(x): validation AUC {}", auc(&metrics)));
         let teacher = teachers.remove(0);
-        Ok(Guide { teacher, others: teachers, soft, metrics, held_out, judging })
+        Ok(Guide { teacher, others: teachers, grown, soft, metrics, held_out, judging })
     }
 
     /// r(x) of every row: the mean over the teachers.
-    fn soft_targets(&self, teachers: &[Teacher]) -> Result<Column<f32>> {
+    fn soft_targets(&self, teachers: &[Teacher], grown: Option<&Grown>) -> Result<Column<f32>> {
         let rows = self.loaded.dataset.rows();
         let path = self.journal.path(SOFT);
         if self.ranks.place().size == 1 && path.exists() {
@@ -152,7 +172,10 @@ impl Run<'_> {
         self.progress.stage("score all rows with the teachers", rows as u64);
         let pieces = (0..rows).step_by(SCORED_TOGETHER).map(|begin| {
             let index: Vec<u32> = (begin as u32..rows.min(begin + SCORED_TOGETHER) as u32).collect();
-            let soft = mean_scores(teachers.iter(), self.rows(), &index)?;
+            let mut soft = mean_scores(teachers.iter(), self.rows(), &index)?;
+            if let Some(grown) = grown {
+                join(&mut soft, teachers.len(), &grown.scores[begin..]);
+            }
             self.progress.advance((begin + index.len()) as u64, "");
             Ok(soft)
         });
