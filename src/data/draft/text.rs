@@ -96,7 +96,7 @@ fn why(kind: Kind, named: &Named) -> String {
         Kind::User => format!("the same in all rows of one {}", quoted(&named.user)),
         Kind::Item => format!("the same in all rows of one {}", quoted(&named.item)),
         Kind::Context => format!("the same in all rows of one {}", quoted(named.request.as_deref().unwrap_or_default())),
-        Kind::Interactive => "change within one user and within one item: of the pair, or else of the moment (`context`), or a \
+        Kind::Interactive => "change within one user and within one item: of the pair, ---\n# --- or of the moment (`context`), or a \
                               statistic of a user or an item that moves"
             .to_owned(),
     }
