@@ -1,6 +1,6 @@
-//! What README and docs/ say to type: the options are there, and the tutorial's files are read.
+//! What README and docs/ say to type: the options are there.
 
-use crate::{deploy::check_script, world::output};
+use crate::deploy::check_script;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -36,16 +36,4 @@ fn commands_of_all_pages_name_options_there_are() {
         }
     }
     assert!(calls > 10, "{calls}");
-}
-
-#[test]
-fn the_tutorial_s_experiment_and_schema_are_read() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/tutorial.md");
-    let files = blocks(&page, "toml");
-    let [schema, experiment] = &files[..] else { panic!("{} files", files.len()) };
-    autofas_bench::data::schema::Schema::parse(schema, &page).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("shop.toml"), experiment).unwrap();
-    let settings = output(folder.path(), &["iterate", "--config", "shop.toml", "--print-config"]);
-    assert!(settings.contains("# file"), "{settings}");
 }
