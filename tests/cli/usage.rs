@@ -3,7 +3,7 @@
 use crate::world::{failure, output, program};
 use std::{path::Path, process::Stdio};
 
-const VERBS: [&[&str]; 21] = [
+const VERBS: [&[&str]; 22] = [
     &["iterate"],
     &["search"],
     &["compare"],
@@ -22,6 +22,7 @@ const VERBS: [&[&str]; 21] = [
     &["table", "show"],
     &["evaluate"],
     &["data", "synth"],
+    &["data", "draft"],
     &["data", "inspect"],
     &["doctor"],
     &["engine-child"],

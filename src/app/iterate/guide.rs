@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     app::config::Stage,
-    base::{Error, Result, fsio, rng},
+    base::{Error, Result, fsio, rank::auc_error, rng},
     data::{column::Column, dataset::Split, split::hold_out},
     learn::{
         embedding::input_features,
@@ -31,6 +31,9 @@ const JUDGING_SHARE: f64 = 0.5;
 /// Rows that networks are judged on, at most: hundreds of networks are, and two that differ by less than these rows show differ by
 /// less than another seed does.
 const MOST_JUDGING: usize = 1 << 14;
+
+/// Standard errors that an AUC above ½ needs to be more than chance.
+const CHANCE_ERRORS: f64 = 2.0;
 
 /// The trained teachers: the first one guides the masks, all of them give the soft targets, unless these were given: then one
 /// teacher is trained, which learns from them.
@@ -157,7 +160,9 @@ impl Run<'_> {
         let valid = &self.loaded.split.valid;
         let scores: Vec<f32> = valid.iter().map(|&row| soft[row as usize]).collect();
         let metrics = metrics_of(&scores, data, valid);
-        self.progress.say(&format!("r(x): validation AUC {}", auc(&metrics)));
+        let positives = valid.iter().filter(|&&row| data.labels[row as usize] > 0.5).count();
+        let negatives = valid.len() - positives;
+        judgement(&metrics, positives, negatives).iter().for_each(|line| self.progress.say(line));
         let teacher = teachers.remove(0);
         Ok(Guide { teacher, others: teachers, grown, soft, metrics, held_out, judging })
     }
@@ -221,10 +226,51 @@ impl Run<'_> {
     }
 }
 
+/// What a person should know about r(x) on so many positive and negative validation rows: how well it ranks, how sure that is, and a
+/// warning where it may well know nothing. A search runs all the same: the user may have reasons.
+fn judgement(metrics: &Metrics, positives: usize, negatives: usize) -> Vec<String> {
+    let found = format!("r(x): validation AUC {}", auc(metrics));
+    let Some((auc, error)) = metrics.auc.and_then(|auc| Some((auc, auc_error(auc, positives, negatives)?)))
+    else {
+        return vec![found];
+    };
+    let mut lines = vec![format!("{found}, standard error {error:.4} on {positives} positive rows")];
+    if auc - 0.5 < CHANCE_ERRORS * error {
+        lines.push(
+            "warning: that is not told apart from chance, and so is nothing that is searched and taught by it: train the teacher \
+             longer (teacher.max_epochs) or in smaller batches (teacher.batch_size), or give more rows with clicks"
+                .to_owned(),
+        );
+    }
+    lines
+}
+
 /// Numbers some thousands at a time.
 pub(super) fn in_pieces<T>(mut numbers: impl Iterator<Item = T>) -> impl Iterator<Item = Result<Vec<T>>> {
     std::iter::from_fn(move || {
         let piece: Vec<T> = numbers.by_ref().take(1 << 16).collect();
         (!piece.is_empty()).then_some(Ok(piece))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(auc: Option<f64>, positives: usize) -> Vec<String> {
+        let metrics = Metrics { auc, gauc: None, logloss: 0.1, other_labels: Default::default() };
+        judgement(&metrics, positives, 10_000)
+    }
+
+    #[test]
+    fn a_teacher_within_two_errors_of_chance_is_warned_of() {
+        // 100 positives beside 10,000 negatives leave 0.03.
+        let [found, warning] = &lines(Some(0.55), 100)[..] else { panic!("two lines") };
+        assert_eq!(found, "r(x): validation AUC 0.5500, standard error 0.0298 on 100 positive rows");
+        assert!(warning.starts_with("warning: ") && warning.contains("teacher.batch_size"), "{warning}");
+        assert_eq!(lines(Some(0.45), 100).len(), 2);
+        assert_eq!(lines(Some(0.57), 100).len(), 1);
+        assert_eq!(lines(Some(0.52), 10_000).len(), 1);
+        assert_eq!(lines(None, 0), ["r(x): validation AUC undefined"]);
+    }
 }
