@@ -23,6 +23,7 @@ const VERBS: [&[&str]; 22] = [
     &["evaluate"],
     &["importance"],
     &["data", "synth"],
+    &["data", "draft"],
     &["data", "inspect"],
     &["doctor"],
     &["engine-child"],
