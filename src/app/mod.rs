@@ -8,6 +8,7 @@ pub mod config;
 pub mod curves;
 pub mod evaluate;
 pub mod export;
+pub mod importance;
 pub mod iterate;
 pub mod package;
 pub mod predict;

@@ -17,11 +17,9 @@ use crate::{
     export::{self, Form, Metadata},
     learn::{
         checkpoint::Keeper,
-        embedding::input_features,
         metrics::Metrics,
         network::{Network, PlainOnly},
-        settings::TrainSettings,
-        student::{Lesson, Student, lists_of},
+        student::{Lesson, lists_of},
         train::{Rows, fit, metrics_of},
     },
     measure::prove::ParityReport,
@@ -171,7 +169,7 @@ impl Old {
             Some(teacher) => Lesson::of(&settings.retrain, teacher, lists.as_ref()),
             None => Lesson::Labels,
         };
-        let mut student = self.student(data, train, lesson, seed)?;
+        let mut student = self.0.untrained(data, train, (lesson, PlainOnly::Retraining), seed)?;
         self.check_inputs(&student.to_network()?, &request.run)?;
         if request.start == Start::Warm {
             student.start_from(&self.0.network)?;
@@ -202,25 +200,6 @@ impl Old {
             format!("the new version would take other inputs than the network of {}", run.display()),
             "search again with `iterate` on the new data",
         ))
-    }
-
-    /// An untrained network of the same shape.
-    fn student<'s>(
-        &self,
-        data: &Dataset,
-        settings: &TrainSettings,
-        lesson: Lesson<'s>,
-        seed: u64,
-    ) -> Result<Student<'s>> {
-        let Source { network, schema, .. } = &self.0;
-        let of_network = |name: &str| network.inputs.iter().any(|input| input.feature == name);
-        let chosen: Vec<usize> =
-            (0..schema.features.len()).filter(|&place| of_network(&schema.features[place].name)).collect();
-        let features = input_features(&schema.features, &chosen, data)?;
-        let layers = network.mlp(PlainOnly::Retraining)?.layers;
-        let hidden = layers.len() - 1;
-        let widths: Vec<usize> = layers[..hidden].iter().map(|layer| layer.outputs).collect();
-        Student::new(features, &widths, settings, lesson, seed)
     }
 
     /// What the run trained on against all new rows, for the features of the network.

@@ -5,10 +5,15 @@ use super::{
     iterate::{RunPaths, Summary},
 };
 use crate::{
-    base::{Error, Result, fsio, keys},
-    data::{encode::Encoders, schema::Schema},
+    base::{Error, Result, error::Place, fsio, keys},
+    data::{dataset::Dataset, encode::Encoders, schema::Schema},
     export::{self, Metadata, companions::Versioned, signature::Signature},
-    learn::network::Network,
+    learn::{
+        embedding::input_features,
+        network::{Network, PlainOnly},
+        settings::TrainSettings,
+        student::{Lesson, Student},
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -93,6 +98,29 @@ impl Source {
         network.save(&own.join(Self::WEIGHTS))
     }
 
+    /// An untrained network of the same shape, for what is for plain networks `only`.
+    pub(super) fn untrained<'s>(
+        &self,
+        data: &Dataset,
+        settings: &TrainSettings,
+        (lesson, only): (Lesson<'s>, PlainOnly),
+        seed: u64,
+    ) -> Result<Student<'s>> {
+        let Self { network, schema, .. } = self;
+        let layers = network.mlp(only)?.layers;
+        let features = input_features(&schema.features, &self.features(), data)?;
+        let hidden = layers.len() - 1;
+        let widths: Vec<usize> = layers[..hidden].iter().map(|layer| layer.outputs).collect();
+        Student::new(features, &widths, settings, lesson, seed)
+    }
+
+    /// Positions in the schema of the features that it reads.
+    pub(super) fn features(&self) -> Vec<usize> {
+        let of_network = |name: &str| self.network.inputs.iter().any(|input| input.feature == name);
+        let every = self.schema.features.iter().enumerate();
+        every.filter(|(_, feature)| of_network(&feature.name)).map(|(at, _)| at).collect()
+    }
+
     /// The settings of the run, with others in the place of some.
     pub(super) fn experiment(&self, overrides: &[Override]) -> Result<Experiment> {
         Experiment::load(&self.folder.join(Self::SETTINGS), overrides)
@@ -124,6 +152,10 @@ pub(super) fn candidate(run: &Path, id: Option<&String>) -> Result<String> {
         return Ok(fsio::read_json::<Summary>(&summary)?.winner.network.subnet);
     }
     let folder = run.join("networks");
+    if !folder.exists() {
+        let fix = "name the folder of a run, or finish it with `iterate --resume`";
+        return Err(Error::input(&folder, Place::whole(), "there are no trained networks", fix));
+    }
     let listed = std::fs::read_dir(&folder).map_err(|e| Error::io(&folder, "list", e))?;
     let mut known: Vec<String> =
         listed.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
@@ -133,10 +165,12 @@ pub(super) fn candidate(run: &Path, id: Option<&String>) -> Result<String> {
         (None, [only]) => Ok(only.clone()),
         (Some(id), _) => {
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
-            Err(Error::usage(format!("the run has no network `{id}`"), keys::suggestion(id, &known)))
+            let problem = format!("{}: the run has no network `{id}`", folder.display());
+            Err(Error::usage(problem, keys::suggestion(id, &known)))
         }
         (None, _) => {
-            let problem = format!("the run has no winner among its {} networks", known.len());
+            let (place, count) = (folder.display(), known.len());
+            let problem = format!("{place}: the run has no winner among its {count} networks");
             Err(Error::usage(problem, "finish it with `iterate --resume`, or name one of RUN/networks"))
         }
     }

@@ -12,6 +12,7 @@ mod evaluate_long;
 mod forms;
 mod gate;
 mod hostile;
+mod importance;
 mod lists;
 mod predict;
 #[path = "../support/python.rs"]

@@ -10,6 +10,7 @@ mod evaluate;
 mod export;
 mod files;
 mod forecast;
+mod importance;
 mod iterate;
 mod output;
 mod progress;
@@ -78,6 +79,8 @@ enum Verb {
     Table(table::TableVerb),
     /// Score labelled rows with an exported model: AUC, GAUC, logloss
     Evaluate(evaluate::EvaluateArgs),
+    /// What each feature of a run's network is worth in AUC, beside what it costs
+    Importance(importance::ImportanceArgs),
     /// Compare a serving system's log with offline encoding and scores, row by row
     Skew(skew::SkewArgs),
     /// Draw, inspect or encode data sets
@@ -106,6 +109,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Store(verb) => verb.run(format, &*progress),
         Verb::Table(verb) => verb.run(format, &*progress),
         Verb::Evaluate(args) => args.run(format),
+        Verb::Importance(args) => args.run(format, &*progress),
         Verb::Skew(args) => args.run(format),
         Verb::Data(verb) => verb.run(format, &*progress),
         Verb::Doctor(args) => args.run(format),

@@ -2,12 +2,37 @@
 
 use super::Run;
 use crate::{
+    app::config::Settings,
     base::Result,
-    price::fetch_table::{FetchTable, SCHEMA_VERSION},
+    data::schema::Schema,
+    price::{
+        feature::FeaturePrices,
+        fetch_table::{FetchTable, SCHEMA_VERSION, Serving},
+    },
+    space::SearchSpace,
 };
 
 /// The measured prices, from the run's folder.
-const GIVEN: &str = "tables/fetch.json";
+pub(super) const GIVEN: &str = "tables/fetch.json";
+
+/// What a run pays for features: the measured prices, or where there are none those that the schema declares.
+pub(super) fn paid_for_features(
+    schema: &Schema,
+    space: &SearchSpace,
+    settings: &Settings,
+    measured: Option<&FetchTable>,
+) -> Result<FeaturePrices> {
+    let prices = match measured {
+        None => FeaturePrices::declared(schema),
+        Some(table) => {
+            let (workers, layout) = (settings.traffic.workers, settings.target.layout);
+            // What will run between two fetches is yet to be found, so nothing is counted on to stay in the caches.
+            let serving = Serving { workers, layout, network_ms: f64::INFINITY };
+            table.prices(schema, settings.target.candidates, serving)?
+        }
+    };
+    Ok(prices.fetched_in(space))
+}
 
 impl Run<'_> {
     /// Reads the prices of fetching that the experiment names, and from the second start on the run's own copy of them. Writes

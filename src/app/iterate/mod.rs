@@ -22,6 +22,7 @@
 //!       replay/            trace.parquet; ENGINE.json and one NETWORK-ENGINE.hlog per network; for a percentile under load
 //!                          also reference.json, the plain DNN before the first search
 //!       checkpoints/       the training in progress; gone at the end
+//!       importance/        ID.json, of `importance`: what the features of a network are worth
 //!       tensorboard/       curves of everything that is trained, for `tensorboard --logdir`
 //!       budgets/           where several budgets are searched ([`pareto`]), with pareto.json
 //!       summary.json
@@ -36,6 +37,7 @@ mod grown;
 mod guide;
 mod journal;
 mod judged;
+mod last;
 mod lesson;
 mod measured;
 mod meter;
@@ -56,6 +58,7 @@ pub use budget::{BudgetSummary, TailSummary};
 pub(in crate::app) use guide::Guide;
 pub use journal::Existing;
 pub(in crate::app) use journal::Journal;
+pub(in crate::app) use last::{FoundBy, LastPrices, found_by};
 pub use measured::MeasuredTime;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
 pub use pareto::{Candidate, Pareto, ParetoPoint, Way, pareto};
@@ -85,13 +88,10 @@ use crate::{
         exchange::{Exchange, by_leader},
         train::Rows,
     },
-    price::{
-        feature::FeaturePrices,
-        fetch_table::{FetchTable, Serving},
-        table::LatencyTable,
-    },
+    price::{feature::FeaturePrices, fetch_table::FetchTable, table::LatencyTable},
     space::SearchSpace,
 };
+use fetching::paid_for_features;
 use searcher::round_folder;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -259,7 +259,7 @@ impl<'a> Run<'a> {
         progress.stage("read and encode the data", 0);
         let loaded = data::load(&schema, &path, &settings.split, settings.seeds.of(Stage::Split))?;
         let identity = identity(&schema, &loaded);
-        let feature_prices = FeaturePrices::declared(&schema).fetched_in(&space);
+        let feature_prices = paid_for_features(&schema, &space, settings, None)?;
         let mut run = Self {
             settings,
             experiment,
@@ -275,13 +275,7 @@ impl<'a> Run<'a> {
             feature_prices,
         };
         run.fetch_table = by_leader(ranks, || run.read_fetch_table())?;
-        if let Some(table) = &run.fetch_table {
-            let (workers, layout) = (settings.traffic.workers, settings.target.layout);
-            // What will run between two fetches is yet to be found, so nothing is counted on to stay in the caches.
-            let serving = Serving { workers, layout, network_ms: f64::INFINITY };
-            let prices = table.prices(&run.schema, settings.target.candidates, serving)?;
-            run.feature_prices = prices.fetched_in(&run.space);
-        }
+        run.feature_prices = paid_for_features(&run.schema, &run.space, settings, run.fetch_table.as_ref())?;
         // A rank may have read another file than rank 0, too.
         let begun = by_leader(ranks, || {
             Ok(run.journal.recall("data.json")?.unwrap_or_else(|| run.identity.clone()))

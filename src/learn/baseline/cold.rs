@@ -89,10 +89,8 @@ impl<'a> Cold<'a> {
             }
             Ok(())
         })?;
-        let mean = |(feature, sum): (&InputFeature, f64)| Importance {
-            feature: feature.name.clone(),
-            value: sum / rows.len() as f64,
-            deviation: None,
+        let mean = |(feature, sum): (&InputFeature, f64)| {
+            Importance::plain(feature.name.clone(), sum / rows.len() as f64)
         };
         Ok(features.iter().zip(sums).map(mean).collect())
     }

@@ -80,11 +80,8 @@ impl<'a> Fscd<'a> {
     /// δ of every feature that is gated, in the order of the network.
     pub fn gates(&self) -> Result<Vec<Importance>> {
         let each = self.bank().features().iter().zip(self.mask.theta_values()?);
-        let importance = |(feature, value): (&InputFeature, f64)| Importance {
-            feature: feature.name.clone(),
-            value,
-            deviation: None,
-        };
+        let importance =
+            |(feature, value): (&InputFeature, f64)| Importance::plain(feature.name.clone(), value);
         Ok(each.map(importance).collect())
     }
 }

@@ -6,6 +6,8 @@
 //!
 //! The rows are embedded once, and only the columns of the altered feature are written anew. Nothing is trained again: a feature
 //! whose twin is in the network, too, looks as if it were worth little.
+//!
+//! Other rows would have lost something else. By how much, [`Placements`] tell where the AUC is what is lost.
 
 use super::{Attributable, Importance, Judged, Routing};
 use crate::{
@@ -13,7 +15,7 @@ use crate::{
     learn::{
         Learn,
         device::device,
-        metrics::logloss,
+        metrics::{Placements, logloss},
         settings::{Measure, PermutationSettings},
         values,
     },
@@ -39,15 +41,19 @@ pub fn permutation(
     let mut importances = Vec::with_capacity(features.len());
     for (f, feature) in features.iter().enumerate() {
         let mut lost = Vec::with_capacity(settings.repeats);
+        let mut squares = Some(0.0);
         for repeat in 0..settings.repeats {
             let mut order: Vec<u32> = (0..rows.labels.len() as u32).collect();
             let purpose = format!("permutation {repeat} of {}", feature.name);
             rng::shuffle(&mut order, &mut rng::generator(seed, &purpose));
-            lost.push(whole - rows.worth(&Change::Permuted { feature: f, order: &order }, settings.measure)?);
+            let worth = rows.worth(&Change::Permuted { feature: f, order: &order }, settings.measure)?;
+            lost.push(whole.value - worth.value);
+            squares = squares.zip(whole.error_against(&worth)).map(|(sum, error)| sum + error * error);
             progress.advance((f * settings.repeats + repeat + 1) as u64, &feature.name);
         }
         let (value, deviation) = mean_and_deviation(&lost);
-        importances.push(Importance { feature: feature.name.clone(), value, deviation });
+        let error = squares.map(|sum| (sum / settings.repeats as f64).sqrt());
+        importances.push(Importance { feature: feature.name.clone(), value, deviation, error });
     }
     Ok(importances)
 }
@@ -65,9 +71,10 @@ pub fn leave_one_out(
     let features = model.bank().features();
     progress.stage("leave one out", features.len() as u64);
     let each = features.iter().enumerate().map(|(f, feature)| {
-        let value = whole - rows.worth(&Change::Replaced { feature: f, by: &mean }, measure)?;
+        let worth = rows.worth(&Change::Replaced { feature: f, by: &mean }, measure)?;
         progress.advance(f as u64 + 1, &feature.name);
-        Ok(Importance { feature: feature.name.clone(), value, deviation: None })
+        let (value, error) = (whole.value - worth.value, whole.error_against(&worth));
+        Ok(Importance { feature: feature.name.clone(), value, deviation: None, error })
     });
     each.collect()
 }
@@ -85,6 +92,21 @@ enum Change<'a> {
         feature: usize,
         by: &'a [f32],
     },
+}
+
+/// What the scores of the rows are worth.
+struct Worth {
+    /// Larger is better: the AUC, or the log loss below 0.
+    value: f64,
+    /// Of the rows, where it is an AUC.
+    placements: Option<Placements>,
+}
+
+impl Worth {
+    /// Standard error of what `other` is worth less.
+    fn error_against(&self, other: &Self) -> Option<f64> {
+        Some(self.placements.as_ref()?.gain_over(other.placements.as_ref()?).error)
+    }
 }
 
 /// The judged rows, embedded: rows × width × 4 bytes.
@@ -119,18 +141,18 @@ impl<'a> Embedded<'a> {
         Ok(rows)
     }
 
-    /// What the scores are worth, larger is better: the AUC, or the log loss below 0.
-    fn worth(&self, change: &Change, measure: Measure) -> Result<f64> {
+    fn worth(&self, change: &Change, measure: Measure) -> Result<Worth> {
         let scores = self.scores(change)?;
-        match measure {
-            Measure::LogLoss => Ok(-logloss(&scores, &self.labels)),
-            Measure::Auc => auc(&scores, &self.labels).ok_or_else(|| {
-                Error::usage(
-                    "the rows that features are judged on have no AUC: one label only, or scores that are not numbers",
-                    "judge on more rows, or measure the log loss",
-                )
-            }),
+        if measure == Measure::LogLoss {
+            return Ok(Worth { value: -logloss(&scores, &self.labels), placements: None });
         }
+        let value = auc(&scores, &self.labels).ok_or_else(|| {
+            Error::usage(
+                "the rows that features are judged on have no AUC: one label only, or scores that are not numbers",
+                "judge on more rows, or measure the log loss",
+            )
+        })?;
+        Ok(Worth { value, placements: Placements::of(&scores, &self.labels) })
     }
 
     fn scores(&self, change: &Change) -> Result<Vec<f32>> {

@@ -72,6 +72,17 @@ pub struct Importance {
     /// Standard deviation over repeats, where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deviation: Option<f64>,
+    /// Standard error of an AUC that is lost, for want of more rows: DeLong's, of the difference on the same rows. Of permutations
+    /// that of a single one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<f64>,
+}
+
+impl Importance {
+    /// A value of which nothing else is known.
+    pub fn plain(feature: String, value: f64) -> Self {
+        Self { feature, value, deviation: None, error: None }
+    }
 }
 
 impl Strengths {
@@ -188,7 +199,7 @@ pub fn judged_rows(split: &Split, settings: &JudgeSettings, seed: u64) -> Result
 }
 
 /// All `rows`, or about `at_most` of them, drawn by seed.
-pub(super) fn some_of(rows: &[u32], at_most: usize, seed: u64) -> Result<Vec<u32>> {
+pub fn some_of(rows: &[u32], at_most: usize, seed: u64) -> Result<Vec<u32>> {
     if rows.len() <= at_most {
         return Ok(rows.to_vec());
     }

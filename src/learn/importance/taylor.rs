@@ -74,10 +74,8 @@ pub fn taylor(
         let problem = "all rows that features are judged on have the weight 0";
         return Err(Error::usage(problem, "judge on more rows, or look at the column of weights"));
     }
-    let importance = |(feature, sum): (&crate::learn::embedding::InputFeature, f64)| Importance {
-        feature: feature.name.clone(),
-        value: sum / total,
-        deviation: None,
+    let importance = |(feature, sum): (&crate::learn::embedding::InputFeature, f64)| {
+        Importance::plain(feature.name.clone(), sum / total)
     };
     Ok(bank.features().iter().zip(sums).map(importance).collect())
 }

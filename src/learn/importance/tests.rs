@@ -12,6 +12,7 @@ use crate::{
             scramble,
         },
         importance::priced::priced,
+        metrics::Placements,
         network::PlainOnly,
         price_term::Prices,
         settings::{Measure, PermutationSettings, Replacement, TeacherSettings, TrainSettings},
@@ -211,9 +212,22 @@ fn the_only_useful_feature_brings_the_auc_to_a_half_and_a_useless_one_loses_noth
     let lost: Vec<f64> = left_out.iter().map(|importance| importance.value).collect();
     assert_eq!((lost[0], lost[2]), (0.0, 0.0));
     assert!((lost[1] - (alone - 0.5)).abs() < 1e-12, "{lost:?} {alone}");
+    // Against ties, which scatter by nothing, it is the error of one AUC: that of 4,000 rows is near 1/√(3·4,000) = 0.009.
+    let placements = |scores: &[f32]| Placements::of(scores, &planted.data.labels).unwrap();
+    let error = placements(&scores).gain_over(&placements(&vec![0.5; rows.len()])).error;
+    assert!((0.006..0.0095).contains(&error), "{error}");
+    let errors: Vec<f64> = left_out.iter().map(|importance| importance.error.unwrap()).collect();
+    assert_eq!((errors[0], errors[2]), (0.0, 0.0));
+    assert!((errors[1] - error).abs() < 1e-6, "{errors:?} {error}");
+    let of_loss = leave_one_out(&student, &judged, Measure::LogLoss, &Silent).unwrap();
+    assert_eq!(of_loss[1].error, None, "it is an error of AUCs");
     let settings = PermutationSettings { repeats: 20, ..Default::default() };
     let permuted = permutation(&student, &judged, &settings, 1, &Silent).unwrap();
     assert_eq!((permuted[0].value, permuted[0].deviation), (0.0, Some(0.0)));
+    // A single permuted AUC scatters as well, independently of the other.
+    let of_permuted = permuted[1].error.unwrap();
+    let both = error.hypot(0.0091);
+    assert!((of_permuted / both - 1.0).abs() < 0.1, "{of_permuted} {both}");
     // The AUC of a random order of 4,000 rows scatters by about 1/√(3·4,000) = 0.009; that of ties by less.
     let deviation = permuted[1].deviation.unwrap();
     assert!((0.004..0.02).contains(&deviation), "{deviation}");
@@ -251,7 +265,7 @@ fn the_price_of_a_feature_stands_beside_its_worth() {
 fn strengths_are_of_every_feature_that_may_be_selected() {
     let mut planted = planted(1);
     planted.space.features[3].never = true;
-    let importance = |i: usize, value| Importance { feature: format!("f{i}"), value, deviation: None };
+    let importance = |i: usize, value| Importance::plain(format!("f{i}"), value);
     let all: Vec<_> = (0..FEATURES).filter(|&i| i != 3).map(|i| importance(i, i as f64 - 2.0)).collect();
     let strengths = Strengths::of_network(Method::Taylor, &planted.space, &all).unwrap();
     assert_eq!(strengths.values, [-2.0, -1.0, 0.0, 0.0, 2.0, 3.0, 4.0, 5.0]);

@@ -13,6 +13,8 @@ pub enum PlainOnly {
     ItemTable,
     /// A training that begins with its weights, or trains its shape again.
     Retraining,
+    /// What each of its features is worth.
+    Importance,
 }
 
 impl PlainOnly {
@@ -22,6 +24,9 @@ impl PlainOnly {
             Self::Integers => ("int8", "export it in fp32 or fp16"),
             Self::ItemTable => ("a layout with an item table", "export it as concat or user-once"),
             Self::Retraining => ("training a network again", "train it from the start on the new data"),
+            Self::Importance => {
+                ("the importance of features", "name a derived network or the plain DNN of the run")
+            }
         }
     }
 }

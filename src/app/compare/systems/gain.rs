@@ -32,10 +32,9 @@ fn rank(scene: &Scene) -> Result<Strengths> {
     let (data, split, seed) = (&run.loaded.dataset, &run.loaded.split, run.seed(Stage::Search));
     run.progress.stage("grow trees that rank", 0);
     let gains = gain_ranking(features, &chosen, data, split, &run.settings.gbdt, seed)?;
-    let importances = chosen.iter().zip(gains).map(|(&feature, value)| Importance {
-        feature: features[feature].name.clone(),
-        value,
-        deviation: None,
-    });
+    let importances = chosen
+        .iter()
+        .zip(gains)
+        .map(|(&feature, value)| Importance::plain(features[feature].name.clone(), value));
     Strengths::of_network(Method::Gain, &run.space, &importances.collect::<Vec<_>>())
 }
