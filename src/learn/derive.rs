@@ -13,7 +13,7 @@ mod limits;
 mod repair;
 
 pub use evolve::{Evolved, Generation, Known, evolve};
-pub use finals::{Field, Finalist, finals};
+pub use finals::{Field, Finalist, Quality, finals};
 pub use limits::{Limits, cheapest};
 pub use repair::{Change, Repair, repair};
 

@@ -65,8 +65,8 @@ fn what_is_wrong_shows_before_the_training_and_weights_outlive_a_package_that_is
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     csv_log(here, "0");
-    let tract =
-        ["--set", "target.engines=[\"tract\"]", "--set", "target.engine=tract", "--set", "derive.k=3"];
+    let tract = ["target.engines=[\"tract\"]", "target.engine=tract", "derive.k=3", "finals.layers=false"];
+    let tract = tract.into_iter().flat_map(|set| ["--set", set]).collect::<Vec<_>>();
     let run = ["iterate", "--config", "c.toml", "--out", "run", "--rounds", "1"];
     let run = json(here, &[&run[..], &tract].concat());
     let subnet = run["winner"]["subnet"].as_str().unwrap();

@@ -6,7 +6,7 @@ use crate::{
     app::config::Stage,
     base::{Error, Result, error::Place, rng},
     data::{column::Column, dataset::Split, split::hold_out},
-    learn::train::FitReport,
+    learn::{derive::Quality, train::FitReport},
     space::Subnet,
 };
 
@@ -22,12 +22,12 @@ impl<'a> Trials<'a> {
         Ok(Self { run, guide, folds: run.folds()? })
     }
 
-    /// AUC of a network on the rows that it was not trained on, which also tell when to stop: the mean over the folds. Every training is
-    /// kept in the run, so that no network is trained twice.
-    pub(super) fn auc(&self, subnet: &Subnet) -> Result<f64> {
+    /// How well a network does on the rows that it was not trained on, which also tell when to stop: the mean over the folds. Every
+    /// training is kept in the run, so that no network is trained twice.
+    pub(super) fn quality(&self, subnet: &Subnet) -> Result<Quality> {
         let Self { run, guide, folds } = self;
         let id = subnet.id(&run.space);
-        let mut sum = 0.0;
+        let (mut auc, mut logloss, share) = (0.0, 0.0, 1.0 / folds.len() as f64);
         for (at, split) in folds.iter().enumerate() {
             let file = format!("judged/{id}/{}.json", at + 1);
             let report: FitReport = run.journal.remember_training(run.ranks, &file, |keeper| {
@@ -36,18 +36,19 @@ impl<'a> Trials<'a> {
                 let (report, _) = run.taught(subnet, guide, split, &*curves, keeper)?;
                 Ok(report)
             })?;
-            sum += report.metrics.auc.ok_or_else(|| {
-                Error::input(
-                    run.journal.path(&file),
-                    Place::field("metrics"),
-                    "the rows that the network was judged on have one class, and there is no AUC of them",
-                    "set [finals] folds = 2, or give more rows",
-                )
-            })?;
+            logloss += share * report.metrics.logloss;
+            auc += share
+                * report.metrics.auc.ok_or_else(|| {
+                    Error::input(
+                        run.journal.path(&file),
+                        Place::field("metrics"),
+                        "the rows that the network was judged on have one class, and there is no AUC of them",
+                        "set [finals] folds = 2, or give more rows",
+                    )
+                })?;
         }
-        let auc = sum / folds.len() as f64;
-        run.progress.say(&format!("  {id}: AUC {auc:.4} over {} folds", folds.len()));
-        Ok(auc)
+        run.progress.say(&format!("  {id}: AUC {auc:.4}, logloss {logloss:.4} over {} folds", folds.len()));
+        Ok(Quality { auc, logloss })
     }
 }
 

@@ -213,7 +213,7 @@ impl Run<'_> {
             Ok(Candidate {
                 subnet: subnet.id(&self.space),
                 predicted_ms: Price::of(&self.space, subnet, &prices)?.total_ms(),
-                held_out_auc: trials.auc(subnet)?,
+                held_out_auc: trials.quality(subnet)?.auc,
             })
         };
         let candidates: [Candidate; 2] = [candidate(found[0])?, candidate(found[1])?];

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     base::{Error, Result, error::Place, names::EngineName, objective::Objective},
     learn::{
-        derive::{Finalist, Repair},
+        derive::{Finalist, Quality, Repair},
         search::SearchOutcome,
     },
     measure::tail::Load,
@@ -211,13 +211,16 @@ impl SearchSummary {
         if let Some(repair) = &self.repair {
             text += &format!("{repair}\n");
         }
-        for (at, Finalist { subnet, price_ms, auc, .. }) in self.finalists.iter().enumerate() {
+        for (at, Finalist { subnet, price_ms, quality, .. }) in self.finalists.iter().enumerate() {
             let what = match (*subnet == self.subnet, at) {
                 (true, _) => "taken: ",
                 (false, 0) => "derived: ",
                 (false, _) => "",
             };
-            text += &format!("{what}{subnet}, {price_ms:.3} ms, trained and cross-validated AUC {auc:.4}\n");
+            let Quality { auc, logloss } = quality;
+            text += &format!(
+                "{what}{subnet}, {price_ms:.3} ms, cross-validated AUC {auc:.4}, logloss {logloss:.4}\n"
+            );
         }
         let ExpectedLatency { features, feature_ms, network_ms } = self.expected;
         text += &format!(

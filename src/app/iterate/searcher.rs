@@ -186,9 +186,11 @@ impl<'a> Searcher<'a> {
         }
         let (space, parameters) = (&run.space, run.parameters()?);
         let limits = rule.budget().map(|budget| Limits { space, prices, budget, parameters: &parameters });
-        let field = Field { space, prices, theta: &outcome.theta, limits: limits.as_ref() };
+        let lambda2 = run.settings.search.lambda2;
+        let field = Field { space, prices, theta: &outcome.theta, limits: limits.as_ref(), lambda2 };
         let trials = self.trials()?;
-        let (subnet, finalists) = finals(&field, derived.subnet.clone(), &mut |subnet| trials.auc(subnet))?;
+        let (subnet, finalists) =
+            finals(&field, derived.subnet.clone(), &mut |subnet| trials.quality(subnet))?;
         run.progress.say(&format!(
             "  {} of {} networks that were trained is the best; the derived one was {}",
             subnet.id(space),

@@ -8,8 +8,10 @@
 //! 1. **depth**: each layer that the space lets go is left out, and the best of these networks is taken, until none is better;
 //! 2. **width**: each layer is made one step narrower or wider, in the same way.
 //!
-//! Under a budget what a layer leaves is spent on features: in the order of θ, either behind those that the network has, or throughout.
-//! The better of the two orders is taken, at the first layers and again at the last.
+//! Under a budget the better network is that of the higher AUC, and what a layer leaves is spent on features: in the order of θ, either
+//! behind those that the network has, or throughout. The better of the two orders is taken, at the first layers and again at the last.
+//! Without a budget the features stay, and the better network is that of the lower Loss2 (7) with the measured log loss: log loss + λ2 ·
+//! ms, for what is to be paid for a layer is then stated by λ2 alone.
 
 use super::{Limits, Price, walked};
 use crate::{
@@ -30,8 +32,18 @@ pub struct Finalist {
     pub layers: Vec<usize>,
     /// Features and what is paid for the network together, in ms.
     pub price_ms: f64,
-    /// Mean over the folds.
+    /// How well it did.
+    #[serde(flatten)]
+    pub quality: Quality,
+}
+
+/// What a network is worth once it is trained, on rows that it was not trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Area under the ROC curve.
     pub auc: f64,
+    /// Mean log loss.
+    pub logloss: f64,
 }
 
 /// Where the networks come from that are set beside each other.
@@ -44,15 +56,17 @@ pub struct Field<'a> {
     pub theta: &'a [f64],
     /// What has to be kept, where there is a budget. Without one all networks have the features of the first.
     pub limits: Option<&'a Limits<'a>>,
+    /// λ2: log loss per ms of the network, where there is none.
+    pub lambda2: f64,
 }
 
-/// The best network that training finds around `first`, with all that were judged, in that order. `auc` trains one.
+/// The best network that training finds around `first`, with all that were judged, in that order. `train` trains one.
 pub fn finals(
     field: &Field,
     first: Subnet,
-    auc: &mut dyn FnMut(&Subnet) -> Result<f64>,
+    train: &mut dyn FnMut(&Subnet) -> Result<Quality>,
 ) -> Result<(Subnet, Vec<Finalist>)> {
-    let mut work = Work { field, auc, first: &first.clone(), judged: Vec::new(), best: None };
+    let mut work = Work { field, train, first: &first.clone(), judged: Vec::new(), best: None };
     work.challenge(Order::First, first)?;
     work.challenge_by_order()?;
     while work.step(shallower)? {}
@@ -74,12 +88,12 @@ enum Order {
 struct Best {
     subnet: Subnet,
     order: Order,
-    auc: f64,
+    worth: f64,
 }
 
 struct Work<'w> {
     field: &'w Field<'w>,
-    auc: &'w mut dyn FnMut(&Subnet) -> Result<f64>,
+    train: &'w mut dyn FnMut(&Subnet) -> Result<Quality>,
     first: &'w Subnet,
     judged: Vec<Finalist>,
     best: Option<Best>,
@@ -88,22 +102,27 @@ struct Work<'w> {
 impl Work<'_> {
     /// Trains `subnet`, unless the same network was trained before, and takes it where it is better; whether it is.
     fn challenge(&mut self, order: Order, subnet: Subnet) -> Result<bool> {
-        let Field { space, prices, .. } = *self.field;
+        let Field { space, prices, limits, lambda2, .. } = *self.field;
         let id = subnet.id(space);
         if self.judged.iter().any(|known| known.subnet == id) {
             return Ok(false);
         }
-        let auc = (self.auc)(&subnet)?;
+        let quality = (self.train)(&subnet)?;
+        let price = Price::of(space, &subnet, prices)?;
         self.judged.push(Finalist {
             subnet: id,
             features: subnet.features.len(),
             layers: subnet.layer_widths(),
-            price_ms: Price::of(space, &subnet, prices)?.total_ms(),
-            auc,
+            price_ms: price.total_ms(),
+            quality,
         });
-        let better = self.best.as_ref().is_none_or(|best| auc > best.auc);
+        let worth = match limits {
+            Some(_) => quality.auc,
+            None => -(quality.logloss + lambda2 * price.paid_ms),
+        };
+        let better = self.best.as_ref().is_none_or(|best| worth > best.worth);
         if better {
-            self.best = Some(Best { subnet, order, auc });
+            self.best = Some(Best { subnet, order, worth });
         }
         Ok(better)
     }
@@ -138,7 +157,7 @@ impl Work<'_> {
 
     /// The network with these operators, on the features that the budget then pays for; none where it pays for too few.
     fn filled(&self, order: Order, operators: &[Operator]) -> Result<Option<Subnet>> {
-        let Field { space, prices, theta, limits } = *self.field;
+        let Field { space, prices, theta, limits, .. } = *self.field;
         let Some(limits) = limits else {
             return Ok(Some(Subnet { operators: operators.to_vec(), ..self.first.clone() }));
         };

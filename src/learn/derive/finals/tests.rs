@@ -21,8 +21,15 @@ fn played(
 ) -> (Subnet, Vec<Finalist>) {
     let prices = toy.prices();
     let limits = budget.map(|budget| toy.limits(&prices, budget));
-    let field = Field { space: &toy.space, prices: &prices, theta: &toy.theta, limits: limits.as_ref() };
-    finals(&field, first.clone(), &mut |subnet| Ok(auc(subnet))).unwrap()
+    let field = Field {
+        space: &toy.space,
+        prices: &prices,
+        theta: &toy.theta,
+        limits: limits.as_ref(),
+        lambda2: 0.0,
+    };
+    let quality = |subnet: &Subnet| Quality { auc: auc(subnet), logloss: 1.0 - auc(subnet) };
+    finals(&field, first.clone(), &mut |subnet| Ok(quality(subnet))).unwrap()
 }
 
 /// What features are worth, less something for every layer.
@@ -82,9 +89,9 @@ fn nothing_is_trained_twice_and_the_best_of_all_that_were_trained_is_taken() {
         let mut ids: Vec<&str> = finalists.iter().map(|finalist| finalist.subnet.as_str()).collect();
         ids.sort_unstable();
         assert!(ids.windows(2).all(|pair| pair[0] != pair[1]), "{ids:?}");
-        let most = finalists.iter().map(|finalist| finalist.auc).fold(0.0, f64::max);
+        let most = finalists.iter().map(|finalist| finalist.quality.auc).fold(0.0, f64::max);
         let taken = finalists.iter().find(|finalist| finalist.subnet == found.id(&toy.space)).unwrap();
-        assert_eq!(taken.auc, most);
+        assert_eq!(taken.quality.auc, most);
         assert_eq!(taken.features, found.features.len());
         assert_eq!(taken.layers, found.layer_widths());
     }
@@ -126,4 +133,30 @@ fn without_a_budget_the_features_stay_and_a_memory_cap_holds_with_one() {
     let capped = toy.limits(&prices, budget);
     let (found, _) = played(&toy, Some(budget), &small, &worth);
     assert!(capped.admits(&found).unwrap(), "{found:?}");
+}
+
+#[test]
+fn without_a_budget_a_layer_is_paid_for_by_what_it_takes_off_the_log_loss() {
+    let toy = Toy::new(4);
+    let prices = toy.prices();
+    let (wide, narrow) =
+        (of(&[0, 3], [Operator::Mlp(16), Operator::Zero]), of(&[0, 3], [Operator::Mlp(8), Operator::Zero]));
+    let paid_ms = |subnet: &Subnet| Price::of(&toy.space, subnet, &prices).unwrap().paid_ms;
+    let dearer_ms = paid_ms(&wide) - paid_ms(&narrow);
+    assert!(dearer_ms > 0.0);
+    // The wide layer takes 0.01 off the log loss, and the AUC does not tell; every other network is far behind.
+    let quality = |subnet: &Subnet| {
+        let logloss = match subnet.layer_widths()[..] {
+            [16] => 0.49,
+            [8] => 0.5,
+            _ => 9.0,
+        };
+        Ok(Quality { auc: 0.7, logloss })
+    };
+    let taken = |lambda2: f64| {
+        let field = Field { space: &toy.space, prices: &prices, theta: &toy.theta, limits: None, lambda2 };
+        finals(&field, narrow.clone(), &mut |subnet| quality(subnet)).unwrap().0
+    };
+    assert_eq!(taken(0.99 * 0.01 / dearer_ms), wide);
+    assert_eq!(taken(1.01 * 0.01 / dearer_ms), narrow);
 }
