@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod export;
 pub mod iterate;
 pub mod package;
+pub mod page;
 pub mod predict;
 pub mod probe;
 pub mod report;

@@ -1,13 +1,37 @@
 //! Measured prices of fetching, which a run pays instead of those that the schema declares.
 
-use super::Run;
+use super::{Run, journal::Journal};
 use crate::{
+    app::config::Settings,
     base::Result,
-    price::fetch_table::{FetchTable, SCHEMA_VERSION},
+    data::schema::Schema,
+    price::{
+        feature::FeaturePrices,
+        fetch_table::{FetchTable, SCHEMA_VERSION, Serving},
+    },
+    space::SearchSpace,
 };
 
 /// The measured prices, from the run's folder.
 const GIVEN: &str = "tables/fetch.json";
+
+/// What a run pays by measured prices.
+pub(super) fn measured_prices(
+    table: &FetchTable,
+    settings: &Settings,
+    schema: &Schema,
+    space: &SearchSpace,
+) -> Result<FeaturePrices> {
+    let (workers, layout) = (settings.traffic.workers, settings.target.layout);
+    // What will run between two fetches is yet to be found, so nothing is counted on to stay in the caches.
+    let serving = Serving { workers, layout, network_ms: f64::INFINITY };
+    Ok(table.prices(schema, settings.target.candidates, serving)?.fetched_in(space))
+}
+
+/// The measured prices that a run has kept, if it pays by any.
+pub(super) fn kept(journal: &Journal) -> Result<Option<FetchTable>> {
+    journal.recall_document(GIVEN, SCHEMA_VERSION)
+}
 
 impl Run<'_> {
     /// Reads the prices of fetching that the experiment names, and from the second start on the run's own copy of them. Writes
@@ -15,7 +39,7 @@ impl Run<'_> {
     pub(super) fn read_fetch_table(&self) -> Result<Option<FetchTable>> {
         match self.experiment.fetch_prices_path() {
             None => Ok(None),
-            Some(path) => match self.journal.recall_document(GIVEN, SCHEMA_VERSION)? {
+            Some(path) => match kept(&self.journal)? {
                 Some(known) => Ok(Some(known)),
                 None => FetchTable::load(&path).map(Some),
             },

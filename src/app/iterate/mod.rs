@@ -40,6 +40,7 @@ mod package;
 mod pareto;
 mod probed;
 mod recommend;
+mod record;
 mod searched;
 mod searcher;
 mod summary;
@@ -57,6 +58,8 @@ pub use measured::MeasuredTime;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
 pub use pareto::{Candidate, Pareto, ParetoPoint, Way, pareto};
 pub use probed::ProbeSummary;
+pub(in crate::app) use measured::EngineCalibration;
+pub(in crate::app) use record::{Record, RoundRecord};
 pub use searched::{ExpectedLatency, PredictedTail, SearchFiles, SearchSummary, derived};
 pub(in crate::app) use searcher::{Searcher, WARM_UP};
 pub use summary::{
@@ -84,7 +87,7 @@ use crate::{
     },
     price::{
         feature::FeaturePrices,
-        fetch_table::{FetchTable, Serving},
+        fetch_table::FetchTable,
         table::LatencyTable,
     },
     space::SearchSpace,
@@ -118,14 +121,14 @@ pub(in crate::app) struct Run<'a> {
 
 /// What the data was, so that a resumed run cannot go on with other data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct DataIdentity {
-    rows: usize,
-    train_rows: usize,
-    valid_rows: usize,
-    schema_hash: String,
-    encoder_hash: String,
-    rows_hash: String,
-    split_hash: String,
+pub(in crate::app) struct DataIdentity {
+    pub(in crate::app) rows: usize,
+    pub(in crate::app) train_rows: usize,
+    pub(in crate::app) valid_rows: usize,
+    pub(in crate::app) schema_hash: String,
+    pub(in crate::app) encoder_hash: String,
+    pub(in crate::app) rows_hash: String,
+    pub(in crate::app) split_hash: String,
 }
 
 /// Where the run's input lay on the machine that ran it.
@@ -158,8 +161,7 @@ pub fn iterate(
     stop: &Stop,
 ) -> Result<Summary> {
     let run = Run::open(experiment, out, existing, meter, ranks, progress, stop)?;
-    const SUMMARY: &str = "summary.json";
-    if let Some(known) = by_leader(ranks, || run.journal.recall_document(SUMMARY, summary::SCHEMA_VERSION))? {
+    if let Some(known) = by_leader(ranks, || run.journal.recall_document(summary::FILE, summary::SCHEMA_VERSION))? {
         return Ok(known);
     }
     let (guide, mut table) = run.until_first_search()?;
@@ -185,7 +187,7 @@ pub fn iterate(
         }
     }
     by_leader(ranks, || {
-        run.journal.remember_document(SUMMARY, summary::SCHEMA_VERSION, || {
+        run.journal.remember_document(summary::FILE, summary::SCHEMA_VERSION, || {
             let best = run.recommend(&rounds);
             let replays = run.replay(&rounds[best], &baseline)?;
             let networks = [&rounds[best].network, &run.network_summary(&baseline)];
@@ -273,11 +275,7 @@ impl<'a> Run<'a> {
         };
         run.fetch_table = by_leader(ranks, || run.read_fetch_table())?;
         if let Some(table) = &run.fetch_table {
-            let (workers, layout) = (settings.traffic.workers, settings.target.layout);
-            // What will run between two fetches is yet to be found, so nothing is counted on to stay in the caches.
-            let serving = Serving { workers, layout, network_ms: f64::INFINITY };
-            let prices = table.prices(&run.schema, settings.target.candidates, serving)?;
-            run.feature_prices = prices.fetched_in(&run.space);
+            run.feature_prices = fetching::measured_prices(table, settings, &run.schema, &run.space)?;
         }
         // A rank may have read another file than rank 0, too.
         let begun = by_leader(ranks, || {

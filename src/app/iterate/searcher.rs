@@ -31,7 +31,7 @@ pub(in crate::app) struct Searched {
     pub(in crate::app) table_version: u32,
     /// How it came to spend its budget, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) repair: Option<Repair>,
+    pub(in crate::app) repair: Option<Repair>,
 }
 
 /// The search and its warmed-up start, built when a round first needs them.

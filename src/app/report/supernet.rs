@@ -1,7 +1,6 @@
 //! A supernet as SVG: its features, every operator of every Mixop with its probability, and the path of one network in bold.
 
-use super::paper::{DrawingError, GRID, INKS, Ink, PAPER, Paper, QUIET, TEXT, WIDTH, font, picture};
-use super::marks::Spots;
+use super::paper::{DrawingError, GRID, INKS, Ink, PAPER, Paper, QUIET, WIDTH, font, picture};
 use plotters::{
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
@@ -124,12 +123,12 @@ fn draw_box(paper: &Paper<'_>, place: Place, lines: [&str; 2]) -> Result<(), Dra
     let corners = [(x - half, y - BOX_HEIGHT / 2), (x + half, y + BOX_HEIGHT / 2)];
     paper.draw(&Rectangle::new(corners, PAPER.0.filled()))?;
     paper.draw(&Rectangle::new(corners, ink.0.stroke_width(width)))?;
-    let centred = |size, ink: Ink| font(size).color(&ink.0).pos(Pos::new(HPos::Center, VPos::Center));
+    let centred = |size| font(size).pos(Pos::new(HPos::Center, VPos::Center));
     let [above, below] = lines;
     let middle = if below.is_empty() { y } else { y - 8 };
-    paper.draw(&Text::new(above.to_owned(), (x, middle), centred(15, TEXT)))?;
+    paper.draw(&Text::new(above.to_owned(), (x, middle), centred(15)))?;
     if !below.is_empty() {
-        paper.draw(&Text::new(below.to_owned(), (x, y + 10), centred(12, TEXT)))?;
+        paper.draw(&Text::new(below.to_owned(), (x, y + 10), centred(12)))?;
     }
     Ok(())
 }
