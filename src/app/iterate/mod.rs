@@ -54,11 +54,11 @@ pub use budget::{BudgetSummary, TailSummary};
 pub(in crate::app) use guide::Guide;
 pub use journal::Existing;
 pub(in crate::app) use journal::Journal;
+pub(in crate::app) use measured::EngineCalibration;
 pub use measured::MeasuredTime;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
 pub use pareto::{Candidate, Pareto, ParetoPoint, Way, pareto};
 pub use probed::ProbeSummary;
-pub(in crate::app) use measured::EngineCalibration;
 pub(in crate::app) use record::{Record, RoundRecord};
 pub use searched::{ExpectedLatency, PredictedTail, SearchFiles, SearchSummary, derived};
 pub(in crate::app) use searcher::{Searcher, WARM_UP};
@@ -85,11 +85,7 @@ use crate::{
         exchange::{Exchange, by_leader},
         train::Rows,
     },
-    price::{
-        feature::FeaturePrices,
-        fetch_table::FetchTable,
-        table::LatencyTable,
-    },
+    price::{feature::FeaturePrices, fetch_table::FetchTable, table::LatencyTable},
     space::SearchSpace,
 };
 use searcher::round_folder;
@@ -161,7 +157,9 @@ pub fn iterate(
     stop: &Stop,
 ) -> Result<Summary> {
     let run = Run::open(experiment, out, existing, meter, ranks, progress, stop)?;
-    if let Some(known) = by_leader(ranks, || run.journal.recall_document(summary::FILE, summary::SCHEMA_VERSION))? {
+    if let Some(known) =
+        by_leader(ranks, || run.journal.recall_document(summary::FILE, summary::SCHEMA_VERSION))?
+    {
         return Ok(known);
     }
     let (guide, mut table) = run.until_first_search()?;

@@ -57,9 +57,9 @@ impl Run<'_> {
         for &engine in &self.settings.target.engines {
             let requests = self.settings.traffic.requests;
             self.progress.measuring(&format!("replay {requests} requests on {engine}"));
-            let replayed = self.journal.remember(&replay_file(engine), || {
-                self.replay_models(engine, &models, &traffic)
-            })?;
+            let replayed = self
+                .journal
+                .remember(&replay_file(engine), || self.replay_models(engine, &models, &traffic))?;
             replays.insert(engine, replayed);
         }
         Ok(replays)

@@ -53,7 +53,9 @@ fn way(from: &Path, to: &Path) -> String {
 pub(super) fn percent_encoded(path: &str) -> String {
     path.bytes().fold(String::new(), |mut link, byte| {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => link.push(byte as char),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => {
+                link.push(byte as char)
+            }
             _ => link += &format!("%{byte:02X}"),
         }
         link

@@ -37,7 +37,8 @@ pub struct Panel {
 /// # Errors
 /// None that is known; drawing into a text does not fail.
 pub fn svg(title: &str, kinds: &[String], panels: &[Panel]) -> io::Result<String> {
-    let ink = |kind: &str| kinds.iter().position(|known| known == kind).map_or(QUIET, |at| INKS[at % INKS.len()]);
+    let ink =
+        |kind: &str| kinds.iter().position(|known| known == kind).map_or(QUIET, |at| INKS[at % INKS.len()]);
     let courses = || panels.iter().flat_map(|panel| &panel.courses);
     let mut named: Vec<&str> = kinds.iter().map(String::as_str).collect();
     for course in courses() {
@@ -80,7 +81,10 @@ fn draw(
             let style = ink(&course.kind).0.stroke_width(if quiet { 1 } else { 2 });
             chart.draw_series(LineSeries::new(course.points.iter().copied(), style))?;
             if let Some(last) = course.points.last() {
-                spots.say(chart.backend_coord(last), format!("{}: {:.4} at step {}", course.name, last.1, last.0));
+                spots.say(
+                    chart.backend_coord(last),
+                    format!("{}: {:.4} at step {}", course.name, last.1, last.0),
+                );
             }
         }
     }
@@ -100,7 +104,11 @@ mod tests {
         };
         let panel = Panel {
             title: "θ".to_owned(),
-            courses: vec![course("a", "chosen", 0.9), course("b", "dropped", 0.2), course("c", "dropped", 0.1)],
+            courses: vec![
+                course("a", "chosen", 0.9),
+                course("b", "dropped", 0.2),
+                course("c", "dropped", 0.1),
+            ],
         };
         let picture = svg("θ over time", &["chosen".to_owned()], &[panel]).unwrap();
         let lines = |ink: Ink| {

@@ -77,7 +77,8 @@ mod tests {
         let page = html("Replay", &[responses], &[]).unwrap();
         assert!(page.contains("<svg") && page.contains("<title>Replay</title>"));
         // 100 requests earn p90 and not p99.
-        let cells: Vec<&str> = page.split("<td").skip(1).map(|cell| cell.split(['<', '>']).nth(1).unwrap()).collect();
+        let cells: Vec<&str> =
+            page.split("<td").skip(1).map(|cell| cell.split(['<', '>']).nth(1).unwrap()).collect();
         assert_eq!(cells, ["a&lt;b", "50 requests/s", "response", "100", "1.5", "1.5", "–", "–", "–", "1.5"]);
         let outside = page.replace("http://www.w3.org/2000/svg", "");
         assert!(!outside.contains("http") && !outside.contains("src="), "{outside}");

@@ -185,4 +185,3 @@ pub(super) fn with_dark_style(svg: &str) -> String {
     let style = format!("<style>@media screen and (prefers-color-scheme:dark){{{rules}}}</style>");
     svg.replacen('>', &format!(">\n{style}"), 1)
 }
-

@@ -4,7 +4,9 @@
 use super::{
     COLUMNS, Curve, Distribution, RESPONSE, load_text,
     marks::{Legend, Mark, Spots},
-    paper::{DrawingError, HEIGHT, INKS, Ink, Paper, Scale, font, logarithmic, mesh, number, one_two_five, picture},
+    paper::{
+        DrawingError, HEIGHT, INKS, Ink, Paper, Scale, font, logarithmic, mesh, number, one_two_five, picture,
+    },
 };
 use crate::measure::latency::samples_needed;
 use hdrhistogram::Histogram;
@@ -43,9 +45,8 @@ pub fn svg(distributions: &[Distribution<'_>], curves: &[Curve<'_>]) -> io::Resu
     let by_percentile = percentile_lines(distributions, &inks);
     let over_rate = rate_lines(curves, &inks);
     let first = Panel::new("Response time by percentile", percentile_scale(&by_percentile), by_percentile);
-    let second = (!over_rate.is_empty()).then(|| {
-        Panel::new("Response time over the offered rate", rate_scale(&over_rate), over_rate)
-    });
+    let second = (!over_rate.is_empty())
+        .then(|| Panel::new("Response time over the offered rate", rate_scale(&over_rate), over_rate));
     let panels: Vec<Panel> = std::iter::once(first).chain(second).collect();
     let height = panels.iter().map(Panel::height).sum();
     picture(panels[0].title, height, |paper, spots| {
@@ -123,7 +124,12 @@ fn rate_lines(curves: &[Curve<'_>], inks: &Inks<'_>) -> Vec<Line> {
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
             if points.len() > 1 {
                 let said = points.iter().map(|&(qps, log)| {
-                    let text = format!("{}, {mark} at {} requests/s: {} ms", curve.engine, number(qps), number(10f64.powf(log)));
+                    let text = format!(
+                        "{}, {mark} at {} requests/s: {} ms",
+                        curve.engine,
+                        number(qps),
+                        number(10f64.powf(log))
+                    );
                     ((qps, log), text)
                 });
                 let said = said.collect();

@@ -52,12 +52,7 @@ pub fn svg(title: &str, curves: &[Curve]) -> io::Result<String> {
     })
 }
 
-fn draw(
-    paper: &Paper<'_>,
-    title: &str,
-    curves: &[Curve],
-    spots: &mut Spots,
-) -> Result<(), DrawingError> {
+fn draw(paper: &Paper<'_>, title: &str, curves: &[Curve], spots: &mut Spots) -> Result<(), DrawingError> {
     let points = || curves.iter().flat_map(|curve| &curve.points).filter(|point| point.latency_ms > 0.0);
     let ends = ends(points().map(|point| point.latency_ms.log10()), (-1.0, 1.0));
     let x = logarithmic("mean latency of a request, ms", ends);

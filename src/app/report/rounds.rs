@@ -66,7 +66,8 @@ fn draw(paper: &Paper<'_>, title: &str, all: &[Series], spots: &mut Spots) -> Re
         ticks: (1..=last).map(|round| round as f64).collect(),
         name: number,
     };
-    let times = || rounds().flat_map(|r| [r.measured_ms, r.predicted_ms]).filter(|&ms| ms > 0.0).map(f64::log10);
+    let times =
+        || rounds().flat_map(|r| [r.measured_ms, r.predicted_ms]).filter(|&ms| ms > 0.0).map(f64::log10);
     let ends = (times().fold(f64::INFINITY, f64::min), times().fold(f64::NEG_INFINITY, f64::max));
     let y = logarithmic("service time, ms", if ends.0 <= ends.1 { ends } else { (-1.0, 0.0) });
     let mut chart = mesh(paper, title, x, y)?;

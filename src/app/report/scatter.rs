@@ -132,11 +132,7 @@ fn draw_times(paper: &Paper<'_>, all: &[Group<'_>], spots: &mut Spots) -> Result
     Ok(())
 }
 
-fn draw_residuals(
-    paper: &Paper<'_>,
-    all: &[Group<'_>],
-    spots: &mut Spots,
-) -> Result<(), DrawingError> {
+fn draw_residuals(paper: &Paper<'_>, all: &[Group<'_>], spots: &mut Spots) -> Result<(), DrawingError> {
     let places = || all.iter().flat_map(Group::places);
     let ends = (
         places().map(|place| place.measured).fold(f64::INFINITY, f64::min),
@@ -144,7 +140,8 @@ fn draw_residuals(
     );
     let x = logarithmic("measured, ms", if ends.0 <= ends.1 { ends } else { (-1.0, 0.0) });
     let (begin, end) = x.range;
-    let far = places().map(|place| place.pct.abs() * 1.05).fold(RESIDUALS_PCT.0, f64::max).min(RESIDUALS_PCT.1);
+    let far =
+        places().map(|place| place.pct.abs() * 1.05).fold(RESIDUALS_PCT.0, f64::max).min(RESIDUALS_PCT.1);
     let step = if far > 25.0 { 10.0 } else { 5.0 };
     let steps = (far / step) as i32;
     let y = Scale {

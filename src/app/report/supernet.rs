@@ -54,7 +54,11 @@ pub fn svg(title: &str, supernet: &Supernet) -> io::Result<String> {
     let rows = supernet.mixops.len() as i32 + 2;
     let height = TOP + rows * ROW - (ROW - BOX_HEIGHT) + 16;
     picture(title, height as u32, |paper, spots| {
-        paper.draw(&Text::new(title.to_owned(), (WIDTH as i32 / 2, 12), font(17).pos(Pos::new(HPos::Center, VPos::Top))))?;
+        paper.draw(&Text::new(
+            title.to_owned(),
+            (WIDTH as i32 / 2, 12),
+            font(17).pos(Pos::new(HPos::Center, VPos::Top)),
+        ))?;
         let places = places(supernet);
         // The path lies over all other edges.
         for chosen in [false, true] {
@@ -65,7 +69,11 @@ pub fn svg(title: &str, supernet: &Supernet) -> io::Result<String> {
         draw_box(paper, places[0][0], [&supernet.input, ""])?;
         for (at, (operators, row)) in supernet.mixops.iter().zip(&places[1..]).enumerate() {
             let name = format!("Mixop {}", at + 1);
-            paper.draw(&Text::new(name.clone(), (10, row[0].y), font(14).pos(Pos::new(HPos::Left, VPos::Center))))?;
+            paper.draw(&Text::new(
+                name.clone(),
+                (10, row[0].y),
+                font(14).pos(Pos::new(HPos::Left, VPos::Center)),
+            ))?;
             for (operator, &place) in operators.iter().zip(row) {
                 let probability = operator.probability.map(|p| format!("{p:.2}"));
                 draw_box(paper, place, [&operator.name, probability.as_deref().unwrap_or("")])?;
@@ -84,7 +92,8 @@ fn said(mixop: &str, operator: &Choice) -> String {
 
 fn places(supernet: &Supernet) -> Vec<Vec<Place>> {
     let middle = (LEFT + WIDTH as i32 - GAP) / 2;
-    let single = |row: i32, half| vec![Place { x: middle, y: TOP + row * ROW + BOX_HEIGHT / 2, half, chosen: true }];
+    let single =
+        |row: i32, half| vec![Place { x: middle, y: TOP + row * ROW + BOX_HEIGHT / 2, half, chosen: true }];
     let mut places = vec![single(0, 150)];
     for (at, operators) in supernet.mixops.iter().enumerate() {
         let count = operators.len() as i32;
@@ -143,7 +152,8 @@ mod tests {
         let mixop = |chosen: usize| (0..3).map(|i| choice(["16", "8", "zero"][i], i == chosen)).collect();
         let supernet = Supernet { input: "9 of 30 features".to_owned(), mixops: vec![mixop(1), mixop(2)] };
         let picture = svg("Supernet", &supernet).unwrap();
-        let lines = |width: &str| picture.lines().filter(|l| l.starts_with("<polyline") && l.contains(width)).count();
+        let lines =
+            |width: &str| picture.lines().filter(|l| l.starts_with("<polyline") && l.contains(width)).count();
         // In, two Mixops of three, out: 3 + 9 + 3 edges, of which the path has three.
         assert_eq!((lines("stroke-width=\"4\""), lines("stroke-width=\"1\"")), (3, 12), "{picture}");
         assert_eq!(picture.matches("<title>").count(), 6);

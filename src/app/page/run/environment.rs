@@ -21,8 +21,9 @@ pub(super) fn section(record: &Record, links: &Links) -> Result<Markup> {
         facts.push(("schema", html! { code { (data.schema_hash) } }));
         facts.push(("encoders", html! { code { (data.encoder_hash) } }));
     }
-    let seeds = record.settings.seeds;
-    let seeds = [Stage::Split, Stage::Teacher, Stage::Search, Stage::Retrain, Stage::Traffic].map(|stage| seeds.of(stage));
+    let seeds = &record.settings.seeds;
+    let seeds = [Stage::Split, Stage::Teacher, Stage::Search, Stage::Retrain, Stage::Traffic]
+        .map(|stage| seeds.of(stage));
     facts.push(("seeds", html! { "split " (seeds[0]) ", teacher " (seeds[1]) ", search " (seeds[2]) ", retrain " (seeds[3]) ", traffic " (seeds[4]) }));
     let doubts = doubts(record);
     Ok(html! {
@@ -39,13 +40,17 @@ pub(super) fn section(record: &Record, links: &Links) -> Result<Markup> {
 }
 
 fn machine(environment: &Environment) -> Vec<(&'static str, Markup)> {
-    let Environment { host, cpu, instruction_sets, cores, memory_bytes, os, kernel, governor, .. } = environment;
+    let Environment { host, cpu, instruction_sets, cores, memory_bytes, os, kernel, governor, .. } =
+        environment;
     let mut facts = vec![
         ("processor", html! { (cpu.as_deref().unwrap_or("unknown")) ", " (cores) " cores for this process" }),
         ("instruction sets", html! { (instruction_sets.join(", ")) }),
         ("system", html! { (os) " " (kernel.as_deref().unwrap_or("")) }),
         ("host in tables", html! { code { (host) } }),
-        ("program", html! { "autofas-bench " (environment.program_version) ", SHA-256 " code { (environment.program_sha256) } }),
+        (
+            "program",
+            html! { "autofas-bench " (environment.program_version) ", SHA-256 " code { (environment.program_sha256) } },
+        ),
     ];
     if let Some(bytes) = memory_bytes {
         facts.push(("memory", html! { (format!("{:.1} GiB", *bytes as f64 / f64::from(1 << 30))) }));
@@ -60,18 +65,29 @@ fn machine(environment: &Environment) -> Vec<(&'static str, Markup)> {
 fn doubts(record: &Record) -> Vec<String> {
     let mut doubts = Vec::new();
     for round in &record.rounds {
-        let warnings = round.outcome.warnings.iter().map(|warning| format!("search of round {}: {warning}", round.round));
+        let warnings = round
+            .outcome
+            .warnings
+            .iter()
+            .map(|warning| format!("search of round {}: {warning}", round.round));
         doubts.extend(warnings);
         for (engine, part) in round.engines.iter().flatten().filter(|(_, part)| !part.void.is_empty()) {
             let networks = part.void.join(", ");
-            doubts.push(format!("round {}, {engine}: too noisy to correct or to judge a table: {networks}", round.round));
+            doubts.push(format!(
+                "round {}, {engine}: too noisy to correct or to judge a table: {networks}",
+                round.round
+            ));
         }
     }
     if let Some(summary) = &record.summary {
         for (engine, probes) in summary.probes.iter().filter(|(_, probes)| probes.noisy > 0) {
-            doubts.push(format!("{} of {} probed layers on {engine} stayed noisy", probes.noisy, probes.layers));
+            doubts.push(format!(
+                "{} of {} probed layers on {engine} stayed noisy",
+                probes.noisy, probes.layers
+            ));
         }
-        for (name, replays) in [("winner", &summary.winner.replays), ("plain DNN", &summary.baseline.replays)] {
+        for (name, replays) in [("winner", &summary.winner.replays), ("plain DNN", &summary.baseline.replays)]
+        {
             for (engine, replay) in replays.iter().filter(|(_, replay)| !replay.valid) {
                 doubts.push(format!("replay of the {name} on {engine}: {}", replay.reasons.join("; ")));
             }
@@ -83,7 +99,8 @@ fn doubts(record: &Record) -> Vec<String> {
 /// Commands, and links to what the run has left.
 pub(super) fn reproduce(record: &Record, links: &Links) -> Markup {
     let run = links.folder().display().to_string();
-    let mut command = format!("autofas-bench iterate --config {run}/config.toml --set data.schema={run}/schema.json");
+    let mut command =
+        format!("autofas-bench iterate --config {run}/config.toml --set data.schema={run}/schema.json");
     if let Some(paths) = &record.paths {
         command += &format!(" --data {}", paths.data.display());
     }

@@ -28,7 +28,8 @@ pub(super) fn section(record: &Record) -> Markup {
     verdicts.sort_by(|a, b| b.chosen.cmp(&a.chosen).then(b.theta.total_cmp(&a.theta)).then(a.at.cmp(&b.at)));
     let split = verdicts.iter().filter(|verdict| verdict.chosen).count();
     let (chosen, dropped) = verdicts.split_at(split);
-    let prices = if record.measured_prices { "measured (tables/fetch.json)" } else { "declared in the schema" };
+    let prices =
+        if record.measured_prices { "measured (tables/fetch.json)" } else { "declared in the schema" };
     html! {
         p {
             "Round " (round.round) " chose " (Figure::count(chosen.len())) " of " (Figure::count(verdicts.len()))
@@ -144,7 +145,9 @@ fn dropped_by(rule: &DeriveSettings, theta: f64, least: f64, repair: Option<&Rep
         DeriveSettings::TopK { k } if theta <= least => {
             format!("not among the {k} strongest: the weakest chosen has θ {least:.3}")
         }
-        DeriveSettings::TopK { .. } => "gave way to a feature of the candidates, of which one is always chosen".to_owned(),
+        DeriveSettings::TopK { .. } => {
+            "gave way to a feature of the candidates, of which one is always chosen".to_owned()
+        }
         DeriveSettings::Budget(budget) => {
             let limit_ms = repair.map_or(budget.limit_ms(), |repair| repair.budget_ms);
             format!("beyond the budget of {limit_ms} ms, or worth no sure gain within it")
@@ -160,7 +163,10 @@ mod tests {
     #[test]
     fn a_dropped_feature_says_what_it_fell_short_of() {
         let top = DeriveSettings::TopK { k: 9 };
-        assert_eq!(dropped_by(&top, 0.2, 0.5, None), "not among the 9 strongest: the weakest chosen has θ 0.500");
+        assert_eq!(
+            dropped_by(&top, 0.2, 0.5, None),
+            "not among the 9 strongest: the weakest chosen has θ 0.500"
+        );
         assert!(dropped_by(&top, 0.6, 0.5, None).contains("gave way"));
         assert_eq!(dropped_by(&DeriveSettings::Threshold { theta: 0.5 }, 0.2, 0.6, None), "θ not above 0.5");
         let budget = DeriveSettings::Budget(Budget::of_mean(2.0));

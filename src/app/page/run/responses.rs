@@ -31,7 +31,12 @@ pub(super) fn section(record: &Record, links: &Links, pictures: &mut Pictures) -
     };
     let replays = [
         ("winner", "winner", &summary.winner.replays, summary.winner.network.subnet.clone()),
-        ("plain DNN", "baseline", &summary.baseline.replays, format!("baseline-{}", summary.baseline.network.subnet)),
+        (
+            "plain DNN",
+            "baseline",
+            &summary.baseline.replays,
+            format!("baseline-{}", summary.baseline.network.subnet),
+        ),
     ];
     if replays.iter().all(|(_, _, replays, _)| replays.is_empty()) {
         return Ok(html! { p { "No traffic was replayed: the schema names no user_key and item_key." } });
@@ -77,7 +82,9 @@ fn row(name: &str, whose: &str, engine: EngineName, replay: &ReplaySummary) -> M
         }))
     };
     let response = &replay.response_us;
-    let mean = response.mean.map(|us| from(Figure::new(us, 0).shown(format_args!("{:.2}", us / 1e3)), "response_us/mean"));
+    let mean = response
+        .mean
+        .map(|us| from(Figure::new(us, 0).shown(format_args!("{:.2}", us / 1e3)), "response_us/mean"));
     html! {
         tr {
             td { (name) }

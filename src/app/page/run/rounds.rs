@@ -88,8 +88,8 @@ fn row(round: &RoundRecord, engine: EngineName, part: &EngineCalibration) -> Mar
         or_dash(off.map(|pct| figure(Figure::new(pct, 1), &format!("calibration/{fit}/held_out/mape_pct"))))
     };
     let calibration = &part.calibration;
-    let [before, after] =
-        [&calibration.before, &calibration.after].map(|fit| fit.held_out.as_ref().map(|found| found.mape_pct));
+    let [before, after] = [&calibration.before, &calibration.after]
+        .map(|fit| fit.held_out.as_ref().map(|found| found.mape_pct));
     html! {
         tr {
             td class="n" { (Figure::count(round.round)) }

@@ -38,18 +38,14 @@ pub(super) fn section(record: &Record, links: &Links, pictures: &mut Pictures) -
     })
 }
 
-fn of_round(
-    record: &Record,
-    round: &RoundRecord,
-    links: &Links,
-    pictures: &mut Pictures,
-) -> Result<Markup> {
+fn of_round(record: &Record, round: &RoundRecord, links: &Links, pictures: &mut Pictures) -> Result<Markup> {
     let curves = curves::read(&links.folder().join(format!("tensorboard/search/round{}", round.round)))?;
     let (thetas, mixops) = (thetas(record, round, &curves), mixops(record, &curves));
     let figures = match thetas.is_empty() {
         true => absent("the way of θ and α; it is kept under tensorboard/, which is not there"),
         false => {
-            let panel = Panel { title: format!("θ of every feature, round {}", round.round), courses: thetas };
+            let panel =
+                Panel { title: format!("θ of every feature, round {}", round.round), courses: thetas };
             let kinds = [CHOSEN.to_owned()];
             let theta = pictures.figure(
                 &format!("theta-{}", round.round),

@@ -121,7 +121,8 @@ fn layers(network: &NetworkSummary) -> String {
 fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
     let engines = &record.settings.target.engines;
     let times: Vec<String> = engines.iter().map(|engine| format!("#{engine}, ms")).collect();
-    let mut columns = vec!["", "#AUC", "#GAUC", "#logloss", "#features", "layers", "#parameters", "#multiply-adds"];
+    let mut columns =
+        vec!["", "#AUC", "#GAUC", "#logloss", "#features", "layers", "#parameters", "#multiply-adds"];
     columns.extend(times.iter().map(String::as_str));
     columns.push("model");
     let teacher = html! {
@@ -134,8 +135,12 @@ fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
             td { "–" }
         }
     };
-    let row = |name: &str, whose: &str, network: &NetworkSummary, times: &BTreeMap<EngineName, MeasuredTime>| {
-        let count = |count: usize, field: &str| Figure::count(count).from(SUMMARY, format!("/{whose}/{field}"));
+    let row = |name: &str,
+               whose: &str,
+               network: &NetworkSummary,
+               times: &BTreeMap<EngineName, MeasuredTime>| {
+        let count =
+            |count: usize, field: &str| Figure::count(count).from(SUMMARY, format!("/{whose}/{field}"));
         html! {
             tr {
                 td { (name) br; span class="quiet" { (network.subnet) } }
