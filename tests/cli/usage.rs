@@ -3,7 +3,7 @@
 use crate::world::{failure, output, program};
 use std::{path::Path, process::Stdio};
 
-const VERBS: [&[&str]; 21] = [
+const VERBS: [&[&str]; 22] = [
     &["iterate"],
     &["search"],
     &["compare"],
@@ -14,6 +14,7 @@ const VERBS: [&[&str]; 21] = [
     &["table", "merge"],
     &["replay"],
     &["forecast"],
+    &["report"],
     &["trace", "make"],
     &["trace", "show"],
     &["store", "load"],
