@@ -9,7 +9,6 @@ use super::{
     probed::GIVEN_TABLE,
     searcher::{Searched, outcome_file, round_folder, subnet_file},
     summary,
-    traffic::{Replayed, Replays, replay_file},
 };
 use crate::{
     app::config::{Experiment, Settings},
@@ -40,8 +39,6 @@ pub(in crate::app) struct Record {
     pub(in crate::app) environment: Option<Environment>,
     /// Those whose search has ended, in their order.
     pub(in crate::app) rounds: Vec<RoundRecord>,
-    /// By engine, the winner's and then the plain DNN's.
-    pub(in crate::app) replays: Replays,
     pub(in crate::app) summary: Option<Summary>,
     pub(in crate::app) pareto: Option<Pareto>,
 }
@@ -83,14 +80,9 @@ impl Record {
             Some(table) => measured_prices(table, &settings, &schema, &space)?,
             None => FeaturePrices::declared(&schema).fetched_in(&space),
         };
-        let (mut rounds, mut replays) = (Vec::new(), Replays::new());
+        let mut rounds = Vec::new();
         while let Some(round) = RoundRecord::read(&journal, &space, FIRST_ROUND + rounds.len())? {
             rounds.push(round);
-        }
-        for &engine in &settings.target.engines {
-            if let Some(found) = journal.recall::<Vec<Replayed>>(&replay_file(engine))? {
-                replays.insert(engine, found);
-            }
         }
         Ok(Self {
             settings,
@@ -101,7 +93,6 @@ impl Record {
             paths: optional(&journal, RunPaths::FILE)?,
             environment: optional(&journal, "environment.json")?,
             rounds,
-            replays,
             summary: journal.recall_document(summary::FILE, summary::SCHEMA_VERSION)?,
             pareto: journal.recall_document(pareto::FILE, pareto::SCHEMA_VERSION)?,
             schema,

@@ -37,11 +37,6 @@ pub(in crate::app) struct Replayed {
 /// By engine: the winner's, then the plain DNN's. Empty when the data has no user and item keys.
 pub(super) type Replays = BTreeMap<EngineName, Vec<Replayed>>;
 
-/// Where the last replays of a run are kept.
-pub(super) fn replay_file(engine: EngineName) -> String {
-    format!("replay/{engine}.json")
-}
-
 impl Run<'_> {
     /// Replays the run's winner and the plain DNN.
     pub(super) fn replay(&self, winner: &RoundSummary, baseline: &Trained) -> Result<Replays> {
@@ -57,9 +52,9 @@ impl Run<'_> {
         for &engine in &self.settings.target.engines {
             let requests = self.settings.traffic.requests;
             self.progress.measuring(&format!("replay {requests} requests on {engine}"));
-            let replayed = self
-                .journal
-                .remember(&replay_file(engine), || self.replay_models(engine, &models, &traffic))?;
+            let replayed = self.journal.remember(&format!("replay/{engine}.json"), || {
+                self.replay_models(engine, &models, &traffic)
+            })?;
             replays.insert(engine, replayed);
         }
         Ok(replays)

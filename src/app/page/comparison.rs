@@ -194,6 +194,6 @@ fn files(links: &Links) -> Markup {
     html! {
         ul { @for (file, what) in files.iter().filter(|(file, _)| links.has(file)) { li { (links.to(file)) ": " (what) } } }
         p { "This page again, without data and without training:" }
-        pre { "autofas-bench report --run " (links.folder().display()) }
+        pre { (links.report_command()) }
     }
 }

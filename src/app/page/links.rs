@@ -1,5 +1,6 @@
 //! Links from the page to the files of a run, as they lie to each other.
 
+use crate::base::shell;
 use maud::{Markup, html};
 use std::path::{Component, Path, PathBuf};
 
@@ -20,6 +21,11 @@ impl Links {
     /// The run's folder as it was named.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What writes the page again.
+    pub(super) fn report_command(&self) -> String {
+        shell::command(["autofas-bench", "report", "--run", &self.folder.to_string_lossy()])
     }
 
     pub(super) fn has(&self, file: &str) -> bool {

@@ -32,17 +32,20 @@ pub fn drawn(svg: &str) -> Markup {
     PreEscaped(svg.to_owned())
 }
 
-/// A table that scrolls inside of its own width. Columns whose name begins with `#` hold numbers.
+/// A table that scrolls inside of its own width. Columns whose name begins with `#` hold numbers; without
+/// names there is no header.
 pub fn table(columns: &[&str], rows: impl IntoIterator<Item = Markup>) -> Markup {
     html! {
         div class="wide" {
             table {
-                thead {
-                    tr {
-                        @for column in columns {
-                            @match column.strip_prefix('#') {
-                                Some(name) => th class="n" { (name) },
-                                None => th { (column) },
+                @if !columns.is_empty() {
+                    thead {
+                        tr {
+                            @for column in columns {
+                                @match column.strip_prefix('#') {
+                                    Some(name) => th class="n" { (name) },
+                                    None => th { (column) },
+                                }
                             }
                         }
                     }

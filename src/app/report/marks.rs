@@ -18,9 +18,9 @@ const LEFT_PX: i32 = 28;
 /// From the left of a mark to its name.
 const NAME_PX: i32 = 24;
 /// Of a letter, about: names are in the reader's own font.
-const LETTER_PX: f64 = 7.5;
+const LETTER_PX: f64 = 8.3;
 /// From one line of a legend to the next, in pixels.
-pub(super) const LINE: i32 = 20;
+pub(super) const LINE: i32 = 22;
 /// Of a spot, in pixels: larger than the mark that it lies on.
 const SPOT_PX: u32 = 9;
 
@@ -120,7 +120,7 @@ impl Legend {
                     paper.draw(&Rectangle::new([(x + 2, y - 6), (x + 14, y + 6)], ink.0.filled()))?;
                 }
             }
-            paper.draw(&Text::new(name.clone(), (x + NAME_PX, y - 7), font(14)))?;
+            paper.draw(&Text::new(name.clone(), (x + NAME_PX, y - 8), font(16)))?;
         }
         Ok(())
     }

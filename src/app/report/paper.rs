@@ -122,19 +122,19 @@ pub(super) fn mesh<'a, 'p>(
 ) -> Result<Chart<'a, 'p>, DrawingError> {
     let (x_title, y_title) = (x.title, y.title);
     let mut chart = ChartBuilder::on(paper)
-        .caption(title, font(17))
+        .caption(title, font(18))
         .margin(12)
-        .margin_right(24)
-        .x_label_area_size(48)
-        .y_label_area_size(64)
+        .margin_right(28)
+        .x_label_area_size(52)
+        .y_label_area_size(72)
         .build_cartesian_2d(x, y)?;
     chart
         .configure_mesh()
         .bold_line_style(GRID.0)
         .light_line_style(TRANSPARENT)
         .axis_style(GRID.0)
-        .label_style(font(14))
-        .axis_desc_style(font(15))
+        .label_style(font(16))
+        .axis_desc_style(font(16))
         .x_desc(x_title)
         .y_desc(y_title)
         .draw()?;

@@ -208,7 +208,7 @@ impl Panel {
                 _ => chart.draw_series(DashedLineSeries::new(points(), length, gap, style))?,
             };
             if let (Some(end), false) = (points().last(), line.mark.is_empty()) {
-                let place = |at| EmptyElement::at(at) + Text::new(line.mark, (6, -8), font(14));
+                let place = |at| EmptyElement::at(at) + Text::new(line.mark, (6, -8), font(16));
                 chart.draw_series(std::iter::once(place(end)))?;
             }
             for (place, text) in &line.said {

@@ -2,14 +2,14 @@
 
 use super::{
     marks::{Legend, Mark, Spots},
-    paper::{DrawingError, INKS, Ink, Paper, QUIET, Scale, TEXT, font, number, one_two_five, picture},
+    paper::{DrawingError, GRID, INKS, Ink, Paper, QUIET, Scale, TEXT, font, number, one_two_five, picture},
 };
 use plotters::prelude::*;
 use std::io;
 
 const BAR: u32 = 64;
 /// Axis, caption and margins, in pixels.
-const AROUND: u32 = 100;
+const AROUND: u32 = 104;
 
 /// A network and what it is made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +68,7 @@ fn draw(
     };
     let count = bars.len() as f64;
     let mut chart = ChartBuilder::on(paper)
-        .caption(title, font(17))
+        .caption(title, font(18))
         .margin(12)
         .margin_right(24)
         .x_label_area_size(44)
@@ -78,10 +78,10 @@ fn draw(
         .disable_y_mesh()
         .disable_y_axis()
         .light_line_style(TRANSPARENT)
-        .bold_line_style(super::paper::GRID.0)
-        .axis_style(super::paper::GRID.0)
-        .label_style(font(14))
-        .axis_desc_style(font(15))
+        .bold_line_style(GRID.0)
+        .axis_style(GRID.0)
+        .label_style(font(16))
+        .axis_desc_style(font(16))
         .x_desc("ms")
         .draw()?;
     for (at, bar) in bars.iter().enumerate() {
@@ -101,7 +101,7 @@ fn draw(
             chart.draw_series(LineSeries::new(line, TEXT.0.stroke_width(3)))?;
         }
         let name = format!("{}: {} ms", bar.label, number(whole(bar)));
-        let text = Text::new(name, (0.0, count - at as f64 - 0.08), font(14));
+        let text = Text::new(name, (0.0, count - at as f64 - 0.06), font(16));
         chart.draw_series(std::iter::once(text))?;
     }
     Ok(())

@@ -9,7 +9,7 @@ use std::io;
 
 /// From the top of one row to that of the next, in pixels.
 const ROW: i32 = 84;
-const BOX_HEIGHT: i32 = 40;
+const BOX_HEIGHT: i32 = 44;
 /// Between two boxes of a row, at least.
 const GAP: i32 = 8;
 const WIDEST_BOX: i32 = 84;
@@ -57,7 +57,7 @@ pub fn svg(title: &str, supernet: &Supernet) -> io::Result<String> {
         paper.draw(&Text::new(
             title.to_owned(),
             (WIDTH as i32 / 2, 12),
-            font(17).pos(Pos::new(HPos::Center, VPos::Top)),
+            font(18).pos(Pos::new(HPos::Center, VPos::Top)),
         ))?;
         let places = places(supernet);
         // The path lies over all other edges.
@@ -72,7 +72,7 @@ pub fn svg(title: &str, supernet: &Supernet) -> io::Result<String> {
             paper.draw(&Text::new(
                 name.clone(),
                 (10, row[0].y),
-                font(14).pos(Pos::new(HPos::Left, VPos::Center)),
+                font(16).pos(Pos::new(HPos::Left, VPos::Center)),
             ))?;
             for (operator, &place) in operators.iter().zip(row) {
                 let probability = operator.probability.map(|p| format!("{p:.2}"));
@@ -131,13 +131,16 @@ fn draw_box(paper: &Paper<'_>, place: Place, lines: [&str; 2]) -> Result<(), Dra
     let (ink, width): (Ink, u32) = if chosen { (INKS[0], 3) } else { (QUIET, 1) };
     let corners = [(x - half, y - BOX_HEIGHT / 2), (x + half, y + BOX_HEIGHT / 2)];
     paper.draw(&Rectangle::new(corners, PAPER.0.filled()))?;
-    paper.draw(&Rectangle::new(corners, ink.0.stroke_width(width)))?;
+    // A rectangle's border has one width; a line's may be bold.
+    let [(left, top), (right, bottom)] = corners;
+    let border = vec![(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];
+    paper.draw(&PathElement::new(border, ink.0.stroke_width(width)))?;
     let centred = |size| font(size).pos(Pos::new(HPos::Center, VPos::Center));
     let [above, below] = lines;
     let middle = if below.is_empty() { y } else { y - 8 };
-    paper.draw(&Text::new(above.to_owned(), (x, middle), centred(15)))?;
+    paper.draw(&Text::new(above.to_owned(), (x, middle), centred(16)))?;
     if !below.is_empty() {
-        paper.draw(&Text::new(below.to_owned(), (x, y + 10), centred(12)))?;
+        paper.draw(&Text::new(below.to_owned(), (x, y + 10), centred(14)))?;
     }
     Ok(())
 }
@@ -154,8 +157,9 @@ mod tests {
         let picture = svg("Supernet", &supernet).unwrap();
         let lines =
             |width: &str| picture.lines().filter(|l| l.starts_with("<polyline") && l.contains(width)).count();
-        // In, two Mixops of three, out: 3 + 9 + 3 edges, of which the path has three.
-        assert_eq!((lines("stroke-width=\"4\""), lines("stroke-width=\"1\"")), (3, 12), "{picture}");
+        // In, two Mixops of three, out: 3 + 9 + 3 edges, of which the path has three; eight boxes, of which the path has four.
+        let widths = ["4", "3", "1"].map(|width| lines(&format!("stroke-width=\"{width}\"")));
+        assert_eq!(widths, [3, 4, 12 + 4], "{picture}");
         assert_eq!(picture.matches("<title>").count(), 6);
         for said in ["Mixop 1: 8, probability 0.2500, chosen", "Mixop 2: zero, probability 0.2500, chosen"] {
             assert!(picture.contains(&format!("<title>{said}</title>")), "{said}: {picture}");

@@ -3,7 +3,7 @@
 use super::Links;
 use crate::{
     app::{config::Stage, iterate::Record, report::html::table},
-    base::Result,
+    base::{Result, shell},
     measure::environment::Environment,
 };
 use maud::{Markup, html};
@@ -34,7 +34,7 @@ pub(super) fn section(record: &Record, links: &Links) -> Result<Markup> {
             ul { @for doubt in &doubts { li { (doubt) } } }
         }
         h3 { "Machine, program, data" }
-        (table(&["", ""], facts.iter().map(|(name, value)| html! { tr { td class="keep" { (name) } td { (value) } } })))
+        (table(&[], facts.iter().map(|(name, value)| html! { tr { td class="keep" { (name) } td class="words" { (value) } } })))
         p class="quiet" { "Of the first start: " (links.to("environment.json")) ", " (links.to("data.json")) "." }
     })
 }
@@ -98,24 +98,29 @@ fn doubts(record: &Record) -> Vec<String> {
 
 /// Commands, and links to what the run has left.
 pub(super) fn reproduce(record: &Record, links: &Links) -> Markup {
-    let run = links.folder().display().to_string();
-    let mut command =
-        format!("autofas-bench iterate --config {run}/config.toml --set data.schema={run}/schema.json");
+    let run = links.folder().display();
+    let mut again: Vec<String> = ["autofas-bench", "iterate", "--config"].map(str::to_owned).into();
+    again.extend([
+        format!("{run}/config.toml"),
+        "--set".to_owned(),
+        format!("data.schema={run}/schema.json"),
+    ]);
     if let Some(paths) = &record.paths {
-        command += &format!(" --data {}", paths.data.display());
+        again.extend(["--data".to_owned(), paths.data.display().to_string()]);
     }
-    if links.has("tables/given.json") {
-        command += &format!(" --table {run}/tables/given.json");
+    if let Some(table) = ["tables/given.json", "tables/v1.json"].into_iter().find(|table| links.has(table)) {
+        again.extend(["--table".to_owned(), format!("{run}/{table}")]);
     }
     if record.measured_prices {
-        command += &format!(" --set target.fetch_prices={run}/tables/fetch.json");
+        again.extend(["--set".to_owned(), format!("target.fetch_prices={run}/tables/fetch.json")]);
     }
-    command += " --out NEW";
+    again.extend(["--out".to_owned(), "NEW".to_owned()]);
     html! {
         p { "The same search, in a new folder (the settings as they were resolved, defaults among them):" }
-        pre { (command) }
-        p { "Results of trainings come out the same on the same program; times are measured anew. This page again:" }
-        pre { "autofas-bench report --run " (run) }
+        pre { (shell::command(&again)) }
+        p { "With the first table given, it pays the same prices: the first round comes out the same with the same program on this \
+             machine. What is measured after that is measured anew, on other machines the table too (leave out --table). This page again:" }
+        pre { (links.report_command()) }
         h3 { "Files" }
         ul { @for (file, what) in files(record, links) { li { (links.to(&file)) ": " (what) } } }
     }

@@ -49,6 +49,10 @@ pub(super) fn section(record: &Record, links: &Links, pictures: &mut Pictures) -
         })
     });
     let replayed: Vec<Replayed> = replayed.collect();
+    let workers = match record.settings.traffic.workers {
+        1 => "one worker".to_owned(),
+        more => format!("{more} workers"),
+    };
     let figure = percentiles(&replayed, links, pictures)?;
     let rows = replays.iter().flat_map(|(name, whose, replays, _)| {
         replays.iter().map(move |(&engine, replay)| row(name, whose, engine, replay))
@@ -56,7 +60,7 @@ pub(super) fn section(record: &Record, links: &Links, pictures: &mut Pictures) -
     Ok(html! {
         p {
             "From the scheduled arrival to the answer, at " (record.settings.traffic.candidates) " candidates a request and "
-            (record.settings.traffic.workers) " workers. Percentiles appear where enough requests earn them."
+            (workers) ". Percentiles appear where enough requests earn them."
         }
         (table(
             &["network", "engine", "#offered, 1/s", "#answered, 1/s", "#mean, ms", "#p50", "#p90", "#p99", "#p99.9", "valid"],
@@ -87,7 +91,7 @@ fn row(name: &str, whose: &str, engine: EngineName, replay: &ReplaySummary) -> M
         .map(|us| from(Figure::new(us, 0).shown(format_args!("{:.2}", us / 1e3)), "response_us/mean"));
     html! {
         tr {
-            td { (name) }
+            td class="keep" { (name) }
             td { (engine) }
             td class="n" { (or_dash(replay.offered_qps.map(|qps| from(Figure::new(qps, 1), "offered_qps")))) }
             td class="n" { (from(Figure::new(replay.answered_qps, 1), "answered_qps")) }
@@ -96,7 +100,7 @@ fn row(name: &str, whose: &str, engine: EngineName, replay: &ReplaySummary) -> M
             td class="n" { (percentile(response.p90, "p90")) }
             td class="n" { (percentile(response.p99, "p99")) }
             td class="n" { (percentile(response.p999, "p999")) }
-            td {
+            td class="words" {
                 @if replay.valid { span class="good" { "valid" } } @else {
                     span class="bad" { "NOT VALID" } ": " (replay.reasons.join("; "))
                 }

@@ -94,7 +94,7 @@ fn row(round: &RoundRecord, engine: EngineName, part: &EngineCalibration) -> Mar
         tr {
             td class="n" { (Figure::count(round.round)) }
             td { (engine) }
-            td { (round.id) }
+            td class="keep" { (round.id) }
             td class="n" { (or_dash(auc)) }
             td { "v" (round.searched.table_version) }
             td class="n" { (figure(Figure::new(winner.predicted_ms, 3), "winner/predicted_ms")) }

@@ -127,7 +127,7 @@ fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
     columns.push("model");
     let teacher = html! {
         tr {
-            td { "teacher r(x)" }
+            td class="keep" { "teacher r(x)" }
             (metrics(&summary.teacher.metrics, "/teacher"))
             td class="n" { (Figure::count(record.space.features.len())) }
             td { "–" } td class="n" { "–" } td class="n" { "–" }
@@ -143,7 +143,7 @@ fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
             |count: usize, field: &str| Figure::count(count).from(SUMMARY, format!("/{whose}/{field}"));
         html! {
             tr {
-                td { (name) br; span class="quiet" { (network.subnet) } }
+                td class="keep" { (name) br; span class="quiet" { (network.subnet) } }
                 (metrics(&network.metrics, &format!("/{whose}")))
                 td class="n" { (Figure::count(network.features.len())) }
                 td class="keep" { (layers(network)) }
@@ -158,7 +158,7 @@ fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
                         }
                     }
                 }
-                td { (links.to(&network.onnx)) }
+                td class="keep" { (links.to(&network.onnx)) }
             }
         }
     };
@@ -201,7 +201,7 @@ fn front(points: &[ParetoPoint], links: &Links) -> Markup {
                 td class="n" { (Figure::count(point.network.features.len())) }
                 td class="keep" { (layers(&point.network)) }
                 td { (if point.on_front { "yes" } else { "no" }) }
-                td { (point.network.subnet) br; (links.to(&point.network.onnx)) }
+                td class="keep" { (point.network.subnet) br; (links.to(&point.network.onnx)) }
             }
         }
     };
