@@ -121,7 +121,9 @@ fn a_comparison_that_was_killed_goes_on_and_ends_as_one_that_was_not() {
     the_schema_in_docs_of_comparisons(&rendered);
     let page = report::checked(here, "whole", "whole/report.html");
     assert!(
-        ["autofas", "plain-dnn", "teacher"].iter().all(|name| page.contains(&format!("<td>{name}</td>")))
+        ["autofas", "plain-dnn", "teacher"]
+            .iter()
+            .all(|name| page.contains(&format!("<td class=\"keep\">{name}</td>")))
     );
     assert_eq!(json(here, &["report", "--run", "whole"])["html"], "whole/report.html");
     assert_eq!(fs::read_to_string(here.join("whole/report.html")).unwrap(), page);

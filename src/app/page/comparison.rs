@@ -60,7 +60,7 @@ fn systems(comparison: &Comparison, links: &Links) -> Markup {
         let place = |field: &str| format!("/systems/{at}/{field}");
         html! {
             tr {
-                td {
+                td class="keep" {
                     (system.system)
                     @if system.unreachable > 0 { br; span class="bad" { (system.unreachable) " of " (system.unreachable + system.seeds) " could not keep the budget" } }
                 }
@@ -122,7 +122,7 @@ fn differences(comparison: &Comparison) -> Markup {
         let p = p.map(|p| Figure::new(p, 3).from(FILE, format!("/against/{at}/over_seeds/p")));
         html! {
             tr {
-                td { (against.system) }
+                td class="keep" { (against.system) }
                 td class="n" { (Figure::new(against.budget_ms, 3).from(FILE, format!("/against/{at}/budget_ms"))) }
                 td class="n" { (Figure::count(against.seeds).from(FILE, format!("/against/{at}/seeds"))) }
                 td class="n" { (figure(against.auc_difference, "auc_difference")) }
@@ -150,7 +150,7 @@ fn agreement(comparison: &Comparison) -> Markup {
         let figure = |value: f64, field: &str| Figure::new(value, 3).from(FILE, format!("/systems/{at}/agreement/{field}"));
         Some(html! {
             tr {
-                td { (system.system) }
+                td class="keep" { (system.system) }
                 td class="n" { (or_dash(system.budget_ms.map(|ms| Figure::new(ms, 3).from(FILE, format!("/systems/{at}/budget_ms"))))) }
                 td class="n" { (figure(agreement.features_jaccard, "features_jaccard")) }
                 td class="n" { (figure(agreement.least_features_jaccard, "least_features_jaccard")) }

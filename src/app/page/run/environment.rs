@@ -27,7 +27,7 @@ pub(super) fn section(record: &Record, links: &Links) -> Result<Markup> {
     facts.push(("seeds", html! { "split " (seeds[0]) ", teacher " (seeds[1]) ", search " (seeds[2]) ", retrain " (seeds[3]) ", traffic " (seeds[4]) }));
     let doubts = doubts(record);
     Ok(html! {
-        h3 { "What may not be believed" }
+        h3 id="doubts" { "What may not be believed" }
         @if doubts.is_empty() {
             p { span class="good" { "Nothing was found to doubt" } " among what is there: no measurement stayed too noisy, no replay is invalid, no search warned." }
         } @else {

@@ -77,8 +77,8 @@ fn tiles(record: &Record, summary: &Summary) -> Markup {
             }
             div class="tile" {
                 "Service time, " (engine)
-                b { (service(&winner.service, engine, "winner")) " ms" }
-                span { "plain DNN " (service(&baseline.service, engine, "baseline")) " ms" }
+                b { (service(&winner.service, engine, "winner", " ms")) }
+                span { "plain DNN " (service(&baseline.service, engine, "baseline", " ms")) }
             }
             @if let Some((at, feature_ms)) = round.map(|at| (at, summary.rounds[at].feature_ms)) {
                 div class="tile" {
@@ -104,11 +104,16 @@ fn tiles(record: &Record, summary: &Summary) -> Markup {
     }
 }
 
-fn service(times: &BTreeMap<EngineName, MeasuredTime>, engine: EngineName, whose: &str) -> Markup {
+fn service(
+    times: &BTreeMap<EngineName, MeasuredTime>,
+    engine: EngineName,
+    whose: &str,
+    unit: &str,
+) -> Markup {
     let Some(time) = times.get(&engine) else { return html! { "–" } };
     let place = |field: &str| format!("/{whose}/service/{engine}/{field}");
     html! {
-        (Figure::new(time.ms, 3).from(SUMMARY, place("ms")))
+        (Figure::new(time.ms, 3).from(SUMMARY, place("ms"))) (unit)
         @if time.void { " " span class="bad" { "VOID" } }
     }
 }
@@ -151,7 +156,7 @@ fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
                 td class="n" { (count(network.multiply_adds, "multiply_adds")) }
                 @for &engine in engines {
                     td class="n" {
-                        (service(times, engine, whose))
+                        (service(times, engine, whose, ""))
                         @if let Some(time) = times.get(&engine) {
                             @let noise = Figure::new(time.noise_pct, 1);
                             " ±" (noise.from(SUMMARY, format!("/{whose}/service/{engine}/noise_pct"))) " %"
