@@ -47,6 +47,7 @@ MEASURE = """(() => {
         })),
         width: document.documentElement.scrollWidth,
         cut: cut.map((box) => box.outerHTML.slice(0, 80)),
+        unfinished: document.querySelector('.note') !== null,
         background: getComputedStyle(document.body).backgroundColor,
     };
 })()"""
@@ -146,7 +147,7 @@ def look(browser, page, width, scheme, screenshots):
                 if url != page.resolve().as_uri() and not url.startswith("data:"):
                     wrong.append(f"loads {url}")
     pictures = measured["pictures"]
-    if not pictures:
+    if not pictures and not measured["unfinished"]:
         wrong.append("has no picture")
     wrong += [f"nothing is drawn in `{p['name']}`" for p in pictures if p["drawn"] < 3 or p["width"] < 100]
     if measured["width"] > width:

@@ -1,6 +1,6 @@
 //! On what it was measured, what of it may not be believed, and how to do it again.
 
-use super::Links;
+use super::{Links, only_budgets};
 use crate::{
     app::{config::Stage, iterate::Record, report::html::table},
     base::{Result, shell},
@@ -99,7 +99,8 @@ fn doubts(record: &Record) -> Vec<String> {
 /// Commands, and links to what the run has left.
 pub(super) fn reproduce(record: &Record, links: &Links) -> Markup {
     let run = links.folder().display();
-    let mut again: Vec<String> = ["autofas-bench", "iterate", "--config"].map(str::to_owned).into();
+    let verb = if only_budgets(record) { "search" } else { "iterate" };
+    let mut again: Vec<String> = ["autofas-bench", verb, "--config"].map(str::to_owned).into();
     again.extend([
         format!("{run}/config.toml"),
         "--set".to_owned(),

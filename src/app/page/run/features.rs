@@ -110,8 +110,8 @@ fn verdicts(record: &Record, round: &RoundRecord) -> Vec<Verdict> {
         let reason = match (chosen, last) {
             (false, _) if feature.never => "marked `never` in the schema".to_owned(),
             (true, _) if feature.must_keep => "marked `must_keep` in the schema".to_owned(),
-            (true, Some(change)) => format!("added by the repair: {}", gain(change)),
-            (false, Some(change)) => format!("taken out by the repair: {}", gain(change)),
+            (true, Some(change)) => format!("added by the repair{}", gain(change)),
+            (false, Some(change)) => format!("taken out by the repair{}", gain(change)),
             (true, None) => kept_by(&record.settings.derive, theta[at]),
             (false, None) => dropped_by(&record.settings.derive, theta[at], least, repair),
         };
@@ -127,7 +127,13 @@ fn last_change<'r>(repair: &'r Repair, name: &str) -> Option<&'r Change> {
 }
 
 fn gain(change: &Change) -> String {
-    format!("AUC {:+.4} ± {:.4}, then {:.3} ms", change.gain, change.error, change.price_ms)
+    let others = change.added.len() + change.dropped.len() - 1;
+    let together = match others {
+        0 => String::new(),
+        1 => " in one step with another feature".to_owned(),
+        _ => format!(" in one step with {others} other features"),
+    };
+    format!("{together}: AUC {:+.4} ± {:.4}, then {:.3} ms", change.gain, change.error, change.price_ms)
 }
 
 fn kept_by(rule: &DeriveSettings, theta: f64) -> String {
@@ -194,7 +200,8 @@ mod tests {
             evaluations: 9,
         };
         let last = last_change(&repair, "a").unwrap();
-        assert_eq!(gain(last), "AUC -0.0010 ± 0.0005, then 1.250 ms");
+        assert_eq!(gain(last), " in one step with another feature: AUC -0.0010 ± 0.0005, then 1.250 ms");
+        assert_eq!(gain(&repair.changes[0]), ": AUC +0.0100 ± 0.0005, then 1.250 ms");
         assert!(last_change(&repair, "c").is_none());
     }
 }

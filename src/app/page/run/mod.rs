@@ -14,7 +14,7 @@ use maud::{Markup, html};
 
 /// All sections, whose names the page begins with.
 pub(super) fn body(record: &Record, links: &Links, pictures: &mut Pictures) -> Result<Markup> {
-    let sections = [
+    let mut sections = vec![
         ("found", "What was found", verdict::section(record, links, pictures)?),
         ("features", "Features", features::section(record)),
         ("layers", "Layers, and where the time goes", layers::section(record, pictures)?),
@@ -24,6 +24,9 @@ pub(super) fn body(record: &Record, links: &Links, pictures: &mut Pictures) -> R
         ("environment", "Environment and validity", environment::section(record, links)?),
         ("reproduce", "How to reproduce it, and the files", environment::reproduce(record, links)),
     ];
+    if only_budgets(record) {
+        sections.retain(|(id, _, _)| ["found", "environment", "reproduce"].contains(id));
+    }
     Ok(html! {
         (verdict::introduction(record, &missing(record)))
         nav { @for (id, title, _) in &sections { a href={ "#" (id) } { (title) } } }
@@ -31,6 +34,11 @@ pub(super) fn body(record: &Record, links: &Links, pictures: &mut Pictures) -> R
             section id=(id) { h2 { (title) } (section) }
         }
     })
+}
+
+/// Whether several budgets were searched, and no rounds.
+fn only_budgets(record: &Record) -> bool {
+    record.pareto.is_some() && record.rounds.is_empty()
 }
 
 /// What the run has not come to yet; nothing of a finished one.

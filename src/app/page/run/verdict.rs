@@ -52,6 +52,7 @@ pub(super) fn section(record: &Record, links: &Links, pictures: &mut Pictures) -
                 (tiles(record, summary))
                 (networks_table(record, summary, links))
             }
+            None if record.pareto.is_some() => {}
             None => (absent("a winner; it is chosen when the last round has been measured")),
         }
         @if let Some(pareto) = &record.pareto { (front(&pareto.points, links)) }
@@ -192,6 +193,15 @@ fn metrics(metrics: &Metrics, place: &str) -> Markup {
     }
 }
 
+/// Why what was measured does not show that the budget is kept.
+fn doubt(point: &ParetoPoint) -> Option<&'static str> {
+    match (point.within, point.measured_ms <= point.budget_ms) {
+        (true, _) => None,
+        (false, false) => Some("above"),
+        (false, true) => Some("VOID"),
+    }
+}
+
 /// Networks of several budgets.
 fn front(points: &[ParetoPoint], links: &Links) -> Markup {
     let row = |(at, point): (usize, &ParetoPoint)| {
@@ -201,7 +211,7 @@ fn front(points: &[ParetoPoint], links: &Links) -> Markup {
         html! {
             tr {
                 td class="n" { (figure(point.budget_ms, 3, "budget_ms")) }
-                td class="n" { (figure(point.measured_ms, 3, "measured_ms")) @if !point.within { " " span class="bad" { "above" } } }
+                td class="n" { (figure(point.measured_ms, 3, "measured_ms")) @if let Some(doubt) = doubt(point) { " " span class="bad" { (doubt) } } }
                 td class="n" { (or_dash(point.network.metrics.auc.map(|auc| figure(auc, 4, "auc")))) }
                 td class="n" { (Figure::count(point.network.features.len())) }
                 td class="keep" { (layers(&point.network)) }
@@ -234,15 +244,20 @@ fn quality_picture(record: &Record, pictures: &mut Pictures) -> Result<Option<Ma
         let service = summary.baseline.service.get(&engine)?;
         point(format!("plain DNN, {}", network.subnet), paid(&every), service.ms, network.metrics.auc)
     });
-    let budgets = record.pareto.iter().flat_map(|pareto| &pareto.points).filter_map(|p| {
-        let name = format!("within {} ms, {}", p.budget_ms, p.network.subnet);
-        point(name, 0.0, p.measured_ms, p.network.metrics.auc)
-    });
+    let budgets = |on_front: bool| -> Vec<Point> {
+        let points = record.pareto.iter().flat_map(|pareto| &pareto.points);
+        let points = points.filter(move |p| p.on_front == on_front).filter_map(|p| {
+            let name = format!("within {} ms, {}", p.budget_ms, p.network.subnet);
+            point(name, 0.0, p.measured_ms, p.network.metrics.auc)
+        });
+        points.collect()
+    };
     let curve = |label: &str, points: Vec<Point>| Curve { label: label.to_owned(), points };
     let mut curves = vec![
         curve("networks of the rounds", rounds.collect()),
         curve("plain DNN on all features", plain.into_iter().collect()),
-        curve("networks of several budgets", budgets.collect()),
+        curve("budgets, on the front", budgets(true)),
+        curve("budgets, beaten by another network", budgets(false)),
     ];
     curves.retain(|curve| !curve.points.is_empty());
     if curves.is_empty() {
