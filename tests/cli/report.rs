@@ -47,7 +47,7 @@ fn figures_are_those_of_the_files(page: &str, folder: &Path) {
         assert_eq!(found, Some(value), "{from}");
         seen += 1;
     }
-    assert!(seen > 20, "only {seen} figures name their place");
+    assert!(seen > 5, "only {seen} figures name their place");
 }
 
 fn it_loads_nothing_and_its_links_lead_somewhere(page: &str, folder: &Path) {
@@ -56,7 +56,7 @@ fn it_loads_nothing_and_its_links_lead_somewhere(page: &str, folder: &Path) {
         assert!(!outside.contains(loads), "{loads}");
     }
     let links: Vec<&str> = between(page, "href=\"", "\"").collect();
-    assert!(links.len() > 10, "{links:?}");
+    assert!(links.len() > 5, "{links:?}");
     for link in links {
         match link.strip_prefix('#') {
             Some(place) => assert!(page.contains(&format!("id=\"{place}\"")), "{link}"),
@@ -79,6 +79,7 @@ fn looked_at(pages: &[PathBuf]) {
 /// The page that `iterate` has left of the finished run in `run`, and what becomes of it when files go.
 pub fn of_run(here: &Path, summary: &Value) {
     let page = checked(here, "run", "run/report.html");
+    assert!(page.matches("data-from=").count() > 100);
     for picture in
         ["supernet", "time", "auc-latency", "rounds", "residuals", "responses", "theta-1", "alpha-2"]
     {
