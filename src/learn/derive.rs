@@ -1,16 +1,19 @@
 //! From θ and p to one network: the strongest features, and in every Mixop the strongest operator.
 //!
 //! [`derive()`] reads that off θ and α alone. Under a budget [`repair()`] goes on from there with the supernet as judge, and
-//! [`evolve()`] looks for a network without θ and α; both keep the [`Limits`].
+//! [`evolve()`] looks for a network without θ and α; both keep the [`Limits`]. [`finals()`] sets what comes out beside its neighbours
+//! once they are trained.
 //!
 //! Whatever the rule, one feature of the item's side is among them, the strongest: without any, all candidates of a
 //! request would score alike.
 
 mod evolve;
+mod finals;
 mod limits;
 mod repair;
 
 pub use evolve::{Evolved, Generation, Known, evolve};
+pub use finals::{Field, Finalist, finals};
 pub use limits::{Limits, cheapest};
 pub use repair::{Change, Repair, repair};
 

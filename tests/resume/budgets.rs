@@ -14,6 +14,7 @@ use autofas_bench::{
     learn::exchange::Alone,
 };
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -103,9 +104,8 @@ fn a_run_under_a_budget_that_is_stopped_again_and_again_ends_with_the_same_bytes
         let repair = &kept["result"]["repair"];
         let number = |key: &str| repair[key].as_f64().unwrap();
         assert!(number("price_ms") <= number("budget_ms") && number("budget_ms") <= 1.2, "{repair}");
-        // Exactly what is trained and exported: four bytes a number.
-        assert!(number("memory_mb") <= 0.02, "{repair}");
-        assert!((number("memory_mb") - 4e-6 * round.network.parameters as f64).abs() < 1e-12, "{repair}");
+        // The cap holds of what is trained and exported, too: four bytes a number.
+        assert!(number("memory_mb") <= 0.02 && 4e-6 * round.network.parameters as f64 <= 0.02, "{repair}");
         let search = json(&folder.join(format!("whole/rounds/{}/search.json", round.round)));
         let epochs = search["result"]["epochs"].as_array().unwrap();
         assert!(epochs.iter().all(|epoch| epoch["lambda"].as_f64().unwrap() > 0.0), "{epochs:?}");
@@ -123,11 +123,21 @@ fn a_choice_that_was_removed_is_searched_again_and_is_the_same() {
         || iterate(&experiment, &run, Existing::Resume, &METER, &Alone, &Silent, &Stop::never()).unwrap();
     let summary = iterated();
     let before = files(&run);
-    for gone in ["rounds/1/subnet.json", "summary.json"] {
-        std::fs::remove_file(run.join(gone)).unwrap();
+    for gone in [&["rounds/1/subnet.json"][..], &["rounds/1/subnet.json", "rounds/1/derived.json"]] {
+        for file in gone.iter().chain(&["summary.json"]) {
+            std::fs::remove_file(run.join(file)).unwrap();
+        }
+        assert_eq!(iterated(), summary);
+        assert_eq!(files(&run), before);
     }
-    assert_eq!(iterated(), summary);
-    assert_eq!(files(&run), before);
+    // The network is the best of those that were trained, and none of them was asked about a validation row.
+    let found = json(&run.join("rounds/1/subnet.json"));
+    let finalists = found["result"]["finalists"].as_array().unwrap();
+    let auc = |finalist: &serde_json::Value| finalist["auc"].as_f64().unwrap();
+    let most = finalists.iter().map(auc).fold(0.0, f64::max);
+    let taken = finalists.iter().find(|f| f["subnet"] == summary.winner.network.subnet.as_str()).unwrap();
+    assert_eq!(auc(taken), most, "{finalists:?}");
+    assert!(finalists.len() > 1 && finalists.iter().all(|f| f["price_ms"].as_f64().unwrap() <= 1.2));
 }
 
 #[test]
@@ -154,14 +164,24 @@ fn several_budgets_stopped_again_and_again_end_with_the_same_front() {
         assert_eq!(point.within, point.measured_ms <= point.budget_ms);
     }
     assert_eq!(json(&folder.join("whole/pareto.json"))["points"].as_array().unwrap().len(), 3);
-    // What a network is worth here is told on rows that it was not trained on.
-    let judging = std::fs::read(folder.join("whole/teacher/judging.bin")).unwrap();
-    let supernet = std::fs::read(folder.join("whole/teacher/supernet.bin")).unwrap();
-    let rows = |bytes: &[u8]| -> Vec<u32> {
+    // What a network is worth is told on rows that the supernet, and the network itself, were not trained on.
+    let rows = |file: &str| -> BTreeSet<u32> {
+        let bytes = std::fs::read(folder.join("whole").join(file)).unwrap();
         bytes.chunks_exact(4).map(|row| u32::from_le_bytes(row.try_into().unwrap())).collect()
     };
-    let (judging, supernet) = (rows(&judging), rows(&supernet));
-    assert!(!judging.is_empty() && judging.iter().all(|row| !supernet.contains(row)));
+    let judged = rows("teacher/judging.bin");
+    assert!(!judged.is_empty() && judged.is_disjoint(&rows("teacher/supernet.bin")));
+    // Folds are disjoint, and together all that is trained on.
+    let folds = ["judged/fold1.bin", "judged/left1.bin"].map(&rows);
+    let trained = ["judged/train1.bin", "judged/train2.bin"].map(&rows);
+    let all: BTreeSet<u32> = folds.iter().flatten().copied().collect();
+    assert_eq!(folds.iter().map(BTreeSet::len).sum::<usize>(), all.len());
+    for (fold, trained) in folds.iter().zip(&trained) {
+        assert!(fold.is_disjoint(trained) && fold.len() + trained.len() == all.len());
+        assert!(fold.len().abs_diff(all.len() / 2) <= 1);
+    }
+    let parts = ["teacher/train.bin", "teacher/held_out.bin"].map(&rows);
+    assert_eq!(parts.iter().flatten().copied().collect::<BTreeSet<u32>>(), all);
 }
 
 #[test]

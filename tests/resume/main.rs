@@ -58,6 +58,8 @@ batch_size = 64
 [derive]
 rule = "top_k"
 k = 9
+[finals]
+folds = 2
 [retrain]
 max_epochs = 3
 patience = 3

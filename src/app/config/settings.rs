@@ -14,8 +14,8 @@ use crate::{
         checkpoint::CheckpointSettings,
         device::DeviceSettings,
         settings::{
-            Annealing, BaselineSettings, Budget, DeriveSettings, EvolutionSettings, Gate, InputColumns,
-            Paths, RetrainSettings, SearchSettings, TeacherSettings, TwoTowerSettings,
+            Annealing, BaselineSettings, Budget, DeriveSettings, EvolutionSettings, FinalsSettings, Gate,
+            InputColumns, Paths, RetrainSettings, SearchSettings, TeacherSettings, TwoTowerSettings,
         },
     },
     measure::{
@@ -42,6 +42,8 @@ pub struct Settings {
     pub search: SearchSettings,
     /// How a choice is read off the search's end.
     pub derive: DeriveSettings,
+    /// How networks are judged by training.
+    pub finals: FinalsSettings,
     /// How networks are bred where several budgets are searched.
     pub evolution: EvolutionSettings,
     /// Budgets that are searched one after the other.
@@ -82,6 +84,7 @@ impl Default for Settings {
             teacher: TeacherSettings::default(),
             search: SearchSettings::default(),
             derive: DeriveSettings::default(),
+            finals: FinalsSettings::default(),
             evolution: EvolutionSettings::default(),
             pareto: ParetoSettings::default(),
             retrain: RetrainSettings::default(),
@@ -124,6 +127,7 @@ impl Settings {
             ("teacher", self.teacher.check()),
             ("search", self.search.check()),
             ("search", self.check_judging()),
+            ("finals", self.finals.check()),
             ("evolution", self.evolution.check()),
             ("pareto", self.pareto.check()),
             ("derive", self.derive.check()),

@@ -1,4 +1,4 @@
-//! The main job: search → derive → retrain → export → prove → measure → calibrate, round after round. Each round pays
+//! The main job: search → derive → finals → retrain → export → prove → measure → calibrate, round after round. Each round pays
 //! with the latency table that the one before it corrected.
 //!
 //! [`iterate`] reads as the pipeline, and [`search`] as its part up to the first derived network. Every step is a file of its own, and every step's result is kept in the run
@@ -16,8 +16,9 @@
 //!                          baseline-ID/, and what [`system`] made in teacher/ and two-tower-HASH/
 //!       shapes/            untrained networks that are timed for the table: ID.onnx and the proof ID.json
 //!       tables/            fetch.json when measured prices of fetching are given; probed/ENGINE.json; v1.json (or given.json), v2.json, …: probes, then one correction per round
-//!       rounds/N/          search.json, subnet.json, measured/ENGINE.json, residuals.json; for a percentile under load also
+//!       rounds/N/          search.json, derived.json, subnet.json (the best of derived.json and its neighbours), measured/ENGINE.json, residuals.json; for a percentile under load also
 //!                          forecast.json, which the search pays with, and replay.json, the winner's own replay
+//!       judged/            the rows of the folds; ID/FOLD.json, how well a network did there that was trained on the others
 //!       replay/            trace.parquet; ENGINE.json and one NETWORK-ENGINE.hlog per network; for a percentile under load
 //!                          also reference.json, the plain DNN before the first search
 //!       checkpoints/       the training in progress; gone at the end
@@ -33,6 +34,7 @@ mod fetching;
 mod given;
 mod guide;
 mod journal;
+mod judged;
 mod lesson;
 mod measured;
 mod meter;

@@ -2,34 +2,32 @@
 //! kept, trained and measured.
 //!
 //! The first way is the search by gradients with its multiplier and repair; the second is evolution with the weights of the warm-up,
-//! which all budgets share. Both networks of a budget are trained from scratch without the rows that networks are judged on, and these
-//! rows decide: the validation rows choose nothing here, so what is reported of them is no luck of a choice. The better one is
+//! which all budgets share. Both networks of a budget are trained from scratch, and cross-validation on the training rows decides: the
+//! validation rows choose nothing here, so what is reported of them is no luck of a choice. The better one is
 //! then trained on all training rows, like a network of [`iterate`](super::iterate()).
 //!
 //! ```text
 //! RUN/  budgets/evolved/N.json            the fittest network within budget N and the generations before it
 //!       budgets/N/search.json, subnet.json the search by gradients, and its network
-//!       budgets/judged/ID.json            a training that is judged on held-out training rows
+//!       judged/ID/FOLD.json               a training that is judged on training rows that it did not see
 //!       budgets/service.json, replay.json the kept networks, timed together, and under replayed traffic
 //!       pareto.json                       what is returned
 //! ```
 
 use super::{
-    Existing, Guide, Meter, NetworkSummary, ReplaySummary, Run, ServiceTime, Traffic,
-    guide::Judging,
+    Existing, Meter, NetworkSummary, ReplaySummary, Run, ServiceTime, Traffic,
+    judged::Trials,
     searcher::{Searcher, warmed_up},
     traffic::Replayed,
     training::Trained,
 };
 use crate::{
     app::config::{Experiment, Stage},
-    base::{Error, Result, error::Place, names::EngineName, progress::Progress, stop::Stop},
-    data::dataset::Split,
+    base::{Error, Result, names::EngineName, progress::Progress, stop::Stop},
     learn::{
         derive::{Evolved, Known, Limits, Price, evolve},
         exchange::{Exchange, by_leader},
         settings::{Budget, DeriveSettings},
-        train::FitReport,
     },
     price::{
         table::{LatencyTable, TableContext},
@@ -63,7 +61,7 @@ pub struct Candidate {
     pub subnet: String,
     /// Price of its features and its predicted mean service time, in ms.
     pub predicted_ms: f64,
-    /// AUC once trained, on training rows that it was not trained on: what decides between the ways.
+    /// AUC once trained, on training rows that it was not trained on, by cross-validation: what decides between the ways.
     pub held_out_auc: f64,
 }
 
@@ -150,7 +148,7 @@ pub fn pareto(
     for (at, (&budget, evolved)) in budgets.iter().zip(&evolved).enumerate() {
         let rule = DeriveSettings::Budget(budget);
         let (_, searched) = searcher.search(&format!("budgets/{}", at + 1), &table, &MeanService, &rule)?;
-        kept.push(run.better(&guide, &table, budget, [&searched.subnet, &evolved.subnet])?);
+        kept.push(run.better(searcher.trials()?, &table, budget, [&searched.subnet, &evolved.subnet])?);
     }
     by_leader(ranks, || {
         run.journal.remember_document(FILE, SCHEMA_VERSION, || run.front(&budgets, &kept, &table))
@@ -204,7 +202,7 @@ impl Run<'_> {
     /// Trains the networks of both ways and keeps the better.
     fn better(
         &self,
-        guide: &Guide,
+        trials: &Trials,
         table: &LatencyTable,
         budget: Budget,
         found: [&Subnet; 2],
@@ -215,7 +213,7 @@ impl Run<'_> {
             Ok(Candidate {
                 subnet: subnet.id(&self.space),
                 predicted_ms: Price::of(&self.space, subnet, &prices)?.total_ms(),
-                held_out_auc: self.held_out_auc(guide, subnet)?,
+                held_out_auc: trials.auc(subnet)?,
             })
         };
         let candidates: [Candidate; 2] = [candidate(found[0])?, candidate(found[1])?];
@@ -229,31 +227,9 @@ impl Run<'_> {
             candidates[0].held_out_auc,
             candidates[1].held_out_auc
         ));
-        let trained = self.retrain(guide, found[won as usize], table.version)?;
+        let trained = self.retrain(trials.guide, found[won as usize], table.version)?;
         let held_out_auc = candidates[won as usize].held_out_auc;
         Ok(Kept { won, candidates, held_out_auc, trained })
-    }
-
-    /// Trains a network without the rows that networks are judged on; its AUC there. They also tell when to stop.
-    fn held_out_auc(&self, guide: &Guide, subnet: &Subnet) -> Result<f64> {
-        let Judging { rows, split } = guide.judging()?;
-        let split = Split { train: split.train.clone(), valid: rows.clone() };
-        let id = subnet.id(&self.space);
-        let file = format!("budgets/judged/{id}.json");
-        let report: FitReport = self.journal.remember_training(self.ranks, &file, |keeper| {
-            self.progress.stage(&format!("train {id} to be judged"), 0);
-            let curves = self.curves(&format!("judged/{id}"));
-            let (report, _) = self.taught(subnet, guide, &split, &*curves, keeper)?;
-            Ok(report)
-        })?;
-        report.metrics.auc.ok_or_else(|| {
-            Error::input(
-                self.journal.path(&file),
-                Place::field("metrics"),
-                "no AUC is there",
-                "remove the file to train the network again",
-            )
-        })
     }
 
     /// Measures the kept networks and tells which of them are on the front.

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     base::{Error, Result, error::Place, names::EngineName, objective::Objective},
-    learn::{derive::Repair, search::SearchOutcome},
+    learn::{
+        derive::{Finalist, Repair},
+        search::SearchOutcome,
+    },
     measure::tail::Load,
     price::{path::subnet_ms, table::LatencyTable, target::LatencyTarget},
     space::{Operator, SearchSpace, Subnet},
@@ -19,7 +22,7 @@ use std::{collections::BTreeMap, path::Path};
 /// Version of [`SearchSummary`].
 const SCHEMA_VERSION: u32 = 1;
 
-/// The network that a search derived, before anything of it is trained or measured.
+/// The network that a search found, before it is trained on all rows and measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SearchSummary {
     /// Version of this layout.
@@ -49,6 +52,9 @@ pub struct SearchSummary {
     /// How the network came to spend its budget, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repair: Option<Repair>,
+    /// Networks that were trained to choose this one, where any were: what θ and α derived is the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finalists: Vec<Finalist>,
     /// What the search itself paid when it ended, on the target's engine.
     pub expected: ExpectedLatency,
     /// Where it stands.
@@ -144,6 +150,7 @@ impl Run<'_> {
             predicted_ms,
             tail,
             repair: searched.repair.clone(),
+            finalists: searched.finalists.clone(),
             expected: self.expected(outcome)?,
             files: SearchFiles {
                 teacher: "teacher".to_owned(),
@@ -203,6 +210,14 @@ impl SearchSummary {
         }
         if let Some(repair) = &self.repair {
             text += &format!("{repair}\n");
+        }
+        for (at, Finalist { subnet, price_ms, auc, .. }) in self.finalists.iter().enumerate() {
+            let what = match (*subnet == self.subnet, at) {
+                (true, _) => "taken: ",
+                (false, 0) => "derived: ",
+                (false, _) => "",
+            };
+            text += &format!("{what}{subnet}, {price_ms:.3} ms, trained and cross-validated AUC {auc:.4}\n");
         }
         let ExpectedLatency { features, feature_ms, network_ms } = self.expected;
         text += &format!(

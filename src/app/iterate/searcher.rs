@@ -1,11 +1,12 @@
-//! The step that searches: prices, the warm-up that all searches share, and the network that comes out.
+//! The step that searches: prices, the warm-up that all searches share, and the network that comes out: derived, under a budget
+//! repaired, and then set beside its neighbours by training.
 
-use super::{Guide, Run};
+use super::{Guide, Run, judged::Trials};
 use crate::{
     app::config::Stage,
     base::{Result, fsio},
     learn::{
-        derive::{Limits, Repair, derive, repair},
+        derive::{Field, Finalist, Limits, Repair, derive, finals, repair},
         embedding::{InputFeature, input_features},
         exchange::by_leader,
         params::Snapshot,
@@ -25,13 +26,24 @@ pub(in crate::app) const WARM_UP: &str = "warmup.safetensors";
 /// What a search came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::app) struct Searched {
-    /// The network that was derived.
+    /// The network that was found.
     pub(in crate::app) subnet: Subnet,
     /// Version of the table whose prices the search was given.
     pub(in crate::app) table_version: u32,
-    /// How it came to spend its budget, where there is one.
+    /// How the derived network came to spend its budget, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::app) repair: Option<Repair>,
+    /// Those that were trained to choose one, where any were: the derived network is the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::app) finalists: Vec<Finalist>,
+}
+
+/// What θ, α and the supernet's weights make of a search.
+#[derive(Serialize, Deserialize)]
+struct Derived {
+    subnet: Subnet,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repair: Option<Repair>,
 }
 
 /// The search and its warmed-up start, built when a round first needs them.
@@ -39,6 +51,7 @@ pub(in crate::app) struct Searcher<'a> {
     pub(super) run: &'a Run<'a>,
     pub(super) guide: &'a Guide,
     pub(super) warm: Option<(Search<'a>, Snapshot)>,
+    trials: Option<Trials<'a>>,
 }
 
 impl Run<'_> {
@@ -73,31 +86,33 @@ impl Run<'_> {
     }
 
     /// The network that `rule` makes of a search's end: under a budget, repaired with the weights of `search`.
-    fn choose(
+    fn derive(
         &self,
         outcome: &SearchOutcome,
         search: Option<&Search>,
         guide: &Guide,
         rule: &DeriveSettings,
         prices: &Prices,
-    ) -> Result<(Subnet, Option<Repair>)> {
-        let derived = derive(&self.space, outcome, rule, prices)?;
-        let (Some(budget), Some(search)) = (rule.budget(), search) else { return Ok((derived, None)) };
+    ) -> Result<Derived> {
+        let subnet = derive(&self.space, outcome, rule, prices)?;
+        let (Some(budget), Some(search)) = (rule.budget(), search) else {
+            return Ok(Derived { subnet, repair: None });
+        };
         let limits = Limits { space: &self.space, prices, budget, parameters: &self.parameters()? };
         let judge = search.judge(&guide.judging()?.rows)?;
-        let (subnet, repair) = repair(&limits, &judge, &outcome.theta, derived, self.progress)?;
+        let (subnet, repair) = repair(&limits, &judge, &outcome.theta, subnet, self.progress)?;
         self.progress.say(&format!("  {repair}"));
-        Ok((subnet, Some(repair)))
+        Ok(Derived { subnet, repair: Some(repair) })
     }
 }
 
 impl<'a> Searcher<'a> {
     pub(in crate::app) fn new(run: &'a Run<'a>, guide: &'a Guide) -> Self {
-        Self { run, guide, warm: None }
+        Self { run, guide, warm: None, trials: None }
     }
 
-    /// Searches with the prices of `table`, of which `latency` is paid, and derives one network by `rule`: under a budget, with the
-    /// multiplier that it asks for, and repaired. What is found is kept in `folder` of the run.
+    /// Searches with the prices of `table`, of which `latency` is paid, and finds one network by `rule`: under a budget, with the
+    /// multiplier that it asks for, and repaired; then, where `[finals]` says so, by training. What is found is kept in `folder` of the run.
     pub(in crate::app) fn search(
         &mut self,
         folder: &str,
@@ -109,13 +124,33 @@ impl<'a> Searcher<'a> {
         run.progress.say(&format!("{folder} pays with table v{}", table.version));
         let layers = run.layer_prices(table)?;
         let prices = run.paid(&layers, latency, rule);
-        let (name, choice) = (outcome_file(folder), subnet_file(folder));
+        let (outcome, derived) = self.derived(folder, rule, &prices)?;
+        let file = subnet_file(folder);
+        let searched = match by_leader(run.ranks, || run.journal.recall(&file))? {
+            Some(known) => known,
+            None => {
+                let (subnet, finalists) = self.finals(&outcome, &derived, rule, &prices)?;
+                let repair = derived.repair;
+                let found = Searched { subnet, table_version: table.version, repair, finalists };
+                by_leader(run.ranks, || run.journal.remember(&file, || Ok(found)))?
+            }
+        };
+        by_leader(run.ranks, || run.space.verify(&searched.subnet, &run.journal.path(&file)))?;
+        Ok((outcome, searched))
+    }
+
+    /// The search, and the network that is derived from it.
+    fn derived(
+        &mut self,
+        folder: &str,
+        rule: &DeriveSettings,
+        prices: &Prices,
+    ) -> Result<(SearchOutcome, Derived)> {
+        let run = self.run;
+        let (name, choice) = (outcome_file(folder), format!("{folder}/derived.json"));
         let chosen = |outcome: &SearchOutcome, search: Option<&Search>| {
             by_leader(run.ranks, || {
-                run.journal.remember(&choice, || {
-                    let (subnet, repair) = run.choose(outcome, search, self.guide, rule, &prices)?;
-                    Ok(Searched { subnet, table_version: table.version, repair })
-                })
+                run.journal.remember(&choice, || run.derive(outcome, search, self.guide, rule, prices))
             })
         };
         if rule.budget().is_some() {
@@ -128,13 +163,47 @@ impl<'a> Searcher<'a> {
         let outcome = run.journal.remember_training(run.ranks, &name, |keeper| {
             let (search, _) = warmed_up(run, self.guide, &mut self.warm)?;
             let curves = run.curves(&format!("search/{}", folder.replace("rounds/", "round")));
-            let outcome = search.run(&prices, &*curves, keeper)?;
+            let outcome = search.run(prices, &*curves, keeper)?;
             chosen(&outcome, Some(search))?;
             Ok(outcome)
         })?;
-        let searched = chosen(&outcome, None)?;
-        by_leader(run.ranks, || run.space.verify(&searched.subnet, &run.journal.path(&choice)))?;
-        Ok((outcome, searched))
+        let derived = chosen(&outcome, None)?;
+        by_leader(run.ranks, || run.space.verify(&derived.subnet, &run.journal.path(&choice)))?;
+        Ok((outcome, derived))
+    }
+
+    /// The network that training prefers among the derived one and its neighbours, where that is asked, and all that were trained.
+    fn finals(
+        &mut self,
+        outcome: &SearchOutcome,
+        derived: &Derived,
+        rule: &DeriveSettings,
+        prices: &Prices,
+    ) -> Result<(Subnet, Vec<Finalist>)> {
+        let run = self.run;
+        if !run.settings.finals.layers {
+            return Ok((derived.subnet.clone(), Vec::new()));
+        }
+        let (space, parameters) = (&run.space, run.parameters()?);
+        let limits = rule.budget().map(|budget| Limits { space, prices, budget, parameters: &parameters });
+        let field = Field { space, prices, theta: &outcome.theta, limits: limits.as_ref() };
+        let trials = self.trials()?;
+        let (subnet, finalists) = finals(&field, derived.subnet.clone(), &mut |subnet| trials.auc(subnet))?;
+        run.progress.say(&format!(
+            "  {} of {} networks that were trained is the best; the derived one was {}",
+            subnet.id(space),
+            finalists.len(),
+            derived.subnet.id(space)
+        ));
+        Ok((subnet, finalists))
+    }
+
+    /// Tells what networks are worth once they are trained.
+    pub(super) fn trials(&mut self) -> Result<&Trials<'a>> {
+        if self.trials.is_none() {
+            self.trials = Some(Trials::new(self.run, self.guide)?);
+        }
+        Ok(self.trials.as_ref().expect("set above"))
     }
 }
 

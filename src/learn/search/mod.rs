@@ -37,7 +37,7 @@ use crate::{
         rng::{self, Generator},
     },
     data::{batches, dataset::Batch, lists::Lists},
-    space::SearchSpace,
+    space::{Operator, SearchSpace},
 };
 use seen::Seen;
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,14 @@ impl SearchOutcome {
     /// These strengths of features and operators, without a way to them.
     pub fn of(theta: Vec<f64>, probabilities: Vec<Vec<f64>>) -> Self {
         Self { theta, probabilities, epochs: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// These strengths of features, and all of p on these operators of `space`.
+    pub fn choosing(space: &SearchSpace, theta: Vec<f64>, operators: &[Operator]) -> Self {
+        let all_on = |(mixop, chosen): (&Vec<Operator>, &Operator)| {
+            mixop.iter().map(|operator| f64::from(u8::from(operator == chosen))).collect()
+        };
+        Self::of(theta, space.mixops.iter().zip(operators).map(all_on).collect())
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod derive;
 mod evolution;
+mod finals;
 mod ranking;
 mod schedule;
 mod search;
@@ -10,6 +11,7 @@ mod train;
 
 pub use derive::{Budget, DeriveSettings};
 pub use evolution::EvolutionSettings;
+pub use finals::FinalsSettings;
 pub use ranking::{ColdSettings, FscdSettings, JudgeSettings, Measure, PermutationSettings, Replacement};
 pub use schedule::{Annealing, RateSchedule, RateShape};
 pub use search::{Gate, GradientBlock, Multiplier, Paths, PriceFirstLayer, SearchSettings};
@@ -28,6 +30,7 @@ mod tests {
         SearchSettings::default().check().unwrap();
         DeriveSettings::default().check().unwrap();
         EvolutionSettings::default().check().unwrap();
+        FinalsSettings::default().check().unwrap();
         RetrainSettings::default().check().unwrap();
         BaselineSettings::default().check().unwrap();
         JudgeSettings::default().check().unwrap();

@@ -8,7 +8,7 @@ use crate::{
         rng::{self, Generator},
     },
     learn::{derive::derive, price_term::Prices, search::SearchOutcome},
-    space::{SearchSpace, Subnet},
+    space::{Operator, SearchSpace, Subnet},
 };
 use rand::RngExt;
 
@@ -59,10 +59,7 @@ fn draw(scene: &Scene, prices: &Prices, generator: &mut Generator) -> Result<Sub
 
 fn random_outcome(space: &SearchSpace, generator: &mut Generator) -> SearchOutcome {
     let theta = space.features.iter().map(|_| generator.random::<f64>()).collect();
-    let mut one_of = |count: usize| {
-        let chosen = generator.random_range(0..count);
-        (0..count).map(|at| f64::from(u8::from(at == chosen))).collect()
-    };
-    let probabilities = space.mixops.iter().map(|operators| one_of(operators.len())).collect();
-    SearchOutcome::of(theta, probabilities)
+    let chosen: Vec<Operator> =
+        space.mixops.iter().map(|operators| operators[generator.random_range(0..operators.len())]).collect();
+    SearchOutcome::choosing(space, theta, &chosen)
 }

@@ -95,8 +95,8 @@ impl System for LayersOnly {
             feature.never = !feature.must_keep;
         }
         let mut searcher = Searcher::new(&run, scene.guide);
-        let (layers, _) = searcher.search(FOLDER, scene.table, &MeanService, &run.settings.derive)?;
-        let outcome = SearchOutcome { theta: order, ..layers };
+        let (_, found) = searcher.search(FOLDER, scene.table, &MeanService, &run.settings.derive)?;
+        let outcome = SearchOutcome::choosing(&run.space, order, &found.subnet.operators);
         let settings = &scene.run.settings.derive;
         let subnet = scene.priced(|prices| derive(&scene.run.space, &outcome, settings, prices))?;
         retrained(scene, subnet, None)

@@ -110,8 +110,7 @@ fn verdicts(record: &Record, round: &RoundRecord) -> Vec<Verdict> {
         let reason = match (chosen, last) {
             (false, _) if feature.never => "marked `never` in the schema".to_owned(),
             (true, _) if feature.must_keep => "marked `must_keep` in the schema".to_owned(),
-            (true, Some(change)) => format!("added by the repair{}", gain(change)),
-            (false, Some(change)) => format!("taken out by the repair{}", gain(change)),
+            (chosen, Some(change)) => changed(change, &feature.name, chosen),
             (true, None) => kept_by(&record.settings.derive, theta[at]),
             (false, None) => dropped_by(&record.settings.derive, theta[at], least, repair),
         };
@@ -124,6 +123,16 @@ fn verdicts(record: &Record, round: &RoundRecord) -> Vec<Verdict> {
 fn last_change<'r>(repair: &'r Repair, name: &str) -> Option<&'r Change> {
     let of = |change: &&Change| change.added.iter().chain(&change.dropped).any(|changed| changed == name);
     repair.changes.iter().rev().find(of)
+}
+
+/// What the repair did last with it, and where layers were judged by training after that, they.
+fn changed(change: &Change, name: &str, chosen: bool) -> String {
+    match (chosen, change.added.iter().any(|added| added == name)) {
+        (true, true) => format!("added by the repair{}", gain(change)),
+        (false, false) => format!("taken out by the repair{}", gain(change)),
+        (true, false) => "taken in with the budget that other layers leave, judged by training".to_owned(),
+        (false, true) => "taken out with layers that were judged by training".to_owned(),
+    }
 }
 
 fn gain(change: &Change) -> String {
@@ -203,5 +212,8 @@ mod tests {
         assert_eq!(gain(last), " in one step with another feature: AUC -0.0010 ± 0.0005, then 1.250 ms");
         assert_eq!(gain(&repair.changes[0]), ": AUC +0.0100 ± 0.0005, then 1.250 ms");
         assert!(last_change(&repair, "c").is_none());
+        assert!(changed(last, "a", false).starts_with("taken out by the repair in one step"));
+        assert!(changed(last, "b", true).starts_with("added by the repair"));
+        assert!(changed(last, "a", true).contains("judged by training"));
     }
 }

@@ -5,11 +5,13 @@ use crate::{
     app::{
         iterate::{Record, RoundRecord},
         report::{
+            html::{Figure, table},
             shares::{self, Bar},
             supernet::{self, Choice, Supernet},
         },
     },
     base::Result,
+    learn::derive::Finalist,
     price::{
         LayerPrices,
         path::{Step, step_ms, steps},
@@ -22,8 +24,8 @@ pub(super) fn section(record: &Record, pictures: &mut Pictures) -> Result<Markup
     let Some(round) = record.leading() else { return Ok(absent("the first search")) };
     let path = pictures.figure(
         "supernet",
-        supernet::svg("Supernet and the derived path", &picture(record, round)),
-        "Every layer offers its operators, with the probability (softmax of α) that the search ended with; the derived network is \
+        supernet::svg("Supernet and the path that was found", &picture(record, round)),
+        "Every layer offers its operators, with the probability (softmax of α) that the search ended with; the network that was found is \
          in bold. `zero` leaves a layer out.",
     )?;
     let times = bars(record, round)?;
@@ -39,7 +41,42 @@ pub(super) fn section(record: &Record, pictures: &mut Pictures) -> Result<Markup
     Ok(html! {
         @if let Some(repair) = &round.searched.repair { p { "Repaired under its budget: " (repair) "." } }
         div class="charts" { (path) (times) }
+        @if !round.searched.finalists.is_empty() { (finals(round)) }
     })
+}
+
+/// Networks that were trained to choose between layers.
+fn finals(round: &RoundRecord) -> Markup {
+    let file = format!("rounds/{}/subnet.json", round.round);
+    let row = |(at, finalist): (usize, &Finalist)| {
+        let figure = |value: f64, places, field: &str| {
+            Figure::new(value, places).from(&file, format!("/result/finalists/{at}/{field}"))
+        };
+        let layers: Vec<String> = finalist.layers.iter().map(usize::to_string).collect();
+        let what = match (finalist.subnet == round.id, at) {
+            (true, _) => "taken",
+            (false, 0) => "derived",
+            (false, _) => "",
+        };
+        html! {
+            tr {
+                td class="keep" { (finalist.subnet) }
+                td class="n" { (Figure::count(finalist.features).from(&file, format!("/result/finalists/{at}/features"))) }
+                td class="keep" { (layers.join(" – ")) }
+                td class="n" { (figure(finalist.price_ms, 3, "price_ms")) }
+                td class="n" { (figure(finalist.auc, 4, "auc")) }
+                td { (what) }
+            }
+        }
+    };
+    html! {
+        h3 { "Layers judged by training" }
+        p class="quiet" { "Neighbours of the derived network, trained and cross-validated on training rows." }
+        (table(
+            &["network", "#features", "layers", "#price, ms", "#AUC", ""],
+            round.searched.finalists.iter().enumerate().map(row),
+        ))
+    }
 }
 
 fn picture(record: &Record, round: &RoundRecord) -> Supernet {

@@ -1,0 +1,129 @@
+//! Finals in a space that is enumerated, with worths in closed form in place of trainings.
+
+use super::*;
+use crate::{
+    learn::{derive::fixtures::Toy, settings::Budget},
+    price::fixtures::every_choice,
+};
+
+const DEEP: [Operator; 2] = [Operator::Mlp(8), Operator::Mlp(8)];
+
+fn of(features: &[usize], operators: [Operator; 2]) -> Subnet {
+    Subnet { features: features.to_vec(), operators: operators.to_vec() }
+}
+
+/// Finals in `toy` under `budget`, of networks that are worth what `auc` says.
+fn played(
+    toy: &Toy,
+    budget: Option<Budget>,
+    first: &Subnet,
+    auc: impl Fn(&Subnet) -> f64,
+) -> (Subnet, Vec<Finalist>) {
+    let prices = toy.prices();
+    let limits = budget.map(|budget| toy.limits(&prices, budget));
+    let field = Field { space: &toy.space, prices: &prices, theta: &toy.theta, limits: limits.as_ref() };
+    finals(&field, first.clone(), &mut |subnet| Ok(auc(subnet))).unwrap()
+}
+
+/// What features are worth, less something for every layer.
+fn shallow_is_better(toy: &Toy) -> impl Fn(&Subnet) -> f64 + '_ {
+    |subnet| toy.auc(&of(&subnet.features, DEEP)) - 0.01 * subnet.layer_widths().len() as f64
+}
+
+#[test]
+fn a_layer_that_training_finds_harmful_goes_and_what_it_cost_is_spent_on_features() {
+    for seed in 0..8 {
+        let toy = Toy::new(seed);
+        let prices = toy.prices();
+        let all_ms = toy.all_ms(&toy.limits(&prices, Budget::of_mean(1.0)));
+        let budget = Budget::of_mean(all_ms[all_ms.len() / 2]);
+        let limits = toy.limits(&prices, budget);
+        let first = walked(&toy.space, &toy.theta, &DEEP, budget, &prices).unwrap().unwrap();
+        let worth = shallow_is_better(&toy);
+        let (found, finalists) = played(&toy, Some(budget), &first, &worth);
+        assert_eq!(found.operators, [Operator::Zero; 2], "seed {seed}: {finalists:?}");
+        let filled = walked(&toy.space, &toy.theta, &found.operators, budget, &prices).unwrap().unwrap();
+        assert_eq!(found.features, filled.features, "seed {seed}");
+        assert!(found.features.len() >= first.features.len(), "seed {seed}");
+        assert!(finalists.iter().all(|finalist| finalist.price_ms <= budget.limit_ms()), "{finalists:?}");
+        assert!(limits.admits(&found).unwrap());
+    }
+}
+
+#[test]
+fn the_end_is_the_best_of_all_layers_where_depth_and_width_are_worth_something_each_by_itself() {
+    let toy = Toy::new(1);
+    let budget = Budget::of_mean(1e9);
+    // One layer is best, and a last one of 8.
+    let worth = |subnet: &Subnet| {
+        let layers = subnet.layer_widths();
+        let last = layers.last().copied().unwrap_or(0) as f64;
+        0.7 - 0.01 * (layers.len() as f64 - 1.0).abs() - 0.001 * (last - 8.0).abs()
+    };
+    let best = every_choice(&toy.space)
+        .into_iter()
+        .map(|operators| Subnet { features: (0..toy.theta.len()).collect(), operators });
+    let most = best.map(|subnet| worth(&subnet)).fold(0.0, f64::max);
+    for (wide, deep) in [(16, 8), (4, 4), (8, 4), (16, 4)] {
+        let first = of(&[0, 1], [Operator::Mlp(wide), Operator::Mlp(deep)]);
+        let (found, finalists) = played(&toy, Some(budget), &first, worth);
+        assert_eq!(worth(&found), most, "from {wide}-{deep}: {finalists:?}");
+        assert_eq!(finalists[0].subnet, first.id(&toy.space), "the first stands first");
+    }
+}
+
+#[test]
+fn nothing_is_trained_twice_and_the_best_of_all_that_were_trained_is_taken() {
+    for seed in 0..8 {
+        let toy = Toy::new(seed);
+        let budget = Budget::of_mean(2.0);
+        let first = of(&[2, 3], DEEP);
+        let (found, finalists) = played(&toy, Some(budget), &first, |subnet| toy.auc(subnet));
+        let mut ids: Vec<&str> = finalists.iter().map(|finalist| finalist.subnet.as_str()).collect();
+        ids.sort_unstable();
+        assert!(ids.windows(2).all(|pair| pair[0] != pair[1]), "{ids:?}");
+        let most = finalists.iter().map(|finalist| finalist.auc).fold(0.0, f64::max);
+        let taken = finalists.iter().find(|finalist| finalist.subnet == found.id(&toy.space)).unwrap();
+        assert_eq!(taken.auc, most);
+        assert_eq!(taken.features, found.features.len());
+        assert_eq!(taken.layers, found.layer_widths());
+    }
+}
+
+#[test]
+fn features_of_the_first_network_stay_ahead_of_others_where_that_is_better() {
+    let toy = Toy::new(3);
+    // θ puts 4, 5 and 6, which are worth nothing, behind the others; a network that has them is worth most here.
+    let prices = toy.prices();
+    let first = of(&[4, 6], [Operator::Zero, Operator::Zero]);
+    let limits = toy.limits(&prices, Budget::of_mean(1.0));
+    let budget = Budget::of_mean(1.0001 * limits.price_ms(&first).unwrap());
+    let liked = |subnet: &Subnet| {
+        let has = |i: &usize| subnet.features.contains(i);
+        0.5 + 0.1 * [4, 6].iter().filter(|i| has(i)).count() as f64
+    };
+    let (found, _) = played(&toy, Some(budget), &first, liked);
+    assert_eq!(found, first);
+    let disliked = |subnet: &Subnet| 1.0 - liked(subnet);
+    let (found, _) = played(&toy, Some(budget), &first, disliked);
+    let by_theta = walked(&toy.space, &toy.theta, &found.operators, budget, &prices).unwrap().unwrap();
+    assert_eq!(found, by_theta);
+}
+
+#[test]
+fn without_a_budget_the_features_stay_and_a_memory_cap_holds_with_one() {
+    let toy = Toy::new(2);
+    let first = of(&[0, 3], DEEP);
+    let worth = shallow_is_better(&toy);
+    let (found, finalists) = played(&toy, None, &first, &worth);
+    assert_eq!((found.features, found.operators), (vec![0, 3], vec![Operator::Zero; 2]));
+    assert!(finalists.iter().all(|finalist| finalist.features == 2), "{finalists:?}");
+
+    let prices = toy.prices();
+    let roomy = toy.limits(&prices, Budget::of_mean(1e9));
+    let small = of(&[0], DEEP);
+    let budget = Budget { memory_mb: Some(roomy.megabytes(&small)), ..Budget::of_mean(1e9) };
+    let capped = toy.limits(&prices, budget);
+    let (found, _) = played(&toy, Some(budget), &small, &worth);
+    assert!(capped.admits(&found).unwrap(), "{found:?}");
+}
