@@ -21,7 +21,8 @@ import sys
 import tempfile
 
 NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "headless_shell"]
-WIDTHS = {1280: 900, 390: 844}
+# Width and height in pixels, and the medium: a screen, a phone, a sheet of A4.
+SIZES = [(1280, 900, "screen"), (390, 844, "screen"), (794, 1123, "print")]
 SCHEMES = ["light", "dark"]
 NO_BROWSER = 77
 # A browser that hangs is given up after so long.
@@ -117,17 +118,20 @@ class Browser:
             self.process.wait()
 
 
-def look(browser, page, width, scheme, screenshots):
-    """What is wrong with the page at that width, and what was measured of it."""
+def look(browser, page, size, scheme, screenshots):
+    """What is wrong with the page at that size, and what was measured of it."""
+    width, height, medium = size
     target = browser.ask("Target.createTarget", url="about:blank")["targetId"]
     session = browser.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
     browser.events.clear()
     for domain in ["Page", "Runtime", "Log", "Network"]:
         browser.ask(f"{domain}.enable", session)
-    size = {"width": width, "height": WIDTHS[width], "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.ask("Emulation.setDeviceMetricsOverride", session, **size)
+    browser.ask(
+        "Emulation.setDeviceMetricsOverride", session,
+        width=width, height=height, deviceScaleFactor=1, mobile=width < 600,
+    )
     features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.ask("Emulation.setEmulatedMedia", session, features=features)
+    browser.ask("Emulation.setEmulatedMedia", session, media=medium, features=features)
     browser.ask("Page.navigate", session, url=page.resolve().as_uri())
     browser.wait_for("Page.loadEventFired")
     evaluated = browser.ask("Runtime.evaluate", session, expression=MEASURE, returnByValue=True)
@@ -157,22 +161,24 @@ def look(browser, page, width, scheme, screenshots):
         height = browser.ask("Page.getLayoutMetrics", session)["cssContentSize"]["height"]
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         shot = browser.ask("Page.captureScreenshot", session, format="png", captureBeyondViewport=True, clip=clip)
-        name = f"{page.parent.name}-{page.stem}-{width}-{scheme}.png"
+        name = f"{page.parent.name}-{page.stem}-{width}-{medium}-{scheme}.png"
         (screenshots / name).write_bytes(base64.b64decode(shot["data"]))
     browser.ask("Target.closeTarget", targetId=target)
-    return [f"at {width} pixels, {scheme}: {problem}" for problem in wrong], measured
+    return [f"at {width} pixels, {medium}, {scheme}: {problem}" for problem in wrong], measured
 
 
 def check(browser, page, screenshots):
     wrong, paper, pictures = [], {}, 0
-    for width in WIDTHS:
+    for size in SIZES:
         for scheme in SCHEMES:
-            found, measured = look(browser, page, width, scheme, screenshots)
+            found, measured = look(browser, page, size, scheme, screenshots)
             wrong += found
-            paper[scheme] = measured["background"]
+            paper[size[2], scheme] = measured["background"]
             pictures = len(measured["pictures"])
-    if paper["light"] == paper["dark"]:
+    if paper["screen", "light"] == paper["screen", "dark"]:
         wrong.append("looks the same where the reader prefers dark")
+    if paper["print", "dark"] != paper["print", "light"]:
+        wrong.append("is printed dark")
     print(json.dumps({"page": str(page), "pictures": pictures, "ok": not wrong, "wrong": wrong}, ensure_ascii=False))
     return not wrong
 
