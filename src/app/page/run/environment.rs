@@ -1,6 +1,9 @@
 //! On what it was measured, what of it may not be believed, and how to do it again.
 
-use super::{Links, only_budgets};
+use super::{
+    Links, only_budgets,
+    verdict::{VOID, doubt},
+};
 use crate::{
     app::{config::Stage, iterate::Record, report::html::table},
     base::{Result, shell},
@@ -91,6 +94,15 @@ fn doubts(record: &Record) -> Vec<String> {
             for (engine, replay) in replays.iter().filter(|(_, replay)| !replay.valid) {
                 doubts.push(format!("replay of the {name} on {engine}: {}", replay.reasons.join("; ")));
             }
+        }
+    }
+    for point in record.pareto.iter().flat_map(|pareto| &pareto.points) {
+        let network = format!("{} within {} ms", point.network.subnet, point.budget_ms);
+        if doubt(point) == Some(VOID) {
+            doubts.push(format!("service time of {network}: {:.1} % of noise", point.noise_pct));
+        }
+        if let Some(replay) = point.replay.as_ref().filter(|replay| !replay.valid) {
+            doubts.push(format!("replay of {network}: {}", replay.reasons.join("; ")));
         }
     }
     doubts

@@ -68,7 +68,7 @@ fn list(record: &Record, round: &RoundRecord, verdicts: &[Verdict]) -> Markup {
                 td { (word(feature.source)) }
                 td class="n" { (price(record, verdict.at)) }
                 td class="n" { (Figure::new(verdict.theta, 3).from(&search, format!("/result/theta/{}", verdict.at))) }
-                td class="words" { (verdict.reason) }
+                td class="why" { (verdict.reason) }
             }
         }
     };

@@ -39,7 +39,7 @@ pub(super) fn section(record: &Record, pictures: &mut Pictures) -> Result<Markup
         )?,
     };
     Ok(html! {
-        @if let Some(repair) = &round.searched.repair { p { "Repaired under its budget: " (repair) "." } }
+        @if let Some(repair) = &round.searched.repair { p { "What θ and α derive was " (repair) "." } }
         div class="charts" { (path) (times) }
         @if !round.searched.finalists.is_empty() { (finals(round)) }
     })

@@ -16,6 +16,8 @@ use maud::{Markup, html};
 use std::collections::BTreeMap;
 
 const SUMMARY: &str = "summary.json";
+/// Of a measurement that is too noisy to show anything.
+pub(super) const VOID: &str = "VOID";
 
 /// What was searched in which data, and how far it came.
 pub(super) fn introduction(record: &Record, missing: &[String]) -> Markup {
@@ -115,7 +117,7 @@ fn service(
     let place = |field: &str| format!("/{whose}/service/{engine}/{field}");
     html! {
         (Figure::new(time.ms, 3).from(SUMMARY, place("ms"))) (unit)
-        @if time.void { " " span class="bad" { "VOID" } }
+        @if time.void { " " span class="bad" { (VOID) } }
     }
 }
 
@@ -194,11 +196,11 @@ fn metrics(metrics: &Metrics, place: &str) -> Markup {
 }
 
 /// Why what was measured does not show that the budget is kept.
-fn doubt(point: &ParetoPoint) -> Option<&'static str> {
+pub(super) fn doubt(point: &ParetoPoint) -> Option<&'static str> {
     match (point.within, point.measured_ms <= point.budget_ms) {
         (true, _) => None,
         (false, false) => Some("above"),
-        (false, true) => Some("VOID"),
+        (false, true) => Some(VOID),
     }
 }
 
