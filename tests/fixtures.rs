@@ -16,7 +16,7 @@ fn count(schema: &Schema, source: Source) -> usize {
 
 #[test]
 fn every_experiment_is_read_and_names_a_schema() {
-    for name in ["kuairand", "movielens", "planted"] {
+    for name in ["kuairand", "movielens", "open_bandit", "planted"] {
         let experiment = Experiment::load(&fixture(&format!("{name}.toml")), &[]).unwrap();
         let schema = experiment.schema_path();
         // That of the planted log comes with its data.

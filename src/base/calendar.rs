@@ -9,16 +9,35 @@ pub fn days_since_1970(date: &str) -> Option<i64> {
     sound.then(|| days(year, month, day))
 }
 
-/// Microseconds since midnight of a time such as `18:17:03.97996`, with or without a final `Z`; further digits are
-/// rounded. None for what is no time of day.
+/// Microseconds since midnight in UTC of a time such as `18:17:03.97996`; further digits are rounded. A final `Z`, or how far a
+/// zone is ahead of UTC (`+09:00`, `+0900`, `-03`), may follow: with a zone the result may lie outside of the day. None for what is
+/// no time of day.
 pub fn clock_us(clock: &str) -> Option<i64> {
-    let clock = clock.strip_suffix('Z').unwrap_or(clock);
+    let (clock, ahead_us) = match clock.find(['+', '-']) {
+        Some(at) => (&clock[..at], zone_us(&clock[at..])?),
+        None => (clock.strip_suffix('Z').unwrap_or(clock), 0),
+    };
     let (whole, fraction) = clock.split_once('.').unwrap_or((clock, ""));
     let [hour, minute, second] = fields(whole, ':')?;
     // 60: the leap second.
     let sound = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second);
     let us = fraction_us(fraction)?;
-    sound.then_some(((hour * 60 + minute) * 60 + second) * 1_000_000 + us)
+    sound.then_some(((hour * 60 + minute) * 60 + second) * 1_000_000 + us - ahead_us)
+}
+
+/// How far a zone such as `+09:00`, `-0330` or `+01` is ahead of UTC. No place on Earth is further ahead than 14 hours, and what
+/// programs write keeps below 24.
+fn zone_us(zone: &str) -> Option<i64> {
+    let (sign, zone) = if let Some(rest) = zone.strip_prefix('-') { (-1, rest) } else { (1, &zone[1..]) };
+    let (hours, minutes) = match (zone.split_once(':'), zone.len()) {
+        (Some(parts), 5) => parts,
+        (None, 4) if zone.is_ascii() => zone.split_at(2),
+        (None, 2) => (zone, "00"),
+        _ => return None,
+    };
+    let (hours, minutes) = (digits(hours)?, digits(minutes)?);
+    ((0..24).contains(&hours) && (0..60).contains(&minutes))
+        .then_some(sign * (hours * 60 + minutes) * 60_000_000)
 }
 
 /// Microseconds of decimal seconds such as `-12.5`; further digits are rounded away from 0 from the half on.
@@ -141,6 +160,26 @@ mod tests {
         assert_eq!(clock_us("18:17:03.9799605"), Some(65_823_979_961));
         for broken in
             ["", "25:00:00", "10:60:00", "10:00:61", "10:00", "10:00:00.x", "10:00:00ZZ", "-1:00:00"]
+        {
+            assert_eq!(clock_us(broken), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_zone_ahead_of_utc_had_its_noon_before() {
+        let noon = 12 * 3_600_000_000;
+        for (clock, hours) in [
+            ("12:00:00+00:00", 0.0),
+            ("12:00:00+09:00", -9.0),
+            ("12:00:00+0900", -9.0),
+            ("12:00:00-03", 3.0),
+            ("12:00:00.000-03:30", 3.5),
+            ("12:00:00+14:00", -14.0),
+        ] {
+            assert_eq!(clock_us(clock), Some(noon + (hours * 3.6e9) as i64), "{clock}");
+        }
+        for broken in
+            ["12:00:00+", "12:00:00+9", "12:00:00+24:00", "12:00:00+09:60", "12:00:00+09:00Z", "12:00:00+é9"]
         {
             assert_eq!(clock_us(broken), None, "{broken}");
         }

@@ -3,7 +3,7 @@
 mod alarm;
 mod codes;
 
-pub use alarm::{Alarm, Reason, alarms};
+pub use alarm::{Alarm, Reason, UNIQUE_ROWS, alarms};
 pub use codes::FeatureCodes;
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     schema::{Feature, Kind, Schema, Source},
     table::RawTable,
 };
-use crate::base::Result;
+use crate::base::{Result, rank::auc_error};
 use alarm::{Looked, look};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,8 @@ pub struct Inspection {
     pub features: Vec<FeatureSummary>,
     /// What looks wrong about features, in schema order.
     pub alarms: Vec<Alarm>,
+    /// Columns of the data that the schema does not name, in their order.
+    pub unnamed: Vec<String>,
 }
 
 /// Share of positive rows.
@@ -43,6 +45,8 @@ pub struct LabelRate {
     pub label: String,
     /// Share of ones.
     pub rate: f64,
+    /// How many they are.
+    pub positives: usize,
 }
 
 /// Rows of one partition.
@@ -74,15 +78,20 @@ pub struct FeatureSummary {
     /// AUC of this feature alone, see [`FeatureCodes::auc`] and, for numbers, [`FeatureCodes::rank_auc`], whichever is larger:
     /// learned on even rows, judged on odd ones. None when a class is missing.
     pub auc: Option<f64>,
+    /// Standard error of `auc` on the odd rows ([`auc_error`]).
+    pub auc_error: Option<f64>,
 }
 
-/// Looks at all rows of `table`.
-pub fn inspect(schema: &Schema, table: &RawTable) -> Result<Inspection> {
+/// Looks at all rows of `table`, whose files hold the columns `known`.
+pub fn inspect(schema: &Schema, table: &RawTable, known: &[String]) -> Result<Inspection> {
     let labels = roles::labels(table, &schema.label)?;
     let rate = |column: &String| {
         let labels = roles::labels(table, column)?;
-        Ok(LabelRate { label: column.clone(), rate: share(&labels) })
+        let positives = labels.iter().filter(|&&label| label > 0.5).count();
+        Ok(LabelRate { label: column.clone(), rate: share(&labels), positives })
     };
+    let odd = |value| labels.iter().skip(1).step_by(2).filter(|&&label| label == value).count();
+    let (positives, negatives) = (odd(1.0), odd(0.0));
     let label_rates =
         std::iter::once(&schema.label).chain(&schema.other_labels).map(rate).collect::<Result<_>>()?;
     let summary = |feature: &Feature| {
@@ -97,6 +106,7 @@ pub fn inspect(schema: &Schema, table: &RawTable) -> Result<Inspection> {
             missing_share: (0..table.rows()).filter(|&row| codes.of_row(row).is_empty()).count() as f64
                 / table.rows() as f64,
             auc: looked.auc,
+            auc_error: looked.auc.and_then(|auc| auc_error(auc, positives, negatives)),
         };
         Ok((summary, looked))
     };
@@ -106,6 +116,7 @@ pub fn inspect(schema: &Schema, table: &RawTable) -> Result<Inspection> {
         Some(column) => Some(roles::keys(table, column)?.into_iter().collect::<HashSet<_>>().len()),
         None => None,
     };
+    let named: HashSet<&str> = schema.columns().into_iter().chain(schema.time.as_deref()).collect();
     Ok(Inspection {
         schema_version: 1,
         rows: table.rows(),
@@ -114,6 +125,7 @@ pub fn inspect(schema: &Schema, table: &RawTable) -> Result<Inspection> {
         requests,
         features,
         alarms: alarm::of_all(&looked),
+        unnamed: known.iter().filter(|column| !named.contains(column.as_str())).cloned().collect(),
     })
 }
 

@@ -11,6 +11,7 @@ pub mod column;
 mod combined;
 pub mod dataset;
 pub mod distinct;
+pub mod draft;
 pub mod drift;
 pub mod encode;
 pub mod encoded;

@@ -30,7 +30,7 @@ pub(crate) fn times(table: &RawTable, column: &str) -> Result<Vec<i64>> {
 }
 
 /// A whole number as it is; a date (`2024-05-31`), with or without a time of day (`T12:00:00`, fractions of seconds, a
-/// final `Z`), as ms since 1970.
+/// final `Z` or a zone such as `+09:00`), as ms since 1970.
 pub(crate) fn parse(text: &str) -> Option<i64> {
     let text = text.trim();
     if let Ok(number) = text.parse() {
@@ -41,7 +41,8 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
         None => (text, None),
     };
     let day = calendar::days_since_1970(date)?;
-    Some(day * DAY_MS + clock.map_or(Some(0), calendar::clock_us)? / 1000)
+    // A zone can put the time before the day begins in UTC: rounded down like the times after it.
+    Some(day * DAY_MS + clock.map_or(Some(0), calendar::clock_us)?.div_euclid(1000))
 }
 
 #[cfg(test)]
@@ -57,6 +58,11 @@ mod tests {
         assert_eq!(parse("2000-02-29T12:34:56.7Z"), Some(951_827_696_700));
         assert_eq!(parse("2022-05-03 00:00:00"), Some(1_651_536_000_000));
         assert_eq!(parse("1969-12-31"), Some(-86_400_000));
+        // As pandas writes them; `date -ud "2019-11-24 00:00:34+00:00" +%s`, the same instant in Tokyo, and a zone that goes a
+        // millisecond back over the day's begin.
+        assert_eq!(parse("2019-11-24 00:00:34.762830+00:00"), Some(1_574_553_634_762));
+        assert_eq!(parse("2019-11-24T09:00:34.762830+09:00"), Some(1_574_553_634_762));
+        assert_eq!(parse("1970-01-01 00:59:59.9995+01:00"), Some(-1));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! On what something was measured: processor, cores given to this process, memory, kernel, program.
 
+mod gpus;
 mod software;
 
 use crate::base::{Error, Result, hash};
@@ -38,6 +39,9 @@ pub struct Environment {
     /// Total memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// NVIDIA devices that the system shows, each with the driver's version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<String>,
     /// Operating system.
     pub os: String,
     /// Kernel release.
@@ -71,6 +75,7 @@ impl Environment {
             cores: cores(),
             pinned_cores: None,
             memory_bytes: keyed("/proc/meminfo", "MemTotal").and_then(|text| kibibytes(&text)),
+            gpus: gpus::gpus(gpus::DRIVER.as_ref()),
             os,
             kernel: line("/proc/sys/kernel/osrelease"),
             governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
@@ -179,15 +184,13 @@ fn cpu_quota() -> Option<String> {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
     let version1 = || {
-        let of = |name: &str| line(&format!("/sys/fs/cgroup/cpu/cpu.cfs_{name}_us"));
+        let of = |name: &str| line(format!("/sys/fs/cgroup/cpu/cpu.cfs_{name}_us"));
         Some(format!("{} {}", of("quota")?, of("period")?))
     };
-    line(&format!("/sys/fs/cgroup/{own}/cpu.max"))
-        .or_else(|| line("/sys/fs/cgroup/cpu.max"))
-        .or_else(version1)
+    line(format!("/sys/fs/cgroup/{own}/cpu.max")).or_else(|| line("/sys/fs/cgroup/cpu.max")).or_else(version1)
 }
 
-fn line(path: &str) -> Option<String> {
+fn line(path: impl AsRef<Path>) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 

@@ -1,6 +1,6 @@
-//! `data synth` and `data inspect`.
+//! `data synth`, `data draft` and `data inspect`.
 
-use crate::world::{World, failure, json};
+use crate::world::{World, failure, json, output};
 use std::fs;
 
 const SMALL: [&str; 10] =
@@ -56,4 +56,47 @@ fn inspect_warns_of_a_column_that_is_known_only_after_the_label() {
         (feature, reason, alarms[0]["auc"].as_f64()),
         (Some("watched"), Some("implausible"), Some(1.0))
     );
+}
+
+#[test]
+fn a_draft_is_taken_by_inspect_and_never_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = (0..400).map(|row| {
+        let (user, item) = (row * 7 / 3 % 20, row * 11 / 5 % 30);
+        format!(
+            "{},2024-05-31 12:00:00.5+09:00,u{user},{item},{},{:.3},jp\n",
+            row % 3 % 2,
+            20 + user,
+            item as f64 / 7.0
+        )
+    });
+    let header = "click,when,who,what,age,price,country\n";
+    fs::write(folder.path().join("log.csv"), format!("{header}{}", rows.collect::<String>())).unwrap();
+    let args = [
+        "data", "draft", "--data", "log.csv", "--label", "click", "--time", "when", "--user", "who",
+        "--item", "what",
+    ];
+    let drafted = |prices: &'static str| [&args[..], &["--fetch-ms", prices, "--out", "S.toml"]].concat();
+
+    let message = failure(folder.path(), 1, &drafted("user=0.1"));
+    assert!(message.contains("add item=MS to --fetch-ms"), "{message}");
+    let message = failure(folder.path(), 2, &drafted("itm=0.1"));
+    assert!(message.contains("the kinds are user, context, item, interactive"), "{message}");
+    assert!(!folder.path().join("S.toml").exists());
+
+    let found = json(folder.path(), &drafted("user=0.1,item=0.2"));
+    let columns = found["columns"].as_array().unwrap();
+    let column = |name: &str| columns.iter().find(|column| column["column"] == name).unwrap();
+    assert_eq!(column("age")["feature"]["kind"], "user");
+    assert_eq!(column("price")["feature"]["type"], "numeric");
+    assert_eq!(column("country")["left_out"], "says the same in all rows");
+
+    let inspected = ["data", "inspect", "--data", "log.csv", "--schema", "S.toml"];
+    let found = json(folder.path(), &inspected);
+    assert_eq!(found["features"].as_array().unwrap().len(), 4);
+    assert_eq!(found["unnamed"].as_array().unwrap(), &["country"]);
+    let said = output(folder.path(), &inspected);
+    assert!(said.contains("of `click` are positive") && said.contains("std. error"), "{said}");
+    let message = failure(folder.path(), 1, &drafted("user=0.1,item=0.2"));
+    assert!(message.contains("S.toml: a schema is there already"), "{message}");
 }

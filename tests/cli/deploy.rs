@@ -20,7 +20,7 @@ fn jobs(ending: &str) -> Vec<PathBuf> {
 }
 
 /// Fails where bash cannot read a script, or the program has no such verb or option.
-fn check_script(script: &str, place: &Path) {
+pub fn check_script(script: &str, place: &Path) {
     let read = Command::new("bash").args(["-n", "-c", script]).output().unwrap();
     assert!(read.status.success(), "{}: {}", place.display(), String::from_utf8_lossy(&read.stderr));
     let joined = script.replace("\\\n", " ");

@@ -5,6 +5,7 @@ mod compare;
 mod config;
 mod data;
 mod deploy;
+mod docs;
 mod doctor;
 mod evaluate;
 mod evaluate_long;

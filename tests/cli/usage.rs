@@ -23,6 +23,7 @@ const VERBS: [&[&str]; 22] = [
     &["table", "show"],
     &["evaluate"],
     &["data", "synth"],
+    &["data", "draft"],
     &["data", "inspect"],
     &["doctor"],
     &["engine-child"],

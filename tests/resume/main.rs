@@ -51,6 +51,7 @@ max_epochs = 3
 patience = 3
 batch_size = 64
 feature_dropout = 0.1
+trees = true
 [search]
 epochs = 3
 warmup_epochs = 1

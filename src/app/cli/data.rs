@@ -1,15 +1,16 @@
-//! `data synth`, `data inspect` and `data encode`.
+//! `data synth`, `data draft`, `data inspect` and `data encode`.
 
 use super::output::{self, Format};
 use crate::{
     app::config::{Experiment, Override, Stage},
-    base::{Result, progress::Progress},
+    base::{Error, Result, error::Place, fsio, progress::Progress},
     data::{
+        draft::{Draft, Guess, Named, Role, draft},
         encoded::{self, Header},
-        inspect::{Inspection, inspect},
-        schema::Schema,
+        inspect::{Inspection, LabelRate, inspect},
+        schema::{Kind, Schema},
         synth::{self, SynthSettings, Truth},
-        table::RawTable,
+        table::{self, RawTable},
     },
 };
 use clap::{Args, Subcommand};
@@ -19,6 +20,8 @@ use std::path::{Path, PathBuf};
 pub enum DataVerb {
     /// Draw a search log with planted truth: which features are useful, redundant or useless
     Synth(SynthArgs),
+    /// Write a first schema of a data set, to be read through and corrected
+    Draft(DraftArgs),
     /// Look at a data set before anything is trained on it
     Inspect(InspectArgs),
     /// Encode a data set once into a folder that needs no memory: for data larger than the memory
@@ -48,6 +51,39 @@ pub struct SynthArgs {
     seed: u64,
     /// Folder for log.parquet, schema.toml and truth.json
     #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  autofas-bench data draft --data D.parquet --label click --time timestamp --user user_id --item item_id \\
+      --fetch-ms user=0.05,item=0.2,interactive=0.5 --out S.toml
+
+Kinds are guessed from what a column hangs on: the user, the item, the request, else the pair.")]
+pub struct DraftArgs {
+    /// CSV or Parquet file, or a folder of either
+    #[arg(long, value_name = "D.parquet")]
+    data: PathBuf,
+    /// Column that is trained on: 0 or 1 in every row
+    #[arg(long, value_name = "COLUMN")]
+    label: String,
+    /// Column of the time
+    #[arg(long, value_name = "COLUMN")]
+    time: Option<String>,
+    /// Column that identifies the user
+    #[arg(long, value_name = "COLUMN")]
+    user: String,
+    /// Column that identifies the item
+    #[arg(long, value_name = "COLUMN")]
+    item: String,
+    /// Column that joins the rows of one request
+    #[arg(long, value_name = "COLUMN")]
+    request: Option<String>,
+    /// What fetching a feature of a kind (user, context, item, interactive) takes, in ms: `store price` measures it later
+    #[arg(long, value_name = "KIND=MS,...", value_delimiter = ',', value_parser = price)]
+    fetch_ms: Vec<(Kind, f64)>,
+    /// Where the schema goes; an existing file is not written over
+    #[arg(long, value_name = "S.toml")]
     out: PathBuf,
 }
 
@@ -86,10 +122,15 @@ impl DataVerb {
                 let log = synth::write(&args.settings(), &args.out)?;
                 output::print(format, &log.truth, |truth| describe_truth(truth, log.table.rows(), &out))
             }
+            Self::Draft(args) => {
+                let draft = args.draft()?;
+                output::print(format, &draft, |draft| describe_draft(draft, &args.out))
+            }
             Self::Inspect(args) => {
                 let schema = Schema::load(&args.schema)?;
                 let table = RawTable::read(&args.data, &schema.columns())?;
-                output::print(format, &inspect(&schema, &table)?, describe_inspection)
+                let known = table::names(&args.data)?;
+                output::print(format, &inspect(&schema, &table, &known)?, describe_inspection)
             }
             Self::Encode(args) => {
                 let header = args.encode(progress)?;
@@ -104,6 +145,58 @@ impl SynthArgs {
         let Self { requests, candidates, users, items, width, seed, .. } = *self;
         SynthSettings { requests, candidates, users, items, width, seed }
     }
+}
+
+impl DraftArgs {
+    fn draft(&self) -> Result<Draft> {
+        if self.out.exists() {
+            let problem = "a schema is there already, perhaps a corrected one";
+            return Err(Error::input(
+                &self.out,
+                Place::whole(),
+                problem,
+                "name another file, or remove this one",
+            ));
+        }
+        let Self { label, time, user, item, request, .. } = self;
+        let named = Named {
+            label: label.clone(),
+            time: time.clone(),
+            user: user.clone(),
+            item: item.clone(),
+            request: request.clone(),
+        };
+        let draft = draft(&self.data, &named, &self.fetch_ms.iter().copied().collect())?;
+        fsio::write(&self.out, draft.text.as_bytes())?;
+        Ok(draft)
+    }
+}
+
+/// `KIND=MS`.
+fn price(text: &str) -> std::result::Result<(Kind, f64), String> {
+    let (kind, ms) = text.split_once('=').ok_or("write KIND=MS, such as item=0.2")?;
+    let kind =
+        serde_json::from_value(kind.into()).map_err(|_| "the kinds are user, context, item, interactive")?;
+    let ms = ms.parse().ok().filter(|ms: &f64| ms.is_finite() && *ms >= 0.0);
+    Ok((kind, ms.ok_or("write milliseconds, 0 or more")?))
+}
+
+fn describe_draft(draft: &Draft, out: &Path) -> String {
+    let row = |guess: &Guess| match guess.role {
+        Role::Feature { kind, value_type } => {
+            vec![guess.column.clone(), written(&kind), written(&value_type)]
+        }
+        Role::LeftOut(reason) => {
+            vec![guess.column.clone(), "-".to_owned(), format!("left out: {}", reason.reason())]
+        }
+    };
+    let rows: Vec<_> = draft.columns.iter().map(row).collect();
+    let table = output::table(&["column", "kind", "type"], &rows);
+    let out = out.display();
+    format!(
+        "{} rows\n\n{table}\n\n{out} is a guess: read it through before `data inspect --schema {out}`",
+        draft.rows
+    )
 }
 
 impl EncodeArgs {
@@ -147,7 +240,9 @@ fn describe_inspection(inspection: &Inspection) -> String {
         lines.push(format!("{requests} requests"));
     }
     let rates = inspection.label_rates.iter();
-    lines.extend(rates.map(|label| format!("{:.1} % of `{}` are positive", label.rate * 100.0, label.label)));
+    lines.extend(rates.map(|LabelRate { label, rate, positives }| {
+        format!("{positives} of `{label}` are positive: {:.2} %", rate * 100.0)
+    }));
     if !inspection.partitions.is_empty() {
         let rows = inspection.partitions.iter().map(|partition| {
             let value = partition.value.clone().unwrap_or_else(|| "(missing)".to_owned());
@@ -165,11 +260,16 @@ fn describe_inspection(inspection: &Inspection) -> String {
             feature.distinct.to_string(),
             format!("{:.1}", feature.missing_share * 100.0),
             feature.auc.map_or("-".to_owned(), |auc| format!("{auc:.3}")),
+            feature.auc_error.map_or("-".to_owned(), |error| format!("{error:.3}")),
         ]
     });
-    let header = ["feature", "kind", "source", "column", "distinct", "missing %", "alone: auc"];
+    let header = ["feature", "kind", "source", "column", "distinct", "missing %", "alone: auc", "std. error"];
     lines.push(String::new());
     lines.push(output::table(&header, &rows.collect::<Vec<_>>()));
+    if !inspection.unnamed.is_empty() {
+        lines.push(String::new());
+        lines.push(format!("columns that the schema does not name: {}", inspection.unnamed.join(", ")));
+    }
     if !inspection.alarms.is_empty() {
         lines.push(String::new());
         lines.extend(inspection.alarms.iter().map(|alarm| format!("warning: {alarm}")));

@@ -165,6 +165,7 @@ fn describe(findings: &Findings) -> String {
     lines.push(format!("{:<12} {}", "cpu", environment.cpu.clone().unwrap_or_else(unknown)));
     lines.push(format!("{:<12} {}", "threads", environment.cores));
     lines.push(format!("{:<12} {memory}", "memory"));
+    lines.extend(environment.gpus.iter().map(|gpu| format!("{:<12} {gpu}", "gpu")));
     lines.push(format!("{:<12} {} (in latency tables)", "host", environment.host));
     lines.push(format!("{:<12} {}", "program", environment.program_version));
     lines.extend(findings.warnings.iter().map(|warning| format!("{:<12} {warning}", "warning")));

@@ -23,6 +23,11 @@ struct GivenBy {
 }
 
 impl Run<'_> {
+    /// Whether r(x) is given.
+    pub(super) fn is_given(&self) -> bool {
+        self.settings.teacher.onnx.is_some() || self.loaded.dataset.teacher_scores.is_some()
+    }
+
     /// r(x) of every row, where it is given. A ranking model scores all rows once, and a run that goes on keeps its scores.
     pub(super) fn given_scores(&self) -> Result<Option<Column<f32>>> {
         let data = &self.loaded.dataset;

@@ -1,9 +1,13 @@
 //! The teachers, whose scores guide the search and teach what it derives, and who learns from which training rows.
 
-use super::{Run, training::auc};
+use super::{
+    Run,
+    grown::{Grown, join},
+    training::auc,
+};
 use crate::{
     app::config::Stage,
-    base::{Error, Result, fsio, rng},
+    base::{Error, Result, fsio, rank::auc_error, rng},
     data::{column::Column, dataset::Split, split::hold_out},
     learn::{
         embedding::input_features,
@@ -19,7 +23,7 @@ use bytemuck::Pod;
 const SCORED_TOGETHER: usize = 1 << 18;
 
 /// r(x) of every row.
-const SOFT: &str = "teacher/soft.bin";
+pub(super) const SOFT: &str = "teacher/soft.bin";
 
 /// Share of the held-out rows that networks are judged on; the masks are judged on the others.
 const JUDGING_SHARE: f64 = 0.5;
@@ -28,6 +32,9 @@ const JUDGING_SHARE: f64 = 0.5;
 /// less than another seed does.
 const MOST_JUDGING: usize = 1 << 14;
 
+/// Standard errors that an AUC above ½ needs to be more than chance.
+const CHANCE_ERRORS: f64 = 2.0;
+
 /// The trained teachers: the first one guides the masks, all of them give the soft targets, unless these were given: then one
 /// teacher is trained, which learns from them.
 pub(in crate::app) struct Guide {
@@ -35,7 +42,9 @@ pub(in crate::app) struct Guide {
     pub(in crate::app) teacher: Teacher,
     /// The rest of the ensemble.
     others: Vec<Teacher>,
-    /// r(x) of every row: the mean over the ensemble, or what was given.
+    /// The trees beside them, where there are some.
+    grown: Option<Grown>,
+    /// r(x) of every row: the mean over the ensemble and the trees, or what was given.
     pub(in crate::app) soft: Column<f32>,
     /// Of r(x) on the validation rows.
     pub(in crate::app) metrics: Metrics,
@@ -69,7 +78,17 @@ impl Guide {
 
     /// r(x) of rows that the guide has not scored: the mean over the teachers.
     pub(super) fn scores(&self, rows: Rows, index: &[u32]) -> Result<Vec<f32>> {
-        mean_scores(std::iter::once(&self.teacher).chain(&self.others), rows, index)
+        let networks = std::iter::once(&self.teacher).chain(&self.others);
+        let mut scores = mean_scores(networks, rows, index)?;
+        if let Some(grown) = &self.grown {
+            join(&mut scores, 1 + self.others.len(), &grown.score(rows.data, index)?);
+        }
+        Ok(scores)
+    }
+
+    /// The validation rows' metrics of the trees that teach, alone.
+    pub(super) fn trees_metrics(&self) -> Option<&Metrics> {
+        self.grown.as_ref().map(|grown| &grown.metrics)
     }
 }
 
@@ -130,20 +149,26 @@ impl Run<'_> {
             self.say_fit("teacher", &report);
             teachers.push(teacher);
         }
+        let grown = self.grown(&split)?;
+        if let Some(grown) = &grown {
+            self.progress.say(&format!("trees that teach: validation AUC {}", auc(&grown.metrics)));
+        }
         let soft = match given {
             Some(scores) => scores,
-            None => self.soft_targets(&teachers)?,
+            None => self.soft_targets(&teachers, grown.as_ref())?,
         };
         let valid = &self.loaded.split.valid;
         let scores: Vec<f32> = valid.iter().map(|&row| soft[row as usize]).collect();
         let metrics = metrics_of(&scores, data, valid);
-        self.progress.say(&format!("r(x): validation AUC {}", auc(&metrics)));
+        let positives = valid.iter().filter(|&&row| data.labels[row as usize] > 0.5).count();
+        let negatives = valid.len() - positives;
+        judgement(&metrics, positives, negatives).iter().for_each(|line| self.progress.say(line));
         let teacher = teachers.remove(0);
-        Ok(Guide { teacher, others: teachers, soft, metrics, held_out, judging })
+        Ok(Guide { teacher, others: teachers, grown, soft, metrics, held_out, judging })
     }
 
     /// r(x) of every row: the mean over the teachers.
-    fn soft_targets(&self, teachers: &[Teacher]) -> Result<Column<f32>> {
+    fn soft_targets(&self, teachers: &[Teacher], grown: Option<&Grown>) -> Result<Column<f32>> {
         let rows = self.loaded.dataset.rows();
         let path = self.journal.path(SOFT);
         if self.ranks.place().size == 1 && path.exists() {
@@ -152,7 +177,10 @@ impl Run<'_> {
         self.progress.stage("score all rows with the teachers", rows as u64);
         let pieces = (0..rows).step_by(SCORED_TOGETHER).map(|begin| {
             let index: Vec<u32> = (begin as u32..rows.min(begin + SCORED_TOGETHER) as u32).collect();
-            let soft = mean_scores(teachers.iter(), self.rows(), &index)?;
+            let mut soft = mean_scores(teachers.iter(), self.rows(), &index)?;
+            if let Some(grown) = grown {
+                join(&mut soft, teachers.len(), &grown.scores[begin..]);
+            }
             self.progress.advance((begin + index.len()) as u64, "");
             Ok(soft)
         });
@@ -198,10 +226,51 @@ impl Run<'_> {
     }
 }
 
+/// What a person should know about r(x) on so many positive and negative validation rows: how well it ranks, how sure that is, and a
+/// warning where it may well know nothing. A search runs all the same: the user may have reasons.
+fn judgement(metrics: &Metrics, positives: usize, negatives: usize) -> Vec<String> {
+    let found = format!("r(x): validation AUC {}", auc(metrics));
+    let Some((auc, error)) = metrics.auc.and_then(|auc| Some((auc, auc_error(auc, positives, negatives)?)))
+    else {
+        return vec![found];
+    };
+    let mut lines = vec![format!("{found}, standard error {error:.4} on {positives} positive rows")];
+    if auc - 0.5 < CHANCE_ERRORS * error {
+        lines.push(
+            "warning: that is not told apart from chance, and so is nothing that is searched and taught by it: train the teacher \
+             longer (teacher.max_epochs) or in smaller batches (teacher.batch_size), or give more rows with clicks"
+                .to_owned(),
+        );
+    }
+    lines
+}
+
 /// Numbers some thousands at a time.
 pub(super) fn in_pieces<T>(mut numbers: impl Iterator<Item = T>) -> impl Iterator<Item = Result<Vec<T>>> {
     std::iter::from_fn(move || {
         let piece: Vec<T> = numbers.by_ref().take(1 << 16).collect();
         (!piece.is_empty()).then_some(Ok(piece))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(auc: Option<f64>, positives: usize) -> Vec<String> {
+        let metrics = Metrics { auc, gauc: None, logloss: 0.1, other_labels: Default::default() };
+        judgement(&metrics, positives, 10_000)
+    }
+
+    #[test]
+    fn a_teacher_within_two_errors_of_chance_is_warned_of() {
+        // 100 positives beside 10,000 negatives leave 0.03.
+        let [found, warning] = &lines(Some(0.55), 100)[..] else { panic!("two lines") };
+        assert_eq!(found, "r(x): validation AUC 0.5500, standard error 0.0298 on 100 positive rows");
+        assert!(warning.starts_with("warning: ") && warning.contains("teacher.batch_size"), "{warning}");
+        assert_eq!(lines(Some(0.45), 100).len(), 2);
+        assert_eq!(lines(Some(0.57), 100).len(), 1);
+        assert_eq!(lines(Some(0.52), 10_000).len(), 1);
+        assert_eq!(lines(None, 0), ["r(x): validation AUC undefined"]);
+    }
 }

@@ -38,8 +38,7 @@ impl Run<'_> {
         if retrain.unseen > 0 || losses.iter().any(|loss| loss.of_lists().is_some()) {
             keys(&self.loaded.dataset)?;
         }
-        let given = self.settings.teacher.onnx.is_some() || self.loaded.dataset.teacher_scores.is_some();
-        if retrain.unseen > 0 && given {
+        if retrain.unseen > 0 && self.is_given() {
             return Err(Error::usage(
                 "[retrain] unseen asks for scores of candidates that are not in the data, and r(x) is given for its rows alone",
                 "set it to 0, or let this program train the teacher: without `onnx` in [teacher] and `teacher_score` in the schema",

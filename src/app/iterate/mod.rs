@@ -9,7 +9,7 @@
 //! RUN/  config.toml        the resolved experiment; paths.json: where the data lay at the last start
 //!       data.json          hashes of rows, split, schema and encoders; schema.json, encoders.json
 //!       environment.json   machine and program of the first start
-//!       teacher/           weights and metrics of every teacher; r(x) of all rows, and the rows that are trained on and held out:
+//!       teacher/           weights and metrics of every teacher and of trees that teach; r(x) of all rows, and the rows that are trained on and held out:
 //!                          from the teachers, and under a budget from the supernet, too
 //!       warmup.safetensors the search before any price counts, shared by all rounds
 //!       networks/ID/       network.safetensors, fit.json, parity.json, model.onnx and its companions; the plain DNN in
@@ -32,6 +32,7 @@
 mod budget;
 mod fetching;
 mod given;
+mod grown;
 mod guide;
 mod journal;
 mod judged;
@@ -300,6 +301,7 @@ impl<'a> Run<'a> {
     pub(in crate::app) fn begin(&self) -> Result<()> {
         self.space.check_item_side()?;
         self.check_lists()?;
+        self.check_trees()?;
         self.probe_plan()?;
         self.check_objective()?;
         self.progress.stage("try the engines", 0);

@@ -139,7 +139,7 @@ impl Run<'_> {
         });
         Ok(SearchSummary {
             schema_version: SCHEMA_VERSION,
-            teacher: TeacherSummary { metrics: guide.metrics.clone() },
+            teacher: TeacherSummary::of(guide),
             table_version: searched.table_version,
             probes: self.probe_summaries(table)?,
             subnet: subnet.id(&self.space),

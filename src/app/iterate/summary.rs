@@ -62,6 +62,15 @@ pub struct TeacherSummary {
     /// AUC, GAUC and logloss.
     #[serde(flatten)]
     pub metrics: Metrics,
+    /// The same of the trees that teach, alone, where some do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trees: Option<Metrics>,
+}
+
+impl TeacherSummary {
+    pub(super) fn of(guide: &Guide) -> Self {
+        Self { metrics: guide.metrics.clone(), trees: guide.trees_metrics().cloned() }
+    }
 }
 
 /// A trained network.
@@ -285,7 +294,7 @@ impl Run<'_> {
         };
         Summary {
             schema_version: SCHEMA_VERSION,
-            teacher: TeacherSummary { metrics: guide.metrics.clone() },
+            teacher: TeacherSummary::of(guide),
             probes,
             winner: WinnerSummary {
                 round: best.round,

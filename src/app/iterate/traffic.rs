@@ -128,6 +128,7 @@ impl Run<'_> {
         let trace = plan(log, &self.experiment.trace_recipe(), DataHashes { encoders, rows })?;
         // Recorded arrivals that cannot be stretched to the rate show here.
         trace.check_pacing(Pacing::Rate { qps: self.settings.traffic.qps })?;
+        trace.notes().iter().for_each(|note| self.progress.say(&format!("note: {note}")));
         Ok(Some(trace))
     }
 

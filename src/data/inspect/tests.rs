@@ -27,9 +27,11 @@ fn table() -> RawTable {
 #[test]
 fn the_summary_of_a_hand_made_table() {
     let schema = Schema::parse(SCHEMA, Path::new("s.toml")).unwrap();
-    let found = inspect(&schema, &table()).unwrap();
+    let found =
+        inspect(&schema, &table(), &["y", "tab", "price", "tags", "forgotten"].map(str::to_owned)).unwrap();
     assert_eq!(found.rows, 400);
-    assert_eq!(found.label_rates, [LabelRate { label: "y".to_owned(), rate: 0.5 }]);
+    assert_eq!(found.label_rates, [LabelRate { label: "y".to_owned(), rate: 0.5, positives: 200 }]);
+    assert_eq!(found.unnamed, ["forgotten"]);
     let rates: Vec<_> = found.partitions.iter().map(|p| (p.value.as_deref(), p.rows, p.rate)).collect();
     assert_eq!(rates, [(Some("0"), 200, 0.25), (Some("1"), 200, 0.75)]);
     let [tab, price, tags] = &found.features[..] else { panic!("three features") };
@@ -39,6 +41,8 @@ fn the_summary_of_a_hand_made_table() {
     assert_eq!((price.distinct, price.missing_share), (2, 0.5));
     assert!((price.auc.unwrap() - 0.875).abs() < 1e-12);
     assert_eq!((tags.distinct, tags.auc), (2, Some(0.5)));
+    // 100 odd rows of each label: (P + N + 1) / (12·P·N).
+    assert!((tags.auc_error.unwrap() - (201.0f64 / 120_000.0).sqrt()).abs() < 1e-12);
 }
 
 /// Adds a feature, and its column, to the schema of [`table`].
@@ -88,7 +92,7 @@ fn ints(f: impl Fn(usize) -> Option<i64>) -> RawColumn {
 fn both(schema: &Schema, table: &RawTable) -> [Vec<Alarm>; 2] {
     let everything = SplitSettings::Shuffle { valid_fraction: 0.25 };
     let loaded = load_table(schema, table, &everything, 1).unwrap();
-    [inspect(schema, table).unwrap().alarms, alarms(&loaded.dataset, &loaded.split.train, 1).unwrap()]
+    [inspect(schema, table, &[]).unwrap().alarms, alarms(&loaded.dataset, &loaded.split.train, 1).unwrap()]
 }
 
 /// The one alarm that both raise, of `planted`.
@@ -199,8 +203,8 @@ fn few_rows_alarm_nobody_by_their_auc() {
     };
     let text = "[data]\nlabel = \"y\"\n[[feature]]\nname = \"tab\"\nkind = \"item\"\ntype = \"categorical\"\nfetch_ms = 1\n";
     let schema = Schema::parse(text, Path::new("s.toml")).unwrap();
-    assert_eq!(inspect(&schema, &table(96)).unwrap().alarms, []);
-    assert_eq!(inspect(&schema, &table(100)).unwrap().alarms.len(), 1);
+    assert_eq!(inspect(&schema, &table(96), &[]).unwrap().alarms, []);
+    assert_eq!(inspect(&schema, &table(100), &[]).unwrap().alarms.len(), 1);
 }
 
 #[test]

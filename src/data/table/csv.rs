@@ -12,26 +12,35 @@ use std::{fs::File, io::Read, path::Path};
 /// Some columns of a file, row after row.
 pub(super) struct Rows<'a> {
     file: &'a Path,
-    reader: csv::Reader<Scanned<Box<dyn Read>>>,
+    reader: Reader,
     /// Place of each column in a row.
     wanted: Vec<usize>,
     passed: usize,
 }
 
+type Reader = csv::Reader<Scanned<Box<dyn Read>>>;
+
+/// All columns of a file.
+pub(super) fn names(file: &Path, delimiter: u8) -> Result<Vec<String>> {
+    Ok(begin(file, delimiter)?.1.iter().map(str::to_owned).collect())
+}
+
+/// A reader behind the header, and the header.
+fn begin(file: &Path, delimiter: u8) -> Result<(Reader, csv::StringRecord)> {
+    let source = Scanned::new(open(file)?, delimiter);
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(source);
+    let headers = reader.headers().map_err(|e| error(file, 1, &e))?.clone();
+    if headers.is_empty() {
+        let fix = "give a file with a header and rows";
+        return Err(Error::input(file, Place::whole(), "the file is empty", fix));
+    }
+    Ok((reader, headers))
+}
+
 impl<'a> Rows<'a> {
     /// `columns` in the order asked for.
     pub(super) fn open(file: &'a Path, delimiter: u8, columns: &[&str]) -> Result<Self> {
-        let source = Scanned::new(open(file)?, delimiter);
-        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(source);
-        let headers = reader.headers().map_err(|e| error(file, 1, &e))?.clone();
-        if headers.is_empty() {
-            return Err(Error::input(
-                file,
-                Place::whole(),
-                "the file is empty",
-                "give a file with a header and rows",
-            ));
-        }
+        let (reader, headers) = begin(file, delimiter)?;
         let wanted = columns.iter().map(|name| find(file, &headers, name)).collect::<Result<_>>()?;
         Ok(Self { file, reader, wanted, passed: 0 })
     }

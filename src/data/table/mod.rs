@@ -272,6 +272,16 @@ impl Format {
     }
 }
 
+/// The columns of the file at `path`, or of the first file of the folder, in their order.
+pub fn names(path: &Path) -> Result<Vec<String>> {
+    let files = Format::files(path)?;
+    let (file, format) = &files[0];
+    match format {
+        Format::Parquet => parquet::names(file),
+        Format::Separated { delimiter } => csv::names(file, *delimiter),
+    }
+}
+
 /// The error for data without rows.
 fn no_rows(path: &Path) -> Error {
     Error::input(path, Place::whole(), "there are no rows", "give a file with at least one row")

@@ -42,11 +42,20 @@ enum Wide {
     Text,
 }
 
+/// All columns of a file.
+pub(super) fn names(file: &Path) -> Result<Vec<String>> {
+    let fields = metadata(file)?;
+    Ok(fields.schema().fields().iter().map(|field| field.name().clone()).collect())
+}
+
+fn metadata(file: &Path) -> Result<ArrowReaderMetadata> {
+    ArrowReaderMetadata::load(&open(file)?, Default::default()).map_err(|e| unreadable(file, e))
+}
+
 impl<'a> Columns<'a> {
     /// `names` in the order asked for.
     pub(super) fn open(file: &'a Path, names: &'a [&'a str]) -> Result<Self> {
-        let metadata =
-            ArrowReaderMetadata::load(&open(file)?, Default::default()).map_err(|e| unreadable(file, e))?;
+        let metadata = metadata(file)?;
         let fields = metadata.schema().fields();
         let root = |name: &&str| {
             fields.iter().position(|field| field.name() == name).ok_or_else(|| {

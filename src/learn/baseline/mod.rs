@@ -7,6 +7,7 @@
 //! | [`two_tower`] | a tower for the user and one for the item, whose vectors are multiplied |
 //! | [`trees`] | gradient boosted trees |
 //! | [`ranked`](mod@ranked) | a network of hand-chosen widths on the features that a ranking puts first |
+//! | [`worth`] | the same on the features of the most strength per millisecond |
 //!
 //! Rankings by a network that is trained already stand in [`importance`](super::importance).
 
@@ -15,10 +16,12 @@ pub mod fscd;
 pub mod ranked;
 pub mod trees;
 pub mod two_tower;
+pub mod worth;
 
 pub use cold::cold;
 pub use fscd::fscd;
 pub use ranked::ranked;
+pub use worth::by_worth;
 
 use super::{
     importance::Strengths,

@@ -63,6 +63,41 @@ pub fn train(
     settings: &TreeSettings,
     seed: u64,
 ) -> Result<(Network, TreesReport)> {
+    let (network, report, _) = grow(features, chosen, data, split, settings, seed)?;
+    Ok((network, report))
+}
+
+/// Grows trees as [`train`] does, and scores every row of the data for those who learn from them. A row that was trained on is given
+/// statistics of the other folds here, too: with its own label inside they would tell it, and whoever learns from the score would learn
+/// the label. All other rows score as the network scores them.
+pub fn teach(
+    features: &[Feature],
+    chosen: &[usize],
+    data: &Dataset,
+    split: &Split,
+    settings: &TreeSettings,
+    seed: u64,
+) -> Result<(Network, TreesReport, Vec<f32>)> {
+    let (network, report, values) = grow(features, chosen, data, split, settings, seed)?;
+    let every: Vec<u32> = (0..data.rows() as u32).collect();
+    let mut scores = network.score(data, &every)?;
+    for (inputs, rows) in values.folds(settings.folds, &split.train) {
+        let seen = Network { inputs, body: network.body.clone() };
+        for (&row, score) in rows.iter().zip(seen.score(data, &rows)?) {
+            scores[row as usize] = score;
+        }
+    }
+    Ok((network, report, scores))
+}
+
+fn grow(
+    features: &[Feature],
+    chosen: &[usize],
+    data: &Dataset,
+    split: &Split,
+    settings: &TreeSettings,
+    seed: u64,
+) -> Result<(Network, TreesReport, Values)> {
     settings.check()?;
     let features: Vec<&Feature> = chosen.iter().map(|&index| &features[index]).collect();
     if features.is_empty() {
@@ -90,9 +125,9 @@ pub fn train(
     let kept = booster.prediction_iteration.unwrap_or(grown);
     let forest = plain(columns, booster.base_score, &booster.trees[..kept]);
     let gain = values.inputs.iter().map(|input| input.feature.clone()).zip(forest.gains.clone()).collect();
-    let network = Network { inputs: values.inputs, body: Body::Forest(forest) };
+    let network = Network { inputs: values.inputs.clone(), body: Body::Forest(forest) };
     let metrics = metrics_of(&network.score(data, &split.valid)?, data, &split.valid);
-    Ok((network, TreesReport { kept, grown, metrics, gain }))
+    Ok((network, TreesReport { kept, grown, metrics, gain }, values))
 }
 
 /// By how much splits on each chosen feature lowered the training loss, in the order of `chosen`, of trees that are grown for

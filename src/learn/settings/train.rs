@@ -89,6 +89,8 @@ pub struct TeacherSettings {
     pub feature_dropout: f32,
     /// Teachers with different seeds whose mean score is r(x).
     pub ensemble: usize,
+    /// Whether the trees of `[gbdt]` are one more of those whose mean score is r(x). Not asked, as the ensemble, where r(x) is given.
+    pub trees: bool,
     /// A ranking model that was made elsewhere, as ONNX: its scores are r(x). So are those of the schema's `teacher_score`
     /// column.
     pub onnx: Option<PathBuf>,
@@ -114,6 +116,7 @@ impl Default for TeacherSettings {
             partition: vec![64],
             feature_dropout: 0.0,
             ensemble: 1,
+            trees: false,
             onnx: None,
             inputs: Vec::new(),
             output: None,

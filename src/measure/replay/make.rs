@@ -164,6 +164,11 @@ pub fn plan(log: RequestLog, recipe: &TraceRecipe, data: DataHashes) -> Result<P
 }
 
 impl PlannedTrace {
+    /// What a reader of the trace should know.
+    pub fn notes(&self) -> &[String] {
+        &self.origin.notes
+    }
+
     /// The same requests, spaced otherwise; the origin says so.
     pub fn paced(mut self, pacing: Pacing) -> Result<Self> {
         self.schedule_us = trace::paced_us(&self.schedule_us, pacing)?;

@@ -1,6 +1,9 @@
 //! Random choices that fill the budget, judged on held-out training rows; the best is trained on all of them.
 
-use super::{Built, System, hand::retrained};
+use super::{
+    Built, System,
+    hand::{best_of, retrained},
+};
 use crate::{
     app::{compare::scene::Scene, config::Stage},
     base::{
@@ -24,21 +27,12 @@ impl System for RandomSearch {
     }
 
     fn build(&self, scene: &Scene) -> Result<Built> {
-        let run = scene.run;
-        let inner = run.variant(scene.experiment, "choices")?.on(scene.inner.clone());
-        let mut generator = rng::generator(run.seed(Stage::Search), "random search");
-        let mut best: Option<(f64, Subnet)> = None;
-        for _ in 0..run.settings.compare.random_trainings {
-            let subnet = scene.priced(|prices| draw(scene, prices, &mut generator))?;
-            let name = subnet.id(&run.space);
-            let auc = inner.derived(&name, &subnet, scene.guide)?.metrics.auc.unwrap_or(0.0);
-            if best.as_ref().is_none_or(|&(highest, _)| auc > highest) {
-                best = Some((auc, subnet));
-            }
+        let mut generator = rng::generator(scene.run.seed(Stage::Search), "random search");
+        let mut choices = Vec::new();
+        for _ in 0..scene.run.settings.compare.random_trainings {
+            choices.push(scene.priced(|prices| draw(scene, prices, &mut generator))?);
         }
-        let Some((_, subnet)) = best else {
-            return Err(Error::usage("nothing was drawn", "raise compare.random_trainings"));
-        };
+        let subnet = best_of(scene, choices)?;
         retrained(scene, subnet, None)
     }
 }

@@ -1,9 +1,9 @@
-//! Features that another ranking puts first, with hand-chosen layers, at equal latency: everything but the ranking is as for the
-//! students of [`hand`](super::hand).
+//! Features by another ranking, with hand-chosen layers, at equal latency: everything but the choice of features is as for the students
+//! of [`hand`](super::hand).
 
 use super::{
     Built, System,
-    hand::{retrained, strongest},
+    hand::{best_of, retrained, strongest, worthiest},
 };
 use crate::{
     app::{compare::scene::Scene, config::Stage, package::draw},
@@ -96,7 +96,11 @@ impl Learning {
     }
 }
 
+/// Features that a ranking puts first, and those of the most strength per millisecond, for a ranking knows no price: which of both is
+/// better, training rows tell.
 pub(super) fn on_ranking(scene: &Scene, strengths: Strengths) -> Result<Built> {
-    let subnet = scene.priced(|prices| strongest(scene.run, prices, &strengths.values))?;
-    retrained(scene, subnet, Some(strengths.values))
+    let values = &strengths.values;
+    let mut choices = vec![scene.priced(|prices| strongest(scene.run, prices, values))?];
+    choices.extend(scene.priced(|prices| worthiest(scene.run, prices, values))?);
+    retrained(scene, best_of(scene, choices)?, Some(strengths.values))
 }

@@ -1,4 +1,4 @@
-use super::{IdValues, TreeSettings, gain_ranking, threshold, train, values::Values};
+use super::{IdValues, TreeSettings, gain_ranking, teach, threshold, train, values::Values};
 use crate::{
     base::rng,
     data::{
@@ -221,4 +221,26 @@ fn what_cannot_be_grown_on_is_an_error_with_its_fix() {
     assert!(refused(&EVERY, &none, &settings()).contains("training rows"));
     let shallow = TreeSettings { leaves: 1, ..settings() };
     assert!(refused(&EVERY, &split, &shallow).contains("`leaves`"));
+}
+
+#[test]
+fn trees_that_teach_do_not_tell_a_rows_own_label() {
+    // Users 1 to 40 click always or never, ten rows each; users 100 and 101 have one row each, which differ in nothing but the label.
+    let known = (0..400).map(|row| (0, 1 + row % 40, [0; 3], 0.0, f32::from(row % 40 < 20)));
+    let single = |user, label| (0, user, [0; 3], 0.0, label);
+    let rows: Vec<Row> = known.chain([single(100, 1.0), single(101, 0.0)]).collect();
+    let data = data(&rows);
+    let valid: Vec<u32> = (0..400).step_by(7).collect();
+    let train: Vec<u32> = (0..402).filter(|row| !valid.contains(row)).collect();
+    let split = Split { train: train.into(), valid: valid.into() };
+    let settings = TreeSettings { smoothing: 1.0, ..settings() };
+    let (network, report, scores) = teach(&features(), &EVERY, &data, &split, &settings, 1).unwrap();
+    assert_eq!(report.metrics.auc, Some(1.0));
+    assert_eq!(scores.len(), 402);
+    assert_eq!(scores[400], scores[401], "nothing else is known of their users");
+    let told = network.score(&data, &[400, 401]).unwrap();
+    assert!(told[0] > told[1] + 0.1, "{told:?}");
+    for (&row, score) in split.valid.iter().zip(network.score(&data, &split.valid).unwrap()) {
+        assert_eq!(scores[row as usize], score, "row {row} was not trained on");
+    }
 }

@@ -69,6 +69,20 @@ impl Values {
         Ok(values)
     }
 
+    /// The rows of each fold, and the inputs that give their numbers.
+    pub(super) fn folds(
+        &self,
+        count: usize,
+        train: &[u32],
+    ) -> impl Iterator<Item = (Vec<NetworkInput>, Vec<u32>)> {
+        (0..count).map(move |fold| {
+            let inputs = self.inputs.iter().zip(&self.by_fold);
+            let inputs = inputs.map(|(all, by_fold)| by_fold.get(fold).unwrap_or(all).clone());
+            let rows = train.iter().zip(&self.folds).filter(|&(_, &own)| own == fold);
+            (inputs.collect(), rows.map(|(&row, _)| row).collect())
+        })
+    }
+
     /// The numbers of the training rows, column after column, each from the other folds.
     pub(super) fn training_matrix(&self, data: &Dataset, train: &[u32]) -> Vec<f64> {
         self.columns(|input| {

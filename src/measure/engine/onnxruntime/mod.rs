@@ -44,8 +44,9 @@ const DEVICE_FIX: &str = "run ./scripts/gpu on a machine with an NVIDIA GPU, whi
                           ORT_DYLIB_PATH to such a library, or use --provider cpu";
 
 /// What to do where a model does not load on a device.
-const DEVICE_LOAD_FIX: &str = "run it through ./scripts/gpu, which fetches what the provider loads (`nvidia-smi` has to \
-                               show a device), or use --provider cpu";
+const DEVICE_LOAD_FIX: &str = "use --provider cpu, or: where nodes are named, export the network as fp32 or fp16 (CUDA does not take \
+                               all nodes of int8); where a library is, run it through ./scripts/gpu, which fetches what \
+                               the provider loads (`nvidia-smi` has to show a device)";
 
 /// The engine. ONNX Runtime allows one environment per process; all sessions share it.
 pub(super) struct OnnxRuntime {

@@ -60,7 +60,7 @@ fn traces_repeat_by_seed() {
 fn lengths_beyond_the_log_are_clamped_and_the_trace_says_so() {
     let trace = planned(true, &recipe(ListLength::Fixed(99), Order::Log, 1)).unwrap();
     assert!(trace.requests().all(|r| r.candidates.len() == 6));
-    assert!(trace.origin.notes[0].contains("200 of 200") && trace.origin.notes[0].contains("1 to 6"));
+    assert!(trace.notes()[0].contains("200 of 200") && trace.notes()[0].contains("1 to 6"));
     let error = planned(true, &recipe(ListLength::Arrivals, Order::Log, 1)).unwrap_err();
     assert!(error.to_string().contains("column of counts"), "{error}");
 }

@@ -1,0 +1,159 @@
+use super::*;
+use crate::data::schema::Schema;
+use arrow::array::{Float64Array, Int64Array, LargeStringArray};
+use std::fs;
+
+const ROWS: usize = 600;
+const USERS: usize = 20;
+const ITEMS: usize = 30;
+
+fn ints(f: impl Fn(usize) -> i64) -> RawColumn {
+    RawColumn::Ints(Int64Array::from_iter_values((0..ROWS).map(f)))
+}
+
+fn text(f: impl Fn(usize) -> String) -> RawColumn {
+    RawColumn::Text(LargeStringArray::from_iter_values((0..ROWS).map(f)))
+}
+
+fn numbers(f: impl Fn(usize) -> Option<f64>) -> RawColumn {
+    RawColumn::Doubles(Float64Array::from_iter((0..ROWS).map(f)))
+}
+
+fn user(row: usize) -> usize {
+    row * 7 / 3 % USERS
+}
+
+fn item(row: usize) -> usize {
+    row * 11 / 5 % ITEMS
+}
+
+/// Columns whose kind and type are known.
+fn table() -> RawTable {
+    let columns = vec![
+        ("click", ints(|row| (row % 3 == 0) as i64)),
+        ("time", ints(|row| row as i64)),
+        ("who", text(|row| format!("u{}", user(row)))),
+        ("what", ints(|row| item(row) as i64)),
+        ("request", ints(|row| row as i64 / 10)),
+        ("", ints(|row| row as i64)),
+        ("age", ints(|row| 20 + user(row) as i64)),
+        // A few rows with another city, from an older profile.
+        ("city", text(|row| format!("c{}", if row % 97 == 0 { 9 } else { user(row) % 4 }))),
+        ("price", numbers(|row| Some(item(row) as f64 * 1.25))),
+        ("shop_id", ints(|row| item(row) as i64 / 2)),
+        ("tags", text(|row| format!("t{}|t{}", item(row) % 3, item(row) % 5))),
+        ("hour", ints(|row| row as i64 / 10 % 24)),
+        // Nearly always 0: no item's, though every item's most frequent value is 0.
+        ("affinity", numbers(|row| Some(f64::from(row % 41 == 0) * 1.5))),
+        ("views", ints(|row| (row * 131 % 257) as i64)),
+        ("country", text(|_| "jp".to_owned())),
+        ("trace", text(|row| format!("x{row}"))),
+        ("noise", numbers(|row| (row % 5 > 0).then_some((row as f64).sin()))),
+    ];
+    let columns = columns.into_iter().map(|(name, column)| (name.to_owned(), column)).collect();
+    RawTable::from_columns(Path::new("log.parquet"), columns)
+}
+
+fn named(request: Option<&str>) -> Named {
+    Named {
+        label: "click".to_owned(),
+        time: Some("time".to_owned()),
+        user: "who".to_owned(),
+        item: "what".to_owned(),
+        request: request.map(str::to_owned),
+    }
+}
+
+fn prices() -> BTreeMap<Kind, f64> {
+    [(Kind::User, 0.05), (Kind::Context, 0.0), (Kind::Item, 0.2), (Kind::Interactive, 1.0)].into()
+}
+
+fn found(request: Option<&str>) -> Vec<(String, String)> {
+    let row = |guess: Guess| {
+        let role = match guess.role {
+            Role::Feature { kind, value_type } => format!("{} {}", text::word(kind), text::word(value_type)),
+            Role::LeftOut(reason) => format!("{reason:?}"),
+        };
+        (guess.column, role)
+    };
+    guesses(&table(), &named(request)).unwrap().into_iter().map(row).collect()
+}
+
+#[test]
+fn kinds_follow_what_a_column_hangs_on_and_types_what_it_looks_like() {
+    let expected = [
+        ("who", "user categorical"),
+        ("what", "item categorical"),
+        ("", "Nameless"),
+        ("age", "user categorical"),
+        ("city", "user categorical"),
+        ("price", "item numeric"),
+        ("shop_id", "item categorical"),
+        ("tags", "item sequence"),
+        ("hour", "context categorical"),
+        ("affinity", "interactive numeric"),
+        ("views", "interactive numeric"),
+        ("country", "Constant"),
+        ("trace", "Unique"),
+        ("noise", "interactive numeric"),
+    ];
+    let expected = expected.map(|(column, role)| (column.to_owned(), role.to_owned()));
+    assert_eq!(found(Some("request")), expected);
+    // Without requests nobody sees that the hour is the request's.
+    assert!(found(None).contains(&("hour".to_owned(), "interactive categorical".to_owned())));
+}
+
+#[test]
+fn a_draft_is_a_schema_with_the_prices_that_were_declared() {
+    let (table, named) = (table(), named(Some("request")));
+    let guesses = guesses(&table, &named).unwrap();
+    let text = text::schema(Path::new("log.parquet"), &table, &named, &guesses, &prices()).unwrap();
+    let schema = Schema::parse(&text, Path::new("s.toml")).unwrap();
+    assert_eq!(schema.features.len(), 11);
+    let price = |name: &str| schema.features.iter().find(|f| f.name == name).map(|f| (f.kind, f.fetch_ms));
+    assert_eq!(price("tags"), Some((Kind::Item, 0.2)));
+    assert_eq!(price("noise"), Some((Kind::Interactive, 1.0)));
+    assert_eq!(
+        (schema.user_key.as_deref(), schema.item_key.as_deref(), schema.request.as_deref()),
+        (Some("who"), Some("what"), Some("request"))
+    );
+    let tags = schema.features.iter().find(|f| f.name == "tags").unwrap();
+    assert_eq!(tags.sequence.as_ref().unwrap().separator, "|");
+    assert!(text.contains("#   \"country\" says the same in all rows\n"), "{text}");
+
+    let mut few = prices();
+    few.remove(&Kind::Item);
+    let refused = text::schema(Path::new("log.parquet"), &table, &named, &guesses, &few).unwrap_err();
+    assert!(refused.to_string().contains("add item=MS to --fetch-ms"), "{refused}");
+}
+
+#[test]
+fn text_of_a_csv_file_is_drafted_as_the_values_that_it_spells() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv");
+    let rows = (0..ROWS).map(|row| {
+        let (user, item) = (user(row), item(row));
+        let watched = if row % 5 == 0 { String::new() } else { format!("{:.3}", (row as f64).sin()) };
+        format!("{},u{user},{item},{:.2},{}.0,{watched}\n", row % 2, item as f64 * 1.25, user % 3)
+    });
+    fs::write(&path, format!("click,who,what,price,tier,\"odd \"\"name\"\"\"\n{}", rows.collect::<String>()))
+        .unwrap();
+    let named = Named { time: None, ..named(None) };
+    let draft = draft(&path, &named, &prices()).unwrap();
+    let role = |column: &str| draft.columns.iter().find(|guess| guess.column == column).unwrap().role;
+    let feature = |kind, value_type| Role::Feature { kind, value_type };
+    assert_eq!(role("price"), feature(Kind::Item, ValueType::Numeric));
+    assert_eq!(role("tier"), feature(Kind::User, ValueType::Categorical));
+    assert_eq!(role("odd \"name\""), feature(Kind::Interactive, ValueType::Numeric));
+    assert!(Schema::parse(&draft.text, &path).unwrap().features.iter().any(|f| f.name == "odd \"name\""));
+}
+
+#[test]
+fn a_column_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv");
+    fs::write(&path, "click,who,what\n0,1,2\n1,2,3\n").unwrap();
+    let missing =
+        draft(&path, &Named { time: Some("tme".to_owned()), ..named(None) }, &prices()).unwrap_err();
+    assert!(missing.to_string().contains("log.csv, `tme`: there is no such column"), "{missing}");
+}
