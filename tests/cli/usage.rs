@@ -3,7 +3,7 @@
 use crate::world::{failure, output, program};
 use std::{path::Path, process::Stdio};
 
-const VERBS: [&[&str]; 22] = [
+const VERBS: [&[&str]; 23] = [
     &["iterate"],
     &["search"],
     &["compare"],
