@@ -58,6 +58,7 @@ fn machine(environment: &Environment) -> Vec<(&'static str, Markup)> {
     if let Some(bytes) = memory_bytes {
         facts.push(("memory", html! { (format!("{:.1} GiB", *bytes as f64 / f64::from(1 << 30))) }));
     }
+    facts.extend(environment.gpus.iter().map(|gpu| ("GPU", html! { (gpu) })));
     if let Some(governor) = governor {
         facts.push(("frequency governor", html! { (governor) }));
     }
