@@ -7,6 +7,10 @@
 //! The files hold times of day, and a resumed training adds a file of its own: they are for looking at and no part of
 //! a run's results. So a disk that is full ends the curves and not the training.
 
+mod reading;
+
+pub use reading::read;
+
 use crate::base::{
     Error, Result, fsio,
     progress::{Pace, Progress},

@@ -11,6 +11,7 @@ pub mod export;
 pub mod importance;
 pub mod iterate;
 pub mod package;
+pub mod page;
 pub mod predict;
 pub mod probe;
 pub mod report;

@@ -14,6 +14,7 @@ pub mod objective;
 pub mod progress;
 pub mod rank;
 pub mod rng;
+pub mod shell;
 pub mod stop;
 pub mod student;
 

@@ -89,9 +89,7 @@ pub fn write_recording(path: &Path, recording: &Recording) -> Result<()> {
     write(path, "autofas-bench replay", SystemTime::now() - recording.span, &lines)
 }
 
-/// Reads logs back, for tests.
-#[cfg(test)]
-pub(crate) mod reading;
+pub mod reading;
 
 #[cfg(test)]
 mod tests;

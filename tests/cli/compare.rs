@@ -1,6 +1,7 @@
 //! Systems beside each other, from outside.
 
 use crate::{
+    report,
     run::csv_log,
     stopping::{Running, To},
     world::{failure, json, output},
@@ -118,6 +119,14 @@ fn a_comparison_that_was_killed_goes_on_and_ends_as_one_that_was_not() {
     let picture = fs::read_to_string(here.join("whole/compare.svg")).unwrap();
     assert!(["autofas", "plain-dnn", "teacher"].iter().all(|name| picture.contains(name)), "{picture}");
     the_schema_in_docs_of_comparisons(&rendered);
+    let page = report::checked(here, "whole", "whole/report.html");
+    assert!(
+        ["autofas", "plain-dnn", "teacher"]
+            .iter()
+            .all(|name| page.contains(&format!("<td class=\"keep\">{name}</td>")))
+    );
+    assert_eq!(json(here, &["report", "--run", "whole"])["html"], "whole/report.html");
+    assert_eq!(fs::read_to_string(here.join("whole/report.html")).unwrap(), page);
 }
 
 /// It is served as every other network, here without an ensemble, and took what r(x) took.

@@ -18,6 +18,7 @@ mod predict;
 #[path = "../support/python.rs"]
 mod python;
 mod queue;
+mod report;
 mod retrain;
 mod run;
 mod search;

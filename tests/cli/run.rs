@@ -2,6 +2,7 @@
 
 use crate::{
     python::{FIX, check_onnx, python},
+    report,
     world::{self, failure, json, output, program},
 };
 use serde_json::Value;
@@ -178,6 +179,9 @@ fn two_rounds_end_with_a_winner_that_every_verb_can_use() {
     assert!(purchase(&summary["teacher"]) > 0.0 && purchase(&summary["baseline"]) > 0.0);
     let text = output(here, &[&iterate[..], &["--resume"]].concat());
     assert!(text.contains("AUC for the label purchase: teacher 0."), "{text}");
+    assert!(text.contains("report:  run/report.html"), "{text}");
+    report::refusals(here);
+    report::of_run(here, &summary);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One search, by itself and followed by the rest of a run.
 
 use crate::{
+    report,
     run::{csv_log, texts},
     world::{failure, json, output},
 };
@@ -115,6 +116,9 @@ fn the_schema_in_docs_of_fronts_is_that_of_the_types_and_of_what_is_written() {
     {
         assert!(said.contains(expected), "{expected}: {said}");
     }
+    assert_eq!(json(here, &["report", "--run", "run"])["missing"], serde_json::json!([]));
+    let page = report::checked(here, "run", "run/report.html");
+    assert!(page.contains("Networks for several budgets") && !page.contains("Not there yet"), "{page}");
 }
 
 #[test]

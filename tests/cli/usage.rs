@@ -3,7 +3,7 @@
 use crate::world::{failure, output, program};
 use std::{path::Path, process::Stdio};
 
-const VERBS: [&[&str]; 23] = [
+const VERBS: [&[&str]; 24] = [
     &["iterate"],
     &["search"],
     &["compare"],
@@ -14,6 +14,7 @@ const VERBS: [&[&str]; 23] = [
     &["table", "merge"],
     &["replay"],
     &["forecast"],
+    &["report"],
     &["trace", "make"],
     &["trace", "show"],
     &["store", "load"],

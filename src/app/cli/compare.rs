@@ -8,11 +8,12 @@ use crate::{
     app::{
         compare::{Comparison, compare, render},
         config::Override,
+        page,
     },
     base::{Error, progress::Progress},
 };
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 #[command(
@@ -25,7 +26,7 @@ use std::path::PathBuf;
   autofas-bench compare --config E.toml --out comparisons/first --resume      # goes on, also with more systems or seeds
   autofas-bench compare --render comparisons/first                            # reports on what is stored
 
-It writes compare.json, compare.md and compare.svg into DIR."
+It writes compare.json, compare.md, compare.svg and the page report.html into DIR."
 )]
 pub struct CompareArgs {
     #[command(flatten)]
@@ -46,9 +47,13 @@ pub struct CompareArgs {
 
 impl CompareArgs {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
-        let print = |comparison: &Comparison| output::print(format, comparison, Comparison::to_markdown);
+        let print = |comparison: &Comparison, folder: &Path| {
+            output::print(format, comparison, Comparison::to_markdown)?;
+            page::of_comparison(folder, comparison, None)?;
+            Ok(())
+        };
         if let Some(folder) = &self.render {
-            return print(&render(folder)?);
+            return print(&render(folder)?, folder);
         }
         let Some(run) = self.run else {
             return Err(
@@ -63,6 +68,6 @@ impl CompareArgs {
         if !self.systems.is_empty() {
             more.push(Override::parse("compare.systems", &format!("{:?}", self.systems)));
         }
-        run.run(format, progress, more, compare, |comparison, _| print(comparison))
+        run.run(format, progress, more, compare, print)
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     app::{
         config::Override,
         iterate::{Summary, iterate},
+        page::{self, Written},
     },
     base::progress::Progress,
 };
@@ -30,7 +31,10 @@ impl IterateArgs {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
         let rounds = self.rounds.map(|rounds| Override::count("rounds.count", rounds));
         self.run.run(format, progress, rounds, iterate, |summary: &Summary, out| {
-            output::print(format, summary, |summary| summary.to_text(out))?;
+            let report = page::write(out, None);
+            let place = report.as_ref().map_or(String::new(), Written::to_text);
+            output::print(format, summary, |summary| summary.to_text(out) + &place)?;
+            report?;
             Ok(summary.check_budget()?)
         })
     }

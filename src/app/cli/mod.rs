@@ -17,6 +17,7 @@ mod progress;
 mod ranks;
 mod recipe;
 mod replay;
+mod report;
 mod retrain;
 mod run_args;
 mod search;
@@ -68,6 +69,8 @@ enum Verb {
     Replay(Box<replay::ReplayArgs>),
     /// Expected response, cores and candidates at rates that were not replayed, by simulation
     Forecast(forecast::ForecastArgs),
+    /// What a run or a comparison found, as one page with its pictures beside it
+    Report(report::ReportArgs),
     /// Make or describe a trace of requests
     #[command(subcommand)]
     Trace(trace::TraceVerb),
@@ -105,6 +108,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Export(args) => args.run(format, &*progress),
         Verb::Replay(args) => args.run(format, &*progress),
         Verb::Forecast(args) => args.run(format),
+        Verb::Report(args) => args.run(format),
         Verb::Trace(verb) => verb.run(format),
         Verb::Store(verb) => verb.run(format, &*progress),
         Verb::Table(verb) => verb.run(format, &*progress),

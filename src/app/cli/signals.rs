@@ -1,14 +1,11 @@
 //! SIGINT and SIGTERM as a request to stop: the step is finished and saved. A second signal ends the program at once.
 
-use crate::base::stop::Stop;
+use crate::base::{shell, stop::Stop};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     flag,
 };
 use std::sync::{Arc, atomic::AtomicBool};
-
-/// Characters that a shell takes as they are.
-const PLAIN: &str = "-_./=,:@%+";
 
 /// A request to stop that either signal makes, with this very command and `--resume` as the way to go on.
 pub fn stop_on_signals() -> anyhow::Result<Stop> {
@@ -49,19 +46,11 @@ pub fn this_command() -> impl Iterator<Item = String> {
 /// The command as a shell reads it, with `--resume`.
 pub fn resume_command(args: impl Iterator<Item = String>) -> String {
     const RESUME: &str = "--resume";
-    let mut words: Vec<String> = args.map(|arg| quoted(&arg)).collect();
+    let mut words: Vec<String> = args.collect();
     if !words.iter().any(|word| word == RESUME) {
         words.push(RESUME.to_owned());
     }
-    words.join(" ")
-}
-
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || PLAIN.contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
+    shell::command(words)
 }
 
 #[cfg(test)]

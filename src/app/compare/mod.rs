@@ -25,6 +25,7 @@ mod scene;
 mod systems;
 mod trials;
 
+pub(in crate::app) use report::CAPTION;
 pub use report::{
     Against, Agreement, Comparison, Compute, SoftTargets, Spread, SystemSummary, TimesSummary, render,
 };

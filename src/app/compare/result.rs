@@ -169,7 +169,7 @@ pub enum Fetched {
 
 impl Fetched {
     /// In words.
-    pub(super) fn text(self) -> &'static str {
+    pub(in crate::app) fn text(self) -> &'static str {
         match self {
             Self::FromStore => "replayed from the store",
             Self::MeasuredPrice => "the measured price of the features, added to every request",

@@ -1,6 +1,6 @@
 //! Measured prices of fetching, which a run pays instead of those that the schema declares.
 
-use super::Run;
+use super::{Run, journal::Journal};
 use crate::{
     app::config::Settings,
     base::Result,
@@ -34,13 +34,18 @@ pub(super) fn paid_for_features(
     Ok(prices.fetched_in(space))
 }
 
+/// The measured prices that a run has kept, if it pays by any.
+pub(super) fn kept(journal: &Journal) -> Result<Option<FetchTable>> {
+    journal.recall_document(GIVEN, SCHEMA_VERSION)
+}
+
 impl Run<'_> {
     /// Reads the prices of fetching that the experiment names, and from the second start on the run's own copy of them. Writes
     /// nothing.
     pub(super) fn read_fetch_table(&self) -> Result<Option<FetchTable>> {
         match self.experiment.fetch_prices_path() {
             None => Ok(None),
-            Some(path) => match self.journal.recall_document(GIVEN, SCHEMA_VERSION)? {
+            Some(path) => match kept(&self.journal)? {
                 Some(known) => Ok(Some(known)),
                 None => FetchTable::load(&path).map(Some),
             },

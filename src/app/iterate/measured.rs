@@ -35,17 +35,17 @@ pub(super) struct Calibrated {
 
 /// One engine's part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct EngineCalibration {
+pub(in crate::app) struct EngineCalibration {
     /// The winner, with the table that the search paid with.
-    pub(super) winner: Residual,
+    pub(in crate::app) winner: Residual,
     /// The winner's measured service time.
-    pub(super) winner_time: MeasuredTime,
+    pub(in crate::app) winner_time: MeasuredTime,
     /// The plain DNN's.
-    pub(super) baseline_time: MeasuredTime,
+    pub(in crate::app) baseline_time: MeasuredTime,
     /// Networks that stayed too noisy after all repeats.
-    pub(super) void: Vec<String>,
+    pub(in crate::app) void: Vec<String>,
     /// All other networks, before and after the correction.
-    pub(super) calibration: Calibration,
+    pub(in crate::app) calibration: Calibration,
 }
 
 /// A measured service time with what it is worth.

@@ -45,6 +45,7 @@ mod package;
 mod pareto;
 mod probed;
 mod recommend;
+mod record;
 mod searched;
 mod searcher;
 mod summary;
@@ -59,10 +60,12 @@ pub(in crate::app) use guide::Guide;
 pub use journal::Existing;
 pub(in crate::app) use journal::Journal;
 pub(in crate::app) use last::{FoundBy, LastPrices, found_by};
+pub(in crate::app) use measured::EngineCalibration;
 pub use measured::MeasuredTime;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
 pub use pareto::{Candidate, Pareto, ParetoPoint, Way, pareto};
 pub use probed::ProbeSummary;
+pub(in crate::app) use record::{Record, RoundRecord};
 pub use searched::{ExpectedLatency, PredictedTail, SearchFiles, SearchSummary, derived};
 pub(in crate::app) use searcher::{Searcher, WARM_UP};
 pub use summary::{
@@ -121,14 +124,14 @@ pub(in crate::app) struct Run<'a> {
 
 /// What the data was, so that a resumed run cannot go on with other data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct DataIdentity {
-    rows: usize,
-    train_rows: usize,
-    valid_rows: usize,
-    schema_hash: String,
-    encoder_hash: String,
-    rows_hash: String,
-    split_hash: String,
+pub(in crate::app) struct DataIdentity {
+    pub(in crate::app) rows: usize,
+    pub(in crate::app) train_rows: usize,
+    pub(in crate::app) valid_rows: usize,
+    pub(in crate::app) schema_hash: String,
+    pub(in crate::app) encoder_hash: String,
+    pub(in crate::app) rows_hash: String,
+    pub(in crate::app) split_hash: String,
 }
 
 /// Where the run's input lay on the machine that ran it.
@@ -161,8 +164,9 @@ pub fn iterate(
     stop: &Stop,
 ) -> Result<Summary> {
     let run = Run::open(experiment, out, existing, meter, ranks, progress, stop)?;
-    const SUMMARY: &str = "summary.json";
-    if let Some(known) = by_leader(ranks, || run.journal.recall_document(SUMMARY, summary::SCHEMA_VERSION))? {
+    if let Some(known) =
+        by_leader(ranks, || run.journal.recall_document(summary::FILE, summary::SCHEMA_VERSION))?
+    {
         return Ok(known);
     }
     let (guide, mut table) = run.until_first_search()?;
@@ -188,7 +192,7 @@ pub fn iterate(
         }
     }
     by_leader(ranks, || {
-        run.journal.remember_document(SUMMARY, summary::SCHEMA_VERSION, || {
+        run.journal.remember_document(summary::FILE, summary::SCHEMA_VERSION, || {
             let best = run.recommend(&rounds);
             let replays = run.replay(&rounds[best], &baseline)?;
             let networks = [&rounds[best].network, &run.network_summary(&baseline)];

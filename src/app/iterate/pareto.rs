@@ -40,9 +40,9 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// The file in the run directory.
-const FILE: &str = "pareto.json";
+pub(super) const FILE: &str = "pareto.json";
 /// Version of [`Pareto`].
-const SCHEMA_VERSION: u32 = 1;
+pub(super) const SCHEMA_VERSION: u32 = 1;
 
 /// How a network was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, path::Path};
 /// The table that was given instead of probes, from the run's folder.
 pub(super) const GIVEN_TABLE: &str = "tables/given.json";
 /// The table of the probes.
-const PROBED_TABLE: &str = "tables/v1.json";
+pub(super) const PROBED_TABLE: &str = "tables/v1.json";
 
 /// Every layer on one engine, and under which circumstances.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -32,10 +32,10 @@ pub(in crate::app) struct Searched {
     pub(in crate::app) table_version: u32,
     /// How the derived network came to spend its budget, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) repair: Option<Repair>,
+    pub(in crate::app) repair: Option<Repair>,
     /// Those that were trained to choose one, where any were: the derived network is the first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) finalists: Vec<Finalist>,
+    pub(in crate::app) finalists: Vec<Finalist>,
 }
 
 /// What θ, α and the supernet's weights make of a search.

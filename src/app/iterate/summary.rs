@@ -22,6 +22,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Where it is kept.
+pub(super) const FILE: &str = "summary.json";
 /// Version of `summary.json`.
 pub(super) const SCHEMA_VERSION: u32 = 4;
 

@@ -1,11 +1,18 @@
 //! What replays measured, in forms that other programs and people read: percentiles as CSV, pictures as SVG, a page.
 //! Nothing is computed here but places on paper.
 
+pub mod courses;
+pub mod html;
+mod marks;
 pub mod page;
+mod paper;
 pub mod percentiles;
 pub mod plot;
 pub mod quality;
+pub mod rounds;
 pub mod scatter;
+pub mod shares;
+pub mod supernet;
 
 use hdrhistogram::Histogram;
 
@@ -31,10 +38,14 @@ pub struct Curve<'a> {
     pub points: Vec<(f64, [Option<f64>; 4])>,
 }
 
+/// Percentiles that are named.
+const COLUMNS: [(f64, &str); 5] =
+    [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"), (0.9999, "p99.99")];
+
 /// The kind whose pictures are drawn.
 pub const RESPONSE: &str = "response";
 
 /// A load in words.
 fn load_text(offered_qps: Option<f64>) -> String {
-    offered_qps.map_or("without a schedule".to_owned(), |qps| format!("{} requests/s", plot::number(qps)))
+    offered_qps.map_or("without a schedule".to_owned(), |qps| format!("{} requests/s", paper::number(qps)))
 }

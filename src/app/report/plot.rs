@@ -1,41 +1,20 @@
 //! Pictures of responses as SVG: their percentiles on HdrHistogram's axis, where every nine takes as much room as the one
 //! before, and percentiles over the offered rate. Percentiles that too few requests earn are not drawn.
-//!
-//! Colours stand in the attributes for light paper; a style sheet in the picture exchanges them where the reader prefers
-//! dark. Text is left to the reader's own sans-serif: no font is needed to draw.
 
-use super::{Curve, Distribution, RESPONSE, load_text};
+use super::{
+    COLUMNS, Curve, Distribution, RESPONSE, load_text,
+    marks::{Legend, Mark, Spots},
+    paper::{
+        DrawingError, HEIGHT, INKS, Ink, Paper, Scale, font, logarithmic, mesh, number, one_two_five, picture,
+    },
+};
 use crate::measure::latency::samples_needed;
 use hdrhistogram::Histogram;
-use plotters::{
-    chart::ChartContext,
-    coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter},
-    element::DashedPathElement,
-    prelude::*,
-};
-use std::{io, ops::Range};
-
-const WIDTH: u32 = 960;
-const HEIGHT: u32 = 520;
-
-/// A colour on light and on dark paper, told apart by people who see fewer colours too.
-pub(super) type Ink = (RGBColor, RGBColor);
-
-pub(super) const PAPER: Ink = (RGBColor(252, 252, 251), RGBColor(26, 26, 25));
-pub(super) const TEXT: Ink = (RGBColor(42, 42, 40), RGBColor(222, 221, 214));
-pub(super) const GRID: Ink = (RGBColor(225, 224, 217), RGBColor(56, 56, 53));
-pub(super) const INKS: [Ink; 6] = [
-    (RGBColor(42, 120, 214), RGBColor(57, 135, 229)),
-    (RGBColor(235, 104, 52), RGBColor(217, 89, 38)),
-    (RGBColor(27, 175, 122), RGBColor(25, 158, 112)),
-    (RGBColor(237, 161, 0), RGBColor(201, 133, 0)),
-    (RGBColor(232, 123, 164), RGBColor(213, 81, 129)),
-    (RGBColor(0, 131, 0), RGBColor(0, 150, 10)),
-];
+use plotters::prelude::*;
+use std::io;
 
 /// Length and gap of a line's strokes, in pixels.
 const SOLID: (i32, i32) = (1, 0);
-const LEGEND_PX: i32 = 28;
 /// Between points of a line of percentiles, on an axis where every nine is a decade.
 const STEP_DECADES: f64 = 0.02;
 
@@ -52,42 +31,8 @@ struct Line {
     dash: (i32, i32),
     /// Places on both axes.
     points: Vec<(f64, f64)>,
-}
-
-/// An axis: what it shows, where it begins and ends, where it is labelled, and what such a place is called.
-pub(super) struct Scale {
-    pub(super) title: &'static str,
-    pub(super) range: (f64, f64),
-    pub(super) ticks: Vec<f64>,
-    pub(super) name: fn(f64) -> String,
-}
-
-impl Ranged for Scale {
-    type FormatOption = NoDefaultFormatting;
-    type ValueType = f64;
-
-    fn map(&self, value: &f64, (begin, end): (i32, i32)) -> i32 {
-        let share = (value - self.range.0) / (self.range.1 - self.range.0);
-        begin + (f64::from(end - begin) * share).round() as i32
-    }
-
-    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
-        self.ticks.clone()
-    }
-
-    fn range(&self) -> Range<f64> {
-        self.range.0..self.range.1
-    }
-}
-
-impl ValueFormatter<f64> for Scale {
-    fn format(place: &f64) -> String {
-        place.to_string()
-    }
-
-    fn format_ext(&self, place: &f64) -> String {
-        (self.name)(*place)
-    }
+    /// What is said at some of them.
+    said: Vec<((f64, f64), String)>,
 }
 
 /// The picture of all responses among `distributions`: percentiles, and below them percentiles over the offered rate where
@@ -99,21 +44,20 @@ pub fn svg(distributions: &[Distribution<'_>], curves: &[Curve<'_>]) -> io::Resu
     let inks = Inks::of(distributions, curves);
     let by_percentile = percentile_lines(distributions, &inks);
     let over_rate = rate_lines(curves, &inks);
-    let mut text = String::new();
-    let panels = if over_rate.is_empty() { 1 } else { 2 };
-    {
-        let paper = SVGBackend::with_string(&mut text, (WIDTH, HEIGHT * panels)).into_drawing_area();
-        paper.fill(&PAPER.0).map_err(io::Error::other)?;
-        let (top, bottom) = paper.split_vertically(HEIGHT as i32);
-        let x = percentile_scale(&by_percentile);
-        draw(&top, "Response time by percentile", x, &by_percentile).map_err(io::Error::other)?;
-        if !over_rate.is_empty() {
-            let x = rate_scale(&over_rate);
-            draw(&bottom, "Response time over the offered rate", x, &over_rate).map_err(io::Error::other)?;
+    let first = Panel::new("Response time by percentile", percentile_scale(&by_percentile), by_percentile);
+    let second = (!over_rate.is_empty())
+        .then(|| Panel::new("Response time over the offered rate", rate_scale(&over_rate), over_rate));
+    let panels: Vec<Panel> = std::iter::once(first).chain(second).collect();
+    let height = panels.iter().map(Panel::height).sum();
+    picture(panels[0].title, height, |paper, spots| {
+        let mut rest = paper.clone();
+        for panel in panels {
+            let (own, below) = rest.split_vertically(panel.height() as i32);
+            panel.draw(&own, spots)?;
+            rest = below;
         }
-        paper.present().map_err(io::Error::other)?;
-    }
-    Ok(with_dark_style(&text))
+        Ok(())
+    })
 }
 
 /// A colour for every engine, in the order in which they first appear.
@@ -139,12 +83,23 @@ impl<'a> Inks<'a> {
 
 fn percentile_lines(distributions: &[Distribution<'_>], inks: &Inks<'_>) -> Vec<Line> {
     let responses = distributions.iter().filter(|distribution| distribution.kind == RESPONSE);
-    let line = |response: &Distribution<'_>| Line {
-        label: format!("{}, {}", response.engine, load_text(response.offered_qps)),
-        mark: "",
-        ink: inks.ink(response.engine),
-        dash: SOLID,
-        points: percentile_points(response.histogram),
+    let line = |response: &Distribution<'_>| {
+        let label = format!("{}, {}", response.engine, load_text(response.offered_qps));
+        let said = COLUMNS.iter().filter(|(q, _)| response.histogram.len() >= samples_needed(*q)).map(
+            |&(quantile, name)| {
+                let us = response.histogram.value_at_quantile(quantile) as f64;
+                let place = (-(1.0 - quantile).log10(), log_ms(us));
+                (place, format!("{label}: {name} {} ms", number(us / 1e3)))
+            },
+        );
+        Line {
+            mark: "",
+            ink: inks.ink(response.engine),
+            dash: SOLID,
+            points: percentile_points(response.histogram),
+            said: said.collect(),
+            label,
+        }
     };
     responses.map(line).collect()
 }
@@ -168,9 +123,19 @@ fn rate_lines(curves: &[Curve<'_>], inks: &Inks<'_>) -> Vec<Line> {
             let mut points: Vec<_> = curve.points.iter().filter_map(of).collect();
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
             if points.len() > 1 {
+                let said = points.iter().map(|&(qps, log)| {
+                    let text = format!(
+                        "{}, {mark} at {} requests/s: {} ms",
+                        curve.engine,
+                        number(qps),
+                        number(10f64.powf(log))
+                    );
+                    ((qps, log), text)
+                });
+                let said = said.collect();
                 // The first line of an engine stands for all of them.
                 let label = std::mem::take(&mut label);
-                lines.push(Line { label, mark, ink: inks.ink(curve.engine), dash, points });
+                lines.push(Line { label, mark, ink: inks.ink(curve.engine), dash, points, said });
             }
         }
     }
@@ -212,121 +177,46 @@ fn response_scale(lines: &[Line]) -> Scale {
     logarithmic("response time in ms", if low <= high { (low, high) } else { (0.0, 1.0) })
 }
 
-/// An axis of logarithms to base 10, from the nearest of …, 1, 2, 5, 10, … around `low` and `high`.
-pub(super) fn logarithmic(title: &'static str, (low, high): (f64, f64)) -> Scale {
-    let marks = (low.floor() as i32 - 1..=high.ceil() as i32)
-        .flat_map(|decade| [1.0, 2.0, 5.0].map(|m: f64| m.log10() + f64::from(decade)));
-    let marks: Vec<f64> = marks.collect();
-    // The nearest marks around the values.
-    let first = marks.iter().rposition(|&m| m < low).unwrap_or(0);
-    let last = marks.iter().position(|&m| m > high).unwrap_or(marks.len() - 1);
-    Scale {
-        title,
-        range: (marks[first], marks[last]),
-        ticks: marks[first..=last].to_vec(),
-        name: |y| number(10f64.powf(y)),
-    }
-}
-
-/// The least of …, 1, 2, 5, 10, … that is not below `value`, which is above 0.
-fn one_two_five(value: f64) -> f64 {
-    let decade = 10f64.powf(value.log10().floor());
-    [1.0, 2.0, 5.0].map(|m| m * decade).into_iter().find(|&step| step >= value).unwrap_or(10.0 * decade)
-}
-
-/// At most three digits behind the leading one, no zeros at the end; every nine of a percentage.
-pub(super) fn number(value: f64) -> String {
-    let rest = 100.0 - value;
-    let places = match value {
-        v if v > 99.0 && rest > 0.0 && rest < 1.0 => (-rest.log10()).ceil() as usize,
-        0.0 => 0,
-        v => (2 - v.abs().log10().floor() as i32).max(0) as usize,
-    };
-    let text = format!("{value:.places$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-}
-
-pub(super) type Paper<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
-pub(super) type Chart<'a, 'p> = ChartContext<'a, SVGBackend<'p>, Cartesian2d<Scale, Scale>>;
-pub(super) type DrawingError = DrawingAreaErrorKind<io::Error>;
-
-/// Text of so many pixels.
-pub(super) fn font(size: u32) -> TextStyle<'static> {
-    ("sans-serif", size).into_font().color(&TEXT.0)
-}
-
-/// An empty chart: title, axes and grid.
-pub(super) fn mesh<'a, 'p>(
-    paper: &'a Paper<'p>,
-    title: &str,
+/// Lines over one axis, with their legend below.
+struct Panel {
+    title: &'static str,
     x: Scale,
-    y: Scale,
-) -> Result<Chart<'a, 'p>, DrawingError> {
-    let (x_title, y_title) = (x.title, y.title);
-    let mut chart = ChartBuilder::on(paper)
-        .caption(title, font(24))
-        .margin(16)
-        .margin_right(32)
-        .x_label_area_size(52)
-        .y_label_area_size(72)
-        .build_cartesian_2d(x, y)?;
-    chart
-        .configure_mesh()
-        .bold_line_style(GRID.0)
-        .light_line_style(TRANSPARENT)
-        .axis_style(GRID.0)
-        .label_style(font(16))
-        .axis_desc_style(font(17))
-        .x_desc(x_title)
-        .y_desc(y_title)
-        .draw()?;
-    Ok(chart)
+    lines: Vec<Line>,
+    legend: Legend,
 }
 
-fn draw(paper: &Paper<'_>, title: &str, x: Scale, lines: &[Line]) -> Result<(), DrawingError> {
-    let y = response_scale(lines);
-    let mut chart = mesh(paper, title, x, y)?;
-    for line in lines {
-        let style = ShapeStyle { color: line.ink.0.into(), filled: false, stroke_width: 2 };
-        let (length, gap) = line.dash;
-        let drawn = match gap {
-            0 => chart.draw_series(LineSeries::new(line.points.iter().copied(), style))?,
-            _ => chart.draw_series(DashedLineSeries::new(line.points.clone(), length, gap, style))?,
-        };
-        if !line.label.is_empty() {
-            drawn.label(&line.label).legend(move |(x, y)| {
-                DashedPathElement::new(vec![(x, y), (x + LEGEND_PX, y)], length, gap, style)
-            });
-        }
-        if let (Some(&end), false) = (line.points.last(), line.mark.is_empty()) {
-            let place = |at| EmptyElement::at(at) + Text::new(line.mark, (6, -8), font(15));
-            chart.draw_series(std::iter::once(place(end)))?;
-        }
+impl Panel {
+    fn new(title: &'static str, x: Scale, lines: Vec<Line>) -> Self {
+        let named = lines.iter().filter(|line| !line.label.is_empty());
+        let legend = Legend::of(named.map(|line| (line.label.clone(), Mark::Line(line.ink))));
+        Self { title, x, lines, legend }
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .legend_area_size(LEGEND_PX + 8)
-        .label_font(font(16))
-        .background_style(PAPER.0)
-        .border_style(TRANSPARENT)
-        .draw()
-}
 
-/// Exchanges every colour of the light picture where the reader prefers dark: a rule of a style sheet goes before an
-/// attribute.
-pub(super) fn with_dark_style(svg: &str) -> String {
-    let hex = |c: RGBColor| format!("#{:02X}{:02X}{:02X}", c.0, c.1, c.2);
-    let rules: String = [PAPER, TEXT, GRID]
-        .iter()
-        .chain(&INKS)
-        .map(|&(light, dark)| {
-            let (light, dark) = (hex(light), hex(dark));
-            format!("[fill=\"{light}\"]{{fill:{dark}}}[stroke=\"{light}\"]{{stroke:{dark}}}")
-        })
-        .collect();
-    let style = format!("<style>@media (prefers-color-scheme:dark){{{rules}}}</style>");
-    svg.replacen('>', &format!(">\n{style}"), 1)
+    fn height(&self) -> u32 {
+        HEIGHT + self.legend.height()
+    }
+
+    fn draw(self, paper: &Paper<'_>, spots: &mut Spots) -> Result<(), DrawingError> {
+        let (plot, below) = paper.split_vertically(HEIGHT as i32);
+        let mut chart = mesh(&plot, self.title, self.x, response_scale(&self.lines))?;
+        for line in &self.lines {
+            let style = ShapeStyle { color: line.ink.0.into(), filled: false, stroke_width: 2 };
+            let points = || line.points.iter().copied();
+            let (length, gap) = line.dash;
+            match gap {
+                0 => chart.draw_series(LineSeries::new(points(), style))?,
+                _ => chart.draw_series(DashedLineSeries::new(points(), length, gap, style))?,
+            };
+            if let (Some(end), false) = (points().last(), line.mark.is_empty()) {
+                let place = |at| EmptyElement::at(at) + Text::new(line.mark, (6, -8), font(16));
+                chart.draw_series(std::iter::once(place(end)))?;
+            }
+            for (place, text) in &line.said {
+                spots.say(chart.backend_coord(place), text.clone());
+            }
+        }
+        self.legend.draw(&below)
+    }
 }
 
 #[cfg(test)]

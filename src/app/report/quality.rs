@@ -2,18 +2,14 @@
 //! seeds as a bar.
 
 use super::{
-    plot::{DrawingError, INKS, Ink, PAPER, Paper, Scale, font, logarithmic, mesh, with_dark_style},
-    scatter::dot,
+    marks::{Legend, Mark, Spots, dot},
+    paper::{DrawingError, INKS, Ink, Paper, Scale, logarithmic, mesh, picture},
 };
 use plotters::prelude::*;
 use std::io;
 
-const WIDTH: u32 = 960;
-const HEIGHT: u32 = 640;
-/// Width of the names, beside the plot: they hide no point.
-const LEGEND: u32 = 170;
-/// From one name to the next.
-const LINE: i32 = 20;
+/// Of the plot, in pixels.
+const PLOT: u32 = 440;
 /// Steps of the AUC's axis, at least.
 const STEPS: f64 = 6.0;
 
@@ -27,8 +23,10 @@ pub struct Curve {
 }
 
 /// A system at one budget.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Point {
+    /// What it is, where the pointer rests on it.
+    pub name: String,
     /// Mean, above 0.
     pub latency_ms: f64,
     /// Mean over seeds.
@@ -41,26 +39,26 @@ pub struct Point {
 ///
 /// # Errors
 /// None that is known; drawing into a text does not fail.
-pub fn svg(curves: &[Curve]) -> io::Result<String> {
-    let mut text = String::new();
-    {
-        let paper = SVGBackend::with_string(&mut text, (WIDTH, HEIGHT)).into_drawing_area();
-        paper.fill(&PAPER.0).map_err(io::Error::other)?;
-        let (plot, legend) = paper.split_horizontally(WIDTH - LEGEND);
-        draw(&plot, curves).map_err(io::Error::other)?;
-        name(&legend, curves).map_err(io::Error::other)?;
-        paper.present().map_err(io::Error::other)?;
-    }
-    Ok(with_dark_style(&text))
+pub fn svg(title: &str, curves: &[Curve]) -> io::Result<String> {
+    let entry = |(at, curve): (usize, &Curve)| {
+        let (ink, mark) = look(at);
+        (curve.label.clone(), Mark::Dot(ink, mark))
+    };
+    let legend = Legend::of(curves.iter().enumerate().map(entry));
+    picture(title, PLOT + legend.height(), |paper, spots| {
+        let (plot, below) = paper.split_vertically(PLOT as i32);
+        draw(&plot, title, curves, spots)?;
+        legend.draw(&below)
+    })
 }
 
-fn draw(paper: &Paper<'_>, curves: &[Curve]) -> Result<(), DrawingError> {
+fn draw(paper: &Paper<'_>, title: &str, curves: &[Curve], spots: &mut Spots) -> Result<(), DrawingError> {
     let points = || curves.iter().flat_map(|curve| &curve.points).filter(|point| point.latency_ms > 0.0);
     let ends = ends(points().map(|point| point.latency_ms.log10()), (-1.0, 1.0));
     let x = logarithmic("mean latency of a request, ms", ends);
     let aucs = points().flat_map(|p| [p.auc - p.deviation, p.auc + p.deviation]);
     let y = auc_scale(ends_of_auc(aucs));
-    let mut chart = mesh(paper, "AUC against latency (bars: standard deviation over seeds)", x, y)?;
+    let mut chart = mesh(paper, title, x, y)?;
     for (at, curve) in curves.iter().enumerate() {
         let (ink, mark) = look(at);
         let mut own: Vec<&Point> = curve.points.iter().filter(|point| point.latency_ms > 0.0).collect();
@@ -72,18 +70,11 @@ fn draw(paper: &Paper<'_>, curves: &[Curve]) -> Result<(), DrawingError> {
             let bar = [(x, auc - point.deviation), (x, auc + point.deviation)];
             chart.draw_series(LineSeries::new(bar, ink.0.stroke_width(1)))?;
         }
-        chart.draw_series(own.iter().map(|point| dot(place(point), ink, mark)))?;
-    }
-    Ok(())
-}
-
-/// Every system with its mark.
-fn name(paper: &Paper<'_>, curves: &[Curve]) -> Result<(), DrawingError> {
-    let first = (HEIGHT as i32 - LINE * curves.len() as i32) / 2;
-    for (at, curve) in curves.iter().enumerate() {
-        let ((ink, mark), y) = (look(at), first + LINE * at as i32);
-        paper.draw(&dot((8, y), ink, mark))?;
-        paper.draw(&Text::new(curve.label.clone(), (20, y - 7), font(14)))?;
+        for point in own {
+            chart.draw_series(std::iter::once(dot(place(point), ink, mark)))?;
+            let text = format!("{}: AUC {:.4}, {:.3} ms", point.name, point.auc, point.latency_ms);
+            spots.say(chart.backend_coord(&place(point)), text);
+        }
     }
     Ok(())
 }
@@ -123,21 +114,22 @@ mod tests {
 
     #[test]
     fn every_point_is_drawn_and_every_system_named() {
-        let point = |latency_ms, auc| Point { latency_ms, auc, deviation: 0.001 };
+        let point = |latency_ms, auc| Point { name: "n".to_owned(), latency_ms, auc, deviation: 0.001 };
         let curve = |label: &str, points| Curve { label: label.to_owned(), points };
         let curves = [
             curve("autofas", vec![point(4.0, 0.74), point(1.0, 0.73)]),
             curve("plain-dnn", vec![point(20.0, 0.735)]),
         ];
-        let picture = svg(&curves).unwrap();
-        // Each once, and once in the legend.
-        assert_eq!(picture.matches("<circle").count(), 2 + 1 + 2, "{picture}");
+        let picture = svg("AUC", &curves).unwrap();
+        // Each once, with a spot that says what it is, and once in the legend.
+        assert_eq!(picture.matches("<circle").count(), 2 * (2 + 1) + 2, "{picture}");
+        assert_eq!(picture.matches("<title>n: AUC 0.7400, 4.000 ms</title>").count(), 1);
         assert!(picture.contains("autofas") && picture.contains("plain-dnn"), "{picture}");
         // From 0.729 to 0.741 there is a line every 0.002.
         for tick in ["0.73", "0.732", "0.738", "0.74"] {
             assert!(picture.lines().any(|line| line.trim() == tick), "{tick}: {picture}");
         }
-        assert!(svg(&[]).unwrap().contains("<svg"));
+        assert!(svg("AUC", &[]).unwrap().contains("<svg"));
     }
 
     #[test]

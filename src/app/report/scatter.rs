@@ -1,88 +1,117 @@
 //! Predicted against measured times of networks as SVG: on logarithmic axes, and below as residuals, where a few percent can be
-//! seen. Colours tell engines apart, marks candidate counts.
+//! seen.
 
-use super::plot::{
-    DrawingError, INKS, Ink, PAPER, Paper, Scale, TEXT, font, logarithmic, mesh, number, with_dark_style,
+use super::{
+    marks::{Legend, Mark, Spots, dot},
+    paper::{DrawingError, INKS, Ink, Paper, Scale, TEXT, logarithmic, mesh, number, picture},
 };
-use crate::price::check::BucketCheck;
-use plotters::{
-    element::{Drawable, PointCollection},
-    prelude::*,
-};
+use crate::price::{agreement::Residual, check::BucketCheck};
+use plotters::prelude::*;
+use std::io;
 
-use plotters_backend::{BackendCoord, DrawingErrorKind};
-use std::{
-    io,
-    iter::{Once, once},
-};
-
-const WIDTH: u32 = 960;
-const TOP: u32 = 640;
-const BOTTOM: u32 = 400;
-const MARK_PX: i32 = 4;
+/// Height of the panels, in pixels.
+const TOP: u32 = 460;
+const BOTTOM: u32 = 300;
 /// Half widths of the bands, in percent, with the dash of their borders.
 const BANDS: [(f64, (i32, i32)); 2] = [(5.0, (8, 5)), (10.0, (2, 4))];
 /// The residuals' axis reaches so far at least, and at most.
 const RESIDUALS_PCT: (f64, f64) = (12.0, 60.0);
 
-/// Networks of one engine at one candidate count.
-struct Series {
-    label: String,
-    ink: Ink,
-    mark: usize,
-    /// (log₁₀ measured ms, log₁₀ predicted ms, residual in percent).
-    points: Vec<(f64, f64, f64)>,
+/// Networks that belong together.
+pub struct Group<'a> {
+    /// Its name in the legend.
+    pub label: String,
+    /// Groups of one colour have the same.
+    pub colour: usize,
+    /// Groups of one mark have the same.
+    pub mark: usize,
+    /// Predicted and measured times.
+    pub residuals: Vec<&'a Residual>,
 }
 
-/// The picture of all networks of `buckets`.
+impl Group<'_> {
+    fn ink(&self) -> Ink {
+        INKS[self.colour % INKS.len()]
+    }
+
+    fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        let drawn = self.residuals.iter().filter(|r| r.measured_ms > 0.0 && r.predicted_ms > 0.0);
+        drawn.map(|&residual| Place {
+            measured: residual.measured_ms.log10(),
+            predicted: residual.predicted_ms.log10(),
+            pct: residual.residual_pct,
+            residual,
+        })
+    }
+}
+
+/// A network on the axes: log₁₀ ms, and percent.
+struct Place<'a> {
+    measured: f64,
+    predicted: f64,
+    pct: f64,
+    residual: &'a Residual,
+}
+
+impl Place<'_> {
+    fn text(&self, group: &str) -> String {
+        let Residual { network, predicted_ms, measured_ms, residual_pct, .. } = self.residual;
+        format!(
+            "{network} ({group}): {} ms predicted, {} ms measured, {residual_pct:+.1} %",
+            number(*predicted_ms),
+            number(*measured_ms)
+        )
+    }
+}
+
+/// The picture of all networks of `buckets`: colours tell engines apart, marks candidate counts.
 ///
 /// # Errors
 /// None that is known; drawing into a text does not fail.
 pub fn svg(buckets: &[BucketCheck]) -> io::Result<String> {
-    let all = series(buckets);
-    let mut text = String::new();
-    {
-        let paper = SVGBackend::with_string(&mut text, (WIDTH, TOP + BOTTOM)).into_drawing_area();
-        paper.fill(&PAPER.0).map_err(io::Error::other)?;
-        let (top, bottom) = paper.split_vertically(TOP as i32);
-        draw_times(&top, &all).map_err(io::Error::other)?;
-        draw_residuals(&bottom, &all).map_err(io::Error::other)?;
-        paper.present().map_err(io::Error::other)?;
+    fn place<T: PartialEq>(known: &mut Vec<T>, value: T) -> usize {
+        known.iter().position(|other| *other == value).unwrap_or_else(|| {
+            known.push(value);
+            known.len() - 1
+        })
     }
-    Ok(with_dark_style(&text))
-}
-
-fn series(buckets: &[BucketCheck]) -> Vec<Series> {
-    let place = |of: &dyn Fn(&BucketCheck) -> String, bucket: &BucketCheck| {
-        let mut known: Vec<String> = Vec::new();
-        buckets.iter().map(of).for_each(|name| {
-            if !known.contains(&name) {
-                known.push(name)
-            }
+    let (mut engines, mut counts) = (Vec::new(), Vec::new());
+    let mut groups = Vec::new();
+    for bucket in buckets {
+        groups.push(Group {
+            label: format!("{}, {} candidates", bucket.context.engine, bucket.candidates),
+            colour: place(&mut engines, bucket.context.engine),
+            mark: place(&mut counts, bucket.candidates),
+            residuals: bucket.residuals.iter().collect(),
         });
-        known.iter().position(|name| *name == of(bucket)).unwrap_or(0)
-    };
-    let engine = |bucket: &BucketCheck| bucket.context.engine.to_string();
-    let count = |bucket: &BucketCheck| bucket.candidates.to_string();
-    let of = |bucket: &BucketCheck| Series {
-        label: format!("{}, {} candidates", bucket.context.engine, bucket.candidates),
-        ink: INKS[place(&engine, bucket) % INKS.len()],
-        mark: place(&count, bucket),
-        points: (bucket.residuals.iter())
-            .filter(|r| r.measured_ms > 0.0 && r.predicted_ms > 0.0)
-            .map(|r| (r.measured_ms.log10(), r.predicted_ms.log10(), r.residual_pct))
-            .collect(),
-    };
-    buckets.iter().map(of).collect()
+    }
+    of_groups(&groups)
 }
 
-fn draw_times(paper: &Paper<'_>, all: &[Series]) -> Result<(), DrawingError> {
-    let places = || all.iter().flat_map(|series| &series.points).flat_map(|point| [point.0, point.1]);
+/// The picture of all networks of `groups`.
+///
+/// # Errors
+/// None that is known; drawing into a text does not fail.
+pub fn of_groups(groups: &[Group<'_>]) -> io::Result<String> {
+    let legend =
+        Legend::of(groups.iter().map(|group| (group.label.clone(), Mark::Dot(group.ink(), group.mark))));
+    let height = TOP + BOTTOM + legend.height();
+    picture("Predicted against measured service time", height, |paper, spots| {
+        let (top, rest) = paper.split_vertically(TOP as i32);
+        let (bottom, below) = rest.split_vertically(BOTTOM as i32);
+        draw_times(&top, groups, spots)?;
+        draw_residuals(&bottom, groups, spots)?;
+        legend.draw(&below)
+    })
+}
+
+fn draw_times(paper: &Paper<'_>, all: &[Group<'_>], spots: &mut Spots) -> Result<(), DrawingError> {
+    let places = || all.iter().flat_map(Group::places).flat_map(|place| [place.measured, place.predicted]);
     let ends = (places().fold(f64::INFINITY, f64::min), places().fold(f64::NEG_INFINITY, f64::max));
     let ends = if ends.0 <= ends.1 { ends } else { (-1.0, 0.0) };
     let (x, y) = (logarithmic("measured, ms", ends), logarithmic("predicted, ms", ends));
     let (begin, end) = x.range;
-    let mut chart = mesh(paper, "Predicted against measured service time (dashed: 5 %, dotted: 10 %)", x, y)?;
+    let mut chart = mesh(paper, "Predicted against measured (dashed: 5 %, dotted: 10 %)", x, y)?;
     // From border to border, where predicted is `shift` above measured.
     let line = |shift: f64| {
         [begin.max(begin - shift), end.min(end - shift)].map(|measured| (measured, measured + shift))
@@ -93,31 +122,26 @@ fn draw_times(paper: &Paper<'_>, all: &[Series]) -> Result<(), DrawingError> {
             chart.draw_series(DashedLineSeries::new(line(share.log10()), length, gap, TEXT.0.into()))?;
         }
     }
-    for series in all {
-        let (ink, mark) = (series.ink, series.mark);
-        let dots =
-            series.points.iter().map(|&(measured, predicted, _)| dot((measured, predicted), ink, mark));
-        chart.draw_series(dots)?.label(&series.label).legend(move |(x, y)| dot((x + 8, y), ink, mark));
+    for group in all {
+        for place in group.places() {
+            let at = (place.measured, place.predicted);
+            chart.draw_series(std::iter::once(dot(at, group.ink(), group.mark)))?;
+            spots.say(chart.backend_coord(&at), place.text(&group.label));
+        }
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .legend_area_size(16)
-        .label_font(font(16))
-        .background_style(PAPER.0)
-        .border_style(TRANSPARENT)
-        .draw()
+    Ok(())
 }
 
-fn draw_residuals(paper: &Paper<'_>, all: &[Series]) -> Result<(), DrawingError> {
-    let points = || all.iter().flat_map(|series| &series.points);
+fn draw_residuals(paper: &Paper<'_>, all: &[Group<'_>], spots: &mut Spots) -> Result<(), DrawingError> {
+    let places = || all.iter().flat_map(Group::places);
     let ends = (
-        points().map(|p| p.0).fold(f64::INFINITY, f64::min),
-        points().map(|p| p.0).fold(f64::NEG_INFINITY, f64::max),
+        places().map(|place| place.measured).fold(f64::INFINITY, f64::min),
+        places().map(|place| place.measured).fold(f64::NEG_INFINITY, f64::max),
     );
     let x = logarithmic("measured, ms", if ends.0 <= ends.1 { ends } else { (-1.0, 0.0) });
     let (begin, end) = x.range;
-    let far = points().map(|p| p.2.abs() * 1.05).fold(RESIDUALS_PCT.0, f64::max).min(RESIDUALS_PCT.1);
+    let far =
+        places().map(|place| place.pct.abs() * 1.05).fold(RESIDUALS_PCT.0, f64::max).min(RESIDUALS_PCT.1);
     let step = if far > 25.0 { 10.0 } else { 5.0 };
     let steps = (far / step) as i32;
     let y = Scale {
@@ -134,51 +158,15 @@ fn draw_residuals(paper: &Paper<'_>, all: &[Series]) -> Result<(), DrawingError>
             chart.draw_series(DashedLineSeries::new(border, length, gap, TEXT.0.into()))?;
         }
     }
-    for series in all {
-        let (ink, mark) = (series.ink, series.mark);
-        // What lies beyond the axis stands on its border.
-        let inside = |&(measured, _, pct): &(f64, f64, f64)| dot((measured, pct.clamp(-far, far)), ink, mark);
-        chart.draw_series(series.points.iter().map(inside))?;
-    }
-    Ok(())
-}
-
-/// A network's place, with the colour and the form of its series.
-pub(super) struct Dot<C> {
-    at: C,
-    ink: Ink,
-    mark: usize,
-}
-
-pub(super) fn dot<C>(at: C, ink: Ink, mark: usize) -> Dot<C> {
-    Dot { at, ink, mark }
-}
-
-impl<'a, C: 'a> PointCollection<'a, C> for &'a Dot<C> {
-    type Point = &'a C;
-    type IntoIter = Once<&'a C>;
-
-    fn point_iter(self) -> Self::IntoIter {
-        once(&self.at)
-    }
-}
-
-impl<C, DB: DrawingBackend> Drawable<DB> for Dot<C> {
-    fn draw<I: Iterator<Item = BackendCoord>>(
-        &self,
-        mut places: I,
-        backend: &mut DB,
-        _: (u32, u32),
-    ) -> Result<(), DrawingErrorKind<DB::ErrorType>> {
-        let Some((x, y)) = places.next() else { return Ok(()) };
-        let r = MARK_PX;
-        match self.mark % 4 {
-            0 => backend.draw_circle((x, y), r as u32, &self.ink.0, true),
-            1 => backend.fill_polygon([(x, y - r - 1), (x - r - 1, y + r), (x + r + 1, y + r)], &self.ink.0),
-            2 => backend.draw_rect((x - r, y - r), (x + r, y + r), &self.ink.0, true),
-            _ => backend.draw_circle((x, y), r as u32, &self.ink.0.stroke_width(2), false),
+    for group in all {
+        for place in group.places() {
+            // What lies beyond the axis stands on its border.
+            let at = (place.measured, place.pct.clamp(-far, far));
+            chart.draw_series(std::iter::once(dot(at, group.ink(), group.mark)))?;
+            spots.say(chart.backend_coord(&at), place.text(&group.label));
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

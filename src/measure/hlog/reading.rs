@@ -1,6 +1,7 @@
 //! Reading interval logs back.
 
 use crate::base::{Error, Result, error::Place, fsio};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use hdrhistogram::{
     Histogram,
     serialization::{
@@ -10,11 +11,17 @@ use hdrhistogram::{
 };
 use std::path::Path;
 
+/// The largest log that is read.
+const LARGEST: u64 = 1 << 30;
+
 /// Reads all histograms of a log with their tags.
-pub(crate) fn read(path: &Path) -> Result<Vec<(String, Histogram<u64>)>> {
-    let bytes = fsio::read(path)?;
-    let broken =
-        |problem: String| Error::input(path, Place::whole(), problem, "write it again with `replay --hlog`");
+///
+/// # Errors
+/// When the file is no interval log.
+pub fn read(path: &Path) -> Result<Vec<(String, Histogram<u64>)>> {
+    const FIX: &str = "measure again what wrote it";
+    let bytes = fsio::read_regular(path, LARGEST, FIX)?;
+    let broken = |problem: String| Error::input(path, Place::whole(), problem, FIX);
     let mut histograms = Vec::new();
     for entry in IntervalLogIterator::new(&bytes) {
         let entry = entry.map_err(|e| broken(format!("not an HDR interval log ({e:?})")))?;
@@ -27,24 +34,26 @@ pub(crate) fn read(path: &Path) -> Result<Vec<(String, Histogram<u64>)>> {
 }
 
 fn decode(text: &str) -> Result<Histogram<u64>, String> {
-    let bytes = base64(text).ok_or("a histogram is not base64")?;
+    let bytes = STANDARD.decode(text).map_err(|e| format!("a histogram is not base64 ({e})"))?;
     Deserializer::new()
         .deserialize(&mut &bytes[..])
         .map_err(|e| format!("a histogram cannot be decoded ({e})"))
 }
 
-/// Standard base64, with padding.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
-    let (mut bits, mut held) = (0u32, 0);
-    for c in text.trim_end_matches('=').bytes() {
-        bits = bits << 6 | ALPHABET.iter().position(|&a| a == c)? as u32;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
+/// The sum of all histograms with that tag: the whole run. None without any.
+///
+/// # Errors
+/// As [`read`], and when their values do not fit one histogram.
+pub fn total(path: &Path, tag: &str) -> Result<Option<Histogram<u64>>> {
+    let mut sum: Option<Histogram<u64>> = None;
+    for (_, histogram) in read(path)?.into_iter().filter(|(own, _)| own == tag) {
+        match &mut sum {
+            None => sum = Some(histogram),
+            Some(sum) => sum.add(&histogram).map_err(|e| {
+                let problem = format!("histograms of `{tag}` do not add up ({e})");
+                Error::input(path, Place::whole(), problem, "measure again what wrote it")
+            })?,
         }
     }
-    Some(bytes)
+    Ok(sum)
 }

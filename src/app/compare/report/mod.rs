@@ -76,6 +76,9 @@ impl Compute {
     }
 }
 
+/// Of the picture of all systems.
+pub(in crate::app) const CAPTION: &str = "AUC against latency (bars: deviation over seeds)";
+
 /// Reports on what is stored in the folder of a comparison, and writes it as `compare.json`, `compare.md` and `compare.svg`
 /// there. Trains nothing.
 pub fn render(folder: &Path) -> Result<Comparison> {
@@ -93,7 +96,7 @@ pub fn render(folder: &Path) -> Result<Comparison> {
     fsio::write_json(&folder.join("compare.json"), &comparison)?;
     fsio::write(&folder.join("compare.md"), comparison.to_markdown().as_bytes())?;
     let picture = folder.join("compare.svg");
-    let svg = quality::svg(&comparison.curves()).map_err(|e| Error::io(&picture, "draw", e))?;
+    let svg = quality::svg(CAPTION, &comparison.curves()).map_err(|e| Error::io(&picture, "draw", e))?;
     fsio::write(&picture, svg.as_bytes())?;
     Ok(comparison)
 }

@@ -140,13 +140,18 @@ impl Comparison {
     }
 
     /// AUC over the mean total latency, one curve per system.
-    pub(super) fn curves(&self) -> Vec<Curve> {
+    pub(in crate::app) fn curves(&self) -> Vec<Curve> {
         let names: BTreeSet<_> = self.systems.iter().map(|system| system.system).collect();
         let curve = |name| {
             let own = self.systems.iter().filter(|system| system.system == name);
             let points = own.filter_map(|system| {
                 let auc = system.auc?;
+                let name = match system.budget_ms {
+                    Some(ms) => format!("{} within {ms} ms", system.system),
+                    None => system.system.to_string(),
+                };
                 Some(Point {
+                    name,
                     latency_ms: system.total.mean_ms?.mean,
                     auc: auc.mean,
                     deviation: auc.deviation.unwrap_or(0.0),

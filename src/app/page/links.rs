@@ -1,0 +1,87 @@
+//! Links from the page to the files of a run, as they lie to each other.
+
+use crate::base::shell;
+use maud::{Markup, html};
+use std::path::{Component, Path, PathBuf};
+
+/// Where files are.
+pub(super) struct Links {
+    folder: PathBuf,
+    /// From the page's folder to that of the run, with `/` at its end; empty where they are the same.
+    way: String,
+}
+
+impl Links {
+    pub(super) fn new(folder: &Path, page: &Path) -> Self {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let (run, page) = (absolute(folder), absolute(page));
+        Self { folder: folder.to_owned(), way: way(page.parent().unwrap_or(Path::new("/")), &run) }
+    }
+
+    /// The run's folder as it was named.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What writes the page again.
+    pub(super) fn report_command(&self) -> String {
+        shell::command(["autofas-bench", "report", "--run", &self.folder.to_string_lossy()])
+    }
+
+    pub(super) fn has(&self, file: &str) -> bool {
+        self.folder.join(file).exists()
+    }
+
+    /// A link to a file of the run; its mere name where it is not there.
+    pub(super) fn to(&self, file: &str) -> Markup {
+        html! {
+            @if self.has(file) {
+                a href=(percent_encoded(&format!("{}{file}", self.way))) { (file) }
+            } @else {
+                (file)
+            }
+        }
+    }
+}
+
+fn way(from: &Path, to: &Path) -> String {
+    let parts = |path: &Path| -> Vec<String> {
+        let normal = path.components().filter(|part| !matches!(part, Component::CurDir));
+        normal.map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
+    };
+    let (from, to) = (parts(from), parts(to));
+    let same = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let up = std::iter::repeat_n("..".to_owned(), from.len() - same);
+    up.chain(to[same..].iter().cloned()).map(|part| part + "/").collect()
+}
+
+/// A relative link: whatever is no plain character of a path is written as its bytes.
+pub(super) fn percent_encoded(path: &str) -> String {
+    path.bytes().fold(String::new(), |mut link, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => {
+                link.push(byte as char)
+            }
+            _ => link += &format!("%{byte:02X}"),
+        }
+        link
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_goes_up_to_what_both_have_and_down_from_there() {
+        for (from, to, expected) in [
+            ("/a/run", "/a/run", ""),
+            ("/a/run/pages", "/a/run", "../"),
+            ("/b/c", "/a/run", "../../a/run/"),
+            ("/", "/a", "a/"),
+        ] {
+            assert_eq!(way(Path::new(from), Path::new(to)), expected, "{from} {to}");
+        }
+        assert_eq!(percent_encoded("my run/a#1.json"), "my%20run/a%231.json");
+    }
+}

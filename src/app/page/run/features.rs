@@ -1,0 +1,219 @@
+//! What was chosen and what was not, with price, importance and the reason.
+
+use super::absent;
+use crate::{
+    app::{
+        iterate::{Record, RoundRecord},
+        report::html::{Figure, or_dash, table},
+    },
+    learn::{
+        derive::{Change, Repair},
+        settings::DeriveSettings,
+    },
+};
+use maud::{Markup, html};
+
+/// A feature in the leading round.
+pub(super) struct Verdict {
+    /// Position in the schema.
+    at: usize,
+    theta: f64,
+    chosen: bool,
+    reason: String,
+}
+
+pub(super) fn section(record: &Record) -> Markup {
+    let Some(round) = record.leading() else { return absent("the first search") };
+    let mut verdicts = verdicts(record, round);
+    verdicts.sort_by(|a, b| b.chosen.cmp(&a.chosen).then(b.theta.total_cmp(&a.theta)).then(a.at.cmp(&b.at)));
+    let split = verdicts.iter().filter(|verdict| verdict.chosen).count();
+    let (chosen, dropped) = verdicts.split_at(split);
+    let prices =
+        if record.measured_prices { "measured (tables/fetch.json)" } else { "declared in the schema" };
+    html! {
+        p {
+            "Round " (round.round) " chose " (Figure::count(chosen.len())) " of " (Figure::count(verdicts.len()))
+            " features. Importance is θ, the probability with which the search keeps a feature in the end; prices are " (prices)
+            ". Fetched together they cost " (total(record, round)) " ms: where sources are asked at once, the slowest counts "
+            "(docs/method.md), so that single prices do not add up."
+        }
+        h3 { "Chosen" }
+        (list(record, round, chosen))
+        details open[dropped.len() <= 40] {
+            summary { "Dropped: " (Figure::count(dropped.len())) " features, with the reason" }
+            (list(record, round, dropped))
+        }
+    }
+}
+
+/// Equation (4) of the round's features.
+fn total(record: &Record, round: &RoundRecord) -> Figure {
+    let ms = record.prices.selected_ms(&round.searched.subnet.features, record.space.features.len());
+    let figure = Figure::new(ms, 3);
+    let rounds = record.summary.iter().flat_map(|summary| &summary.rounds);
+    match rounds.into_iter().position(|known| known.round == round.round) {
+        Some(at) => figure.from("summary.json", format!("/rounds/{at}/feature_ms")),
+        None => figure,
+    }
+}
+
+fn list(record: &Record, round: &RoundRecord, verdicts: &[Verdict]) -> Markup {
+    let row = |verdict: &Verdict| {
+        let feature = &record.space.features[verdict.at];
+        let search = format!("rounds/{}/search.json", round.round);
+        html! {
+            tr {
+                td { (feature.name) }
+                td { (word(feature.kind)) }
+                td { (word(feature.source)) }
+                td class="n" { (price(record, verdict.at)) }
+                td class="n" { (Figure::new(verdict.theta, 3).from(&search, format!("/result/theta/{}", verdict.at))) }
+                td class="why" { (verdict.reason) }
+            }
+        }
+    };
+    table(&["feature", "kind", "from", "#price, ms", "#importance θ", "why"], verdicts.iter().map(row))
+}
+
+/// As files have it.
+fn word(value: impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// Its own price, and that of the trip that the features of its row share.
+fn price(record: &Record, at: usize) -> Markup {
+    let group = record.prices.groups.iter().find_map(|group| {
+        let (_, own_ms) = group.features.iter().find(|(feature, _)| *feature == at)?;
+        Some((group.trip_ms, *own_ms))
+    });
+    html! {
+        @match group {
+            None => "in the item's row",
+            Some((trip_ms, own_ms)) => {
+                @let own = Figure::new(own_ms, 4);
+                @if record.measured_prices { (own) } @else { (own.from("schema.json", format!("/features/{at}/fetch_ms"))) }
+                @if trip_ms > 0.0 { " + trip " (or_dash(Some(Figure::new(trip_ms, 4)))) }
+            }
+        }
+    }
+}
+
+fn verdicts(record: &Record, round: &RoundRecord) -> Vec<Verdict> {
+    let theta = &round.outcome.theta;
+    let kept = &round.searched.subnet.features;
+    let least = kept.iter().map(|&feature| theta[feature]).fold(f64::INFINITY, f64::min);
+    let every = record.space.features.iter().enumerate();
+    let verdict = |(at, feature): (usize, &crate::data::schema::Feature)| {
+        let chosen = kept.binary_search(&at).is_ok();
+        let repair = round.searched.repair.as_ref();
+        let last = repair.and_then(|repair| last_change(repair, &feature.name));
+        let reason = match (chosen, last) {
+            (false, _) if feature.never => "marked `never` in the schema".to_owned(),
+            (true, _) if feature.must_keep => "marked `must_keep` in the schema".to_owned(),
+            (chosen, Some(change)) => changed(change, &feature.name, chosen),
+            (true, None) => kept_by(&record.settings.derive, theta[at]),
+            (false, None) => dropped_by(&record.settings.derive, theta[at], least, repair),
+        };
+        Verdict { at, theta: theta[at], chosen, reason }
+    };
+    every.map(verdict).collect()
+}
+
+/// The last change that added or dropped it.
+fn last_change<'r>(repair: &'r Repair, name: &str) -> Option<&'r Change> {
+    let of = |change: &&Change| change.added.iter().chain(&change.dropped).any(|changed| changed == name);
+    repair.changes.iter().rev().find(of)
+}
+
+/// What the repair did last with it, and where layers were judged by training after that, they.
+fn changed(change: &Change, name: &str, chosen: bool) -> String {
+    match (chosen, change.added.iter().any(|added| added == name)) {
+        (true, true) => format!("added by the repair{}", gain(change)),
+        (false, false) => format!("taken out by the repair{}", gain(change)),
+        (true, false) => "taken in with the budget that other layers leave, judged by training".to_owned(),
+        (false, true) => "taken out with layers that were judged by training".to_owned(),
+    }
+}
+
+fn gain(change: &Change) -> String {
+    let others = change.added.len() + change.dropped.len() - 1;
+    let together = match others {
+        0 => String::new(),
+        1 => " in one step with another feature".to_owned(),
+        _ => format!(" in one step with {others} other features"),
+    };
+    format!("{together}: AUC {:+.4} ± {:.4}, then {:.3} ms", change.gain, change.error, change.price_ms)
+}
+
+fn kept_by(rule: &DeriveSettings, theta: f64) -> String {
+    match rule {
+        DeriveSettings::Threshold { theta: least } if theta > *least => format!("θ above {least}"),
+        DeriveSettings::Threshold { .. } => "the strongest of the candidates' own features".to_owned(),
+        DeriveSettings::TopK { k } => format!("among the {k} strongest"),
+        DeriveSettings::Budget(_) => "paid for by the budget, by falling θ".to_owned(),
+    }
+}
+
+fn dropped_by(rule: &DeriveSettings, theta: f64, least: f64, repair: Option<&Repair>) -> String {
+    match rule {
+        DeriveSettings::Threshold { theta: limit } => format!("θ not above {limit}"),
+        DeriveSettings::TopK { k } if theta <= least => {
+            format!("not among the {k} strongest: the weakest chosen has θ {least:.3}")
+        }
+        DeriveSettings::TopK { .. } => {
+            "gave way to a feature of the candidates, of which one is always chosen".to_owned()
+        }
+        DeriveSettings::Budget(budget) => {
+            let limit_ms = repair.map_or(budget.limit_ms(), |repair| repair.budget_ms);
+            format!("beyond the budget of {limit_ms} ms, or worth no sure gain within it")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::settings::Budget;
+
+    #[test]
+    fn a_dropped_feature_says_what_it_fell_short_of() {
+        let top = DeriveSettings::TopK { k: 9 };
+        assert_eq!(
+            dropped_by(&top, 0.2, 0.5, None),
+            "not among the 9 strongest: the weakest chosen has θ 0.500"
+        );
+        assert!(dropped_by(&top, 0.6, 0.5, None).contains("gave way"));
+        assert_eq!(dropped_by(&DeriveSettings::Threshold { theta: 0.5 }, 0.2, 0.6, None), "θ not above 0.5");
+        let budget = DeriveSettings::Budget(Budget::of_mean(2.0));
+        assert!(dropped_by(&budget, 0.2, 0.6, None).contains("budget of 2 ms"));
+        assert_eq!(kept_by(&top, 0.5), "among the 9 strongest");
+    }
+
+    #[test]
+    fn the_last_change_of_the_repair_counts() {
+        let change = |added: &[&str], dropped: &[&str], gain: f64| Change {
+            added: added.iter().map(|&name| name.to_owned()).collect(),
+            dropped: dropped.iter().map(|&name| name.to_owned()).collect(),
+            operators: None,
+            gain,
+            error: 0.0005,
+            price_ms: 1.25,
+        };
+        let repair = Repair {
+            budget_ms: 2.0,
+            price_ms: 1.25,
+            full: false,
+            memory_mb: 1.0,
+            auc: 0.7,
+            changes: vec![change(&["a"], &[], 0.01), change(&["b"], &["a"], -0.001)],
+            evaluations: 9,
+        };
+        let last = last_change(&repair, "a").unwrap();
+        assert_eq!(gain(last), " in one step with another feature: AUC -0.0010 ± 0.0005, then 1.250 ms");
+        assert_eq!(gain(&repair.changes[0]), ": AUC +0.0100 ± 0.0005, then 1.250 ms");
+        assert!(last_change(&repair, "c").is_none());
+        assert!(changed(last, "a", false).starts_with("taken out by the repair in one step"));
+        assert!(changed(last, "b", true).starts_with("added by the repair"));
+        assert!(changed(last, "a", true).contains("judged by training"));
+    }
+}

@@ -1,0 +1,273 @@
+//! The outcome: the winner beside the plain DNN and the teacher, and all networks by AUC and latency.
+
+use super::{Links, Pictures, absent};
+use crate::{
+    app::{
+        iterate::{Ending, MeasuredTime, NetworkSummary, ParetoPoint, Record, Summary},
+        report::{
+            html::{Figure, or_dash, table},
+            quality::{self, Curve, Point},
+        },
+    },
+    base::{Result, names::EngineName},
+    learn::metrics::Metrics,
+};
+use maud::{Markup, html};
+use std::collections::BTreeMap;
+
+const SUMMARY: &str = "summary.json";
+/// Of a measurement that is too noisy to show anything.
+pub(super) const VOID: &str = "VOID";
+
+/// What was searched in which data, and how far it came.
+pub(super) fn introduction(record: &Record, missing: &[String]) -> Markup {
+    let rows = |rows: usize, field: &str| Figure::count(rows).from("data.json", format!("/result/{field}"));
+    html! {
+        p {
+            "AutoFAS searched among " (Figure::count(record.space.features.len())) " features and "
+            (Figure::count(record.space.mixops.len())) " layers of choice for the label " code { (record.schema.label) } "."
+            @if let Some(data) = &record.data {
+                " It trained on " (rows(data.train_rows, "train_rows")) " rows and validated on "
+                (rows(data.valid_rows, "valid_rows")) "."
+            }
+            @if let Some(summary) = &record.summary {
+                @match summary.ended {
+                    Ending::Converged => " Its rounds ended when the winner stayed the same and was predicted within the noise.",
+                    Ending::Limit => " It ended after as many rounds as it was given.",
+                }
+            }
+        }
+        @if !missing.is_empty() {
+            div class="note" {
+                b { "This run is not finished." } " It has not come to: " (missing.join("; "))
+                ". What follows is what is there so far; go on with " code { "--resume" } "."
+            }
+        }
+    }
+}
+
+pub(super) fn section(record: &Record, links: &Links, pictures: &mut Pictures) -> Result<Markup> {
+    let networks = quality_picture(record, pictures)?;
+    Ok(html! {
+        @match &record.summary {
+            Some(summary) => {
+                (tiles(record, summary))
+                (networks_table(record, summary, links))
+            }
+            None if record.pareto.is_some() => {}
+            None => (absent("a winner; it is chosen when the last round has been measured")),
+        }
+        @if let Some(pareto) = &record.pareto { (front(&pareto.points, links)) }
+        @match networks {
+            Some(figure) => div class="charts" { (figure) },
+            None => (absent("AUC against latency, without a network that was trained and measured")),
+        }
+    })
+}
+
+fn tiles(record: &Record, summary: &Summary) -> Markup {
+    let (winner, baseline) = (&summary.winner, &summary.baseline);
+    let auc = |of: &NetworkSummary, whose: &str| {
+        or_dash(of.metrics.auc.map(|auc| Figure::new(auc, 4).from(SUMMARY, format!("/{whose}/auc"))))
+    };
+    let engine = record.settings.target.engine;
+    let round = summary.rounds.iter().position(|round| round.round == winner.round);
+    html! {
+        div class="tiles" {
+            div class="tile" {
+                "AUC of the winner" b { (auc(&winner.network, "winner")) }
+                span { "plain DNN " (auc(&baseline.network, "baseline")) }
+            }
+            div class="tile" {
+                "Service time, " (engine)
+                b { (service(&winner.service, engine, "winner", " ms")) }
+                span { "plain DNN " (service(&baseline.service, engine, "baseline", " ms")) }
+            }
+            @if let Some((at, feature_ms)) = round.map(|at| (at, summary.rounds[at].feature_ms)) {
+                div class="tile" {
+                    "Fetching its features"
+                    b { (Figure::new(feature_ms, 3).from(SUMMARY, format!("/rounds/{at}/feature_ms"))) " ms" }
+                    span { (if record.measured_prices { "measured prices" } else { "declared prices" }) }
+                }
+            }
+            div class="tile" {
+                "Features" b { (Figure::count(winner.network.features.len())) " of " (Figure::count(record.space.features.len())) }
+                span { "layers " (layers(&winner.network)) }
+            }
+            @if let Some(budget) = &winner.budget {
+                div class="tile" {
+                    "Budget"
+                    b { (Figure::new(budget.budget_ms, 3).from(SUMMARY, "/winner/budget/budget_ms")) " ms" }
+                    span class=(if budget.met { "good" } else { "bad" }) {
+                        (if budget.met { "met: " } else { "NOT met: " }) (budget)
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn service(
+    times: &BTreeMap<EngineName, MeasuredTime>,
+    engine: EngineName,
+    whose: &str,
+    unit: &str,
+) -> Markup {
+    let Some(time) = times.get(&engine) else { return html! { "–" } };
+    let place = |field: &str| format!("/{whose}/service/{engine}/{field}");
+    html! {
+        (Figure::new(time.ms, 3).from(SUMMARY, place("ms"))) (unit)
+        @if time.void { " " span class="bad" { (VOID) } }
+    }
+}
+
+fn layers(network: &NetworkSummary) -> String {
+    let widths: Vec<String> = network.layers.iter().map(usize::to_string).collect();
+    if widths.is_empty() { "none".to_owned() } else { widths.join(" – ") }
+}
+
+fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
+    let engines = &record.settings.target.engines;
+    let times: Vec<String> = engines.iter().map(|engine| format!("#{engine}, ms")).collect();
+    let mut columns =
+        vec!["", "#AUC", "#GAUC", "#logloss", "#features", "layers", "#parameters", "#multiply-adds"];
+    columns.extend(times.iter().map(String::as_str));
+    columns.push("model");
+    let teacher = html! {
+        tr {
+            td class="keep" { "teacher r(x)" }
+            (metrics(&summary.teacher.metrics, "/teacher"))
+            td class="n" { (Figure::count(record.space.features.len())) }
+            td { "–" } td class="n" { "–" } td class="n" { "–" }
+            @for _ in engines { td class="n" { "–" } }
+            td { "–" }
+        }
+    };
+    let row = |name: &str,
+               whose: &str,
+               network: &NetworkSummary,
+               times: &BTreeMap<EngineName, MeasuredTime>| {
+        let count =
+            |count: usize, field: &str| Figure::count(count).from(SUMMARY, format!("/{whose}/{field}"));
+        html! {
+            tr {
+                td class="keep" { (name) br; span class="quiet" { (network.subnet) } }
+                (metrics(&network.metrics, &format!("/{whose}")))
+                td class="n" { (Figure::count(network.features.len())) }
+                td class="keep" { (layers(network)) }
+                td class="n" { (count(network.parameters, "parameters")) }
+                td class="n" { (count(network.multiply_adds, "multiply_adds")) }
+                @for &engine in engines {
+                    td class="n" {
+                        (service(times, engine, whose, ""))
+                        @if let Some(time) = times.get(&engine) {
+                            @let noise = Figure::new(time.noise_pct, 1);
+                            " ±" (noise.from(SUMMARY, format!("/{whose}/service/{engine}/noise_pct"))) " %"
+                        }
+                    }
+                }
+                td class="keep" { (links.to(&network.onnx)) }
+            }
+        }
+    };
+    let rows = [
+        teacher,
+        row("winner", "winner", &summary.winner.network, &summary.winner.service),
+        row("plain DNN", "baseline", &summary.baseline.network, &summary.baseline.service),
+    ];
+    html! {
+        (table(&columns, rows))
+        p class="quiet" {
+            "On the validation rows. Service times are the engine's own for " (record.settings.target.candidates)
+            " candidates, with their standard error; fetching comes before them."
+        }
+    }
+}
+
+fn metrics(metrics: &Metrics, place: &str) -> Markup {
+    let figure = |value: Option<f64>, field: &str| {
+        or_dash(value.map(|value| Figure::new(value, 4).from(SUMMARY, format!("{place}/{field}"))))
+    };
+    html! {
+        td class="n" { (figure(metrics.auc, "auc")) }
+        td class="n" { (figure(metrics.gauc, "gauc")) }
+        td class="n" { (figure(Some(metrics.logloss), "logloss")) }
+    }
+}
+
+/// Why what was measured does not show that the budget is kept.
+pub(super) fn doubt(point: &ParetoPoint) -> Option<&'static str> {
+    match (point.within, point.measured_ms <= point.budget_ms) {
+        (true, _) => None,
+        (false, false) => Some("above"),
+        (false, true) => Some(VOID),
+    }
+}
+
+/// Networks of several budgets.
+fn front(points: &[ParetoPoint], links: &Links) -> Markup {
+    let row = |(at, point): (usize, &ParetoPoint)| {
+        let figure = |value: f64, places, field: &str| {
+            Figure::new(value, places).from("pareto.json", format!("/points/{at}/{field}"))
+        };
+        html! {
+            tr {
+                td class="n" { (figure(point.budget_ms, 3, "budget_ms")) }
+                td class="n" { (figure(point.measured_ms, 3, "measured_ms")) @if let Some(doubt) = doubt(point) { " " span class="bad" { (doubt) } } }
+                td class="n" { (or_dash(point.network.metrics.auc.map(|auc| figure(auc, 4, "auc")))) }
+                td class="n" { (Figure::count(point.network.features.len())) }
+                td class="keep" { (layers(&point.network)) }
+                td { (if point.on_front { "yes" } else { "no" }) }
+                td class="keep" { (point.network.subnet) br; (links.to(&point.network.onnx)) }
+            }
+        }
+    };
+    html! {
+        h3 { "Networks for several budgets" }
+        (table(&["#budget, ms", "#measured, ms", "#AUC", "#features", "layers", "on the front", "network"], points.iter().enumerate().map(row)))
+    }
+}
+
+/// All networks that were trained and measured: price of the features and measured service time against AUC.
+fn quality_picture(record: &Record, pictures: &mut Pictures) -> Result<Option<Markup>> {
+    let engine = record.settings.target.engine;
+    let point = |name: String, feature_ms: f64, service_ms: f64, auc: Option<f64>| {
+        Some(Point { name, latency_ms: feature_ms + service_ms, auc: auc?, deviation: 0.0 })
+    };
+    let paid = |features: &[usize]| record.prices.selected_ms(features, record.space.features.len());
+    let rounds = record.rounds.iter().filter_map(|round| {
+        let measured = round.engines.as_ref()?.get(&engine)?.winner_time;
+        let name = format!("round {}, {}", round.round, round.id);
+        point(name, paid(&round.searched.subnet.features), measured.ms, round.fit.as_ref()?.metrics.auc)
+    });
+    let every: Vec<usize> = (0..record.space.features.len()).collect();
+    let plain = record.summary.as_ref().and_then(|summary| {
+        let network = &summary.baseline.network;
+        let service = summary.baseline.service.get(&engine)?;
+        point(format!("plain DNN, {}", network.subnet), paid(&every), service.ms, network.metrics.auc)
+    });
+    let budgets = |on_front: bool| -> Vec<Point> {
+        let points = record.pareto.iter().flat_map(|pareto| &pareto.points);
+        let points = points.filter(move |p| p.on_front == on_front).filter_map(|p| {
+            let name = format!("within {} ms, {}", p.budget_ms, p.network.subnet);
+            point(name, 0.0, p.measured_ms, p.network.metrics.auc)
+        });
+        points.collect()
+    };
+    let curve = |label: &str, points: Vec<Point>| Curve { label: label.to_owned(), points };
+    let mut curves = vec![
+        curve("networks of the rounds", rounds.collect()),
+        curve("plain DNN on all features", plain.into_iter().collect()),
+        curve("budgets, on the front", budgets(true)),
+        curve("budgets, beaten by another network", budgets(false)),
+    ];
+    curves.retain(|curve| !curve.points.is_empty());
+    if curves.is_empty() {
+        return Ok(None);
+    }
+    let said = format!(
+        "Up and to the left is better. Latency: price of the features and measured service time on {engine}. The pointer on a dot \
+         names the network."
+    );
+    pictures.figure("auc-latency", quality::svg("AUC against latency", &curves), &said).map(Some)
+}
