@@ -15,7 +15,11 @@ use std::{
 fn run_in(here: &Path, target: &str, limits: &str) -> (Value, PathBuf) {
     synth(here);
     let experiment = EXPERIMENT.replace("[target]\n", &format!("[target]\n{target}\n"));
-    fs::write(here.join("e.toml"), format!("{experiment}[quantise.limits]\n{limits}")).unwrap();
+    fs::write(
+        here.join("e.toml"),
+        format!("{experiment}[finals]\nlayers = false\n[quantise.limits]\n{limits}"),
+    )
+    .unwrap();
     let summary = json(here, &["iterate", "--config", "e.toml", "--out", "run", "--rounds", "1"]);
     let package = here.join("run/networks").join(summary["winner"]["subnet"].as_str().unwrap());
     (summary, package)

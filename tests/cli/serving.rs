@@ -35,7 +35,7 @@ fn a_replay_writes_percentiles_and_a_picture_of_every_engine() {
             assert!(last.contains(",1.000000000000,") && last.contains(",Infinity,"), "{last}");
         }
         assert!(
-            page.contains(&format!("<td>{engine}<td>")) && page.contains(&format!(">\n{engine}, ")),
+            page.contains(&format!("<td>{engine}</td>")) && page.contains(&format!(">\n{engine}, ")),
             "{page}"
         );
     }

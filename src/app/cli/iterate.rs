@@ -8,7 +8,7 @@ use crate::{
     app::{
         config::Override,
         iterate::{Summary, iterate},
-        page::{self, Written},
+        page,
     },
     base::progress::Progress,
 };
@@ -31,10 +31,15 @@ impl IterateArgs {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
         let rounds = self.rounds.map(|rounds| Override::count("rounds.count", rounds));
         self.run.run(format, progress, rounds, iterate, |summary: &Summary, out| {
-            let report = page::write(out, None);
-            let place = report.as_ref().map_or(String::new(), Written::to_text);
+            // What was found stands, whatever becomes of its page.
+            let place = match page::write(out, None) {
+                Ok(written) => written.to_text(),
+                Err(error) => {
+                    progress.say(&format!("warning: there is no page of this run: {error}"));
+                    String::new()
+                }
+            };
             output::print(format, summary, |summary| summary.to_text(out) + &place)?;
-            report?;
             Ok(summary.check_budget()?)
         })
     }

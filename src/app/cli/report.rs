@@ -1,7 +1,10 @@
 //! `report`: a run or a comparison as a page.
 
 use super::output::{self, Format};
-use crate::app::page::{self, Written};
+use crate::{
+    app::page::{self, Written},
+    base::Error,
+};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -23,6 +26,15 @@ pub struct ReportArgs {
 
 impl ReportArgs {
     pub fn run(self, format: Format) -> anyhow::Result<()> {
+        if let Some(out) =
+            self.out.as_deref().filter(|out| out.extension().is_none_or(|ending| ending != "html"))
+        {
+            return Err(Error::usage(
+                format!("the page {} does not end in .html, and its pictures go into a folder named as it without that", out.display()),
+                "give --out a name that ends in .html",
+            )
+            .into());
+        }
         let written = page::write(&self.run, self.out.as_deref())?;
         output::print(format, &written, Written::to_text)
     }

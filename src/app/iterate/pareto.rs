@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! RUN/  budgets/evolved/N.json            the fittest network within budget N and the generations before it
-//!       budgets/N/search.json, subnet.json the search by gradients, and its network
+//!       budgets/N/search.json, derived.json, subnet.json: the search by gradients, and its network
 //!       judged/ID/FOLD.json               a training that is judged on training rows that it did not see
 //!       budgets/service.json, replay.json the kept networks, timed together, and under replayed traffic
 //!       pareto.json                       what is returned
@@ -48,9 +48,9 @@ pub(super) const SCHEMA_VERSION: u32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Way {
-    /// θ and α by gradients under the budget's multiplier, derived and repaired.
+    /// θ and α by gradients under the budget's multiplier, derived, repaired and set beside its neighbours by training.
     Gradient,
-    /// Evolution with the weights of the warmed-up supernet.
+    /// Evolution with the weights of the warmed-up supernet, and its neighbours by training.
     Evolution,
 }
 
@@ -147,8 +147,13 @@ pub fn pareto(
     let mut kept = Vec::new();
     for (at, (&budget, evolved)) in budgets.iter().zip(&evolved).enumerate() {
         let rule = DeriveSettings::Budget(budget);
-        let (_, searched) = searcher.search(&format!("budgets/{}", at + 1), &table, &MeanService, &rule)?;
-        kept.push(run.better(searcher.trials()?, &table, budget, [&searched.subnet, &evolved.subnet])?);
+        let (outcome, searched) =
+            searcher.search(&format!("budgets/{}", at + 1), &table, &MeanService, &rule)?;
+        // Both ways end in finals: who tries more often on the same rows seems the better.
+        let layers = run.layer_prices(&table)?;
+        let prices = run.paid(&layers, &MeanService, &rule);
+        let (evolved, _) = searcher.finals(&outcome.theta, &evolved.subnet, &rule, &prices)?;
+        kept.push(run.better(searcher.trials()?, &table, budget, [&searched.subnet, &evolved])?);
     }
     by_leader(ranks, || {
         run.journal.remember_document(FILE, SCHEMA_VERSION, || run.front(&budgets, &kept, &table))

@@ -188,7 +188,7 @@ impl SearchSummary {
         }
         let operators: Vec<String> = self.operators.iter().map(ToString::to_string).collect();
         text += &format!(
-            "\nderived {}: {} features, operators {}\nfeatures: {}\n\n",
+            "\nfound {}: {} features, operators {}\nfeatures: {}\n\n",
             self.subnet,
             self.features.len(),
             operators.join(", "),

@@ -129,7 +129,7 @@ impl<'a> Searcher<'a> {
         let searched = match by_leader(run.ranks, || run.journal.recall(&file))? {
             Some(known) => known,
             None => {
-                let (subnet, finalists) = self.finals(&outcome, &derived, rule, &prices)?;
+                let (subnet, finalists) = self.finals(&outcome.theta, &derived.subnet, rule, &prices)?;
                 let repair = derived.repair;
                 let found = Searched { subnet, table_version: table.version, repair, finalists };
                 by_leader(run.ranks, || run.journal.remember(&file, || Ok(found)))?
@@ -172,30 +172,30 @@ impl<'a> Searcher<'a> {
         Ok((outcome, derived))
     }
 
-    /// The network that training prefers among the derived one and its neighbours, where that is asked, and all that were trained.
-    fn finals(
+    /// The network that training prefers among `first` and its neighbours, where that is asked, and all that were trained. A budget is
+    /// spent on features by `theta`.
+    pub(super) fn finals(
         &mut self,
-        outcome: &SearchOutcome,
-        derived: &Derived,
+        theta: &[f64],
+        first: &Subnet,
         rule: &DeriveSettings,
         prices: &Prices,
     ) -> Result<(Subnet, Vec<Finalist>)> {
         let run = self.run;
         if !run.settings.finals.layers {
-            return Ok((derived.subnet.clone(), Vec::new()));
+            return Ok((first.clone(), Vec::new()));
         }
         let (space, parameters) = (&run.space, run.parameters()?);
         let limits = rule.budget().map(|budget| Limits { space, prices, budget, parameters: &parameters });
         let lambda2 = run.settings.search.lambda2;
-        let field = Field { space, prices, theta: &outcome.theta, limits: limits.as_ref(), lambda2 };
+        let field = Field { space, prices, theta, limits: limits.as_ref(), lambda2 };
         let trials = self.trials()?;
-        let (subnet, finalists) =
-            finals(&field, derived.subnet.clone(), &mut |subnet| trials.quality(subnet))?;
+        let (subnet, finalists) = finals(&field, first.clone(), &mut |subnet| trials.quality(subnet))?;
         run.progress.say(&format!(
-            "  {} of {} networks that were trained is the best; the derived one was {}",
+            "  {} of {} networks that were trained is the best; the first was {}",
             subnet.id(space),
             finalists.len(),
-            derived.subnet.id(space)
+            first.id(space)
         ));
         Ok((subnet, finalists))
     }

@@ -66,6 +66,11 @@ pub fn finals(
     first: Subnet,
     train: &mut dyn FnMut(&Subnet) -> Result<Quality>,
 ) -> Result<(Subnet, Vec<Finalist>)> {
+    let neighbours =
+        [shallower(field.space, &first.operators), a_step_in_width(field.space, &first.operators)];
+    if field.limits.is_none() && neighbours.iter().all(Vec::is_empty) {
+        return Ok((first, Vec::new()));
+    }
     let mut work = Work { field, train, first: &first.clone(), judged: Vec::new(), best: None };
     work.challenge(Order::First, first)?;
     work.challenge_by_order()?;
@@ -162,13 +167,17 @@ impl Work<'_> {
             return Ok(Some(Subnet { operators: operators.to_vec(), ..self.first.clone() }));
         };
         let ahead = |i: &usize| order == Order::First && self.first.features.binary_search(i).is_ok();
-        let strengths: Vec<f64> =
-            theta.iter().enumerate().map(|(i, theta)| theta + f64::from(u8::from(ahead(&i)))).collect();
-        // The memory cap is no matter of the walk.
-        match walked(space, &strengths, operators, limits.budget, prices)? {
-            Some(subnet) if limits.admits(&subnet)? => Ok(Some(subnet)),
-            _ => Ok(None),
+        // More than θ can be, so that none of the others comes between.
+        let strength = |(i, theta): (usize, &f64)| if ahead(&i) { theta + 2.0 } else { *theta };
+        let strengths: Vec<f64> = theta.iter().enumerate().map(strength).collect();
+        if let Some(subnet) = walked(space, &strengths, operators, limits.budget, prices)?
+            && limits.admits(&subnet)?
+        {
+            return Ok(Some(subnet));
         }
+        // The walk knows nothing of the memory cap: then the features stay as they are.
+        let stays = Subnet { operators: operators.to_vec(), ..self.best().subnet.clone() };
+        Ok(if limits.admits(&stays)? { Some(stays) } else { None })
     }
 }
 

@@ -160,3 +160,48 @@ fn without_a_budget_a_layer_is_paid_for_by_what_it_takes_off_the_log_loss() {
     assert_eq!(taken(0.99 * 0.01 / dearer_ms), wide);
     assert_eq!(taken(1.01 * 0.01 / dearer_ms), narrow);
 }
+
+#[test]
+fn features_of_the_first_network_stay_ahead_where_gates_end_at_0_and_1() {
+    let mut toy = Toy::new(3);
+    // As smoothed gates end; the repair has taken two features that are closed.
+    toy.theta = vec![1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 0.0];
+    let prices = toy.prices();
+    let first = of(&[4, 6], [Operator::Mlp(4), Operator::Zero]);
+    let limits = toy.limits(&prices, Budget::of_mean(1.0));
+    let budget = Budget::of_mean(1.0001 * limits.price_ms(&first).unwrap());
+    let worth = |subnet: &Subnet| {
+        let kept = [4, 6].iter().filter(|i| subnet.features.contains(i)).count();
+        0.5 + 0.1 * kept as f64 - 0.01 * subnet.layer_widths().len() as f64
+    };
+    let (found, finalists) = played(&toy, Some(budget), &first, worth);
+    assert!(found.features.contains(&4) && found.features.contains(&6), "{finalists:?}");
+    assert_eq!(found.layer_widths(), [0; 0], "{finalists:?}");
+}
+
+#[test]
+fn where_a_memory_cap_forbids_more_features_a_layer_goes_all_the_same() {
+    let toy = Toy::new(2);
+    let prices = toy.prices();
+    let first = of(&[0], DEEP);
+    let megabytes = toy.limits(&prices, Budget::of_mean(1e9)).megabytes(&first);
+    let budget = Budget { memory_mb: Some(megabytes), ..Budget::of_mean(1e9) };
+    let (found, finalists) = played(&toy, Some(budget), &first, shallow_is_better(&toy));
+    assert!(
+        found.layer_widths().is_empty() && toy.limits(&prices, budget).admits(&found).unwrap(),
+        "{finalists:?}"
+    );
+}
+
+#[test]
+fn a_network_without_neighbours_is_not_trained() {
+    let toy = Toy::new(1);
+    let prices = toy.prices();
+    let mut space = toy.space.clone();
+    space.mixops = vec![vec![Operator::Mlp(8)], vec![Operator::Mlp(4)]];
+    let first = of(&[0, 3], [Operator::Mlp(8), Operator::Mlp(4)]);
+    let field = Field { space: &space, prices: &prices, theta: &toy.theta, limits: None, lambda2: 0.0 };
+    let (found, finalists) =
+        finals(&field, first.clone(), &mut |_| panic!("nothing is to be chosen")).unwrap();
+    assert_eq!((found, finalists), (first, vec![]));
+}
