@@ -76,7 +76,7 @@ impl Guide {
         })
     }
 
-    /// r(x) of rows that the guide has not scored: the mean over the teachers.
+    /// r(x) of rows that the guide has not scored: the mean over the teachers, and the trees where some teach.
     pub(super) fn scores(&self, rows: Rows, index: &[u32]) -> Result<Vec<f32>> {
         let networks = std::iter::once(&self.teacher).chain(&self.others);
         let mut scores = mean_scores(networks, rows, index)?;
@@ -167,7 +167,7 @@ impl Run<'_> {
         Ok(Guide { teacher, others: teachers, grown, soft, metrics, held_out, judging })
     }
 
-    /// r(x) of every row: the mean over the teachers.
+    /// r(x) of every row: the mean over the teachers, and the trees where some teach.
     fn soft_targets(&self, teachers: &[Teacher], grown: Option<&Grown>) -> Result<Column<f32>> {
         let rows = self.loaded.dataset.rows();
         let path = self.journal.path(SOFT);
