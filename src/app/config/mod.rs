@@ -6,6 +6,7 @@
 //! the tables that no lower room owns. What comes out is an [`Experiment`], checked once, so that no later stage has to.
 
 mod compare;
+mod examples;
 mod pareto;
 mod print;
 mod resolve;

@@ -3,7 +3,7 @@
 
 use super::{
     FIRST_ROUND,
-    fetching::{self, paid_for_features},
+    fetching::{kept, paid_for_features},
     journal::Journal,
     probed::GIVEN_TABLE,
     searcher::{Searched, outcome_file, round_folder, subnet_file},
@@ -15,7 +15,6 @@ use crate::{
     learn::search::SearchOutcome,
     price::{
         feature::FeaturePrices,
-        fetch_table,
         table::{LatencyTable, TableContext},
     },
     space::SearchSpace,
@@ -60,8 +59,7 @@ impl LastPrices {
         let journal = Journal::followed(folder);
         let table = LatencyTable::load(&last_table(&journal)?)?;
         let context = circumstances(&journal, settings.target.engine)?;
-        let fetched = journal.recall_document(fetching::GIVEN, fetch_table::SCHEMA_VERSION)?;
-        let features = paid_for_features(schema, space, settings, fetched.as_ref())?;
+        let features = paid_for_features(schema, space, settings, kept(&journal)?.as_ref())?;
         Ok(Self { table, context, features })
     }
 }

@@ -211,13 +211,9 @@ impl SearchSummary {
         if let Some(repair) = &self.repair {
             text += &format!("{repair}\n");
         }
-        for (at, Finalist { subnet, price_ms, quality, .. }) in self.finalists.iter().enumerate() {
-            let what = match (*subnet == self.subnet, at) {
-                (true, _) => "taken: ",
-                (false, 0) => "derived: ",
-                (false, _) => "",
-            };
-            let Quality { auc, logloss } = quality;
+        for (at, finalist) in self.finalists.iter().enumerate() {
+            let what = finalist.part(at, &self.subnet).map_or(String::new(), |part| format!("{part}: "));
+            let Finalist { subnet, price_ms, quality: Quality { auc, logloss }, .. } = finalist;
             text += &format!(
                 "{what}{subnet}, {price_ms:.3} ms, cross-validated AUC {auc:.4}, logloss {logloss:.4}\n"
             );

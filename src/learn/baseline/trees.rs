@@ -46,7 +46,7 @@ pub struct TreesReport {
     pub grown: usize,
     /// On the validation rows.
     pub metrics: Metrics,
-    /// The gain of each feature, in schema order.
+    /// By how much splits on each feature lowered the training loss, in the order of the chosen: the importance that LightGBM calls gain.
     pub gain: Vec<(String, f64)>,
 }
 
@@ -128,20 +128,6 @@ fn grow(
     let network = Network { inputs: values.inputs.clone(), body: Body::Forest(forest) };
     let metrics = metrics_of(&network.score(data, &split.valid)?, data, &split.valid);
     Ok((network, TreesReport { kept, grown, metrics, gain }, values))
-}
-
-/// By how much splits on each chosen feature lowered the training loss, in the order of `chosen`, of trees that are grown for
-/// it: the importance that LightGBM calls gain.
-pub fn gain_ranking(
-    features: &[Feature],
-    chosen: &[usize],
-    data: &Dataset,
-    split: &Split,
-    settings: &TreeSettings,
-    seed: u64,
-) -> Result<Vec<f64>> {
-    let (_, report) = train(features, chosen, data, split, settings, seed)?;
-    Ok(report.gain.into_iter().map(|(_, gain)| gain).collect())
 }
 
 fn both_labels(data: &Dataset, rows: &[u32], what: &str) -> Result<()> {

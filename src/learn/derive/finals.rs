@@ -37,6 +37,17 @@ pub struct Finalist {
     pub quality: Quality,
 }
 
+impl Finalist {
+    /// What became of the one that was trained at the place `at`, where `taken` is the id of the network that was.
+    pub fn part(&self, at: usize, taken: &str) -> Option<&'static str> {
+        match (self.subnet == taken, at) {
+            (true, _) => Some("taken"),
+            (false, 0) => Some("derived"),
+            (false, _) => None,
+        }
+    }
+}
+
 /// What a network is worth once it is trained, on rows that it was not trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Quality {

@@ -8,7 +8,7 @@ use crate::{
     app::{compare::scene::Scene, config::Stage},
     base::Result,
     learn::{
-        baseline::trees::gain_ranking,
+        baseline::trees,
         importance::{Importance, Method, Strengths, selectable},
     },
 };
@@ -31,10 +31,7 @@ fn rank(scene: &Scene) -> Result<Strengths> {
     let (features, chosen) = (&run.space.features, selectable(&run.space));
     let (data, split, seed) = (&run.loaded.dataset, &run.loaded.split, run.seed(Stage::Search));
     run.progress.stage("grow trees that rank", 0);
-    let gains = gain_ranking(features, &chosen, data, split, &run.settings.gbdt, seed)?;
-    let importances = chosen
-        .iter()
-        .zip(gains)
-        .map(|(&feature, value)| Importance::plain(features[feature].name.clone(), value));
+    let (_, report) = trees::train(features, &chosen, data, split, &run.settings.gbdt, seed)?;
+    let importances = report.gain.into_iter().map(|(feature, value)| Importance::plain(feature, value));
     Strengths::of_network(Method::Gain, &run.space, &importances.collect::<Vec<_>>())
 }

@@ -1,6 +1,6 @@
 //! The supernet with the path that was derived, and where the time of the network goes.
 
-use super::{Pictures, absent};
+use super::{Pictures, absent, verdict::widths};
 use crate::{
     app::{
         iterate::{Record, RoundRecord},
@@ -52,22 +52,15 @@ fn finals(round: &RoundRecord) -> Markup {
         let figure = |value: f64, places, field: &str| {
             Figure::new(value, places).from(&file, format!("/result/finalists/{at}/{field}"))
         };
-        let layers: Vec<String> = finalist.layers.iter().map(usize::to_string).collect();
-        let layers = if layers.is_empty() { "none".to_owned() } else { layers.join(" – ") };
-        let what = match (finalist.subnet == round.id, at) {
-            (true, _) => "taken",
-            (false, 0) => "derived",
-            (false, _) => "",
-        };
         html! {
             tr {
                 td class="keep" { (finalist.subnet) }
                 td class="n" { (Figure::count(finalist.features).from(&file, format!("/result/finalists/{at}/features"))) }
-                td class="keep" { (layers) }
+                td class="keep" { (widths(&finalist.layers)) }
                 td class="n" { (figure(finalist.price_ms, 3, "price_ms")) }
                 td class="n" { (figure(finalist.quality.auc, 4, "auc")) }
                 td class="n" { (figure(finalist.quality.logloss, 4, "logloss")) }
-                td { (what) }
+                td { (finalist.part(at, &round.id).unwrap_or_default()) }
             }
         }
     };

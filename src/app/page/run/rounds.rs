@@ -1,6 +1,6 @@
 //! What the table predicted and what was measured, in every round and for every network.
 
-use super::{Pictures, absent};
+use super::{Pictures, absent, verdict::VOID};
 use crate::{
     app::{
         iterate::{EngineCalibration, Record, RoundRecord},
@@ -102,7 +102,7 @@ fn row(round: &RoundRecord, engine: EngineName, part: &EngineCalibration) -> Mar
             td class="n" { (figure(Figure::signed(winner.residual_pct, 1), "winner/residual_pct")) }
             td class="n" {
                 (figure(Figure::new(winner.noise_pct, 1), "winner/noise_pct"))
-                @if part.winner_time.void { " " span class="bad" { "VOID" } }
+                @if part.winner_time.void { " " span class="bad" { (VOID) } }
             }
             td class="n" { (held_out("before", before)) " → " (held_out("after", after)) }
         }

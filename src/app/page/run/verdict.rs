@@ -92,7 +92,7 @@ fn tiles(record: &Record, summary: &Summary) -> Markup {
             }
             div class="tile" {
                 "Features" b { (Figure::count(winner.network.features.len())) " of " (Figure::count(record.space.features.len())) }
-                span { "layers " (layers(&winner.network)) }
+                span { "layers " (widths(&winner.network.layers)) }
             }
             @if let Some(budget) = &winner.budget {
                 div class="tile" {
@@ -121,8 +121,9 @@ fn service(
     }
 }
 
-fn layers(network: &NetworkSummary) -> String {
-    let widths: Vec<String> = network.layers.iter().map(usize::to_string).collect();
+/// Widths of hidden layers.
+pub(super) fn widths(layers: &[usize]) -> String {
+    let widths: Vec<String> = layers.iter().map(usize::to_string).collect();
     if widths.is_empty() { "none".to_owned() } else { widths.join(" – ") }
 }
 
@@ -154,7 +155,7 @@ fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
                 td class="keep" { (name) br; span class="quiet" { (network.subnet) } }
                 (metrics(&network.metrics, &format!("/{whose}")))
                 td class="n" { (Figure::count(network.features.len())) }
-                td class="keep" { (layers(network)) }
+                td class="keep" { (widths(&network.layers)) }
                 td class="n" { (count(network.parameters, "parameters")) }
                 td class="n" { (count(network.multiply_adds, "multiply_adds")) }
                 @for &engine in engines {
@@ -216,7 +217,7 @@ fn front(points: &[ParetoPoint], links: &Links) -> Markup {
                 td class="n" { (figure(point.measured_ms, 3, "measured_ms")) @if let Some(doubt) = doubt(point) { " " span class="bad" { (doubt) } } }
                 td class="n" { (or_dash(point.network.metrics.auc.map(|auc| figure(auc, 4, "auc")))) }
                 td class="n" { (Figure::count(point.network.features.len())) }
-                td class="keep" { (layers(&point.network)) }
+                td class="keep" { (widths(&point.network.layers)) }
                 td { (if point.on_front { "yes" } else { "no" }) }
                 td class="keep" { (point.network.subnet) br; (links.to(&point.network.onnx)) }
             }
