@@ -1,4 +1,4 @@
-//! Trees that teach beside the ranking networks: grown on the same rows, one more of those whose mean score is r(x).
+//! Trees that teach beside the ranking networks: one more of those whose mean score is r(x).
 
 use super::{Run, guide::SOFT};
 use crate::{
@@ -57,7 +57,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Grows the trees on the rows that the teachers are trained on, or reads those of an earlier start; nothing where none teach. How
+    /// Grows the trees on the training rows of `split`, or reads those of an earlier start; nothing where none teach. How
     /// they grow is not kept on the way: a stopped run grows them again.
     pub(super) fn grown(&self, split: &Split) -> Result<Option<Grown>> {
         if !self.has_trees() {

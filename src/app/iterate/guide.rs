@@ -1,4 +1,5 @@
-//! The teachers, whose scores guide the search and teach what it derives, and who learns from which training rows.
+//! The teachers, whose scores guide the search and teach what it derives, and who learns from which training rows: rows are held out
+//! from the first teacher alone, whose loss moves θ. The others only give soft targets, which are the better for every row.
 
 use super::{
     Run,
@@ -48,14 +49,14 @@ pub(in crate::app) struct Guide {
     pub(in crate::app) soft: Column<f32>,
     /// Of r(x) on the validation rows.
     pub(in crate::app) metrics: Metrics,
-    /// Training rows that the teachers never saw, to judge masks on.
+    /// Training rows that the first teacher never saw, to judge masks on.
     pub(in crate::app) held_out: Option<Column<u32>>,
     /// What networks are judged on, where they are.
     pub(super) judging: Option<Judging>,
 }
 
-/// Training rows that neither the teachers nor the supernet nor the masks learn from, so that what a network of the supernet is worth
-/// can be told on them.
+/// Training rows that neither the first teacher nor the supernet nor the masks learn from, so that what a network of the supernet is
+/// worth can be told on them.
 pub(super) struct Judging {
     /// Those rows.
     pub(super) rows: Column<u32>,
@@ -110,7 +111,7 @@ fn mean_scores<'t>(
 
 /// Who learns from which training rows.
 struct Parts {
-    teachers: Split,
+    first_teacher: Split,
     held_out: Option<Column<u32>>,
     judging: Option<Judging>,
 }
@@ -121,7 +122,8 @@ impl Run<'_> {
         let settings = &self.settings.teacher;
         let data = &self.loaded.dataset;
         let every: Vec<usize> = (0..self.space.features.len()).collect();
-        let Parts { teachers: split, held_out, judging } = self.parts()?;
+        let Parts { first_teacher, held_out, judging } = self.parts()?;
+        let all = &self.loaded.split;
         let given = self.given_scores()?;
         let members = if given.is_some() { 1 } else { settings.ensemble };
         let mut teachers = Vec::new();
@@ -138,7 +140,8 @@ impl Run<'_> {
                     // Scores of another teacher than this one.
                     self.lead(|| fsio::remove(&self.journal.path(SOFT)))?;
                     self.progress.stage(&format!("teacher {} of {members}", member + 1), 0);
-                    let rows = Rows { data, split: &split, ranks: self.ranks };
+                    let split = if member == 0 { &first_teacher } else { all };
+                    let rows = Rows { data, split, ranks: self.ranks };
                     let curves = self.curves(&format!("teacher/{member}"));
                     let report = fit(&mut teacher, rows, &settings.train, seed, &*curves, keeper)?;
                     self.lead(|| teacher.params().save(&weights))?;
@@ -149,7 +152,7 @@ impl Run<'_> {
             self.say_fit("teacher", &report);
             teachers.push(teacher);
         }
-        let grown = self.grown(&split)?;
+        let grown = self.grown(all)?;
         if let Some(grown) = &grown {
             self.progress.say(&format!("trees that teach: validation AUC {}", auc(&grown.metrics)));
         }
@@ -157,7 +160,7 @@ impl Run<'_> {
             Some(scores) => scores,
             None => self.soft_targets(&teachers, grown.as_ref())?,
         };
-        let valid = &self.loaded.split.valid;
+        let valid = &all.valid;
         let scores: Vec<f32> = valid.iter().map(|&row| soft[row as usize]).collect();
         let metrics = metrics_of(&scores, data, valid);
         let positives = valid.iter().filter(|&&row| data.labels[row as usize] > 0.5).count();
@@ -187,20 +190,20 @@ impl Run<'_> {
         self.kept(SOFT, pieces)
     }
 
-    /// What the teachers are trained and validated on, and the training rows that are held out from them. Where networks are judged
+    /// What the first teacher is trained and validated on, and the training rows that are held out from it. Where networks are judged
     /// by a supernet, some of these are held out from the supernet, too.
     fn parts(&self) -> Result<Parts> {
         let Split { train, valid } = &self.loaded.split;
         let share = self.settings.search.held_out;
         if share == 0.0 {
-            return Ok(Parts { teachers: self.loaded.split.clone(), held_out: None, judging: None });
+            return Ok(Parts { first_teacher: self.loaded.split.clone(), held_out: None, judging: None });
         }
         let parts = hold_out(train, share, self.seed(Stage::Teacher))?;
         let seen = self.kept("teacher/train.bin", in_pieces(parts.rest()))?;
         let held_out = self.kept("teacher/held_out.bin", in_pieces(parts.taken()))?;
-        let teachers = Split { train: seen, valid: valid.clone() };
+        let first_teacher = Split { train: seen, valid: valid.clone() };
         if !self.settings.judges_networks() {
-            return Ok(Parts { teachers, held_out: Some(held_out), judging: None });
+            return Ok(Parts { first_teacher, held_out: Some(held_out), judging: None });
         }
         let share = JUDGING_SHARE.min(MOST_JUDGING as f64 / held_out.len() as f64);
         let parts = hold_out(&held_out, share, self.seed(Stage::Search))?;
@@ -209,7 +212,7 @@ impl Run<'_> {
         let others = train.iter().copied().filter(|row| rows.binary_search(row).is_err());
         let train = self.kept("teacher/supernet.bin", in_pieces(others))?;
         let judging = Judging { rows, split: Split { train, valid: valid.clone() } };
-        Ok(Parts { teachers, held_out: Some(judges_masks), judging: Some(judging) })
+        Ok(Parts { first_teacher, held_out: Some(judges_masks), judging: Some(judging) })
     }
 
     /// Numbers of which there are as many as rows: a process that trains by itself keeps them in a file, so that they need no
