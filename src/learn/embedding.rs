@@ -229,8 +229,10 @@ fn number_group(
         })
         .collect();
     let shape = (members.len(), width);
-    let scale = params.normal(&format!("{EMBEDDING}numbers{width}.scale"), shape, INITIAL_NUMBER_DEVIATION)?;
-    let missing = params.normal(&format!("{EMBEDDING}numbers{width}.missing"), shape, INITIAL_NUMBER_DEVIATION)?;
+    let scale =
+        params.normal(&format!("{EMBEDDING}numbers{width}.scale"), shape, INITIAL_NUMBER_DEVIATION)?;
+    let missing =
+        params.normal(&format!("{EMBEDDING}numbers{width}.missing"), shape, INITIAL_NUMBER_DEVIATION)?;
     Ok(Group { width, members, source: Source::Numbers { indices, scale, missing } })
 }
 

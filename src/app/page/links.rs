@@ -13,9 +13,9 @@ pub(super) struct Links {
 
 impl Links {
     pub(super) fn new(folder: &Path, page: &Path) -> Self {
-        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let (run, page) = (absolute(folder), absolute(page));
-        Self { folder: folder.to_owned(), way: way(page.parent().unwrap_or(Path::new("/")), &run) }
+        let beside = std::path::absolute(page).unwrap_or_else(|_| page.to_owned());
+        let from = settled(beside.parent().unwrap_or(Path::new("/")));
+        Self { folder: folder.to_owned(), way: way(&from, &settled(folder)) }
     }
 
     /// The run's folder as it was named.
@@ -42,6 +42,11 @@ impl Links {
             }
         }
     }
+}
+
+/// Where a folder is, without the `..` and links of how it was named.
+fn settled(folder: &Path) -> PathBuf {
+    folder.canonicalize().or_else(|_| std::path::absolute(folder)).unwrap_or_else(|_| folder.to_owned())
 }
 
 fn way(from: &Path, to: &Path) -> String {
@@ -83,5 +88,15 @@ mod tests {
             assert_eq!(way(Path::new(from), Path::new(to)), expected, "{from} {to}");
         }
         assert_eq!(percent_encoded("my run/a#1.json"), "my%20run/a%231.json");
+    }
+
+    #[test]
+    fn a_folder_named_by_a_detour_is_the_same_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, pages) = (dir.path().join("run"), dir.path().join("pages"));
+        [&run, &pages].map(|folder| std::fs::create_dir(folder).unwrap());
+        let detour = pages.join("..").join("run");
+        assert_eq!(Links::new(&detour, &pages.join("page.html")).way, "../run/");
+        assert_eq!(Links::new(&run, &detour.join("report.html")).way, "");
     }
 }
