@@ -32,7 +32,6 @@ fn kuairand_has_the_features_and_the_spread_of_prices_that_its_header_states() {
     let prices = || schema.features.iter().map(|f| f.fetch_ms);
     let spread = prices().fold(0.0, f64::max) / prices().fold(f64::INFINITY, f64::min);
     assert!((spread - 10.0).abs() < 1e-9, "{spread}");
-    assert_eq!(schema.partition.as_deref(), Some("tab"));
     for outcome in ["is_click", "long_view", "time_ms", "date"] {
         assert!(schema.features.iter().all(|f| f.column != outcome), "{outcome}");
     }

@@ -20,7 +20,7 @@ use autofas_bench::{
         network::Embedding,
         price_term::Prices,
         search::{Scene, Search},
-        settings::{Paths, SearchSettings},
+        settings::{Paths, SearchSettings, TeacherSettings},
         teacher::Teacher,
         train::{Rows, Trainable, score_rows},
     },
@@ -65,7 +65,10 @@ impl SearchSteps {
         // The reference takes the whole mixture.
         settings.search.paths = Paths::All;
         let seed = |stage| settings.seeds.of(stage);
-        let schema = Schema::load(&experiment.schema_path()).expect("a schema");
+        let mut schema = Schema::load(&experiment.schema_path()).expect("a schema");
+        // It has a teacher of the default layers, with a head per partition.
+        schema.partition = Some("tab".to_owned());
+        settings.teacher = TeacherSettings::default();
         let space =
             SearchSpace::new(schema.features.clone(), settings.space.mixops.clone()).expect("a space");
         let loaded =

@@ -1,7 +1,7 @@
 """Reading and encoding a Parquet file with polars, as `fixtures/kuairand.schema.toml` says: the features of schema and split are in
 the plan that this program writes, and its ids must be the same.
 
-Vocabularies hold the values seen twice on training rows, most frequent first, equal ones by their text; 0 is missing, 1 unknown.
+Vocabularies hold the values seen `min_count` times on training rows, most frequent first, equal ones by their text; 0 is missing, 1 unknown.
 Buckets count from 1 by quantiles of the training rows. The ids stay in columns: making rows of them is left out.
 """
 

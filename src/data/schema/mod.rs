@@ -38,7 +38,7 @@
 //! ```
 //!
 //! Where nothing is said: user and context features come from the matching stage, item and interactive ones from the
-//! store; width 8; vocabularies with `min_count = 2`; numbers in 32 buckets; 10 values of a sequence, separated by `,`.
+//! store; width 8; vocabularies with `min_count = 1`; numbers in 32 buckets; 10 values of a sequence, separated by `,`.
 //! A price is never assumed. The default `fetch_group` of a kind is for those of its features that come from the store.
 
 pub(super) mod check;

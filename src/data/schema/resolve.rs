@@ -10,8 +10,9 @@ use std::path::Path;
 
 /// Embedding width where neither the feature nor `[defaults]` says one.
 const WIDTH: usize = 8;
-/// Values rarer than this are unknown, where nothing else is said.
-const MIN_COUNT: u32 = 2;
+/// Values rarer than this are unknown, where nothing else is said: what is new later is read by the place of unknown values, which is
+/// better left alone by training than trained by the rare ones (docs/schema.md).
+const MIN_COUNT: u32 = 1;
 /// Quantile buckets, where nothing else is said.
 const BUCKETS: u32 = 32;
 /// Hash buckets, where nothing else is said.
