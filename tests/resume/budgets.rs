@@ -3,7 +3,7 @@
 use crate::{EXPERIMENT, dear::with_log, files, scripted::ScriptedMeter};
 use autofas_bench::{
     app::{
-        config::{Experiment, Override},
+        config::{Experiment, Override, Stage},
         iterate::{Existing, Pareto, Way, iterate, pareto},
     },
     base::{
@@ -11,6 +11,7 @@ use autofas_bench::{
         progress::{Progress, Silent},
         stop::Stop,
     },
+    data::{self, schema::Schema},
     learn::exchange::Alone,
 };
 use std::{
@@ -182,6 +183,25 @@ fn several_budgets_stopped_again_and_again_end_with_the_same_front() {
     }
     let parts = ["teacher/train.bin", "teacher/held_out.bin"].map(&rows);
     assert_eq!(parts.iter().flatten().copied().collect::<BTreeSet<u32>>(), all);
+    // And what it is taught there comes from teachers that do not know these rows by heart either.
+    let schema = Schema::load(&folder.join("log/schema.toml")).unwrap();
+    let (data, seeds) = (folder.join("log/log.parquet"), &experiment.settings.seeds);
+    let loaded = data::load(&schema, &data, &experiment.settings.split, seeds.of(Stage::Split)).unwrap();
+    let log_loss = |folder_of_teachers: &str, rows: &BTreeSet<u32>| {
+        let bytes = std::fs::read(folder.join("whole").join(folder_of_teachers).join("soft.bin")).unwrap();
+        let soft: Vec<f32> =
+            bytes.chunks_exact(4).map(|x| f32::from_le_bytes(x.try_into().unwrap())).collect();
+        let right = |&row: &u32| match loaded.dataset.labels[row as usize] > 0.5 {
+            true => soft[row as usize],
+            false => 1.0 - soft[row as usize],
+        };
+        -rows.iter().map(|row| f64::from(right(row)).ln()).sum::<f64>() / rows.len() as f64
+    };
+    for (at, (fold, trained)) in folds.iter().zip(&trained).enumerate() {
+        let own = format!("judged/teacher{}", at + 1);
+        assert!(log_loss(&own, fold) > log_loss(&own, trained), "fold {at}");
+        assert!(log_loss(&own, fold) > log_loss("teacher", fold), "fold {at}");
+    }
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(super) struct Measuring<'l> {
 impl<'l> Measuring<'l> {
     pub(super) fn new(guide: Guide, lists: Option<&'l Lists>) -> Result<Self> {
         let lists = match lists {
-            Some(lists) => Some((lists, lists.taught(&guide.teacher)?)),
+            Some(lists) => Some((lists, lists.taught(guide.teacher())?)),
             None => None,
         };
         Ok(Self { guide, lists })

@@ -1,6 +1,6 @@
 //! Trees that teach beside the ranking networks: one more of those whose mean score is r(x).
 
-use super::{Run, guide::SOFT};
+use super::{Run, ensemble::soft_file};
 use crate::{
     app::config::Stage,
     base::{Error, Result, fsio, rng},
@@ -14,9 +14,6 @@ use crate::{
         network::Network,
     },
 };
-
-/// Their scores of all rows.
-const SCORES: &str = "teacher/trees.bin";
 
 /// Trees that were grown.
 pub(super) struct Grown {
@@ -59,15 +56,16 @@ impl Run<'_> {
 
     /// Grows the trees on the training rows of `split`, or reads those of an earlier start; nothing where none teach. How
     /// they grow is not kept on the way: a stopped run grows them again.
-    pub(super) fn grown(&self, split: &Split) -> Result<Option<Grown>> {
+    pub(super) fn grown(&self, folder: &str, split: &Split) -> Result<Option<Grown>> {
         if !self.has_trees() {
             return Ok(None);
         }
         let data = &self.loaded.dataset;
-        let (weights, scores) = (self.journal.path("teacher/trees.safetensors"), self.journal.path(SCORES));
-        let report: TreesReport = self.journal.remember("teacher/trees.json", || {
+        let place = |kind: &str| self.journal.path(&format!("{folder}/trees.{kind}"));
+        let (weights, scores) = (place("safetensors"), place("bin"));
+        let report: TreesReport = self.journal.remember(&format!("{folder}/trees.json"), || {
             // Scores of other trees than these.
-            fsio::remove(&self.journal.path(SOFT))?;
+            fsio::remove(&self.journal.path(&soft_file(folder)))?;
             self.progress.stage("grow trees that teach", 0);
             let every: Vec<usize> = (0..self.space.features.len()).collect();
             let seed = rng::derive(self.seed(Stage::Teacher), "trees");
@@ -77,8 +75,8 @@ impl Run<'_> {
             Column::keep(&scores, std::iter::once(Ok(own)))?;
             Ok(report)
         })?;
-        let fix = "remove teacher/trees.json to grow the trees again";
-        let scores = Column::map(&scores, data.rows(), fix)?;
+        let scores =
+            Column::map(&scores, data.rows(), "remove trees.json beside it to grow the trees again")?;
         Ok(Some(Grown { network: Network::load(&weights)?, scores, metrics: report.metrics }))
     }
 }

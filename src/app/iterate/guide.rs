@@ -1,30 +1,24 @@
-//! The teachers, whose scores guide the search and teach what it derives, and who learns from which training rows: rows are held out
-//! from the first teacher alone, whose loss moves θ. The others only give soft targets, which are the better for every row.
+//! The teachers, whose scores guide the search and teach what it derives, and who learns from which training rows.
+//!
+//! Rows are held out from the first teacher, on which the masks and, under a budget, networks of the supernet are judged. So it alone guides
+//! the search: its loss moves θ, and its scores teach the supernet. What is derived is taught by the whole ensemble, whose others see all
+//! training rows.
 
 use super::{
-    Run,
-    grown::{Grown, join},
+    Journal, Run,
+    ensemble::{Ensemble, FOLDER, Teaching},
     training::auc,
 };
 use crate::{
     app::config::Stage,
-    base::{Error, Result, fsio, rank::auc_error, rng},
+    base::{Error, Result, rank::auc_error},
     data::{column::Column, dataset::Split, split::hold_out},
-    learn::{
-        embedding::input_features,
-        exchange::share_params,
-        metrics::Metrics,
-        teacher::Teacher,
-        train::{Rows, Trainable, fit, metrics_of, score_together},
-    },
+    learn::{metrics::Metrics, teacher::Teacher, train::metrics_of},
 };
 use bytemuck::Pod;
 
-/// Rows whose scores are in memory at once.
-const SCORED_TOGETHER: usize = 1 << 18;
-
-/// r(x) of every row.
-pub(super) const SOFT: &str = "teacher/soft.bin";
+/// What the first teacher says of every row, where others teach beside it.
+const OWN: &str = "teacher/own.bin";
 
 /// Share of the held-out rows that networks are judged on; the masks are judged on the others.
 const JUDGING_SHARE: f64 = 0.5;
@@ -36,23 +30,20 @@ const MOST_JUDGING: usize = 1 << 14;
 /// Standard errors that an AUC above ½ needs to be more than chance.
 const CHANCE_ERRORS: f64 = 2.0;
 
-/// The trained teachers: the first one guides the masks, all of them give the soft targets, unless these were given: then one
-/// teacher is trained, which learns from them.
+/// The trained teachers. Where r(x) is given there is one, which learns from it.
 pub(in crate::app) struct Guide {
-    /// Whose embeddings the supernet reads and whose loss moves θ.
-    pub(in crate::app) teacher: Teacher,
-    /// The rest of the ensemble.
-    others: Vec<Teacher>,
-    /// The trees beside them, where there are some.
-    grown: Option<Grown>,
-    /// r(x) of every row: the mean over the ensemble and the trees, or what was given.
-    pub(in crate::app) soft: Column<f32>,
+    /// All of them, and r(x).
+    pub(in crate::app) teaching: Teaching,
+    /// What the first teacher says of every row, or what was given: the supernet's soft targets.
+    pub(super) own: Column<f32>,
     /// Of r(x) on the validation rows.
     pub(in crate::app) metrics: Metrics,
     /// Training rows that the first teacher never saw, to judge masks on.
     pub(in crate::app) held_out: Option<Column<u32>>,
     /// What networks are judged on, where they are.
     pub(super) judging: Option<Judging>,
+    /// Where it is kept, with what teachers of other rows are (a comparison has one guide for many trainings).
+    pub(super) journal: Journal,
 }
 
 /// Training rows that neither the first teacher nor the supernet nor the masks learn from, so that what a network of the supernet is
@@ -65,6 +56,11 @@ pub(super) struct Judging {
 }
 
 impl Guide {
+    /// Whose embeddings the supernet reads and whose loss moves θ.
+    pub(in crate::app) fn teacher(&self) -> &Teacher {
+        &self.teaching.ensemble.networks[0]
+    }
+
     /// Where networks are judged by a supernet.
     ///
     /// Fails where nothing asked for that.
@@ -76,37 +72,6 @@ impl Guide {
             )
         })
     }
-
-    /// r(x) of rows that the guide has not scored: the mean over the teachers, and the trees where some teach.
-    pub(super) fn scores(&self, rows: Rows, index: &[u32]) -> Result<Vec<f32>> {
-        let networks = std::iter::once(&self.teacher).chain(&self.others);
-        let mut scores = mean_scores(networks, rows, index)?;
-        if let Some(grown) = &self.grown {
-            join(&mut scores, 1 + self.others.len(), &grown.score(rows.data, index)?);
-        }
-        Ok(scores)
-    }
-
-    /// The validation rows' metrics of the trees that teach, alone.
-    pub(super) fn trees_metrics(&self) -> Option<&Metrics> {
-        self.grown.as_ref().map(|grown| &grown.metrics)
-    }
-}
-
-/// Mean scores of some teachers.
-fn mean_scores<'t>(
-    teachers: impl Iterator<Item = &'t Teacher>,
-    rows: Rows,
-    index: &[u32],
-) -> Result<Vec<f32>> {
-    let teachers: Vec<&Teacher> = teachers.collect();
-    let share = 1.0 / teachers.len() as f32;
-    let mut soft = vec![0.0; index.len()];
-    for teacher in teachers {
-        let scores = score_together(teacher, rows, index)?;
-        soft.iter_mut().zip(scores).for_each(|(sum, score)| *sum += share * score);
-    }
-    Ok(soft)
 }
 
 /// Who learns from which training rows.
@@ -119,75 +84,35 @@ struct Parts {
 impl Run<'_> {
     /// Trains the teachers, or reads those of an earlier start.
     pub(in crate::app) fn guide(&self) -> Result<Guide> {
-        let settings = &self.settings.teacher;
-        let data = &self.loaded.dataset;
-        let every: Vec<usize> = (0..self.space.features.len()).collect();
+        let (data, all) = (&self.loaded.dataset, &self.loaded.split);
         let Parts { first_teacher, held_out, judging } = self.parts()?;
-        let all = &self.loaded.split;
         let given = self.given_scores()?;
-        let members = if given.is_some() { 1 } else { settings.ensemble };
-        let mut teachers = Vec::new();
-        for member in 0..members {
-            let seed = rng::derive(self.seed(Stage::Teacher), &format!("teacher {member}"));
-            let features = input_features(&self.space.features, &every, data)?;
-            let mut teacher = Teacher::new(features, data.partition_count, settings, seed)?;
-            if let Some(given) = &given {
-                teacher.learn_from(given.clone());
+        let first = self.teacher(FOLDER, 0, &first_teacher, given.as_ref())?;
+        let (own, teaching) = match given {
+            Some(soft) => {
+                let ensemble = Ensemble { networks: vec![first], grown: None };
+                (soft.clone(), Teaching { ensemble, soft })
             }
-            let weights = self.journal.path(&format!("teacher/{member}.safetensors"));
-            let report =
-                self.journal.remember_training(self.ranks, &format!("teacher/{member}.json"), |keeper| {
-                    // Scores of another teacher than this one.
-                    self.lead(|| fsio::remove(&self.journal.path(SOFT)))?;
-                    self.progress.stage(&format!("teacher {} of {members}", member + 1), 0);
-                    let split = if member == 0 { &first_teacher } else { all };
-                    let rows = Rows { data, split, ranks: self.ranks };
-                    let curves = self.curves(&format!("teacher/{member}"));
-                    let report = fit(&mut teacher, rows, &settings.train, seed, &*curves, keeper)?;
-                    self.lead(|| teacher.params().save(&weights))?;
-                    Ok(report)
-                })?;
-            self.lead(|| teacher.params().load(&weights))?;
-            share_params(self.ranks, teacher.params())?;
-            self.say_fit("teacher", &report);
-            teachers.push(teacher);
-        }
-        let grown = self.grown(all)?;
-        if let Some(grown) = &grown {
-            self.progress.say(&format!("trees that teach: validation AUC {}", auc(&grown.metrics)));
-        }
-        let soft = match given {
-            Some(scores) => scores,
-            None => self.soft_targets(&teachers, grown.as_ref())?,
+            None => {
+                let others =
+                    (1..self.settings.teacher.ensemble).map(|member| self.teacher(FOLDER, member, all, None));
+                let networks = std::iter::once(Ok(first)).chain(others).collect::<Result<Vec<_>>>()?;
+                let teaching = self.taught_by(FOLDER, networks, all)?;
+                let Ensemble { networks, grown } = &teaching.ensemble;
+                let own = match (&networks[..], grown) {
+                    ([_], None) => teaching.soft.clone(),
+                    (networks, _) => self.scores_of_all(OWN, &networks[..1], None)?,
+                };
+                (own, teaching)
+            }
         };
         let valid = &all.valid;
-        let scores: Vec<f32> = valid.iter().map(|&row| soft[row as usize]).collect();
+        let scores: Vec<f32> = valid.iter().map(|&row| teaching.soft[row as usize]).collect();
         let metrics = metrics_of(&scores, data, valid);
         let positives = valid.iter().filter(|&&row| data.labels[row as usize] > 0.5).count();
         let negatives = valid.len() - positives;
         judgement(&metrics, positives, negatives).iter().for_each(|line| self.progress.say(line));
-        let teacher = teachers.remove(0);
-        Ok(Guide { teacher, others: teachers, grown, soft, metrics, held_out, judging })
-    }
-
-    /// r(x) of every row: the mean over the teachers, and the trees where some teach.
-    fn soft_targets(&self, teachers: &[Teacher], grown: Option<&Grown>) -> Result<Column<f32>> {
-        let rows = self.loaded.dataset.rows();
-        let path = self.journal.path(SOFT);
-        if self.ranks.place().size == 1 && path.exists() {
-            return Column::map(&path, rows, "remove it to score the rows again");
-        }
-        self.progress.stage("score all rows with the teachers", rows as u64);
-        let pieces = (0..rows).step_by(SCORED_TOGETHER).map(|begin| {
-            let index: Vec<u32> = (begin as u32..rows.min(begin + SCORED_TOGETHER) as u32).collect();
-            let mut soft = mean_scores(teachers.iter(), self.rows(), &index)?;
-            if let Some(grown) = grown {
-                join(&mut soft, teachers.len(), &grown.scores[begin..]);
-            }
-            self.progress.advance((begin + index.len()) as u64, "");
-            Ok(soft)
-        });
-        self.kept(SOFT, pieces)
+        Ok(Guide { teaching, own, metrics, held_out, judging, journal: self.journal.clone() })
     }
 
     /// What the first teacher is trained and validated on, and the training rows that are held out from it. Where networks are judged

@@ -1,7 +1,7 @@
 //! What a network is worth once it is trained: cross-validation on the training rows. The validation rows choose nothing here, so what
 //! is reported of them is no luck of a choice.
 
-use super::{Guide, Run, guide::in_pieces};
+use super::{Guide, Run, Teaching, guide::in_pieces};
 use crate::{
     app::config::Stage,
     base::{Error, Result, error::Place, rng},
@@ -14,12 +14,18 @@ use crate::{
 pub(super) struct Trials<'a> {
     run: &'a Run<'a>,
     pub(super) guide: &'a Guide,
-    folds: Vec<Split>,
+    folds: Vec<Fold>,
+}
+
+/// What is trained on and what is judged on, and what is taught there, if that is not what the guide teaches.
+struct Fold {
+    split: Split,
+    teaching: Option<Teaching>,
 }
 
 impl<'a> Trials<'a> {
     pub(super) fn new(run: &'a Run<'a>, guide: &'a Guide) -> Result<Self> {
-        Ok(Self { run, guide, folds: run.folds()? })
+        Ok(Self { run, guide, folds: run.folds(guide)? })
     }
 
     /// How well a network does on the rows that it was not trained on, which also tell when to stop: the mean over the folds. Every
@@ -28,12 +34,13 @@ impl<'a> Trials<'a> {
         let Self { run, guide, folds } = self;
         let id = subnet.id(&run.space);
         let (mut auc, mut logloss, share) = (0.0, 0.0, 1.0 / folds.len() as f64);
-        for (at, split) in folds.iter().enumerate() {
+        for (at, Fold { split, teaching }) in folds.iter().enumerate() {
+            let teaching = teaching.as_ref().unwrap_or(&guide.teaching);
             let file = format!("judged/{id}/{}.json", at + 1);
             let report: FitReport = run.journal.remember_training(run.ranks, &file, |keeper| {
                 run.progress.stage(&format!("judge {id}, fold {} of {}", at + 1, folds.len()), 0);
                 let curves = run.curves(&format!("judged/{id}/{}", at + 1));
-                let (report, _) = run.taught(subnet, guide, split, &*curves, keeper)?;
+                let (report, _) = run.taught(subnet, teaching, split, &*curves, keeper)?;
                 Ok(report)
             })?;
             logloss += share * report.metrics.logloss;
@@ -53,8 +60,8 @@ impl<'a> Trials<'a> {
 }
 
 impl Run<'_> {
-    /// The training rows, divided by seed: what is trained on and what is judged on, for every fold.
-    fn folds(&self) -> Result<Vec<Split>> {
+    /// The training rows, divided by seed.
+    fn folds(&self, guide: &Guide) -> Result<Vec<Fold>> {
         let (settings, train) = (&self.settings.finals, &self.loaded.split.train);
         let seed = |name: &str| rng::derive(self.seed(Stage::Retrain), name);
         let rows = match train.len() > settings.max_rows {
@@ -72,11 +79,13 @@ impl Run<'_> {
             left = self.kept(&format!("judged/left{}.bin", at + 1), in_pieces(fold.rest()))?;
         }
         folds.push(left);
-        let split = |(at, valid): (usize, Column<u32>)| {
+        let fold = |(at, valid): (usize, Column<u32>)| {
             let others = rows.iter().copied().filter(|row| valid.binary_search(row).is_err());
             let train = self.kept(&format!("judged/train{}.bin", at + 1), in_pieces(others))?;
-            Ok(Split { train, valid })
+            let split = Split { train, valid };
+            let teaching = self.teaching_of(guide, &format!("judged/teacher{}", at + 1), &split)?;
+            Ok(Fold { split, teaching })
         };
-        folds.into_iter().enumerate().map(split).collect()
+        folds.into_iter().enumerate().map(fold).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! What a derived network is trained on: the rows of the data, with candidates that were not shown where some are asked for, the
 //! scores that teach, and the lists that batches hold whole.
 
-use super::{Guide, Run};
+use super::{Run, Teaching};
 use crate::{
     app::config::Stage,
     base::{Error, Result},
@@ -48,17 +48,17 @@ impl Run<'_> {
     }
 
     /// What `[retrain]` says to learn from the rows of `split`: draws and scores the candidates, and finds the lists.
-    pub(super) fn course(&self, guide: &Guide, split: &Split) -> Result<Course> {
+    pub(super) fn course(&self, teaching: &Teaching, split: &Split) -> Result<Course> {
         let settings = &self.settings.retrain;
         let mut course = match settings.unseen {
-            0 => Course { more: None, split: split.clone(), soft: guide.soft.clone(), lists: None },
-            per_list => self.with_unseen(guide, split, per_list)?,
+            0 => Course { more: None, split: split.clone(), soft: teaching.soft.clone(), lists: None },
+            per_list => self.with_unseen(teaching, split, per_list)?,
         };
         course.lists = lists_of(settings, course.data(self), &course.split.train)?;
         Ok(course)
     }
 
-    fn with_unseen(&self, guide: &Guide, split: &Split, per_list: usize) -> Result<Course> {
+    fn with_unseen(&self, teaching: &Teaching, split: &Split, per_list: usize) -> Result<Course> {
         let data = &self.loaded.dataset;
         let pairs = unseen::draw(data, &split.train, per_list, self.seed(Stage::Retrain))?;
         self.progress.stage("score candidates that were not shown", pairs.len() as u64);
@@ -67,8 +67,8 @@ impl Run<'_> {
         let train: Column<u32> = split.train.iter().copied().chain(added.clone()).collect();
         let split = Split { train, valid: split.valid.clone() };
         let rows = Rows { data: &more, split: &split, ranks: self.ranks };
-        let scores = guide.scores(rows, &added.collect::<Vec<_>>())?;
-        let soft = [&*guide.soft, &scores].concat().into();
+        let scores = teaching.scores(rows, &added.collect::<Vec<_>>())?;
+        let soft = [&*teaching.soft, &scores].concat().into();
         self.progress
             .say(&format!("{} candidates that were not shown teach beside the rows of the log", pairs.len()));
         Ok(Course { more: Some(more), split, soft, lists: None })

@@ -10,7 +10,7 @@
 //!       data.json          hashes of rows, split, schema and encoders; schema.json, encoders.json
 //!       environment.json   machine and program of the first start
 //!       teacher/           weights and metrics of every teacher and of trees that teach; r(x) of all rows, and the rows that are trained on and held out:
-//!                          from the teachers, and under a budget from the supernet, too
+//!                          from the first teacher, and under a budget from the supernet, too
 //!       warmup.safetensors the search before any price counts, shared by all rounds
 //!       networks/ID/       network.safetensors, fit.json, parity.json, model.onnx and its companions; the plain DNN in
 //!                          baseline-ID/, and what [`system`] made in teacher/ and two-tower-HASH/
@@ -18,7 +18,8 @@
 //!       tables/            fetch.json when measured prices of fetching are given; probed/ENGINE.json; v1.json (or given.json), v2.json, …: probes, then one correction per round
 //!       rounds/N/          search.json, derived.json, subnet.json (the best of derived.json and its neighbours), measured/ENGINE.json, residuals.json; for a percentile under load also
 //!                          forecast.json, which the search pays with, and replay.json, the winner's own replay
-//!       judged/            the rows of the folds; ID/FOLD.json, how well a network did there that was trained on the others
+//!       judged/            the rows of the folds; teacherFOLD/, teachers that saw the others alone; ID/FOLD.json, how well a network did there that
+//!                          was trained on the others
 //!       replay/            trace.parquet; ENGINE.json and one NETWORK-ENGINE.hlog per network; for a percentile under load
 //!                          also reference.json, the plain DNN before the first search
 //!       checkpoints/       the training in progress; gone at the end
@@ -31,6 +32,7 @@
 //! Every JSON file carries `schema_version`; results of steps stand under `result` beside it.
 
 mod budget;
+mod ensemble;
 mod fetching;
 mod given;
 mod grown;
@@ -56,6 +58,7 @@ mod training;
 mod variant;
 
 pub use budget::{BudgetSummary, TailSummary};
+pub(in crate::app) use ensemble::Teaching;
 pub(in crate::app) use guide::Guide;
 pub use journal::Existing;
 pub(in crate::app) use journal::Journal;

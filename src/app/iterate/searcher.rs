@@ -220,8 +220,8 @@ pub(super) fn warmed_up<'a, 'w>(
         let scene = Scene {
             rows: Rows { data: &run.loaded.dataset, split, ranks: run.ranks },
             held_out: guide.held_out.as_deref(),
-            teacher: &guide.teacher,
-            soft: &guide.soft,
+            teacher: guide.teacher(),
+            soft: &guide.own,
             settings: &run.settings.search,
             seed: run.seed(Stage::Search),
         };

@@ -69,7 +69,7 @@ pub struct TeacherSummary {
 
 impl TeacherSummary {
     pub(super) fn of(guide: &Guide) -> Self {
-        Self { metrics: guide.metrics.clone(), trees: guide.trees_metrics().cloned() }
+        Self { metrics: guide.metrics.clone(), trees: guide.teaching.trees_metrics().cloned() }
     }
 }
 

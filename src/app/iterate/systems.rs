@@ -158,7 +158,7 @@ impl Run<'_> {
         match system {
             System::TwoTower(settings) if settings.distillation > 0.0 => {
                 let (guide, lambda1) = (guide()?, settings.distillation);
-                let lesson = Lesson::Distilled { teacher: &guide.borrow().soft, lambda1 };
+                let lesson = Lesson::Distilled { teacher: &guide.borrow().teaching.soft, lambda1 };
                 self.two_tower(&name, system, settings, lesson)
             }
             System::TwoTower(settings) => self.two_tower(&name, system, settings, Lesson::Labels),
@@ -201,10 +201,10 @@ impl Run<'_> {
 
     /// The first teacher, which a request's own features have to tell the partition.
     fn teacher_itself(&self, name: &str, guide: &Guide) -> Result<Metrics> {
-        let network = guide.teacher.to_network(&self.loaded.dataset, self.told_by())?;
+        let network = guide.teacher().to_network(&self.loaded.dataset, self.told_by())?;
         network.save(&self.weights(name))?;
         let valid = &self.loaded.split.valid;
-        let scores = score_together(&guide.teacher, self.rows(), valid)?;
+        let scores = score_together(guide.teacher(), self.rows(), valid)?;
         Ok(metrics_of(&scores, &self.loaded.dataset, valid))
     }
 

@@ -1,6 +1,6 @@
 //! The networks that are trained from scratch: the plain DNN, and what the search derives.
 
-use super::{Guide, Run, package::Finished};
+use super::{Guide, Run, Teaching, package::Finished};
 use crate::{
     app::config::Stage,
     base::{Result, progress::Progress},
@@ -44,7 +44,7 @@ impl Run<'_> {
     /// Trains the derived network from scratch and exports it. Rounds that derive the same network share it.
     pub(super) fn retrain(&self, guide: &Guide, subnet: &Subnet, table_version: u32) -> Result<Trained> {
         let name = subnet.id(&self.space);
-        let fit = self.derived(&name, subnet, guide)?;
+        let fit = self.derived(&name, subnet, &guide.teaching)?;
         self.finished(&name, subnet, fit, Some(table_version))
     }
 
@@ -72,21 +72,26 @@ impl Run<'_> {
     }
 
     /// Trains a network as `[retrain]` says into the folder `name` under `networks/`.
-    pub(in crate::app) fn derived(&self, name: &str, subnet: &Subnet, guide: &Guide) -> Result<FitReport> {
-        self.fitted(name, |curves, keeper| self.taught(subnet, guide, &self.loaded.split, curves, keeper))
+    pub(in crate::app) fn derived(
+        &self,
+        name: &str,
+        subnet: &Subnet,
+        teaching: &Teaching,
+    ) -> Result<FitReport> {
+        self.fitted(name, |curves, keeper| self.taught(subnet, teaching, &self.loaded.split, curves, keeper))
     }
 
     /// Trains a network as `[retrain]` says, on the rows of `split`.
     pub(super) fn taught(
         &self,
         subnet: &Subnet,
-        guide: &Guide,
+        teaching: &Teaching,
         split: &Split,
         curves: &dyn Progress,
         keeper: &mut Keeper,
     ) -> Result<(FitReport, Network)> {
         let (settings, seed) = (&self.settings.retrain.train, self.seed(Stage::Retrain));
-        let course = self.course(guide, split)?;
+        let course = self.course(teaching, split)?;
         let rows = Rows { data: course.data(self), split: &course.split, ranks: self.ranks };
         let mut student = self.student(subnet, settings, course.lesson(&self.settings.retrain), seed)?;
         let report = fit(&mut student, rows, settings, seed, curves, keeper)?;

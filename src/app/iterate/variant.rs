@@ -1,6 +1,6 @@
 //! A run on the data of another with other settings: what several systems are trained in beside each other.
 
-use super::Run;
+use super::{Journal, Run};
 use crate::{
     app::config::Experiment,
     base::Result,
@@ -30,6 +30,12 @@ impl Run<'_> {
             fetch_table: self.fetch_table.clone(),
             feature_prices: self.feature_prices.clone(),
         })
+    }
+
+    /// This run with its results in the folder of another.
+    pub(super) fn kept_in(mut self, journal: Journal) -> Self {
+        self.journal = journal;
+        self
     }
 
     /// The store that replays of a comparison fetch from.

@@ -94,7 +94,7 @@ mod tests {
     fn a_folder_named_by_a_detour_is_the_same_folder() {
         let dir = tempfile::tempdir().unwrap();
         let (run, pages) = (dir.path().join("run"), dir.path().join("pages"));
-        [&run, &pages].map(|folder| std::fs::create_dir(folder).unwrap());
+        [&run, &pages].iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
         let detour = pages.join("..").join("run");
         assert_eq!(Links::new(&detour, &pages.join("page.html")).way, "../run/");
         assert_eq!(Links::new(&run, &detour.join("report.html")).way, "");

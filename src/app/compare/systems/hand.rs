@@ -53,9 +53,11 @@ pub(super) fn best_of(scene: &Scene, mut choices: Vec<Subnet>) -> Result<Subnet>
         return Ok(choices.remove(0));
     }
     let run = scene.run.variant(scene.experiment, "choices")?.on(scene.inner.clone());
+    let inner = run.teaching_of(scene.guide, "inner", scene.inner)?;
+    let teaching = inner.as_ref().unwrap_or(&scene.guide.teaching);
     let mut best: Option<(f64, Subnet)> = None;
     for subnet in choices {
-        let auc = run.derived(&subnet.id(&run.space), &subnet, scene.guide)?.metrics.auc.unwrap_or(0.0);
+        let auc = run.derived(&subnet.id(&run.space), &subnet, teaching)?.metrics.auc.unwrap_or(0.0);
         if best.as_ref().is_none_or(|&(highest, _)| auc > highest) {
             best = Some((auc, subnet));
         }
@@ -73,7 +75,7 @@ pub(super) fn declared_order(features: usize) -> Vec<f64> {
 pub(super) fn retrained(scene: &Scene, subnet: Subnet, strengths: Option<Vec<f64>>) -> Result<Built> {
     let run = scene.run;
     let name = subnet.id(&run.space);
-    let metrics = run.derived(&name, &subnet, scene.guide)?.metrics;
+    let metrics = run.derived(&name, &subnet, &scene.guide.teaching)?.metrics;
     Ok(Built { name, form: Form::Layers, subnet, strengths, metrics })
 }
 

@@ -43,7 +43,7 @@ impl System for OfTeacher {
 
 impl OfTeacher {
     fn rank(&self, scene: &Scene) -> Result<Strengths> {
-        let (run, teacher) = (scene.run, &scene.guide.teacher);
+        let (run, teacher) = (scene.run, scene.guide.teacher());
         let settings = &run.settings.compare;
         let seed = run.seed(Stage::Search);
         let rows = scene.guide.held_out.as_ref().unwrap_or(&run.loaded.split.train);
