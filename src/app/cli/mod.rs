@@ -30,7 +30,7 @@ mod table_check;
 mod table_predict;
 mod trace;
 
-use crate::base::Error;
+use crate::{base::Error, measure::child};
 use clap::{Parser, Subcommand};
 use output::Format;
 use std::process::ExitCode;
@@ -100,6 +100,7 @@ enum Verb {
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     let format = if cli.json { Format::Json } else { Format::Text };
     let progress = progress::for_stderr();
+    let _ = child::NOTICE.set(|line| eprintln!("{line}"));
     match cli.verb {
         Verb::Iterate(args) => args.run(format, &*progress),
         Verb::Search(args) => args.run(format, &*progress),

@@ -206,7 +206,7 @@ fn the_password_of_a_server_is_in_no_output_and_no_file() {
     assert_eq!(holding(world.path(), PASSWORD), [""; 0]);
     assert!(!holding(world.path(), &format!("redis://127.0.0.1:{}", server.port())).is_empty());
     let wrong = [
-        (format!("rediss://{place}"), "without TLS"),
+        (format!("rediss:/{place}"), "rediss://… for a server with TLS"),
         (format!("redis:/{place}"), "redis://[user:password@]host"),
         (format!("http://{place}"), "no kind `http` of store"),
         (format!("memroy{place}"), "did you mean `memory:`?"),
