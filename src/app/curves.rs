@@ -12,7 +12,7 @@ mod reading;
 pub use reading::read;
 
 use crate::base::{
-    Error, Result, fsio,
+    Error, Result, calendar, fsio,
     progress::{Pace, Progress},
 };
 use prost::Message;
@@ -21,7 +21,7 @@ use std::{
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     sync::Mutex,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 /// Of curves that get a point with every step: all points until here, then those of every tenth step.
@@ -174,7 +174,7 @@ impl EventFile {
 }
 
 fn now_s() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    calendar::now_since_1970().as_secs_f64()
 }
 
 fn write_record(out: &mut impl Write, content: &[u8]) -> io::Result<()> {

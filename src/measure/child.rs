@@ -277,7 +277,10 @@ mod tests {
             let error = run(script, timeout).unwrap_err();
             let text = error.to_string();
             assert!(matches!(&error, Error::Child { .. }) && text.contains(expected), "{text}");
-            assert!(text.contains("process for tract ended") && text.contains(", as one before it"), "{text}");
+            assert!(
+                text.contains("process for tract ended") && text.contains(", as one before it"),
+                "{text}"
+            );
         }
         let launcher = Launcher { program: "/nowhere/at-all".into(), timeout: LONG, stop: Stop::never() };
         let nowhere = launcher.service(job());
@@ -286,7 +289,9 @@ mod tests {
 
     /// A script that does `first` when it is started for the first time, and `then` later.
     fn at_first(first: &str, then: &str) -> String {
-        format!("mark=\"$(dirname \"$0\")/mark\"\n[ -e \"$mark\" ] || {{ touch \"$mark\"; {first}; }}\n{then}")
+        format!(
+            "mark=\"$(dirname \"$0\")/mark\"\n[ -e \"$mark\" ] || {{ touch \"$mark\"; {first}; }}\n{then}"
+        )
     }
 
     #[test]
@@ -299,7 +304,10 @@ mod tests {
         let said = run(&at_first("echo odd >&2; exit 2", &result), LONG).unwrap_err();
         assert!(matches!(said, Error::Child { code: Some(2), .. }), "{said}");
         let twice = run(&at_first("kill -6 $$", "kill -11 $$"), LONG).unwrap_err().to_string();
-        assert!(twice.contains("signal: 11") && twice.contains(", as one before it with signal: 6"), "{twice}");
+        assert!(
+            twice.contains("signal: 11") && twice.contains(", as one before it with signal: 6"),
+            "{twice}"
+        );
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod docs;
 mod doctor;
 mod evaluate;
 mod evaluate_long;
+#[cfg(unix)]
+mod faults;
 mod forms;
 mod gate;
 mod hostile;

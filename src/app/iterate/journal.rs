@@ -343,13 +343,18 @@ mod tests {
                 result.map_err(|error| error.to_string())
             };
             let results: Vec<_> = std::thread::scope(|scope| {
-                let threads: Vec<_> = (0..AT_ONCE).map(|at| scope.spawn({
-                    let begin = &begin;
-                    move || begin(at)
-                })).collect();
+                let threads: Vec<_> = (0..AT_ONCE)
+                    .map(|at| {
+                        scope.spawn({
+                            let begin = &begin;
+                            move || begin(at)
+                        })
+                    })
+                    .collect();
                 threads.into_iter().map(|thread| thread.join().unwrap()).collect()
             });
-            let (begun, refused): (Vec<_>, Vec<_>) = results.into_iter().enumerate().partition(|(_, r)| r.is_ok());
+            let (begun, refused): (Vec<_>, Vec<_>) =
+                results.into_iter().enumerate().partition(|(_, r)| r.is_ok());
             assert_eq!(begun.len(), 1, "{refused:?}");
             let text = fsio::read_text(&folder.path().join(CONFIG)).unwrap();
             assert_eq!(text, format!("a = {}", begun[0].0), "the settings are those of who works there");

@@ -121,7 +121,10 @@ fn an_engine_that_crashes_has_its_pass_once_more_and_its_result_says_so_and_is_n
     for Measured { measurement, .. } in &outcome.measured[0] {
         assert!(!measurement.valid && !measurement.interrupted && measurement.passes.len() == 3);
         let reasons = measurement.reasons.join("\n");
-        assert!(reasons.contains("the engine failed in pass 2: ") && reasons.contains("SIGSEGV"), "{reasons}");
+        assert!(
+            reasons.contains("the engine failed in pass 2: ") && reasons.contains("SIGSEGV"),
+            "{reasons}"
+        );
         assert!(reasons.contains("the pass was made once more"), "{reasons}");
     }
     let of_other = &outcome.measured[1][0].measurement.reasons;

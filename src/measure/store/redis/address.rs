@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// How an address is written.
-pub const FORM: &str =
-    "write redis://[user:password@]host[:port][/database][?timeout_ms=100], or rediss://… for a server with TLS";
+pub const FORM: &str = "write redis://[user:password@]host[:port][/database][?timeout_ms=100], or rediss://… for a server with TLS";
 const PORT: u16 = 6379;
 
 /// What goes over the line.
