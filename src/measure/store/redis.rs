@@ -89,9 +89,11 @@ impl Server {
 
     fn failed(&self, action: &str, timeout: Duration, error: RedisError) -> Error {
         let fix = match (error.is_timeout(), &self.tls) {
-            (true, _) => format!(
-                "it did not answer within {} ms: look at its load, or allow more, as in `{}?timeout_ms=1000`",
+            (true, tls) => format!(
+                "it did not answer within {} ms: {}look at its load, or allow more, as in `{}?timeout_ms=1000`",
                 timeout.as_millis(),
+                // One without takes the first words for the begin of a command, and waits for its end.
+                tls.as_ref().map_or("", |_| "see whether it speaks TLS there, "),
                 self.name
             ),
             (false, None) => "see whether the server runs and takes this address, user and password".to_owned(),

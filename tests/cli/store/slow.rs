@@ -77,7 +77,7 @@ fn replay(timeout_ms: &str) -> (Value, u64) {
     let line = SlowLine::to(&server);
     let store = format!("{}?timeout_ms={timeout_ms}", line.url);
     let requests = REQUESTS.to_string();
-    let how = ["--qps", "150", "--requests", &requests, "--store", &store];
+    let how = ["--qps", "150", "--requests", &requests, "--workers", "1", "--store", &store];
     let (result, said) = replayed(world.path(), &[&ONE_PASS[..], &how].concat());
     let late = line.late.load(Relaxed);
     assert_eq!(result["requests"], REQUESTS, "{said}");
@@ -95,10 +95,7 @@ fn a_late_answer_is_in_the_histograms_as_late_as_it_was() {
     assert!(sum_us >= (late * 100_000) as f64, "{late} late answers and {fetch}");
     // Who waited behind it has waited too: responses count from the arrival.
     let response = &result["response_us"];
-    assert!(
-        response["max"].as_u64().unwrap() >= 100_000 && fetch["max"].as_u64().unwrap() >= 100_000,
-        "{response}"
-    );
+    assert!([response, fetch].iter().all(|found| found["max"].as_f64().unwrap() >= 1e5), "{response}");
     assert!(response["p99"].as_u64().unwrap() >= 50_000, "{response}");
 }
 
