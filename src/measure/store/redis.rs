@@ -96,6 +96,9 @@ impl Server {
                 tls.as_ref().map_or("", |_| "see whether it speaks TLS there, "),
                 self.name
             ),
+            _ if error.code() == Some("WRONGTYPE") => format!(
+                "{MANIFEST} is somebody else's there: remove it, or name another database of the server, as in `redis://host/1`"
+            ),
             (false, None) => "see whether the server runs and takes this address, user and password".to_owned(),
             (false, Some(_)) => {
                 "see whether the server runs, takes this address, user and password, speaks TLS there, and shows a certificate for \
