@@ -3,7 +3,7 @@
 //! What a machine does to a measurement changes from minute to minute: so every engine replays the whole trace several times,
 //! and in every round the engines, and the models of each, take turns in a new seeded order. A drift then meets all of them
 //! alike, and how far the passes of one lie apart tells how far its result may be believed. Every pass is a process of its
-//! own ([`child`](super::child)), so that what a process brings with it (the layout of its memory, say) is in the spread too.
+//! own ([`child`]), so that what a process brings with it (the layout of its memory, say) is in the spread too.
 
 use super::{
     child::{self, Launcher},
