@@ -9,6 +9,7 @@ mod docs;
 mod doctor;
 mod evaluate;
 mod evaluate_long;
+mod examples;
 mod forms;
 mod gate;
 mod hostile;
@@ -18,6 +19,7 @@ mod predict;
 #[path = "../support/python.rs"]
 mod python;
 mod queue;
+mod reference;
 mod report;
 mod retrain;
 mod run;

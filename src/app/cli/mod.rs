@@ -30,7 +30,7 @@ mod table_check;
 mod table_predict;
 mod trace;
 
-use crate::base::Error;
+use crate::{base::Error, measure::child};
 use clap::{Parser, Subcommand};
 use output::Format;
 use std::process::ExitCode;
@@ -119,6 +119,24 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Doctor(args) => args.run(format),
         Verb::EngineChild(args) => args.run(),
     }
+}
+
+/// What a program that measures with this library begins with: where it was started as a measuring process by itself, the process does
+/// that and ends with the code that is given.
+///
+/// [`Launcher::this_program`](crate::measure::child::Launcher::this_program) starts the program again for every measurement, with
+/// a verb that only this knows.
+pub fn as_measuring_child() -> Option<ExitCode> {
+    if std::env::args().nth(1).as_deref() != Some(child::VERB) {
+        return None;
+    }
+    Some(match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            exit_code(&error)
+        }
+    })
 }
 
 /// The exit code of a failed verb.
