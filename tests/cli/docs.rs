@@ -129,9 +129,57 @@ fn the_pages_of_docs_are_named_in_the_readme() {
     }
 }
 
-/// Everything of the README that can be done with a log of its own: the same commands, on small data and with little traffic.
+/// Commands of other pages that can be done behind those of the README, in this order, by how they begin.
+const ELSEWHERE: [(&str, &str); 14] = [
+    ("report.md", "report --run runs/first"),
+    ("schema.md", "data draft "),
+    ("schema.md", "data inspect "),
+    ("data.md", "data encode "),
+    ("data.md", "iterate --config my.toml --data encoded"),
+    ("export.md", "export --run RUN --layout item-cached"),
+    ("engines.md", "replay --model out/model.onnx"),
+    ("stores.md", "store load "),
+    ("stores.md", "store show "),
+    ("stores.md", "replay --model out/model.onnx"),
+    ("stores.md", "store price "),
+    ("table.md", "table probe --config E.toml --candidates"),
+    ("table.md", "table show "),
+    ("table.md", "table check --table table.json"),
+];
+
+/// The calls of the program in a text, with the comments behind them cut.
+fn calls(text: &str) -> Vec<String> {
+    let script = blocks(text, "sh").concat().replace("\\\n", " ");
+    let lines = script.lines().filter_map(|line| line.strip_prefix("autofas-bench "));
+    lines.map(|line| line.split(" # ").next().unwrap().to_owned()).collect()
+}
+
+/// Runs a call on little data and with little traffic.
+fn done(here: &Path, call: &str) {
+    let mut call = call.replace("--rounds 3", "--rounds 1").replace("--time timestamp", "--time time_ms");
+    for (counted, few) in [("3000", "80"), ("1000", "50"), ("300", "20"), ("100", "10")] {
+        call = call.replace(&format!("--candidates {counted} "), &format!("--candidates {few} "));
+    }
+    let mut words: Vec<&str> = call.split_whitespace().collect();
+    match (words[0], words[1]) {
+        ("replay", _) if !call.contains("--requests") => {
+            words.extend(["--requests", "120", "--candidates", "8", "--repeats", "1", "--engine", "tract"]);
+        }
+        ("table", "probe") => words.extend(["--networks", "4", "--held-out", "1"]),
+        ("table", "check") => words.extend(["--networks", "4"]),
+        ("store", "price") => words.extend(["--candidates", "8"]),
+        _ => {}
+    }
+    let ended = program(here).args(&words).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    // So little traffic may show nothing, which a replay says with a code of its own.
+    let fine: &[i32] = if words[0] == "replay" { &[0, 4] } else { &[0] };
+    assert!(ended.status.code().is_some_and(|code| fine.contains(&code)), "{words:?}: {said}");
+}
+
+/// What README and docs/ say to type, as far as it can be done with a log of one's own.
 #[test]
-fn the_commands_of_the_readme_work_one_after_the_other() {
+fn the_commands_of_the_pages_work_one_after_the_other() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let (_, section) = readme.split_once("\n## Use it on your own data\n").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
@@ -142,28 +190,31 @@ fn the_commands_of_the_readme_work_one_after_the_other() {
     let [experiment] = &blocks(section, "toml")[..] else { panic!("one experiment") };
     let (_, small) = EXPERIMENT.split_once("[space]").unwrap();
     fs::write(here.join("my.toml"), format!("{experiment}[space]{small}")).unwrap();
-    let commands = blocks(section, "sh").concat().replace("\\\n", " ");
-    let mut done = Vec::new();
-    for line in commands.lines().filter_map(|line| line.strip_prefix("autofas-bench ")) {
-        let line = line.split(" # ").next().unwrap().replace("--rounds 3", "--rounds 1");
-        let mut words: Vec<&str> = line.split_whitespace().collect();
-        let traffic = ["--requests", "120", "--candidates", "8", "--repeats", "1", "--engine", "tract"];
-        match words[0] {
-            // A search for a rate, and a baseline, take more measurements than a test has time for.
-            "replay" if line.contains("--slo") || line.contains("--baseline") => continue,
-            "replay" => words.extend(traffic),
-            _ => {}
-        }
-        let code = program(here).args(&words).output().unwrap();
-        let said = String::from_utf8_lossy(&code.stderr).into_owned();
-        // So little traffic shows nothing, and says so.
-        let expected = if words[0] == "replay" { 4 } else { 0 };
-        assert_eq!(code.status.code(), Some(expected), "{line}: {said}");
-        done.push(words[0].to_owned());
-    }
-    assert_eq!(done, ["data", "iterate", "importance", "export", "replay", "forecast"]);
+    // A search for a rate, and a baseline, take more measurements than a test has time for.
+    let own = calls(section);
+    let (long, own): (Vec<_>, Vec<_>) =
+        own.iter().partition(|call| call.contains("--slo") || call.contains("--baseline"));
+    own.iter().for_each(|call| done(here, call));
+    assert_eq!((own.len(), long.len()), (6, 2));
     for file in ["runs/mine/report.html", "runs/mine/summary.json", "r.html"] {
         assert!(here.join(file).is_file(), "{file}");
+    }
+
+    let link =
+        |there: &str, name: &str| std::os::unix::fs::symlink(here.join(there), here.join(name)).unwrap();
+    for (there, name) in [("runs/mine", "RUN"), ("runs/mine", "runs/first"), ("package", "out")] {
+        link(there, name);
+    }
+    fs::copy(here.join("impressions.parquet"), here.join("D.parquet")).unwrap();
+    fs::copy(here.join("my.toml"), here.join("E.toml")).unwrap();
+    fs::create_dir(here.join("impressions")).unwrap();
+    fs::copy(here.join("D.parquet"), here.join("impressions/1.parquet")).unwrap();
+    for (page, begin) in ELSEWHERE {
+        let text = fs::read_to_string(root().join("docs").join(page)).unwrap();
+        let call = calls(&text).into_iter().find(|call| call.starts_with(begin));
+        // The run of the README has its folder already.
+        let call = call.unwrap_or_else(|| panic!("{page} has no `{begin}`"));
+        done(here, &call.replace("--out runs/mine", "--out runs/encoded"));
     }
 }
 
