@@ -13,7 +13,7 @@ use std::{
 use syn::Type;
 
 const PAGE: &str = "docs/experiment.md";
-const UPDATE: &str = "AUTOFAS_UPDATE_SCHEMAS=1 cargo test --release --test cli the_reference_of_experiments";
+const UPDATE: &str = "AUTOFAS_UPDATE_SCHEMAS=1 cargo test --release --test cli the_schema_in_docs";
 
 /// What makes every table show all of its keys, beside the defaults.
 const VARIANTS: [&[&str]; 7] = [
@@ -246,7 +246,7 @@ fn rendered() -> Reference {
 }
 
 #[test]
-fn the_reference_of_experiments_is_made_from_the_declarations_and_has_every_key() {
+fn the_schema_in_docs_of_experiments_is_made_from_the_declarations_and_has_every_key() {
     let page = rendered();
     let missing: Vec<_> = page.defaults.keys().filter(|&path| !page.shown.contains(path)).collect();
     assert!(missing.is_empty(), "{PAGE} would lack {missing:?}");
