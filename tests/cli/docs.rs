@@ -17,7 +17,7 @@ fn root() -> &'static Path {
 /// Markdown of the repository.
 fn pages() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for folder in [".", "docs", "docs/results"] {
+    for folder in [".", "docs", "docs/deploy", "docs/results"] {
         let files = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
         found.extend(files.filter(|path| path.extension().is_some_and(|e| e == "md")));
     }
