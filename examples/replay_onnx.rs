@@ -8,7 +8,7 @@ use autofas_bench::{
     base::Error,
     export::check,
     measure::{
-        engine::{ForeignModel, ForeignValues, Inputs, NumberType},
+        engine::{ForeignModel, Inputs},
         replay::{
             Workload,
             arrivals::Arrivals,
@@ -22,8 +22,7 @@ use std::path::Path;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let wrong =
-        || Error::usage("wrong arguments", "give a model, a rate, how many requests, and rows of each");
+    let wrong = || Error::usage("wrong arguments", "give a model, a rate, requests, and rows of each");
     let [model, qps, requests, rows] = &arguments[..] else { return Err(wrong()) };
     let [requests, rows] = [requests, rows].map(|text| text.parse().map_err(|_| wrong()));
     let qps = qps.parse().map_err(|_| wrong())?;
@@ -32,11 +31,8 @@ fn main() -> Result<()> {
         let found = times.summary();
         println!("{name}: p50 {:?} µs, p99 {:?} µs, mean {:.0?} µs", found.p50, found.p99, found.mean);
     }
-    println!(
-        "{} failed; generator late by at most {:?} µs",
-        recorded.errors,
-        recorded.dispatch_lag.summary().max
-    );
+    let late = recorded.dispatch_lag.summary().max;
+    println!("{} failed; the generator was late by {late:?} µs at most", recorded.errors);
     Ok(())
 }
 
@@ -45,18 +41,7 @@ struct Foreign(ForeignModel, String);
 
 impl Session for Foreign {
     fn run(&mut self, inputs: &Inputs, scores: &mut Vec<f32>) -> Result<()> {
-        let zeros = self.0.inputs().iter().map(|input| {
-            let shape: Vec<usize> = input.dims.iter().map(|dim| dim.unwrap_or(inputs.candidates)).collect();
-            let values = shape.iter().product();
-            let values = match input.numbers {
-                Some(NumberType::I64) => ForeignValues::I64(vec![0; values]),
-                Some(NumberType::I32) => ForeignValues::I32(vec![0; values]),
-                Some(NumberType::F64) => ForeignValues::F64(vec![0.0; values]),
-                Some(NumberType::F32) | None => ForeignValues::F32(vec![0.0; values]),
-            };
-            (shape, values)
-        });
-        let zeros = zeros.collect();
+        let zeros = self.0.inputs().iter().map(|input| input.zeros(inputs.candidates)).collect();
         *scores = self.0.run(zeros, &self.1)?.1;
         Ok(())
     }

@@ -218,6 +218,12 @@ count from its folder. [fixtures/movielens.toml](../fixtures/movielens.toml) is 
 This page is made from the declarations of the settings, and a test compares them.
 ";
 
+const TRAINING: &str = "
+## A training
+
+The keys of `[teacher]`, `[retrain]`, `[baseline]`, `[two_tower]`, `[compare.cold]` and `[compare.fscd]` alike; the defaults are those of `[retrain]`.
+";
+
 const KEYS: &str = "\n| key | values | default | meaning |\n| --- | --- | --- | --- |\n";
 
 fn rendered() -> Reference {
@@ -236,8 +242,8 @@ fn rendered() -> Reference {
             _ => page.table(&name).iter().for_each(|field| page.field(table, "", field, "")),
         }
     }
-    write!(page.text, "\n## A training\n\nThe keys of `[teacher]`, `[retrain]`, `[baseline]`, `[two_tower]`, `[compare.cold]` and \
-                       `[compare.fscd]` alike; the defaults are those of `[retrain]`.\n{KEYS}").unwrap();
+    page.text += TRAINING;
+    page.text += KEYS;
     for Field { name, says, holds, .. } in page.table("TrainSettings") {
         let (kind, words) = page.kind(&holds);
         page.row(&name, "retrain", &kind, &format!("{says}{words}"));
