@@ -9,6 +9,7 @@ mod docs;
 mod doctor;
 mod evaluate;
 mod evaluate_long;
+mod examples;
 #[cfg(unix)]
 mod faults;
 mod forms;
@@ -20,6 +21,7 @@ mod predict;
 #[path = "../support/python.rs"]
 mod python;
 mod queue;
+mod reference;
 mod report;
 mod retrain;
 mod run;
