@@ -12,23 +12,19 @@ mod reading;
 pub use reading::read;
 
 use crate::base::{
-    Error, Result, fsio,
+    Error, Result, calendar, fsio,
     progress::{Pace, Progress},
 };
 use prost::Message;
 use std::{
     fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::Mutex,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// Of curves that get a point with every step: all points until here, then those of every tenth step.
 const DENSE_UNTIL: u64 = 100;
-
-/// A reader sees points at the latest after this time.
-const FLUSH_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Clone, PartialEq, Message)]
 struct Event {
@@ -130,11 +126,12 @@ impl Progress for Curves<'_> {
     }
 }
 
-/// One file of events that grows; not renamed into place like results, because TensorBoard reads it meanwhile.
+/// One file of events that grows; not renamed into place like results, because TensorBoard reads it meanwhile. Every event is
+/// handed to the system at once: a training that is killed goes on from its last checkpoint, and never records again what came
+/// before.
 struct EventFile {
     path: PathBuf,
-    out: BufWriter<File>,
-    flushed: Instant,
+    out: File,
 }
 
 impl EventFile {
@@ -149,8 +146,8 @@ impl EventFile {
                 other => Some((path, other)),
             })
             .expect("some number is free");
-        let out = BufWriter::new(file.map_err(|e| Error::io(&path, "create", e))?);
-        let mut file = Self { path, out, flushed: Instant::now() };
+        let out = file.map_err(|e| Error::io(&path, "create", e))?;
+        let mut file = Self { path, out };
         file.event(0, What::FileVersion("brain.Event:2".to_owned()))?;
         Ok(file)
     }
@@ -162,27 +159,18 @@ impl EventFile {
 
     fn event(&mut self, step: u64, what: What) -> Result<()> {
         let event = Event { wall_time: now_s(), step: step as i64, what: Some(what) };
-        let written = write_record(&mut self.out, &event.encode_to_vec()).and_then(|()| {
-            if self.flushed.elapsed() >= FLUSH_AFTER {
-                self.flushed = Instant::now();
-                self.out.flush()?;
-            }
-            Ok(())
-        });
-        written.map_err(|e| Error::io(&self.path, "write", e))
+        self.out.write_all(&record(&event.encode_to_vec())).map_err(|e| Error::io(&self.path, "write", e))
     }
 }
 
 fn now_s() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    calendar::now_since_1970().as_secs_f64()
 }
 
-fn write_record(out: &mut impl Write, content: &[u8]) -> io::Result<()> {
+fn record(content: &[u8]) -> Vec<u8> {
     let length = (content.len() as u64).to_le_bytes();
-    out.write_all(&length)?;
-    out.write_all(&masked_crc(&length).to_le_bytes())?;
-    out.write_all(content)?;
-    out.write_all(&masked_crc(content).to_le_bytes())
+    let [of_length, of_content] = [&length, content].map(|bytes| masked_crc(bytes).to_le_bytes());
+    [&length, &of_length[..], content, &of_content].concat()
 }
 
 /// TensorFlow's mask keeps the checksum of a text that holds its own checksum from being trivial.
@@ -226,8 +214,7 @@ mod tests {
 
     #[test]
     fn a_record_is_framed_as_tensorflow_frames_it() {
-        let mut out = Vec::new();
-        write_record(&mut out, &[7; 24]).unwrap();
+        let out = record(&[7; 24]);
         // From `RecordWriter` of tensorboard 2.21.
         assert_eq!(out[..8], 24u64.to_le_bytes());
         assert_eq!(out[8..12], [0xa3, 0x7f, 0x4b, 0x22]);
@@ -251,6 +238,16 @@ mod tests {
             Curves::new(&Silent, &curves).record(Pace::Seldom, "a", 1, 2.0);
         }
         assert_eq!(std::fs::read_dir(&curves).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_point_is_there_as_soon_as_it_was_recorded() {
+        let folder = tempfile::tempdir().unwrap();
+        let curves = Curves::new(&Silent, folder.path());
+        for step in 1..=3 {
+            curves.record(Pace::Seldom, "a", step, 2.0);
+            assert_eq!(read(folder.path()).unwrap()["a"].len() as u64, step);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 mod kept;
 
 use crate::{
-    base::{Result, fsio, progress::Progress, stop::Stop},
+    base::{Result, calendar, fsio, progress::Progress, stop::Stop},
     data::{
         encode::Encoders,
         schema::{Encoding, Feature, Schema},
@@ -22,7 +22,7 @@ use crate::{
 use kept::Kept;
 use std::{
     path::PathBuf,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 /// Share of a group's time that it may measure in: starting a process and cold runs come on top.
@@ -138,7 +138,7 @@ pub fn probe_with(
         progress.say(&format!("{noisy} values stayed noisier than the greatest noise (probe.max_noise_pct)"));
     }
     let mut table = kept.table;
-    table.state_origin(Some(unix_s()), Some(plan.gathered()));
+    table.state_origin(Some(calendar::now_since_1970().as_secs()), Some(plan.gathered()));
     // Networks of a part may have layers that another part measures: whoever joins all of them corrects.
     if request.shard.is_none() {
         let probed = |bucket: &Bucket| {
@@ -205,11 +205,6 @@ impl ProbeRequest {
         let own = shard.share(&turns.iter().map(expected).collect::<Vec<_>>());
         turns.into_iter().zip(own).filter_map(|(turn, own)| own.then_some(turn)).collect()
     }
-}
-
-/// Seconds since 1970-01-01 UTC.
-fn unix_s() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 /// How fast it goes, and what may still be spent.

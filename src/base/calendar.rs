@@ -1,4 +1,13 @@
-//! Written dates and times of day, in whole numbers so that no digit is lost.
+//! Written dates and times of day, in whole numbers so that no digit is lost; and the time of day that it is.
+
+use std::time::{Duration, SystemTime};
+
+/// The time of day, as what has passed since 1970-01-01 in UTC; zero of a clock that stands before. It may jump, forwards and back:
+/// files tell by it when they were written, and everything that is measured or waited for goes by
+/// [`Instant`](std::time::Instant), which does not.
+pub fn now_since_1970() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
 
 /// Days from 1970-01-01 to a date of the Gregorian calendar such as `2024-05-31`. None for what is no date.
 pub fn days_since_1970(date: &str) -> Option<i64> {

@@ -234,6 +234,19 @@ impl Error {
         Self::Engine { engine, action, fix, source: source.into() }
     }
 
+    /// Whether a child process crashed, or gave no result in its time: the same may go well another time.
+    pub fn is_crash(&self) -> bool {
+        matches!(self, Self::Child { code: None, .. })
+    }
+
+    /// This failure of a child process, with that of the one that was started before it for the same.
+    pub fn after(mut self, before: &Self) -> Self {
+        if let (Self::Child { status, .. }, Self::Child { status: earlier, .. }) = (&mut self, before) {
+            *status += &format!(", as one before it with {earlier}");
+        }
+        self
+    }
+
     /// An [`Error::Learn`].
     pub fn learn(action: impl Into<String>, source: impl Into<Cause>) -> Self {
         Self::Learn { action: action.into(), source: source.into() }

@@ -9,6 +9,7 @@ use std::{
     path::Path,
     sync::OnceLock,
 };
+use tempfile::NamedTempFile;
 
 /// How the names of unfinished files and folders begin; [`sweep`] removes them.
 pub const TEMPORARY: &str = ".autofas-tmp-";
@@ -47,6 +48,33 @@ pub fn write_with(
 
 /// Like [`write_with`], for content that is made while it is written: whatever its making fails with, no file is left.
 pub fn write_made(path: &Path, fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>) -> Result<()> {
+    let renamed = |temporary: NamedTempFile| match temporary.persist(path) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(Error::io(path, "rename into", e.error)),
+    };
+    write_named(path, fill, renamed)
+}
+
+/// Writes a file that is not there yet; false where it is, also when somebody else writes it at the same moment.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
+    let fill = |out: &mut (dyn Write + Send)| out.write_all(bytes).map_err(|e| Error::io(path, "write", e));
+    write_named(path, fill, |temporary| match temporary.persist_noclobber(path) {
+        Ok(_) => Ok(true),
+        Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        // Some file systems cannot rename like that.
+        Err(e) => match e.file.persist(path) {
+            Ok(_) => Ok(true),
+            Err(e) => Err(Error::io(path, "rename into", e.error)),
+        },
+    })
+}
+
+/// Fills a temporary file beside `path`, which `name` gives its name.
+fn write_named<T>(
+    path: &Path,
+    fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
+    name: impl FnOnce(NamedTempFile) -> Result<T>,
+) -> Result<T> {
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),
@@ -62,14 +90,14 @@ pub fn write_made(path: &Path, fill: impl FnOnce(&mut (dyn Write + Send)) -> Res
     }
     at(Moment::Filled, path);
     temporary.as_file().sync_data().map_err(io)?;
-    temporary.persist(path).map_err(|e| Error::io(path, "rename into", e.error))?;
+    let named = name(temporary)?;
     #[cfg(unix)]
     {
         // The new name too must survive a power cut; file systems that cannot promise that for a folder say so.
         let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
     }
     at(Moment::Renamed, path);
-    Ok(())
+    Ok(named)
 }
 
 /// How temporary files are made. They are private by default; results have the rights of any new file, which the system
@@ -242,6 +270,16 @@ mod tests {
         assert!(failed.unwrap_err().to_string().contains("a.txt"));
         assert_eq!(read_text(&path).unwrap(), "old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_new_file_takes_no_others_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b.txt");
+        assert!(write_new(&path, b"first").unwrap());
+        assert!(!write_new(&path, b"second").unwrap());
+        assert_eq!(read_text(&path).unwrap(), "first");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 
     /// A umask belongs to a whole process, so the test runs itself again under another one.

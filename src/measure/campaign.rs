@@ -3,10 +3,10 @@
 //! What a machine does to a measurement changes from minute to minute: so every engine replays the whole trace several times,
 //! and in every round the engines, and the models of each, take turns in a new seeded order. A drift then meets all of them
 //! alike, and how far the passes of one lie apart tells how far its result may be believed. Every pass is a process of its
-//! own ([`child`](super::child)), so that what a process brings with it (the layout of its memory, say) is in the spread too.
+//! own ([`child`]), so that what a process brings with it (the layout of its memory, say) is in the spread too.
 
 use super::{
-    child::Launcher,
+    child::{self, Launcher},
     job::ReplayJob,
     measurement::{Measurement, Pass, Plan},
     replay::{recorder::Recording, trace::Pacing},
@@ -71,7 +71,8 @@ impl Campaign {
     }
 
     /// Runs all turns in child processes; `announce` is told of each before it begins. An engine that fails has no further
-    /// turn, and the others go on. Fails when nothing at all was measured.
+    /// turn, and the others go on. One that crashes has its pass once more, and its result says so and is INVALID. Fails when
+    /// nothing at all was measured.
     pub fn run(&self, launcher: &Launcher, mut announce: impl FnMut(Turn)) -> Result<Outcome> {
         // Read once, and not for every pass.
         let schedules = self.jobs.iter().map(ReplayJob::schedule).collect::<Result<Vec<_>>>()?;
@@ -103,7 +104,16 @@ impl Campaign {
                 let mut order: Vec<usize> = (0..job.models.len()).collect();
                 rng::shuffle(&mut order, &mut generator);
                 let models = order.iter().map(|&m| job.models[m].clone()).collect();
-                match replay(ReplayJob { models, ..job.clone() }, round) {
+                let job_now = ReplayJob { models, ..job.clone() };
+                let mut done = replay(job_now.clone(), round);
+                if let (Err(crash), None) = (&done, &failed[j])
+                    && crash.is_crash()
+                {
+                    child::say_again(&format!("pass {round} on {}", job.engine), crash);
+                    failed[j] = Some(failed_in(round, crash));
+                    done = replay(job_now, round).map_err(|again| again.after(crash));
+                }
+                match done {
                     Ok(done) => {
                         let cut =
                             done.len() < order.len() || done.iter().any(|pass| pass.recording.interrupted);
@@ -118,7 +128,9 @@ impl Campaign {
                     }
                     Err(error) => {
                         let stopped = matches!(error, Error::Interrupted { .. });
-                        failed[j] = (!stopped).then(|| failed_in(round, &error));
+                        if !stopped {
+                            failed[j] = Some(failed_in(round, &error));
+                        }
                         failure.get_or_insert(error);
                         waiting.retain(|&other| other != j);
                         if stopped {
@@ -136,8 +148,7 @@ impl Campaign {
         }
     }
 
-    /// What the passes of one job mean, of those of all jobs and their models. `failure` says why it has no further ones, where
-    /// its engine failed.
+    /// What the passes of one job mean, of those of all jobs and their models. `failure` says how its engine failed, where it did.
     fn merged(&self, job: usize, passes: &[Vec<Vec<Pass>>], failure: Option<&str>) -> Vec<Measured> {
         let of = |(passes_of, model): (&Vec<Pass>, &PathBuf)| {
             let others = self.others(job, model, passes);

@@ -4,6 +4,10 @@
 //! A child does not outlive its parent: its standard input is a pipe that the system closes when the parent ends,
 //! however it ends, and with [`TIED`] the child ends then too. A byte that comes through it is the number of a signal: the
 //! request to stop that the parent has got, which the child's own terminal may not have sent.
+//!
+//! A child that measures service times and crashes, or gives no result in its time, is started once more: hours of probing do not
+//! end with one slip of a runtime. The second failure is the error. Passes of a replay are repeated by [`campaign`](super::campaign),
+//! whose results say so.
 
 use super::{
     environment,
@@ -18,7 +22,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -37,6 +41,16 @@ const POLL: Duration = Duration::from_millis(20);
 /// What a replay may take to end with what it has, once it was asked to stop: a request that runs is finished, then the
 /// result is written.
 const GRACE: Duration = Duration::from_secs(20);
+
+/// Where it is said that a child was started again; the command line sets it.
+pub static NOTICE: OnceLock<fn(&str)> = OnceLock::new();
+
+/// Says that work on an engine begins again after this error, where there is somebody to tell.
+pub(super) fn say_again(what: &str, error: &Error) {
+    if let Some(notice) = NOTICE.get() {
+        notice(&format!("warning: {what} is started once more: {error}"));
+    }
+}
 
 /// Which program measures, and how long it may take.
 #[derive(Debug, Clone)]
@@ -68,9 +82,16 @@ impl Launcher {
         self.measure(&Job::Replay(job), schedule)
     }
 
-    /// Measures service times in a child process.
+    /// Measures service times in a child process, or in a second one when the first crashes or gives no result in its time.
     pub fn service(&self, job: ServiceJob) -> Result<ServiceResult> {
-        self.measure(&Job::Service(job), Duration::ZERO)
+        let job = Job::Service(job);
+        match self.measure(&job, Duration::ZERO) {
+            Err(error) if error.is_crash() => {
+                say_again("the measurement", &error);
+                self.measure(&job, Duration::ZERO).map_err(|again| again.after(&error))
+            }
+            done => done,
+        }
     }
 
     /// Has other work than measuring done in a child process, however long it takes: the verb reads `job` and writes the result.
@@ -254,11 +275,39 @@ mod tests {
             ("exec sleep 60", Duration::from_millis(100), "within 0.1 s"),
         ] {
             let error = run(script, timeout).unwrap_err();
-            assert!(matches!(&error, Error::Child { .. }) && error.to_string().contains(expected), "{error}");
+            let text = error.to_string();
+            assert!(matches!(&error, Error::Child { .. }) && text.contains(expected), "{text}");
+            assert!(
+                text.contains("process for tract ended") && text.contains(", as one before it"),
+                "{text}"
+            );
         }
         let launcher = Launcher { program: "/nowhere/at-all".into(), timeout: LONG, stop: Stop::never() };
         let nowhere = launcher.service(job());
         assert!(nowhere.unwrap_err().to_string().contains("/nowhere/at-all"));
+    }
+
+    /// A script that does `first` when it is started for the first time, and `then` later.
+    fn at_first(first: &str, then: &str) -> String {
+        format!(
+            "mark=\"$(dirname \"$0\")/mark\"\n[ -e \"$mark\" ] || {{ touch \"$mark\"; {first}; }}\n{then}"
+        )
+    }
+
+    #[test]
+    fn a_child_that_crashes_or_hangs_is_started_once_more_and_one_that_says_what_is_wrong_is_not() {
+        let result = format!("cat > \"$5\" <<'END'\n{RESULT}\nEND");
+        let hang = "exec sleep 60";
+        assert_eq!(run(&at_first("kill -9 $$", &result), LONG).unwrap().engine_version, "9");
+        // As long as a busy machine may take to start a shell.
+        assert_eq!(run(&at_first(hang, &result), Duration::from_secs(5)).unwrap().engine_version, "9");
+        let said = run(&at_first("echo odd >&2; exit 2", &result), LONG).unwrap_err();
+        assert!(matches!(said, Error::Child { code: Some(2), .. }), "{said}");
+        let twice = run(&at_first("kill -6 $$", "kill -11 $$"), LONG).unwrap_err().to_string();
+        assert!(
+            twice.contains("signal: 11") && twice.contains(", as one before it with signal: 6"),
+            "{twice}"
+        );
     }
 
     #[test]
@@ -277,13 +326,14 @@ mod tests {
         );
     }
 
+    const RESULT: &str = r#"{"engine_version": "9", "samples": [], "environment": {"host": "h", "cores": 1, "os": "o",
+            "program_version": "0", "program_sha256": "0"}}"#;
+
     #[test]
     fn the_child_gets_the_verb_and_the_job_and_its_result_comes_back() {
-        let result = r#"{"engine_version": "9", "samples": [], "environment": {"host": "h", "cores": 1, "os": "o",
-            "program_version": "0", "program_sha256": "0"}}"#;
         let script = format!(
             "[ \"$1\" = engine-child ] && [ \"$2\" = --job ] && [ \"$4\" = --out ] || exit 1\n\
-             grep -q '\"job\": \"service\"' \"$3\" && grep -q tract \"$3\" || exit 2\ncat > \"$5\" <<'END'\n{result}\nEND"
+             grep -q '\"job\": \"service\"' \"$3\" && grep -q tract \"$3\" || exit 2\ncat > \"$5\" <<'END'\n{RESULT}\nEND"
         );
         assert_eq!(run(&script, LONG).unwrap().engine_version, "9");
     }

@@ -2,7 +2,7 @@
 //! tagged line per interval; values in microseconds, the largest of a line in milliseconds.
 
 use super::replay::recorder::Recording;
-use crate::base::{Result, fsio};
+use crate::base::{Result, calendar, fsio};
 use hdrhistogram::{
     Histogram,
     serialization::{
@@ -86,7 +86,8 @@ pub fn write_recording(path: &Path, recording: &Recording) -> Result<()> {
             lines.push(Interval { start, end, tag, histogram: latencies.histogram() });
         }
     }
-    write(path, "autofas-bench replay", SystemTime::now() - recording.span, &lines)
+    let started = SystemTime::UNIX_EPOCH + calendar::now_since_1970().saturating_sub(recording.span);
+    write(path, "autofas-bench replay", started, &lines)
 }
 
 pub mod reading;

@@ -186,8 +186,8 @@ impl Measurement {
         Self::until(passes, plan, None, &[])
     }
 
-    /// As [`Measurement::of`]; `failure` says why the engine made no further passes, where it failed and nobody asked to stop.
-    /// `others` are what other engines scored.
+    /// As [`Measurement::of`]; `failure` says how the engine failed, where it did: it made no further passes then, unless it
+    /// could be started again. `others` are what other engines scored.
     pub fn until(
         passes: &[Pass],
         plan: &Plan,

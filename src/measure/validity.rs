@@ -48,7 +48,7 @@ const GROWTH: f64 = 2.0;
 const GROWING_SHARE: f64 = 0.8;
 
 /// Why the passes, whose recordings together are `total`, may not be believed; empty when they may. There is at least one.
-/// `failure` says why the engine has no further ones, where it failed, and `outputs` how scores agreed.
+/// `failure` says how the engine failed, where it did, and `outputs` how scores agreed.
 pub(super) fn reasons(
     passes: &[Pass],
     total: &Recording,
@@ -99,6 +99,9 @@ fn completeness(passes: &[Pass], plan: &Plan, failure: Option<&str>) -> Option<S
     let whole = passes.iter().filter(|pass| !pass.recording.interrupted).count();
     let missing = format!("only {whole} of {} passes came to their end", plan.repeats);
     match failure {
+        Some(failure) if whole == plan.repeats => Some(format!(
+            "{failure}; the pass was made once more, but requests of a server would have been lost: see why, and run it again"
+        )),
         Some(failure) => Some(format!("{failure}; {missing}: mend that and run it again")),
         None => (whole < plan.repeats).then(|| format!("stopped: {missing}; run it again")),
     }

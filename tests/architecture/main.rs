@@ -26,6 +26,9 @@ const OWNERS: [(&str, &[&str]); 8] = [
 /// Where output may go to the terminal; the program's entry may say on stderr why it failed.
 const PRINTERS: [&str; 2] = ["app/cli/", "app/cli.rs"];
 
+/// Where the time of day is read. Clocks are set, so nothing that is measured, waited for or repeated may go by it.
+const WALL_CLOCK: &str = "base/calendar.rs";
+
 fn within(file: &str, places: &[&str]) -> bool {
     places.iter().any(|place| file.starts_with(place))
 }
@@ -64,6 +67,7 @@ fn violations(file: &str, source: &str) -> Vec<String> {
         }
     }
     found.extend(printing(file, source));
+    found.extend(telling_the_time(file, source));
     found
 }
 
@@ -99,6 +103,19 @@ fn printing(file: &str, source: &str) -> Vec<String> {
     };
     let places = (0..tokens.len()).filter(|&at| prints(at));
     places.map(|at| format!("{file}:{}: `{}` outside app/cli/", tokens[at].line, tokens[at].text)).collect()
+}
+
+/// The time of day, read elsewhere than in its place.
+fn telling_the_time(file: &str, source: &str) -> Vec<String> {
+    if file == WALL_CLOCK {
+        return vec![];
+    }
+    let tokens = tokens(source);
+    let reads = tokens.windows(3).filter(|three| {
+        let words = [&three[0].text, &three[1].text, &three[2].text];
+        words == ["SystemTime", "::", "now"]
+    });
+    reads.map(|three| format!("{file}:{}: the time of day outside {WALL_CLOCK}", three[0].line)).collect()
 }
 
 /// Files under src/ with their content, by path relative to it.

@@ -120,3 +120,17 @@ fn the_command_line_prints_the_entry_reports_failure_and_children_are_read() {
     );
     passes("base/error.rs", "struct Child { stderr: String } fn print(x: u8) {} // println!");
 }
+
+#[test]
+fn the_time_of_day_is_read_in_one_place() {
+    caught(
+        "measure/hlog.rs",
+        "fn f() { let now = std::time::SystemTime::now(); }",
+        "the time of day outside",
+    );
+    passes("base/calendar.rs", "fn f() { SystemTime::now(); }");
+    passes(
+        "measure/hlog.rs",
+        "fn f(at: SystemTime) { let x = (at - SystemTime::UNIX_EPOCH, Instant::now()); }",
+    );
+}

@@ -9,6 +9,9 @@ mod docs;
 mod doctor;
 mod evaluate;
 mod evaluate_long;
+mod examples;
+#[cfg(unix)]
+mod faults;
 mod forms;
 mod gate;
 mod hostile;
@@ -18,6 +21,7 @@ mod predict;
 #[path = "../support/python.rs"]
 mod python;
 mod queue;
+mod reference;
 mod report;
 mod retrain;
 mod run;

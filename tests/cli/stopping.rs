@@ -52,14 +52,14 @@ diverse = 1
 held_out = 1
 "#;
 
-const ITERATE: [&str; 5] = ["iterate", "--config", "e.toml", "--out", "a run"];
+pub const ITERATE: [&str; 5] = ["iterate", "--config", "e.toml", "--out", "a run"];
 
 /// A probing into `t.json`.
-fn probe<'a>(more: &[&'a str]) -> Vec<&'a str> {
+pub fn probe<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&PROBE[..], &["--out", "t.json"], more].concat()
 }
 
-fn world() -> tempfile::TempDir {
+pub fn world() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     output(folder.path(), &["data", "synth", "--requests", "200", "--candidates", "10", "--out", "log"]);
     fs::write(folder.path().join("e.toml"), EXPERIMENT).unwrap();
@@ -97,7 +97,7 @@ impl Running {
     }
 
     /// The measuring process that it has started.
-    fn measuring(&self) -> u32 {
+    pub fn measuring(&self) -> u32 {
         let pid = self.child.id();
         let path = format!("/proc/{pid}/task/{pid}/children");
         until("a measuring process", || fs::read_to_string(&path).ok()?.split(' ').next()?.parse().ok())
@@ -109,8 +109,12 @@ impl Running {
             To::Parent => pid.to_string(),
             To::Everybody => format!("-{pid}"),
         };
-        let status = Command::new("sh").args(["-c", &format!("kill -{signal} {target}")]).status();
-        assert!(status.unwrap().success());
+        send(signal, &target);
+    }
+
+    /// Whether it has ended.
+    pub fn ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// How it ended.
@@ -119,7 +123,7 @@ impl Running {
     }
 
     /// Its exit code and everything it said.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub fn end(mut self) -> (Option<i32>, String) {
         while self.stderr.read_line(&mut self.said).unwrap() > 0 {}
         let status = self.child.wait().unwrap();
         assert_eq!(status.signal(), None, "{}", self.said);
@@ -154,8 +158,18 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// A signal to any process.
+pub fn signal(name: &str, pid: u32) {
+    send(name, &pid.to_string());
+}
+
+fn send(signal: &str, target: &str) {
+    let status = Command::new("sh").args(["-c", &format!("kill -{signal} {target}")]).status();
+    assert!(status.unwrap().success());
+}
+
 /// Waits until a process is gone, or nothing but an entry that nobody has asked for.
-fn gone(pid: u32) {
+pub fn gone(pid: u32) {
     until("the end of the measuring process", || match fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(stat) => stat.rsplit(") ").next()?.starts_with('Z').then_some(()),
         Err(_) => Some(()),
@@ -247,7 +261,7 @@ fn a_probing_that_is_stopped_keeps_what_it_has_and_leaves_no_process_behind() {
 }
 
 /// A replay on `world::World`'s files, of so many requests per second.
-fn replay<'a>(qps: &'a str, requests: &'a str, repeats: &'a str) -> Vec<&'a str> {
+pub fn replay<'a>(qps: &'a str, requests: &'a str, repeats: &'a str) -> Vec<&'a str> {
     let traffic = ["--qps", qps, "--requests", requests, "--candidates", "8", "--repeats", repeats];
     let model = ["replay", "--model", "model/model.onnx", "--data", "log/log.parquet", "--engine", "null"];
     [&model[..], &traffic, &["--out", "r.json"]].concat()

@@ -6,6 +6,8 @@ use std::fs;
 
 mod price;
 mod redis;
+mod slow;
+mod tls;
 
 const LOAD: [&str; 8] =
     ["store", "load", "--model", "model/model.onnx", "--data", "log/log.parquet", "--out", "features"];

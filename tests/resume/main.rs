@@ -9,10 +9,12 @@
 mod budgets;
 mod dear;
 mod divided;
+mod full;
 mod kills;
 mod scripted;
 mod systems;
 mod tail;
+mod versions;
 
 use autofas_bench::{
     app::{
@@ -89,8 +91,8 @@ fn experiment(folder: &Path, every_seconds: &str) -> Experiment {
     Experiment::parse(&folder.join("e.toml"), EXPERIMENT, &[cadence]).unwrap()
 }
 
-/// Every file of a run but those that hold times, hosts and paths, and the settings, which hold the cadence.
-fn files(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+/// Every file of a run.
+fn all_files(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     fn walk(folder: &Path, root: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -104,6 +106,12 @@ fn files(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     }
     let mut found = BTreeMap::new();
     walk(run, run, &mut found);
+    found
+}
+
+/// Every file of a run but those that hold times, hosts and paths, and the settings, which hold the cadence.
+fn files(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = all_files(run);
     for outside in ["environment.json", "paths.json", "config.toml"] {
         assert!(found.remove(Path::new(outside)).is_some(), "{outside}");
     }
@@ -113,12 +121,37 @@ fn files(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 fn leg(folder: &Path, number: usize) -> Output {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "the_child_of_the_kill_test", "--nocapture"])
+    child("the_child_of_the_kill_test", folder, number).output().unwrap()
+}
+
+/// This test program as another process, which does what the ignored test of this name does.
+fn child(test: &str, folder: &Path, number: usize) -> Command {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child
+        .args(["--ignored", "--exact", test, "--nocapture"])
         .env(FOLDER, folder)
-        .env(LEG, number.to_string())
-        .output()
-        .unwrap()
+        .env(LEG, number.to_string());
+    child
+}
+
+/// `log/` for [`EXPERIMENT`], and what a run leaves that nobody disturbs, in `undisturbed/`.
+fn left_alone(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let log = SynthSettings { requests: 120, candidates: 10, users: 60, items: 80, ..Default::default() };
+    synth::write(&log, &folder.join("log")).unwrap();
+    let undisturbed = folder.join("undisturbed");
+    let meter = ScriptedMeter { at: &|_| {} };
+    let left_alone = experiment(folder, "3600.0");
+    iterate(&left_alone, &undisturbed, Existing::Refuse, &meter, &Alone, &Silent, &Stop::never()).unwrap();
+    files(&undisturbed)
+}
+
+/// Two runs left the same files with the same bytes.
+fn assert_same(found: &BTreeMap<PathBuf, Vec<u8>>, wanted: &BTreeMap<PathBuf, Vec<u8>>) {
+    let names = |files: &BTreeMap<PathBuf, _>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(found), names(wanted));
+    for (name, bytes) in wanted {
+        assert!(found[name] == *bytes, "{} differs", name.display());
+    }
 }
 
 #[test]
@@ -138,13 +171,7 @@ fn the_child_of_the_kill_test() {
 fn a_run_that_is_killed_at_many_moments_ends_with_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let log = SynthSettings { requests: 120, candidates: 10, users: 60, items: 80, ..Default::default() };
-    synth::write(&log, &folder.join("log")).unwrap();
-    let undisturbed = folder.join("undisturbed");
-    let meter = ScriptedMeter { at: &|_| {} };
-    let left_alone = experiment(folder, "3600.0");
-    iterate(&left_alone, &undisturbed, Existing::Refuse, &meter, &Alone, &Silent, &Stop::never()).unwrap();
-
+    let wanted = left_alone(folder);
     let (mut killed, mut words) = (0, String::new());
     for number in 0.. {
         assert!(number < 100, "no end after {killed} kills:\n{words}");
@@ -165,10 +192,5 @@ fn a_run_that_is_killed_at_many_moments_ends_with_the_same_bytes() {
         assert!(struck >= 3, "only {struck} kills at {place:?}");
     }
     assert!(words.matches("goes on from").count() >= 3, "hardly any training went on:\n{words}");
-    let (wanted, found) = (files(&undisturbed), files(&folder.join("killed")));
-    let names = |files: &BTreeMap<PathBuf, _>| files.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&found), names(&wanted));
-    for (name, bytes) in &wanted {
-        assert!(found[name] == *bytes, "{} differs", name.display());
-    }
+    assert_same(&files(&folder.join("killed")), &wanted);
 }

@@ -22,6 +22,17 @@ impl RedisServer {
             .expect("a Redis server: run scripts/setup-redis")
     }
 
+    /// Starts one that speaks nothing but TLS.
+    #[allow(dead_code, reason = "not every test that shares this file has certificates")]
+    pub fn with_tls(arguments: &[&str]) -> Self {
+        let start = |_| {
+            let port = free_port();
+            let tls = port.to_string();
+            Self::on(port, &[&["--port", "0", "--tls-port", &tls], arguments].concat())
+        };
+        (0..5).find_map(start).expect("a Redis server with TLS: run scripts/setup-redis")
+    }
+
     /// A server on this very port; None when it ends at once.
     pub fn on(port: u16, arguments: &[&str]) -> Option<Self> {
         let process = Command::new("redis-server")

@@ -30,7 +30,7 @@ mod table_check;
 mod table_predict;
 mod trace;
 
-use crate::base::Error;
+use crate::{base::Error, measure::child};
 use clap::{Parser, Subcommand};
 use output::Format;
 use std::process::ExitCode;
@@ -97,9 +97,10 @@ enum Verb {
 }
 
 /// Runs the verb.
-pub fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<()> {
     let format = if cli.json { Format::Json } else { Format::Text };
     let progress = progress::for_stderr();
+    let _ = child::NOTICE.set(|line| eprintln!("{line}"));
     match cli.verb {
         Verb::Iterate(args) => args.run(format, &*progress),
         Verb::Search(args) => args.run(format, &*progress),
@@ -121,8 +122,30 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
+/// The whole program: parses the command line, runs the verb, says what went wrong on the standard error, and gives the exit code.
+pub fn program() -> ExitCode {
+    // clap itself answers --help (0) and wrong usage (2).
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            exit_code(&error)
+        }
+    }
+}
+
+/// What a program that measures with this library begins with: where it was started as a measuring process by itself, the process does
+/// that and ends with the code that is given.
+///
+/// [`Launcher::this_program`](crate::measure::child::Launcher::this_program) starts the program again for every measurement, with
+/// a verb that only this knows.
+pub fn as_measuring_child() -> Option<ExitCode> {
+    let verb = std::env::args().nth(1);
+    (verb.as_deref() == Some(child::VERB)).then(program)
+}
+
 /// The exit code of a failed verb.
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(exit_status(error))
 }
 

@@ -117,9 +117,12 @@ impl Journal {
 
     /// Makes the folder that of this run, once everything that could be wrong with the experiment was looked at.
     pub fn begin(&self) -> Result<()> {
-        let path = self.path(CONFIG);
-        if !path.exists() {
-            fsio::write(&path, self.config.as_bytes())?;
+        // A run that was there when the folder was opened was locked then, and so is one that has begun.
+        if self.lock.get().is_none() && !fsio::write_new(&self.path(CONFIG), self.config.as_bytes())? {
+            return Err(Error::usage(
+                format!("another process has begun a run in {} meanwhile", self.folder.display()),
+                "name another folder with --out",
+            ));
         }
         self.lock()
     }
@@ -247,6 +250,7 @@ fn settings(config: &str) -> Option<toml::Table> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Barrier;
 
     fn open(folder: &Path, config: &str, existing: Existing) -> Result<Journal> {
         Journal::open(folder, config, existing, CheckpointSettings::default(), &Stop::never())
@@ -322,6 +326,43 @@ mod tests {
         assert!(second.contains("another process") && second.contains("--out"), "{second}");
         drop(first);
         open(folder.path(), "a = 1", Existing::Resume).unwrap();
+    }
+
+    #[test]
+    fn of_processes_that_begin_a_run_at_the_same_moment_one_does() {
+        const AT_ONCE: usize = 8;
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let (opened, begun) = (Barrier::new(AT_ONCE), Barrier::new(AT_ONCE));
+            let begin = |settings: usize| {
+                let journal = open(folder.path(), &format!("a = {settings}"), Existing::Refuse).unwrap();
+                opened.wait();
+                let result = journal.begin();
+                // Nobody's lock is gone before everybody has asked for it.
+                begun.wait();
+                result.map_err(|error| error.to_string())
+            };
+            let results: Vec<_> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..AT_ONCE)
+                    .map(|at| {
+                        scope.spawn({
+                            let begin = &begin;
+                            move || begin(at)
+                        })
+                    })
+                    .collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            let (begun, refused): (Vec<_>, Vec<_>) =
+                results.into_iter().enumerate().partition(|(_, r)| r.is_ok());
+            assert_eq!(begun.len(), 1, "{refused:?}");
+            let text = fsio::read_text(&folder.path().join(CONFIG)).unwrap();
+            assert_eq!(text, format!("a = {}", begun[0].0), "the settings are those of who works there");
+            for (_, error) in refused {
+                let error = error.unwrap_err();
+                assert!(error.contains("another process") && error.contains("--out"), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -99,6 +99,59 @@ fn every_engine_that_fails_has_its_own_failure_as_a_reason_and_is_not_called_sto
     }
 }
 
+fn crash() -> Error {
+    let (engine, status) = ("tract".to_owned(), "signal: 11 (SIGSEGV)".to_owned());
+    Error::Child { engine, status, code: None, stderr: "it wrote nothing".to_owned() }
+}
+
+#[test]
+fn an_engine_that_crashes_has_its_pass_once_more_and_its_result_says_so_and_is_not_believed() {
+    let mut tried = Vec::new();
+    let outcome = campaign(3)
+        .run_with(|job, round| {
+            tried.push((job.engine, round));
+            let second = tried.iter().filter(|&&turn| turn == (EngineName::Tract, 2)).count();
+            match (job.engine, round, second) {
+                (EngineName::Tract, 2, 1) => Err(crash()),
+                _ => Ok(passes(&job)),
+            }
+        })
+        .unwrap();
+    assert_eq!((tried.len(), outcome.failure.is_none()), (7, true));
+    for Measured { measurement, .. } in &outcome.measured[0] {
+        assert!(!measurement.valid && !measurement.interrupted && measurement.passes.len() == 3);
+        let reasons = measurement.reasons.join("\n");
+        assert!(
+            reasons.contains("the engine failed in pass 2: ") && reasons.contains("SIGSEGV"),
+            "{reasons}"
+        );
+        assert!(reasons.contains("the pass was made once more"), "{reasons}");
+    }
+    let of_other = &outcome.measured[1][0].measurement.reasons;
+    assert!(!of_other.iter().any(|reason| reason.contains("once more")), "{of_other:?}");
+}
+
+#[test]
+fn an_engine_that_crashes_again_has_no_further_turn() {
+    // In the same pass, and in a later one.
+    for (crashing, expected) in [([2, 2], 1), ([1, 3], 2)] {
+        let mut left = crashing.to_vec();
+        let outcome = campaign(3).run_with(|job, round| match job.engine {
+            EngineName::Tract if left.first() == Some(&round) => {
+                left.remove(0);
+                Err(crash())
+            }
+            _ => Ok(passes(&job)),
+        });
+        let outcome = outcome.unwrap();
+        let failure = outcome.failure.unwrap().to_string();
+        assert!(failure.contains("tract ended with signal: 11"), "{failure}");
+        assert_eq!(failure.contains("as one before it"), crashing[0] == crashing[1], "{failure}");
+        assert_eq!(outcome.measured[0][0].measurement.passes.len(), expected);
+        assert_eq!(outcome.measured[1][0].measurement.passes.len(), 3);
+    }
+}
+
 #[test]
 fn an_engine_that_failed_before_somebody_asked_to_stop_was_not_interrupted() {
     let outcome = campaign(3)

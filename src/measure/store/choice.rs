@@ -148,7 +148,7 @@ const NAMES: &str = "write memory:STORE, embedded:STORE or redis://host; a path 
 impl FromStr for StoreChoice {
     type Err = Error;
 
-    /// `none`, `memory:STORE`, `embedded:STORE`, or the address of a Redis server, whose end may say how long a request waits:
+    /// `none`, `memory:STORE`, `embedded:STORE`, or the address of a Redis server (`redis://`, `rediss://` with TLS), whose end may say how long a request waits:
     /// `redis://host?timeout_ms=50`. Any other text without a `:` is the path of a store that is copied into memory.
     ///
     /// What is refused may be an address with a password, so messages do not repeat it.
@@ -162,11 +162,7 @@ impl FromStr for StoreChoice {
             None => folder(text).map(Self::Memory),
             Some(("memory", path)) => folder(path).map(Self::Memory),
             Some(("embedded", path)) => folder(path).map(Self::Embedded),
-            Some(("redis", _)) => redis(text),
-            Some(("rediss", _)) => Err(Error::usage(
-                "this program speaks to Redis without TLS, so there is no rediss://",
-                "name the near end of a tunnel (such as stunnel, or `ssh -L`) as redis://host",
-            )),
+            Some(("redis" | "rediss", _)) => redis(text),
             Some((kind, _)) => Err(unknown(kind)),
         }
     }
@@ -233,6 +229,7 @@ mod tests {
             ("memory:a/b", StoreChoice::Memory("a/b".into())),
             ("embedded:a:b", StoreChoice::Embedded("a:b".into())),
             ("redis://host:1/2?timeout_ms=7", redis("redis://host:1/2", 7)),
+            ("rediss://host:1/2?timeout_ms=7", redis("rediss://host:1/2", 7)),
         ] {
             let choice: StoreChoice = text.parse().unwrap();
             assert_eq!((choice.to_string(), &choice), (text.to_owned(), &expected));
@@ -251,7 +248,7 @@ mod tests {
             ("reids://host", "did you mean `redis:`?"),
             ("Embedded:path", "did you mean `embedded:`?"),
             ("http://host", "no kind `http` of store; write memory:STORE"),
-            ("rediss://host", "without TLS"),
+            ("rediss:/host", "rediss://… for a server with TLS"),
             ("redis:/host", "redis://[user:password@]host"),
             ("a/b:c", "needs the kind of its store"),
             ("memory:", "no folder has such a name"),
@@ -280,7 +277,7 @@ mod tests {
         }
         for wrong in [
             "redis:/:secret@host",
-            "rediss://:secret@host",
+            "rediss://:secret@host:port",
             "reids://:secret@host",
             "//:secret@host",
             ":secret@host",

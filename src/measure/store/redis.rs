@@ -20,7 +20,7 @@ use super::{
     pairs::Pairs,
 };
 use crate::base::{Error, Result, error::Place};
-use address::Address;
+use address::{Address, Transport};
 use filling::Current;
 use link::Link;
 use redis::{Cmd, RedisError, RedisResult, Value};
@@ -29,10 +29,12 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
+use tls::Tls;
 
 pub mod address;
 mod filling;
 mod link;
+mod tls;
 
 pub use filling::fill;
 
@@ -52,6 +54,8 @@ struct Server {
     address: Address,
     /// What its host stood for when the store was opened: no time-out bounds a look-up.
     sockets: Vec<SocketAddr>,
+    /// How it is recognised; none of a plain connection.
+    tls: Option<Tls>,
     /// For messages.
     name: String,
 }
@@ -63,7 +67,11 @@ impl Server {
         let found = address.socket().to_socket_addrs();
         let fix = "see whether the name of the host is right, and known here";
         let sockets = found.map_err(|e| Error::engine(&name, "look up the host", fix, e))?.collect();
-        Ok(Self { address: address.clone(), sockets, name })
+        let tls = match address.transport() {
+            Transport::Plain => None,
+            Transport::Tls => Some(Tls::of(address)?),
+        };
+        Ok(Self { address: address.clone(), sockets, tls, name })
     }
 
     /// Requests take `timeout` at most, and so does connecting.
@@ -76,17 +84,27 @@ impl Server {
     }
 
     fn link(&self, timeout: Duration, until: Instant) -> RedisResult<Link> {
-        Link::connect(&self.address, &self.sockets, timeout, until)
+        Link::connect(&self.address, &self.sockets, self.tls.as_ref(), timeout, until)
     }
 
     fn failed(&self, action: &str, timeout: Duration, error: RedisError) -> Error {
-        let fix = match error.is_timeout() {
-            true => format!(
-                "it did not answer within {} ms: look at its load, or allow more, as in `{}?timeout_ms=1000`",
+        let fix = match (error.is_timeout(), &self.tls) {
+            (true, tls) => format!(
+                "it did not answer within {} ms: {}look at its load, or allow more, as in `{}?timeout_ms=1000`",
                 timeout.as_millis(),
+                // One without takes the first words for the begin of a command, and waits for its end.
+                tls.as_ref().map_or("", |_| "see whether it speaks TLS there, "),
                 self.name
             ),
-            false => "see whether the server runs and takes this address, user and password".to_owned(),
+            _ if error.code() == Some("WRONGTYPE") => format!(
+                "{MANIFEST} is somebody else's there: remove it, or name another database of the server, as in `redis://host/1`"
+            ),
+            (false, None) => "see whether the server runs and takes this address, user and password".to_owned(),
+            (false, Some(_)) => {
+                "see whether the server runs, takes this address, user and password, speaks TLS there, and shows a certificate for \
+                 this host that the machine trusts or that is in the file SSL_CERT_FILE"
+                    .to_owned()
+            }
         };
         Error::engine(&self.name, action, fix, error)
     }

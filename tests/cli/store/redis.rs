@@ -13,15 +13,36 @@ use std::{
 };
 
 #[path = "../../support/redis_server.rs"]
-mod server;
+pub mod server;
 
-fn load(world: &World, url: &str) {
+/// A replay without repetitions, to be completed by rate, requests and store.
+pub const ONE_PASS: [&str; 17] = [
+    "replay",
+    "--model",
+    "model/model.onnx",
+    "--data",
+    "log/log.parquet",
+    "--engine",
+    "tract",
+    "--candidates",
+    "8",
+    "--warmup",
+    "1",
+    "--repeats",
+    "1",
+    "--min-requests",
+    "1",
+    "--min-duration",
+    "0",
+];
+
+pub fn load(world: &World, url: &str) {
     let files = ["--model", "model/model.onnx", "--data", "log/log.parquet", "--out", url];
     program(world.path()).args(["store", "load"]).args(files).assert().success();
 }
 
 /// One line to the server; what it says.
-fn told(server: &RedisServer, command: &str) -> String {
+pub fn told(server: &RedisServer, command: &str) -> String {
     let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", server.port())).unwrap());
     stream.get_mut().write_all(format!("{command}\r\n").as_bytes()).unwrap();
     let mut said = String::new();
@@ -47,9 +68,7 @@ fn disturbed(disturb: impl FnOnce(RedisServer) -> Option<RedisServer> + Send) ->
     let server = RedisServer::start(&[]);
     load(&world, &server.url());
     let store = format!("{}?timeout_ms=100", server.url());
-    let how = ["--engine", "tract", "--qps", "50", "--requests", "150", "--candidates", "8"];
-    let short = ["--warmup", "1", "--repeats", "1", "--min-requests", "1", "--min-duration", "0"];
-    let files = ["--model", "model/model.onnx", "--data", "log/log.parquet", "--store", &store];
+    let how = ["--qps", "50", "--requests", "150", "--store", &store];
     let before = requests(&server);
     let (result, said) = std::thread::scope(|scope| {
         let disturbing = scope.spawn(|| {
@@ -58,7 +77,7 @@ fn disturbed(disturb: impl FnOnce(RedisServer) -> Option<RedisServer> + Send) ->
             }
             disturb(server)
         });
-        let replayed = replayed(world.path(), &[&["replay"], &how[..], &short, &files].concat());
+        let replayed = replayed(world.path(), &[&ONE_PASS[..], &how].concat());
         drop(disturbing.join().unwrap());
         replayed
     });
@@ -72,7 +91,7 @@ fn disturbed(disturb: impl FnOnce(RedisServer) -> Option<RedisServer> + Send) ->
     result
 }
 
-fn first_error(result: &Value) -> &str {
+pub fn first_error(result: &Value) -> &str {
     result["first_error"].as_str().unwrap()
 }
 
@@ -206,7 +225,7 @@ fn the_password_of_a_server_is_in_no_output_and_no_file() {
     assert_eq!(holding(world.path(), PASSWORD), [""; 0]);
     assert!(!holding(world.path(), &format!("redis://127.0.0.1:{}", server.port())).is_empty());
     let wrong = [
-        (format!("rediss://{place}"), "without TLS"),
+        (format!("rediss:/{place}"), "rediss://… for a server with TLS"),
         (format!("redis:/{place}"), "redis://[user:password@]host"),
         (format!("http://{place}"), "no kind `http` of store"),
         (format!("memroy{place}"), "did you mean `memory:`?"),

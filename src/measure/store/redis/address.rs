@@ -5,9 +5,32 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// How an address is written.
-pub const FORM: &str = "write redis://[user:password@]host[:port][/database][?timeout_ms=100]";
-const SCHEME: &str = "redis://";
+pub const FORM: &str = "write redis://[user:password@]host[:port][/database][?timeout_ms=100], or rediss://… for a server with TLS";
 const PORT: u16 = 6379;
+
+/// What goes over the line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Everything as it is.
+    #[default]
+    Plain,
+    /// Everything encrypted, to a server with a certificate.
+    Tls,
+}
+
+impl Transport {
+    /// All there are.
+    const ALL: [Self; 2] = [Self::Plain, Self::Tls];
+
+    /// How an address begins.
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::Plain => "redis://",
+            Self::Tls => "rediss://",
+        }
+    }
+}
 
 /// Where a server is, and as whom it is asked.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,18 +41,22 @@ pub struct Address {
     user: Option<String>,
     #[serde(skip)]
     password: Option<String>,
+    #[serde(default)]
+    transport: Transport,
     host: String,
     port: u16,
     database: u32,
 }
 
 impl Address {
-    /// Reads `redis://[user:password@]host[:port][/database]`, and what stands behind a `?` after the host, which is the caller's.
+    /// Reads `redis://[user:password@]host[:port][/database]`, or the same with `rediss` for TLS, and what stands behind a `?` after the host, which is the caller's.
     /// User and password end at the last `@`; in them, a `%` with two hexadecimal digits stands for a byte.
     pub fn parse(text: &str) -> Result<(Self, &str)> {
         let wrong = |problem: &str| Error::usage(problem, FORM);
-        let after = text
-            .strip_prefix(SCHEME)
+        let begins = |transport: Transport| Some((transport, text.strip_prefix(transport.scheme())?));
+        let (transport, after) = Transport::ALL
+            .into_iter()
+            .find_map(begins)
             .ok_or_else(|| wrong("the address of a Redis server begins otherwise"))?;
         let (identity, place) = match after.rsplit_once('@') {
             Some((identity, place)) => (Some(identity), place),
@@ -60,7 +87,7 @@ impl Address {
             None => (None, None),
             Some(both) => <[_; 2]>::from(both).map(|text| (!text.is_empty()).then(|| decoded(text))).into(),
         };
-        Ok((Self { user, password, host: host.to_owned(), port, database }, option))
+        Ok((Self { user, password, transport, host: host.to_owned(), port, database }, option))
     }
 
     /// User and password, for [`Address::tell`]; None where nobody is named.
@@ -86,6 +113,11 @@ impl Address {
     /// Host and port, to connect to.
     pub(super) fn socket(&self) -> (&str, u16) {
         (&self.host, self.port)
+    }
+
+    /// Whether what is said to the server is encrypted.
+    pub(super) fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// Number of the database.
@@ -119,10 +151,11 @@ fn decoded(text: &str) -> String {
 /// Without user and password.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, database, .. } = self;
+        let Self { transport, host, port, database, .. } = self;
+        let scheme = transport.scheme();
         match host.contains(':') {
-            true => write!(f, "{SCHEME}[{host}]:{port}")?,
-            false => write!(f, "{SCHEME}{host}:{port}")?,
+            true => write!(f, "{scheme}[{host}]:{port}")?,
+            false => write!(f, "{scheme}{host}:{port}")?,
         }
         if *database > 0 { write!(f, "/{database}") } else { Ok(()) }
     }
@@ -145,6 +178,7 @@ mod tests {
             ("redis://host:7/2", "redis://host:7/2", &[]),
             ("redis://[::1]:7", "redis://[::1]:7", &[]),
             ("redis://:pw@host", "redis://host:6379", &["pw"]),
+            ("rediss://:pw@host/1", "rediss://host:6379/1", &["pw"]),
             ("redis://me:p%3Aw@host/1", "redis://host:6379/1", &["me", "p:w"]),
             ("redis://me@host", "redis://host:6379", &["me", ""]),
             ("redis://:a?b/c#d@e%4@host:1", "redis://host:1", &["a?b/c#d@e%4"]),
@@ -162,6 +196,8 @@ mod tests {
     fn what_is_no_address_is_refused_without_its_text() {
         for wrong in [
             "redis:/:secret@h",
+            "rediss:/:secret@h",
+            "redisss://:secret@h",
             "redis://:secret@",
             "redis://:secret@h:0",
             "redis://:secret@h:x",

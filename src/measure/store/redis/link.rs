@@ -1,10 +1,11 @@
 //! A connection to a Redis server on which every request has a moment by which its whole answer has to be there.
 //!
 //! A time-out of the socket bounds one wait for bytes, so a server that lets them trickle would keep a request for ever: what is
-//! left until the moment is set before each of them.
+//! left until the moment is set before each of them, below the encryption where there is one.
 
-use super::address::Address;
+use super::{address::Address, tls::Tls};
 use redis::{ConnectionLike, Parser, RedisResult, Value};
+use rustls::ClientConnection;
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
@@ -14,6 +15,8 @@ use std::{
 /// A connection, as the user of an address and to its database.
 pub struct Link {
     stream: TcpStream,
+    /// The encryption of what goes through the stream; none of a plain one.
+    tls: Option<Box<ClientConnection>>,
     parser: Parser,
     database: u32,
     /// How long a request takes at most that says nothing else.
@@ -21,17 +24,22 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects to one of `sockets`, which are those of the address, and has it done by `until`. Requests through [`ConnectionLike`] take
-    /// `timeout` each, at most.
+    /// Connects to one of `sockets`, which are those of the address, and has it done by `until`, the handshake of `tls` included. Requests
+    /// through [`ConnectionLike`] take `timeout` each, at most.
     pub fn connect(
         address: &Address,
         sockets: &[SocketAddr],
+        tls: Option<&Tls>,
         timeout: Duration,
         until: Instant,
     ) -> RedisResult<Self> {
         let stream = reach(sockets, until)?;
         stream.set_nodelay(true)?;
-        let mut link = Self { stream, parser: Parser::new(), database: address.database(), timeout };
+        let mut tls = tls.map(Tls::client).transpose()?.map(Box::new);
+        if let Some(tls) = &mut tls {
+            tls.complete_io(&mut Timed { stream: &stream, until })?;
+        }
+        let mut link = Self { stream, tls, parser: Parser::new(), database: address.database(), timeout };
         let identity = address.identity();
         if !identity.is_empty() {
             link.order(redis::cmd("AUTH").arg(identity), until)?;
@@ -51,17 +59,32 @@ impl Link {
     /// comes late would be taken for the answer to something else.
     pub fn ask(&mut self, packed: &[u8], commands: usize, until: Instant) -> RedisResult<Vec<Value>> {
         let mut timed = Timed { stream: &self.stream, until };
-        timed.write_all(packed)?;
-        let mut answers = Vec::with_capacity(commands);
-        while answers.len() < commands {
-            match self.parser.parse_value(&mut timed)? {
-                // Nobody has asked for it.
-                Value::Push { .. } => {}
-                answer => answers.push(answer),
+        match &mut self.tls {
+            None => ask(&mut timed, &mut self.parser, packed, commands),
+            Some(tls) => {
+                ask(&mut rustls::Stream::new(&mut **tls, &mut timed), &mut self.parser, packed, commands)
             }
         }
-        Ok(answers)
     }
+}
+
+fn ask(
+    wire: &mut (impl Read + Write),
+    parser: &mut Parser,
+    packed: &[u8],
+    commands: usize,
+) -> RedisResult<Vec<Value>> {
+    wire.write_all(packed)?;
+    wire.flush()?;
+    let mut answers = Vec::with_capacity(commands);
+    while answers.len() < commands {
+        match parser.parse_value(&mut *wire)? {
+            // Nobody has asked for it.
+            Value::Push { .. } => {}
+            answer => answers.push(answer),
+        }
+    }
+    Ok(answers)
 }
 
 /// The first of a host's addresses that answers.

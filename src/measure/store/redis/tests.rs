@@ -322,6 +322,23 @@ fn values_of_another_type_or_length_are_missing_or_refused() {
     redis::cmd("SET").arg(key(4, 1)).arg("three").exec(&mut connection).unwrap();
     let refused = fetched(&mut *store.reader(&[4]).unwrap(), 1, &[10]).unwrap_err().to_string();
     assert!(refused.contains("pairs of another length") && refused.contains("store load"), "{refused}");
+    redis::cmd("SET").arg(key(2, 11)).arg("x").exec(&mut connection).unwrap();
+    let Taken(rows) = fetched(&mut *store.reader(&[2]).unwrap(), 1, &[11]).unwrap();
+    assert_eq!(rows[0].2[0].as_deref(), Some(&b"x"[..]), "whoever decodes it sees its length");
+    let mark = store.current.filling.mark();
+    redis::cmd("DEL").arg(&mark).exec(&mut connection).unwrap();
+    redis::cmd("RPUSH").arg(&mark).arg("x").exec(&mut connection).unwrap();
+    let refused = fetched(&mut *store.reader(&[2]).unwrap(), 1, &[11]).unwrap_err().to_string();
+    assert!(refused.contains("WRONGTYPE") && refused.contains("store load"), "{refused}");
+    redis::cmd("DEL").arg(MANIFEST).exec(&mut connection).unwrap();
+    redis::cmd("RPUSH").arg(MANIFEST).arg("x").exec(&mut connection).unwrap();
+    for refused in [opened(&server.url()).map(drop), fill_until(&server, &KEYS, &Stop::never())] {
+        let refused = refused.unwrap_err().to_string();
+        assert!(
+            refused.contains("autofas:manifest is somebody else's") && refused.contains("remove it"),
+            "{refused}"
+        );
+    }
     redis::cmd("SET").arg(MANIFEST).arg("{}").exec(&mut connection).unwrap();
     let refused = opened(&server.url()).err().expect("refused").to_string();
     assert!(refused.contains("autofas:manifest") && refused.contains("no manifest"), "{refused}");
