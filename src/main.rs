@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     match cli::run(cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            cli::style::say(&format!("error: {error:#}"));
             cli::exit_code(&error)
         }
     }

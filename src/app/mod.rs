@@ -6,6 +6,7 @@ pub mod cli;
 pub mod compare;
 pub mod config;
 pub mod curves;
+pub mod doctor;
 pub mod evaluate;
 pub mod export;
 pub mod importance;

@@ -4,6 +4,7 @@ use super::{
     FeatureStore, Manifest,
     contents::Rows,
     embedded::{self, StoredFolder},
+    lmdb,
     memory::MemoryStore,
     redis::{
         self, RedisStore,
@@ -96,6 +97,15 @@ impl StoreChoice {
                 let store = RedisStore::open(address, Duration::from_millis(*timeout_ms))?;
                 Ok((store.manifest().clone(), None))
             }
+        }
+    }
+
+    /// Tries whether stores of its kind can be used here, and a server be reached, whatever it holds.
+    pub fn trial(&self) -> Result<()> {
+        match self {
+            Self::None | Self::Memory(_) => Ok(()),
+            Self::Embedded(_) => lmdb::trial(),
+            Self::Redis { address, timeout_ms } => redis::trial(address, Duration::from_millis(*timeout_ms)),
         }
     }
 

@@ -1,0 +1,34 @@
+//! `completions`: what a shell needs to complete verbs, options and their values.
+
+use super::{
+    Cli,
+    output::{self, Format},
+};
+use crate::base::Error;
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  autofas-bench completions bash > ~/.local/share/bash-completion/completions/autofas-bench
+  autofas-bench completions zsh > ~/.zfunc/_autofas-bench            # a folder of $fpath
+  autofas-bench completions fish > ~/.config/fish/completions/autofas-bench.fish
+  source <(autofas-bench completions bash)                          # for this shell alone")]
+pub struct CompletionsArgs {
+    /// Whose script it is
+    #[arg(value_name = "SHELL")]
+    shell: Shell,
+}
+
+impl CompletionsArgs {
+    pub fn run(self, format: Format) -> anyhow::Result<()> {
+        if format == Format::Json {
+            return Err(Error::usage("a shell reads no JSON", "leave --json out").into());
+        }
+        let mut script = Vec::new();
+        let mut command = Cli::command();
+        let name = command.get_name().to_owned();
+        clap_complete::generate(self.shell, &mut command, name, &mut script);
+        output::print_text(&String::from_utf8(script)?)
+    }
+}
