@@ -13,6 +13,7 @@ pub mod importance;
 pub mod iterate;
 pub mod package;
 pub mod page;
+pub mod plan;
 pub mod predict;
 pub mod probe;
 pub mod report;

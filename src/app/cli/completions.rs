@@ -1,11 +1,11 @@
 //! `completions`: what a shell needs to complete verbs, options and their values.
 
 use super::{
-    Cli,
+    Cli, PROGRAM,
     output::{self, Format},
 };
 use crate::base::Error;
-use clap::{Args, CommandFactory};
+use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 
 #[derive(Debug, Args)]
@@ -26,9 +26,18 @@ impl CompletionsArgs {
             return Err(Error::usage("a shell reads no JSON", "leave --json out").into());
         }
         let mut script = Vec::new();
-        let mut command = Cli::command();
-        let name = command.get_name().to_owned();
-        clap_complete::generate(self.shell, &mut command, name, &mut script);
+        let mut command = shown();
+        clap_complete::generate(self.shell, &mut command, PROGRAM, &mut script);
         output::print_text(&String::from_utf8(script)?)
     }
+}
+
+/// The program without what its help hides.
+fn shown() -> Command {
+    let all = Cli::command();
+    let verbs = all.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned();
+    Command::new(PROGRAM)
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(all.get_arguments().cloned())
+        .subcommands(verbs)
 }

@@ -14,6 +14,7 @@ mod forecast;
 mod importance;
 mod iterate;
 mod man;
+mod names;
 mod output;
 mod progress;
 mod ranks;
@@ -38,10 +39,13 @@ use clap::{Parser, Subcommand};
 use output::Format;
 use std::process::ExitCode;
 
+/// How it is called.
+const PROGRAM: &str = "autofas-bench";
+
 /// Joint feature and architecture search for pre-ranking, with measured latency in the loop.
 #[derive(Debug, Parser)]
 #[command(
-    name = "autofas-bench",
+    name = PROGRAM,
     version,
     // Fixed, so that the help is the same text everywhere.
     term_width = 100,

@@ -85,10 +85,10 @@ pub struct PriceArgs {
     #[arg(long, value_name = "N", default_value_t = 2)]
     workers: usize,
     /// How requests become inputs: concat, or user-once for all layouts that write a user's values once
-    #[arg(long, value_name = "NAME", default_value_t = Layout::UserOnce)]
+    #[arg(long, hide_possible_values = true, value_name = "NAME", default_value_t = Layout::UserOnce)]
     layout: Layout,
     /// Runs networks between two fetches: tract or onnxruntime
-    #[arg(long, value_name = "NAME", default_value_t = EngineName::OnnxRuntime)]
+    #[arg(long, hide_possible_values = true, value_name = "NAME", default_value_t = EngineName::OnnxRuntime)]
     engine: EngineName,
     /// Visits to every set of features
     #[arg(long, value_name = "N", default_value_t = 7)]

@@ -57,16 +57,16 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "E.toml")]
     config: PathBuf,
     /// tract or onnxruntime; may be repeated [default: target.engines of the experiment]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, hide_possible_values = true, value_name = "NAME")]
     engine: Vec<EngineName>,
     /// Instead of target.provider
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, hide_possible_values = true, value_name = "NAME")]
     provider: Option<Provider>,
     /// Instead of target.layout
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, hide_possible_values = true, value_name = "NAME")]
     layout: Option<Layout>,
     /// Instead of target.precision
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, hide_possible_values = true, value_name = "NAME")]
     precision: Option<Precision>,
     /// Instead of target.threads
     #[arg(long, value_name = "N")]

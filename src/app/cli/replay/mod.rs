@@ -65,7 +65,7 @@ pub struct ReplayArgs {
     #[command(flatten)]
     recipe: RecipeArgs,
     /// tract, onnxruntime or null; may be repeated [default: all that compute on --provider]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, hide_possible_values = true, value_name = "NAME")]
     engine: Vec<EngineName>,
     /// Where the features come from whose source is a store: none (with the request, so that inference alone is measured),
     /// memory:STORE (copied into memory, as a path alone), embedded:STORE (on the disk), redis://host?timeout_ms=100 (a Redis server,
@@ -73,7 +73,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "STORE", default_value_t = StoreChoice::None, value_parser = StoreName)]
     store: StoreChoice,
     /// Where ONNX Runtime computes: cpu, cuda or tensorrt
-    #[arg(long, value_name = "NAME", default_value_t = Provider::Cpu)]
+    #[arg(long, hide_possible_values = true, value_name = "NAME", default_value_t = Provider::Cpu)]
     provider: Provider,
     /// Threads inside one request
     #[arg(long, value_name = "N", default_value_t = 1)]
