@@ -6,6 +6,9 @@
 //! the machine meets all of them. With a time budget every group gets its share of what is left of it.
 
 mod kept;
+mod planned;
+
+pub use planned::plan_probe;
 
 use crate::{
     app::plan::span,

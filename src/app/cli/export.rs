@@ -4,7 +4,8 @@ use super::output::{self, Format};
 use crate::{
     app::{
         config::Override,
-        export::{ExportRequest, Exported, export_from_run},
+        export::{ExportRequest, Exported, export_from_run, plan_export},
+        plan::Plan,
     },
     base::{
         Error, Result,
@@ -59,6 +60,9 @@ pub struct ExportArgs {
     /// Folder of the package, or the Triton repository
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Read and check everything, say what would be done and with how much room, and write nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// What int8 takes instead of the run's `[quantise]`.
@@ -122,7 +126,7 @@ impl QuantiseArgs {
 
 impl ExportArgs {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
-        progress.stage("export and prove", 0);
+        progress.stage(if self.dry_run { "read and check" } else { "export and prove" }, 0);
         let layout = self.layout()?;
         let Self {
             run,
@@ -136,10 +140,11 @@ impl ExportArgs {
             package,
             name,
             out,
+            dry_run,
             ..
         } = self;
         let (overrides, limits, trace) = (quantise.overrides(), gate.overrides(), quantise.trace);
-        let exported = export_from_run(&ExportRequest {
+        let request = ExportRequest {
             run,
             candidate,
             layout,
@@ -153,8 +158,11 @@ impl ExportArgs {
             package,
             name,
             out,
-        })?;
-        output::print(format, &exported, describe)
+        };
+        match dry_run {
+            true => output::print(format, &plan_export(&request)?, Plan::to_string),
+            false => output::print(format, &export_from_run(&request)?, describe),
+        }
     }
 }
 

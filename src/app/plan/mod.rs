@@ -24,8 +24,9 @@ pub struct Plan {
     pub schema_version: u32,
     /// The verb.
     pub verb: String,
-    /// Where its results would go.
-    pub out: PathBuf,
+    /// Where its results would go; absent where they are only printed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out: Option<PathBuf>,
     /// What is there.
     pub state: OutState,
     /// What was read and found sound.
@@ -220,22 +221,26 @@ impl Draft {
 
     /// The plan for `verb` into `out`. Memory is what this process has taken to read and check all of it: whatever comes, that is
     /// there while it does.
-    pub fn plan(mut self, verb: &str, out: &Path, state: OutState) -> Plan {
+    pub fn plan<'p>(mut self, verb: &str, out: impl Into<Option<&'p Path>>, state: OutState) -> Plan {
+        let out = out.into();
+        let folder = out.unwrap_or(Path::new("."));
         if state == OutState::Finished {
             self.steps.clear();
             self.disk = (0, "nothing is left to do".to_owned());
         }
-        let limits = SystemLimits::current(out);
+        let limits = SystemLimits::current(folder);
         let memory = Room {
             least_bytes: peak_bytes().unwrap_or_default(),
             free_bytes: limits.memory_bytes(),
             basis: "the most that this dry run has taken, with the data read and a network built".to_owned(),
         };
-        let disk = Room { least_bytes: self.disk.0, free_bytes: disk_free_bytes(out), basis: self.disk.1 };
+        let disk = Room { least_bytes: self.disk.0, free_bytes: disk_free_bytes(folder), basis: self.disk.1 };
         if let Some(free) = disk.free_bytes.filter(|&free| free < disk.least_bytes) {
             let (needed, free) = (text::bytes(disk.least_bytes), text::bytes(free));
-            let problem =
-                format!("at least {needed} are needed on the disk, and {free} are free in {}", out.display());
+            let problem = format!(
+                "at least {needed} are needed on the disk, and {free} are free in {}",
+                folder.display()
+            );
             self.notes.push(format!("{problem}: name a folder on another disk with --out"));
         }
         let open = || self.steps.iter().filter(|step| step.is_open());
@@ -252,7 +257,7 @@ impl Draft {
         Plan {
             schema_version: SCHEMA_VERSION,
             verb: verb.to_owned(),
-            out: out.to_owned(),
+            out: out.map(Path::to_owned),
             state,
             read,
             steps,

@@ -11,7 +11,15 @@ impl fmt::Display for Plan {
             OutState::Resumed => "which an earlier start has begun",
             OutState::Finished => "which is finished: it would be given at once",
         };
-        writeln!(f, "{} would write {}, {state}; nothing was written now\n", self.verb, self.out.display())?;
+        match &self.out {
+            Some(out) => writeln!(
+                f,
+                "{} would write {}, {state}; nothing was written now\n",
+                self.verb,
+                out.display()
+            )?,
+            None => writeln!(f, "{} would write no file\n", self.verb)?,
+        }
         for Input { what, path, found } in &self.read {
             writeln!(f, "read     {what} {}: {found}", path.display())?;
         }
