@@ -75,7 +75,8 @@ impl fmt::Display for Step {
         let unit = if self.most == Some(1) { one } else { many };
         write!(f, "{}: {count} {unit}", self.step)?;
         if let Some(epochs) = self.epochs {
-            write!(f, ", at most {epochs} epochs")?;
+            let (most, plural) = if epochs == 1 { ("", "") } else { ("at most ", "s") };
+            write!(f, ", {most}{epochs} epoch{plural}")?;
         }
         if let Some(rows) = self.rows {
             write!(f, " of {rows} {}", if self.unit == Unit::Replay { "requests" } else { "rows" })?;

@@ -86,6 +86,18 @@ impl StoreChoice {
         }
     }
 
+    /// Fails where [`StoreChoice::fill`] would before it writes anything. Whether it holds something that would be replaced.
+    pub fn check_fillable(&self) -> Result<bool> {
+        match self {
+            Self::None => Err(no_store()),
+            Self::Memory(folder) | Self::Embedded(folder) => embedded::check_free(folder).map(|()| false),
+            Self::Redis { .. } => {
+                self.trial()?;
+                Ok(self.look().is_ok())
+            }
+        }
+    }
+
     /// What it holds, and the length of its file where it is one.
     pub fn look(&self) -> Result<(Manifest, Option<u64>)> {
         match self {

@@ -2,6 +2,7 @@
 
 mod describe;
 mod outputs;
+mod planned;
 mod queue;
 
 use super::{
@@ -44,6 +45,7 @@ use std::{
 #[command(after_help = "Examples:
   autofas-bench replay --model out/model.onnx --data D.parquet --qps 50
   autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --qps 50 --engine tract --out r.json
+  autofas-bench replay --model out/model.onnx --data D.parquet --qps 50 --dry-run            # how long would it take?
   autofas-bench replay --model out/model.onnx --data D.parquet --qps 50 --baseline r.json --out now.json
   autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --slo p99=20ms --out peak.json
 
@@ -133,6 +135,9 @@ pub struct ReplayArgs {
     hlog: Option<PathBuf>,
     #[command(flatten)]
     outputs: outputs::OutputArgs,
+    /// Read and check everything, say what would be replayed and for how long, and write nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Any rate does: without a schedule the arrivals are not looked at, and a search stretches them.
@@ -172,6 +177,9 @@ impl ReplayArgs {
         }
         let campaign = Campaign { jobs, plan: self.plan(), scored: BTreeMap::new() };
         let recorded = TraceReader::open(&trace)?.trace()?;
+        if self.dry_run {
+            return output::print(format, &self.planned(&campaign, &recorded)?, ToString::to_string);
+        }
         let replay = |campaign: &Campaign| {
             campaign.run(&launcher, |turn| {
                 let Turn { engine, pass, passes } = turn;
