@@ -157,11 +157,11 @@ fn a_pipe_gets_lines_a_terminal_a_bar_and_who_asks_for_quiet_nothing() {
         [done.stdout, done.stderr].map(|text| String::from_utf8(text).unwrap())
     };
     let [result, progress] = said("a", &[]);
-    assert!(result.starts_with("399 rows in a") && progress.contains(" …\n"), "{result}{progress}");
+    assert!(result.starts_with("400 rows in a") && progress.contains(" …\n"), "{result}{progress}");
     assert!(!progress.contains('\r') && !progress.contains('\u{1b}'), "{progress:?}");
     for quiet in ["--quiet", "-q"] {
         let [result, progress] = said(&format!("b{quiet}"), &[quiet]);
-        assert!(result.starts_with("399 rows") && progress.is_empty(), "{progress}");
+        assert!(result.starts_with("400 rows") && progress.is_empty(), "{progress}");
     }
     assert!(
         failure(here, 1, &["-q", "table", "show", "gone.json"]).starts_with("error: "),
@@ -175,5 +175,5 @@ fn a_pipe_gets_lines_a_terminal_a_bar_and_who_asks_for_quiet_nothing() {
     let shown = on("d", &[("TERM", "dumb")]).unwrap();
     assert!(shown.contains(" …") && !shown.contains('\u{1b}'), "{shown:?}");
     let shown = on("e --quiet", &[]).unwrap();
-    assert!(shown.contains("399 rows") && !shown.contains('\u{1b}'), "{shown:?}");
+    assert!(shown.contains("400 rows") && !shown.contains('\u{1b}'), "{shown:?}");
 }

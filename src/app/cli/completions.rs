@@ -27,8 +27,20 @@ impl CompletionsArgs {
         }
         let mut script = Vec::new();
         let mut command = shown();
-        clap_complete::generate(self.shell, &mut command, PROGRAM, &mut script);
-        output::print_text(&String::from_utf8(script)?)
+        match self.shell {
+            Shell::Bash => {
+                // The script for a name with a dash loses verbs of verbs (clap_complete 4.6), so it is made for another name, of
+                // which only the command that it serves is changed.
+                let plain = PROGRAM.replace('-', "_");
+                clap_complete::generate(self.shell, &mut command, &plain, &mut script);
+                let served = |name: &str| format!(" -o default {name}\n");
+                output::print_text(&String::from_utf8(script)?.replace(&served(&plain), &served(PROGRAM)))
+            }
+            _ => {
+                clap_complete::generate(self.shell, &mut command, PROGRAM, &mut script);
+                output::print_text(&String::from_utf8(script)?)
+            }
+        }
     }
 }
 

@@ -50,9 +50,9 @@ const PROGRAM: &str = "autofas-bench";
     // Fixed, so that the help is the same text everywhere.
     term_width = 100,
     after_help = "Examples:
-  autofas-bench doctor                                                  # what this machine has and how fast it is
-  autofas-bench iterate --config E.toml --data D.parquet --out RUN --dry-run
-  autofas-bench iterate --config E.toml --data D.parquet --out RUN      # the main job
+  autofas-bench doctor                                                        # what is here
+  autofas-bench iterate --config E.toml --data D.parquet --out RUN --dry-run  # how long?
+  autofas-bench iterate --config E.toml --data D.parquet --out RUN            # the main job
   autofas-bench replay --model RUN/networks/ID/model.onnx --data D.parquet --qps 50
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a stated limit was not met (parity, budget, objective, \

@@ -25,7 +25,7 @@ impl ReplayArgs {
         );
         let files = self.data.files(Some(&self.model))?;
         draft.has_read("data", files.rows, "to look users and items up in");
-        let requests = trace.counts().len();
+        let requests = trace.requests();
         match &self.trace {
             Some(path) => draft.has_read("trace", path, format!("{requests} requests")),
             None => draft
