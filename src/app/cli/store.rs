@@ -178,7 +178,7 @@ impl LoadArgs {
             let manifest = contents.manifest();
             let rows = manifest.groups.iter().map(|group| manifest.keys(group.owner)).sum::<u64>();
             draft.steps.push(Step::times("write rows", Unit::Row, rows as usize));
-            draft.disk = (manifest.row_bytes(), "the rows; keys and pages come on top".to_owned());
+            draft.writes(manifest.row_bytes(), "the rows; keys and pages come on top");
             let state = if replaces { OutState::Exists } else { OutState::New };
             return Ok(Done::Planned(Box::new(draft.plan("store load", self.out.place().as_path(), state))));
         }
@@ -275,7 +275,7 @@ impl PriceArgs {
             let step = Step::times(format!("fetch for {candidates} candidates"), Unit::Visit, visits);
             step.each(Some(Seconds { least_s, most_s: None }))
         }));
-        draft.disk = (0, "a table of prices, some kB".to_owned());
+        draft.writes(0, "a table of prices, some kB");
         Ok(draft.plan("store price", self.out.as_path(), state))
     }
 }

@@ -66,7 +66,6 @@ pub fn plan_export(request: &ExportRequest) -> Result<Plan> {
         // Only dense layers become bytes, and tables are most of a network.
         Precision::Fp32 | Precision::Int8 => 4,
     };
-    draft.disk =
-        ((source.network.parameters() * number_bytes) as u64, "the numbers of the network".to_owned());
+    draft.writes((source.network.parameters() * number_bytes) as u64, "the numbers of the network");
     Ok(draft.plan("export", request.out.as_path(), OutState::of(&request.out)))
 }

@@ -250,30 +250,6 @@ impl<'a> Run<'a> {
         Self::prepare(experiment, journal, meter, ranks, progress)
     }
 
-    /// [`Run::open`] for who only looks: the folder of a run stays as it is.
-    ///
-    /// Fails where this process is one of several ranks.
-    pub(in crate::app) fn look(
-        experiment: &'a Experiment,
-        out: &Path,
-        existing: Existing,
-        meter: &'a dyn Meter,
-        ranks: &'a dyn Exchange,
-        progress: &'a dyn Progress,
-        stop: &Stop,
-    ) -> Result<Self> {
-        if ranks.place().size > 1 {
-            return Err(Error::usage(
-                "a dry run is made by one process, and this is one of several ranks",
-                "start it without the launcher",
-            ));
-        }
-        device::choose(experiment.settings.training.device)?;
-        let config = experiment.resolved.to_string();
-        let journal = Journal::look(out, &config, existing, experiment.settings.checkpoints, stop)?;
-        Self::prepare(experiment, journal, meter, ranks, progress)
-    }
-
     /// Reads everything that the run depends on, and refuses to continue one that was begun with other data. Writes
     /// nothing.
     fn prepare(

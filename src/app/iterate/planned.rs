@@ -1,24 +1,23 @@
 //! What a run would do, without doing it: every step with how often it comes, counted as the step itself counts, and what an earlier
 //! start has left of it. How long the steps take is measured on a few batches and models ([`rates`]).
 
+mod measured;
 mod rates;
+mod trained;
 
 use super::{
-    Existing, FIRST_ROUND, Meter, Run,
-    given::GIVEN,
-    guide::SOFT,
-    pareto,
-    searcher::{Searched, WARM_UP, outcome_file, round_folder, subnet_file},
+    Existing, FIRST_ROUND, Journal, Meter, Run, pareto,
+    searcher::{outcome_file, round_folder, subnet_file},
     summary,
 };
 use crate::{
     app::{
         config::Experiment,
-        plan::{Draft, OutState, Plan, Seconds, Step, Unit},
+        plan::{Draft, OutState, Plan, Step, Unit},
     },
-    base::{Result, names::EngineName, progress::Progress, stop::Stop},
-    learn::exchange::Exchange,
-    space::{Operator, Subnet},
+    base::{Error, Result, progress::Progress, stop::Stop},
+    learn::{device, exchange::Exchange},
+    space::Subnet,
 };
 pub(in crate::app) use rates::Rates;
 use std::{collections::BTreeSet, path::Path};
@@ -46,6 +45,7 @@ pub fn plan_iterate(
     run.add_found(&mut draft, &rates, rounds)?;
     run.add_timing(&mut draft, &rates, rounds);
     run.add_replays(&mut draft, rounds);
+    run.add_rounds_room(&mut draft)?;
     Ok(draft.plan("iterate", out, state))
 }
 
@@ -82,6 +82,32 @@ pub fn plan_search(
 
 fn finished(verb: &str, out: &Path) -> Plan {
     Draft::default().plan(verb, out, OutState::Finished)
+}
+
+impl<'a> Run<'a> {
+    /// [`Run::open`] for who only looks: the folder of a run stays as it is.
+    ///
+    /// Fails where this process is one of several ranks.
+    pub(in crate::app) fn look(
+        experiment: &'a Experiment,
+        out: &Path,
+        existing: Existing,
+        meter: &'a dyn Meter,
+        ranks: &'a dyn Exchange,
+        progress: &'a dyn Progress,
+        stop: &Stop,
+    ) -> Result<Self> {
+        if ranks.place().size > 1 {
+            return Err(Error::usage(
+                "a dry run is made by one process, and this is one of several ranks",
+                "start it without the launcher",
+            ));
+        }
+        device::choose(experiment.settings.training.device)?;
+        let config = experiment.resolved.to_string();
+        let journal = Journal::look(out, &config, existing, experiment.settings.checkpoints, stop)?;
+        Self::prepare(experiment, journal, meter, ranks, progress)
+    }
 }
 
 impl Run<'_> {
@@ -134,232 +160,9 @@ impl Run<'_> {
         self.add_probes(draft, rates)
     }
 
-    /// The table, where none is given.
-    pub(in crate::app) fn add_probes(&self, draft: &mut Draft, rates: &Rates) -> Result<()> {
-        if self.experiment.table_path().is_some() {
-            return Ok(());
-        }
-        let (models, target) = (self.probe_plan()?.subjects.len(), &self.settings.target);
-        for &engine in &target.engines {
-            let done = self.have([format!("tables/probed/{engine}.json")]) * models;
-            let step =
-                Step::times(format!("measure every layer on {engine}"), Unit::Model, models).done(done);
-            draft.steps.push(step.each(rates.layer(engine)));
-        }
-        Ok(())
-    }
-
-    /// The teachers of one seed, and what they say of all rows.
-    fn add_teachers(&self, draft: &mut Draft, rates: &Rates) {
-        let (settings, rows) = (&self.settings.teacher, self.loaded.dataset.rows());
-        let members = if self.is_given() { 1 } else { settings.ensemble };
-        let trained = Step::times("train the teacher", Unit::Training, members)
-            .epochs(settings.train.max_epochs)
-            .rows(rates.teacher_rows)
-            .done(self.have((0..members).map(|member| format!("teacher/{member}.json"))))
-            .each(Some(rates.teacher.seconds(
-                &settings.train,
-                rates.teacher_rows,
-                self.loaded.split.valid.len(),
-            )));
-        draft.steps.push(trained);
-        if self.has_trees() {
-            let done = self.have(["teacher/trees.bin".to_owned()]);
-            draft.steps.push(
-                Step::times("grow trees that teach", Unit::Training, 1).rows(rates.teacher_rows).done(done),
-            );
-        }
-        let (step, file, each) = match (self.settings.teacher.onnx.is_some(), self.is_given()) {
-            (true, _) => ("score all rows with the given teacher", GIVEN, None),
-            (false, true) => return,
-            (false, false) => {
-                let each_s = rates.teacher.scored_s * members as f64;
-                (
-                    "score all rows with the teachers",
-                    SOFT,
-                    Some(Seconds { least_s: each_s, most_s: Some(each_s) }),
-                )
-            }
-        };
-        let done = self.have([file.to_owned()]) * rows;
-        draft.steps.push(Step::times(step, Unit::Row, rows).done(done).each(each));
-    }
-
-    /// The plain DNN.
-    fn add_baseline(&self, draft: &mut Draft, rates: &Rates) {
-        let (split, train) = (&self.loaded.split, &self.settings.baseline.train);
-        let (name, _) = self.baseline_subnet();
-        draft.steps.push(
-            Step::times("train the plain DNN", Unit::Training, 1)
-                .epochs(train.max_epochs)
-                .rows(split.train.len())
-                .done(self.have([format!("networks/{name}/fit.json")]))
-                .each(Some(rates.plain.seconds(train, split.train.len(), split.valid.len()))),
-        );
-    }
-
     /// Rounds that there are at least: a run ends early only where two found the same.
-    fn fewest(rounds: usize) -> usize {
+    pub(super) fn fewest(rounds: usize) -> usize {
         rounds.min(2)
-    }
-
-    /// The warm-up, the searches, and what training says of the layers.
-    fn add_searches(&self, draft: &mut Draft, rates: &Rates, rounds: usize) -> Result<()> {
-        let settings = &self.settings.search;
-        self.add_warm_up(draft, rates);
-        let all = FIRST_ROUND..=rounds;
-        draft.steps.push(
-            Step::between("search", Unit::Training, Self::fewest(rounds), Some(rounds))
-                .epochs(settings.epochs)
-                .rows(rates.supernet_rows)
-                .done(self.have(all.map(|round| outcome_file(&round_folder(round)))))
-                .each(Some(rates.search(settings.epochs))),
-        );
-        self.add_finals(draft, rates, usize::from(self.settings.derive.budget().is_some()));
-        Ok(())
-    }
-
-    fn add_warm_up(&self, draft: &mut Draft, rates: &Rates) {
-        let epochs = self.settings.search.warmup_epochs;
-        draft.steps.push(
-            Step::times("warm up the supernet", Unit::Training, 1)
-                .epochs(epochs)
-                .rows(rates.supernet_rows)
-                .done(self.have([WARM_UP.to_owned()]))
-                .each(Some(rates.warm_up(epochs))),
-        );
-    }
-
-    /// At least so many networks are cross-validated.
-    fn add_finals(&self, draft: &mut Draft, rates: &Rates, networks: usize) {
-        let finals = &self.settings.finals;
-        if !finals.layers && networks == 0 {
-            return;
-        }
-        let judged = self.loaded.split.train.len().min(finals.max_rows);
-        let (valid, train) = (judged / finals.folds, &self.settings.retrain.train);
-        let folds = std::fs::read_dir(self.journal.path("judged")).into_iter().flatten().flatten();
-        let done = folds.map(|network| {
-            (1..=finals.folds).filter(|fold| network.path().join(format!("{fold}.json")).exists()).count()
-        });
-        draft.steps.push(
-            Step::between(
-                "judge networks by training, on each part of the rows",
-                Unit::Training,
-                networks * finals.folds,
-                None,
-            )
-            .epochs(train.max_epochs)
-            .rows(judged - valid)
-            .done(done.sum())
-            .each(Some(rates.student.seconds(train, judged - valid, valid))),
-        );
-    }
-
-    /// The networks that rounds found so far, by their names.
-    fn found(&self, rounds: usize) -> Result<BTreeSet<String>> {
-        let mut found = BTreeSet::new();
-        for round in FIRST_ROUND..=rounds {
-            let searched: Option<Searched> = self.journal.recall(&subnet_file(&round_folder(round)))?;
-            found.extend(searched.map(|searched| searched.subnet.id(&self.space)));
-        }
-        Ok(found)
-    }
-
-    /// Training of what the rounds find, and the packages.
-    fn add_found(&self, draft: &mut Draft, rates: &Rates, rounds: usize) -> Result<()> {
-        let found = self.found(rounds)?;
-        self.add_students(
-            draft,
-            rates,
-            rounds,
-            self.have(found.iter().map(|id| format!("networks/{id}/fit.json"))),
-        );
-        let names = found.into_iter().chain([self.baseline_subnet().0]);
-        let done = self.have(names.map(|name| format!("networks/{name}/parity.json")));
-        draft.steps.push(Step::between("export and prove", Unit::Proof, 2, Some(1 + rounds)).done(done));
-        let shapes = |rounds: usize| -> BTreeSet<String> {
-            (FIRST_ROUND..=rounds)
-                .flat_map(|round| self.drawn_subnets(round).concat())
-                .map(|subnet| subnet.id(&self.space))
-                .collect()
-        };
-        let (fewest, all) = (shapes(Self::fewest(rounds)), shapes(rounds));
-        let done = self.have(all.iter().map(|id| format!("shapes/{id}.json")));
-        let step = "export and prove networks that are only timed";
-        draft.steps.push(Step::between(step, Unit::Proof, fewest.len(), Some(all.len())).done(done));
-        Ok(())
-    }
-
-    /// Networks that are trained from scratch: one at least, since rounds that find the same share it.
-    fn add_students(&self, draft: &mut Draft, rates: &Rates, most: usize, done: usize) {
-        let (split, train) = (&self.loaded.split, &self.settings.retrain.train);
-        draft.steps.push(
-            Step::between("train what was found", Unit::Training, 1, Some(most))
-                .epochs(train.max_epochs)
-                .rows(split.train.len())
-                .done(done)
-                .each(Some(rates.student.seconds(train, split.train.len(), split.valid.len()))),
-        );
-    }
-
-    /// Networks of a round are its winner, the plain DNN and those that are drawn.
-    fn add_timing(&self, draft: &mut Draft, rates: &Rates, rounds: usize) {
-        let drawn = |round: usize| 2 + self.drawn_subnets(round).iter().map(Vec::len).sum::<usize>();
-        let sum = |rounds: usize| (FIRST_ROUND..=rounds).map(drawn).sum();
-        for &engine in &self.settings.target.engines {
-            let of_round =
-                |round: usize| self.have([format!("rounds/{round}/measured/{engine}.json")]) * drawn(round);
-            let done = (FIRST_ROUND..=rounds).map(of_round).sum();
-            let step = Step::between(
-                format!("time networks on {engine}"),
-                Unit::Model,
-                sum(Self::fewest(rounds)),
-                Some(sum(rounds)),
-            );
-            draft.steps.push(step.done(done).each(rates.network(engine)));
-        }
-    }
-
-    /// A pass over the run's requests lasts as long as their schedule; one that is not valid is repeated once.
-    fn replayed(&self, step: String, passes: [usize; 2], done: usize) -> Step {
-        let traffic = &self.settings.traffic;
-        let seconds = Seconds { least_s: traffic.requests as f64 / traffic.qps, most_s: None };
-        let [least, most] = passes;
-        Step::between(step, Unit::Replay, least, Some(2 * most))
-            .rows(traffic.requests)
-            .done(done)
-            .each(Some(seconds))
-    }
-
-    /// What an objective of a percentile is forecast from.
-    fn add_reference(&self, draft: &mut Draft) {
-        let done = self.have(["replay/reference.json".to_owned()]);
-        draft.steps.push(self.replayed("replay the plain DNN, for forecasts".to_owned(), [1, 1], done));
-    }
-
-    fn add_replays(&self, draft: &mut Draft, rounds: usize) {
-        if !self.has_keys() {
-            draft.notes.push("no replay: the schema names no user_key and item_key".to_owned());
-            return;
-        }
-        if self.objective().is_some() {
-            self.add_reference(draft);
-            let done = self.have((FIRST_ROUND..=rounds).map(|round| format!("rounds/{round}/replay.json")));
-            draft.steps.push(self.replayed(
-                "replay the network of each round".to_owned(),
-                [Self::fewest(rounds), rounds],
-                done,
-            ));
-        }
-        for engine in &self.settings.target.engines {
-            let done = 2 * self.have([format!("replay/{engine}.json")]);
-            draft.steps.push(self.replayed(
-                format!("replay the winner and the plain DNN on {engine}"),
-                [2, 2],
-                done,
-            ));
-        }
     }
 
     /// Several budgets: each searched in two ways, the better network trained and measured.
@@ -400,36 +203,22 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Everything, on the widest layers: what a student's rate is measured with.
-    fn widest(&self) -> Subnet {
-        let widest = |operators: &Vec<Operator>| {
-            operators.iter().copied().max_by_key(|operator| operator.width()).unwrap_or(Operator::Zero)
-        };
-        Subnet {
-            features: (0..self.space.features.len()).collect(),
-            operators: self.space.mixops.iter().map(widest).collect(),
+    /// What the teachers leave on the disk, of which each has so many numbers.
+    pub(super) fn add_guide_room(&self, draft: &mut Draft, teacher_numbers: usize) {
+        let members = if self.is_given() { 1 } else { self.settings.teacher.ensemble };
+        draft.writes((members * teacher_numbers) as u64 * BYTES, "weights of the teachers");
+        if self.experiment.teacher_path().is_some() || !self.is_given() {
+            draft.writes(self.loaded.dataset.rows() as u64 * BYTES, "r(x) of all rows");
         }
     }
 
-    /// Bytes that weights and packages take at least, and what that counts.
-    fn room(&self, teacher_numbers: usize) -> Result<(u64, String)> {
+    /// What the plain DNN and the networks that are only timed leave there.
+    fn add_rounds_room(&self, draft: &mut Draft) -> Result<()> {
         let parameters = self.parameters()?;
         let of = |subnet: &Subnet| parameters.of(&self.space, subnet) as u64 * BYTES;
-        let members = if self.is_given() { 1 } else { self.settings.teacher.ensemble as u64 };
-        let (_, baseline) = self.baseline_subnet();
-        let shapes: u64 = self.drawn_subnets(FIRST_ROUND).concat().iter().map(of).sum();
-        let bytes = members * teacher_numbers as u64 * BYTES
-            // Its weights, and the package.
-            + 2 * of(&baseline)
-            + shapes
-            + self.loaded.dataset.rows() as u64 * BYTES;
-        let basis = "weights of the teachers, the plain DNN with its package, packages that are only timed in a round, and r(x) of all rows; \
-                     the supernet, checkpoints and what is found come on top";
-        Ok((bytes, basis.to_owned()))
-    }
-
-    /// Engines that are measured.
-    fn engines(&self) -> &[EngineName] {
-        &self.settings.target.engines
+        draft.writes(2 * of(&self.baseline_subnet().1), "weights and package of the plain DNN");
+        let shapes = self.drawn_subnets(FIRST_ROUND).concat();
+        draft.writes(shapes.iter().map(of).sum(), "packages that are only timed in the first round");
+        Ok(())
     }
 }

@@ -9,7 +9,10 @@ mod text;
 
 pub(in crate::app) use text::span;
 
-use crate::measure::limits::{SystemLimits, disk_free_bytes};
+use crate::measure::{
+    cost,
+    limits::{SystemLimits, disk_free_bytes},
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -207,8 +210,8 @@ pub struct Draft {
     pub steps: Vec<Step>,
     /// Where the times come from.
     pub basis: Vec<String>,
-    /// What would be written, at least, and what that counts.
-    pub disk: (u64, String),
+    /// Bytes that would be written, at least, by what they are.
+    pub disk: Vec<(u64, String)>,
     /// What there is to say beside that.
     pub notes: Vec<String>,
 }
@@ -219,6 +222,11 @@ impl Draft {
         self.read.push(Input { what: what.to_owned(), path: path.into(), found: found.into() });
     }
 
+    /// So many bytes would be written.
+    pub fn writes(&mut self, bytes: u64, what: impl Into<String>) {
+        self.disk.push((bytes, what.into()));
+    }
+
     /// The plan for `verb` into `out`. Memory is what this process has taken to read and check all of it: whatever comes, that is
     /// there while it does.
     pub fn plan<'p>(mut self, verb: &str, out: impl Into<Option<&'p Path>>, state: OutState) -> Plan {
@@ -226,15 +234,20 @@ impl Draft {
         let folder = out.unwrap_or(Path::new("."));
         if state == OutState::Finished {
             self.steps.clear();
-            self.disk = (0, "nothing is left to do".to_owned());
+            self.disk = vec![(0, "nothing is left to do".to_owned())];
         }
         let limits = SystemLimits::current(folder);
         let memory = Room {
-            least_bytes: peak_bytes().unwrap_or_default(),
+            least_bytes: cost::peak_bytes().unwrap_or_default(),
             free_bytes: limits.memory_bytes(),
             basis: "the most that this dry run has taken, with the data read and a network built".to_owned(),
         };
-        let disk = Room { least_bytes: self.disk.0, free_bytes: disk_free_bytes(folder), basis: self.disk.1 };
+        let kinds: Vec<&str> = self.disk.iter().map(|(_, what)| what.as_str()).collect();
+        let disk = Room {
+            least_bytes: self.disk.iter().map(|(bytes, _)| bytes).sum(),
+            free_bytes: disk_free_bytes(folder),
+            basis: kinds.join(", "),
+        };
         if let Some(free) = disk.free_bytes.filter(|&free| free < disk.least_bytes) {
             let (needed, free) = (text::bytes(disk.least_bytes), text::bytes(free));
             let problem = format!(
@@ -267,13 +280,6 @@ impl Draft {
             notes,
         }
     }
-}
-
-/// The most memory that this process has had at once.
-fn peak_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    peak.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 #[cfg(test)]

@@ -2,10 +2,7 @@
 
 use super::{Seconds, span};
 use crate::{
-    base::{
-        Result,
-        progress::{Pace, Progress},
-    },
+    base::{Result, progress::Progress},
     data::dataset::{Dataset, Split},
     learn::{
         checkpoint::Keeper,
@@ -41,8 +38,6 @@ impl Progress for Watch {
     }
 
     fn say(&self, _: &str) {}
-
-    fn record(&self, _: Pace, _: &str, _: u64, _: f64) {}
 }
 
 impl Watch {

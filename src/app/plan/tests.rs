@@ -29,15 +29,18 @@ fn the_sum_is_over_what_is_left_and_a_bound_only_where_every_step_has_one() {
 #[test]
 fn a_finished_run_has_nothing_left_to_do() {
     let mut draft = Draft { steps: vec![Step::times("train", Unit::Training, 1)], ..Draft::default() };
-    draft.disk = (1 << 20, "weights".to_owned());
+    draft.writes(1 << 20, "weights");
     let plan = draft.plan("iterate", Path::new("nowhere"), OutState::Finished);
     assert_eq!((plan.steps.len(), plan.disk.least_bytes, plan.time.least_s), (0, 0, 0.0));
 }
 
 #[test]
 fn a_disk_that_is_too_small_is_named() {
-    let draft = Draft { disk: (u64::MAX, "weights".to_owned()), ..Draft::default() };
+    let mut draft = Draft::default();
+    draft.writes(1 << 60, "weights");
+    draft.writes(1 << 10, "tables");
     let plan = draft.plan("iterate", Path::new("runs/first"), OutState::New);
+    assert_eq!((plan.disk.least_bytes, plan.disk.basis.as_str()), ((1 << 60) + (1 << 10), "weights, tables"));
     assert_eq!(plan.notes.len(), usize::from(plan.disk.free_bytes.is_some()));
     assert!(
         plan.notes.iter().all(|note| note.contains("runs/first: name a folder on another disk")),

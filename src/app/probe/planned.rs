@@ -75,7 +75,7 @@ pub fn plan_probe(
             "after --minutes ({budget} with what was spent before) no more is measured than has to be"
         ));
     }
-    draft.disk = (all as u64 * PRICE_BYTES, "the prices of a table".to_owned());
+    draft.writes(all as u64 * PRICE_BYTES, "the prices of a table");
     let state = if state == OutState::Resumed && open == 0 { OutState::Finished } else { state };
     Ok(draft.plan("table probe", out.as_path(), state))
 }

@@ -59,6 +59,6 @@ pub fn plan_retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result
     draft.steps.push(Step::times("export and prove", Unit::Proof, 1));
     // The package, and the weights beside it.
     let bytes = 2 * (old.0.network.parameters() * size_of::<f32>()) as u64;
-    draft.disk = (bytes, "the package, and the weights as a run of their own".to_owned());
+    draft.writes(bytes, "the package, and the weights as a run of their own");
     Ok(draft.plan("retrain", request.out.as_path(), OutState::of(&request.out)))
 }

@@ -55,7 +55,7 @@ impl ReplayArgs {
         }
         self.note_validity(campaign, requests, &mut draft)?;
         draft.basis.push("a pass takes as long as its schedule, and its start and warm-up".to_owned());
-        draft.disk = (0, "results and histograms, some kB each".to_owned());
+        draft.writes(0, "results and histograms, some kB each");
         let state = self.out.as_deref().map_or(OutState::New, OutState::of);
         Ok(draft.plan("replay", self.out.as_deref(), state))
     }

@@ -92,7 +92,7 @@ impl Run<'_> {
         stop.check()?;
         let teacher_numbers =
             teacher.params().shapes().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
-        draft.disk = self.room(teacher_numbers)?;
+        self.add_guide_room(draft, teacher_numbers);
         draft.basis.extend([
             taught.basis("teacher"),
             plain.basis("plain DNN"),
