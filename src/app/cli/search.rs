@@ -24,7 +24,7 @@ const VERB: &str = "search";
   autofas-bench search --config E.toml --data D.parquet --out runs/first
   autofas-bench search --config E.toml --data D.parquet --out runs/first --table TABLE.json --json
   autofas-bench search --config E.toml --data D.parquet --out runs/first --resume
-  autofas-bench search --config E.toml --data D.parquet --out runs/first --dry-run   # how long would it take?
+  autofas-bench search --config E.toml --data D.parquet --out runs/first --dry-run   # how long?
   autofas-bench search --config E.toml --data D.parquet --out runs/front --budgets 1,2,4,8
   autofas-bench search --config E.toml --data D.parquet --out runs/front --pareto 4
 

@@ -52,7 +52,7 @@ pub enum TableVerb {
 #[command(after_help = "Examples:
   autofas-bench table probe --config E.toml --engine tract --candidates 500 --out v1.json
   autofas-bench table probe --config E.toml --engine tract --candidates 500 --out v1.json --resume
-  autofas-bench table probe --config E.toml --dry-run --out v1.json          # how long would it take?
+  autofas-bench table probe --config E.toml --dry-run --out v1.json          # how long?
   autofas-bench table probe --config E.toml --shard 3/8 --out shard-3.json")]
 pub struct ProbeArgs {
     /// The experiment file: its space, its target, and how thoroughly it probes

@@ -45,7 +45,7 @@ use std::{
 #[command(after_help = "Examples:
   autofas-bench replay --model out/model.onnx --data D.parquet --qps 50
   autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --qps 50 --engine tract --out r.json
-  autofas-bench replay --model out/model.onnx --data D.parquet --qps 50 --dry-run            # how long would it take?
+  autofas-bench replay --model out/model.onnx --data D.parquet --qps 50 --dry-run   # how long?
   autofas-bench replay --model out/model.onnx --data D.parquet --qps 50 --baseline r.json --out now.json
   autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --slo p99=20ms --out peak.json
 
