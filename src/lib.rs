@@ -33,6 +33,12 @@
 //! choice with trained weights, as plain data. [`export`] turns it into an ONNX graph, [`measure`] runs the graph inside
 //! this process or a child of it, and [`price`] learns from what was measured.
 //!
+//! # Examples
+//!
+//! In the folder `examples`, each with its command at its head: `search_parquet` drafts a schema of a file and searches on it;
+//! `price_subnet` prices a network and its neighbours by a latency table; `replay_onnx` replays arrivals into any ONNX model;
+//! `client` scores the request that travels with a package; `trees` grows gradient boosted trees and packs them.
+//!
 //! # Conventions
 //!
 //! Latencies are in milliseconds wherever a loss sees them and carry their unit in every name. Errors name the file, the

@@ -288,6 +288,23 @@ fn the_clients_of_the_readme_give_the_scores_of_the_package() {
     }
 }
 
+#[test]
+fn the_guide_for_openvino_gives_the_scores_of_the_package() {
+    let guide = include_str!("../docs/serving.md").split_once("### OpenVINO\n").unwrap().1;
+    let client = guide.split_once("```python\n").unwrap().1.split_once("```").unwrap().0;
+    for layout in [Layout::UserOnce, Layout::Concat, Layout::ItemCached] {
+        let folder = package(layout.into(), |_| ());
+        let expected = TestVectors::beside(&folder.path().join("model.onnx")).unwrap().unwrap().scores;
+        let program = folder.path().join("asked.py");
+        fs::write(&program, client).unwrap();
+        let output = run_python(folder.path(), &program, &[]);
+        assert!(output.status.success(), "{} ({FIX})", String::from_utf8_lossy(&output.stderr));
+        let found: Vec<f32> = serde_json::from_slice(&output.stdout).unwrap();
+        let near = found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(found.len() == expected.len() && near, "{layout}");
+    }
+}
+
 const SCHEMA: &str = r#"
     [data]
     label = "y"

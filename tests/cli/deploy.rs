@@ -1,8 +1,8 @@
-//! The jobs under docs/deploy: they cannot be run here, but they can be read, and the options that they name can be looked up.
+//! The jobs under docs/deploy: they cannot be run here, but they can be read, and the program can say whether it would take their calls.
 
-use crate::world::output;
+use autofas_bench::app::cli::Cli;
+use clap::{CommandFactory, Parser, error::ErrorKind};
 use std::{
-    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -19,21 +19,67 @@ fn jobs(ending: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Fails where bash cannot read a script, or the program has no such verb or option.
+/// What jobs find in their environment, and pages write for numbers.
+const ENVIRONMENT: [(&str, &str); 10] = [
+    ("SLURM_JOB_ID", "1"),
+    ("SLURM_ARRAY_TASK_ID", "1"),
+    ("SLURM_ARRAY_TASK_COUNT", "8"),
+    ("SLURM_CPUS_PER_TASK", "1"),
+    ("JOB_COMPLETION_INDEX", "0"),
+    ("experiment", "E.toml"),
+    ("encoders", "encoders.json"),
+    ("tables", "tables"),
+    ("run", "RUN"),
+    ("N", "100"),
+];
+
+/// Fails where bash cannot read a script, or the program would not take a call in it. Of a call with `…`, which leaves something
+/// out, it has to know the verb and the options.
 pub fn check_script(script: &str, place: &Path) {
     let read = Command::new("bash").args(["-n", "-c", script]).output().unwrap();
     assert!(read.status.success(), "{}: {}", place.display(), String::from_utf8_lossy(&read.stderr));
     let joined = script.replace("\\\n", " ");
     for line in joined.lines().filter(|line| !line.trim_start().starts_with('#')) {
         let Some((_, call)) = line.split_once("autofas-bench ") else { continue };
-        let words: Vec<&str> = call.split_whitespace().collect();
-        let verb = words.iter().take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'));
-        let verb: Vec<&str> = verb.copied().take_while(|word| !word.starts_with('-')).collect();
-        let help = output(Path::new("."), &[&verb[..], &["--help"]].concat());
-        let known: BTreeSet<&str> = help.split_whitespace().filter(|word| word.starts_with("--")).collect();
-        for option in words.iter().filter(|word| word.starts_with("--")) {
-            assert!(known.contains(option), "{}: {verb:?} has no {option}", place.display());
+        let words = words(call);
+        let words = std::iter::once("autofas-bench".to_owned()).chain(words);
+        if call.contains('…') {
+            check_options(&words.collect::<Vec<_>>(), place);
+        } else if let Err(refused) = Cli::try_parse_from(words)
+            && !matches!(refused.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
+        {
+            panic!("{}: {call}: {refused}", place.display());
         }
+    }
+}
+
+/// A call's words, as bash hands them to the program.
+fn words(call: &str) -> Vec<String> {
+    let end = [" | ", " || ", " && ", " > ", " >", "; "].iter().filter_map(|end| call.find(end)).min();
+    let call = &call[..end.unwrap_or(call.len())];
+    let script = format!("set -f; say() {{ printf '%s\\0' \"$@\"; }}; say {call}");
+    let split = Command::new("bash").args(["-c", &script]).envs(ENVIRONMENT).output().unwrap();
+    let said = String::from_utf8(split.stdout).unwrap();
+    said.split_terminator('\0').map(str::to_owned).collect()
+}
+
+fn check_options(words: &[String], place: &Path) {
+    let program = Cli::command();
+    let mut verb = &program;
+    let mut words = words[1..].iter().peekable();
+    while let Some(next) = words.peek().and_then(|word| verb.find_subcommand(word.as_str())) {
+        verb = next;
+        words.next();
+    }
+    assert!(verb.get_name() != program.get_name(), "{}: no verb in {words:?}", place.display());
+    for option in words.filter_map(|word| word.strip_prefix("--")) {
+        let known = verb.get_arguments().chain(program.get_arguments()).filter_map(|arg| arg.get_long());
+        let name = verb.get_name();
+        assert!(
+            known.into_iter().any(|long| long == option),
+            "{}: {name} has no --{option}",
+            place.display()
+        );
     }
 }
 
@@ -53,7 +99,7 @@ fn scripts(yaml: &Yaml, found: &mut Vec<String>) {
 }
 
 #[test]
-fn jobs_for_slurm_are_scripts_that_name_options_there_are() {
+fn jobs_for_slurm_are_scripts_whose_calls_the_program_takes() {
     for path in jobs("sbatch") {
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("#!/bin/bash\n") && text.contains("\n#SBATCH --"), "{}", path.display());
@@ -62,7 +108,7 @@ fn jobs_for_slurm_are_scripts_that_name_options_there_are() {
 }
 
 #[test]
-fn jobs_for_kubernetes_are_yaml_and_name_options_there_are() {
+fn jobs_for_kubernetes_are_yaml_whose_calls_the_program_takes() {
     for path in jobs("yaml") {
         let documents = YamlLoader::load_from_str(&fs::read_to_string(&path).unwrap());
         let documents = documents.unwrap_or_else(|e| panic!("{}: {e}", path.display()));

@@ -10,6 +10,7 @@ mod doctor;
 mod dry;
 mod evaluate;
 mod evaluate_long;
+mod examples;
 mod forms;
 mod gate;
 mod hostile;
@@ -19,6 +20,7 @@ mod predict;
 #[path = "../support/python.rs"]
 mod python;
 mod queue;
+mod reference;
 mod report;
 mod retrain;
 mod run;

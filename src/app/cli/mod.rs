@@ -28,13 +28,13 @@ mod signals;
 mod skew;
 mod store;
 mod store_name;
-pub mod style;
+mod style;
 mod table;
 mod table_check;
 mod table_predict;
 mod trace;
 
-use crate::base::Error;
+use crate::{base::Error, measure::child};
 use clap::{Parser, Subcommand};
 use output::Format;
 use std::process::ExitCode;
@@ -137,7 +137,7 @@ enum Verb {
 }
 
 /// Runs the verb.
-pub fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<()> {
     let format = if cli.json { Format::Json } else { Format::Text };
     let progress = progress::for_stderr(cli.quiet);
     match cli.verb {
@@ -163,8 +163,30 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
+/// The whole program: parses the command line, runs the verb, says what went wrong on the standard error, and gives the exit code.
+pub fn program() -> ExitCode {
+    // clap itself answers --help (0) and wrong usage (2).
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            style::say(&format!("error: {error:#}"));
+            exit_code(&error)
+        }
+    }
+}
+
+/// What a program that measures with this library begins with: where it was started as a measuring process by itself, the process does
+/// that and ends with the code that is given.
+///
+/// [`Launcher::this_program`](crate::measure::child::Launcher::this_program) starts the program again for every measurement, with
+/// a verb that only this knows.
+pub fn as_measuring_child() -> Option<ExitCode> {
+    let verb = std::env::args().nth(1);
+    (verb.as_deref() == Some(child::VERB)).then(program)
+}
+
 /// The exit code of a failed verb.
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(exit_status(error))
 }
 

@@ -39,6 +39,22 @@ pub struct ForeignInput {
     pub dims: Vec<Option<usize>>,
 }
 
+impl ForeignInput {
+    /// Zeros of the shape that the model declares, with `rows` where it takes any size: something to time a model with of which nothing
+    /// else is known.
+    pub fn zeros(&self, rows: usize) -> (Vec<usize>, ForeignValues) {
+        let shape: Vec<usize> = self.dims.iter().map(|dim| dim.unwrap_or(rows)).collect();
+        let count = shape.iter().product();
+        let values = match self.numbers {
+            Some(NumberType::F32) | None => ForeignValues::F32(vec![0.0; count]),
+            Some(NumberType::F64) => ForeignValues::F64(vec![0.0; count]),
+            Some(NumberType::I32) => ForeignValues::I32(vec![0; count]),
+            Some(NumberType::I64) => ForeignValues::I64(vec![0; count]),
+        };
+        (shape, values)
+    }
+}
+
 /// The values of one input.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ForeignValues {
