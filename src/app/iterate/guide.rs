@@ -108,6 +108,11 @@ fn mean_scores<'t>(
     Ok(soft)
 }
 
+/// Share of so many held-out rows that networks are judged on.
+fn judging_share(held_out: usize) -> f64 {
+    JUDGING_SHARE.min(MOST_JUDGING as f64 / held_out as f64)
+}
+
 /// Who learns from which training rows.
 struct Parts {
     teachers: Split,
@@ -187,6 +192,22 @@ impl Run<'_> {
         self.kept(SOFT, pieces)
     }
 
+    /// How many rows the teachers and the supernet are trained on: [`Run::parts`] without writing any down.
+    pub(super) fn trained_rows(&self) -> Result<[usize; 2]> {
+        let (train, share) = (&self.loaded.split.train, self.settings.search.held_out);
+        if share == 0.0 {
+            return Ok([train.len(); 2]);
+        }
+        let held_out: Vec<u32> = hold_out(train, share, self.seed(Stage::Teacher))?.taken().collect();
+        let judging = match self.settings.judges_networks() {
+            true => {
+                hold_out(&held_out, judging_share(held_out.len()), self.seed(Stage::Search))?.taken().count()
+            }
+            false => 0,
+        };
+        Ok([train.len() - held_out.len(), train.len() - judging])
+    }
+
     /// What the teachers are trained and validated on, and the training rows that are held out from them. Where networks are judged
     /// by a supernet, some of these are held out from the supernet, too.
     fn parts(&self) -> Result<Parts> {
@@ -202,8 +223,7 @@ impl Run<'_> {
         if !self.settings.judges_networks() {
             return Ok(Parts { teachers, held_out: Some(held_out), judging: None });
         }
-        let share = JUDGING_SHARE.min(MOST_JUDGING as f64 / held_out.len() as f64);
-        let parts = hold_out(&held_out, share, self.seed(Stage::Search))?;
+        let parts = hold_out(&held_out, judging_share(held_out.len()), self.seed(Stage::Search))?;
         let rows = self.kept("teacher/judging.bin", in_pieces(parts.taken()))?;
         let judges_masks = self.kept("teacher/masks.bin", in_pieces(parts.rest()))?;
         let others = train.iter().copied().filter(|row| rows.binary_search(row).is_err());
