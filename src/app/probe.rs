@@ -11,12 +11,8 @@ mod planned;
 pub use planned::plan_probe;
 
 use crate::{
-<<<<<<< HEAD
-    base::{Result, calendar, fsio, progress::Progress, stop::Stop},
-=======
     app::plan::span,
-    base::{Result, fsio, progress::Progress, stop::Stop},
->>>>>>> cli
+    base::{Result, calendar, fsio, progress::Progress, stop::Stop},
     data::{
         encode::Encoders,
         schema::{Encoding, Feature, Schema},

@@ -139,12 +139,10 @@ enum Verb {
 /// Runs the verb.
 fn run(cli: Cli) -> anyhow::Result<()> {
     let format = if cli.json { Format::Json } else { Format::Text };
-<<<<<<< HEAD
-    let progress = progress::for_stderr();
-    let _ = child::NOTICE.set(|line| eprintln!("{line}"));
-=======
     let progress = progress::for_stderr(cli.quiet);
->>>>>>> cli
+    if !cli.quiet {
+        let _ = child::NOTICE.set(|line| eprintln!("{line}"));
+    }
     match cli.verb {
         Verb::Iterate(args) => args.run(format, &*progress),
         Verb::Search(args) => args.run(format, &*progress),
