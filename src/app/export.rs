@@ -27,6 +27,10 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
+mod planned;
+
+pub use planned::plan_export;
+
 /// Draws the rows of the data on which the package is proved.
 const PARITY_SEED: u64 = 0;
 

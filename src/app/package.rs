@@ -31,7 +31,7 @@ pub const CERTIFICATE: &str = "parity.json";
 pub const DRIFT: &str = "drift.json";
 
 /// Rows on which a package is compared with its reference.
-const PARITY_ROWS: usize = 10_000;
+pub(super) const PARITY_ROWS: usize = 10_000;
 
 /// Candidates of the request that travels with a package as its test.
 const TEST_CANDIDATES: usize = 16;

@@ -6,8 +6,12 @@
 //! the machine meets all of them. With a time budget every group gets its share of what is left of it.
 
 mod kept;
+mod planned;
+
+pub use planned::plan_probe;
 
 use crate::{
+    app::plan::span,
     base::{Result, calendar, fsio, progress::Progress, stop::Stop},
     data::{
         encode::Encoders,
@@ -246,24 +250,18 @@ impl Pace {
         let spent: f64 = self.expected_s[..self.done].iter().sum();
         if spent <= 0.0 {
             return match self.budget {
-                Some(budget) => format!("; at most about {}", duration_text(budget.as_secs_f64())),
+                Some(budget) => format!("; at most about {}", span(budget.as_secs_f64())),
                 None => String::new(),
             };
         }
         let by_pace = self.begun.elapsed().as_secs_f64() * self.left_s() / spent;
-        format!("; about {} left", duration_text(by_pace))
+        format!("; about {} left", span(by_pace))
     }
 }
 
 /// The part of `left_s` that belongs to what was expected to take `own_s` of all of `all_s`.
 fn share_s(left_s: f64, own_s: f64, all_s: f64) -> f64 {
     if all_s > 0.0 { left_s * own_s / all_s } else { left_s }
-}
-
-/// Such as `45 s` or `3 min 20 s`.
-pub(super) fn duration_text(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
-    if seconds < 60 { format!("{seconds} s") } else { format!("{} min {} s", seconds / 60, seconds % 60) }
 }
 
 #[cfg(test)]

@@ -27,6 +27,10 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
+mod planned;
+
+pub use planned::plan_retrain;
+
 /// The folder beside the new model with its weights, as a run that `export` takes.
 pub const RUN: &str = "run";
 

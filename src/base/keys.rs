@@ -103,6 +103,11 @@ pub fn line_of(text: &str, offset: usize) -> u64 {
     1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count() as u64
 }
 
+/// The value that is none of an enum's, and those that are, where that is what serde says.
+pub fn unknown_value(message: &str) -> Option<(&str, Vec<&str>)> {
+    unknown_name(message).filter(|(what, ..)| *what == "value").map(|(_, name, known)| (name, known))
+}
+
 /// Takes serde's own words apart: "unknown field `a`, expected one of `b`, `c`". serde keeps the list of known names to
 /// itself, and repeating it by hand for every table would be a second copy.
 fn unknown_name(message: &str) -> Option<(&'static str, &str, Vec<&str>)> {

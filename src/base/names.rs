@@ -31,7 +31,9 @@ macro_rules! named {
             fn from_str(text: &str) -> Result<Self, String> {
                 Self::ALL.iter().copied().find(|v| v.name() == text).ok_or_else(|| {
                     let known: Vec<_> = Self::ALL.iter().map(|v| v.name()).collect();
-                    format!("`{text}` is none of {}", known.join(", "))
+                    let near = super::keys::nearest(text, known.iter().copied());
+                    let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                    format!("`{text}` is none of {}{near}", known.join(", "))
                 })
             }
         }

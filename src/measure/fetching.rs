@@ -113,6 +113,35 @@ pub fn measure_prices(
     stop: &Stop,
     keep: &mut dyn FnMut(&FetchTable) -> Result<()>,
 ) -> Result<FetchTable> {
+    let mut table = begin(priced, effort, begun)?;
+    let Priced { data, schema, store, .. } = priced;
+    let shapes = shapes(schema, data, store.manifest());
+    let sets = design(&shapes, effort.seed);
+    while let Some(&candidates) = table.unfinished.first() {
+        progress.stage(&format!("fetch for {candidates} candidates"), effort.passes as u64);
+        let requests = requests(data, candidates, effort.seed)?;
+        let fetches = observe(priced, &requests, &sets, effort, clock, progress, stop)?;
+        table.add(FetchBucket::fit(schema, &shapes, candidates, fetches)?);
+        keep(&table)?;
+    }
+    Ok(table)
+}
+
+/// What is left to be measured, and how many visits to sets of features, or runs of networks between them, each candidate count takes.
+pub fn planned(
+    priced: Priced<'_>,
+    effort: &FetchEffort,
+    begun: Option<FetchTable>,
+) -> Result<(Vec<usize>, usize)> {
+    let table = begin(priced, effort, begun)?;
+    let sets = design(&shapes(priced.schema, priced.data, priced.store.manifest()), effort.seed).len();
+    let counts: BTreeSet<usize> = [1, effort.workers].into();
+    let subjects = sets * (counts.len() + 1) + displacing::SUBJECTS;
+    Ok((table.unfinished, subjects * effort.passes))
+}
+
+/// A table with what is there of it.
+fn begin(priced: Priced<'_>, effort: &FetchEffort, begun: Option<FetchTable>) -> Result<FetchTable> {
     effort.check()?;
     let Priced { data, schema, store, name, engine } = priced;
     let most = effort.candidates.iter().copied().max().unwrap_or_default();
@@ -143,15 +172,6 @@ pub fn measure_prices(
         buckets: Vec::new(),
     };
     table.go_on(begun)?;
-    let shapes = shapes(schema, data, store.manifest());
-    let sets = design(&shapes, effort.seed);
-    while let Some(&candidates) = table.unfinished.first() {
-        progress.stage(&format!("fetch for {candidates} candidates"), effort.passes as u64);
-        let requests = requests(data, candidates, effort.seed)?;
-        let fetches = observe(priced, &requests, &sets, effort, clock, progress, stop)?;
-        table.add(FetchBucket::fit(schema, &shapes, candidates, fetches)?);
-        keep(&table)?;
-    }
     Ok(table)
 }
 

@@ -61,7 +61,12 @@ fn a_comparison_that_was_killed_goes_on_and_ends_as_one_that_was_not() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     priced(here);
+    let plan = json(here, &compare("whole", &["--dry-run"]));
+    assert!(!here.join("whole").exists());
     let mut whole = json(here, &compare("whole", &[]));
+    as_planned(&plan, &whole);
+    let again = json(here, &compare("whole", &["--resume", "--dry-run"]));
+    assert_eq!((&again["state"], &again["steps"]), (&"finished".into(), &Value::Array(vec![])));
     assert_eq!(whole["trainings"].as_array().unwrap().len(), 4);
     let trained = |training: &Value| training["outcome"]["trained"].clone();
     for training in whole["trainings"].as_array().unwrap() {
@@ -127,6 +132,22 @@ fn a_comparison_that_was_killed_goes_on_and_ends_as_one_that_was_not() {
     );
     assert_eq!(json(here, &["report", "--run", "whole"])["html"], "whole/report.html");
     assert_eq!(fs::read_to_string(here.join("whole/report.html")).unwrap(), page);
+}
+
+/// A dry run counts every system once for each seed and budget, and every trial.
+fn as_planned(plan: &Value, whole: &Value) {
+    let count = |step: &str| {
+        let steps = plan["steps"].as_array().unwrap().iter();
+        let own = steps.filter(|s| s["step"].as_str().unwrap().starts_with(step));
+        own.map(|s| s["least"].as_u64().unwrap() as usize).sum::<usize>()
+    };
+    assert_eq!(count("train and measure"), whole["trainings"].as_array().unwrap().len());
+    let trials = whole["trials"].as_array().unwrap().iter();
+    assert_eq!(
+        count("try settings of"),
+        trials.map(|log| log["trials"].as_array().unwrap().len()).sum::<usize>()
+    );
+    assert_eq!(count("train the teacher of every seed"), 2);
 }
 
 /// It is served as every other network, here without an ensemble, and took what r(x) took.

@@ -7,6 +7,7 @@ mod data;
 mod deploy;
 mod docs;
 mod doctor;
+mod dry;
 mod evaluate;
 mod evaluate_long;
 mod examples;
@@ -27,6 +28,7 @@ mod retrain;
 mod run;
 mod search;
 mod serving;
+mod shell;
 mod skew;
 #[cfg(unix)]
 mod stopping;

@@ -1,43 +1,23 @@
 //! Help, versions and exit codes.
 
-use crate::world::{failure, output, program};
+use crate::{
+    run::csv_log,
+    shell::verbs,
+    world::{failure, output, program},
+};
+use autofas_bench::app::cli::Cli;
+use clap::CommandFactory;
 use std::{path::Path, process::Stdio};
-
-const VERBS: [&[&str]; 24] = [
-    &["iterate"],
-    &["search"],
-    &["compare"],
-    &["export"],
-    &["table", "probe"],
-    &["table", "check"],
-    &["table", "predict"],
-    &["table", "merge"],
-    &["replay"],
-    &["forecast"],
-    &["report"],
-    &["trace", "make"],
-    &["trace", "show"],
-    &["store", "load"],
-    &["store", "show"],
-    &["store", "price"],
-    &["table", "show"],
-    &["evaluate"],
-    &["importance"],
-    &["data", "synth"],
-    &["data", "draft"],
-    &["data", "inspect"],
-    &["doctor"],
-    &["engine-child"],
-];
 
 #[test]
 fn every_verb_shows_an_example_of_itself() {
-    for verb in VERBS {
-        let help = output(Path::new("."), &[verb, &["--help"]].concat());
+    for verb in verbs(&Cli::command(), &[]) {
+        let words: Vec<&str> = verb.iter().map(String::as_str).collect();
+        let help = output(Path::new("."), &[&words[..], &["--help"]].concat());
         let example = format!("autofas-bench {}", verb.join(" "));
         let examples = help.split("Example").nth(1).unwrap_or_else(|| panic!("{verb:?} has no example"));
         assert!(examples.contains(&example), "{verb:?}: {help}");
-        assert!(help.contains("--json"), "{verb:?}");
+        assert!(help.contains("--json") && help.contains("--quiet"), "{verb:?}");
     }
 }
 
@@ -67,11 +47,62 @@ fn a_file_that_is_not_there_ends_with_1_and_its_name() {
 fn a_reader_that_goes_away_is_no_error() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = std::process::Command::new(program(folder.path()).get_program())
-        .args(["doctor", "--json"])
+        .args(["doctor", "--quick", "--json"])
         .current_dir(folder.path())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     drop(child.stdout.take());
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_name_that_is_nearly_one_is_answered_with_that() {
+    let folder = tempfile::tempdir().unwrap();
+    csv_log(folder.path(), "0");
+    let replay = ["replay", "--model", "m.onnx", "--data", "d.csv", "--qps", "2"];
+    let export = ["export", "--run", "run", "--out", "o"];
+    let compare = ["compare", "--config", "c.toml", "--out", "o"];
+    for (args, near) in [
+        (vec!["iterat"], "'iterate'"),
+        (vec!["table", "prob"], "'probe'"),
+        (vec!["iterate", "--confg", "c.toml"], "'--config'"),
+        ([&replay[..], &["--engine", "trakt"]].concat(), "'tract'"),
+        ([&replay[..], &["--provider", "cuba"]].concat(), "'cuda'"),
+        ([&replay[..], &["--store", "redi://host"]].concat(), "`redis:`"),
+        ([&replay[..], &["--engine-option", "spining=on"]].concat(), "`spinning`"),
+        ([&export[..], &["--layout", "user_once"]].concat(), "'user-once'"),
+        ([&export[..], &["--ranges", "min-mx"]].concat(), "'min-max'"),
+        ([&compare[..], &["--systems", "autofsa,rd"]].concat(), "`autofas`"),
+        ([&compare[..], &["--set", "target.engine=trakt"]].concat(), "`tract`"),
+        ([&compare[..], &["--set", "search.epohs=2"]].concat(), "`search.epochs`"),
+        (
+            vec![
+                "data",
+                "draft",
+                "--data",
+                "d.csv",
+                "--label",
+                "c",
+                "--user",
+                "u",
+                "--item",
+                "i",
+                "--out",
+                "s",
+                "--fetch-ms",
+                "itm=1",
+            ],
+            "`item`",
+        ),
+    ] {
+        let failed = program(folder.path()).args(&args).assert().failure().get_output().stderr.clone();
+        let said = String::from_utf8(failed).unwrap();
+        assert!(said.contains(near), "{args:?}: {said}");
+    }
+    let column = [
+        "data", "draft", "--data", "log.csv", "--label", "clik", "--user", "user", "--item", "item", "--out",
+        "s.toml",
+    ];
+    assert!(failure(folder.path(), 1, &column).contains("did you mean `click`?"));
 }

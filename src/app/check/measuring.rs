@@ -4,7 +4,7 @@
 
 use super::{CheckRequest, Checked, networks::Chosen};
 use crate::{
-    app::probe::{Begin, duration_text},
+    app::{plan::span, probe::Begin},
     base::{Error, Result, error::Place, fsio, progress::Progress, stop::Stop},
     measure::{environment::Environment, job::ServiceResult, probe::ServiceSettings, service::Effort},
     price::table::TableContext,
@@ -122,7 +122,7 @@ pub(super) fn measure_twice(
             fsio::write_json(&file, &kept)?;
             rest.advance(candidates * batch.len(), begun.elapsed());
             if let Some(left) = rest.left() {
-                progress.say(&format!("about {} left", duration_text(left.as_secs_f64())));
+                progress.say(&format!("about {} left", span(left.as_secs_f64())));
             }
         }
     }

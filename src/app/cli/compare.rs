@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     app::{
-        compare::{Comparison, compare, render},
+        compare::{Comparison, compare, plan_compare, render},
         config::Override,
         page,
     },
@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
     after_help = "Examples:
   autofas-bench compare --config E.toml --data D.parquet --out comparisons/first
   autofas-bench compare --config E.toml --out comparisons/first --systems autofas,rd,plain-dnn --budgets 1,2 --seeds 2
+  autofas-bench compare --config E.toml --out comparisons/first --dry-run     # how long?
   autofas-bench compare --config E.toml --out comparisons/first --resume      # goes on, also with more systems or seeds
   autofas-bench compare --render comparisons/first                            # reports on what is stored
 
@@ -68,6 +69,6 @@ impl CompareArgs {
         if !self.systems.is_empty() {
             more.push(Override::parse("compare.systems", &format!("{:?}", self.systems)));
         }
-        run.run(format, progress, more, compare, print)
+        run.run(format, progress, more, (compare, plan_compare), print)
     }
 }

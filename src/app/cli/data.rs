@@ -3,7 +3,7 @@
 use super::output::{self, Format};
 use crate::{
     app::config::{Experiment, Override, Stage},
-    base::{Error, Result, error::Place, fsio, progress::Progress},
+    base::{Error, Result, error::Place, fsio, keys, progress::Progress},
     data::{
         draft::{Draft, Guess, Named, Role, draft},
         encoded::{self, Header},
@@ -175,8 +175,11 @@ impl DraftArgs {
 /// `KIND=MS`.
 fn price(text: &str) -> std::result::Result<(Kind, f64), String> {
     let (kind, ms) = text.split_once('=').ok_or("write KIND=MS, such as item=0.2")?;
-    let kind =
-        serde_json::from_value(kind.into()).map_err(|_| "the kinds are user, context, item, interactive")?;
+    let kind = serde_json::from_value(kind.into()).map_err(|error| {
+        let message = error.to_string();
+        let near = keys::unknown_value(&message).map(|(kind, known)| keys::suggestion(kind, &known));
+        format!("the kinds are user, context, item, interactive; {}", near.unwrap_or_default())
+    })?;
     let ms = ms.parse().ok().filter(|ms: &f64| ms.is_finite() && *ms >= 0.0);
     Ok((kind, ms.ok_or("write milliseconds, 0 or more")?))
 }

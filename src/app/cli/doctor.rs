@@ -1,173 +1,158 @@
-//! `doctor`: what this machine has, and the fix for what is missing.
+//! `doctor`: what this machine has, with the fix for what is missing, and how fast it is.
 
-use super::output::{self, Format};
+use super::{
+    output::{self, Format},
+    store_name::StoreName,
+};
 use crate::{
-    base::names::{EngineName, Provider},
+    app::doctor::{EngineFinding, Findings, Measuring, StoreFinding, examine, gib},
     measure::{
-        engine::{EngineSettings, Setting, engine},
         environment::Environment,
+        limits::SystemLimits,
+        machine::{MachineSpeed, Rates, Spread},
+        store::StoreChoice,
     },
 };
 use clap::Args;
-use serde::Serialize;
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  autofas-bench doctor --json")]
-pub struct DoctorArgs {}
+#[command(after_help = "Examples:
+  autofas-bench doctor
+  autofas-bench doctor --json > machine.json
+  autofas-bench doctor --folder /data/runs --store redis://10.0.0.7 --quick
 
-/// What was found.
-#[derive(Debug, Serialize)]
-struct Findings {
-    schema_version: u32,
-    engines: Vec<EngineFinding>,
-    environment: Environment,
-    /// What makes timings on this machine doubtful.
-    warnings: Vec<String>,
+The measurements take about five seconds. They tell why times of two machines differ: by their arithmetic, their memory, or their
+clock. Each is a median with its least and most over several rounds; where these lie far apart, something else runs here.")]
+pub struct DoctorArgs {
+    /// Where runs will be written: what is free there is told
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    folder: PathBuf,
+    /// A store that replays will fetch from: what it holds is told; may be repeated
+    #[arg(long, value_name = "STORE", value_parser = StoreName)]
+    store: Vec<StoreChoice>,
+    /// Measure nothing
+    #[arg(long)]
+    quick: bool,
 }
-
-#[derive(Debug, Serialize)]
-struct EngineFinding {
-    engine: EngineName,
-    available: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<String>,
-    providers: Vec<Provider>,
-    /// Providers that this program knows and the runtime was built without, each with its fix.
-    missing_providers: Vec<MissingProvider>,
-    /// What `replay --engine-option` can set.
-    options: Vec<OptionFinding>,
-    /// What is missing, and its fix.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct MissingProvider {
-    provider: Provider,
-    fix: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-struct OptionFinding {
-    key: &'static str,
-    /// What may be written for it.
-    values: &'static str,
-    default: String,
-}
-
-/// Where ONNX Runtime's providers for a device come from.
-const DEVICE_FIX: &str = "./scripts/gpu fetches a library that has it, for a machine with an NVIDIA GPU; or set \
-                          ORT_DYLIB_PATH to one";
-
-/// Below this a run of the default space may not fit.
-const ENOUGH_MEMORY_BYTES: u64 = 4 << 30;
 
 impl DoctorArgs {
     pub fn run(self, format: Format) -> anyhow::Result<()> {
-        let environment = Environment::current()?;
-        let engines = [EngineName::Tract, EngineName::OnnxRuntime].map(examine);
-        let findings = Findings {
-            schema_version: 1,
-            warnings: warnings(&environment),
-            engines: engines.into(),
-            environment,
-        };
-        output::print(format, &findings, describe)
+        let measuring = if self.quick { Measuring::None } else { Measuring::Full };
+        output::print(format, &examine(&self.folder, &self.store, measuring)?, describe)
     }
 }
 
-fn examine(name: EngineName) -> EngineFinding {
-    let options = options(name);
-    match engine(name) {
-        Ok(engine) => EngineFinding {
-            engine: name,
-            available: true,
-            version: Some(engine.version()),
-            missing_providers: missing(name, &engine.providers()),
-            providers: engine.providers(),
-            options,
-            problem: None,
-        },
-        Err(error) => EngineFinding {
-            engine: name,
-            available: false,
-            version: None,
-            missing_providers: Vec::new(),
-            providers: Vec::new(),
-            options,
-            problem: Some(error.to_string()),
-        },
-    }
-}
-
-/// Only ONNX Runtime can have others than the CPU.
-fn missing(name: EngineName, providers: &[Provider]) -> Vec<MissingProvider> {
-    let known = Provider::ALL.iter().copied().filter(|_| name == EngineName::OnnxRuntime);
-    let absent = known.filter(|provider| !providers.contains(provider));
-    absent.map(|provider| MissingProvider { provider, fix: DEVICE_FIX }).collect()
-}
-
-fn options(name: EngineName) -> Vec<OptionFinding> {
-    let finding = |setting: &Setting| OptionFinding {
-        key: setting.key,
-        values: setting.values,
-        default: setting.value(&EngineSettings::DEFAULT),
-    };
-    Setting::all().filter(|setting| setting.engine == name).map(finding).collect()
-}
-
-fn warnings(environment: &Environment) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if environment.cores < 2 {
-        warnings.push(
-            "one core: the generator and the engine disturb each other; give the process two".to_owned(),
-        );
-    }
-    if let Some(governor) = environment.governor.as_deref().filter(|&governor| governor != "performance") {
-        warnings.push(format!(
-            "the frequency governor is `{governor}`, so the clock moves while timing; \
-             set it with `cpupower frequency-set -g performance`"
-        ));
-    }
-    if environment.memory_bytes.is_some_and(|bytes| bytes < ENOUGH_MEMORY_BYTES) {
-        warnings.push("less than 4 GiB of memory: choose a smaller batch_size and space".to_owned());
-    }
-    warnings
+/// A line with what it is about.
+fn line(about: &str, text: impl std::fmt::Display) -> String {
+    format!("{about:<12} {text}")
 }
 
 fn describe(findings: &Findings) -> String {
     let mut lines = Vec::new();
-    for finding in &findings.engines {
-        lines.push(match (&finding.version, &finding.problem) {
-            (Some(version), _) => {
-                let providers: Vec<_> = finding.providers.iter().map(|provider| provider.name()).collect();
-                format!("{:<12} {version}, providers: {}", finding.engine, providers.join(", "))
-            }
-            (None, problem) => {
-                format!("{:<12} MISSING: {}", finding.engine, problem.as_deref().unwrap_or("unknown"))
-            }
-        });
-        let missing = finding.missing_providers.iter();
-        lines.extend(
-            missing.map(|missing| format!("{:<12}   without {}: {}", "", missing.provider, missing.fix)),
-        );
-        lines.extend(
-            finding.options.iter().map(|option| {
-                format!("{:<12}   {}={} (of {})", "", option.key, option.default, option.values)
-            }),
-        );
-    }
-    let environment = &findings.environment;
-    let unknown = || "unknown".to_owned();
-    let memory = environment
-        .memory_bytes
-        .map_or_else(unknown, |bytes| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)));
-    lines.push(format!("{:<12} {}", "cpu", environment.cpu.clone().unwrap_or_else(unknown)));
-    lines.push(format!("{:<12} {}", "threads", environment.cores));
-    lines.push(format!("{:<12} {memory}", "memory"));
-    lines.extend(environment.gpus.iter().map(|gpu| format!("{:<12} {gpu}", "gpu")));
-    lines.push(format!("{:<12} {} (in latency tables)", "host", environment.host));
-    lines.push(format!("{:<12} {}", "program", environment.program_version));
-    lines.extend(findings.warnings.iter().map(|warning| format!("{:<12} {warning}", "warning")));
+    findings.engines.iter().for_each(|engine| lines.extend(engine_lines(engine)));
+    lines.extend(findings.stores.iter().map(store_line));
+    lines.extend(machine_lines(&findings.environment));
+    lines.extend(limit_lines(&findings.limits));
+    lines.extend(findings.speed.iter().flat_map(speed_lines));
+    lines.extend(findings.warnings.iter().map(|warning| line("warning", warning)));
     lines.join("\n")
+}
+
+fn engine_lines(finding: &EngineFinding) -> Vec<String> {
+    let name = finding.engine.name();
+    let mut lines = vec![match (&finding.version, &finding.problem) {
+        (Some(version), _) => {
+            let providers: Vec<_> = finding.providers.iter().map(|provider| provider.name()).collect();
+            line(name, format!("{version}, providers: {}", providers.join(", ")))
+        }
+        (None, problem) => line(name, format!("MISSING: {}", problem.as_deref().unwrap_or("unknown"))),
+    }];
+    let missing = finding.missing_providers.iter();
+    lines.extend(missing.map(|missing| line("", format!("  without {}: {}", missing.provider, missing.fix))));
+    let options = finding.options.iter();
+    lines.extend(
+        options.map(|option| line("", format!("  {}={} (of {})", option.key, option.default, option.values))),
+    );
+    lines
+}
+
+fn store_line(finding: &StoreFinding) -> String {
+    let found = match (&finding.problem, finding.rows) {
+        (Some(problem), _) => format!("MISSING: {problem}"),
+        (None, Some([users, items, pairs])) => format!("holds {users} users, {items} items, {pairs} pairs"),
+        (None, None) => "can be used".to_owned(),
+    };
+    line("store", format!("{} {found}", finding.store))
+}
+
+fn machine_lines(environment: &Environment) -> Vec<String> {
+    let unknown = || "unknown".to_owned();
+    let mut lines = vec![
+        line("cpu", environment.cpu.clone().unwrap_or_else(unknown)),
+        line("threads", environment.cores),
+        line("memory", environment.memory_bytes.map_or_else(unknown, gib)),
+    ];
+    lines.extend(environment.gpus.iter().map(|gpu| line("gpu", gpu)));
+    lines.push(line("host", format!("{} (in latency tables)", environment.host)));
+    lines.push(line("program", &environment.program_version));
+    lines
+}
+
+fn limit_lines(limits: &SystemLimits) -> Vec<String> {
+    let none = || "no limit".to_owned();
+    let count = |value: Option<u64>| value.map_or_else(none, |value| value.to_string());
+    let unknown = |value: Option<u64>| value.map_or_else(|| "unknown".to_owned(), gib);
+    let quota = limits.cpu_quota_cores.map_or_else(none, |cores| format!("{cores:.2} processors"));
+    vec![
+        line("limits", format!("processors' time of the control group: {quota}")),
+        line(
+            "",
+            format!(
+                "memory: {} available; control group: {}",
+                unknown(limits.memory_available_bytes),
+                limits.memory_limit_bytes.map_or_else(none, gib)
+            ),
+        ),
+        line("", format!("addresses (ulimit -v): {}", limits.address_space_bytes.map_or_else(none, gib))),
+        line("", format!("open files (ulimit -n): {}", count(limits.open_files))),
+        line("", format!("processes and threads (ulimit -u, control group): {}", count(limits.processes))),
+        line("", format!("free in {}: {}", limits.folder.display(), unknown(limits.disk_free_bytes))),
+        line(
+            "",
+            format!(
+                "free in {} (TMPDIR): {}",
+                limits.temporary_folder.display(),
+                unknown(limits.temporary_free_bytes)
+            ),
+        ),
+    ]
+}
+
+fn speed_lines(speed: &MachineSpeed) -> Vec<String> {
+    let MachineSpeed { one_thread, all_threads, timer, wake_up, seconds, .. } = speed;
+    let row = |name: &str, unit: &str, spread: Spread| {
+        let number = |value: f64| format!("{value:.*}", if value < 10.0 { 2 } else { 1 });
+        let Spread { median, least, most, .. } = spread;
+        vec![name.to_owned(), number(median), number(least), number(most), unit.to_owned()]
+    };
+    let rates = |rates: &Rates, by: &str| {
+        vec![
+            row(&format!("products of f32 matrices, {by}"), "Gflop/s", rates.gemm_gflops),
+            row(&format!("reading memory, {by}"), "GB/s", rates.read_gb_per_s),
+            row(&format!("copying memory, {by}"), "GB/s", rates.copy_gb_per_s),
+        ]
+    };
+    let mut rows = rates(one_thread, "1 thread");
+    rows.extend(rates(all_threads, &format!("{} threads", all_threads.threads)));
+    rows.push(row("asking for the time", "ns", timer.cost_ns));
+    rows.push(row("smallest step of the clock", "ns", timer.resolution_ns));
+    rows.push(row(&format!("waking late from {} µs of sleep", wake_up.asked_us), "µs", wake_up.late_us));
+    let table = output::table(&["measured", "median", "least", "most", ""], &rows);
+    let rounds = one_thread.gemm_gflops.count;
+    let mut lines: Vec<String> = vec![String::new()];
+    lines.extend(table.lines().map(str::to_owned));
+    lines.push(format!("in {rounds} rounds and {seconds:.1} s"));
+    lines.push(String::new());
+    lines
 }

@@ -38,10 +38,10 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "E.toml")]
     config: Option<PathBuf>,
     /// tract or onnxruntime
-    #[arg(long, value_name = "NAME", default_value_t = EngineName::OnnxRuntime)]
+    #[arg(long, hide_possible_values = true, value_name = "NAME", default_value_t = EngineName::OnnxRuntime)]
     engine: EngineName,
     /// Where ONNX Runtime computes: cpu, cuda or tensorrt
-    #[arg(long, value_name = "NAME", default_value_t = Provider::Cpu)]
+    #[arg(long, hide_possible_values = true, value_name = "NAME", default_value_t = Provider::Cpu)]
     provider: Provider,
     /// Threads inside one request
     #[arg(long, value_name = "N", default_value_t = 1)]

@@ -4,7 +4,8 @@ use super::output::{self, Format};
 use crate::{
     app::{
         config::Override,
-        export::{ExportRequest, Exported, export_from_run},
+        export::{ExportRequest, Exported, export_from_run, plan_export},
+        plan::Plan,
     },
     base::{
         Error, Result,
@@ -29,19 +30,19 @@ pub struct ExportArgs {
     #[arg(long, value_name = "ID")]
     candidate: Option<String>,
     /// concat, user-once or item-cached
-    #[arg(long, value_name = "NAME", default_value_t = Layout::UserOnce)]
+    #[arg(long, hide_possible_values = true, value_name = "NAME", default_value_t = Layout::UserOnce)]
     layout: Layout,
     /// Rows of the item table of item-cached: f32, f16 or i8 [default: f32]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, hide_possible_values = true, value_name = "NAME")]
     cache_rows: Option<RowFormat>,
     /// Embedding tables inside the graph, or outside for a parameter server
-    #[arg(long, value_name = "WHERE", default_value_t = Embeddings::Inside)]
+    #[arg(long, hide_possible_values = true, value_name = "WHERE", default_value_t = Embeddings::Inside)]
     embeddings: Embeddings,
     /// Keep the tables of a model with more bytes in model.onnx.data [default: 2 GiB]
     #[arg(long, value_name = "BYTES")]
     external_data_over: Option<u64>,
     /// fp32, fp16 (stored, computed with in fp32) or int8 (dense layers)
-    #[arg(long, value_name = "NAME", default_value_t = Precision::Fp32)]
+    #[arg(long, hide_possible_values = true, value_name = "NAME", default_value_t = Precision::Fp32)]
     precision: Precision,
     #[command(flatten)]
     gate: GateArgs,
@@ -51,7 +52,7 @@ pub struct ExportArgs {
     #[arg(long, value_name = "D.parquet")]
     data: Option<PathBuf>,
     /// plain, or triton: the next version of a model in a Triton model repository
-    #[arg(long, value_name = "FORM", default_value_t = PackageForm::Plain)]
+    #[arg(long, hide_possible_values = true, value_name = "FORM", default_value_t = PackageForm::Plain)]
     package: PackageForm,
     /// What the Triton repository calls the model
     #[arg(long, value_name = "NAME", default_value = "pre_ranker")]
@@ -59,6 +60,9 @@ pub struct ExportArgs {
     /// Folder of the package, or the Triton repository
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Read and check everything, say what would be done and with how much room, and write nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// What int8 takes instead of the run's `[quantise]`.
@@ -72,7 +76,7 @@ struct QuantiseArgs {
     #[arg(long, value_name = "N")]
     calibration_rows: Option<u32>,
     /// Methods that ranges are chosen from: min-max, percentile, least-squares
-    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    #[arg(long, hide_possible_values = true, value_name = "NAME,NAME", value_delimiter = ',')]
     ranges: Vec<RangeMethod>,
     /// 8, or 7 for processors without VNNI, whose 16-bit sums 8 bits can overflow
     #[arg(long, value_name = "BITS")]
@@ -122,7 +126,7 @@ impl QuantiseArgs {
 
 impl ExportArgs {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
-        progress.stage("export and prove", 0);
+        progress.stage(if self.dry_run { "read and check" } else { "export and prove" }, 0);
         let layout = self.layout()?;
         let Self {
             run,
@@ -136,10 +140,11 @@ impl ExportArgs {
             package,
             name,
             out,
+            dry_run,
             ..
         } = self;
         let (overrides, limits, trace) = (quantise.overrides(), gate.overrides(), quantise.trace);
-        let exported = export_from_run(&ExportRequest {
+        let request = ExportRequest {
             run,
             candidate,
             layout,
@@ -153,8 +158,11 @@ impl ExportArgs {
             package,
             name,
             out,
-        })?;
-        output::print(format, &exported, describe)
+        };
+        match dry_run {
+            true => output::print(format, &plan_export(&request)?, Plan::to_string),
+            false => output::print(format, &export_from_run(&request)?, describe),
+        }
     }
 }
 

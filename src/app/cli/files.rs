@@ -1,12 +1,16 @@
 //! Where a verb finds data and what belongs to it.
 
 use crate::{
+    app::plan::{Draft, Seconds, Step, Unit, span},
     base::{Error, Result},
     data::{self, dataset::Dataset, encode::Encoders, schema::Schema},
     measure::traced::DataFiles,
 };
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Data, and what makes rows of numbers out of it.
 #[derive(Debug, Args)]
@@ -53,4 +57,17 @@ pub fn load(files: &DataFiles) -> Result<(Dataset, Encoders)> {
     let encoders = Encoders::load(&files.encoders)?;
     let dataset = data::load_with(&Schema::load(&files.schema)?, &files.rows, &encoders)?;
     Ok((dataset, encoders))
+}
+
+/// What a dry run says of them, and how long reading them took.
+pub fn draft(files: &DataFiles, dataset: &Dataset, took: Duration) -> Draft {
+    let mut draft = Draft::default();
+    draft.has_read("schema", &files.schema, "sound");
+    draft.has_read("encoders", &files.encoders, "serve the schema");
+    draft.has_read("data", &files.rows, format!("{} rows", dataset.rows()));
+    let least_s = took.as_secs_f64() / dataset.rows().max(1) as f64;
+    let seconds = Seconds { least_s, most_s: Some(least_s) };
+    draft.steps.push(Step::times("read and encode the data", Unit::Row, dataset.rows()).each(Some(seconds)));
+    draft.basis.push(format!("reading the data took {}", span(took.as_secs_f64())));
+    draft
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     app::{
         config::Override,
-        iterate::{Summary, iterate},
+        iterate::{Summary, iterate, plan_iterate},
         page,
     },
     base::progress::Progress,
@@ -17,6 +17,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   autofas-bench iterate --config E.toml --data D.parquet --out runs/first --rounds 3
+  autofas-bench iterate --config E.toml --data D.parquet --out runs/first --dry-run   # how long?
   autofas-bench iterate --config E.toml --data D.parquet --out runs/first --rounds 3 --resume
   autofas-bench iterate --config E.toml --print-config --set teacher.ensemble=2")]
 pub struct IterateArgs {
@@ -30,7 +31,7 @@ pub struct IterateArgs {
 impl IterateArgs {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
         let rounds = self.rounds.map(|rounds| Override::count("rounds.count", rounds));
-        self.run.run(format, progress, rounds, iterate, |summary: &Summary, out| {
+        self.run.run(format, progress, rounds, (iterate, plan_iterate), |summary: &Summary, out| {
             // What was found stands, whatever becomes of its page.
             let place = match page::write(out, None) {
                 Ok(written) => written.to_text(),

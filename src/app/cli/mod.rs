@@ -2,6 +2,7 @@
 //! what comes back. The only part of the crate that writes to the standard output.
 
 mod compare;
+mod completions;
 mod data;
 mod doctor;
 mod engine_child;
@@ -12,6 +13,8 @@ mod files;
 mod forecast;
 mod importance;
 mod iterate;
+mod man;
+mod names;
 mod output;
 mod progress;
 mod ranks;
@@ -25,6 +28,7 @@ mod signals;
 mod skew;
 mod store;
 mod store_name;
+mod style;
 mod table;
 mod table_check;
 mod table_predict;
@@ -35,14 +39,23 @@ use clap::{Parser, Subcommand};
 use output::Format;
 use std::process::ExitCode;
 
+/// How it is called.
+const PROGRAM: &str = "autofas-bench";
+
 /// Joint feature and architecture search for pre-ranking, with measured latency in the loop.
 #[derive(Debug, Parser)]
 #[command(
-    name = "autofas-bench",
+    name = PROGRAM,
     version,
     // Fixed, so that the help is the same text everywhere.
     term_width = 100,
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a stated limit was not met (parity, budget, objective, \
+    after_help = "Examples:
+  autofas-bench doctor                                                        # what is here
+  autofas-bench iterate --config E.toml --data D.parquet --out RUN --dry-run  # how long?
+  autofas-bench iterate --config E.toml --data D.parquet --out RUN            # the main job
+  autofas-bench replay --model RUN/networks/ID/model.onnx --data D.parquet --qps 50
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a stated limit was not met (parity, budget, objective, \
                   --max-regression), 4 a replay was measured and is INVALID, 130 or 143 stopped by SIGINT or SIGTERM."
 )]
 pub struct Cli {
@@ -51,6 +64,9 @@ pub struct Cli {
     /// Print the result as JSON on the standard output
     #[arg(long, global = true)]
     json: bool,
+    /// Say nothing on the way: no progress and no notes, only the result, and errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -72,13 +88,28 @@ enum Verb {
     /// What a run or a comparison found, as one page with its pictures beside it
     Report(report::ReportArgs),
     /// Make or describe a trace of requests
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  autofas-bench trace make --model out/model.onnx --data D.parquet --qps 50 --out t.parquet
+  autofas-bench trace show t.parquet"
+    )]
     Trace(trace::TraceVerb),
     /// Fill or describe a feature store, which replays fetch from
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  autofas-bench store load --model out/model.onnx --data D.parquet --out stores/first
+  autofas-bench store show stores/first"
+    )]
     Store(store::StoreVerb),
     /// Measure layers into a latency table; predict by, check, join or print one
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  autofas-bench table probe --config E.toml --engine tract --candidates 500 --out v1.json
+  autofas-bench table show v1.json"
+    )]
     Table(table::TableVerb),
     /// Score labelled rows with an exported model: AUC, GAUC, logloss
     Evaluate(evaluate::EvaluateArgs),
@@ -87,10 +118,19 @@ enum Verb {
     /// Compare a serving system's log with offline encoding and scores, row by row
     Skew(skew::SkewArgs),
     /// Draw, inspect or encode data sets
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  autofas-bench data draft --data D.parquet --label click --user user_id --item item_id --out S.toml
+  autofas-bench data inspect --data D.parquet --schema S.toml"
+    )]
     Data(data::DataVerb),
-    /// Show which engines, providers and threads this machine has, with the fix for what is missing
+    /// What this machine has, with the fix for what is missing, and how fast it is
     Doctor(doctor::DoctorArgs),
+    /// Print the script that completes verbs and options in a shell
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages, one for each verb
+    Man(man::ManArgs),
     /// Measure one engine in a process of its own
     #[command(hide = true)]
     EngineChild(engine_child::EngineChildArgs),
@@ -99,8 +139,10 @@ enum Verb {
 /// Runs the verb.
 fn run(cli: Cli) -> anyhow::Result<()> {
     let format = if cli.json { Format::Json } else { Format::Text };
-    let progress = progress::for_stderr();
-    let _ = child::NOTICE.set(|line| eprintln!("{line}"));
+    let progress = progress::for_stderr(cli.quiet);
+    if !cli.quiet {
+        let _ = child::NOTICE.set(|line| eprintln!("{line}"));
+    }
     match cli.verb {
         Verb::Iterate(args) => args.run(format, &*progress),
         Verb::Search(args) => args.run(format, &*progress),
@@ -118,6 +160,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Skew(args) => args.run(format),
         Verb::Data(verb) => verb.run(format, &*progress),
         Verb::Doctor(args) => args.run(format),
+        Verb::Completions(args) => args.run(format),
+        Verb::Man(args) => args.run(format),
         Verb::EngineChild(args) => args.run(),
     }
 }
@@ -128,7 +172,7 @@ pub fn program() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            style::say(&format!("error: {error:#}"));
             exit_code(&error)
         }
     }

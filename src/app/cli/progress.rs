@@ -1,6 +1,7 @@
-//! Progress on the standard error stream: a bar on a terminal, one line per stage in a pipe.
+//! Progress on the standard error stream: a bar on a terminal, one line per stage in a pipe, nothing where that is asked.
 
-use crate::base::progress::Progress;
+use super::style;
+use crate::base::progress::{Progress, Silent};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::{
     fmt::Write,
@@ -9,9 +10,14 @@ use std::{
     time::Duration,
 };
 
-/// The progress of a run by hand or by a script.
-pub fn for_stderr() -> Box<dyn Progress> {
-    if stderr().is_terminal() { Box::new(Bar::new(ProgressDrawTarget::stderr)) } else { Box::new(Lines) }
+/// The progress of a run by hand or by a script. A terminal that cannot move its cursor gets lines.
+pub fn for_stderr(quiet: bool) -> Box<dyn Progress> {
+    let moves = stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|name| name != "dumb");
+    match (quiet, moves) {
+        (true, _) => Box::new(Silent),
+        (false, true) => Box::new(Bar::new(ProgressDrawTarget::stderr)),
+        (false, false) => Box::new(Lines),
+    }
 }
 
 /// Stages and results as lines; steps are left out.
@@ -19,13 +25,13 @@ struct Lines;
 
 impl Progress for Lines {
     fn stage(&self, name: &str, _: u64) {
-        eprintln!("{name} …");
+        style::say(&format!("{name} …"));
     }
 
     fn advance(&self, _: u64, _: &str) {}
 
     fn say(&self, line: &str) {
-        eprintln!("{line}");
+        style::say(line);
     }
 }
 
@@ -108,7 +114,7 @@ impl Progress for Bar {
 
     fn say(&self, line: &str) {
         // Hidden bars swallow lines, so the bar only steps aside.
-        self.with(|bar| bar.suspend(|| eprintln!("{line}")));
+        self.with(|bar| bar.suspend(|| style::say(line)));
     }
 }
 

@@ -1,5 +1,6 @@
 //! A verb that several processes run together: rank 0 speaks, and an error of one ends all.
 
+use super::style;
 use crate::{
     base::progress::{Progress, Silent},
     learn::exchange::{self, Exchange},
@@ -25,7 +26,7 @@ pub fn together(
         if !ranks.leads() {
             thread::sleep(AFTER_RANK_0);
         }
-        eprintln!("error on rank {} of {}: {error:#}", place.rank, place.size);
+        style::say(&format!("error: rank {} of {}: {error:#}", place.rank, place.size));
         ranks.abort(i32::from(super::exit_status(error)));
     }
     result

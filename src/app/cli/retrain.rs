@@ -4,7 +4,8 @@ use super::output::{self, Format};
 use crate::{
     app::{
         config::Override,
-        retrain::{RetrainRequest, Retrained, Start, retrain},
+        plan::Plan,
+        retrain::{RetrainRequest, Retrained, Start, plan_retrain, retrain},
     },
     base::progress::Progress,
 };
@@ -37,14 +38,20 @@ pub struct RetrainArgs {
     /// Folder of the new package
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Read and check everything, say what would be done and for how long, and write nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl RetrainArgs {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
         let overrides = self.set.iter().map(|set| Override::assignment(set)).collect::<Result<_, _>>()?;
         let start = if self.warm_start { Start::Warm } else { Start::Cold };
-        let Self { run, subnet, data, out, .. } = self;
+        let Self { run, subnet, data, out, dry_run, .. } = self;
         let request = RetrainRequest { run, subnet, data, start, overrides, out };
+        if dry_run {
+            return output::print(format, &plan_retrain(&request, progress)?, Plan::to_string);
+        }
         output::print(format, &retrain(&request, progress)?, describe)
     }
 }

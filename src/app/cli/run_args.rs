@@ -8,6 +8,7 @@ use crate::{
     app::{
         config::{Experiment, Override},
         iterate::{ChildMeter, Existing, Meter},
+        plan::Plan,
     },
     base::{Error, Result, progress::Progress, stop::Stop},
     learn::exchange::Exchange,
@@ -42,17 +43,20 @@ pub struct RunArgs {
     /// Print every setting with its origin, and stop
     #[arg(long)]
     print_config: bool,
+    /// Read and check everything, say what would be done, for how long and with how much room, and write nothing
+    #[arg(long, conflicts_with = "print_config")]
+    dry_run: bool,
 }
 
 impl RunArgs {
     /// Does `work` with the experiment that the arguments and `more` give, and hands what rank 0 gets from it, with the
-    /// run directory, to `finish`.
+    /// run directory, to `finish`. A dry run prints what `planned` says instead.
     pub fn run<T>(
         self,
         format: Format,
         progress: &dyn Progress,
         more: impl IntoIterator<Item = Override>,
-        work: Work<T>,
+        (work, planned): (Work<T>, Work<Plan>),
         finish: impl FnOnce(&T, &Path) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let experiment = Experiment::load(&self.config, &self.overrides(more)?)?;
@@ -65,6 +69,12 @@ impl RunArgs {
         let existing = if self.resume { Existing::Resume } else { Existing::Refuse };
         let stop = signals::stop_on_signals()?;
         let meter = ChildMeter::new(Launcher::this_program(&stop)?, &experiment.settings);
+        if self.dry_run {
+            return ranks::together(progress, |ranks, progress| {
+                let plan = planned(&experiment, out, existing, &meter, ranks, progress, &stop)?;
+                output::print(format, &plan, Plan::to_string)
+            });
+        }
         ranks::together(progress, |ranks, progress| {
             // Rank 0 saves and ends all: if each stopped when its signal came, they would stop at different steps.
             let stop = if ranks.leads() { stop.clone() } else { Stop::never() };

@@ -7,10 +7,11 @@ use super::{
 };
 use crate::{
     app::{
-        config::Override,
-        iterate::{Pareto, ParetoPoint, SearchSummary, Way, pareto, search},
+        config::{Experiment, Override},
+        iterate::{Existing, Meter, Pareto, ParetoPoint, SearchSummary, Way, pareto, plan_search, search},
     },
-    base::progress::Progress,
+    base::{Result, progress::Progress, stop::Stop},
+    learn::exchange::Exchange,
 };
 use clap::Args;
 use std::path::Path;
@@ -23,6 +24,7 @@ const VERB: &str = "search";
   autofas-bench search --config E.toml --data D.parquet --out runs/first
   autofas-bench search --config E.toml --data D.parquet --out runs/first --table TABLE.json --json
   autofas-bench search --config E.toml --data D.parquet --out runs/first --resume
+  autofas-bench search --config E.toml --data D.parquet --out runs/first --dry-run   # how long?
   autofas-bench search --config E.toml --data D.parquet --out runs/front --budgets 1,2,4,8
   autofas-bench search --config E.toml --data D.parquet --out runs/front --pareto 4
 
@@ -54,25 +56,31 @@ impl SearchArgs {
         let budgets = (!self.budgets.is_empty())
             .then(|| Override { path: "pareto.budgets_ms".to_owned(), value: self.budgets.into() });
         let asked = budgets.or(self.pareto.map(|points| Override::count("pareto.points", points)));
-        self.run.run(
-            format,
-            progress,
-            asked,
-            |experiment, out, existing, meter, ranks, progress, stop| match experiment.settings.pareto.asked()
-            {
-                true => pareto(experiment, out, existing, meter, ranks, progress, stop).map(Found::Front),
-                false => search(experiment, out, existing, meter, ranks, progress, stop).map(Found::One),
-            },
-            |found: &Found, out| match found {
-                Found::One(summary) => {
-                    let next = iterate_command(signals::this_command());
-                    output::print(format, summary, |summary| {
-                        format!("{}\ntrain, export and measure it: `{next}`", summary.to_text(out))
-                    })
-                }
-                Found::Front(front) => output::print(format, front, |front| describe(front, out)),
-            },
-        )
+        self.run.run(format, progress, asked, (found, plan_search), |found: &Found, out| match found {
+            Found::One(summary) => {
+                let next = iterate_command(signals::this_command());
+                output::print(format, summary, |summary| {
+                    format!("{}\ntrain, export and measure it: `{next}`", summary.to_text(out))
+                })
+            }
+            Found::Front(front) => output::print(format, front, |front| describe(front, out)),
+        })
+    }
+}
+
+/// One search, or one for every budget.
+fn found(
+    experiment: &Experiment,
+    out: &Path,
+    existing: Existing,
+    meter: &dyn Meter,
+    ranks: &dyn Exchange,
+    progress: &dyn Progress,
+    stop: &Stop,
+) -> Result<Found> {
+    match experiment.settings.pareto.asked() {
+        true => pareto(experiment, out, existing, meter, ranks, progress, stop).map(Found::Front),
+        false => search(experiment, out, existing, meter, ranks, progress, stop).map(Found::One),
     }
 }
 

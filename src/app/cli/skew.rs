@@ -34,7 +34,7 @@ pub struct SkewArgs {
     #[arg(long, value_name = "PREFIX")]
     inputs: Option<String>,
     /// tract or onnxruntime, for the scores
-    #[arg(long, value_name = "NAME", default_value_t = EngineName::OnnxRuntime)]
+    #[arg(long, hide_possible_values = true, value_name = "NAME", default_value_t = EngineName::OnnxRuntime)]
     engine: EngineName,
     /// Largest difference of a score that counts as none
     #[arg(long, value_name = "X", default_value_t = 1e-5)]

@@ -7,25 +7,30 @@ use super::{
     store_name::StoreName,
 };
 use crate::{
+    app::plan::{Draft, OutState, Plan, Seconds, Step, Unit, span},
     base::{
         Error,
         names::{EngineName, Layout},
         progress::Progress,
+        stop::Stop,
     },
     data::schema::Schema,
     export::Metadata,
     measure::{
         engine,
-        fetching::{DISPLACED_BYTES, FetchEffort, Priced, measure_prices},
+        fetching::{self, DISPLACED_BYTES, FetchEffort, Priced, measure_prices},
         replay::clock::RealClock,
-        store::{Manifest, Owner, StoreChoice, contents::Contents},
+        store::{
+            Manifest, Owner, StoreChoice,
+            contents::{Contents, Rows},
+        },
     },
     price::fetch_table::{FetchTable, GroupPrice},
 };
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
 #[derive(Debug, Subcommand)]
 pub enum StoreVerb {
@@ -53,6 +58,9 @@ pub struct LoadArgs {
     /// Folder of the store, or the address of a Redis server: redis://[user:password@]host[:port][/database]
     #[arg(long, value_name = "STORE", value_parser = StoreName)]
     out: StoreChoice,
+    /// Read and check everything, say how many rows would be written and with how much room, and write nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -85,10 +93,10 @@ pub struct PriceArgs {
     #[arg(long, value_name = "N", default_value_t = 2)]
     workers: usize,
     /// How requests become inputs: concat, or user-once for all layouts that write a user's values once
-    #[arg(long, value_name = "NAME", default_value_t = Layout::UserOnce)]
+    #[arg(long, hide_possible_values = true, value_name = "NAME", default_value_t = Layout::UserOnce)]
     layout: Layout,
     /// Runs networks between two fetches: tract or onnxruntime
-    #[arg(long, value_name = "NAME", default_value_t = EngineName::OnnxRuntime)]
+    #[arg(long, hide_possible_values = true, value_name = "NAME", default_value_t = EngineName::OnnxRuntime)]
     engine: EngineName,
     /// Visits to every set of features
     #[arg(long, value_name = "N", default_value_t = 7)]
@@ -105,6 +113,9 @@ pub struct PriceArgs {
     /// Go on with the candidate counts that the file of --out lacks
     #[arg(long)]
     resume: bool,
+    /// Read and check everything, say what would be measured and for how long, and write nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// What there is to say of a store.
@@ -120,14 +131,28 @@ struct Described {
     content: Manifest,
 }
 
+/// What a verb has made, or would.
+enum Done<T> {
+    Made(T),
+    Planned(Box<Plan>),
+}
+
 impl StoreVerb {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
         let described = match self {
             Self::Load(args) => args.load(progress)?,
-            Self::Show(args) => show(&args.store)?,
-            Self::Price(args) => return output::print(format, &args.price(progress)?, prices),
+            Self::Show(args) => Done::Made(show(&args.store)?),
+            Self::Price(args) => {
+                return match args.price(progress)? {
+                    Done::Made(table) => output::print(format, &table, prices),
+                    Done::Planned(plan) => output::print(format, &plan, ToString::to_string),
+                };
+            }
         };
-        output::print(format, &described, text)
+        match described {
+            Done::Made(described) => output::print(format, &described, text),
+            Done::Planned(plan) => output::print(format, &plan, ToString::to_string),
+        }
     }
 }
 
@@ -137,33 +162,45 @@ fn show(store: &StoreChoice) -> anyhow::Result<Described> {
 }
 
 impl LoadArgs {
-    fn load(&self, progress: &dyn Progress) -> anyhow::Result<Described> {
+    fn load(&self, progress: &dyn Progress) -> anyhow::Result<Done<Described>> {
         // Before anything is read.
         self.out.required()?;
         let stop = signals::stop_and_keep()?;
         let files = self.data.files(self.model.as_deref())?;
         progress.stage("read the data", 0);
+        let begun = Instant::now();
         let (dataset, encoders) = files::load(&files)?;
         let schema = Schema::load(&files.schema)?;
         let contents = Contents::of(&schema, encoders.hash(), &dataset)?;
+        if self.dry_run {
+            let replaces = self.out.check_fillable()?;
+            let mut draft = files::draft(&files, &dataset, begun.elapsed());
+            let manifest = contents.manifest();
+            let rows = manifest.groups.iter().map(|group| manifest.keys(group.owner)).sum::<u64>();
+            draft.steps.push(Step::times("write rows", Unit::Row, rows as usize));
+            draft.writes(manifest.row_bytes(), "the rows; keys and pages come on top");
+            let state = if replaces { OutState::Exists } else { OutState::New };
+            return Ok(Done::Planned(Box::new(draft.plan("store load", self.out.place().as_path(), state))));
+        }
         match self.out.fill(&contents, progress, &stop) {
             Err(stopped @ Error::Interrupted { .. }) => {
                 Err(anyhow::Error::new(stopped).context("nothing was stored, and nothing is left of it"))
             }
             filled => {
                 filled?;
-                show(&self.out)
+                Ok(Done::Made(show(&self.out)?))
             }
         }
     }
 }
 
 impl PriceArgs {
-    fn price(&self, progress: &dyn Progress) -> anyhow::Result<FetchTable> {
+    fn price(&self, progress: &dyn Progress) -> anyhow::Result<Done<FetchTable>> {
         let files = self.data.files(self.model.as_deref())?;
         let store = self.store.open()?;
         let store = store.context("`--store none` has no prices: name a store")?;
         progress.stage("read the data", 0);
+        let began = Instant::now();
         let (dataset, encoders) = files::load(&files)?;
         let schema = Schema::load(&files.schema)?;
         let (schema_hash, encoder_hash) = (schema.hash(), encoders.hash());
@@ -186,6 +223,12 @@ impl PriceArgs {
             true => Some(FetchTable::load_begun(&self.out)?),
             false => None,
         };
+        if self.dry_run {
+            let draft = files::draft(&files, &dataset, began.elapsed());
+            return Ok(Done::Planned(Box::new(
+                self.planned(draft, priced, &effort, begun, progress, &stop)?,
+            )));
+        }
         let mut kept = begun.is_some();
         let mut keep = |table: &FetchTable| {
             kept = true;
@@ -199,7 +242,41 @@ impl PriceArgs {
                 self.out.display()
             )
         };
-        if kept { measured.with_context(partly) } else { Ok(measured?) }
+        let measured = if kept { measured.with_context(partly)? } else { measured? };
+        Ok(Done::Made(measured))
+    }
+
+    /// Visits to sets of features; one pass for the fewest candidates tells how long each pass takes at least.
+    fn planned(
+        &self,
+        mut draft: Draft,
+        priced: Priced,
+        effort: &FetchEffort,
+        begun: Option<FetchTable>,
+        progress: &dyn Progress,
+        stop: &Stop,
+    ) -> anyhow::Result<Plan> {
+        let state = if begun.is_some() { OutState::Resumed } else { OutState::of(&self.out) };
+        draft.has_read("store", self.store.place(), "serves the schema and the encoders");
+        let (left, visits) = fetching::planned(priced, effort, begun)?;
+        let Some(&fewest) = left.iter().min() else {
+            return Ok(draft.plan("store price", self.out.as_path(), OutState::Finished));
+        };
+        let once = FetchEffort { candidates: vec![fewest], passes: 1, ..effort.clone() };
+        let (began, clock) = (Instant::now(), RealClock::start());
+        measure_prices(priced, &once, None, &clock, progress, stop, &mut |_| Ok(()))?;
+        let pass_s = began.elapsed().as_secs_f64();
+        draft.basis.push(format!(
+            "a pass for {fewest} candidates took {}; more candidates take longer",
+            span(pass_s)
+        ));
+        let least_s = pass_s * effort.passes as f64 / visits as f64;
+        draft.steps.extend(left.iter().map(|candidates| {
+            let step = Step::times(format!("fetch for {candidates} candidates"), Unit::Visit, visits);
+            step.each(Some(Seconds { least_s, most_s: None }))
+        }));
+        draft.writes(0, "a table of prices, some kB");
+        Ok(draft.plan("store price", self.out.as_path(), state))
     }
 }
 

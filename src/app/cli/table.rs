@@ -9,10 +9,11 @@ use super::{
 use crate::{
     app::{
         config::{Experiment, Override, Stage},
-        probe::{Begin, ProbeRequest, probe_table, table_rows},
+        plan::{Draft, Plan},
+        probe::{Begin, ProbeRequest, plan_probe, probe_table, table_rows},
     },
     base::{
-        Error, calendar,
+        Error, Result, calendar,
         names::{EngineName, Layout, Precision, Provider},
         progress::Progress,
     },
@@ -51,22 +52,23 @@ pub enum TableVerb {
 #[command(after_help = "Examples:
   autofas-bench table probe --config E.toml --engine tract --candidates 500 --out v1.json
   autofas-bench table probe --config E.toml --engine tract --candidates 500 --out v1.json --resume
+  autofas-bench table probe --config E.toml --dry-run --out v1.json          # how long?
   autofas-bench table probe --config E.toml --shard 3/8 --out shard-3.json")]
 pub struct ProbeArgs {
     /// The experiment file: its space, its target, and how thoroughly it probes
     #[arg(long, value_name = "E.toml")]
     config: PathBuf,
     /// tract or onnxruntime; may be repeated [default: target.engines of the experiment]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, hide_possible_values = true, value_name = "NAME")]
     engine: Vec<EngineName>,
     /// Instead of target.provider
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, hide_possible_values = true, value_name = "NAME")]
     provider: Option<Provider>,
     /// Instead of target.layout
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, hide_possible_values = true, value_name = "NAME")]
     layout: Option<Layout>,
     /// Instead of target.precision
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, hide_possible_values = true, value_name = "NAME")]
     precision: Option<Precision>,
     /// Instead of target.threads
     #[arg(long, value_name = "N")]
@@ -98,6 +100,9 @@ pub struct ProbeArgs {
     /// Go on with a probing that was stopped, or add to a finished table what it lacks: nothing is measured twice
     #[arg(long)]
     resume: bool,
+    /// Read and check everything, say what would be measured and for how long, and write nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -124,6 +129,9 @@ pub struct ShowArgs {
 impl TableVerb {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
         let table = match self {
+            Self::Probe(args) if args.dry_run => {
+                return output::print(format, &args.planned(progress)?, Plan::to_string);
+            }
             Self::Probe(args) => args.run(progress)?,
             Self::Check(args) => return args.run(format, progress),
             Self::Predict(args) => return args.run(format),
@@ -164,11 +172,30 @@ impl MergeArgs {
 
 impl ProbeArgs {
     fn run(&self, progress: &dyn Progress) -> anyhow::Result<LatencyTable> {
+        let (request, begin) = self.request(&mut Draft::default())?;
+        let stop = signals::stop_on_signals()?;
+        Ok(probe_table(&request, begin, &Launcher::this_program(&stop)?, progress, &stop)?)
+    }
+
+    fn planned(&self, progress: &dyn Progress) -> anyhow::Result<Plan> {
+        let mut draft = Draft::default();
+        let (request, begin) = self.request(&mut draft)?;
+        let stop = signals::stop_and_keep()?;
+        Ok(plan_probe(&request, begin, &Launcher::this_program(&stop)?, draft, progress, &stop)?)
+    }
+
+    /// What is asked for; `draft` is told what was read for it.
+    fn request(&self, draft: &mut Draft) -> Result<(ProbeRequest, Begin)> {
         let experiment = Experiment::load(&self.config, &self.overrides())?;
+        draft.has_read("experiment", &self.config, "every setting within its range");
         let settings = &experiment.settings;
         let target = &settings.target;
         let schema = Schema::load(&experiment.schema_path())?;
+        draft.has_read("schema", experiment.schema_path(), format!("{} features", schema.features.len()));
         let encoders = self.encoders.as_deref().map(Encoders::load).transpose()?;
+        if let Some(path) = &self.encoders {
+            draft.has_read("encoders", path, "they know how many rows every table has");
+        }
         let cardinalities = table_rows(&schema, encoders.as_ref(), self.cardinality)?;
         let space =
             SearchSpace::new(schema.features, settings.space.mixops.clone())?.served_in(target.layout);
@@ -195,9 +222,7 @@ impl ProbeArgs {
             shard: self.shard,
             out: self.out.clone(),
         };
-        let begin = if self.resume { Begin::WhereItStopped } else { Begin::Anew };
-        let stop = signals::stop_on_signals()?;
-        Ok(probe_table(&request, begin, &Launcher::this_program(&stop)?, progress, &stop)?)
+        Ok((request, if self.resume { Begin::WhereItStopped } else { Begin::Anew }))
     }
 
     fn overrides(&self) -> Vec<Override> {

@@ -38,7 +38,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "E.toml")]
     config: PathBuf,
     /// tract or onnxruntime; may be repeated [default: target.engines of the experiment]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, hide_possible_values = true, value_name = "NAME")]
     engine: Vec<EngineName>,
     /// May be repeated [default: every candidate count that the table has for an engine]
     #[arg(long, value_name = "N")]

@@ -52,10 +52,10 @@ pub struct PredictArgs {
     #[arg(long, value_name = "M.onnx", conflicts_with = "run")]
     model: Option<PathBuf>,
     /// tract or onnxruntime; may be repeated [default: target.engines of the run; both for a model]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, hide_possible_values = true, value_name = "NAME")]
     engine: Vec<EngineName>,
     /// Where it computes [default: target.provider of the run; cpu for a model]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, hide_possible_values = true, value_name = "NAME")]
     provider: Option<Provider>,
     /// Threads inside one request [default: target.threads of the run; 1 for a model]
     #[arg(long, value_name = "N")]

@@ -19,12 +19,14 @@
 mod lists;
 mod measured;
 mod pace;
+mod planned;
 mod report;
 mod result;
 mod scene;
 mod systems;
 mod trials;
 
+pub use planned::plan_compare;
 pub(in crate::app) use report::CAPTION;
 pub use report::{
     Against, Agreement, Comparison, Compute, SoftTargets, Spread, SystemSummary, TimesSummary, render,
@@ -37,6 +39,7 @@ use crate::{
         iterate::{Existing, Meter, Run},
     },
     base::{Error, Result, progress::Progress, stop::Stop},
+    data::dataset::Split,
     learn::exchange::Exchange,
     space::Operator,
 };
@@ -65,16 +68,21 @@ pub fn compare(
         ));
     }
     let root = Run::open(experiment, out, existing, meter, ranks, progress, stop)?;
-    check_widths(&root)?;
-    check_judging(&root)?;
-    check_forms(&root)?;
-    let trial_rows = trials::rows(&root, experiment)?;
+    let trial_rows = checked(&root, experiment)?;
     root.begin()?;
     let stage = Stage::new(&root, experiment, trial_rows)?;
     let mut pace = stage.pace();
     let chosen = stage.tune(&mut pace)?;
     stage.train_all(&chosen, &mut pace)?;
     render(out)
+}
+
+/// Tries what would fail late, and divides the training rows for trials.
+fn checked(root: &Run, experiment: &Experiment) -> Result<Split> {
+    check_widths(root)?;
+    check_judging(root)?;
+    check_forms(root)?;
+    trials::rows(root, experiment)
 }
 
 /// Under a budget networks are judged on training rows that the teacher never saw.

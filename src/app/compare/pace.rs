@@ -1,7 +1,7 @@
 //! How long trainings took, over all starts, and how long the rest will take.
 
 use crate::{
-    app::{config::SystemName, iterate::Journal},
+    app::{config::SystemName, iterate::Journal, plan::span},
     base::{Result, fsio},
 };
 use serde::{Deserialize, Serialize};
@@ -126,16 +126,6 @@ impl Pace {
     }
 }
 
-/// A time in the two largest of its units.
-fn span(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,7 +143,6 @@ mod tests {
             pace.next_training("autofas-2ms", 1),
             "training 3 of 4: autofas-2ms, seed 1, about 2 min 40 s to go"
         );
-        assert_eq!([span(59.4), span(3600.0), span(7500.0)], ["59 s", "1 h 0 min", "2 h 5 min"]);
     }
 
     #[test]

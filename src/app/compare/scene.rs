@@ -7,10 +7,11 @@ use super::{
     pace::{Pace, timed},
     result::{Guided, Setup, Training, unit_name},
     systems::{Built, system},
+    trials::grids,
 };
 use crate::{
     app::{
-        config::{Experiment, Override, Settings, SystemName},
+        config::{CompareSettings, Experiment, Override, Settings, SystemName},
         iterate::{Guide, Journal, Run},
     },
     base::{Error, Result},
@@ -78,6 +79,28 @@ pub(super) fn experiment_of(
     }))
 }
 
+/// Every training: seed, system and budget.
+pub(super) fn units(settings: &CompareSettings) -> Vec<(u32, SystemName, Option<f64>)> {
+    let mut names = settings.systems.clone();
+    names.sort_unstable();
+    names.dedup();
+    let mut units = Vec::new();
+    for nth in 0..settings.seeds {
+        for &name in &names {
+            match system(name).budgeted() {
+                true => units.extend(settings.budgets_ms.iter().map(|&ms| (nth, name, Some(ms)))),
+                false => units.push((nth, name, None)),
+            }
+        }
+    }
+    units
+}
+
+/// Where the result of a training is kept.
+pub(super) fn result_file((nth, name, budget_ms): (u32, SystemName, Option<f64>)) -> String {
+    format!("results/{nth}/{}.json", unit_name(name, budget_ms))
+}
+
 /// The seeds of the `nth` training: what is trained differs, rows, requests and probes stay.
 fn seeded(settings: &mut Settings, nth: u32) {
     let seeds = &mut settings.seeds;
@@ -101,36 +124,18 @@ impl<'a> Stage<'a> {
 
     /// How much there is to do.
     pub(super) fn pace(&self) -> Pace {
-        let trials = self.grids().into_iter().filter(|(_, grid)| grid.len() > 1);
+        let trials = grids(&self.root.settings.compare).into_iter().filter(|(_, grid)| grid.len() > 1);
         let trials = trials.flat_map(|(name, grid)| grid.into_iter().map(move |_| name));
-        Pace::new(trials, self.units().into_iter().map(|(_, name, _)| name))
-    }
-
-    /// Every training: seed, system and budget.
-    fn units(&self) -> Vec<(u32, SystemName, Option<f64>)> {
-        let settings = &self.root.settings.compare;
-        let mut names = settings.systems.clone();
-        names.sort_unstable();
-        names.dedup();
-        let mut units = Vec::new();
-        for nth in 0..settings.seeds {
-            for &name in &names {
-                match system(name).budgeted() {
-                    true => units.extend(settings.budgets_ms.iter().map(|&ms| (nth, name, Some(ms)))),
-                    false => units.push((nth, name, None)),
-                }
-            }
-        }
-        units
+        Pace::new(trials, units(&self.root.settings.compare).into_iter().map(|(_, name, _)| name))
     }
 
     /// Every training that has no result yet.
     pub(super) fn train_all(&self, chosen: &Chosen, pace: &mut Pace) -> Result<()> {
         let lists = Lists::of_trace(self.root)?;
-        for seed in self.units().chunk_by(|a, b| a.0 == b.0) {
+        for seed in units(&self.root.settings.compare).chunk_by(|a, b| a.0 == b.0) {
             let mut teaching = None;
             for &(nth, name, budget_ms) in seed {
-                let file = format!("results/{nth}/{}.json", unit_name(name, budget_ms));
+                let file = result_file((nth, name, budget_ms));
                 if let Some(known) = self.root.journal.recall::<Training>(&file)? {
                     pace.trained(name, known.seconds());
                     continue;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     app::{
-        config::{Experiment, Stage as Seed, SystemName},
+        config::{CompareSettings, Experiment, Stage as Seed, SystemName},
         iterate::{Guide, Run},
     },
     base::{Error, Result, fsio},
@@ -51,27 +51,31 @@ fn last_share(rows: &[u32], share: f64) -> Result<Split> {
     Ok(Split { train: train.to_vec().into(), valid: valid.to_vec().into() })
 }
 
-impl Stage<'_> {
-    /// What is tried for every system, the teacher first: it guides the trials of all others, whether it is compared or not.
-    pub(super) fn grids(&self) -> Vec<(SystemName, Vec<Vec<String>>)> {
-        let settings = &self.root.settings.compare;
-        let mut others: Vec<_> = settings.systems.clone();
-        others.retain(|&name| name != SystemName::Teacher);
-        others.sort_unstable();
-        others.dedup();
-        let grid = |name| {
-            let mut grid = settings.grid.get(&name).cloned().unwrap_or_default();
-            grid.truncate(settings.trials);
-            (name, grid)
-        };
-        std::iter::once(SystemName::Teacher).chain(others).map(grid).collect()
-    }
+/// What is tried for every system, the teacher first: it guides the trials of all others, whether it is compared or not.
+pub(super) fn grids(settings: &CompareSettings) -> Vec<(SystemName, Vec<Vec<String>>)> {
+    let mut others: Vec<_> = settings.systems.clone();
+    others.retain(|&name| name != SystemName::Teacher);
+    others.sort_unstable();
+    others.dedup();
+    let grid = |name| {
+        let mut grid = settings.grid.get(&name).cloned().unwrap_or_default();
+        grid.truncate(settings.trials);
+        (name, grid)
+    };
+    std::iter::once(SystemName::Teacher).chain(others).map(grid).collect()
+}
 
+/// Where is kept what was tried for a system.
+pub(super) fn log_file(name: SystemName) -> String {
+    format!("trials/{name}.json")
+}
+
+impl Stage<'_> {
     /// What every system is trained with beside the experiment's settings.
     pub(super) fn tune(&self, pace: &mut Pace) -> Result<Chosen> {
         let (mut chosen, mut guide) = (Chosen::new(), None);
-        for (name, mut grid) in self.grids() {
-            let file = format!("trials/{name}.json");
+        for (name, mut grid) in grids(&self.root.settings.compare) {
+            let file = log_file(name);
             let log = match grid.len() {
                 0 => continue,
                 1 => TrialLog { system: name, budget_ms: None, trials: Vec::new(), chosen: grid.remove(0) },

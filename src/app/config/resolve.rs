@@ -236,6 +236,10 @@ fn deserialize(defaults: &Table, layers: &[tree::Leaf], source: &Source) -> Resu
             .map(|i| (inside[i], error.clone()))
             .or_else(|| inside.iter().find_map(|&leaf| alone(leaf).err().map(|error| (leaf, error))));
         if let Some(((path, _), error)) = to_blame {
+            if let Some((value, known)) = keys::unknown_value(error.message()) {
+                let problem = format!("unknown value `{value}`");
+                return Err(source.error(path, &problem, keys::suggestion(value, &known)));
+            }
             let fix = match tree::get(defaults, path) {
                 Some(default) => format!("give a value such as `{default}`"),
                 None => "give a value of the expected type".to_owned(),

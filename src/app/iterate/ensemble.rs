@@ -129,13 +129,18 @@ impl Run<'_> {
         folder: &str,
         split: &Split,
     ) -> Result<Option<Teaching>> {
-        if self.settings.retrain.distillation == 0.0 || self.is_given() {
+        if !self.teaches_apart() {
             return Ok(None);
         }
         let run = self.variant(self.experiment, "")?.kept_in(guide.journal.clone());
         let members = 0..self.settings.teacher.ensemble;
         let networks = members.map(|member| run.teacher(folder, member, split, None));
         run.taught_by(folder, networks.collect::<Result<_>>()?, split).map(Some)
+    }
+
+    /// Whether networks that are judged on training rows are taught by teachers of their own.
+    pub(super) fn teaches_apart(&self) -> bool {
+        self.settings.retrain.distillation > 0.0 && !self.is_given()
     }
 
     /// Mean scores of all rows, kept in `file`.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// r(x) of every row, by a ranking model.
-const GIVEN: &str = "teacher/given.bin";
+pub(super) const GIVEN: &str = "teacher/given.bin";
 /// Which one that was.
 const GIVEN_BY: &str = "teacher/given.json";
 
@@ -24,24 +24,17 @@ struct GivenBy {
 
 impl Run<'_> {
     /// Whether r(x) is given.
-    pub(super) fn is_given(&self) -> bool {
+    pub(in crate::app) fn is_given(&self) -> bool {
         self.settings.teacher.onnx.is_some() || self.loaded.dataset.teacher_scores.is_some()
     }
 
     /// r(x) of every row, where it is given. A ranking model scores all rows once, and a run that goes on keeps its scores.
     pub(super) fn given_scores(&self) -> Result<Option<Column<f32>>> {
         let data = &self.loaded.dataset;
-        let Some(path) = self.experiment.teacher_path() else {
+        let (Some(path), Some(request)) = (self.experiment.teacher_path(), self.check_given_teacher()?)
+        else {
             return Ok(data.teacher_scores.clone());
         };
-        if data.teacher_scores.is_some() {
-            return Err(Error::usage(
-                "there are two teachers: the schema's teacher_score and onnx in [teacher]",
-                "remove one of them",
-            ));
-        }
-        let request = self.teacher_request(&path)?;
-        self.meter.teacher(&request)?;
         let given_by = GivenBy { sha256: hash::sha256_file(&path)? };
         let begun = by_leader(self.ranks, || self.journal.remember(GIVEN_BY, || Ok(given_by.clone())))?;
         if begun != given_by {
@@ -64,6 +57,20 @@ impl Run<'_> {
         self.score_all(&request, &own)?;
         let scores = Column::<f32>::map(&own, data.rows(), "start again")?;
         Ok(Some(scores.to_vec().into()))
+    }
+
+    /// Fails where a ranking model is given that cannot score the rows; with what asks it, where there is one.
+    pub(super) fn check_given_teacher(&self) -> Result<Option<TeacherRequest>> {
+        let Some(path) = self.experiment.teacher_path() else { return Ok(None) };
+        if self.loaded.dataset.teacher_scores.is_some() {
+            return Err(Error::usage(
+                "there are two teachers: the schema's teacher_score and onnx in [teacher]",
+                "remove one of them",
+            ));
+        }
+        let request = self.teacher_request(&path)?;
+        self.meter.teacher(&request)?;
+        Ok(Some(request))
     }
 
     /// To load the model, and find that its inputs have their columns.

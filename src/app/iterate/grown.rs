@@ -39,7 +39,7 @@ pub(super) fn join(mean: &mut [f32], networks: usize, trees: &[f32]) {
 
 impl Run<'_> {
     /// Whether trees teach.
-    fn has_trees(&self) -> bool {
+    pub(super) fn has_trees(&self) -> bool {
         self.settings.teacher.trees && !self.is_given()
     }
 

@@ -18,7 +18,7 @@ use crate::{
 use bytemuck::Pod;
 
 /// What the first teacher says of every row, where others teach beside it.
-const OWN: &str = "teacher/own.bin";
+pub(super) const OWN: &str = "teacher/own.bin";
 
 /// Share of the held-out rows that networks are judged on; the masks are judged on the others.
 const JUDGING_SHARE: f64 = 0.5;
@@ -74,6 +74,11 @@ impl Guide {
     }
 }
 
+/// Share of so many held-out rows that networks are judged on.
+fn judging_share(held_out: usize) -> f64 {
+    JUDGING_SHARE.min(MOST_JUDGING as f64 / held_out as f64)
+}
+
 /// Who learns from which training rows.
 struct Parts {
     first_teacher: Split,
@@ -115,6 +120,22 @@ impl Run<'_> {
         Ok(Guide { teaching, own, metrics, held_out, judging, journal: self.journal.clone() })
     }
 
+    /// How many rows the first teacher and the supernet are trained on: [`Run::parts`] without writing any down.
+    pub(super) fn trained_rows(&self) -> Result<[usize; 2]> {
+        let (train, share) = (&self.loaded.split.train, self.settings.search.held_out);
+        if share == 0.0 {
+            return Ok([train.len(); 2]);
+        }
+        let held_out: Vec<u32> = hold_out(train, share, self.seed(Stage::Teacher))?.taken().collect();
+        let judging = match self.settings.judges_networks() {
+            true => {
+                hold_out(&held_out, judging_share(held_out.len()), self.seed(Stage::Search))?.taken().count()
+            }
+            false => 0,
+        };
+        Ok([train.len() - held_out.len(), train.len() - judging])
+    }
+
     /// What the first teacher is trained and validated on, and the training rows that are held out from it. Where networks are judged
     /// by a supernet, some of these are held out from the supernet, too.
     fn parts(&self) -> Result<Parts> {
@@ -130,8 +151,7 @@ impl Run<'_> {
         if !self.settings.judges_networks() {
             return Ok(Parts { first_teacher, held_out: Some(held_out), judging: None });
         }
-        let share = JUDGING_SHARE.min(MOST_JUDGING as f64 / held_out.len() as f64);
-        let parts = hold_out(&held_out, share, self.seed(Stage::Search))?;
+        let parts = hold_out(&held_out, judging_share(held_out.len()), self.seed(Stage::Search))?;
         let rows = self.kept("teacher/judging.bin", in_pieces(parts.taken()))?;
         let judges_masks = self.kept("teacher/masks.bin", in_pieces(parts.rest()))?;
         let others = train.iter().copied().filter(|row| rows.binary_search(row).is_err());

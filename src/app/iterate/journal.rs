@@ -66,6 +66,21 @@ impl Journal {
         checkpoints: CheckpointSettings,
         stop: &Stop,
     ) -> Result<Self> {
+        let journal = Self::look(folder, config, existing, checkpoints, stop)?;
+        if journal.path(CONFIG).exists() {
+            fsio::sweep(folder)?;
+        }
+        Ok(journal)
+    }
+
+    /// [`Journal::open`] for who looks and leaves everything as it is, remains of a killed run included.
+    pub fn look(
+        folder: &Path,
+        config: &str,
+        existing: Existing,
+        checkpoints: CheckpointSettings,
+        stop: &Stop,
+    ) -> Result<Self> {
         let path = folder.join(CONFIG);
         if path.exists() {
             if existing == Existing::Refuse {
@@ -93,7 +108,6 @@ impl Journal {
         };
         if path.exists() {
             journal.lock()?;
-            fsio::sweep(folder)?;
         }
         Ok(journal)
     }
@@ -133,6 +147,11 @@ impl Journal {
             let _ = self.lock.set(fsio::lock(&self.path(CONFIG), "the run")?);
         }
         Ok(())
+    }
+
+    /// Whether a step was finished.
+    pub fn has(&self, name: &str) -> bool {
+        self.path(name).exists()
     }
 
     /// A path inside the run.

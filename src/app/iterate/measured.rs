@@ -112,12 +112,7 @@ impl Run<'_> {
         baseline: &Trained,
         table: &LatencyTable,
     ) -> Result<Calibrated> {
-        let counts = &self.settings.rounds;
-        // The held-out networks are the same in every round, so that rounds can be compared.
-        let draws = |purpose: &str| rng::generator(self.seed(Stage::Rounds), purpose);
-        let held_out = random_subnets(&self.space, counts.held_out, &[], draws("held out"));
-        let diverse =
-            random_subnets(&self.space, counts.diverse, &held_out, draws(&format!("diverse {round}")));
+        let [diverse, held_out] = self.drawn_subnets(round);
         let max_noise_pct = self.settings.probe.max_noise_pct;
         let mut all = BTreeMap::new();
         for &engine in &self.settings.target.engines {
@@ -155,6 +150,17 @@ impl Run<'_> {
         }
         let engines = self.journal.remember(&format!("rounds/{round}/residuals.json"), || Ok(engines))?;
         Ok(Calibrated { next, engines })
+    }
+
+    /// Networks that are timed in a round beside its winner: those that correct the table, and those that judge it.
+    pub(super) fn drawn_subnets(&self, round: usize) -> [Vec<Subnet>; 2] {
+        let counts = &self.settings.rounds;
+        // The held-out networks are the same in every round, so that rounds can be compared.
+        let draws = |purpose: &str| rng::generator(self.seed(Stage::Rounds), purpose);
+        let held_out = random_subnets(&self.space, counts.held_out, &[], draws("held out"));
+        let diverse =
+            random_subnets(&self.space, counts.diverse, &held_out, draws(&format!("diverse {round}")));
+        [diverse, held_out]
     }
 
     fn measure(

@@ -45,6 +45,7 @@ mod measured;
 mod meter;
 mod package;
 mod pareto;
+mod planned;
 mod probed;
 mod recommend;
 mod record;
@@ -67,6 +68,8 @@ pub(in crate::app) use measured::EngineCalibration;
 pub use measured::MeasuredTime;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
 pub use pareto::{Candidate, Pareto, ParetoPoint, Way, pareto};
+pub(in crate::app) use planned::Rates;
+pub use planned::{plan_iterate, plan_search};
 pub use probed::ProbeSummary;
 pub(in crate::app) use record::{Record, RoundRecord};
 pub use searched::{ExpectedLatency, PredictedTail, SearchFiles, SearchSummary, derived};
@@ -94,6 +97,7 @@ use crate::{
         exchange::{Exchange, by_leader},
         train::Rows,
     },
+    measure::replay::make::PlannedTrace,
     price::{feature::FeaturePrices, fetch_table::FetchTable, table::LatencyTable},
     space::SearchSpace,
 };
@@ -302,8 +306,8 @@ impl<'a> Run<'a> {
         Ok((self.guide()?, by_leader(self.ranks, || self.first_table())?))
     }
 
-    /// Tries whatever would otherwise fail after hours of training, and only then makes the folder that of this run.
-    pub(in crate::app) fn begin(&self) -> Result<()> {
+    /// Tries whatever would otherwise fail after hours of training, and gives the trace of a run that has none yet. Writes nothing.
+    pub(in crate::app) fn check(&self) -> Result<Option<PlannedTrace>> {
         self.space.check_item_side()?;
         self.check_lists()?;
         self.check_trees()?;
@@ -313,7 +317,12 @@ impl<'a> Run<'a> {
         self.meter.check()?;
         self.check_given_table()?;
         self.check_fetch_table()?;
-        let trace = self.new_trace()?;
+        self.new_trace()
+    }
+
+    /// Checks everything, and only then makes the folder that of this run.
+    pub(in crate::app) fn begin(&self) -> Result<()> {
+        let trace = self.check()?;
         self.journal.begin()?;
         self.keep_fetch_table()?;
         if let Some(trace) = trace {

@@ -161,7 +161,7 @@ pub fn pareto(
 }
 
 impl Run<'_> {
-    fn check_budgets_of_the_mean(&self) -> Result<()> {
+    pub(super) fn check_budgets_of_the_mean(&self) -> Result<()> {
         if self.objective().is_none() {
             return Ok(());
         }

@@ -30,15 +30,20 @@ pub(in crate::app) struct Trained {
 impl Run<'_> {
     /// The plain DNN on all features that the winner is set beside.
     pub(super) fn baseline(&self) -> Result<Trained> {
-        let settings = &self.settings.baseline;
-        let subnet = Subnet {
-            features: (0..self.space.features.len()).collect(),
-            operators: settings.widths.iter().map(|&width| Operator::Mlp(width)).collect(),
-        };
-        // A search may derive the same network, which then learns another lesson.
-        let name = format!("baseline-{}", subnet.id(&self.space));
+        let (name, subnet) = self.baseline_subnet();
         let fit = self.plain(&name, &subnet)?;
         self.finished(&name, &subnet, fit, None)
+    }
+
+    /// The plain DNN, and its folder under `networks/`.
+    pub(super) fn baseline_subnet(&self) -> (String, Subnet) {
+        let widths = &self.settings.baseline.widths;
+        let subnet = Subnet {
+            features: (0..self.space.features.len()).collect(),
+            operators: widths.iter().map(|&width| Operator::Mlp(width)).collect(),
+        };
+        // A search may derive the same network, which then learns another lesson.
+        (format!("baseline-{}", subnet.id(&self.space)), subnet)
     }
 
     /// Trains the derived network from scratch and exports it. Rounds that derive the same network share it.
@@ -126,7 +131,7 @@ impl Run<'_> {
     }
 
     /// An untrained network of the search space.
-    fn student<'s>(
+    pub(super) fn student<'s>(
         &self,
         subnet: &Subnet,
         settings: &TrainSettings,

@@ -29,6 +29,8 @@ use std::time::Duration;
 /// Networks, from one that leaves nearly all to one that leaves nearly nothing: of every so many-th feature, with these layers.
 pub(super) const NETWORKS: [(usize, &[usize]); 5] =
     [(10, &[64]), (5, &[128]), (3, &[128, 256, 64]), (2, &[256, 128]), (1, &[512, 256])];
+/// Those, nothing, and a sweep.
+pub(super) const SUBJECTS: usize = NETWORKS.len() + 2;
 /// Fetches that a sweep makes longer by less than this share of them tell nothing of caches.
 const LEAST_DIFFERENCE: f64 = 0.02;
 

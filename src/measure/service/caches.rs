@@ -17,8 +17,7 @@ pub(in crate::measure) struct Sweep(Vec<u64>);
 impl Sweep {
     /// Twice the size of the last cache: nothing stays.
     pub(in crate::measure) fn of_this_machine() -> Self {
-        let bytes = 2 * largest_cache(Path::new(CACHES)).unwrap_or(UNKNOWN_BYTES);
-        Self::of_bytes(bytes.min(MOST_BYTES))
+        Self::of_bytes((2 * last_cache_bytes()).min(MOST_BYTES))
     }
 
     /// As much as something else would touch that runs in between.
@@ -33,6 +32,11 @@ impl Sweep {
         }
         std::hint::black_box(&mut self.0);
     }
+}
+
+/// Size of this machine's last cache.
+pub(in crate::measure) fn last_cache_bytes() -> usize {
+    largest_cache(Path::new(CACHES)).unwrap_or(UNKNOWN_BYTES)
 }
 
 /// Size of the largest cache that a folder of the system describes.

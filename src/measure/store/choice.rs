@@ -4,6 +4,7 @@ use super::{
     FeatureStore, Manifest,
     contents::Rows,
     embedded::{self, StoredFolder},
+    lmdb,
     memory::MemoryStore,
     redis::{
         self, RedisStore,
@@ -85,6 +86,18 @@ impl StoreChoice {
         }
     }
 
+    /// Fails where [`StoreChoice::fill`] would before it writes anything. Whether it holds something that would be replaced.
+    pub fn check_fillable(&self) -> Result<bool> {
+        match self {
+            Self::None => Err(no_store()),
+            Self::Memory(folder) | Self::Embedded(folder) => embedded::check_free(folder).map(|()| false),
+            Self::Redis { .. } => {
+                self.trial()?;
+                Ok(self.look().is_ok())
+            }
+        }
+    }
+
     /// What it holds, and the length of its file where it is one.
     pub fn look(&self) -> Result<(Manifest, Option<u64>)> {
         match self {
@@ -96,6 +109,15 @@ impl StoreChoice {
                 let store = RedisStore::open(address, Duration::from_millis(*timeout_ms))?;
                 Ok((store.manifest().clone(), None))
             }
+        }
+    }
+
+    /// Tries whether stores of its kind can be used here, and a server be reached, whatever it holds.
+    pub fn trial(&self) -> Result<()> {
+        match self {
+            Self::None | Self::Memory(_) => Ok(()),
+            Self::Embedded(_) => lmdb::trial(),
+            Self::Redis { address, timeout_ms } => redis::trial(address, Duration::from_millis(*timeout_ms)),
         }
     }
 

@@ -67,14 +67,7 @@ impl StoredFolder {
 ///
 /// Fails when there is something at `folder` already, and when somebody asks to stop; nothing is left then.
 pub fn write(folder: &Path, source: &dyn Rows, progress: &dyn Progress, stop: &Stop) -> Result<()> {
-    let taken = match std::fs::read_dir(folder) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-    };
-    if taken {
-        let problem = format!("{} is not an empty folder", folder.display());
-        return Err(Error::usage(problem, "name another --out, or remove it"));
-    }
+    check_free(folder)?;
     let parent = match folder.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -96,6 +89,21 @@ pub fn write(folder: &Path, source: &dyn Rows, progress: &dyn Progress, stop: &S
         let _ = fsio::remove_dir(&draft);
         Error::io(folder, "rename into", e)
     })
+}
+
+/// Fails where something is in the place of the folder.
+pub fn check_free(folder: &Path) -> Result<()> {
+    let taken = match std::fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    };
+    match taken {
+        true => {
+            let problem = format!("{} is not an empty folder", folder.display());
+            Err(Error::usage(problem, "name another --out, or remove it"))
+        }
+        false => Ok(()),
+    }
 }
 
 /// A temporary folder in `parent` with its lock, after those are gone that nobody holds any more.

@@ -48,6 +48,24 @@ pub fn fill(path: &Path, source: &dyn Rows, mut advance: impl FnMut() -> Result<
     env.force_sync().map_err(failed)
 }
 
+/// Writes a store without rows into a temporary folder and opens it: what fails there fails for every store.
+pub fn trial() -> Result<()> {
+    struct Nothing(Manifest);
+    impl Rows for Nothing {
+        fn manifest(&self) -> &Manifest {
+            &self.0
+        }
+        fn each(&self, _: usize, _: &mut dyn FnMut(RowKey, &[u8]) -> Result<()>) -> Result<()> {
+            Ok(())
+        }
+    }
+    let folder = tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
+    let path = folder.path().join("trial");
+    let nothing = Nothing(Manifest::of_nothing());
+    fill(&path, &nothing, || Ok(()))?;
+    LmdbStore::open(&path, nothing.0).map(drop)
+}
+
 fn name(group: usize) -> String {
     format!("group{group}")
 }

@@ -73,6 +73,23 @@ impl Manifest {
         }
     }
 
+    /// Of a store without groups.
+    pub(super) fn of_nothing() -> Self {
+        let none = String::new;
+        Self {
+            schema_version: SCHEMA_VERSION,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            schema_hash: none(),
+            encoder_hash: none(),
+            rows_hash: none(),
+            users: 0,
+            items: 0,
+            pairs: 0,
+            groups: Vec::new(),
+            place: none(),
+        }
+    }
+
     /// How many keys an owner has.
     pub fn keys(&self, owner: Owner) -> u64 {
         match owner {

@@ -110,6 +110,11 @@ impl Server {
     }
 }
 
+/// Asks a server whether it is there, and takes its address, user and password.
+pub fn trial(address: &Address, timeout: Duration) -> Result<()> {
+    Server::find(address)?.connect(timeout).map(drop)
+}
+
 fn row_key(prefix: &[u8], key: u64) -> Vec<u8> {
     [prefix, &key.to_le_bytes()].concat()
 }

@@ -2,6 +2,7 @@
 
 mod describe;
 mod outputs;
+mod planned;
 mod queue;
 
 use super::{
@@ -44,6 +45,7 @@ use std::{
 #[command(after_help = "Examples:
   autofas-bench replay --model out/model.onnx --data D.parquet --qps 50
   autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --qps 50 --engine tract --out r.json
+  autofas-bench replay --model out/model.onnx --data D.parquet --qps 50 --dry-run   # how long?
   autofas-bench replay --model out/model.onnx --data D.parquet --qps 50 --baseline r.json --out now.json
   autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --slo p99=20ms --out peak.json
 
@@ -65,7 +67,7 @@ pub struct ReplayArgs {
     #[command(flatten)]
     recipe: RecipeArgs,
     /// tract, onnxruntime or null; may be repeated [default: all that compute on --provider]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, hide_possible_values = true, value_name = "NAME")]
     engine: Vec<EngineName>,
     /// Where the features come from whose source is a store: none (with the request, so that inference alone is measured),
     /// memory:STORE (copied into memory, as a path alone), embedded:STORE (on the disk), redis://host?timeout_ms=100 (a Redis server,
@@ -73,7 +75,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "STORE", default_value_t = StoreChoice::None, value_parser = StoreName)]
     store: StoreChoice,
     /// Where ONNX Runtime computes: cpu, cuda or tensorrt
-    #[arg(long, value_name = "NAME", default_value_t = Provider::Cpu)]
+    #[arg(long, hide_possible_values = true, value_name = "NAME", default_value_t = Provider::Cpu)]
     provider: Provider,
     /// Threads inside one request
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -133,6 +135,9 @@ pub struct ReplayArgs {
     hlog: Option<PathBuf>,
     #[command(flatten)]
     outputs: outputs::OutputArgs,
+    /// Read and check everything, say what would be replayed and for how long, and write nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Any rate does: without a schedule the arrivals are not looked at, and a search stretches them.
@@ -172,6 +177,9 @@ impl ReplayArgs {
         }
         let campaign = Campaign { jobs, plan: self.plan(), scored: BTreeMap::new() };
         let recorded = TraceReader::open(&trace)?.trace()?;
+        if self.dry_run {
+            return output::print(format, &self.planned(&campaign, &recorded)?, ToString::to_string);
+        }
         let replay = |campaign: &Campaign| {
             campaign.run(&launcher, |turn| {
                 let Turn { engine, pass, passes } = turn;

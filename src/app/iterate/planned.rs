@@ -1,0 +1,224 @@
+//! What a run would do, without doing it: every step with how often it comes, counted as the step itself counts, and what an earlier
+//! start has left of it. How long the steps take is measured on a few batches and models ([`rates`]).
+
+mod measured;
+mod rates;
+mod trained;
+
+use super::{
+    Existing, FIRST_ROUND, Journal, Meter, Run, pareto,
+    searcher::{outcome_file, round_folder, subnet_file},
+    summary,
+};
+use crate::{
+    app::{
+        config::Experiment,
+        plan::{Draft, OutState, Plan, Step, Unit},
+    },
+    base::{Error, Result, progress::Progress, stop::Stop},
+    learn::{device, exchange::Exchange},
+    space::Subnet,
+};
+pub(in crate::app) use rates::Rates;
+use std::{collections::BTreeSet, path::Path};
+
+/// Bytes of a trained number, and of a row's r(x).
+const BYTES: u64 = 4;
+
+/// What [`iterate`](super::iterate()) would do with the same arguments; it reads and checks what that does before it trains anything.
+pub fn plan_iterate(
+    experiment: &Experiment,
+    out: &Path,
+    existing: Existing,
+    meter: &dyn Meter,
+    ranks: &dyn Exchange,
+    progress: &dyn Progress,
+    stop: &Stop,
+) -> Result<Plan> {
+    let run = Run::look(experiment, out, existing, meter, ranks, progress, stop)?;
+    let Some((mut draft, state)) = run.draft(summary::FILE)? else { return Ok(finished("iterate", out)) };
+    let rates = run.rates(&mut draft, stop)?;
+    let rounds = experiment.settings.rounds.count;
+    run.add_beginning(&mut draft, &rates)?;
+    run.add_baseline(&mut draft, &rates);
+    run.add_searches(&mut draft, &rates, rounds)?;
+    run.add_found(&mut draft, &rates, rounds)?;
+    run.add_timing(&mut draft, &rates, rounds);
+    run.add_replays(&mut draft, rounds);
+    run.add_rounds_room(&mut draft)?;
+    Ok(draft.plan("iterate", out, state))
+}
+
+/// The same of [`search`](super::search()), or of [`pareto`](super::pareto()) where several budgets are asked for.
+pub fn plan_search(
+    experiment: &Experiment,
+    out: &Path,
+    existing: Existing,
+    meter: &dyn Meter,
+    ranks: &dyn Exchange,
+    progress: &dyn Progress,
+    stop: &Stop,
+) -> Result<Plan> {
+    let run = Run::look(experiment, out, existing, meter, ranks, progress, stop)?;
+    let several = experiment.settings.pareto.asked();
+    if several {
+        run.check_budgets_of_the_mean()?;
+    }
+    let result = if several { pareto::FILE.to_owned() } else { subnet_file(&round_folder(FIRST_ROUND)) };
+    let Some((mut draft, state)) = run.draft(&result)? else { return Ok(finished("search", out)) };
+    let rates = run.rates(&mut draft, stop)?;
+    run.add_beginning(&mut draft, &rates)?;
+    if several {
+        run.add_budgets(&mut draft, &rates)?;
+    } else {
+        if run.objective().is_some() {
+            run.add_baseline(&mut draft, &rates);
+            run.add_reference(&mut draft);
+        }
+        run.add_searches(&mut draft, &rates, FIRST_ROUND)?;
+    }
+    Ok(draft.plan("search", out, state))
+}
+
+fn finished(verb: &str, out: &Path) -> Plan {
+    Draft::default().plan(verb, out, OutState::Finished)
+}
+
+impl<'a> Run<'a> {
+    /// [`Run::open`] for who only looks: the folder of a run stays as it is.
+    ///
+    /// Fails where this process is one of several ranks.
+    pub(in crate::app) fn look(
+        experiment: &'a Experiment,
+        out: &Path,
+        existing: Existing,
+        meter: &'a dyn Meter,
+        ranks: &'a dyn Exchange,
+        progress: &'a dyn Progress,
+        stop: &Stop,
+    ) -> Result<Self> {
+        if ranks.place().size > 1 {
+            return Err(Error::usage(
+                "a dry run is made by one process, and this is one of several ranks",
+                "start it without the launcher",
+            ));
+        }
+        device::choose(experiment.settings.training.device)?;
+        let config = experiment.resolved.to_string();
+        let journal = Journal::look(out, &config, existing, experiment.settings.checkpoints, stop)?;
+        Self::prepare(experiment, journal, meter, ranks, progress)
+    }
+}
+
+impl Run<'_> {
+    /// Everything read and checked; none where the file `result` is there, with which the verb ends.
+    fn draft(&self, result: &str) -> Result<Option<(Draft, OutState)>> {
+        if self.journal.has(result) {
+            return Ok(None);
+        }
+        self.inputs().map(Some)
+    }
+
+    /// Everything read and checked, and whether an earlier start began.
+    pub(in crate::app) fn inputs(&self) -> Result<(Draft, OutState)> {
+        self.check()?;
+        self.check_given_teacher()?;
+        let (mut draft, split) = (Draft::default(), &self.loaded.split);
+        draft.has_read(
+            "schema",
+            self.experiment.schema_path(),
+            format!("{} features", self.schema.features.len()),
+        );
+        let rows = format!(
+            "{} rows, {} to train on and {} to validate on",
+            self.loaded.dataset.rows(),
+            split.train.len(),
+            split.valid.len()
+        );
+        draft.has_read("data", self.experiment.named_data()?, rows);
+        if let Some(path) = self.experiment.table_path() {
+            draft.has_read("table", path, "has a price for every layer of the space");
+        }
+        if let Some(path) = self.experiment.fetch_prices_path() {
+            draft.has_read("prices of fetching", path, "serve the schema and this machine");
+        }
+        if let Some(path) = self.experiment.teacher_path() {
+            draft.has_read("teacher", path, "scores rows of the data");
+        }
+        let begun = self.journal.has("data.json");
+        Ok((draft, if begun { OutState::Resumed } else { OutState::New }))
+    }
+
+    /// Of some files of the run, how many are there.
+    pub(in crate::app) fn have(&self, files: impl IntoIterator<Item = String>) -> usize {
+        files.into_iter().filter(|file| self.journal.has(file)).count()
+    }
+
+    /// The teachers and the table.
+    fn add_beginning(&self, draft: &mut Draft, rates: &Rates) -> Result<()> {
+        self.add_teachers(draft, rates);
+        self.add_probes(draft, rates)
+    }
+
+    /// Rounds that there are at least: a run ends early only where two found the same.
+    pub(super) fn fewest(rounds: usize) -> usize {
+        rounds.min(2)
+    }
+
+    /// Several budgets: each searched in two ways, the better network trained and measured.
+    fn add_budgets(&self, draft: &mut Draft, rates: &Rates) -> Result<()> {
+        let (settings, evolution) = (&self.settings, &self.settings.evolution);
+        // Equal ones are searched once.
+        let stated =
+            || settings.pareto.budgets_ms.iter().map(|ms| ms.to_bits()).collect::<BTreeSet<_>>().len();
+        let budgets = if settings.pareto.points > 0 { settings.pareto.points } else { stated() };
+        let folder = |at: usize| format!("budgets/{at}");
+        self.add_warm_up(draft, rates);
+        let networks = budgets
+            * (evolution.population + evolution.generations * (evolution.population - evolution.parents));
+        let bred = self.have((1..=budgets).map(|at| format!("budgets/evolved/{at}.json")));
+        draft.steps.push(
+            Step::between("breed networks with the weights of the supernet", Unit::Model, 0, Some(networks))
+                .done(bred * networks / budgets),
+        );
+        draft.steps.push(
+            Step::times("search", Unit::Training, budgets)
+                .epochs(settings.search.epochs)
+                .rows(rates.supernet_rows)
+                .done(self.have((1..=budgets).map(|at| outcome_file(&folder(at)))))
+                .each(Some(rates.search(settings.search.epochs))),
+        );
+        self.add_finals(draft, rates, 1);
+        self.add_students(draft, rates, budgets, 0);
+        draft.steps.push(Step::between("export and prove", Unit::Proof, 1, Some(budgets)));
+        let engine = settings.target.engine;
+        let timed = Step::between(format!("time networks on {engine}"), Unit::Model, 1, Some(budgets));
+        draft
+            .steps
+            .push(timed.done(self.have(["budgets/service.json".to_owned()])).each(rates.network(engine)));
+        if self.has_keys() {
+            let done = self.have(["budgets/replay.json".to_owned()]);
+            draft.steps.push(self.replayed(format!("replay networks on {engine}"), [1, budgets], done));
+        }
+        Ok(())
+    }
+
+    /// What the teachers leave on the disk, of which each has so many numbers.
+    pub(super) fn add_guide_room(&self, draft: &mut Draft, teacher_numbers: usize) {
+        let members = if self.is_given() { 1 } else { self.settings.teacher.ensemble };
+        draft.writes((members * teacher_numbers) as u64 * BYTES, "weights of the teachers");
+        if self.experiment.teacher_path().is_some() || !self.is_given() {
+            draft.writes(self.loaded.dataset.rows() as u64 * BYTES, "r(x) of all rows");
+        }
+    }
+
+    /// What the plain DNN and the networks that are only timed leave there.
+    fn add_rounds_room(&self, draft: &mut Draft) -> Result<()> {
+        let parameters = self.parameters()?;
+        let of = |subnet: &Subnet| parameters.of(&self.space, subnet) as u64 * BYTES;
+        draft.writes(2 * of(&self.baseline_subnet().1), "weights and package of the plain DNN");
+        let shapes = self.drawn_subnets(FIRST_ROUND).concat();
+        draft.writes(shapes.iter().map(of).sum(), "packages that are only timed in the first round");
+        Ok(())
+    }
+}
