@@ -98,8 +98,8 @@ pub struct EmbeddingBank {
 /// Names of the tables in [`Params`] begin with this.
 pub const EMBEDDING: &str = "embedding.";
 
-/// Deviation of the first values of ids' embeddings: next to nothing, so that an id that training never or hardly saw says nothing. Five
-/// times as much already costs a network that many new users meet a thousandth of its AUC (docs/results/2026-11-26-teachers.md).
+/// Deviation of the first values of ids' embeddings: next to nothing, so that an id that training never or hardly saw says nothing. Fifty
+/// times as much costs a network that many new users meet a thousandth of its AUC (docs/results/2026-11-26-teachers.md).
 const INITIAL_DEVIATION: f32 = 0.001;
 
 /// The same of numbers' embeddings, which every row reads.

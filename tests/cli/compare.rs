@@ -263,7 +263,7 @@ fn what_cannot_be_compared_is_said_before_anything_is_trained() {
         assert!(!here.join("out").exists(), "{set:?}");
     }
     for (systems, set, expected) in [
-        ("autofass", &[][..], "`compare.systems`: unknown variant `autofass`"),
+        ("autofass", &[][..], "`compare.systems`: unknown value `autofass`"),
         ("rd,gbdt", &["--set", "target.layout=item-cached"], "gradient boosted trees cannot be exported as"),
         (
             "two-tower",

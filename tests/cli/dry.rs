@@ -139,9 +139,9 @@ fn a_run_does_the_steps_that_its_dry_run_counts_and_the_schema_in_docs_is_that_o
     let networks = listed(&run.join("networks"));
     let fits = networks.iter().filter(|network| network.join("fit.json").exists()).count();
     assert_eq!(exactly(&plan, "train the plain DNN") + exactly(&plan, "train what was found"), fits);
-    let (teachers, networks): (Vec<_>, Vec<_>) = listed(&run.join("judged"))
-        .into_iter()
-        .partition(|folder| folder.file_name().unwrap().to_string_lossy().starts_with("teacher"));
+    let (teachers, networks): (Vec<_>, Vec<_>) =
+        listed(&run.join("judged")).into_iter().partition(|folder| folder.ends_with("teachers"));
+    let teachers = teachers.iter().flat_map(|folder| listed(folder)).collect();
     let files = |folders: Vec<PathBuf>| folders.iter().flat_map(|folder| listed(folder)).collect::<Vec<_>>();
     between(&plan, "judge networks by training", files(networks).len());
     assert_eq!(exactly(&plan, "train teachers without"), of(files(teachers), ".json"));

@@ -14,7 +14,7 @@ pub const EXPERIMENT: &str = r#"
 schema = "log/schema.toml"
 path = "log/log.parquet"
 [space]
-mixops = [[16, 8, "zero"], [16, 8, "zero"]]
+mixops = [[16, 8], [16, 8, "zero"]]
 [teacher]
 shared = [16]
 partition = [8]
@@ -28,6 +28,7 @@ rule = "top_k"
 k = 9
 [retrain]
 max_epochs = 1
+batch_size = 64
 [baseline]
 widths = [32, 16]
 max_epochs = 1

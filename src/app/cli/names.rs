@@ -5,7 +5,7 @@ use crate::base::names::{
 };
 use clap::builder::{PossibleValuesParser, TypedValueParser, ValueParser, ValueParserFactory};
 
-macro_rules! named {
+macro_rules! completed {
     ($($name:ident),+ $(,)?) => {
         $(impl ValueParserFactory for $name {
             type Parser = ValueParser;
@@ -18,4 +18,4 @@ macro_rules! named {
     };
 }
 
-named!(Embeddings, EngineName, Layout, PackageForm, Precision, Provider, RangeMethod, RowFormat);
+completed!(Embeddings, EngineName, Layout, PackageForm, Precision, Provider, RangeMethod, RowFormat);

@@ -24,6 +24,9 @@ const SCORED_TOGETHER: usize = 1 << 18;
 /// Where the guide's are kept in a run.
 pub(super) const FOLDER: &str = "teacher";
 
+/// Teachers of some rows only are kept in folders of this one, by the hash of the rows.
+pub(super) const APART: &str = "judged/teachers";
+
 /// Those whose mean score is r(x).
 pub(super) struct Ensemble {
     pub(super) networks: Vec<Teacher>,
@@ -58,6 +61,11 @@ impl Teaching {
 /// Where the scores of the teachers in a folder are kept.
 pub(super) fn soft_file(folder: &str) -> String {
     format!("{folder}/soft.bin")
+}
+
+/// Where the scores of the first of them are, if there are others.
+pub(super) fn own_file(folder: &str) -> String {
+    format!("{folder}/own.bin")
 }
 
 /// Mean scores of some teachers.
@@ -96,7 +104,11 @@ impl Run<'_> {
         let weights = self.journal.path(&format!("{name}.safetensors"));
         let report = self.journal.remember_training(self.ranks, &format!("{name}.json"), |keeper| {
             // Scores of another teacher than this one.
-            self.lead(|| fsio::remove(&self.journal.path(&soft_file(folder))))?;
+            self.lead(|| {
+                [soft_file(folder), own_file(folder)]
+                    .iter()
+                    .try_for_each(|file| fsio::remove(&self.journal.path(file)))
+            })?;
             self.progress.stage(&format!("{folder} {} of {members}", member + 1), 0);
             let rows = Rows { data, split, ranks: self.ranks };
             let report = fit(&mut teacher, rows, &settings.train, seed, &*self.curves(&name), keeper)?;
@@ -123,19 +135,17 @@ impl Run<'_> {
     /// What teachers teach that learn from the rows of `split` alone, as those of `guide` learn from the run's. Where a network is judged on
     /// training rows, its teachers must not have seen these: what they know by heart would be found again in what they taught. None
     /// where r(x) teaches nothing, or is given: what a given teacher saw, nobody can tell.
-    pub(in crate::app) fn teaching_of(
-        &self,
-        guide: &Guide,
-        folder: &str,
-        split: &Split,
-    ) -> Result<Option<Teaching>> {
+    ///
+    /// They are kept beside the guide's, so that trainings that share a guide share them, too.
+    pub(in crate::app) fn teaching_of(&self, guide: &Guide, split: &Split) -> Result<Option<Teaching>> {
         if !self.teaches_apart() {
             return Ok(None);
         }
-        let run = self.variant(self.experiment, "")?.kept_in(guide.journal.clone());
-        let members = 0..self.settings.teacher.ensemble;
-        let networks = members.map(|member| run.teacher(folder, member, split, None));
-        run.taught_by(folder, networks.collect::<Result<_>>()?, split).map(Some)
+        let run = self.variant(&guide.experiment, "")?.kept_in(guide.journal.clone());
+        let folder = format!("{APART}/{}", &split.hash()[..12]);
+        let members = 0..run.settings.teacher.ensemble;
+        let networks = members.map(|member| run.teacher(&folder, member, split, None));
+        run.taught_by(&folder, networks.collect::<Result<_>>()?, split).map(Some)
     }
 
     /// Whether networks that are judged on training rows are taught by teachers of their own.

@@ -6,19 +6,16 @@
 
 use super::{
     Journal, Run,
-    ensemble::{Ensemble, FOLDER, Teaching},
+    ensemble::{Ensemble, FOLDER, Teaching, own_file},
     training::auc,
 };
 use crate::{
-    app::config::Stage,
+    app::config::{Experiment, Stage},
     base::{Error, Result, rank::auc_error},
     data::{column::Column, dataset::Split, split::hold_out},
     learn::{metrics::Metrics, teacher::Teacher, train::metrics_of},
 };
 use bytemuck::Pod;
-
-/// What the first teacher says of every row, where others teach beside it.
-pub(super) const OWN: &str = "teacher/own.bin";
 
 /// Share of the held-out rows that networks are judged on; the masks are judged on the others.
 const JUDGING_SHARE: f64 = 0.5;
@@ -44,6 +41,8 @@ pub(in crate::app) struct Guide {
     pub(super) judging: Option<Judging>,
     /// Where it is kept, with what teachers of other rows are (a comparison has one guide for many trainings).
     pub(super) journal: Journal,
+    /// What it was trained by.
+    pub(super) experiment: Experiment,
 }
 
 /// Training rows that neither the first teacher nor the supernet nor the masks learn from, so that what a network of the supernet is
@@ -106,7 +105,7 @@ impl Run<'_> {
                 let Ensemble { networks, grown } = &teaching.ensemble;
                 let own = match (&networks[..], grown) {
                     ([_], None) => teaching.soft.clone(),
-                    (networks, _) => self.scores_of_all(OWN, &networks[..1], None)?,
+                    (networks, _) => self.scores_of_all(&own_file(FOLDER), &networks[..1], None)?,
                 };
                 (own, teaching)
             }
@@ -117,7 +116,8 @@ impl Run<'_> {
         let positives = valid.iter().filter(|&&row| data.labels[row as usize] > 0.5).count();
         let negatives = valid.len() - positives;
         judgement(&metrics, positives, negatives).iter().for_each(|line| self.progress.say(line));
-        Ok(Guide { teaching, own, metrics, held_out, judging, journal: self.journal.clone() })
+        let (journal, experiment) = (self.journal.clone(), self.experiment.clone());
+        Ok(Guide { teaching, own, metrics, held_out, judging, journal, experiment })
     }
 
     /// How many rows the first teacher and the supernet are trained on: [`Run::parts`] without writing any down.

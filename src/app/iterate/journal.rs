@@ -23,7 +23,7 @@ const CONFIG: &str = "config.toml";
 /// The folder of all checkpoints; gone at the end of a run.
 const CHECKPOINTS: &str = "checkpoints";
 /// Version of the results of steps.
-const SCHEMA_VERSION: u32 = 5;
+const SCHEMA_VERSION: u32 = 6;
 
 /// A step's result as it is stored.
 #[derive(Serialize, Deserialize)]

@@ -59,11 +59,6 @@ impl<'a> Trials<'a> {
     }
 }
 
-/// Where the teachers of a fold are kept, which count from 1.
-pub(super) fn fold_folder(fold: usize) -> String {
-    format!("judged/teacher{fold}")
-}
-
 impl Run<'_> {
     /// The training rows, divided by seed.
     fn folds(&self, guide: &Guide) -> Result<Vec<Fold>> {
@@ -88,7 +83,7 @@ impl Run<'_> {
             let others = rows.iter().copied().filter(|row| valid.binary_search(row).is_err());
             let train = self.kept(&format!("judged/train{}.bin", at + 1), in_pieces(others))?;
             let split = Split { train, valid };
-            let teaching = self.teaching_of(guide, &fold_folder(at + 1), &split)?;
+            let teaching = self.teaching_of(guide, &split)?;
             Ok(Fold { split, teaching })
         };
         folds.into_iter().enumerate().map(fold).collect()

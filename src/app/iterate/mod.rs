@@ -18,7 +18,7 @@
 //!       tables/            fetch.json when measured prices of fetching are given; probed/ENGINE.json; v1.json (or given.json), v2.json, …: probes, then one correction per round
 //!       rounds/N/          search.json, derived.json, subnet.json (the best of derived.json and its neighbours), measured/ENGINE.json, residuals.json; for a percentile under load also
 //!                          forecast.json, which the search pays with, and replay.json, the winner's own replay
-//!       judged/            the rows of the folds; teacherFOLD/, teachers that saw the others alone; ID/FOLD.json, how well a network did there that
+//!       judged/            the rows of the folds; teachers/HASH/, those that saw the other rows alone; ID/FOLD.json, how well a network did there that
 //!                          was trained on the others
 //!       replay/            trace.parquet; ENGINE.json and one NETWORK-ENGINE.hlog per network; for a percentile under load
 //!                          also reference.json, the plain DNN before the first search

@@ -3,10 +3,8 @@
 use super::{
     super::{
         FIRST_ROUND, Run,
-        ensemble::{FOLDER, soft_file},
+        ensemble::{APART, FOLDER, own_file, soft_file},
         given::GIVEN,
-        guide::OWN,
-        judged::fold_folder,
         searcher::{Searched, WARM_UP, outcome_file, round_folder, subnet_file},
     },
     Rates,
@@ -16,7 +14,7 @@ use crate::{
     base::Result,
     space::{Operator, Subnet},
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
 
 impl Run<'_> {
     /// The teachers of one seed, and what they say of all rows.
@@ -39,14 +37,14 @@ impl Run<'_> {
             }
         }
         if self.has_trees() {
-            let done = self.have([format!("{FOLDER}/trees.bin")]);
+            let done = self.have([format!("{FOLDER}/trees.json")]);
             draft.steps.push(Step::times("grow trees that teach", Unit::Training, 1).rows(train).done(done));
         }
         if !self.is_given() && (members > 1 || self.has_trees()) {
             let each_s = rates.teacher.scored_s;
             draft.steps.push(
                 Step::times("score all rows with the first teacher", Unit::Row, rows)
-                    .done(self.have([OWN.to_owned()]) * rows)
+                    .done(self.have([own_file(FOLDER)]) * rows)
                     .each(Some(Seconds { least_s: each_s, most_s: Some(each_s) })),
             );
         }
@@ -115,21 +113,7 @@ impl Run<'_> {
         let judged = self.loaded.split.train.len().min(finals.max_rows);
         let (valid, train) = (judged / finals.folds, &self.settings.retrain.train);
         if self.teaches_apart() {
-            let (settings, members) = (&self.settings.teacher, self.settings.teacher.ensemble);
-            let names = (1..=finals.folds).flat_map(|fold| {
-                (0..members).map(move |member| format!("{}/{member}.json", fold_folder(fold)))
-            });
-            draft.steps.push(
-                Step::times(
-                    "train teachers without each part of the rows",
-                    Unit::Training,
-                    members * finals.folds,
-                )
-                .epochs(settings.train.max_epochs)
-                .rows(judged - valid)
-                .done(self.have(names))
-                .each(Some(rates.teacher.seconds(&settings.train, judged - valid, valid))),
-            );
+            self.add_teachers_apart(draft, rates, judged - valid, valid);
         }
         let folds = std::fs::read_dir(self.journal.path("judged")).into_iter().flatten().flatten();
         let done = folds.map(|network| {
@@ -147,6 +131,33 @@ impl Run<'_> {
             .done(done.sum())
             .each(Some(rates.student.seconds(train, judged - valid, valid))),
         );
+    }
+
+    /// Teachers of `train` rows for each part of `valid` that networks are judged on.
+    fn add_teachers_apart(&self, draft: &mut Draft, rates: &Rates, train: usize, valid: usize) {
+        let (settings, folds) = (&self.settings.teacher, self.settings.finals.folds);
+        let folders = std::fs::read_dir(self.journal.path(APART)).into_iter().flatten().flatten();
+        let done: Vec<PathBuf> = folders.map(|folder| folder.path()).collect();
+        let have = |file: String| done.iter().filter(|folder| folder.join(&file).exists()).count();
+        let members = 0..settings.ensemble;
+        draft.steps.push(
+            Step::times(
+                "train teachers without each part of the rows",
+                Unit::Training,
+                members.len() * folds,
+            )
+            .epochs(settings.train.max_epochs)
+            .rows(train)
+            .done(members.map(|member| have(format!("{member}.json"))).sum())
+            .each(Some(rates.teacher.seconds(&settings.train, train, valid))),
+        );
+        if self.has_trees() {
+            draft.steps.push(
+                Step::times("grow trees without each part of the rows", Unit::Training, folds)
+                    .rows(train)
+                    .done(have("trees.json".to_owned())),
+            );
+        }
     }
 
     /// The networks that rounds found so far, by their names.
