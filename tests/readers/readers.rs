@@ -11,7 +11,6 @@ use autofas_bench::{
         hlog::reading,
         replay::{arrivals::Arrivals, trace_file::TraceReader},
     },
-    price::fetch_table::FetchTable,
 };
 use std::{fmt::Debug, fs, path::Path};
 
@@ -28,7 +27,7 @@ const fn reader(name: &'static str, file: &'static str, read: fn(&Path) -> Resul
 }
 
 /// All of them.
-pub const READERS: [Reader; 15] = [
+pub const READERS: [Reader; 14] = [
     reader("schema", "schema.toml", |path| {
         let schema = Schema::load(path)?;
         // What was read can be written for a model, and is the same then.
@@ -52,7 +51,6 @@ pub const READERS: [Reader; 15] = [
         table.save(&written)?;
         equal(&table, &LatencyTable::load(&written)?)
     }),
-    reader("fetch_table", "fetch_table.json", |path| FetchTable::load(path).map(drop)),
     reader("encoders", "encoders.json", |path| {
         let encoders = Encoders::load(path)?;
         let written = path.with_file_name("written.json");

@@ -25,7 +25,6 @@ use autofas_bench::{
         },
     },
     price::{
-        fetch_table::{FetchMeasuring, FetchTable},
         observation::Observation,
         table::{Operation, RunQuantiles, TableContext, TableEntry, Value},
     },
@@ -48,7 +47,9 @@ pub fn of(reader: &str, folder: &Path) -> Vec<Vec<u8>> {
     match reader {
         "schema" => vec![LOG_SCHEMA.into(), fixture("movielens.schema.toml")],
         "schema_json" => vec![schema_json()],
-        "experiment" => vec![b"".to_vec(), fixture("movielens.toml"), fixture("planted.toml")],
+        "experiment" => {
+            vec![b"data.schema = \"s.toml\"".to_vec(), fixture("movielens.toml"), fixture("planted.toml")]
+        }
         "trace_parquet" => vec![trace(file("parquet"))],
         "trace_jsonl" => vec![trace(file("jsonl"))],
         "arrivals_csv" => vec![
@@ -56,7 +57,6 @@ pub fn of(reader: &str, folder: &Path) -> Vec<Vec<u8>> {
             b"time,candidates\n2023-11-16 18:17:03.97996,3\n2023-11-16 18:17:04,5\n".to_vec(),
         ],
         "table" => vec![written(file("json"), |path| table().save(path).unwrap())],
-        "fetch_table" => vec![written(file("json"), |path| fetch_table().save(path).unwrap())],
         "encoders" => vec![encoders(folder)],
         "onnx" => {
             Layout::ALL.iter().map(|&layout| onnx(&folder.join(format!("{layout}.onnx")), layout)).collect()
@@ -135,28 +135,6 @@ fn table() -> LatencyTable {
     };
     table.insert_value(&context, 100, Value::Network(network)).unwrap();
     table
-}
-
-fn fetch_table() -> FetchTable {
-    FetchTable {
-        schema_version: autofas_bench::price::fetch_table::SCHEMA_VERSION,
-        schema_hash: schema().hash(),
-        store: "memory".into(),
-        host: "here".into(),
-        workers: 2,
-        layout: Layout::UserOnce,
-        measuring: FetchMeasuring {
-            store_rows_hash: "stored".into(),
-            data_rows_hash: "asked".into(),
-            passes: 7,
-            block: 8,
-            seed: 1,
-            displaced_bytes: 2048,
-            engine: EngineName::Null,
-        },
-        unfinished: Vec::new(),
-        buckets: Vec::new(),
-    }
 }
 
 fn encoders(folder: &Path) -> Vec<u8> {
