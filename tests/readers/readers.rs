@@ -120,7 +120,11 @@ fn trace(path: &Path) -> Result<()> {
 
 fn log(path: &Path) -> Result<()> {
     let schema = Schema::parse(LOG_SCHEMA, Path::new("shop.toml"))?;
-    data::load(&schema, path, &SplitSettings::Shuffle { valid_fraction: 0.5 }, 0).map(drop)
+    match data::load(&schema, path, &SplitSettings::Shuffle { valid_fraction: 0.5 }, 0) {
+        // Of the split, which is not the file's: too few rows for it.
+        Ok(_) | Err(Error::Usage { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn equal<T: PartialEq + Debug>(read: &T, again: &T) -> Result<()> {
