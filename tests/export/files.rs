@@ -1,11 +1,13 @@
 //! The files of an export: external data, and test data as ONNX's own tests have them.
 
-use crate::{engines, export_to_file, forms, metadata, options, support};
+use crate::{engines, export_to_file, feature, forms, metadata, options, support};
 use autofas_bench::{
     base::names::Layout,
     export::{self, Form},
+    learn::network::Network,
     measure::prove::{self, FP32_TOLERANCE},
 };
+use proptest::prelude::*;
 use prost::Message;
 use sha1::{Digest, Sha1};
 use std::{collections::BTreeMap, path::Path};
@@ -132,5 +134,36 @@ fn size_of_element(data_type: i32) -> usize {
         7 => 8,
         10 => 2,
         other => panic!("no type of an input: {other}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_network_that_was_saved_and_read_exports_the_same_bytes(
+        features in prop::collection::vec(feature(), 1..10),
+        hidden in prop::collection::vec(1..24usize, 0..3),
+        seed in any::<u64>(),
+    ) {
+        let network = support::network(&features, &hidden, seed);
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second] = ["a.safetensors", "b.safetensors"].map(|name| folder.path().join(name));
+        network.save(&first).unwrap();
+        let read = Network::load(&first).unwrap();
+        prop_assert_eq!(&read, &network);
+        read.save(&second).unwrap();
+        let bytes = |path: &Path| std::fs::read(path).unwrap();
+        prop_assert_eq!(bytes(&first), bytes(&second));
+        for form in forms(&features) {
+            let (_one, before) = export_to_file(&network, form.clone());
+            let (_other, after) = export_to_file(&read, form.clone());
+            prop_assert!(bytes(&before) == bytes(&after), "{:?}", form);
+            // What another program reads and writes again is the same model.
+            std::fs::write(&after, decode(&after).encode_to_vec()).unwrap();
+            prop_assert!(decode(&after) == decode(&before), "{:?}", form);
+            let [own, other] = [&before, &after].map(|path| export::read_signature(path).unwrap());
+            prop_assert_eq!(own, other);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Graphs in fp16 and in int8 against their references, in both engines.
 
-use super::{engines, forms, metadata, options, support};
+use super::{engines, feature, forms, metadata, options, support};
 use autofas_bench::{
     base::{
         Error,
@@ -20,6 +20,7 @@ use autofas_bench::{
         prove::{self, FP32_TOLERANCE, ParityReport},
     },
 };
+use proptest::prelude::*;
 use std::borrow::Cow;
 
 struct Scene {
@@ -30,10 +31,13 @@ struct Scene {
 
 impl Scene {
     fn new(hidden: &[usize], seed: u64) -> Self {
-        let features = support::every_kind();
-        let data = support::dataset(&features, 500, seed);
+        Self::over(&support::every_kind(), hidden, 500, seed)
+    }
+
+    fn over(features: &[support::FeatureSpec], hidden: &[usize], rows: usize, seed: u64) -> Self {
+        let data = support::dataset(features, rows, seed);
         let rows = (0..data.rows() as u32).collect();
-        Self { network: support::network(&features, hidden, seed), data, rows }
+        Self { network: support::network(features, hidden, seed), data, rows }
     }
 
     fn integers(&self, form: &Form) -> Integers {
@@ -199,6 +203,26 @@ fn integer_probes_run_and_give_a_column_per_output() {
             }
             // A step of the next layer's bytes, where a number lies between two of them.
             assert!(found[0].iter().zip(&found[1]).all(|(a, b)| (a - b).abs() <= 1.01 / 255.0), "{found:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_mix_of_features_keeps_the_bound_of_its_number_format_in_every_layout(
+        features in prop::collection::vec(feature(), 1..10),
+        hidden in prop::collection::vec(1..24usize, 0..3),
+        seed in any::<u64>(),
+    ) {
+        let scene = Scene::over(&features, &hidden, 40, seed);
+        for form in forms(&features) {
+            for format in [Format::Fp16, Format::Int8(scene.integers(&form))] {
+                let report = scene.prove(&form, &format);
+                let bound = prove::tolerance(format.precision());
+                prop_assert!(report.worst() <= bound, "{}, {}: {:?}", form.layout, format.precision(), report);
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use autofas_bench::{
     },
     space::{Input, InputLoad, InputWidths},
 };
+use proptest::prelude::*;
 
 /// The values of a bucket without where they come from.
 fn values(table: &LatencyTable) -> Vec<autofas_bench::price::table::Bucket> {
@@ -242,4 +243,64 @@ fn engines_of_several_versions_stand_side_by_side() {
     assert_eq!(joined.buckets.len(), 2);
     assert_eq!(other_versions(&joined), [(context(), newer)]);
     assert_eq!(other_versions(&probed()), []);
+}
+
+/// Some of the values of [`calibrated`], in so many tables: of each value the tables that hold it, at least one.
+fn parts(holders: &[u8]) -> Vec<LatencyTable> {
+    let whole = calibrated();
+    let known = &whole.buckets[0];
+    let entries = known.entries.iter().map(|entry| Value::Layer(*entry));
+    let values: Vec<Value> = entries.chain(known.observations.iter().cloned().map(Value::Network)).collect();
+    let mut parts = [0, 1, 2, 3].map(|part| LatencyTable::new(format!("part {part}")));
+    for (value, holders) in values.iter().zip(holders.iter().cycle()) {
+        for (_, part) in parts.iter_mut().enumerate().filter(|(part, _)| holders >> part & 1 == 1) {
+            part.insert_value(&context(), CANDIDATES, value.clone()).unwrap();
+        }
+    }
+    parts.into_iter().filter(|part| !part.buckets.is_empty()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_the_parts_their_order_and_their_joins_the_union_comes_out(
+        holders in prop::collection::vec(1u8..16, 1..200),
+        order in Just([0usize, 1, 2, 3]).prop_shuffle(),
+        first in 1usize..4,
+    ) {
+        let parts = parts(&holders);
+        let ordered: Vec<LatencyTable> =
+            order.into_iter().filter_map(|at| parts.get(at)).cloned().collect();
+        let joined = merge(&ordered).unwrap();
+        prop_assert_eq!(values(&joined), values(&calibrated()));
+        prop_assert_eq!(&joined.buckets, &merge(&parts).unwrap().buckets);
+        // Some of them first, and then the rest.
+        let (begun, rest) = ordered.split_at(first.min(ordered.len()));
+        let again = merge(&[&[merge(begun).unwrap()], rest].concat()).unwrap();
+        prop_assert_eq!(values(&again), values(&joined));
+    }
+
+    #[test]
+    fn any_sound_table_reads_back_equal_and_has_the_same_bytes_again(
+        layers in prop::collection::btree_map((1usize..5000, 1usize..5000), (1u64.., 0.0f64..1e9, 0.0f64..1e6), 1..20),
+        (candidates, host) in (1usize.., "[ -~é\u{1F600}]{0,12}"),
+        measured_ms in 1e-300f64..1e300,
+    ) {
+        let context = TableContext { host, ..context() };
+        let mut table = LatencyTable::new("any");
+        for ((from, to), (samples, mean_ms, noise_pct)) in layers {
+            let layer = entry(Operation::Layer { from, to }, mean_ms);
+            table.insert(&context, candidates, TableEntry { samples, noise_pct, ..layer }).unwrap();
+        }
+        let network = Value::Network(observation(&[7], measured_ms, 0.1));
+        table.insert_value(&context, candidates, network).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second] = ["a.json", "b.json"].map(|name| folder.path().join(name));
+        table.save(&first).unwrap();
+        let read = LatencyTable::load(&first).unwrap();
+        prop_assert_eq!(&read, &table);
+        read.save(&second).unwrap();
+        prop_assert_eq!(std::fs::read(&first).unwrap(), std::fs::read(&second).unwrap());
+    }
 }

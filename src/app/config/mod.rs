@@ -356,4 +356,26 @@ mod tests {
             "{printed}"
         );
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn whatever_numbers_are_set_print_and_parse_are_inverse(
+            dropout in 0.0f32..0.99,
+            learning_rate in 1e-6f32..1.0,
+            qps in 1e-3f64..1e6,
+            (epochs, seed) in (1usize..1000, proptest::prelude::any::<u32>()),
+        ) {
+            let text = format!(
+                "[teacher]\ndropout = {dropout:?}\nlearning_rate = {learning_rate:?}\nmax_epochs = {epochs}\n\
+                 [traffic]\nqps = {qps:?}\n[seeds]\nbase = {seed}"
+            );
+            let first = with(&text, &[]).unwrap();
+            proptest::prop_assert_eq!(first.settings.teacher.train.dropout, dropout);
+            let printed = first.resolved.to_string();
+            let second = Experiment::parse(Path::new("conf/e.toml"), &printed, &[]).unwrap();
+            proptest::prop_assert_eq!(first.settings, second.settings, "{}", printed);
+        }
+    }
 }

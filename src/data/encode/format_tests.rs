@@ -135,4 +135,20 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn encoders_that_were_fitted_to_anything_read_back_equal(rows in rows()) {
+        let folder = tempfile::tempdir().unwrap();
+        let (csv, parquet) = (folder.path().join("d.csv"), folder.path().join("d.parquet"));
+        write_both(&rows, &csv, &parquet);
+        let schema = Schema::parse(MIXED, Path::new("s.toml")).unwrap();
+        let table = RawTable::read(&parquet, &schema.columns()).unwrap();
+        let fitted = Encoders::fit(&schema, &table, &(0..rows.len() as u32).collect::<Vec<_>>()).unwrap();
+        let [first, second] = ["a.json", "b.json"].map(|name| folder.path().join(name));
+        fitted.save(&first).unwrap();
+        let read = Encoders::load(&first).unwrap();
+        prop_assert_eq!((&read, read.hash()), (&fitted, fitted.hash()));
+        read.save(&second).unwrap();
+        prop_assert_eq!(fsio::read(&first).unwrap(), fsio::read(&second).unwrap());
+    }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 
 const SMALL: &str = r#"
 [data]
@@ -223,5 +224,43 @@ fn no_key_of_rows_is_an_outcome() {
         let shared = format!("weight = \"w\"\nrequest = \"r\"\ngroup = \"r\"\n{key} = \"segment\"");
         let shared = if key == "group" { shared.replacen("group = \"r\"\n", "", 1) } else { shared };
         parse(&SMALL.replacen("weight = \"w\"", &shared, 1)).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_schema_that_is_accepted_reads_back_from_its_json(
+        features in prop::collection::btree_map(
+            "[a-z][a-z0-9_]{2,8}",
+            (
+                prop_oneof![Just("user"), Just("context"), Just("item"), Just("interactive")],
+                prop_oneof![
+                    (1u32..100).prop_map(|count| format!("type = \"categorical\"\nencoding = \"vocabulary\"\nmin_count = {count}")),
+                    (1u32..100_000).prop_map(|buckets| format!("type = \"categorical\"\nencoding = \"hash\"\nbuckets = {buckets}")),
+                    (2u32..100).prop_map(|buckets| format!("type = \"numeric\"\nencoding = \"buckets\"\nbuckets = {buckets}")),
+                    Just("type = \"numeric\"\nencoding = \"standardize\"".to_owned()),
+                    (1usize..20).prop_map(|length| {
+                        format!("type = \"sequence\"\nencoding = \"hash\"\nbuckets = 9\nseparator = \"|\"\nlength = {length}")
+                    }),
+                ],
+                0.0f64..1e3,
+                1usize..64,
+            ),
+            1..12,
+        ),
+        beta_ms in 0.0f64..1.0,
+    ) {
+        let mut text = format!("[data]\nlabel = \"Y\"\nbeta_ms = {beta_ms:?}\n");
+        for (name, (kind, encoding, fetch_ms, width)) in &features {
+            text += &format!(
+                "[[feature]]\nname = \"{name}\"\nkind = \"{kind}\"\nwidth = {width}\nfetch_ms = {fetch_ms:?}\n{encoding}\n"
+            );
+        }
+        let schema = parse(&text).unwrap();
+        prop_assert_eq!((schema.features.len(), schema.beta_ms), (features.len(), beta_ms));
+        let read = through_json(&schema, |_| ()).unwrap();
+        prop_assert_eq!((&read, read.hash()), (&schema, schema.hash()));
     }
 }

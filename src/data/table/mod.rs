@@ -4,6 +4,7 @@
 //! are read in the order of their names as one. Only the columns that are asked for are read. CSV knows text only, so
 //! what a cell means is decided later, by the feature that reads it; that gives the same result for both formats.
 
+pub mod chunks;
 mod csv;
 mod join;
 mod lines;

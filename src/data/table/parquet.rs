@@ -1,6 +1,6 @@
 //! Parquet files, the columns in parallel.
 
-use super::{RawColumn, missing_column};
+use super::{RawColumn, chunks, missing_column};
 use crate::base::{Error, Result, error::Place};
 use arrow::{
     array::{Array, ArrayRef, LargeStringArray, new_empty_array},
@@ -49,7 +49,11 @@ pub(super) fn names(file: &Path) -> Result<Vec<String>> {
 }
 
 fn metadata(file: &Path) -> Result<ArrowReaderMetadata> {
-    ArrowReaderMetadata::load(&open(file)?, Default::default()).map_err(|e| unreadable(file, e))
+    let opened = open(file)?;
+    let bytes = opened.metadata().map_err(|e| Error::io(file, "read", e))?.len();
+    let metadata = ArrowReaderMetadata::load(&opened, Default::default()).map_err(|e| unreadable(file, e))?;
+    chunks::check(metadata.metadata(), bytes).map_err(|e| unreadable(file, e))?;
+    Ok(metadata)
 }
 
 impl<'a> Columns<'a> {

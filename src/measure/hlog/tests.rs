@@ -1,5 +1,6 @@
 use super::{reading::read, *};
 use crate::measure::latency::Latencies;
+use proptest::prelude::*;
 use std::time::UNIX_EPOCH;
 
 const STARTED: Duration = Duration::from_millis(1_700_000_000_250);
@@ -104,5 +105,24 @@ fn the_stretches_of_a_replay_add_up_to_the_whole_and_everything_else_is_one_line
         let mut sum = Latencies::default().histogram().clone();
         lines.iter().filter(|(t, _)| t == tag).for_each(|(_, histogram)| sum.add(histogram).unwrap());
         assert_eq!(&sum, whole.histogram(), "{tag}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_log_reads_back_equal_in_the_order_of_its_begins(
+        lines in prop::collection::vec(("[!-+\\--~]{1,12}", 0u64..100, prop::collection::vec(0u64..1 << 40, 0..50)), 0..6),
+    ) {
+        let mut lines: Vec<(String, u64, Histogram<u64>)> =
+            lines.into_iter().map(|(tag, start, values)| (tag, start, histogram(values))).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.hlog");
+        let all: Vec<_> = lines.iter().map(|(tag, start, own)| interval(*start, start + 1, tag, own)).collect();
+        write_all(&path, &all).unwrap();
+        lines.sort_by_key(|line| line.1);
+        let expected: Vec<_> = lines.into_iter().map(|(tag, _, own)| (tag, own)).collect();
+        prop_assert_eq!(read(&path).unwrap(), expected);
     }
 }

@@ -160,4 +160,26 @@ proptest! {
         fewer[dropped] = 0.0;
         prop_assert!(prices.expected(&fewer).ms <= prices.expected(&theta).ms + 1e-12);
     }
+
+    #[test]
+    fn whatever_the_groups_a_choice_is_no_dearer_than_one_with_more_features(
+        groups in prop::collection::vec((any::<bool>(), 0.0f64..3.0, prop::collection::vec(0.0f64..2.0, 1..4)), 1..6),
+        (beta_ms, gamma_ms) in (0.0f64..0.5, 0.0f64..0.5),
+        in_turn: bool,
+        (all, kept) in (any::<u32>(), any::<u32>()),
+    ) {
+        let mut next = 0;
+        let groups: Vec<FetchGroup> = groups.into_iter().map(|(store, trip_ms, own)| {
+            let source = if store { Source::Store } else { Source::Matching };
+            let features = (next..).zip(own).collect::<Vec<_>>();
+            next += features.len();
+            FetchGroup { source, trip_ms, features }
+        }).collect();
+        let fetching = if in_turn { Fetching::InTurn } else { Fetching::Together };
+        let prices = FeaturePrices { groups, fetching, beta_ms, gamma_ms };
+        let chosen = |mask: u32| (0..next).filter(|i| mask >> i & 1 == 1).collect::<Vec<usize>>();
+        let (more, fewer) = (chosen(all), chosen(all & kept));
+        let [dear, cheap] = [&more, &fewer].map(|features| prices.selected_ms(features, next));
+        prop_assert!(cheap <= dear + 1e-12, "{:?}: {} ms, {:?}: {} ms", fewer, cheap, more, dear);
+    }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::base::rng::{self, Generator};
+use proptest::prelude::*;
 use rand::RngExt;
 
 /// Poisson arrivals of 1 candidate with a mean gap in ns.
@@ -132,4 +133,39 @@ fn merged_simulations_count_all_requests_and_nobody_is_refused() {
     both.merge(&one);
     assert_eq!((both.response.count(), both.work_ns, both.span_ns), (4, 4_000, 12_000));
     assert!(simulate(arrivals(&[0]), 0, |_, _| 1).unwrap_err().to_string().contains("nobody"));
+}
+
+proptest! {
+    #[test]
+    fn more_load_never_lowers_a_quantile_of_the_responses(
+        requests in prop::collection::vec((0u64..3_000_000, 1u64..2_000_000), 1..300),
+        workers in 1usize..5,
+        denser in 0.0f64..1.0,
+        heavier in 1.0f64..3.0,
+    ) {
+        // Gaps and works of the requests in ns, each as long as these say.
+        let run = |gap: f64, work: f64, workers: usize| {
+            let mut at_ns = 0;
+            let arrivals: Vec<Arrival> = requests.iter().map(|(own, _)| {
+                at_ns += (*own as f64 * gap) as u64;
+                Arrival { at_ns, candidates: 1 }
+            }).collect();
+            // The worker's past changes nothing here: work that a pause makes longer may well shrink under load.
+            let mut works = requests.iter().map(|(_, own)| (*own as f64 * work) as u64);
+            simulate(arrivals, workers, |_, _| works.next().unwrap()).unwrap()
+        };
+        let calm = run(1.0, 1.0, workers);
+        let loads = [
+            ("requests come sooner", run(denser, 1.0, workers)),
+            ("each takes longer", run(1.0, heavier, workers)),
+            ("a worker less", run(1.0, 1.0, (workers - 1).max(1))),
+        ];
+        for (what, loaded) in loads {
+            for percent in 1..=100 {
+                let quantile = f64::from(percent) / 100.0;
+                let [before, after] = [&calm, &loaded].map(|found| found.response.quantile_us(quantile));
+                prop_assert!(after >= before, "p{}: {:?} µs after {:?} µs where {}", percent, after, before, what);
+            }
+        }
+    }
 }

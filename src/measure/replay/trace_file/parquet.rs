@@ -3,6 +3,7 @@
 use super::{Header, arrival, broken};
 use crate::{
     base::{Error, Result, error::Place, fsio},
+    data::table::chunks,
     measure::replay::trace::Request,
 };
 use arrow::{
@@ -167,7 +168,9 @@ pub(super) fn open(path: &Path) -> Result<(Header, Rows)> {
     let unreadable =
         |e: ParquetError| broken(path, Place::whole(), format!("not a whole Parquet file ({e})"));
     let file = std::fs::File::open(path).map_err(|e| Error::io(path, "read", e))?;
+    let bytes = file.metadata().map_err(|e| Error::io(path, "read", e))?.len();
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(unreadable)?;
+    chunks::check(builder.metadata(), bytes).map_err(unreadable)?;
     let text = builder
         .schema()
         .metadata()

@@ -8,6 +8,7 @@ use arrow::{
     array::{ArrayRef, Int64Array, ListArray, RecordBatch, StringArray},
     datatypes::{Int64Type, Schema as ArrowSchema},
 };
+use proptest::prelude::*;
 use std::{path::PathBuf, sync::Arc};
 
 fn files(folder: &Path) -> [PathBuf; 2] {
@@ -189,4 +190,32 @@ fn a_cut_parquet_file_and_an_unknown_format_are_errors() {
     fsio::write(&path, &spoilt).unwrap();
     assert!(problem(&path).contains("row 1: cannot be read"), "{}", problem(&path));
     assert!(problem(&folder.path().join("t.csv")).contains(".jsonl"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_trace_reads_back_identical_in_both_formats(
+        drawn in prop::collection::btree_map(
+            any::<u64>(),
+            (0u64..1 << 56, any::<u64>(), prop::collection::vec(any::<u64>(), 1..6)),
+            1..40,
+        ),
+        (arrivals, seed) in ("\\PC{0,20}", any::<u64>()),
+    ) {
+        let mut arrival_us = 0;
+        let all: Vec<Request> = drawn.into_iter().map(|(id, (gap_us, user, candidates))| {
+            arrival_us += gap_us;
+            Request { arrival_us, id, user, candidates }
+        }).collect();
+        let origin = Origin { arrivals, seed, ..origin() };
+        let folder = tempfile::tempdir().unwrap();
+        for path in files(folder.path()) {
+            write(&path, &origin, all.len(), all.iter().cloned()).unwrap();
+            let reader = TraceReader::open(&path).unwrap();
+            prop_assert_eq!(reader.origin(), &origin);
+            prop_assert_eq!(&reader.collect::<Result<Vec<_>>>().unwrap(), &all);
+        }
+    }
 }

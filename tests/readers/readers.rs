@@ -1,0 +1,154 @@
+//! One entry per reader of files that others may have written: the fuzzer and the test of this folder call the same ones, so that
+//! whatever the fuzzer finds is replayed by the test. Needs nothing but this crate.
+
+use autofas_bench::{
+    Error, Experiment, LatencyTable, Network, Result, Schema,
+    base::{progress::Silent, stop::Stop},
+    data::{self, encode::Encoders, split::SplitSettings},
+    export::{self, check::Limits},
+    learn::checkpoint::{CheckpointSettings, Keeper},
+    measure::{
+        hlog::reading,
+        replay::{arrivals::Arrivals, trace_file::TraceReader},
+    },
+};
+use std::{fmt::Debug, fs, path::Path};
+
+/// A reader and the name of the file that it is given: by its ending some choose the format.
+pub struct Reader {
+    /// What it reads.
+    pub name: &'static str,
+    file: &'static str,
+    read: fn(&Path) -> Result<()>,
+}
+
+const fn reader(name: &'static str, file: &'static str, read: fn(&Path) -> Result<()>) -> Reader {
+    Reader { name, file, read }
+}
+
+/// All of them.
+pub const READERS: [Reader; 14] = [
+    reader("schema", "schema.toml", |path| {
+        let schema = Schema::load(path)?;
+        // What was read can be written for a model, and is the same then.
+        let mut json = serde_json::to_value(&schema).expect("plain data");
+        json["schema_version"] = Schema::VERSION.into();
+        let written = path.with_file_name("written.json");
+        fs::write(&written, json.to_string()).expect("a folder to write to");
+        equal(&schema, &Schema::load(&written)?)
+    }),
+    reader("schema_json", "schema.json", |path| Schema::load(path).map(drop)),
+    reader("experiment", "experiment.toml", |path| Experiment::load(path, &[]).map(drop)),
+    reader("trace_parquet", "trace.parquet", trace),
+    reader("trace_jsonl", "trace.jsonl", trace),
+    reader("arrivals_csv", "arrivals.csv", |path| {
+        let (time_column, candidates_column) = ("time".to_owned(), Some("candidates".to_owned()));
+        Arrivals::Recorded { file: path.to_owned(), time_column, candidates_column }.schedule(64, 0).map(drop)
+    }),
+    reader("table", "table.json", |path| {
+        let table = LatencyTable::load(path)?;
+        let written = path.with_file_name("written.json");
+        table.save(&written)?;
+        equal(&table, &LatencyTable::load(&written)?)
+    }),
+    reader("encoders", "encoders.json", |path| {
+        let encoders = Encoders::load(path)?;
+        let written = path.with_file_name("written.json");
+        encoders.save(&written)?;
+        equal(&encoders, &Encoders::load(&written)?)
+    }),
+    reader("onnx", "model.onnx", |path| {
+        let checked = export::check::read(path, &Limits::STANDARD).map(drop);
+        checked.and_then(|()| export::read_signature(path).map(drop))
+    }),
+    reader("hlog", "run.hlog", |path| reading::total(path, "response").map(drop)),
+    reader("checkpoint", "000000000001.safetensors", |path| {
+        let folder = path.parent().expect("in a folder").to_owned();
+        let mut keeper = Keeper::new(folder, CheckpointSettings::default(), Stop::never());
+        let Some(stored) = keeper.begin(&TRAINING, &Silent)? else { return Ok(()) };
+        stored.position::<u64>()?;
+        stored.part("params").numbers("weight", 6).map(drop)
+    }),
+    reader("network", "network.safetensors", |path| Network::load(path).map(drop)),
+    reader("data_csv", "log.csv", log),
+    reader("data_parquet", "log.parquet", log),
+];
+
+/// What the checkpoints of the corpus were kept for.
+pub const TRAINING: &str = "a training";
+
+/// The columns of the logs.
+pub const LOG_SCHEMA: &str = r#"
+[data]
+label = "click"
+time = "second"
+
+[defaults]
+item = { fetch_ms = 0.5 }
+
+[[feature]]
+name = "price"
+kind = "item"
+type = "numeric"
+encoding = "standardize"
+
+[[feature]]
+name = "stock"
+kind = "item"
+type = "numeric"
+encoding = "buckets"
+buckets = 4
+
+[[feature]]
+name = "brand"
+kind = "item"
+type = "categorical"
+min_count = 1
+
+[[feature]]
+name = "tags"
+kind = "item"
+type = "sequence"
+separator = "|"
+length = 3
+min_count = 1
+"#;
+
+fn trace(path: &Path) -> Result<()> {
+    TraceReader::open(path)?.trace().map(drop)
+}
+
+fn log(path: &Path) -> Result<()> {
+    let schema = Schema::parse(LOG_SCHEMA, Path::new("shop.toml"))?;
+    match data::load(&schema, path, &SplitSettings::Shuffle { valid_fraction: 0.5 }, 0) {
+        // Of the split, which is not the file's: too few rows for it.
+        Ok(_) | Err(Error::Usage { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn equal<T: PartialEq + Debug>(read: &T, again: &T) -> Result<()> {
+    assert!(read == again, "what was read, written and read again is another: {read:?}, {again:?}");
+    Ok(())
+}
+
+impl Reader {
+    /// Has the file with this content read in `folder`, which nobody else uses. Whether it is accepted; anything but a value or
+    /// an error that names the file is a panic.
+    pub fn read(&self, folder: &Path, content: &[u8]) -> bool {
+        let path = folder.join(self.file);
+        fs::write(&path, content).expect("a folder to write to");
+        match (self.read)(&path) {
+            Ok(()) => true,
+            Err(error) => {
+                self.check(&error);
+                false
+            }
+        }
+    }
+
+    fn check(&self, error: &Error) {
+        let text = error.to_string();
+        assert!(text.contains(self.file), "the {} reader's error names no file: {text}", self.name);
+    }
+}
