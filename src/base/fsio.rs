@@ -61,7 +61,8 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
     write_named(path, fill, |temporary| match temporary.persist_noclobber(path) {
         Ok(_) => Ok(true),
         Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
-        // Some file systems cannot rename like that.
+        Err(_) if path.exists() => Ok(false),
+        // Some file systems cannot rename like that, and there two at the same moment may both write.
         Err(e) => match e.file.persist(path) {
             Ok(_) => Ok(true),
             Err(e) => Err(Error::io(path, "rename into", e.error)),

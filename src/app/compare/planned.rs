@@ -42,7 +42,7 @@ pub fn plan_compare(
         draft.steps.push(step.rows(trial_rows.train.len()).done(done));
     }
     let seeds = settings.seeds;
-    let members = if root.is_given() { 1 } else { root.settings.teacher.ensemble };
+    let members = root.members();
     let train = &root.settings.teacher.train;
     draft.steps.push(
         Step::times("train the teacher of every seed", Unit::Training, members * seeds as usize)

@@ -93,13 +93,9 @@ impl Run<'_> {
         let seed = rng::derive(self.seed(Stage::Teacher), &format!("teacher {member}"));
         let features = input_features(&self.space.features, &every, data)?;
         let mut teacher = Teacher::new(features, data.partition_count, settings, seed)?;
-        let members = match given {
-            Some(given) => {
-                teacher.learn_from(given.clone());
-                1
-            }
-            None => settings.ensemble,
-        };
+        if let Some(given) = given {
+            teacher.learn_from(given.clone());
+        }
         let name = format!("{folder}/{member}");
         let weights = self.journal.path(&format!("{name}.safetensors"));
         let report = self.journal.remember_training(self.ranks, &format!("{name}.json"), |keeper| {
@@ -109,7 +105,7 @@ impl Run<'_> {
                     .iter()
                     .try_for_each(|file| fsio::remove(&self.journal.path(file)))
             })?;
-            self.progress.stage(&format!("{folder} {} of {members}", member + 1), 0);
+            self.progress.stage(&format!("{folder} {} of {}", member + 1, self.members()), 0);
             let rows = Rows { data, split, ranks: self.ranks };
             let report = fit(&mut teacher, rows, &settings.train, seed, &*self.curves(&name), keeper)?;
             self.lead(|| teacher.params().save(&weights))?;
@@ -143,9 +139,13 @@ impl Run<'_> {
         }
         let run = self.variant(&guide.experiment, "")?.kept_in(guide.journal.clone());
         let folder = format!("{APART}/{}", &split.hash()[..12]);
-        let members = 0..run.settings.teacher.ensemble;
-        let networks = members.map(|member| run.teacher(&folder, member, split, None));
+        let networks = (0..run.members()).map(|member| run.teacher(&folder, member, split, None));
         run.taught_by(&folder, networks.collect::<Result<_>>()?, split).map(Some)
+    }
+
+    /// How many ranking networks teach.
+    pub(in crate::app) fn members(&self) -> usize {
+        if self.is_given() { 1 } else { self.settings.teacher.ensemble }
     }
 
     /// Whether networks that are judged on training rows are taught by teachers of their own.

@@ -98,8 +98,7 @@ impl Run<'_> {
                 (soft.clone(), Teaching { ensemble, soft })
             }
             None => {
-                let others =
-                    (1..self.settings.teacher.ensemble).map(|member| self.teacher(FOLDER, member, all, None));
+                let others = (1..self.members()).map(|member| self.teacher(FOLDER, member, all, None));
                 let networks = std::iter::once(Ok(first)).chain(others).collect::<Result<Vec<_>>>()?;
                 let teaching = self.taught_by(FOLDER, networks, all)?;
                 let Ensemble { networks, grown } = &teaching.ensemble;

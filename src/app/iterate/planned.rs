@@ -205,8 +205,7 @@ impl Run<'_> {
 
     /// What the teachers leave on the disk, of which each has so many numbers.
     pub(super) fn add_guide_room(&self, draft: &mut Draft, teacher_numbers: usize) {
-        let members = if self.is_given() { 1 } else { self.settings.teacher.ensemble };
-        draft.writes((members * teacher_numbers) as u64 * BYTES, "weights of the teachers");
+        draft.writes((self.members() * teacher_numbers) as u64 * BYTES, "weights of the teachers");
         if self.experiment.teacher_path().is_some() || !self.is_given() {
             draft.writes(self.loaded.dataset.rows() as u64 * BYTES, "r(x) of all rows");
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FinalsSettings {
-    /// Whether the layers that a search ends with are set beside others by training: see [`finals`](crate::learn::derive::finals()).
+    /// Whether the layers that a search ends with are set beside others by training: as `learn::derive::finals` does.
     pub layers: bool,
     /// Parts of the training rows; a network is trained once without each, and judged there.
     pub folds: usize,

@@ -126,13 +126,14 @@ impl Effort {
     /// About five seconds, and memory that the caches of this machine do not hold, as far as it has so much left.
     pub fn of_this_machine() -> Self {
         let wanted = (CACHES * caches::last_cache_bytes()).clamp(LEAST_BYTES, MOST_BYTES);
-        let left = limits::available_bytes().map_or(usize::MAX, |bytes| bytes as usize);
+        // One thread and all of them have as much each, and the rest of the process needs some.
+        let left = limits::most_bytes().map_or(usize::MAX, |bytes| bytes as usize);
         Self {
             least_rounds: 3,
             most_rounds: 15,
             time: Duration::from_secs(5),
             matrix: 1024,
-            memory_bytes: wanted.min(left / 4),
+            memory_bytes: wanted.min(left / 8),
             askings: 20_000,
             sleeps: 20,
         }

@@ -21,7 +21,7 @@ impl Run<'_> {
     pub(super) fn add_teachers(&self, draft: &mut Draft, rates: &Rates) {
         let (settings, rows) = (&self.settings.teacher, self.loaded.dataset.rows());
         let (train, valid) = (self.loaded.split.train.len(), self.loaded.split.valid.len());
-        let members = if self.is_given() { 1 } else { settings.ensemble };
+        let members = self.members();
         for (step, range, rows) in [
             ("train the teacher", 0..1, rates.teacher_rows),
             ("train the teachers beside it", 1..members, train),
