@@ -299,10 +299,11 @@ mod tests {
         journal.remember("x.json", || Ok(5)).unwrap();
         let path = folder.path().join("x.json");
         let text = fsio::read_text(&path).unwrap();
-        fsio::write(&path, text.replace("\"schema_version\": 5", "\"schema_version\": 9").as_bytes())
-            .unwrap();
+        let version = |number: u32| format!("\"schema_version\": {number}");
+        fsio::write(&path, text.replace(&version(SCHEMA_VERSION), &version(99)).as_bytes()).unwrap();
         let error = journal.remember("x.json", || Ok(5)).unwrap_err().to_string();
-        assert!(error.contains("x.json, `schema_version`: is 9, and this program reads 5"), "{error}");
+        let said = format!("x.json, `schema_version`: is 99, and this program reads {SCHEMA_VERSION}");
+        assert!(error.contains(&said), "{error}");
 
         let document = serde_json::json!({"schema_version": 3, "a": 0.1});
         let stored = journal.remember_document("d.json", 3, || Ok(document.clone())).unwrap();
