@@ -54,7 +54,7 @@ impl SystemLimits {
             cores: cores(),
             cpu_quota_cores: groups.cpu_quota_cores(),
             memory_available_bytes: available_bytes(),
-            memory_limit_bytes: groups.memory_limit_bytes(),
+            memory_limit_bytes: groups.least("memory.max", "memory/memory.limit_in_bytes"),
             address_space_bytes: ulimit(&ulimits, "Max address space"),
             open_files: ulimit(&ulimits, "Max open files"),
             processes: [ulimit(&ulimits, "Max processes"), groups.least("pids.max", "pids/pids.max")]
@@ -72,11 +72,6 @@ impl SystemLimits {
     pub fn memory_bytes(&self) -> Option<u64> {
         self.memory_available_bytes.into_iter().chain(self.memory_limit_bytes).min()
     }
-}
-
-/// Memory that this process can have at most: what the system could give, or what its control groups allow.
-pub(super) fn most_bytes() -> Option<u64> {
-    available_bytes().into_iter().chain(Groups::of_this_process().memory_limit_bytes()).min()
 }
 
 /// Memory that the system could give without swapping.
@@ -111,10 +106,6 @@ impl Groups {
     fn each(&self, name: &str) -> impl Iterator<Item = String> {
         let own = self.own.ancestors().map(|group| self.root.join(group).join(name));
         own.filter_map(|path| fs::read_to_string(path).ok()).collect::<Vec<_>>().into_iter()
-    }
-
-    fn memory_limit_bytes(&self) -> Option<u64> {
-        self.least("memory.max", "memory/memory.limit_in_bytes")
     }
 
     /// The least number that they state in `name`, or that version 1 has in its one file.

@@ -68,10 +68,11 @@ fn a_run_in_integers_is_priced_proved_and_exported_in_them() {
         (Some("int8"), &500.into())
     );
 
-    // A single row has no AUC to lose, and its ranges suit no other row: what integers would spoil stays as it is.
-    let strict = ["--calibration-rows", "1", "--max-auc-change", "0", "--min-overlap", "1", "--top-k", "10"];
-    let text = output(here, &[&export[..], &strict, &["--out", "strict"]].concat());
-    assert!(text.contains("layer1 fp32") && text.contains("in integers too much was lost"), "{text}");
+    // A single row has no AUC to lose, and its ranges suit no other row.
+    let strict = ["--calibration-rows", "1", "--max-auc-change", "0", "--min-overlap", "0", "--top-k", "190"];
+    let text = failure(here, 3, &[&export[..], &strict, &["--out", "strict"]].concat());
+    assert!(text.contains("ΔAUC") && text.contains("layer1 int8: logit error min-max"), "{text}");
+    assert!(!here.join("strict/model.onnx").exists());
     let misplaced = failure(here, 2, &["export", "--run", "run", "--trace", "t.parquet", "--out", "floats"]);
     assert!(misplaced.contains("--precision int8"), "{misplaced}");
     let halves = json(here, &["export", "--run", "run", "--precision", "fp16", "--out", "halves"]);

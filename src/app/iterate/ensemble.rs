@@ -45,11 +45,8 @@ impl Teaching {
     /// r(x) of rows that are not the run's.
     pub(super) fn scores(&self, rows: Rows, index: &[u32]) -> Result<Vec<f32>> {
         let Ensemble { networks, grown } = &self.ensemble;
-        let mut scores = mean_scores(networks, rows, index)?;
-        if let Some(grown) = grown {
-            join(&mut scores, networks.len(), &grown.score(rows.data, index)?);
-        }
-        Ok(scores)
+        let trees = grown.as_ref().map(|grown| grown.score(rows.data, index)).transpose()?;
+        mean_scores(networks, trees.as_deref(), rows, index)
     }
 
     /// The validation rows' metrics of the trees that teach, alone.
@@ -68,13 +65,16 @@ pub(super) fn own_file(folder: &str) -> String {
     format!("{folder}/own.bin")
 }
 
-/// Mean scores of some teachers.
-fn mean_scores(teachers: &[Teacher], rows: Rows, index: &[u32]) -> Result<Vec<f32>> {
+/// Mean scores of some teachers, and of trees that gave these.
+fn mean_scores(teachers: &[Teacher], trees: Option<&[f32]>, rows: Rows, index: &[u32]) -> Result<Vec<f32>> {
     let share = 1.0 / teachers.len() as f32;
     let mut soft = vec![0.0; index.len()];
     for teacher in teachers {
         let scores = score_together(teacher, rows, index)?;
         soft.iter_mut().zip(scores).for_each(|(sum, score)| *sum += share * score);
+    }
+    if let Some(trees) = trees {
+        join(&mut soft, teachers.len(), trees);
     }
     Ok(soft)
 }
@@ -168,10 +168,8 @@ impl Run<'_> {
         self.progress.stage("score all rows with the teachers", rows as u64);
         let pieces = (0..rows).step_by(SCORED_TOGETHER).map(|begin| {
             let index: Vec<u32> = (begin as u32..rows.min(begin + SCORED_TOGETHER) as u32).collect();
-            let mut soft = mean_scores(networks, self.rows(), &index)?;
-            if let Some(grown) = grown {
-                join(&mut soft, networks.len(), &grown.scores[begin..]);
-            }
+            let trees = grown.map(|grown| &grown.scores[begin..]);
+            let soft = mean_scores(networks, trees, self.rows(), &index)?;
             self.progress.advance((begin + index.len()) as u64, "");
             Ok(soft)
         });

@@ -12,7 +12,11 @@ use super::{
 use crate::{
     app::config::{Experiment, Stage},
     base::{Error, Result, rank::auc_error},
-    data::{column::Column, dataset::Split, split::hold_out},
+    data::{
+        column::Column,
+        dataset::Split,
+        split::{HoldOut, hold_out},
+    },
     learn::{metrics::Metrics, teacher::Teacher, train::metrics_of},
 };
 use bytemuck::Pod;
@@ -73,11 +77,6 @@ impl Guide {
     }
 }
 
-/// Share of so many held-out rows that networks are judged on.
-fn judging_share(held_out: usize) -> f64 {
-    JUDGING_SHARE.min(MOST_JUDGING as f64 / held_out as f64)
-}
-
 /// Who learns from which training rows.
 struct Parts {
     first_teacher: Split,
@@ -121,36 +120,43 @@ impl Run<'_> {
 
     /// How many rows the first teacher and the supernet are trained on: [`Run::parts`] without writing any down.
     pub(super) fn trained_rows(&self) -> Result<[usize; 2]> {
-        let (train, share) = (&self.loaded.split.train, self.settings.search.held_out);
-        if share == 0.0 {
-            return Ok([train.len(); 2]);
+        let all = self.loaded.split.train.len();
+        let Some(parts) = self.without_held_out()? else { return Ok([all; 2]) };
+        let held_out: Vec<u32> = parts.taken().collect();
+        let judging = self.without_judging(&held_out)?.map_or(0, |parts| parts.taken().count());
+        Ok([all - held_out.len(), all - judging])
+    }
+
+    /// The training rows without those that are held out from the first teacher, and these; none where none are.
+    fn without_held_out(&self) -> Result<Option<HoldOut<'_>>> {
+        match self.settings.search.held_out {
+            0.0 => Ok(None),
+            share => hold_out(&self.loaded.split.train, share, self.seed(Stage::Teacher)).map(Some),
         }
-        let held_out: Vec<u32> = hold_out(train, share, self.seed(Stage::Teacher))?.taken().collect();
-        let judging = match self.settings.judges_networks() {
-            true => {
-                hold_out(&held_out, judging_share(held_out.len()), self.seed(Stage::Search))?.taken().count()
-            }
-            false => 0,
-        };
-        Ok([train.len() - held_out.len(), train.len() - judging])
+    }
+
+    /// Of the held-out rows those that the masks are judged on, and those that networks are; none where these are not judged.
+    fn without_judging<'r>(&self, held_out: &'r [u32]) -> Result<Option<HoldOut<'r>>> {
+        if !self.settings.judges_networks() {
+            return Ok(None);
+        }
+        let share = JUDGING_SHARE.min(MOST_JUDGING as f64 / held_out.len() as f64);
+        hold_out(held_out, share, self.seed(Stage::Search)).map(Some)
     }
 
     /// What the first teacher is trained and validated on, and the training rows that are held out from it. Where networks are judged
     /// by a supernet, some of these are held out from the supernet, too.
     fn parts(&self) -> Result<Parts> {
         let Split { train, valid } = &self.loaded.split;
-        let share = self.settings.search.held_out;
-        if share == 0.0 {
+        let Some(parts) = self.without_held_out()? else {
             return Ok(Parts { first_teacher: self.loaded.split.clone(), held_out: None, judging: None });
-        }
-        let parts = hold_out(train, share, self.seed(Stage::Teacher))?;
+        };
         let seen = self.kept("teacher/train.bin", in_pieces(parts.rest()))?;
         let held_out = self.kept("teacher/held_out.bin", in_pieces(parts.taken()))?;
         let first_teacher = Split { train: seen, valid: valid.clone() };
-        if !self.settings.judges_networks() {
+        let Some(parts) = self.without_judging(&held_out)? else {
             return Ok(Parts { first_teacher, held_out: Some(held_out), judging: None });
-        }
-        let parts = hold_out(&held_out, judging_share(held_out.len()), self.seed(Stage::Search))?;
+        };
         let rows = self.kept("teacher/judging.bin", in_pieces(parts.taken()))?;
         let judges_masks = self.kept("teacher/masks.bin", in_pieces(parts.rest()))?;
         let others = train.iter().copied().filter(|row| rows.binary_search(row).is_err());

@@ -10,7 +10,7 @@ mod memory;
 mod product;
 mod timer;
 
-use super::{environment, limits, service::caches};
+use super::{environment, limits::SystemLimits, service::caches};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::{
@@ -127,7 +127,8 @@ impl Effort {
     pub fn of_this_machine() -> Self {
         let wanted = (CACHES * caches::last_cache_bytes()).clamp(LEAST_BYTES, MOST_BYTES);
         // One thread and all of them have as much each, and the rest of the process needs some.
-        let left = limits::most_bytes().map_or(usize::MAX, |bytes| bytes as usize);
+        let left = SystemLimits::current(&std::env::temp_dir()).memory_bytes();
+        let left = left.map_or(usize::MAX, |bytes| bytes as usize);
         Self {
             least_rounds: 3,
             most_rounds: 15,
