@@ -119,10 +119,11 @@ fn every_verb_has_a_manual_page_that_renders_without_warnings() {
 fn on_terminal(folder: &Path, command: &str, settings: &[(&str, &str)]) -> Option<String> {
     let binary = program(folder).get_program().to_str().unwrap().to_owned();
     let mut script = process::Command::new("script");
-    script
-        .args(["-qec", &format!("{binary} {command}"), "/dev/null"])
-        .current_dir(folder)
-        .env_remove("NO_COLOR");
+    script.args(["-qec", &format!("{binary} {command}"), "/dev/null"]).current_dir(folder);
+    // Logs of CI show colours whatever TERM says, and the others override it too.
+    for said in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
+        script.env_remove(said);
+    }
     script.env("TERM", "xterm").envs(settings.iter().copied());
     let done = script.output().ok()?;
     Some(String::from_utf8_lossy(&done.stdout).into_owned())
