@@ -8,14 +8,13 @@ use autofas_bench::{
     app::{
         cli,
         config::Override,
-        iterate::{ChildMeter, Existing, SearchSummary, search},
+        iterate::{ChildMeter, Existing, RunRequest, SearchSummary, search},
     },
-    base::{Error, fsio, progress::Silent, stop::Stop},
+    base::{Error, fsio, stop::Stop},
     data::{
         draft::{Named, draft},
         schema::Kind,
     },
-    learn::exchange::Alone,
     measure::child::Launcher,
 };
 use std::{path::Path, process::ExitCode};
@@ -60,5 +59,5 @@ pub fn searched(
     }
     let experiment = Experiment::parse(Path::new("experiment"), "", &overrides)?;
     let meter = ChildMeter::new(launcher, &experiment.settings);
-    search(&experiment, out, Existing::Resume, &meter, &Alone, &Silent, &Stop::never())
+    search(RunRequest { existing: Existing::Resume, ..RunRequest::new(&experiment, out, &meter) })
 }

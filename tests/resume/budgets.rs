@@ -1,18 +1,13 @@
 //! Runs under budgets: stopped again and again they end with the same bytes, and what they find keeps the budgets by the table.
 
-use crate::{EXPERIMENT, dear::with_log, files, scripted::ScriptedMeter};
+use crate::{EXPERIMENT, dear::with_log, files, resumed, scripted::ScriptedMeter};
 use autofas_bench::{
     app::{
         config::{Experiment, Override, Stage},
-        iterate::{Existing, Pareto, Way, iterate, pareto},
+        iterate::{Pareto, RunRequest, Way, iterate, pareto},
     },
-    base::{
-        Error, Result, fsio,
-        progress::{Progress, Silent},
-        stop::Stop,
-    },
+    base::{Error, Result, fsio, progress::Progress, stop::Stop},
     data::{self, dataset::Split, schema::Schema},
-    learn::exchange::Alone,
 };
 use std::{
     collections::BTreeSet,
@@ -57,14 +52,15 @@ impl Progress for StopAfter {
     }
 }
 
-/// Runs `work` undisturbed in one folder, and in another stopped after a growing number of events: what it gives, which is the same,
+/// Does `work` undisturbed in one folder, and in another stopped after a growing number of events: what it gives, which is the same,
 /// and so are the files.
 fn stopped_again_and_again<T: PartialEq + std::fmt::Debug>(
     folder: &Path,
-    work: impl Fn(&Path, &dyn Progress, &Stop) -> Result<T>,
+    experiment: &Experiment,
+    work: impl Fn(RunRequest) -> Result<T>,
 ) -> T {
     let (whole, divided) = (folder.join("whole"), folder.join("divided"));
-    let wanted = work(&whole, &Silent, &Stop::never()).unwrap();
+    let wanted = work(resumed(experiment, &whole, &METER)).unwrap();
     let mut legs = 0;
     let found = loop {
         assert!(legs < 200, "no end");
@@ -72,7 +68,8 @@ fn stopped_again_and_again<T: PartialEq + std::fmt::Debug>(
         // Every leg gets farther than the teacher's first steps, and stops at another place.
         let progress = StopAfter { stop: stop.clone(), left: AtomicU64::new(7 + 13 * (legs % 7)) };
         legs += 1;
-        match work(&divided, &progress, &stop) {
+        let request = resumed(experiment, &divided, &METER);
+        match work(RunRequest { progress: &progress, stop: Some(&stop), ..request }) {
             Ok(found) => break found,
             Err(error) => assert!(matches!(error, Error::Interrupted { .. }), "{error}"),
         }
@@ -97,9 +94,7 @@ fn a_run_under_a_budget_that_is_stopped_again_and_again_ends_with_the_same_bytes
     let folder = folder.path();
     let settings = [("derive.rule", "\"budget\""), ("derive.budget_ms", "1.2"), ("derive.memory_mb", "0.02")];
     let experiment = experiment(folder, &settings);
-    let summary = stopped_again_and_again(folder, |run, progress, stop| {
-        iterate(&experiment, run, Existing::Resume, &METER, &Alone, progress, stop)
-    });
+    let summary = stopped_again_and_again(folder, &experiment, iterate);
     for round in &summary.rounds {
         let kept = json(&folder.join(format!("whole/rounds/{}/subnet.json", round.round)));
         let repair = &kept["result"]["repair"];
@@ -120,8 +115,7 @@ fn a_choice_that_was_removed_is_searched_again_and_is_the_same() {
     let budget = [("derive.rule", "\"budget\""), ("derive.budget_ms", "1.2"), ("rounds.count", "1")];
     let experiment = experiment(folder, &budget);
     let run = folder.join("run");
-    let iterated =
-        || iterate(&experiment, &run, Existing::Resume, &METER, &Alone, &Silent, &Stop::never()).unwrap();
+    let iterated = || iterate(resumed(&experiment, &run, &METER)).unwrap();
     let summary = iterated();
     let before = files(&run);
     for gone in [&["rounds/1/subnet.json"][..], &["rounds/1/subnet.json", "rounds/1/derived.json"]] {
@@ -146,9 +140,7 @@ fn several_budgets_stopped_again_and_again_end_with_the_same_front() {
     let folder = with_log();
     let folder = folder.path();
     let experiment = experiment(folder, &[("pareto.points", "3")]);
-    let front: Pareto = stopped_again_and_again(folder, |run, progress, stop| {
-        pareto(&experiment, run, Existing::Resume, &METER, &Alone, progress, stop)
-    });
+    let front: Pareto = stopped_again_and_again(folder, &experiment, pareto);
     assert_eq!(front.points.len(), 3);
     assert!(front.points.windows(2).all(|pair| pair[0].budget_ms < pair[1].budget_ms), "{front:?}");
     assert!(front.points.iter().any(|point| point.on_front));
@@ -213,7 +205,7 @@ fn a_budget_below_the_cheapest_network_and_budgets_of_a_percentile_are_refused()
     let refused = |settings: &[(&str, &str)]| {
         let experiment = experiment(folder, settings);
         let run = folder.join(format!("run-{}", settings.len()));
-        pareto(&experiment, &run, Existing::Refuse, &METER, &Alone, &Silent, &Stop::never()).unwrap_err()
+        pareto(RunRequest::new(&experiment, &run, &METER)).unwrap_err()
     };
     let text = refused(&[("pareto.budgets_ms", "[0.01, 5]")]);
     assert!(

@@ -1,18 +1,18 @@
 //! Whole networks that cost what no probe of single layers says: what the next round pays, and what a budget is held
 //! against.
 
-use crate::{EXPERIMENT, scripted::ScriptedMeter};
+use crate::{EXPERIMENT, resumed, scripted::ScriptedMeter};
 use autofas_bench::{
     app::{
         config::{Experiment, Override},
-        iterate::{Ending, Existing, Meter, NamedModel, ServiceTime, Summary, Traffic, iterate},
+        iterate::{Ending, Meter, NamedModel, ServiceTime, Summary, Traffic, iterate},
     },
-    base::{Error, Result, fsio, names::EngineName, progress::Silent, stop::Stop},
+    base::{Error, Result, fsio, names::EngineName},
     data::{
         schema::Schema,
         synth::{self, SynthSettings},
     },
-    learn::{exchange::Alone, search::SearchOutcome},
+    learn::search::SearchOutcome,
     measure::{measurement::Measurement, probe::ProbePlan},
     price::{
         agreement::Shape,
@@ -117,7 +117,7 @@ fn run_with(meter: &DearMeter, folder: &Path, settings: &[(&str, &str)]) -> Resu
     }
     let overrides: Vec<_> = settings.iter().map(|&(key, value)| Override::parse(key, value)).collect();
     let experiment = Experiment::parse(&folder.join("e.toml"), &text, &overrides).unwrap();
-    iterate(&experiment, &folder.join("run"), Existing::Resume, meter, &Alone, &Silent, &Stop::never())
+    iterate(resumed(&experiment, &folder.join("run"), meter))
 }
 
 /// What the search of a round found, and equation (6) for it with the prices of a table.

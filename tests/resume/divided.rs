@@ -4,22 +4,21 @@ use crate::{EXPERIMENT, experiment, files, scripted::ScriptedMeter};
 use autofas_bench::{
     app::{
         config::Experiment,
-        iterate::{Existing, SearchSummary, Summary, iterate, search},
+        iterate::{Existing, RunRequest, SearchSummary, Summary, iterate, search},
     },
-    base::{Result, progress::Silent, stop::Stop},
+    base::Result,
     data::synth::{self, SynthSettings},
-    learn::exchange::Alone,
 };
 use std::{fs, path::Path};
 
 const METER: ScriptedMeter<'static> = ScriptedMeter { at: &|_| {} };
 
 fn searched(experiment: &Experiment, run: &Path, existing: Existing) -> Result<SearchSummary> {
-    search(experiment, run, existing, &METER, &Alone, &Silent, &Stop::never())
+    search(RunRequest { existing, ..RunRequest::new(experiment, run, &METER) })
 }
 
 fn iterated(experiment: &Experiment, run: &Path, existing: Existing) -> Summary {
-    iterate(experiment, run, existing, &METER, &Alone, &Silent, &Stop::never()).unwrap()
+    iterate(RunRequest { existing, ..RunRequest::new(experiment, run, &METER) }).unwrap()
 }
 
 #[test]

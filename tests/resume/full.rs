@@ -1,13 +1,10 @@
 //! A run that is out of room again and again: a limit on the size of files stands for the full disk.
 
 use crate::{
-    FOLDER, LEG, all_files, assert_same, child, experiment, files, left_alone, scripted::ScriptedMeter,
+    FOLDER, LEG, all_files, assert_same, child, experiment, files, left_alone, resumed,
+    scripted::ScriptedMeter,
 };
-use autofas_bench::{
-    app::iterate::{Existing, iterate},
-    base::{fsio::TEMPORARY, progress::Silent, stop::Stop},
-    learn::exchange::Alone,
-};
+use autofas_bench::{app::iterate::iterate, base::fsio::TEMPORARY};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -24,8 +21,7 @@ fn the_child_without_room() {
     let number: usize = std::env::var(LEG).unwrap().parse().unwrap();
     let experiment = experiment(&folder, if number.is_multiple_of(2) { "0.0" } else { "3600.0" });
     let (meter, run) = (ScriptedMeter { at: &|_| {} }, folder.join("cramped"));
-    let done = iterate(&experiment, &run, Existing::Resume, &meter, &Alone, &Silent, &Stop::never());
-    if let Err(error) = done {
+    if let Err(error) = iterate(resumed(&experiment, &run, &meter)) {
         eprintln!("error: {error}");
         std::process::exit(1);
     }

@@ -19,11 +19,9 @@ mod versions;
 use autofas_bench::{
     app::{
         config::{Experiment, Override},
-        iterate::{Existing, iterate},
+        iterate::{Existing, Meter, RunRequest, iterate},
     },
-    base::{progress::Silent, stop::Stop},
     data::synth::{self, SynthSettings},
-    learn::exchange::Alone,
 };
 use kills::{Kills, Place};
 use scripted::ScriptedMeter;
@@ -91,6 +89,11 @@ fn experiment(folder: &Path, every_seconds: &str) -> Experiment {
     Experiment::parse(&folder.join("e.toml"), EXPERIMENT, &[cadence]).unwrap()
 }
 
+/// A run that goes on where it stopped, if it has begun.
+fn resumed<'a>(experiment: &'a Experiment, run: &'a Path, meter: &'a dyn Meter) -> RunRequest<'a> {
+    RunRequest { existing: Existing::Resume, ..RunRequest::new(experiment, run, meter) }
+}
+
 /// Every file of a run.
 fn all_files(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     fn walk(folder: &Path, root: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
@@ -141,7 +144,7 @@ fn left_alone(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let undisturbed = folder.join("undisturbed");
     let meter = ScriptedMeter { at: &|_| {} };
     let left_alone = experiment(folder, "3600.0");
-    iterate(&left_alone, &undisturbed, Existing::Refuse, &meter, &Alone, &Silent, &Stop::never()).unwrap();
+    iterate(RunRequest::new(&left_alone, &undisturbed, &meter)).unwrap();
     files(&undisturbed)
 }
 
@@ -164,7 +167,7 @@ fn the_child_of_the_kill_test() {
     // By turns after every step, so that a training goes on where it was killed, and some steps before that.
     let experiment = experiment(&folder, if number % 2 == 0 { "0.0" } else { "0.02" });
     let run = folder.join("killed");
-    iterate(&experiment, &run, Existing::Resume, &meter, &Alone, kills, &Stop::never()).unwrap();
+    iterate(RunRequest { progress: kills, ..resumed(&experiment, &run, &meter) }).unwrap();
 }
 
 #[test]

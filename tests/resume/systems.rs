@@ -2,8 +2,8 @@
 
 use crate::{experiment, scripted::ScriptedMeter};
 use autofas_bench::{
-    app::iterate::{Existing, System, SystemSummary, system},
-    base::{names::EngineName, progress::Silent, stop::Stop},
+    app::iterate::{Existing, RunRequest, System, SystemSummary, system},
+    base::names::EngineName,
     data::{
         self,
         encode::Encoders,
@@ -26,7 +26,8 @@ use std::path::Path;
 /// What the run in `folder` makes of a system.
 fn made(folder: &Path, wanted: &System, existing: Existing) -> SystemSummary {
     let (meter, run) = (ScriptedMeter { at: &|_| {} }, folder.join("run"));
-    system(&experiment(folder, "3600.0"), &run, existing, wanted, &meter, &Silent, &Stop::never()).unwrap()
+    let experiment = experiment(folder, "3600.0");
+    system(RunRequest { existing, ..RunRequest::new(&experiment, &run, &meter) }, wanted).unwrap()
 }
 
 #[test]

@@ -4,17 +4,16 @@
 use crate::{
     EXPERIMENT,
     dear::{alone_ms, probe_alone, widths, with_log},
-    files,
+    files, resumed,
     scripted::{self, ScriptedMeter},
 };
 use autofas_bench::{
     app::{
         config::{Experiment, Override},
-        iterate::{Existing, Meter, NamedModel, ServiceTime, Summary, Traffic, iterate, search},
+        iterate::{Meter, NamedModel, RunRequest, ServiceTime, Summary, Traffic, iterate, search},
     },
-    base::{Error, Result, fsio, names::EngineName, progress::Silent, stop::Stop},
+    base::{Error, Result, fsio, names::EngineName, stop::Stop},
     data::schema::Schema,
-    learn::exchange::Alone,
     measure::{
         measurement::Measurement,
         probe::ProbePlan,
@@ -131,7 +130,7 @@ fn experiment(folder: &Path, above_ms: f64, settings: &[(&str, &str)]) -> Experi
 
 fn run(experiment: &Experiment, out: &Path, dearer: f64) -> Result<Summary> {
     let meter = QueueMeter { dearer, valid: true, replayed: &|| {} };
-    iterate(experiment, out, Existing::Resume, &meter, &Alone, &Silent, &Stop::never())
+    iterate(resumed(experiment, out, &meter))
 }
 
 #[test]
@@ -151,11 +150,10 @@ fn a_run_stopped_at_every_replay_ends_with_the_bytes_of_one_that_was_left_alone(
             stop.request(2);
         };
         let meter = QueueMeter { dearer: 1.0, valid: true, replayed: &replayed };
+        let request = RunRequest { stop: Some(&stop), ..resumed(&experiment, &divided, &meter) };
         let leg = match legs {
-            0 => {
-                search(&experiment, &divided, Existing::Resume, &meter, &Alone, &Silent, &stop).map(|_| None)
-            }
-            _ => iterate(&experiment, &divided, Existing::Resume, &meter, &Alone, &Silent, &stop).map(Some),
+            0 => search(request).map(|_| None),
+            _ => iterate(request).map(Some),
         };
         legs += 1;
         match leg {
@@ -212,8 +210,7 @@ fn what_was_forecast_is_what_a_replay_shows_and_each_round_learns_from_the_last_
     assert_eq!(forecast_of(&out, 2).network, summary.rounds[0].network.subnet);
     // A search by itself tells the same prediction.
     let meter = QueueMeter { dearer: 1.0, valid: true, replayed: &|| {} };
-    let searched =
-        search(&experiment, &out, Existing::Resume, &meter, &Alone, &Silent, &Stop::never()).unwrap();
+    let searched = search(resumed(&experiment, &out, &meter)).unwrap();
     assert_eq!(
         searched.tail.unwrap().predicted_ms,
         summary.rounds[0].budget.unwrap().tail.unwrap().predicted_ms
@@ -249,8 +246,7 @@ fn a_replay_that_may_not_be_believed_keeps_no_objective_and_teaches_no_forecast(
     let folder = folder.path();
     let (experiment, out) = (experiment(folder, 9.0, &[]), folder.join("run"));
     let meter = QueueMeter { dearer: 1.0, valid: false, replayed: &|| {} };
-    let summary =
-        iterate(&experiment, &out, Existing::Refuse, &meter, &Alone, &Silent, &Stop::never()).unwrap();
+    let summary = iterate(RunRequest::new(&experiment, &out, &meter)).unwrap();
     let budget = summary.winner.budget.unwrap();
     assert!(!budget.met && budget.tail.unwrap().upper_ms.unwrap() < budget.budget_ms, "{budget:?}");
     assert!(summary.check_budget().unwrap_err().to_string().contains("NOT VALID"));

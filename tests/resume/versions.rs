@@ -1,13 +1,9 @@
 //! A run that another version of the program began.
 
-use crate::{all_files, experiment, left_alone, scripted::ScriptedMeter};
+use crate::{all_files, experiment, left_alone, resumed, scripted::ScriptedMeter};
 use autofas_bench::{
-    app::{
-        config::Experiment,
-        iterate::{Existing, iterate},
-    },
-    base::{Result, fsio, progress::Silent, stop::Stop},
-    learn::exchange::Alone,
+    app::{config::Experiment, iterate::iterate},
+    base::{Result, fsio},
 };
 use serde_json::Value;
 use std::{
@@ -16,9 +12,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-fn resumed(experiment: &Experiment, run: &Path) -> Result<()> {
+fn goes_on(experiment: &Experiment, run: &Path) -> Result<()> {
     let meter = ScriptedMeter { at: &|_| {} };
-    iterate(experiment, run, Existing::Resume, &meter, &Alone, &Silent, &Stop::never()).map(drop)
+    iterate(resumed(experiment, run, &meter)).map(drop)
 }
 
 const SUMMARY: &str = "summary.json";
@@ -52,9 +48,9 @@ fn a_result_of_another_version_is_named_with_both_and_nothing_is_changed() {
         fs::remove_file(run.join(SUMMARY)).unwrap();
         fsio::write_json(&run.join(name), &value).unwrap();
         let before = all_files(&run);
-        let resumed = resumed(&experiment, &run);
+        let gone_on = goes_on(&experiment, &run);
         let mut changed = changed(&before, &all_files(&run));
-        match resumed {
+        match gone_on {
             // It is a part of a step that was finished, and nobody reads it any more.
             Ok(()) => {
                 changed.retain(|name| name != SUMMARY);
@@ -85,7 +81,7 @@ fn a_result_of_another_version_is_named_with_both_and_nothing_is_changed() {
         assert!(refused.iter().any(|name| name == expected), "{expected} is not in {refused:?}");
     }
     assert!(refused.len() > passed_over, "{refused:?} and {passed_over}");
-    resumed(&experiment, &run).unwrap();
+    goes_on(&experiment, &run).unwrap();
     assert_eq!(changed(&whole, &all_files(&run)), [""; 0]);
 }
 

@@ -7,18 +7,17 @@ use super::{
 use crate::{
     app::{
         config::{Experiment, Override},
-        iterate::{ChildMeter, Existing, Meter},
+        iterate::{ChildMeter, Existing, RunRequest},
         plan::Plan,
     },
-    base::{Error, Result, progress::Progress, stop::Stop},
-    learn::exchange::Exchange,
+    base::{Error, Result, progress::Progress},
     measure::child::Launcher,
 };
 use clap::Args;
 use std::path::{Path, PathBuf};
 
 /// Work in a run directory on one of the ranks: [`iterate`](crate::app::iterate::iterate) or a part of it.
-type Work<T> = fn(&Experiment, &Path, Existing, &dyn Meter, &dyn Exchange, &dyn Progress, &Stop) -> Result<T>;
+type Work<T> = fn(RunRequest) -> Result<T>;
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -69,16 +68,15 @@ impl RunArgs {
         let existing = if self.resume { Existing::Resume } else { Existing::Refuse };
         let stop = signals::stop_on_signals()?;
         let meter = ChildMeter::new(Launcher::this_program(&stop)?, &experiment.settings);
-        if self.dry_run {
-            return ranks::together(progress, |ranks, progress| {
-                let plan = planned(&experiment, out, existing, &meter, ranks, progress, &stop)?;
-                output::print(format, &plan, Plan::to_string)
-            });
-        }
+        let request = RunRequest { existing, ..RunRequest::new(&experiment, out, &meter) };
         ranks::together(progress, |ranks, progress| {
             // Rank 0 saves and ends all: if each stopped when its signal came, they would stop at different steps.
-            let stop = if ranks.leads() { stop.clone() } else { Stop::never() };
-            let found = work(&experiment, out, existing, &meter, ranks, progress, &stop)?;
+            let stop = ranks.leads().then_some(&stop);
+            let request = RunRequest { ranks, progress, stop, ..request };
+            if self.dry_run {
+                return output::print(format, &planned(request)?, Plan::to_string);
+            }
+            let found = work(request)?;
             if ranks.leads() { finish(&found, out) } else { Ok(()) }
         })
     }

@@ -7,11 +7,10 @@ use super::{
 };
 use crate::{
     app::{
-        config::{Experiment, Override},
-        iterate::{Existing, Meter, Pareto, ParetoPoint, SearchSummary, Way, pareto, plan_search, search},
+        config::Override,
+        iterate::{Pareto, ParetoPoint, RunRequest, SearchSummary, Way, pareto, plan_search, search},
     },
-    base::{Result, progress::Progress, stop::Stop},
-    learn::exchange::Exchange,
+    base::{Result, progress::Progress},
 };
 use clap::Args;
 use std::path::Path;
@@ -69,18 +68,10 @@ impl SearchArgs {
 }
 
 /// One search, or one for every budget.
-fn found(
-    experiment: &Experiment,
-    out: &Path,
-    existing: Existing,
-    meter: &dyn Meter,
-    ranks: &dyn Exchange,
-    progress: &dyn Progress,
-    stop: &Stop,
-) -> Result<Found> {
-    match experiment.settings.pareto.asked() {
-        true => pareto(experiment, out, existing, meter, ranks, progress, stop).map(Found::Front),
-        false => search(experiment, out, existing, meter, ranks, progress, stop).map(Found::One),
+fn found(request: RunRequest) -> Result<Found> {
+    match request.experiment.settings.pareto.asked() {
+        true => pareto(request).map(Found::Front),
+        false => search(request).map(Found::One),
     }
 }
 

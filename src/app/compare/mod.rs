@@ -36,45 +36,32 @@ pub use result::{Fetched, Latency, Outcome, Setup, Times, Trained, Training, Tri
 use crate::{
     app::{
         config::Experiment,
-        iterate::{Existing, Meter, Run},
+        iterate::{Run, RunRequest},
     },
-    base::{Error, Result, progress::Progress, stop::Stop},
+    base::{Error, Result},
     data::dataset::Split,
-    learn::exchange::Exchange,
     space::Operator,
 };
 use scene::Stage;
-use std::path::Path;
 use systems::system;
 
 /// Version of `compare.json` and of the results beside it.
 pub(super) const SCHEMA_VERSION: u32 = 1;
 
-/// Trains and measures every system of `[compare]` into `out`, each seed and budget that is not stored there yet, and reports on
-/// all that are. A request to `stop` ends it after the present step with [`Error::Interrupted`].
-pub fn compare(
-    experiment: &Experiment,
-    out: &Path,
-    existing: Existing,
-    meter: &dyn Meter,
-    ranks: &dyn Exchange,
-    progress: &dyn Progress,
-    stop: &Stop,
-) -> Result<Comparison> {
-    if ranks.place().size > 1 {
-        return Err(Error::usage(
-            "a comparison trains in one process, and this is one of several ranks",
-            "start it without the launcher",
-        ));
-    }
-    let root = Run::open(experiment, out, existing, meter, ranks, progress, stop)?;
-    let trial_rows = checked(&root, experiment)?;
+/// Trains and measures every system of `[compare]`, each seed and budget that is not stored in the run directory yet, and reports on
+/// all that are.
+///
+/// Fails where this process is one of several ranks.
+pub fn compare(request: RunRequest) -> Result<Comparison> {
+    request.check_alone("a comparison trains")?;
+    let root = Run::open(request)?;
+    let trial_rows = checked(&root, request.experiment)?;
     root.begin()?;
-    let stage = Stage::new(&root, experiment, trial_rows)?;
+    let stage = Stage::new(&root, request.experiment, trial_rows)?;
     let mut pace = stage.pace();
     let chosen = stage.tune(&mut pace)?;
     stage.train_all(&chosen, &mut pace)?;
-    render(out)
+    render(request.out)
 }
 
 /// Tries what would fail late, and divides the training rows for trials.

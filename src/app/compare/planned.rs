@@ -7,34 +7,25 @@ use super::{
 };
 use crate::{
     app::{
-        config::{Experiment, SystemName},
-        iterate::{Existing, Meter, Rates, Run},
+        config::SystemName,
+        iterate::{Rates, Run, RunRequest},
         plan::{OutState, Plan, Seconds, Step, Unit},
     },
-    base::{Result, progress::Progress, stop::Stop},
-    learn::exchange::Exchange,
+    base::Result,
 };
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
-/// What [`compare`](super::compare()) would do with the same arguments; it reads and checks what that does before it trains anything.
-pub fn plan_compare(
-    experiment: &Experiment,
-    out: &Path,
-    existing: Existing,
-    meter: &dyn Meter,
-    ranks: &dyn Exchange,
-    progress: &dyn Progress,
-    stop: &Stop,
-) -> Result<Plan> {
-    let root = Run::look(experiment, out, existing, meter, ranks, progress, stop)?;
-    let trial_rows = checked(&root, experiment)?;
+/// What [`compare`](super::compare()) would do with the same request; it reads and checks what that does before it trains anything.
+pub fn plan_compare(request: RunRequest) -> Result<Plan> {
+    let root = Run::look(request)?;
+    let trial_rows = checked(&root, request.experiment)?;
     let (mut draft, state) = root.inputs()?;
     let settings = &root.settings.compare;
     let units = units(settings);
     if root.have(units.iter().map(|&unit| result_file(unit))) == units.len() {
-        return Ok(draft.plan("compare", out, OutState::Finished));
+        return Ok(draft.plan("compare", request.out, OutState::Finished));
     }
-    let rates = root.rates(&mut draft, stop)?;
+    let rates = root.rates(&mut draft)?;
     root.add_probes(&mut draft, &rates)?;
     for (name, grid) in grids(settings).into_iter().filter(|(_, grid)| grid.len() > 1) {
         let done = root.have([log_file(name)]) * grid.len();
@@ -64,7 +55,7 @@ pub fn plan_compare(
     draft.notes.push(
         "a system counts once for every seed and budget; a request to stop and --resume lose no system that is finished".to_owned(),
     );
-    Ok(draft.plan("compare", out, state))
+    Ok(draft.plan("compare", request.out, state))
 }
 
 /// What one training of a system takes at least: none where no rate tells.

@@ -55,73 +55,63 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens `folder` for an experiment whose resolved text is `config`. Nothing is written before [`Journal::begin`].
+    /// The folder of an experiment whose resolved text is `config`. Nothing is read before [`Journal::open`], and nothing written before
+    /// [`Journal::begin`].
+    pub fn of(folder: &Path, config: String) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            config,
+            checkpoints: CheckpointSettings::default(),
+            stop: Stop::never(),
+            follows: false,
+            lock: Arc::default(),
+        }
+    }
+
+    /// The run directory of another rank, which does all the writing.
+    pub fn followed(folder: &Path) -> Self {
+        Self { follows: true, ..Self::of(folder, String::new()) }
+    }
+
+    /// This one, where trainings save their state as `checkpoints` say, and a request to `stop` ends the work.
+    pub fn saving(self, checkpoints: CheckpointSettings, stop: Stop) -> Self {
+        Self { checkpoints, stop, ..self }
+    }
+
+    /// Opens the folder for work.
     ///
-    /// Fails when the folder holds another experiment, or any run at all under [`Existing::Refuse`], or a run that
+    /// Fails when it holds another experiment, or any run at all under [`Existing::Refuse`], or a run that
     /// another process is working on.
-    pub fn open(
-        folder: &Path,
-        config: &str,
-        existing: Existing,
-        checkpoints: CheckpointSettings,
-        stop: &Stop,
-    ) -> Result<Self> {
-        let journal = Self::look(folder, config, existing, checkpoints, stop)?;
-        if journal.path(CONFIG).exists() {
-            fsio::sweep(folder)?;
+    pub fn open(self, existing: Existing) -> Result<Self> {
+        let journal = self.look(existing)?;
+        if !journal.follows && journal.path(CONFIG).exists() {
+            fsio::sweep(&journal.folder)?;
         }
         Ok(journal)
     }
 
     /// [`Journal::open`] for who looks and leaves everything as it is, remains of a killed run included.
-    pub fn look(
-        folder: &Path,
-        config: &str,
-        existing: Existing,
-        checkpoints: CheckpointSettings,
-        stop: &Stop,
-    ) -> Result<Self> {
-        let path = folder.join(CONFIG);
-        if path.exists() {
-            if existing == Existing::Refuse {
-                return Err(Error::usage(
-                    format!("{} already holds a run", folder.display()),
-                    "continue it with --resume, or name another folder with --out",
-                ));
-            }
-            if settings(&fsio::read_text(&path)?) != settings(config) {
-                return Err(Error::input(
-                    &path,
-                    Place::whole(),
-                    "the run was started with other settings",
-                    "resume it with the same --config and options, or start a new run with another --out",
-                ));
-            }
+    pub fn look(self, existing: Existing) -> Result<Self> {
+        let path = self.path(CONFIG);
+        if self.follows || !path.exists() {
+            return Ok(self);
         }
-        let journal = Self {
-            folder: folder.to_owned(),
-            config: config.to_owned(),
-            checkpoints,
-            stop: stop.clone(),
-            follows: false,
-            lock: Arc::default(),
-        };
-        if path.exists() {
-            journal.lock()?;
+        if existing == Existing::Refuse {
+            return Err(Error::usage(
+                format!("{} already holds a run", self.folder.display()),
+                "continue it with --resume, or name another folder with --out",
+            ));
         }
-        Ok(journal)
-    }
-
-    /// The run directory of another rank, which does all the writing.
-    pub fn followed(folder: &Path) -> Self {
-        Self {
-            folder: folder.to_owned(),
-            config: String::new(),
-            checkpoints: CheckpointSettings::default(),
-            stop: Stop::never(),
-            follows: true,
-            lock: Arc::default(),
+        if settings(&fsio::read_text(&path)?) != settings(&self.config) {
+            return Err(Error::input(
+                &path,
+                Place::whole(),
+                "the run was started with other settings",
+                "resume it with the same --config and options, or start a new run with another --out",
+            ));
         }
+        self.lock()?;
+        Ok(self)
     }
 
     /// A journal of part of this run's work in a folder below it.
@@ -139,6 +129,11 @@ impl Journal {
             ));
         }
         self.lock()
+    }
+
+    /// Fails when somebody has asked to stop.
+    pub fn check_stop(&self) -> Result<()> {
+        self.stop.check()
     }
 
     /// Keeps other processes out of the run.
@@ -168,7 +163,7 @@ impl Journal {
         if let Some(result) = self.recall(name)? {
             return Ok(result);
         }
-        self.stop.check()?;
+        self.check_stop()?;
         let stored = Stored { schema_version: SCHEMA_VERSION, result: compute()? };
         fsio::write_json(&self.path(name), &stored)?;
         Ok(stored.result)
@@ -194,7 +189,7 @@ impl Journal {
         if let Some(value) = self.recall_document(name, version)? {
             return Ok(value);
         }
-        self.stop.check()?;
+        self.check_stop()?;
         let value = compute()?;
         fsio::write_json(&self.path(name), &value)?;
         Ok(value)
@@ -218,7 +213,7 @@ impl Journal {
         let value = match by_leader(ranks, || self.recall(name))? {
             Some(result) => result,
             None => {
-                self.stop.check()?;
+                self.check_stop()?;
                 let result = train(&mut keeper)?;
                 if ranks.leads() { self.remember(name, || Ok(result))? } else { result }
             }
@@ -272,7 +267,7 @@ mod tests {
     use std::sync::Barrier;
 
     fn open(folder: &Path, config: &str, existing: Existing) -> Result<Journal> {
-        Journal::open(folder, config, existing, CheckpointSettings::default(), &Stop::never())
+        Journal::of(folder, config.to_owned()).open(existing)
     }
 
     #[test]
@@ -389,8 +384,10 @@ mod tests {
     fn a_request_to_stop_ends_the_run_before_its_next_step() {
         let folder = tempfile::tempdir().unwrap();
         let stop = Stop::new("go on");
-        let checkpoints = CheckpointSettings::default();
-        let journal = Journal::open(folder.path(), "a = 1", Existing::Refuse, checkpoints, &stop).unwrap();
+        let journal = Journal::of(folder.path(), "a = 1".to_owned())
+            .saving(CheckpointSettings::default(), stop.clone())
+            .open(Existing::Refuse)
+            .unwrap();
         journal.remember("x.json", || Ok(5)).unwrap();
         stop.request(2);
         assert_eq!(journal.remember("x.json", || Ok(6)).unwrap(), 5);

@@ -15,18 +15,18 @@
 //! ```
 
 use super::{
-    Existing, Meter, NetworkSummary, ReplaySummary, Run, ServiceTime, Traffic,
+    NetworkSummary, ReplaySummary, Run, RunRequest, ServiceTime, Traffic,
     judged::Trials,
     searcher::{Searcher, warmed_up},
     traffic::Replayed,
     training::Trained,
 };
 use crate::{
-    app::config::{Experiment, Stage},
-    base::{Error, Result, names::EngineName, progress::Progress, stop::Stop},
+    app::config::Stage,
+    base::{Error, Result, names::EngineName},
     learn::{
         derive::{Evolved, Known, Limits, Price, evolve},
-        exchange::{Exchange, by_leader},
+        exchange::by_leader,
         settings::{Budget, DeriveSettings},
     },
     price::{
@@ -37,7 +37,6 @@ use crate::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 
 /// The file in the run directory.
 pub(super) const FILE: &str = "pareto.json";
@@ -122,21 +121,13 @@ struct Kept {
     trained: Trained,
 }
 
-/// Searches the budgets of `[pareto]` into `out`. What is said of `ranks` and `stop` at [`iterate`](super::iterate()) holds here; a finished front is
+/// Searches the budgets of `[pareto]`. What is said of ranks at [`iterate`](super::iterate()) holds here; a finished front is
 /// given at once.
 ///
 /// Fails when no network of the space keeps the least budget.
-pub fn pareto(
-    experiment: &Experiment,
-    out: &Path,
-    existing: Existing,
-    meter: &dyn Meter,
-    ranks: &dyn Exchange,
-    progress: &dyn Progress,
-    stop: &Stop,
-) -> Result<Pareto> {
-    let run = Run::open(experiment, out, existing, meter, ranks, progress, stop)?;
-    if let Some(known) = by_leader(ranks, || run.journal.recall_document(FILE, SCHEMA_VERSION))? {
+pub fn pareto(request: RunRequest) -> Result<Pareto> {
+    let run = Run::open(request)?;
+    if let Some(known) = by_leader(run.ranks, || run.journal.recall_document(FILE, SCHEMA_VERSION))? {
         return Ok(known);
     }
     run.check_budgets_of_the_mean()?;
@@ -155,7 +146,7 @@ pub fn pareto(
         let (evolved, _) = searcher.finals(&outcome.theta, &evolved.subnet, &rule, &prices)?;
         kept.push(run.better(searcher.trials()?, &table, budget, [&searched.subnet, &evolved])?);
     }
-    by_leader(ranks, || {
+    by_leader(run.ranks, || {
         run.journal.remember_document(FILE, SCHEMA_VERSION, || run.front(&budgets, &kept, &table))
     })
 }

@@ -6,17 +6,13 @@ mod rates;
 mod trained;
 
 use super::{
-    Existing, FIRST_ROUND, Journal, Meter, Run, pareto,
+    FIRST_ROUND, Run, RunRequest, pareto,
     searcher::{outcome_file, round_folder, subnet_file},
     summary,
 };
 use crate::{
-    app::{
-        config::Experiment,
-        plan::{Draft, OutState, Plan, Step, Unit},
-    },
-    base::{Error, Result, progress::Progress, stop::Stop},
-    learn::{device, exchange::Exchange},
+    app::plan::{Draft, OutState, Plan, Step, Unit},
+    base::Result,
     space::Subnet,
 };
 pub(in crate::app) use rates::Rates;
@@ -25,20 +21,14 @@ use std::{collections::BTreeSet, path::Path};
 /// Bytes of a trained number, and of a row's r(x).
 const BYTES: u64 = 4;
 
-/// What [`iterate`](super::iterate()) would do with the same arguments; it reads and checks what that does before it trains anything.
-pub fn plan_iterate(
-    experiment: &Experiment,
-    out: &Path,
-    existing: Existing,
-    meter: &dyn Meter,
-    ranks: &dyn Exchange,
-    progress: &dyn Progress,
-    stop: &Stop,
-) -> Result<Plan> {
-    let run = Run::look(experiment, out, existing, meter, ranks, progress, stop)?;
-    let Some((mut draft, state)) = run.draft(summary::FILE)? else { return Ok(finished("iterate", out)) };
-    let rates = run.rates(&mut draft, stop)?;
-    let rounds = experiment.settings.rounds.count;
+/// What [`iterate`](super::iterate()) would do with the same request; it reads and checks what that does before it trains anything.
+pub fn plan_iterate(request: RunRequest) -> Result<Plan> {
+    let run = Run::look(request)?;
+    let Some((mut draft, state)) = run.draft(summary::FILE)? else {
+        return Ok(finished("iterate", request.out));
+    };
+    let rates = run.rates(&mut draft)?;
+    let rounds = run.settings.rounds.count;
     run.add_beginning(&mut draft, &rates)?;
     run.add_baseline(&mut draft, &rates);
     run.add_searches(&mut draft, &rates, rounds)?;
@@ -46,27 +36,19 @@ pub fn plan_iterate(
     run.add_timing(&mut draft, &rates, rounds);
     run.add_replays(&mut draft, rounds);
     run.add_rounds_room(&mut draft)?;
-    Ok(draft.plan("iterate", out, state))
+    Ok(draft.plan("iterate", request.out, state))
 }
 
 /// The same of [`search`](super::search()), or of [`pareto`](super::pareto()) where several budgets are asked for.
-pub fn plan_search(
-    experiment: &Experiment,
-    out: &Path,
-    existing: Existing,
-    meter: &dyn Meter,
-    ranks: &dyn Exchange,
-    progress: &dyn Progress,
-    stop: &Stop,
-) -> Result<Plan> {
-    let run = Run::look(experiment, out, existing, meter, ranks, progress, stop)?;
-    let several = experiment.settings.pareto.asked();
+pub fn plan_search(request: RunRequest) -> Result<Plan> {
+    let run = Run::look(request)?;
+    let several = run.settings.pareto.asked();
     if several {
         run.check_budgets_of_the_mean()?;
     }
     let result = if several { pareto::FILE.to_owned() } else { subnet_file(&round_folder(FIRST_ROUND)) };
-    let Some((mut draft, state)) = run.draft(&result)? else { return Ok(finished("search", out)) };
-    let rates = run.rates(&mut draft, stop)?;
+    let Some((mut draft, state)) = run.draft(&result)? else { return Ok(finished("search", request.out)) };
+    let rates = run.rates(&mut draft)?;
     run.add_beginning(&mut draft, &rates)?;
     if several {
         run.add_budgets(&mut draft, &rates)?;
@@ -77,37 +59,11 @@ pub fn plan_search(
         }
         run.add_searches(&mut draft, &rates, FIRST_ROUND)?;
     }
-    Ok(draft.plan("search", out, state))
+    Ok(draft.plan("search", request.out, state))
 }
 
 fn finished(verb: &str, out: &Path) -> Plan {
     Draft::default().plan(verb, out, OutState::Finished)
-}
-
-impl<'a> Run<'a> {
-    /// [`Run::open`] for who only looks: the folder of a run stays as it is.
-    ///
-    /// Fails where this process is one of several ranks.
-    pub(in crate::app) fn look(
-        experiment: &'a Experiment,
-        out: &Path,
-        existing: Existing,
-        meter: &'a dyn Meter,
-        ranks: &'a dyn Exchange,
-        progress: &'a dyn Progress,
-        stop: &Stop,
-    ) -> Result<Self> {
-        if ranks.place().size > 1 {
-            return Err(Error::usage(
-                "a dry run is made by one process, and this is one of several ranks",
-                "start it without the launcher",
-            ));
-        }
-        device::choose(experiment.settings.training.device)?;
-        let config = experiment.resolved.to_string();
-        let journal = Journal::look(out, &config, existing, experiment.settings.checkpoints, stop)?;
-        Self::prepare(experiment, journal, meter, ranks, progress)
-    }
 }
 
 impl Run<'_> {

@@ -1,10 +1,10 @@
 //! Networks beside those that a search derives, trained, exported and proved in a run as every other: what is served can then be
 //! replayed and evaluated, whatever it is.
 
-use super::{Existing, Guide, Run, meter::Meter};
+use super::{Guide, Run, RunRequest};
 use crate::{
-    app::config::{Experiment, Stage},
-    base::{Error, Result, hash, names::Precision, progress::Progress, stop::Stop},
+    app::config::Stage,
+    base::{Error, Result, hash, names::Precision},
     data::schema::Side,
     learn::{
         baseline::{
@@ -12,7 +12,6 @@ use crate::{
             two_tower::TwoTowers,
         },
         embedding::input_features,
-        exchange::Alone,
         importance::selectable,
         metrics::Metrics,
         settings::TwoTowerSettings,
@@ -23,10 +22,7 @@ use crate::{
     space::SearchSpace,
 };
 use serde::Serialize;
-use std::{
-    borrow::Borrow,
-    path::{Path, PathBuf},
-};
+use std::{borrow::Borrow, path::PathBuf};
 
 /// A network that a run can make beside those of its searches.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,18 +73,13 @@ pub struct SystemSummary {
     pub metrics: Metrics,
 }
 
-/// Trains `system` in the run in `out`, or reads what an earlier start trained, exports it in the target's layout and proves it in
-/// every engine. A process that trains by itself does it; a request to `stop` ends it with [`Error::Interrupted`](crate::base::Error::Interrupted).
-pub fn system(
-    experiment: &Experiment,
-    out: &Path,
-    existing: Existing,
-    system: &System,
-    meter: &dyn Meter,
-    progress: &dyn Progress,
-    stop: &Stop,
-) -> Result<SystemSummary> {
-    let run = Run::open(experiment, out, existing, meter, &Alone, progress, stop)?;
+/// Trains `system` in a run, or reads what an earlier start trained, exports it in the target's layout and proves it in
+/// every engine.
+///
+/// Fails where several ranks would train it.
+pub fn system(request: RunRequest, system: &System) -> Result<SystemSummary> {
+    request.check_alone("a system is trained")?;
+    let run = Run::open(request)?;
     run.check_system(system)?;
     run.begin()?;
     run.system(system)

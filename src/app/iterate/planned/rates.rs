@@ -10,7 +10,7 @@ use crate::{
             rate::{FitRate, ModelRate, some_of, step_s},
         },
     },
-    base::{Result, names::EngineName, stop::Stop},
+    base::{Result, names::EngineName},
     learn::{
         checkpoint::Keeper,
         embedding::input_features,
@@ -67,8 +67,8 @@ impl Rates {
 }
 
 impl Run<'_> {
-    /// Measures on a few batches and models, and says in `draft` what was found. A request to `stop` ends it.
-    pub(in crate::app) fn rates(&self, draft: &mut Draft, stop: &Stop) -> Result<Rates> {
+    /// Measures on a few batches and models, and says in `draft` what was found. A request to stop ends it.
+    pub(in crate::app) fn rates(&self, draft: &mut Draft) -> Result<Rates> {
         let (data, rows) = (&self.loaded.dataset, self.rows());
         self.progress.stage("time a few batches", 0);
         let every: Vec<usize> = (0..self.space.features.len()).collect();
@@ -78,7 +78,7 @@ impl Run<'_> {
         };
         let boxed = || Ok(Box::new(teacher()?) as Box<dyn Trainable>);
         let taught = FitRate::of(boxed, rows, &self.settings.teacher.train)?;
-        stop.check()?;
+        self.journal.check_stop()?;
         let student = |subnet: &_, settings| {
             let make =
                 || Ok(Box::new(self.student(subnet, settings, Lesson::Labels, 0)?) as Box<dyn Trainable>);
@@ -86,10 +86,10 @@ impl Run<'_> {
         };
         let plain = student(&self.baseline_subnet().1, &self.settings.baseline.train)?;
         let derived = student(&self.widest(), &self.settings.retrain.train)?;
-        stop.check()?;
+        self.journal.check_stop()?;
         let teacher = teacher()?;
         let warmed_s = self.warm_up_rate(&teacher)?;
-        stop.check()?;
+        self.journal.check_stop()?;
         let teacher_numbers =
             teacher.params().shapes().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
         self.add_guide_room(draft, teacher_numbers);
@@ -102,7 +102,7 @@ impl Run<'_> {
         let mut models = BTreeMap::new();
         for &engine in self.engines() {
             models.insert(engine, self.model_rates(engine, draft)?);
-            stop.check()?;
+            self.journal.check_stop()?;
         }
         let [teacher_rows, supernet_rows] = self.trained_rows()?;
         let repeats = self.settings.probe.repeats;
