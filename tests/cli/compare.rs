@@ -1,6 +1,7 @@
 //! Systems beside each other, from outside.
 
 use crate::{
+    dry::{check_teachers, room_of_teachers},
     report,
     run::csv_log,
     stopping::{Running, To},
@@ -8,7 +9,10 @@ use crate::{
 };
 use autofas_bench::{app::compare::Comparison, learn::network::Network};
 use serde_json::Value;
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// A log of three features with a table for its layers.
 fn priced(folder: &Path) {
@@ -64,7 +68,7 @@ fn a_comparison_that_was_killed_goes_on_and_ends_as_one_that_was_not() {
     let plan = json(here, &compare("whole", &["--dry-run"]));
     assert!(!here.join("whole").exists());
     let mut whole = json(here, &compare("whole", &[]));
-    as_planned(&plan, &whole);
+    as_planned(&plan, &whole, &here.join("whole"));
     let again = json(here, &compare("whole", &["--resume", "--dry-run"]));
     assert_eq!((&again["state"], &again["steps"]), (&"finished".into(), &Value::Array(vec![])));
     assert_eq!(whole["trainings"].as_array().unwrap().len(), 4);
@@ -135,7 +139,7 @@ fn a_comparison_that_was_killed_goes_on_and_ends_as_one_that_was_not() {
 }
 
 /// A dry run counts every system once for each seed and budget, and every trial.
-fn as_planned(plan: &Value, whole: &Value) {
+fn as_planned(plan: &Value, whole: &Value, folder: &Path) {
     let count = |step: &str| {
         let steps = plan["steps"].as_array().unwrap().iter();
         let own = steps.filter(|s| s["step"].as_str().unwrap().starts_with(step));
@@ -147,7 +151,18 @@ fn as_planned(plan: &Value, whole: &Value) {
         count("try settings of"),
         trials.map(|log| log["trials"].as_array().unwrap().len()).sum::<usize>()
     );
-    assert_eq!(count("train the teacher of every seed"), 2);
+    check_teachers(plan, &guides(folder), ", for every seed");
+    let one = "train the teacher, for trials";
+    assert_eq!(count(one), usize::from(folder.join("trials/guide.json").exists()));
+    // The folds differ in a row or so.
+    let (least, found) = (plan["disk"]["least_bytes"].as_f64().unwrap(), room_of_teachers(folder) as f64);
+    assert!((least / found - 1.0).abs() < 0.01, "{least} of {found}");
+}
+
+/// The folders of the teachers of all seeds.
+fn guides(comparison: &Path) -> Vec<PathBuf> {
+    let seeds = fs::read_dir(comparison.join("seeds")).unwrap();
+    seeds.map(|seed| seed.unwrap().path().join("guide")).collect()
 }
 
 /// It is served as every other network, here without an ensemble, and took what r(x) took.
@@ -194,14 +209,17 @@ fn every_system_of_this_program_can_be_compared() {
     let here = folder.path();
     priced(here);
     let every = "no-distillation,no-latency,no-gradient-block,features-only,layers-only,random-search,taylor,permutation,cold,fscd,gain,rd-all,two-tower,gbdt";
-    let words = compare("all", &["--set", "compare.random_trainings=2"]).into_iter().map(|word| match word {
+    let words = compare("all", &["--set", "compare.random_trainings=6"]).into_iter().map(|word| match word {
         "autofas,rd" => every,
         "2" => "1",
         "50" => "50,0.0001",
         "compare.trials=2" => "compare.trials=0",
         word => word,
     });
-    let found = json(here, &words.collect::<Vec<_>>());
+    let words = words.chain(["--set", "teacher.ensemble=2"]).collect::<Vec<_>>();
+    let plan = json(here, &[&words[..], &["--dry-run"]].concat());
+    let found = json(here, &words);
+    check_teachers(&plan, &guides(&here.join("all")), ", for every seed");
     let systems = found["systems"].as_array().unwrap();
     let without_budget = ["rd-all", "two-tower", "gbdt"];
     let times = |name: &&str| if without_budget.contains(name) { 1 } else { 2 };

@@ -79,6 +79,18 @@ pub(super) fn experiment_of(
     }))
 }
 
+/// What teachers are trained with that guide systems. A budget, whichever, holds rows out that searches judge networks on.
+pub(super) fn guiding(base: &Experiment, chosen: &Chosen) -> Result<Experiment> {
+    let settings = chosen.get(&SystemName::Teacher).map_or(&[][..], Vec::as_slice);
+    let budget_ms = base.settings.compare.budgets_ms.first().copied();
+    experiment_of(base, SystemName::Teacher, settings, budget_ms)
+}
+
+/// Where the teachers of the `nth` seed are kept.
+pub(super) fn guide_folder(nth: u32) -> String {
+    format!("seeds/{nth}/guide")
+}
+
 /// Every training: seed, system and budget.
 pub(super) fn units(settings: &CompareSettings) -> Vec<(u32, SystemName, Option<f64>)> {
     let mut names = settings.systems.clone();
@@ -101,8 +113,12 @@ pub(super) fn result_file((nth, name, budget_ms): (u32, SystemName, Option<f64>)
     format!("results/{nth}/{}.json", unit_name(name, budget_ms))
 }
 
-/// The seeds of the `nth` training: what is trained differs, rows, requests and probes stay.
-fn seeded(settings: &mut Settings, nth: u32) {
+/// With the seeds of the `nth` training: what is trained differs, rows, requests and probes stay.
+pub(super) fn seeded(experiment: &Experiment, nth: u32) -> Experiment {
+    experiment.changed(|settings| seed(settings, nth))
+}
+
+fn seed(settings: &mut Settings, nth: u32) {
     let seeds = &mut settings.seeds;
     for pinned in [&mut seeds.split, &mut seeds.traffic, &mut seeds.probe, &mut seeds.rounds] {
         pinned.get_or_insert(seeds.base);
@@ -163,12 +179,9 @@ impl<'a> Stage<'a> {
         chosen: &Chosen,
         lists: Option<&'l Lists>,
     ) -> Result<(Experiment, Measuring<'l>)> {
-        let base = self.experiment.changed(|settings| seeded(settings, nth));
-        let own = chosen.get(&SystemName::Teacher).map_or(&[][..], Vec::as_slice);
-        // A budget, whichever, holds rows out that searches judge networks on.
-        let budget_ms = self.root.settings.compare.budgets_ms.first().copied();
-        let experiment = experiment_of(&base, SystemName::Teacher, own, budget_ms)?;
-        let run = self.root.variant(&experiment, &format!("seeds/{nth}/guide"))?;
+        let base = seeded(self.experiment, nth);
+        let experiment = guiding(&base, chosen)?;
+        let run = self.root.variant(&experiment, &guide_folder(nth))?;
         let (guide, seconds) = timed(&run.journal, "guide", || run.guide())?;
         let guided = Guided { metrics: guide.metrics.clone(), seconds };
         self.root.journal.remember(&format!("results/{nth}/guide.json"), || Ok(guided))?;

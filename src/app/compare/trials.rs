@@ -6,7 +6,7 @@
 use super::{
     pace::{Pace, timed},
     result::{Guided, Trial, TrialLog},
-    scene::{Chosen, Scene, Stage, experiment_of},
+    scene::{Chosen, Scene, Stage, experiment_of, guiding},
     systems::system,
 };
 use crate::{
@@ -20,6 +20,8 @@ use crate::{
 
 /// The file of the teachers that guide trials, among the logs of trials.
 pub(super) const GUIDE: &str = "guide.json";
+/// Where those teachers are kept while trials are made.
+pub(super) const GUIDE_FOLDER: &str = "trials/work/guide";
 
 /// The training rows, divided as `compare.trial_split` says or by the share of the last ones.
 pub(super) fn rows(root: &Run, experiment: &Experiment) -> Result<Split> {
@@ -39,7 +41,7 @@ pub(super) fn rows(root: &Run, experiment: &Experiment) -> Result<Split> {
 }
 
 /// The last `share` of ascending rows, at least one, for validation, and the others.
-fn last_share(rows: &[u32], share: f64) -> Result<Split> {
+pub(super) fn last_share(rows: &[u32], share: f64) -> Result<Split> {
     let last = ((rows.len() as f64 * share).round() as usize).max(1);
     if last >= rows.len() {
         return Err(Error::usage(
@@ -63,6 +65,17 @@ pub(super) fn grids(settings: &CompareSettings) -> Vec<(SystemName, Vec<Vec<Stri
         (name, grid)
     };
     std::iter::once(SystemName::Teacher).chain(others).map(grid).collect()
+}
+
+/// What was chosen for systems so far: by trials that are over, or because there is nothing to choose from.
+pub(super) fn chosen_so_far(root: &Run) -> Result<Chosen> {
+    let mut chosen = Chosen::new();
+    for (name, mut grid) in grids(&root.settings.compare) {
+        let log = || root.journal.recall::<TrialLog>(&log_file(name));
+        let settings = if grid.len() == 1 { grid.pop() } else { log()?.map(|log| log.chosen) };
+        chosen.extend(settings.map(|settings| (name, settings)));
+    }
+    Ok(chosen)
 }
 
 /// Where is kept what was tried for a system.
@@ -102,10 +115,8 @@ impl Stage<'_> {
 
     /// The teacher of the trials: the one whose settings were taken.
     fn trial_guide(&self, chosen: &Chosen) -> Result<Guide> {
-        let own = chosen.get(&SystemName::Teacher).map_or(&[][..], Vec::as_slice);
-        let budget_ms = self.root.settings.compare.budgets_ms.first().copied();
-        let experiment = experiment_of(self.experiment, SystemName::Teacher, own, budget_ms)?;
-        let run = self.root.variant(&experiment, "trials/work/guide")?.on(self.trial_rows.clone());
+        let experiment = guiding(self.experiment, chosen)?;
+        let run = self.root.variant(&experiment, GUIDE_FOLDER)?.on(self.trial_rows.clone());
         let (guide, seconds) = timed(&run.journal, "guide", || run.guide())?;
         let guided = Guided { metrics: guide.metrics.clone(), seconds };
         self.root.journal.remember(&format!("trials/{GUIDE}"), || Ok(guided))?;

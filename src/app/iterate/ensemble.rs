@@ -27,6 +27,11 @@ pub(super) const FOLDER: &str = "teacher";
 /// Teachers of some rows only are kept in folders of this one, by the hash of the rows.
 pub(super) const APART: &str = "judged/teachers";
 
+/// Where teachers are kept that learn from the rows of `split` alone.
+pub(super) fn apart_folder(split: &Split) -> String {
+    format!("{APART}/{}", &split.hash()[..12])
+}
+
 /// Those whose mean score is r(x).
 pub(super) struct Ensemble {
     pub(super) networks: Vec<Teacher>,
@@ -138,7 +143,7 @@ impl Run<'_> {
             return Ok(None);
         }
         let run = self.variant(&guide.experiment, "")?.kept_in(guide.journal.clone());
-        let folder = format!("{APART}/{}", &split.hash()[..12]);
+        let folder = apart_folder(split);
         let networks = (0..run.members()).map(|member| run.teacher(&folder, member, split, None));
         run.taught_by(&folder, networks.collect::<Result<_>>()?, split).map(Some)
     }
@@ -149,7 +154,7 @@ impl Run<'_> {
     }
 
     /// Whether networks that are judged on training rows are taught by teachers of their own.
-    pub(super) fn teaches_apart(&self) -> bool {
+    pub(in crate::app) fn teaches_apart(&self) -> bool {
         self.settings.retrain.distillation > 0.0 && !self.is_given()
     }
 

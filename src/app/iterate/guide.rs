@@ -127,6 +127,17 @@ impl Run<'_> {
         Ok([all - held_out.len(), all - judging])
     }
 
+    /// How many rows are written down because some are held out: see [`Run::parts`].
+    pub(super) fn rows_held_out(&self) -> Result<usize> {
+        let all = self.loaded.split.train.len();
+        let [first_teacher, supernet] = self.trained_rows()?;
+        Ok(match (first_teacher == all, self.settings.judges_networks()) {
+            (true, _) => 0,
+            (false, false) => all,
+            (false, true) => all + (all - first_teacher) + supernet,
+        })
+    }
+
     /// The training rows without those that are held out from the first teacher, and these; none where none are.
     fn without_held_out(&self) -> Result<Option<HoldOut<'_>>> {
         match self.settings.search.held_out {

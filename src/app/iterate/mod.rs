@@ -72,7 +72,7 @@ pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
 pub(in crate::app) use opening::DataIdentity;
 pub use opening::RunPaths;
 pub use pareto::{Candidate, Pareto, ParetoPoint, Way, pareto};
-pub(in crate::app) use planned::Rates;
+pub(in crate::app) use planned::{Guides, Rates};
 pub use planned::{plan_iterate, plan_search};
 pub use probed::ProbeSummary;
 pub(in crate::app) use record::{Record, RoundRecord};

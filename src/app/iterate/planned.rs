@@ -1,6 +1,7 @@
 //! What a run would do, without doing it: every step with how often it comes, counted as the step itself counts, and what an earlier
 //! start has left of it. How long the steps take is measured on a few batches and models ([`rates`]).
 
+mod guides;
 mod measured;
 mod rates;
 mod trained;
@@ -15,6 +16,7 @@ use crate::{
     base::Result,
     space::Subnet,
 };
+pub(in crate::app) use guides::Guides;
 pub(in crate::app) use rates::Rates;
 use std::{collections::BTreeSet, path::Path};
 
@@ -112,7 +114,9 @@ impl Run<'_> {
 
     /// The teachers and the table.
     fn add_beginning(&self, draft: &mut Draft, rates: &Rates) -> Result<()> {
-        self.add_teachers(draft, rates);
+        let guides = Guides::of(self);
+        guides.add_teachers(draft, rates)?;
+        guides.add_room(draft, rates)?;
         self.add_probes(draft, rates)
     }
 
@@ -159,15 +163,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What the teachers leave on the disk, of which each has so many numbers.
-    pub(super) fn add_guide_room(&self, draft: &mut Draft, teacher_numbers: usize) {
-        draft.writes((self.members() * teacher_numbers) as u64 * BYTES, "weights of the teachers");
-        if self.experiment.teacher_path().is_some() || !self.is_given() {
-            draft.writes(self.loaded.dataset.rows() as u64 * BYTES, "r(x) of all rows");
-        }
-    }
-
-    /// What the plain DNN and the networks that are only timed leave there.
+    /// What the plain DNN and the networks that are only timed leave on the disk.
     fn add_rounds_room(&self, draft: &mut Draft) -> Result<()> {
         let parameters = self.parameters()?;
         let of = |subnet: &Subnet| parameters.of(&self.space, subnet) as u64 * BYTES;

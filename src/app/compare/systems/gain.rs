@@ -1,7 +1,7 @@
 //! Features of the largest gain to gradient boosted trees, with hand-chosen layers: the selection that comes with every such library.
 
 use super::{
-    Built, System,
+    Built, Judges, System,
     ranked::{STRENGTHS, on_ranking},
 };
 use crate::{
@@ -19,6 +19,10 @@ pub(super) struct Gain;
 impl System for Gain {
     fn budgeted(&self) -> bool {
         true
+    }
+
+    fn judges(&self) -> Judges {
+        Judges::Inner
     }
 
     fn build(&self, scene: &Scene) -> Result<Built> {

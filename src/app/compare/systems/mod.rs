@@ -45,6 +45,17 @@ pub(super) enum Form {
     Other,
 }
 
+/// Training rows on which a system judges networks by training, taught by teachers that saw none of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judges {
+    /// It judges none.
+    Nothing,
+    /// The folds of `[finals]`.
+    Folds,
+    /// The validation part of [`Scene::inner`], where there is more than one network to choose from.
+    Inner,
+}
+
 /// A system that takes part.
 pub(super) trait System {
     /// Whether it is built once per budget, `[derive]` then states it, or once.
@@ -54,6 +65,10 @@ pub(super) trait System {
     /// What it makes of a run, where that is none of the space's networks.
     fn other(&self, _settings: &Settings) -> Option<iterate::System> {
         None
+    }
+    /// On what it judges networks.
+    fn judges(&self) -> Judges {
+        Judges::Nothing
     }
     /// Trains it. A budget that it cannot keep is an [`Error::Limit`](crate::base::Error::Limit).
     fn build(&self, scene: &Scene) -> Result<Built>;

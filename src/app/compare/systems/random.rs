@@ -1,7 +1,7 @@
 //! Random choices that fill the budget, judged on held-out training rows; the best is trained on all of them.
 
 use super::{
-    Built, System,
+    Built, Judges, System,
     hand::{best_of, retrained},
 };
 use crate::{
@@ -24,6 +24,10 @@ pub(super) struct RandomSearch;
 impl System for RandomSearch {
     fn budgeted(&self) -> bool {
         true
+    }
+
+    fn judges(&self) -> Judges {
+        Judges::Inner
     }
 
     fn build(&self, scene: &Scene) -> Result<Built> {

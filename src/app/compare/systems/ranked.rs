@@ -2,7 +2,7 @@
 //! of [`hand`](super::hand).
 
 use super::{
-    Built, System,
+    Built, Judges, System,
     hand::{best_of, retrained, strongest, worthiest},
 };
 use crate::{
@@ -33,6 +33,10 @@ pub(super) enum OfTeacher {
 impl System for OfTeacher {
     fn budgeted(&self) -> bool {
         true
+    }
+
+    fn judges(&self) -> Judges {
+        Judges::Inner
     }
 
     fn build(&self, scene: &Scene) -> Result<Built> {
@@ -71,6 +75,10 @@ pub(super) enum Learning {
 impl System for Learning {
     fn budgeted(&self) -> bool {
         true
+    }
+
+    fn judges(&self) -> Judges {
+        Judges::Inner
     }
 
     fn build(&self, scene: &Scene) -> Result<Built> {

@@ -1,7 +1,7 @@
 //! The joint search, and the same with one part removed.
 
 use super::{
-    Built, System,
+    Built, Judges, System,
     hand::{declared_order, fix_layers, retrained, strongest},
 };
 use crate::{
@@ -58,6 +58,10 @@ impl System for Searched {
         }
     }
 
+    fn judges(&self) -> Judges {
+        Judges::Folds
+    }
+
     fn build(&self, scene: &Scene) -> Result<Built> {
         let (outcome, subnet) = search(scene, scene.run)?;
         retrained(scene, subnet, Some(outcome.theta))
@@ -82,6 +86,10 @@ pub(super) struct LayersOnly;
 impl System for LayersOnly {
     fn budgeted(&self) -> bool {
         true
+    }
+
+    fn judges(&self) -> Judges {
+        Judges::Folds
     }
 
     fn build(&self, scene: &Scene) -> Result<Built> {

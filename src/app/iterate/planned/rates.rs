@@ -32,8 +32,8 @@ pub(in crate::app) struct Rates {
     pub(in crate::app) plain: FitRate,
     /// A student on all features and the widest layers.
     pub(in crate::app) student: FitRate,
-    /// Rows that teachers are trained on.
-    pub(in crate::app) teacher_rows: usize,
+    /// Trained numbers of a teacher.
+    pub(super) teacher_numbers: usize,
     /// Rows that the supernet is trained on.
     pub(in crate::app) supernet_rows: usize,
     /// Seconds of the warm-up for a row.
@@ -92,7 +92,6 @@ impl Run<'_> {
         self.journal.check_stop()?;
         let teacher_numbers =
             teacher.params().shapes().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
-        self.add_guide_room(draft, teacher_numbers);
         draft.basis.extend([
             taught.basis("teacher"),
             plain.basis("plain DNN"),
@@ -104,13 +103,13 @@ impl Run<'_> {
             models.insert(engine, self.model_rates(engine, draft)?);
             self.journal.check_stop()?;
         }
-        let [teacher_rows, supernet_rows] = self.trained_rows()?;
+        let [_, supernet_rows] = self.trained_rows()?;
         let repeats = self.settings.probe.repeats;
         Ok(Rates {
             teacher: taught,
             plain,
             student: derived,
-            teacher_rows,
+            teacher_numbers,
             supernet_rows,
             warmed_s,
             models,

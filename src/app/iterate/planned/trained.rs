@@ -3,67 +3,18 @@
 use super::{
     super::{
         FIRST_ROUND, Run,
-        ensemble::{APART, FOLDER, own_file, soft_file},
-        given::GIVEN,
         searcher::{Searched, WARM_UP, outcome_file, round_folder, subnet_file},
     },
-    Rates,
+    Guides, Rates,
 };
 use crate::{
-    app::plan::{Draft, Seconds, Step, Unit},
+    app::plan::{Draft, Step, Unit},
     base::Result,
     space::{Operator, Subnet},
 };
-use std::{collections::BTreeSet, path::PathBuf};
+use std::collections::BTreeSet;
 
 impl Run<'_> {
-    /// The teachers of one seed, and what they say of all rows.
-    pub(super) fn add_teachers(&self, draft: &mut Draft, rates: &Rates) {
-        let (settings, rows) = (&self.settings.teacher, self.loaded.dataset.rows());
-        let (train, valid) = (self.loaded.split.train.len(), self.loaded.split.valid.len());
-        let members = self.members();
-        for (step, range, rows) in [
-            ("train the teacher", 0..1, rates.teacher_rows),
-            ("train the teachers beside it", 1..members, train),
-        ] {
-            if !range.is_empty() {
-                draft.steps.push(
-                    Step::times(step, Unit::Training, range.len())
-                        .epochs(settings.train.max_epochs)
-                        .rows(rows)
-                        .done(self.have(range.map(|member| format!("{FOLDER}/{member}.json"))))
-                        .each(Some(rates.teacher.seconds(&settings.train, rows, valid))),
-                );
-            }
-        }
-        if self.has_trees() {
-            let done = self.have([format!("{FOLDER}/trees.json")]);
-            draft.steps.push(Step::times("grow trees that teach", Unit::Training, 1).rows(train).done(done));
-        }
-        if !self.is_given() && (members > 1 || self.has_trees()) {
-            let each_s = rates.teacher.scored_s;
-            draft.steps.push(
-                Step::times("score all rows with the first teacher", Unit::Row, rows)
-                    .done(self.have([own_file(FOLDER)]) * rows)
-                    .each(Some(Seconds { least_s: each_s, most_s: Some(each_s) })),
-            );
-        }
-        let (step, file, each) = match (self.settings.teacher.onnx.is_some(), self.is_given()) {
-            (true, _) => ("score all rows with the given teacher", GIVEN.to_owned(), None),
-            (false, true) => return,
-            (false, false) => {
-                let each_s = rates.teacher.scored_s * members as f64;
-                (
-                    "score all rows with the teachers",
-                    soft_file(FOLDER),
-                    Some(Seconds { least_s: each_s, most_s: Some(each_s) }),
-                )
-            }
-        };
-        let done = self.have([file]) * rows;
-        draft.steps.push(Step::times(step, Unit::Row, rows).done(done).each(each));
-    }
-
     /// The plain DNN.
     pub(super) fn add_baseline(&self, draft: &mut Draft, rates: &Rates) {
         let (split, train) = (&self.loaded.split, &self.settings.baseline.train);
@@ -89,7 +40,10 @@ impl Run<'_> {
                 .done(self.have(all.map(|round| outcome_file(&round_folder(round)))))
                 .each(Some(rates.search(settings.epochs))),
         );
-        self.add_finals(draft, rates, usize::from(self.settings.derive.budget().is_some()));
+        if self.settings.finals.layers {
+            // Without a budget there may be nothing to choose from.
+            self.add_finals(draft, rates, usize::from(self.settings.derive.budget().is_some()));
+        }
         Ok(())
     }
 
@@ -104,60 +58,32 @@ impl Run<'_> {
         );
     }
 
-    /// At least so many networks are cross-validated.
+    /// The teachers of folds, and trainings of `networks` on them at least.
     pub(super) fn add_finals(&self, draft: &mut Draft, rates: &Rates, networks: usize) {
-        let finals = &self.settings.finals;
-        if !finals.layers && networks == 0 {
-            return;
-        }
-        let judged = self.loaded.split.train.len().min(finals.max_rows);
-        let (valid, train) = (judged / finals.folds, &self.settings.retrain.train);
+        let (folds, train) = (self.settings.finals.folds, &self.settings.retrain.train);
+        let [others, fold] = self.fold_rows();
         if self.teaches_apart() {
-            self.add_teachers_apart(draft, rates, judged - valid, valid);
+            let guides = Guides::of(self);
+            guides.add_teachers_of_folds(draft, rates, None);
+            guides.add_room_of_folds(draft, rates);
         }
-        let folds = std::fs::read_dir(self.journal.path("judged")).into_iter().flatten().flatten();
-        let done = folds.map(|network| {
-            (1..=finals.folds).filter(|fold| network.path().join(format!("{fold}.json")).exists()).count()
+        self.add_room_of_rows_of_folds(draft, 1);
+        let judged = std::fs::read_dir(self.journal.path("judged")).into_iter().flatten().flatten();
+        let done = judged.map(|network| {
+            (1..=folds).filter(|fold| network.path().join(format!("{fold}.json")).exists()).count()
         });
         draft.steps.push(
             Step::between(
                 "judge networks by training, on each part of the rows",
                 Unit::Training,
-                networks * finals.folds,
+                networks * folds,
                 None,
             )
             .epochs(train.max_epochs)
-            .rows(judged - valid)
+            .rows(others)
             .done(done.sum())
-            .each(Some(rates.student.seconds(train, judged - valid, valid))),
+            .each(Some(rates.student.seconds(train, others, fold))),
         );
-    }
-
-    /// Teachers of `train` rows for each part of `valid` that networks are judged on.
-    fn add_teachers_apart(&self, draft: &mut Draft, rates: &Rates, train: usize, valid: usize) {
-        let (settings, folds) = (&self.settings.teacher, self.settings.finals.folds);
-        let folders = std::fs::read_dir(self.journal.path(APART)).into_iter().flatten().flatten();
-        let done: Vec<PathBuf> = folders.map(|folder| folder.path()).collect();
-        let have = |file: String| done.iter().filter(|folder| folder.join(&file).exists()).count();
-        let members = 0..settings.ensemble;
-        draft.steps.push(
-            Step::times(
-                "train teachers without each part of the rows",
-                Unit::Training,
-                members.len() * folds,
-            )
-            .epochs(settings.train.max_epochs)
-            .rows(train)
-            .done(members.map(|member| have(format!("{member}.json"))).sum())
-            .each(Some(rates.teacher.seconds(&settings.train, train, valid))),
-        );
-        if self.has_trees() {
-            draft.steps.push(
-                Step::times("grow trees without each part of the rows", Unit::Training, folds)
-                    .rows(train)
-                    .done(have("trees.json".to_owned())),
-            );
-        }
     }
 
     /// The networks that rounds found so far, by their names.
