@@ -42,8 +42,11 @@ const POLL: Duration = Duration::from_millis(20);
 /// result is written.
 const GRACE: Duration = Duration::from_secs(20);
 
+/// Says a line to whoever uses the program.
+pub type Notice = Box<dyn Fn(&str) + Send + Sync>;
+
 /// Where it is said that a child was started again; the command line sets it.
-pub static NOTICE: OnceLock<fn(&str)> = OnceLock::new();
+pub static NOTICE: OnceLock<Notice> = OnceLock::new();
 
 /// Says that work on an engine begins again after this error, where there is somebody to tell.
 pub(super) fn say_again(what: &str, error: &Error) {

@@ -140,9 +140,7 @@ enum Verb {
 fn run(cli: Cli) -> anyhow::Result<()> {
     let format = if cli.json { Format::Json } else { Format::Text };
     let progress = progress::for_stderr(cli.quiet);
-    if !cli.quiet {
-        let _ = child::NOTICE.set(|line| eprintln!("{line}"));
-    }
+    let _ = child::NOTICE.set(progress::notice(&progress));
     match cli.verb {
         Verb::Iterate(args) => args.run(format, &*progress),
         Verb::Search(args) => args.run(format, &*progress),

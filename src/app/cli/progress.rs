@@ -1,23 +1,36 @@
 //! Progress on the standard error stream: a bar on a terminal, one line per stage in a pipe, nothing where that is asked.
 
 use super::style;
-use crate::base::progress::{Progress, Silent};
+use crate::{
+    base::progress::{Progress, Silent},
+    measure::child::Notice,
+};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::{
     fmt::Write,
     io::{IsTerminal, stderr},
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 /// The progress of a run by hand or by a script. A terminal that cannot move its cursor gets lines.
-pub fn for_stderr(quiet: bool) -> Box<dyn Progress> {
+pub fn for_stderr(quiet: bool) -> Arc<dyn Progress + Send> {
     let moves = stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|name| name != "dumb");
     match (quiet, moves) {
-        (true, _) => Box::new(Silent),
-        (false, true) => Box::new(Bar::new(ProgressDrawTarget::stderr)),
-        (false, false) => Box::new(Lines),
+        (true, _) => Arc::new(Silent),
+        (false, true) => Arc::new(Bar::new(ProgressDrawTarget::stderr)),
+        (false, false) => Arc::new(Lines),
     }
+}
+
+/// Says lines through `progress` as long as that is there: who keeps this leaves no bar on the terminal.
+pub fn notice(progress: &Arc<dyn Progress + Send>) -> Notice {
+    let progress = Arc::downgrade(progress);
+    Box::new(move |line| {
+        if let Some(progress) = progress.upgrade() {
+            progress.say(line);
+        }
+    })
 }
 
 /// Stages and results as lines; steps are left out.
@@ -196,6 +209,22 @@ mod tests {
         assert!(drawn.contains("replay"), "it says what it does");
         std::thread::sleep(Duration::from_millis(500));
         assert_eq!(*SHOWN.lock().unwrap(), drawn);
+    }
+
+    #[test]
+    fn the_bar_steps_aside_for_a_notice_and_goes_with_its_verb() {
+        static SHOWN: Mutex<String> = Mutex::new(String::new());
+        let drawn = || SHOWN.lock().unwrap().matches("replay").count();
+        let progress: Arc<dyn Progress + Send> =
+            Arc::new(Bar::new(|| ProgressDrawTarget::term_like(Box::new(Recording(&SHOWN)))));
+        let notice = notice(&progress);
+        progress.measuring("replay");
+        let before = drawn();
+        notice("warning: the measurement is started once more");
+        assert_eq!(drawn(), before + 1, "it is drawn again below the line");
+        drop(progress);
+        assert!(SHOWN.lock().unwrap().ends_with('\n'), "it was cleared");
+        notice("warning: nobody hears this");
     }
 
     #[test]
