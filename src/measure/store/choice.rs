@@ -91,10 +91,7 @@ impl StoreChoice {
         match self {
             Self::None => Err(no_store()),
             Self::Memory(folder) | Self::Embedded(folder) => embedded::check_free(folder).map(|()| false),
-            Self::Redis { .. } => {
-                self.trial()?;
-                Ok(self.look().is_ok())
-            }
+            Self::Redis { address, .. } => redis::check_fillable(address),
         }
     }
 

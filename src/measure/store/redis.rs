@@ -36,7 +36,7 @@ mod filling;
 mod link;
 mod tls;
 
-pub use filling::fill;
+pub use filling::{check_fillable, fill};
 
 const MANIFEST: &str = "autofas:manifest";
 /// A server that is filled or asked what it holds may take its time.

@@ -1,7 +1,7 @@
 //! A Redis server as the store, from outside: disturbed in the middle of a replay, and with a password that nobody may see.
 
 use super::REPLAY;
-use crate::world::{World, program, replayed};
+use crate::world::{World, failure, json, program, replayed};
 use serde_json::Value;
 use server::RedisServer;
 use std::{
@@ -39,6 +39,22 @@ pub const ONE_PASS: [&str; 17] = [
 pub fn load(world: &World, url: &str) {
     let files = ["--model", "model/model.onnx", "--data", "log/log.parquet", "--out", url];
     program(world.path()).args(["store", "load"]).args(files).assert().success();
+}
+
+#[test]
+fn a_dry_run_of_a_load_tells_what_a_server_holds_and_refuses_what_is_somebody_elses() {
+    let world = World::new();
+    let server = RedisServer::start(&[]);
+    let url = server.url();
+    let files = ["--model", "model/model.onnx", "--data", "log/log.parquet", "--out", &url, "--dry-run"];
+    let dry = [&["store", "load"][..], &files].concat();
+    assert_eq!(json(world.path(), &dry)["state"], "new");
+    load(&world, &url);
+    assert_eq!(json(world.path(), &dry)["state"], "exists");
+    told(&server, "DEL autofas:manifest");
+    told(&server, "RPUSH autofas:manifest x");
+    let refused = failure(world.path(), 1, &dry);
+    assert!(refused.contains("autofas:manifest is somebody else's there: remove it"), "{refused}");
 }
 
 /// One line to the server; what it says.

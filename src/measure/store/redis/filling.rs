@@ -94,6 +94,18 @@ pub fn fill(address: &Address, source: &dyn Rows, progress: &dyn Progress, stop:
     }
 }
 
+/// Fails where [`fill`] would before it writes anything. Whether the server has rows that would be replaced.
+pub fn check_fillable(address: &Address) -> Result<bool> {
+    let server = Server::find(address)?;
+    let mut link = server.connect(PATIENCE)?;
+    let before = current_filling(&mut link).map_err(|e| not_taken(&server, e))?;
+    Ok(before.is_some())
+}
+
+fn not_taken(server: &Server, error: RedisError) -> Error {
+    server.failed("take the rows of a store", PATIENCE, error)
+}
+
 fn write(
     server: &Server,
     filling: &Filling,
@@ -102,7 +114,7 @@ fn write(
     stop: &Stop,
 ) -> Result<()> {
     let mut link = server.connect(PATIENCE)?;
-    let failed = |e| server.failed("take the rows of a store", PATIENCE, e);
+    let failed = |e| not_taken(server, e);
     let manifest = source.manifest().clone();
     let overtaken = || {
         let problem = "somebody else filled or emptied the server meanwhile";

@@ -332,7 +332,9 @@ fn values_of_another_type_or_length_are_missing_or_refused() {
     assert!(refused.contains("WRONGTYPE") && refused.contains("store load"), "{refused}");
     redis::cmd("DEL").arg(MANIFEST).exec(&mut connection).unwrap();
     redis::cmd("RPUSH").arg(MANIFEST).arg("x").exec(&mut connection).unwrap();
-    for refused in [opened(&server.url()).map(drop), fill_until(&server, &KEYS, &Stop::never())] {
+    let fillable = || check_fillable(&address(&server.url()));
+    let filled = fill_until(&server, &KEYS, &Stop::never());
+    for refused in [opened(&server.url()).map(drop), filled, fillable().map(drop)] {
         let refused = refused.unwrap_err().to_string();
         assert!(
             refused.contains("autofas:manifest is somebody else's") && refused.contains("remove it"),
@@ -342,6 +344,9 @@ fn values_of_another_type_or_length_are_missing_or_refused() {
     redis::cmd("SET").arg(MANIFEST).arg("{}").exec(&mut connection).unwrap();
     let refused = opened(&server.url()).err().expect("refused").to_string();
     assert!(refused.contains("autofas:manifest") && refused.contains("no manifest"), "{refused}");
+    assert!(!fillable().unwrap(), "that is written over");
+    fill_with(&server, &KEYS);
+    assert!(fillable().unwrap());
 }
 
 #[test]
