@@ -8,7 +8,7 @@ use autofas_bench::{
     },
     learn::{
         losses::cross_entropy,
-        optimizer::{AdamW, Rates, Scaling},
+        optimizer::{AdamW, ParamGroup, Scaling},
         params::Params,
         settings::RateSchedule,
         supernet::Supernet,
@@ -43,13 +43,13 @@ fn supernet_step(criterion: &mut Criterion) {
         let supernet = Supernet::new(&space, INPUT_WIDTH, &mut params).expect("a supernet");
         let mut optimizer = AdamW::default();
         for (_, var) in params.iter() {
-            let rates = Rates {
+            let group = ParamGroup {
                 learning_rate: 1e-3,
                 weight_decay: 0.0,
                 scaling: Scaling::Each,
                 schedule: RateSchedule::CONSTANT,
             };
-            optimizer.add(var, rates).expect("moments");
+            optimizer.add(var, group).expect("moments");
         }
         let input = rng::normals(ROWS * INPUT_WIDTH, 1.0, &mut rng::generator(1, "bench"));
         let input = Tensor::from_vec(input, (ROWS, INPUT_WIDTH), &Device::Cpu).expect("a matrix");

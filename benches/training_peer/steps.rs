@@ -13,7 +13,7 @@ use autofas_bench::{
         losses::cross_entropy,
         mlp::{Hidden, Mode},
         ops::dense::Follow,
-        optimizer::{AdamW, Rates, Scaling},
+        optimizer::{AdamW, ParamGroup, Scaling},
         params::{DenseParams, Next, Params},
         row_optimizer::RowOptimizer,
         settings::{RateSchedule, RowRule},
@@ -42,13 +42,13 @@ fn labels(rows: usize) -> (Tensor, Tensor) {
 fn adamw(params: &Params) -> AdamW {
     let mut optimizer = AdamW::default();
     for (_, var) in params.iter() {
-        let rates = Rates {
+        let group = ParamGroup {
             learning_rate: 1e-3,
             weight_decay: 0.0,
             scaling: Scaling::Each,
             schedule: RateSchedule::CONSTANT,
         };
-        optimizer.add(var, rates).expect("moments");
+        optimizer.add(var, group).expect("moments");
     }
     optimizer
 }

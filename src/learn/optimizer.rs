@@ -22,9 +22,9 @@ pub(super) const BETA1: f32 = 0.9;
 pub(super) const BETA2: f32 = 0.999;
 pub(super) const EPSILON: f32 = 1e-8;
 
-/// Step size and decay of one group of parameters.
+/// How the parameters of one group are moved.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rates {
+pub struct ParamGroup {
     /// Step size.
     pub learning_rate: f64,
     /// Decoupled weight decay, as a share of the step size.
@@ -74,12 +74,12 @@ impl Kept {
 
 struct Entry {
     var: Var,
-    rates: Rates,
+    group: ParamGroup,
     kept: Kept,
     steps: i32,
 }
 
-/// AdamW over groups of parameters with their own rates.
+/// AdamW over groups of parameters, each moved in its own way.
 #[derive(Default)]
 pub struct AdamW {
     entries: Vec<Entry>,
@@ -87,10 +87,10 @@ pub struct AdamW {
 
 impl AdamW {
     /// Adds a parameter.
-    pub fn add(&mut self, var: &Var, rates: Rates) -> Result<()> {
+    pub fn add(&mut self, var: &Var, group: ParamGroup) -> Result<()> {
         let zeros = vec![0.0; var.elem_count()];
         let kept = Kept::beside(var, zeros.clone(), zeros)?;
-        self.entries.push(Entry { var: var.clone(), rates, kept, steps: 0 });
+        self.entries.push(Entry { var: var.clone(), group, kept, steps: 0 });
         Ok(())
     }
 
@@ -104,16 +104,16 @@ impl AdamW {
     pub fn step(&mut self, gradients: &GradStore, progress: f64) -> Result<()> {
         for entry in &mut self.entries {
             let Some(gradient) = gradients.get(&entry.var) else { continue };
-            if progress < entry.rates.schedule.begin {
+            if progress < entry.group.schedule.begin {
                 continue;
             }
             entry.steps += 1;
-            let rate = entry.rates.learning_rate * entry.rates.schedule.factor(progress);
+            let rate = entry.group.learning_rate * entry.group.schedule.factor(progress);
             let update = Update {
-                scaling: entry.rates.scaling,
+                scaling: entry.group.scaling,
                 step_size: (rate / (1.0 - f64::from(BETA1).powi(entry.steps))) as f32,
                 correction: (1.0 / (1.0 - f64::from(BETA2).powi(entry.steps))).sqrt() as f32,
-                decay: (1.0 - rate * entry.rates.weight_decay) as f32,
+                decay: (1.0 - rate * entry.group.weight_decay) as f32,
             };
             match &mut entry.kept {
                 Kept::InMemory(moments) => {
@@ -264,14 +264,14 @@ mod tests {
         let start = Tensor::new(&[0.5f32, -1.0, 2.0], &Device::Cpu).unwrap();
         let (ours, theirs) =
             (Var::from_tensor(&start).unwrap(), Var::from_tensor(&start.copy().unwrap()).unwrap());
-        let rates = Rates {
+        let group = ParamGroup {
             learning_rate: 0.03,
             weight_decay: 0.1,
             scaling: Scaling::Each,
             schedule: RateSchedule::CONSTANT,
         };
         let mut optimizer = AdamW::default();
-        optimizer.add(&ours, rates).unwrap();
+        optimizer.add(&ours, group).unwrap();
         let params = candle_nn::ParamsAdamW { lr: 0.03, weight_decay: 0.1, ..Default::default() };
         let mut reference = candle_nn::AdamW::new(vec![theirs.clone()], params).unwrap();
         let loss = |w: &Var| w.sqr().unwrap().mul(&Tensor::new(&[1f32, 30.0, 0.1], &Device::Cpu).unwrap());
@@ -292,7 +292,7 @@ mod tests {
         optimizer
             .add(
                 &var,
-                Rates {
+                ParamGroup {
                     learning_rate: 0.1,
                     weight_decay: 0.0,
                     scaling: Scaling::Joint,
@@ -313,14 +313,14 @@ mod tests {
 
     #[test]
     fn a_parameter_rests_until_its_schedule_begins_and_then_starts_afresh() {
-        let rates = |begin| {
+        let group = |begin| {
             let schedule = RateSchedule { begin, ..RateSchedule::CONSTANT };
-            Rates { learning_rate: 0.1, weight_decay: 0.5, scaling: Scaling::Each, schedule }
+            ParamGroup { learning_rate: 0.1, weight_decay: 0.5, scaling: Scaling::Each, schedule }
         };
         let run = |begin: f64, steps: usize| {
             let var = Var::from_tensor(&Tensor::new(&[1f32, -2.0], &Device::Cpu).unwrap()).unwrap();
             let mut optimizer = AdamW::default();
-            optimizer.add(&var, rates(begin)).unwrap();
+            optimizer.add(&var, group(begin)).unwrap();
             for step in 0..steps {
                 let loss = var.sqr().unwrap().sum_all().unwrap();
                 optimizer.step(&loss.backward().unwrap(), step as f64 / 10.0).unwrap();
@@ -338,12 +338,16 @@ mod tests {
             Tensor::from_vec(draws, (2, 3), &Device::Cpu).unwrap()
         };
         for scaling in [Scaling::Each, Scaling::Joint] {
-            let rates =
-                Rates { learning_rate: 0.03, weight_decay: 0.1, scaling, schedule: RateSchedule::CONSTANT };
+            let group = ParamGroup {
+                learning_rate: 0.03,
+                weight_decay: 0.1,
+                scaling,
+                schedule: RateSchedule::CONSTANT,
+            };
             let run = |plain: bool| {
                 let var = Var::from_tensor(&draw("start")).unwrap();
                 let mut optimizer = AdamW::default();
-                optimizer.add(&var, rates).unwrap();
+                optimizer.add(&var, group).unwrap();
                 if plain {
                     optimizer.entries[0].kept = Kept::on_device(&var, vec![0.0; 6], vec![0.0; 6]).unwrap();
                 }

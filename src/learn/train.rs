@@ -9,7 +9,7 @@ use super::{
     embedding::EmbeddingBank,
     exchange::{Alone, Exchange, same_everywhere},
     metrics::Metrics,
-    optimizer::{Rates, Scaling},
+    optimizer::{ParamGroup, Scaling},
     params::{Params, Snapshot},
     settings::{RateSchedule, TrainSettings},
 };
@@ -47,10 +47,10 @@ pub trait Trainable {
     /// Click probabilities of a batch, without dropout.
     fn scores(&self, batch: &Batch) -> Result<Vec<f32>>;
     /// How the parameter `name`, which is no embedding table, is moved.
-    fn rates(&self, name: &str, settings: &TrainSettings) -> Rates {
+    fn group(&self, name: &str, settings: &TrainSettings) -> ParamGroup {
         let _ = name;
         let TrainSettings { learning_rate, weight_decay, .. } = *settings;
-        Rates { learning_rate, weight_decay, scaling: Scaling::Each, schedule: RateSchedule::CONSTANT }
+        ParamGroup { learning_rate, weight_decay, scaling: Scaling::Each, schedule: RateSchedule::CONSTANT }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     measure::{
         environment::Environment,
         limits::SystemLimits,
-        machine::{MachineSpeed, Rates, Spread},
+        machine::{MachineSpeed, OverRounds, Throughput},
         store::StoreChoice,
     },
 };
@@ -131,20 +131,20 @@ fn limit_lines(limits: &SystemLimits) -> Vec<String> {
 
 fn speed_lines(speed: &MachineSpeed) -> Vec<String> {
     let MachineSpeed { one_thread, all_threads, timer, wake_up, seconds, .. } = speed;
-    let row = |name: &str, unit: &str, spread: Spread| {
+    let row = |name: &str, unit: &str, spread: OverRounds| {
         let number = |value: f64| format!("{value:.*}", if value < 10.0 { 2 } else { 1 });
-        let Spread { median, least, most, .. } = spread;
+        let OverRounds { median, least, most, .. } = spread;
         vec![name.to_owned(), number(median), number(least), number(most), unit.to_owned()]
     };
-    let rates = |rates: &Rates, by: &str| {
+    let threads = |found: &Throughput, by: &str| {
         vec![
-            row(&format!("products of f32 matrices, {by}"), "Gflop/s", rates.gemm_gflops),
-            row(&format!("reading memory, {by}"), "GB/s", rates.read_gb_per_s),
-            row(&format!("copying memory, {by}"), "GB/s", rates.copy_gb_per_s),
+            row(&format!("products of f32 matrices, {by}"), "Gflop/s", found.gemm_gflops),
+            row(&format!("reading memory, {by}"), "GB/s", found.read_gb_per_s),
+            row(&format!("copying memory, {by}"), "GB/s", found.copy_gb_per_s),
         ]
     };
-    let mut rows = rates(one_thread, "1 thread");
-    rows.extend(rates(all_threads, &format!("{} threads", all_threads.threads)));
+    let mut rows = threads(one_thread, "1 thread");
+    rows.extend(threads(all_threads, &format!("{} threads", all_threads.threads)));
     rows.push(row("asking for the time", "ns", timer.cost_ns));
     rows.push(row("smallest step of the clock", "ns", timer.resolution_ns));
     rows.push(row(&format!("waking late from {} µs of sleep", wake_up.asked_us), "µs", wake_up.late_us));

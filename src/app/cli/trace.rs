@@ -6,7 +6,7 @@ use super::{
     recipe::RecipeArgs,
 };
 use crate::measure::replay::{
-    summary::{Spread, TraceSummary},
+    summary::{Quantiles, TraceSummary},
     trace::Pacing,
     trace_file,
 };
@@ -124,8 +124,8 @@ fn describe(summary: &TraceSummary) -> String {
     lines.join("\n")
 }
 
-fn spread(spread: Spread, show: impl Fn(u64) -> String) -> String {
-    let Spread { p10, p50, p90, p99, max } = spread;
+fn spread(spread: Quantiles, show: impl Fn(u64) -> String) -> String {
+    let Quantiles { p10, p50, p90, p99, max } = spread;
     let [p10, p50, p90, p99, max] = [p10, p50, p90, p99, max].map(show);
     format!("p10 {p10}, p50 {p50}, p90 {p90}, p99 {p99}, max {max}")
 }

@@ -29,7 +29,7 @@ mod trials;
 pub use planned::plan_compare;
 pub(in crate::app) use report::CAPTION;
 pub use report::{
-    Against, Agreement, Comparison, Compute, SoftTargets, Spread, SystemSummary, TimesSummary, render,
+    Against, Agreement, Comparison, Compute, OverSeeds, SoftTargets, SystemSummary, TimesSummary, render,
 };
 pub use result::{Fetched, Latency, Outcome, Setup, Times, Trained, Training, Trial, TrialLog};
 

@@ -66,7 +66,7 @@ pub(super) fn soft_file(folder: &str) -> String {
 }
 
 /// Where the scores of the first of them are, if there are others.
-pub(super) fn own_file(folder: &str) -> String {
+pub(super) fn first_scores_file(folder: &str) -> String {
     format!("{folder}/own.bin")
 }
 
@@ -106,7 +106,7 @@ impl Run<'_> {
         let report = self.journal.remember_training(self.ranks, &format!("{name}.json"), |keeper| {
             // Scores of another teacher than this one.
             self.lead(|| {
-                [soft_file(folder), own_file(folder)]
+                [soft_file(folder), first_scores_file(folder)]
                     .iter()
                     .try_for_each(|file| fsio::remove(&self.journal.path(file)))
             })?;
@@ -123,7 +123,12 @@ impl Run<'_> {
     }
 
     /// The mean over `networks` and the trees that learn from the rows of `split`, where some teach.
-    pub(super) fn taught_by(&self, folder: &str, networks: Vec<Teacher>, split: &Split) -> Result<Teaching> {
+    pub(super) fn mean_teaching(
+        &self,
+        folder: &str,
+        networks: Vec<Teacher>,
+        split: &Split,
+    ) -> Result<Teaching> {
         let grown = self.grown(folder, split)?;
         if let Some(grown) = &grown {
             self.progress.say(&format!("trees that teach: validation AUC {}", auc(&grown.metrics)));
@@ -138,14 +143,14 @@ impl Run<'_> {
     /// where r(x) teaches nothing, or is given: what a given teacher saw, nobody can tell.
     ///
     /// They are kept beside the guide's, so that trainings that share a guide share them, too.
-    pub(in crate::app) fn teaching_of(&self, guide: &Guide, split: &Split) -> Result<Option<Teaching>> {
+    pub(in crate::app) fn teaching_apart(&self, guide: &Guide, split: &Split) -> Result<Option<Teaching>> {
         if !self.teaches_apart() {
             return Ok(None);
         }
         let run = self.variant(&guide.experiment, "")?.kept_in(guide.journal.clone());
         let folder = apart_folder(split);
         let networks = (0..run.members()).map(|member| run.teacher(&folder, member, split, None));
-        run.taught_by(&folder, networks.collect::<Result<_>>()?, split).map(Some)
+        run.mean_teaching(&folder, networks.collect::<Result<_>>()?, split).map(Some)
     }
 
     /// How many ranking networks teach.

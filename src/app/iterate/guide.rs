@@ -6,7 +6,7 @@
 
 use super::{
     Journal, Run,
-    ensemble::{Ensemble, FOLDER, Teaching, own_file},
+    ensemble::{Ensemble, FOLDER, Teaching, first_scores_file},
     training::auc,
 };
 use crate::{
@@ -36,7 +36,7 @@ pub(in crate::app) struct Guide {
     /// All of them, and r(x).
     pub(in crate::app) teaching: Teaching,
     /// What the first teacher says of every row, or what was given: the supernet's soft targets.
-    pub(super) own: Column<f32>,
+    pub(super) first_scores: Column<f32>,
     /// Of r(x) on the validation rows.
     pub(in crate::app) metrics: Metrics,
     /// Training rows that the first teacher never saw, to judge masks on.
@@ -91,7 +91,7 @@ impl Run<'_> {
         let Parts { first_teacher, held_out, judging } = self.parts()?;
         let given = self.given_scores()?;
         let first = self.teacher(FOLDER, 0, &first_teacher, given.as_ref())?;
-        let (own, teaching) = match given {
+        let (first_scores, teaching) = match given {
             Some(soft) => {
                 let ensemble = Ensemble { networks: vec![first], grown: None };
                 (soft.clone(), Teaching { ensemble, soft })
@@ -99,13 +99,13 @@ impl Run<'_> {
             None => {
                 let others = (1..self.members()).map(|member| self.teacher(FOLDER, member, all, None));
                 let networks = std::iter::once(Ok(first)).chain(others).collect::<Result<Vec<_>>>()?;
-                let teaching = self.taught_by(FOLDER, networks, all)?;
+                let teaching = self.mean_teaching(FOLDER, networks, all)?;
                 let Ensemble { networks, grown } = &teaching.ensemble;
-                let own = match (&networks[..], grown) {
+                let first_scores = match (&networks[..], grown) {
                     ([_], None) => teaching.soft.clone(),
-                    (networks, _) => self.scores_of_all(&own_file(FOLDER), &networks[..1], None)?,
+                    (networks, _) => self.scores_of_all(&first_scores_file(FOLDER), &networks[..1], None)?,
                 };
-                (own, teaching)
+                (first_scores, teaching)
             }
         };
         let valid = &all.valid;
@@ -115,7 +115,7 @@ impl Run<'_> {
         let negatives = valid.len() - positives;
         judgement(&metrics, positives, negatives).iter().for_each(|line| self.progress.say(line));
         let (journal, experiment) = (self.journal.clone(), self.experiment.clone());
-        Ok(Guide { teaching, own, metrics, held_out, judging, journal, experiment })
+        Ok(Guide { teaching, first_scores, metrics, held_out, judging, journal, experiment })
     }
 
     /// How many rows the first teacher and the supernet are trained on: [`Run::parts`] without writing any down.

@@ -83,7 +83,7 @@ impl Run<'_> {
             let others = rows.iter().copied().filter(|row| valid.binary_search(row).is_err());
             let train = self.kept(&format!("judged/train{}.bin", at + 1), in_pieces(others))?;
             let split = Split { train, valid };
-            let teaching = self.teaching_of(guide, &split)?;
+            let teaching = self.teaching_apart(guide, &split)?;
             Ok(Fold { split, teaching })
         };
         folds.into_iter().enumerate().map(fold).collect()

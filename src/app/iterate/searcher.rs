@@ -221,7 +221,7 @@ pub(super) fn warmed_up<'a, 'w>(
             rows: Rows { data: &run.loaded.dataset, split, ranks: run.ranks },
             held_out: guide.held_out.as_deref(),
             teacher: guide.teacher(),
-            soft: &guide.own,
+            soft: &guide.first_scores,
             settings: &run.settings.search,
             seed: run.seed(Stage::Search),
         };

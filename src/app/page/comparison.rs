@@ -3,7 +3,7 @@
 use super::{links::Links, pictures::Pictures};
 use crate::{
     app::{
-        compare::{Against, CAPTION, Comparison, Spread, SystemSummary},
+        compare::{Against, CAPTION, Comparison, OverSeeds, SystemSummary},
         report::{
             html::{Figure, or_dash, table},
             quality,
@@ -46,7 +46,7 @@ pub(super) fn body(comparison: &Comparison, links: &Links, pictures: &mut Pictur
     })
 }
 
-fn spread(value: Option<Spread>, places: usize, place: &str) -> Markup {
+fn spread(value: Option<OverSeeds>, places: usize, place: &str) -> Markup {
     let figure = |value: f64, field: &str| Figure::new(value, places).from(FILE, format!("{place}/{field}"));
     let deviation = value.and_then(|spread| spread.deviation);
     html! {

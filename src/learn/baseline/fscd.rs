@@ -27,7 +27,7 @@ use crate::{
         importance::{Importance, Method, Strengths, selectable},
         mask::{Mask, THETA},
         ops::gate::{Columns, gate},
-        optimizer::Rates,
+        optimizer::ParamGroup,
         params::Params,
         settings::{Annealing, FscdSettings, Gate, RateSchedule, TrainSettings},
         student::Student,
@@ -119,12 +119,12 @@ impl Trainable for Fscd<'_> {
         self.student.scores_of(&gated)
     }
 
-    fn rates(&self, name: &str, settings: &TrainSettings) -> Rates {
+    fn group(&self, name: &str, settings: &TrainSettings) -> ParamGroup {
         if name != THETA {
-            return self.student.rates(name, settings);
+            return self.student.group(name, settings);
         }
         let FscdSettings { gate_learning_rate: learning_rate, gate_scaling: scaling, .. } = self.settings;
-        Rates { learning_rate, weight_decay: 0.0, scaling, schedule: RateSchedule::CONSTANT }
+        ParamGroup { learning_rate, weight_decay: 0.0, scaling, schedule: RateSchedule::CONSTANT }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Reference, assert_near};
 use crate::learn::{
-    optimizer::{AdamW, Rates, Scaling},
+    optimizer::{AdamW, ParamGroup, Scaling},
     row_optimizer::{RowGradient, RowOptimizer},
     settings::{RateSchedule, RowRule},
     values,
@@ -38,7 +38,7 @@ fn a_hundred_steps_of_adamw_equal_pytorchs() {
     optimizer
         .add(
             &var,
-            Rates {
+            ParamGroup {
                 learning_rate: reference.number("/optimizer/learning_rate"),
                 weight_decay: reference.number("/optimizer/weight_decay"),
                 scaling: Scaling::Each,

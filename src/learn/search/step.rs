@@ -9,7 +9,7 @@ use crate::{
         exchange::sum_gradients,
         losses,
         mask::THETA,
-        optimizer::{AdamW, Rates, Scaling},
+        optimizer::{AdamW, ParamGroup, Scaling},
         paths,
         price_term::{Prices, probability_values},
         scalar,
@@ -194,30 +194,30 @@ impl Search<'_> {
         let settings = self.scene.settings;
         let mut optimizer = AdamW::default();
         for (name, var) in self.params.iter() {
-            let rates = if name == THETA {
-                Rates {
+            let group = if name == THETA {
+                ParamGroup {
                     learning_rate: theta_rate,
                     weight_decay: 0.0,
                     scaling: settings.theta_scaling,
                     schedule: settings.theta_schedule,
                 }
             } else if name.starts_with(ALPHA) {
-                Rates {
+                ParamGroup {
                     learning_rate: alpha_rate,
                     weight_decay: 0.0,
                     scaling: Scaling::Each,
                     schedule: settings.alpha_schedule,
                 }
             } else {
-                Rates {
+                ParamGroup {
                     learning_rate: settings.learning_rate,
                     weight_decay: settings.weight_decay,
                     scaling: Scaling::Each,
                     schedule: settings.schedule,
                 }
             };
-            if rates.learning_rate > 0.0 {
-                optimizer.add(var, rates)?;
+            if group.learning_rate > 0.0 {
+                optimizer.add(var, group)?;
             }
         }
         Ok(optimizer)

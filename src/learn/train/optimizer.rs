@@ -28,7 +28,7 @@ impl Optimizer {
     pub(in crate::learn) fn new(model: &dyn Trainable, settings: &TrainSettings) -> Result<Self> {
         let mut dense = AdamW::default();
         for (name, var) in model.params().iter().filter(|(name, _)| !name.starts_with(EMBEDDING)) {
-            dense.add(var, model.rates(name, settings))?;
+            dense.add(var, model.group(name, settings))?;
         }
         let tables = model.bank().tables().into_iter();
         let tables = tables.map(|table| {

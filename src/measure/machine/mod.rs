@@ -20,7 +20,7 @@ use std::{
 
 /// A figure over the rounds that it was measured in.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
-pub struct Spread {
+pub struct OverRounds {
     /// The middle one.
     pub median: f64,
     /// The smallest.
@@ -31,7 +31,7 @@ pub struct Spread {
     pub count: usize,
 }
 
-impl Spread {
+impl OverRounds {
     /// Of some values; zeros without any.
     pub fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
@@ -48,24 +48,24 @@ impl Spread {
 
 /// What so many threads do at once, all together.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Rates {
+pub struct Throughput {
     /// Threads.
     pub threads: usize,
     /// Products of f32 matrices, 10⁹ multiplications and additions per second.
-    pub gemm_gflops: Spread,
+    pub gemm_gflops: OverRounds,
     /// Reading memory that no cache holds, 10⁹ bytes per second.
-    pub read_gb_per_s: Spread,
+    pub read_gb_per_s: OverRounds,
     /// Copying such memory, 10⁹ bytes per second; what is read and what is written both count.
-    pub copy_gb_per_s: Spread,
+    pub copy_gb_per_s: OverRounds,
 }
 
 /// The clock that everything here is timed with.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct Timer {
     /// What asking for the time costs, in ns.
-    pub cost_ns: Spread,
+    pub cost_ns: OverRounds,
     /// The smallest step between two answers, in ns.
-    pub resolution_ns: Spread,
+    pub resolution_ns: OverRounds,
 }
 
 /// Who sleeps until a request is due wakes late.
@@ -74,16 +74,16 @@ pub struct WakeUp {
     /// How long was slept.
     pub asked_us: u64,
     /// How much later it was, in µs: over all sleeps.
-    pub late_us: Spread,
+    pub late_us: OverRounds,
 }
 
 /// What was measured.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct MachineSpeed {
     /// By one thread.
-    pub one_thread: Rates,
+    pub one_thread: Throughput,
     /// By as many as this process has cores.
-    pub all_threads: Rates,
+    pub all_threads: Throughput,
     /// The clock.
     pub timer: Timer,
     /// Sleeping.
@@ -159,11 +159,11 @@ impl Rounds {
         self.copy_gb_per_s.push(bytes as f64 / 1e9 / at_once(parts, |part| part.memory.copy()));
     }
 
-    fn rates(self, threads: usize) -> Rates {
+    fn throughput(self, threads: usize) -> Throughput {
         let Self { gemm_gflops, read_gb_per_s, copy_gb_per_s } = self;
         let [gemm_gflops, read_gb_per_s, copy_gb_per_s] =
-            [gemm_gflops, read_gb_per_s, copy_gb_per_s].map(Spread::of);
-        Rates { threads, gemm_gflops, read_gb_per_s, copy_gb_per_s }
+            [gemm_gflops, read_gb_per_s, copy_gb_per_s].map(OverRounds::of);
+        Throughput { threads, gemm_gflops, read_gb_per_s, copy_gb_per_s }
     }
 }
 
@@ -201,10 +201,10 @@ pub fn measure(effort: &Effort) -> MachineSpeed {
         late_us.extend((0..effort.sleeps).map(|_| timer::late_us(SLEEP)));
     }
     MachineSpeed {
-        one_thread: one.rates(1),
-        all_threads: all.rates(threads),
-        timer: Timer { cost_ns: Spread::of(cost_ns), resolution_ns: Spread::of(resolution_ns) },
-        wake_up: WakeUp { asked_us: SLEEP.as_micros() as u64, late_us: Spread::of(late_us) },
+        one_thread: one.throughput(1),
+        all_threads: all.throughput(threads),
+        timer: Timer { cost_ns: OverRounds::of(cost_ns), resolution_ns: OverRounds::of(resolution_ns) },
+        wake_up: WakeUp { asked_us: SLEEP.as_micros() as u64, late_us: OverRounds::of(late_us) },
         memory_bytes: effort.memory_bytes,
         seconds: begun.elapsed().as_secs_f64(),
     }
@@ -242,10 +242,10 @@ mod tests {
 
     #[test]
     fn a_spread_is_the_middle_and_both_ends() {
-        let spread = Spread::of(vec![4.0, 1.0, 2.0, 9.0]);
-        assert_eq!(spread, Spread { median: 3.0, least: 1.0, most: 9.0, count: 4 });
-        assert_eq!(Spread::of(vec![5.0]), Spread { median: 5.0, least: 5.0, most: 5.0, count: 1 });
-        assert_eq!(Spread::of(vec![]).count, 0);
+        let spread = OverRounds::of(vec![4.0, 1.0, 2.0, 9.0]);
+        assert_eq!(spread, OverRounds { median: 3.0, least: 1.0, most: 9.0, count: 4 });
+        assert_eq!(OverRounds::of(vec![5.0]), OverRounds { median: 5.0, least: 5.0, most: 5.0, count: 1 });
+        assert_eq!(OverRounds::of(vec![]).count, 0);
     }
 
     #[test]
@@ -261,8 +261,8 @@ mod tests {
         };
         let speed = measure(&effort);
         assert_eq!((speed.one_thread.threads, speed.all_threads.threads), (1, environment::cores()));
-        for rates in [&speed.one_thread, &speed.all_threads] {
-            for spread in [rates.gemm_gflops, rates.read_gb_per_s, rates.copy_gb_per_s] {
+        for throughput in [&speed.one_thread, &speed.all_threads] {
+            for spread in [throughput.gemm_gflops, throughput.read_gb_per_s, throughput.copy_gb_per_s] {
                 assert_eq!(spread.count, 2);
                 assert!(0.0 < spread.least && spread.least <= spread.median && spread.median <= spread.most);
             }

@@ -39,9 +39,9 @@ pub struct TraceSummary {
     pub gap_variation: Option<f64>,
     /// Gaps between arrivals. Absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gap_us: Option<Spread>,
+    pub gap_us: Option<Quantiles>,
     /// Number of candidates.
-    pub candidates: Spread,
+    pub candidates: Quantiles,
     /// Mean number of candidates.
     pub mean_candidates: f64,
     /// Largest number of candidates.
@@ -69,7 +69,7 @@ pub struct RateOverTime {
 /// How numbers are spread: values that a share of them does not exceed, to three digits, and the largest exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct Spread {
+pub struct Quantiles {
     pub p10: u64,
     pub p50: u64,
     pub p90: u64,
@@ -114,8 +114,8 @@ impl TraceSummary {
             peak_qps,
             peak_over_mean: peak_qps.zip(mean_qps).map(|(peak, mean)| peak / mean),
             gap_variation: variation(arrivals),
-            gap_us: Spread::of(gaps(arrivals)),
-            candidates: Spread::of(candidates).unwrap_or_else(Spread::nothing),
+            gap_us: Quantiles::of(gaps(arrivals)),
+            candidates: Quantiles::of(candidates).unwrap_or_else(Quantiles::nothing),
             mean_candidates: trace.mean_candidates(),
             max_candidates: trace.max_candidates(),
             encoder_hash: trace.origin.encoder_hash.clone(),
@@ -126,7 +126,7 @@ impl TraceSummary {
     }
 }
 
-impl Spread {
+impl Quantiles {
     /// Absent when there are no values.
     fn of(values: impl Iterator<Item = u64>) -> Option<Self> {
         let mut histogram = Histogram::<u64>::new(3).expect("three digits are allowed");
@@ -248,11 +248,11 @@ mod tests {
     fn quantiles_are_those_of_the_gaps_and_counts() {
         // Gaps of 1 to 100 µs.
         let arrivals: Vec<u64> = (0..=100).map(|i| i * (i + 1) / 2).collect();
-        assert_eq!(of(&arrivals).gap_us, Some(Spread { p10: 10, p50: 50, p90: 90, p99: 99, max: 100 }));
-        assert_eq!(of(&arrivals).candidates, Spread { p10: 3, p50: 3, p90: 3, p99: 3, max: 3 });
-        let wide = Spread::of([1, 1_000_003].into_iter()).unwrap();
+        assert_eq!(of(&arrivals).gap_us, Some(Quantiles { p10: 10, p50: 50, p90: 90, p99: 99, max: 100 }));
+        assert_eq!(of(&arrivals).candidates, Quantiles { p10: 3, p50: 3, p90: 3, p99: 3, max: 3 });
+        let wide = Quantiles::of([1, 1_000_003].into_iter()).unwrap();
         assert_eq!((wide.p10, wide.max), (1, 1_000_003));
-        assert!(Spread::of([0, u64::from(u32::MAX) << 31].into_iter()).is_some());
+        assert!(Quantiles::of([0, u64::from(u32::MAX) << 31].into_iter()).is_some());
     }
 
     #[test]

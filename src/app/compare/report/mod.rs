@@ -9,7 +9,7 @@ mod text;
 
 pub use against::Against;
 pub use agreement::Agreement;
-pub use summary::{SoftTargets, Spread, SystemSummary, TimesSummary};
+pub use summary::{OverSeeds, SoftTargets, SystemSummary, TimesSummary};
 
 use super::{
     SCHEMA_VERSION,

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 /// Mean and standard deviation over the seeds that have a value.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Spread {
+pub struct OverSeeds {
     /// Mean.
     pub mean: f64,
     /// Standard deviation (n − 1); absent with one seed.
@@ -22,7 +22,7 @@ pub struct Spread {
     pub deviation: Option<f64>,
 }
 
-impl Spread {
+impl OverSeeds {
     fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
         let values: Vec<f64> = values.collect();
         mean_and_deviation(&values).map(|(mean, deviation)| Self { mean, deviation })
@@ -33,11 +33,11 @@ impl Spread {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TimesSummary {
     /// Of the means.
-    pub mean_ms: Option<Spread>,
+    pub mean_ms: Option<OverSeeds>,
     /// Of the medians.
-    pub p50_ms: Option<Spread>,
+    pub p50_ms: Option<OverSeeds>,
     /// Of the 99th percentiles.
-    pub p99_ms: Option<Spread>,
+    pub p99_ms: Option<OverSeeds>,
 }
 
 /// One system at one budget.
@@ -53,25 +53,25 @@ pub struct SystemSummary {
     /// Trainings that could not keep the budget.
     pub unreachable: usize,
     /// Area under the ROC curve.
-    pub auc: Option<Spread>,
+    pub auc: Option<OverSeeds>,
     /// Over users.
-    pub gauc: Option<Spread>,
+    pub gauc: Option<OverSeeds>,
     /// In nats.
-    pub logloss: Option<Spread>,
+    pub logloss: Option<OverSeeds>,
     /// By K: share of the teacher's best of a request among the K highest scores.
-    pub recall_at: BTreeMap<usize, Spread>,
+    pub recall_at: BTreeMap<usize, OverSeeds>,
     /// By K: share of the teacher's top K of a request among the K highest scores.
-    pub overlap_at: BTreeMap<usize, Spread>,
+    pub overlap_at: BTreeMap<usize, OverSeeds>,
     /// Expected calibration error.
-    pub calibration_error: Option<Spread>,
+    pub calibration_error: Option<OverSeeds>,
     /// Mean score over the share of positives.
-    pub predicted_over_observed: Option<Spread>,
+    pub predicted_over_observed: Option<OverSeeds>,
     /// How many.
-    pub features: Option<Spread>,
+    pub features: Option<OverSeeds>,
     /// Trained numbers.
-    pub parameters: Option<Spread>,
+    pub parameters: Option<OverSeeds>,
     /// Of the dense layers for one candidate.
-    pub multiply_adds: Option<Spread>,
+    pub multiply_adds: Option<OverSeeds>,
     /// Where the time of fetching is from.
     pub fetched: Option<Fetched>,
     /// Fetching the features.
@@ -83,7 +83,7 @@ pub struct SystemSummary {
     /// Replays that may not be believed.
     pub invalid_replays: usize,
     /// What the system did itself; of the teacher, what all teachers of a seed took.
-    pub training_s: Option<Spread>,
+    pub training_s: Option<OverSeeds>,
     /// Between the seeds; absent with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<Agreement>,
@@ -95,13 +95,13 @@ pub struct SoftTargets {
     /// Seeds that have one.
     pub seeds: usize,
     /// Area under the ROC curve.
-    pub auc: Option<Spread>,
+    pub auc: Option<OverSeeds>,
     /// Over users.
-    pub gauc: Option<Spread>,
+    pub gauc: Option<OverSeeds>,
     /// In nats.
-    pub logloss: Option<Spread>,
+    pub logloss: Option<OverSeeds>,
     /// Of all teachers of a seed.
-    pub training_s: Option<Spread>,
+    pub training_s: Option<OverSeeds>,
 }
 
 impl SoftTargets {
@@ -109,10 +109,10 @@ impl SoftTargets {
         let guides = || stored.guides.values();
         Self {
             seeds: stored.guides.len(),
-            auc: Spread::of(guides().filter_map(|guide| guide.metrics.auc)),
-            gauc: Spread::of(guides().filter_map(|guide| guide.metrics.gauc)),
-            logloss: Spread::of(guides().map(|guide| guide.metrics.logloss)),
-            training_s: Spread::of(guides().map(|guide| guide.seconds)),
+            auc: OverSeeds::of(guides().filter_map(|guide| guide.metrics.auc)),
+            gauc: OverSeeds::of(guides().filter_map(|guide| guide.metrics.gauc)),
+            logloss: OverSeeds::of(guides().map(|guide| guide.metrics.logloss)),
+            training_s: OverSeeds::of(guides().map(|guide| guide.seconds)),
         }
     }
 }
@@ -130,10 +130,10 @@ pub(super) fn of_all(stored: &Stored) -> Vec<SystemSummary> {
 
 fn of_one(trainings: &[Training], seconds: impl Fn(&Training) -> f64) -> SystemSummary {
     let found: Vec<&Trained> = trainings.iter().filter_map(Training::found).collect();
-    let spread = |of: &dyn Fn(&Trained) -> Option<f64>| Spread::of(found.iter().filter_map(|t| of(t)));
+    let spread = |of: &dyn Fn(&Trained) -> Option<f64>| OverSeeds::of(found.iter().filter_map(|t| of(t)));
     let times = |part: fn(&Latency) -> Times| {
         let of = |value: fn(Times) -> Option<f64>| {
-            Spread::of(found.iter().filter_map(|trained| value(part(trained.latency.as_ref()?))))
+            OverSeeds::of(found.iter().filter_map(|trained| value(part(trained.latency.as_ref()?))))
         };
         TimesSummary { mean_ms: of(|t| t.mean_ms), p50_ms: of(|t| t.p50_ms), p99_ms: of(|t| t.p99_ms) }
     };
@@ -141,7 +141,7 @@ fn of_one(trainings: &[Training], seconds: impl Fn(&Training) -> f64) -> SystemS
         let mut all: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
         let values = found.iter().flat_map(|trained| of(trained));
         values.for_each(|(&k, &value)| all.entry(k).or_default().push(value));
-        all.into_iter().filter_map(|(k, values)| Some((k, Spread::of(values.into_iter())?))).collect()
+        all.into_iter().filter_map(|(k, values)| Some((k, OverSeeds::of(values.into_iter())?))).collect()
     };
     let count = |value: usize| value as f64;
     SystemSummary {
@@ -164,7 +164,7 @@ fn of_one(trainings: &[Training], seconds: impl Fn(&Training) -> f64) -> SystemS
         inference: times(|latency| latency.inference),
         total: times(|latency| latency.total),
         invalid_replays: found.iter().filter(|t| t.latency.as_ref().is_some_and(|l| !l.valid)).count(),
-        training_s: Spread::of(trainings.iter().map(seconds)),
+        training_s: OverSeeds::of(trainings.iter().map(seconds)),
         agreement: Agreement::of(&found),
     }
 }

@@ -1,6 +1,6 @@
 //! A comparison for people: tables in Markdown, and the curves of its picture.
 
-use super::{Against, Comparison, SoftTargets, Spread, SystemSummary, TimesSummary};
+use super::{Against, Comparison, OverSeeds, SoftTargets, SystemSummary, TimesSummary};
 use crate::app::report::quality::{Curve, Point};
 use std::collections::BTreeSet;
 
@@ -90,7 +90,7 @@ impl Comparison {
             missed => format!("{} ({missed} of {} could not)", system.system, missed + system.seeds),
         };
         let times = [system.fetch, system.inference, system.total];
-        let of = |value: fn(TimesSummary) -> Option<Spread>| {
+        let of = |value: fn(TimesSummary) -> Option<OverSeeds>| {
             times.map(|part| value(part).map_or("–".to_owned(), |s| format!("{:.3}", s.mean))).join(" / ")
         };
         let doubt = if system.invalid_replays > 0 { " (not valid)" } else { "" };
@@ -171,17 +171,17 @@ fn difference(against: &Against) -> String {
     format!("{:+.4}{users}", against.auc_difference)
 }
 
-fn spread(value: Option<Spread>, places: usize) -> String {
+fn spread(value: Option<OverSeeds>, places: usize) -> String {
     match value {
         None => "–".to_owned(),
-        Some(Spread { mean, deviation: None }) => format!("{mean:.places$}"),
-        Some(Spread { mean, deviation: Some(deviation) }) => {
+        Some(OverSeeds { mean, deviation: None }) => format!("{mean:.places$}"),
+        Some(OverSeeds { mean, deviation: Some(deviation) }) => {
             format!("{mean:.places$} ± {deviation:.places$}")
         }
     }
 }
 
-fn mean(value: Option<&Spread>, places: usize) -> String {
+fn mean(value: Option<&OverSeeds>, places: usize) -> String {
     value.map_or("–".to_owned(), |value| format!("{:.places$}", value.mean))
 }
 

@@ -53,7 +53,7 @@ pub(super) fn best_of(scene: &Scene, mut choices: Vec<Subnet>) -> Result<Subnet>
         return Ok(choices.remove(0));
     }
     let run = scene.run.variant(scene.experiment, "choices")?.on(scene.inner.clone());
-    let inner = run.teaching_of(scene.guide, scene.inner)?;
+    let inner = run.teaching_apart(scene.guide, scene.inner)?;
     let teaching = inner.as_ref().unwrap_or(&scene.guide.teaching);
     let mut best: Option<(f64, Subnet)> = None;
     for subnet in choices {

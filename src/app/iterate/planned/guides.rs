@@ -3,7 +3,7 @@
 use super::{
     super::{
         Run,
-        ensemble::{APART, FOLDER, apart_folder, own_file, soft_file},
+        ensemble::{APART, FOLDER, apart_folder, first_scores_file, soft_file},
         given::GIVEN,
     },
     BYTES, Rates,
@@ -70,7 +70,11 @@ impl<'g, 'r> Guides<'g, 'r> {
                 .each(each_s.map(|each_s| Seconds { least_s: each_s, most_s: Some(each_s) }))
         };
         if run.scores_the_first_alone() {
-            draft.steps.push(scored("score all rows with the first teacher", own_file(FOLDER), Some(1)));
+            draft.steps.push(scored(
+                "score all rows with the first teacher",
+                first_scores_file(FOLDER),
+                Some(1),
+            ));
         }
         match (settings.onnx.is_some(), run.is_given()) {
             (true, _) => {
