@@ -50,7 +50,7 @@ use std::{
   autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --slo p99=20ms --out peak.json
 
 Before its clock starts, every session scores the request of test_vectors.json beside the model, and some of the trace's own.
-Scores that differ from the package's by more than 1e-5 end the replay with exit code 3; those that differ between engines,
+Scores that differ from the package's by more than its tolerance end the replay with exit code 3; those that differ between engines,
 plans or passes make the result INVALID. Exit codes once results are written: 3 when one is slower than --baseline by more
 than --max-regression and by more than noise, or when a search finds no rate for --slo; 4 when none is, and one is
 INVALID: that says nothing of the speed, so measure again. `gate` in the result is passed, regressed, undecided or invalid. SIGINT ends
