@@ -102,6 +102,7 @@ fn verdicts(record: &Record, round: &RoundRecord) -> Vec<Verdict> {
     let theta = &round.outcome.theta;
     let kept = &round.searched.subnet.features;
     let least = kept.iter().map(|&feature| theta[feature]).fold(f64::INFINITY, f64::min);
+    let derived = |at: &usize| round.derived.features.binary_search(at).is_ok();
     let every = record.space.features.iter().enumerate();
     let verdict = |(at, feature): (usize, &crate::data::schema::Feature)| {
         let chosen = kept.binary_search(&at).is_ok();
@@ -110,7 +111,11 @@ fn verdicts(record: &Record, round: &RoundRecord) -> Vec<Verdict> {
         let reason = match (chosen, last) {
             (false, _) if feature.never => "marked `never` in the schema".to_owned(),
             (true, _) if feature.must_keep => "marked `must_keep` in the schema".to_owned(),
-            (chosen, Some(change)) => changed(change, &feature.name, chosen),
+            (true, _) if !derived(&at) => {
+                "taken in with the budget that other layers leave, judged by training".to_owned()
+            }
+            (false, _) if derived(&at) => "taken out with layers that were judged by training".to_owned(),
+            (_, Some(change)) => changed(change, &feature.name),
             (true, None) => kept_by(&record.settings.derive, theta[at]),
             (false, None) => dropped_by(&record.settings.derive, theta[at], least, repair),
         };
@@ -125,13 +130,11 @@ fn last_change<'r>(repair: &'r Repair, name: &str) -> Option<&'r Change> {
     repair.changes.iter().rev().find(of)
 }
 
-/// What the repair did last with it, and where layers were judged by training after that, they.
-fn changed(change: &Change, name: &str, chosen: bool) -> String {
-    match (chosen, change.added.iter().any(|added| added == name)) {
-        (true, true) => format!("added by the repair{}", gain(change)),
-        (false, false) => format!("taken out by the repair{}", gain(change)),
-        (true, false) => "taken in with the budget that other layers leave, judged by training".to_owned(),
-        (false, true) => "taken out with layers that were judged by training".to_owned(),
+/// What the repair did last with it.
+fn changed(change: &Change, name: &str) -> String {
+    match change.added.iter().any(|added| added == name) {
+        true => format!("added by the repair{}", gain(change)),
+        false => format!("taken out by the repair{}", gain(change)),
     }
 }
 
@@ -212,8 +215,7 @@ mod tests {
         assert_eq!(gain(last), " in one step with another feature: AUC -0.0010 ± 0.0005, then 1.250 ms");
         assert_eq!(gain(&repair.changes[0]), ": AUC +0.0100 ± 0.0005, then 1.250 ms");
         assert!(last_change(&repair, "c").is_none());
-        assert!(changed(last, "a", false).starts_with("taken out by the repair in one step"));
-        assert!(changed(last, "b", true).starts_with("added by the repair"));
-        assert!(changed(last, "a", true).contains("judged by training"));
+        assert!(changed(last, "a").starts_with("taken out by the repair in one step"));
+        assert!(changed(last, "b").starts_with("added by the repair"));
     }
 }
