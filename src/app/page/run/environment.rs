@@ -2,7 +2,7 @@
 
 use super::{Links, only_budgets};
 use crate::{
-    app::{config::Stage, iterate::Record, report::html::table},
+    app::{config::Stage, importance, iterate::Record, report::html::table},
     base::{Result, shell},
     measure::environment::Environment,
 };
@@ -169,6 +169,7 @@ fn files(record: &Record, links: &Links) -> Vec<(String, &'static str)> {
             (format!("{network}/README.md"), "how to ask it"),
             (format!("{network}/parity.json"), "its proof in every engine"),
             (format!("{network}/fit.json"), "how it was trained"),
+            (importance::file(&round.id), "what each of its features is worth"),
         ]);
     }
     let rounds = record.rounds.iter().map(|round| format!("rounds/{}", round.round));
