@@ -42,7 +42,9 @@ fn compared(folder: &Path, out: &str, systems: &str) -> Vec<String> {
         ("compare.systems", systems),
         ("compare.budgets_ms", &format!("[{BUDGET_MS}]")),
         ("compare.seeds", "1"),
-        ("compare.trials", "0"),
+        // The only setting that is tried is taken. It makes the teachers of the guide others than those of a system's own settings.
+        ("compare.trials", "1"),
+        ("compare.grid.teacher", r#"[["teacher.shared=[6]"]]"#),
         ("compare.widths", "[16, 8]"),
         ("compare.listed_requests", "0"),
         ("compare.resamples", "10"),
@@ -74,6 +76,10 @@ fn the_second_system_reads_the_teachers_of_its_folds_and_finds_what_it_finds_by_
     assert_eq!(both.iter().collect::<BTreeSet<_>>().len(), 2, "{both:?}");
     let guide = |out: &str| kept(folder, out, "guide", &[TEACHERS]);
     assert!(guide("both") == guide("alone"));
+    // Made as the teacher is that saw all rows: files of equal networks are equally long.
+    let whole = kept(folder, "both", "guide", &["teacher/0.safetensors"]).into_values().next().unwrap().len();
+    let weights = guide("both").into_iter().filter(|(path, _)| path.ends_with("0.safetensors"));
+    assert_eq!(weights.map(|(_, bytes)| bytes.len()).collect::<Vec<_>>(), [whole; 2]);
 
     let [first, second] = ["no-latency", "features-only"].map(|system| format!("{system}-{BUDGET_MS}ms"));
     let of_first = kept(folder, "both", &first, &["judged"]);
