@@ -8,7 +8,7 @@
 
 use super::{
     config::{Settings, Stage},
-    iterate::{FoundBy, LastPrices, found_by},
+    iterate::{FoundBy, Journal, LastPrices, found_by},
     source::Source,
 };
 use crate::{
@@ -78,8 +78,10 @@ pub struct FeatureImportance {
     pub candidates: usize,
     /// Price of all of its features, in ms.
     pub feature_ms: f64,
-    /// Its mean service time as the table has it, in ms.
-    pub service_ms: f64,
+    /// Its mean service time as the table has it, in ms; absent where that has no price for one of its layers, such as for a plain DNN of
+    /// other widths than the space's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_ms: Option<f64>,
     /// The search that found it, from the run's folder; absent where it came to be otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<String>,
@@ -104,7 +106,7 @@ pub struct FeatureWorth {
     /// Neither loses more than two of its standard errors, so that these rows do not tell its worth from 0.
     pub within_noise: bool,
     /// What the network would take less without it, features and layers together, in ms; absent where the rest would be no network,
-    /// for want of a feature of the item's side.
+    /// for want of a feature of the item's side, and where a layer has no price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved_ms: Option<f64>,
     /// The AUC that is lost when it is left out, per ms that is saved; absent where nothing is.
@@ -138,7 +140,7 @@ impl Lost {
 
 /// Asks the network and writes what it says to [`written_to`].
 ///
-/// Fails where the run has no such network, the network is none of plain layers, or the run has no prices.
+/// Fails where the run has no such network, the network is none of plain layers, or the run has no table.
 pub fn importance(request: &ImportanceRequest, progress: &dyn Progress) -> Result<FeatureImportance> {
     let source = Source::load(&request.run, request.network.as_ref())?;
     let settings = source.experiment(&[])?.settings;
@@ -167,8 +169,8 @@ pub fn importance(request: &ImportanceRequest, progress: &dyn Progress) -> Resul
         table: network.last.table.id(),
         engine: settings.target.engine,
         candidates: settings.target.candidates,
-        feature_ms: network.price.feature_ms,
-        service_ms: network.price.service_ms,
+        feature_ms: network.feature_ms(),
+        service_ms: network.service_ms,
         search: network.found_by.as_ref().map(|search| search.file.clone()),
         features: network.worths(&source, left_out, &permuted)?,
     };
@@ -176,9 +178,19 @@ pub fn importance(request: &ImportanceRequest, progress: &dyn Progress) -> Resul
     Ok(found)
 }
 
+/// Where the answer for a network is kept, from its run's folder.
+pub fn file(network: &str) -> String {
+    format!("importance/{network}.json")
+}
+
 /// Where the answer for a network of `run` is kept.
 pub fn written_to(run: &Path, network: &str) -> PathBuf {
-    run.join("importance").join(format!("{network}.json"))
+    run.join(file(network))
+}
+
+/// The answer for a network of `run`, if it was asked for before.
+pub(super) fn kept(run: &Path, network: &str) -> Result<Option<FeatureImportance>> {
+    Journal::followed(run).recall_document(&file(network), SCHEMA_VERSION)
 }
 
 /// The network as prices see it.
@@ -188,7 +200,8 @@ struct Chosen {
     subnet: Subnet,
     last: LastPrices,
     layers: TablePrices,
-    price: Price,
+    /// None where a layer has no price.
+    service_ms: Option<f64>,
     found_by: Option<FoundBy>,
 }
 
@@ -204,10 +217,16 @@ impl Chosen {
         let subnet = Subnet { features: source.features(), operators };
         let last = LastPrices::of(&request.run, settings, &source.schema, &space)?;
         let layers = last.table.prices(&last.context, settings.target.candidates)?;
-        let price = Price::of(&space, &subnet, &last.prices(source, &layers))?;
+        let price = Price::known(&space, &subnet, &last.prices(source, &layers))?;
+        let service_ms = price.map(|price| price.service_ms);
         let searched = of_layers(settings.space.mixops.clone())?;
         let found_by = found_by(&request.run, &searched, &source.id)?;
-        Ok(Self { space, subnet, last, layers, price, found_by })
+        Ok(Self { space, subnet, last, layers, service_ms, found_by })
+    }
+
+    /// Equation (4) of its features.
+    fn feature_ms(&self) -> f64 {
+        self.last.features.selected_ms(&self.subnet.features, self.space.features.len())
     }
 
     /// One line per feature, by what is lost when it is left out.

@@ -204,6 +204,14 @@ impl Price {
         })
     }
 
+    /// The same; None where one of its layers has no price.
+    pub fn known(space: &SearchSpace, subnet: &Subnet, prices: &Prices) -> Result<Option<Self>> {
+        match Self::of(space, subnet, prices) {
+            Err(Error::MissingPrice { .. }) => Ok(None),
+            price => price.map(Some),
+        }
+    }
+
     /// What a budget is held against: the network starts when the features are there.
     pub fn total_ms(&self) -> f64 {
         self.feature_ms + self.paid_ms

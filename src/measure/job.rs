@@ -11,6 +11,7 @@ use super::{
     plan::{self, Decision, PlanChoice},
     planted::Planted,
     replay::{
+        Workload,
         clock::{Clock, RealClock},
         issue::{self, IssueOptions, Loop},
         recorder::Recording,
@@ -26,11 +27,11 @@ use crate::{
         Error, Result,
         error::Place,
         fsio, hash,
-        names::{Denormals, EngineName},
+        names::{Denormals, EngineName, Layout},
         stop::Stop,
     },
     data::column::Column,
-    export,
+    export::{self, Metadata},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -196,42 +197,74 @@ struct Replay<'a> {
 
 impl Replay<'_> {
     fn run(&self, model: &Path) -> Result<Pass> {
-        let job = self.job;
         let (signature, metadata) = export::read_signature(model)?;
-        if metadata.encoder_hash != self.traced.encoder_hash {
-            return Err(Error::input(
-                model,
-                Place::whole(),
-                "the model was trained with other encoders than the trace's",
-                "give the encoders of the model's run",
-            ));
-        }
+        self.check_encoders(model, &metadata)?;
         // Has every value without a store, so that plans and scores are the same with one and without.
         let lookups = self.traced.lookups(self.engine, model, &signature, &self.options)?;
         let complete = self.traced.workload(&signature, &lookups)?;
         let fetching = match &self.store {
             None => None,
             Some(store) => {
-                store.manifest().check_serves(&job.store.place(), &metadata)?;
+                store.manifest().check_serves(&self.job.store.place(), &metadata)?;
                 Some(self.traced.fetching(&signature, &**store, &lookups)?)
             }
         };
         let workload = fetching.as_ref().unwrap_or(&complete);
-        let Decision { options, choice: plan_choice, difference } = match job.plans.get(model) {
-            Some(known) => Decision {
-                options: self.options.with_plan(known.taken),
-                choice: Some(known.clone()),
-                difference: None,
-            },
-            None => plan::decide(self.engine, model, &self.options, &complete, self.clock)?,
-        };
+        let Decision { options, choice, difference } = self.decision(model, &complete)?;
         let compared = Compared::new(self.engine, model, &signature, &options, &complete, self.stop)?;
-        if job.warmup == 0 {
+        if self.job.warmup == 0 {
             // A session of its own, since a comparison would warm the others up.
             compared.check(0, &mut *self.session(model, &options)?)?;
         }
-        let load = || (0..job.workers).map(|_| self.session(model, &options)).collect();
+        let load = || (0..self.job.workers).map(|_| self.session(model, &options)).collect();
         let (mut sessions, load_bytes): (Vec<Box<dyn Session>>, _) = cost::growth(load)?;
+        let how = self.issue_options();
+        let watch = Watch::begin(self.environment.pinned_cores.clone().or_else(pinning::allowed));
+        let check: issue::Check<'_> = &|worker, session| compared.check(worker, session);
+        let mut recording =
+            issue::issue_checked(workload, &self.schedule_us, &mut sessions, self.clock, &how, check)?;
+        let conditions = watch.end();
+        recording.cost.load_bytes = load_bytes;
+        let (outputs, scores) = compared.finish(difference);
+        Ok(Pass {
+            setup: self.setup(signature.layout, how.mode, choice),
+            load: self.load(&recording, how.mode),
+            outputs,
+            scores,
+            store: workload.store_use(&self.job.store),
+            recording,
+            conditions,
+            environment: self.environment.clone(),
+            provenance: self.provenance(model)?,
+        })
+    }
+
+    fn check_encoders(&self, model: &Path, metadata: &Metadata) -> Result<()> {
+        if metadata.encoder_hash == self.traced.encoder_hash {
+            return Ok(());
+        }
+        Err(Error::input(
+            model,
+            Place::whole(),
+            "the model was trained with other encoders than the trace's",
+            "give the encoders of the model's run",
+        ))
+    }
+
+    /// The plan that the model runs on: the known one, or the better of those that are tried.
+    fn decision(&self, model: &Path, complete: &dyn Workload) -> Result<Decision> {
+        match self.job.plans.get(model) {
+            Some(known) => Ok(Decision {
+                options: self.options.with_plan(known.taken),
+                choice: Some(known.clone()),
+                difference: None,
+            }),
+            None => plan::decide(self.engine, model, &self.options, complete, self.clock),
+        }
+    }
+
+    fn issue_options(&self) -> IssueOptions {
+        let job = self.job;
         let mode = match job.pacing {
             Pacing::Closed => Loop::Closed,
             Pacing::Offline => Loop::Offline,
@@ -243,20 +276,16 @@ impl Replay<'_> {
             _ => Vec::new(),
         };
         let (warmup, max_queue, stop) = (job.warmup, job.max_queue, self.stop.clone());
-        let how = IssueOptions { mode, warmup, max_queue, cores, stop };
-        let ran_on = self.environment.pinned_cores.clone().or_else(pinning::allowed);
-        let watch = Watch::begin(ran_on);
-        let check: issue::Check<'_> = &|worker, session| compared.check(worker, session);
-        let mut recording =
-            issue::issue_checked(workload, &self.schedule_us, &mut sessions, self.clock, &how, check)?;
-        let conditions = watch.end();
-        recording.cost.load_bytes = load_bytes;
-        let (outputs, scores) = compared.finish(difference);
-        let setup = Setup {
+        IssueOptions { mode, warmup, max_queue, cores, stop }
+    }
+
+    fn setup(&self, layout: Layout, mode: Loop, plan_choice: Option<PlanChoice>) -> Setup {
+        let job = self.job;
+        Setup {
             engine: job.engine,
             engine_version: self.engine.version(),
             provider: self.options.provider,
-            layout: signature.layout,
+            layout,
             threads: self.options.threads,
             candidates_hint: self.options.candidates_hint,
             engine_settings: self.options.settings.only(job.engine),
@@ -268,18 +297,7 @@ impl Replay<'_> {
             warmup_requests: job.warmup,
             max_queue: job.max_queue,
             planted: job.planted,
-        };
-        Ok(Pass {
-            setup,
-            load: self.load(&recording, mode),
-            outputs,
-            scores,
-            store: workload.store_use(&job.store),
-            recording,
-            conditions,
-            environment: self.environment.clone(),
-            provenance: self.provenance(model)?,
-        })
+        }
     }
 
     fn session(&self, model: &Path, options: &SessionOptions) -> Result<Box<dyn Session>> {

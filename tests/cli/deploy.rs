@@ -21,7 +21,7 @@ fn jobs(ending: &str) -> Vec<PathBuf> {
 
 /// What jobs find in their environment, and pages write for numbers.
 const ENVIRONMENT: [(&str, &str); 10] = [
-    ("SLURM_JOB_ID", "1"),
+    ("SLURM_JOB_NAME", "autofas"),
     ("SLURM_ARRAY_TASK_ID", "1"),
     ("SLURM_ARRAY_TASK_COUNT", "8"),
     ("SLURM_CPUS_PER_TASK", "1"),

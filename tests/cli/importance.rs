@@ -1,6 +1,7 @@
 //! `importance`: what the features of a run's network are worth, beside what they cost.
 
 use crate::{
+    report,
     run::csv_log,
     world::{failure, json, output},
 };
@@ -108,9 +109,47 @@ fn the_feature_that_tells_the_label_is_worth_most_and_the_others_nothing() {
         let line = text.lines().find(|line| line.starts_with(feature["feature"].as_str().unwrap())).unwrap();
         assert!(line.contains(&worth), "{worth}: {line}");
     }
+    the_page_shows_it(here, &found);
+    the_plain_dnn_has_no_price_and_is_asked_all_the_same(here, &summary);
     let fewer = json(here, &[&ask[..], &["--rows", "40"]].concat());
     assert!((1..100).contains(&fewer["rows"].as_u64().unwrap()), "{fewer}");
     what_is_not_there_is_named(here);
+}
+
+/// Beside the price of each feature; that figures are those of the file is looked at with the page.
+fn the_page_shows_it(here: &Path, found: &Value) {
+    let before = fs::read_to_string(here.join("run/report.html")).unwrap();
+    assert!(!before.contains("AUC lost") && !before.contains("importance/"), "{before}");
+    output(here, &["report", "--run", "run"]);
+    let page = report::checked(here, "run", "run/report.html");
+    let file = format!("importance/{}.json", found["network"].as_str().unwrap());
+    assert!(page.contains(&format!("href=\"{file}\"")) && page.contains("AUC lost without it"), "{page}");
+    for (at, feature) in found["features"].as_array().unwrap().iter().enumerate() {
+        let lost =
+            format!("\"{file}#/features/{at}/left_out/auc\">{:.4}<", number(&feature["left_out"]["auc"]));
+        let row =
+            page.split("<tr>").find(|row| row.contains(&lost)).unwrap_or_else(|| panic!("{lost}: {page}"));
+        let name = feature["feature"].as_str().unwrap();
+        assert!(row.contains(&format!("<td>{name}</td>")), "{row}");
+        assert_eq!(row.contains("within noise"), feature["within_noise"] == true, "{row}");
+    }
+}
+
+/// It is wider than the space, so that no table prices its layers.
+fn the_plain_dnn_has_no_price_and_is_asked_all_the_same(here: &Path, summary: &Value) {
+    let onnx = Path::new(summary["baseline"]["onnx"].as_str().unwrap());
+    let plain = onnx.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    let ask = ["importance", "--run", "run", "--network", plain, "--repeats", "1"];
+    let found = json(here, &ask);
+    assert!(schema_in_docs().is_valid(&found) && found.get("service_ms").is_none(), "{found}");
+    assert!((number(&found["feature_ms"]) - 0.1).abs() < 1e-9, "{found}");
+    let features = found["features"].as_array().unwrap();
+    assert_eq!(features.len(), 3);
+    for feature in features {
+        assert!(number(&feature["permuted"]["auc"]).is_finite(), "{feature}");
+        assert!(feature.get("saved_ms").is_none() && feature.get("theta").is_none(), "{feature}");
+    }
+    assert!(output(here, &ask).contains("layers without a price on tract for 50 candidates in table v2-"));
 }
 
 fn what_is_not_there_is_named(here: &Path) {

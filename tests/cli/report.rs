@@ -93,6 +93,8 @@ pub fn of_run(here: &Path, summary: &Value) {
     }
     assert!(!page.contains("not finished") && page.contains("autofas-bench report --run run"));
 
+    training_had_the_last_word(here, summary);
+
     // Elsewhere, with links back.
     let written = json(here, &["report", "--run", "run", "--out", "pages/my run.html"]);
     assert_eq!((&written["html"], &written["missing"]), (&"pages/my run.html".into(), &Value::Array(vec![])));
@@ -118,6 +120,27 @@ pub fn of_run(here: &Path, summary: &Value) {
     assert!(page.contains("it is kept under tensorboard/"), "{page}");
     fs::remove_dir_all(here.join("run/rounds")).unwrap();
     assert!(output(here, &report).contains("the first network that a search derives"));
+}
+
+/// As if finals had exchanged one feature of what θ and α derived for another.
+fn training_had_the_last_word(here: &Path, summary: &Value) {
+    let file = here.join(format!("run/rounds/{}/derived.json", summary["winner"]["round"]));
+    let kept = fs::read(&file).unwrap();
+    let mut derived: Value = serde_json::from_slice(&kept).unwrap();
+    let features = derived["result"]["subnet"]["features"].as_array_mut().unwrap();
+    let missing = (0..).find(|place| !features.contains(&Value::from(*place))).unwrap();
+    features.pop();
+    features.insert(missing, missing.into());
+    fs::write(&file, derived.to_string()).unwrap();
+    output(here, &["report", "--run", "run", "--out", "trained.html"]);
+    let page = fs::read_to_string(here.join("trained.html")).unwrap();
+    for reason in [
+        "taken out with layers that were judged by training",
+        "taken in with the budget that other layers leave",
+    ] {
+        assert_eq!(page.matches(reason).count(), 1, "{reason}: {page}");
+    }
+    fs::write(&file, kept).unwrap();
 }
 
 /// What is said of files that are not of this program, and of folders that hold nothing.

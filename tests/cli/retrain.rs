@@ -85,6 +85,15 @@ fn what_is_wrong_shows_before_the_training_and_weights_outlive_a_package_that_is
     assert!(said.contains("export --run refused/run") && said.contains("do not show what int8"), "{said}");
     assert!(!here.join("refused/model.onnx").exists());
 
+    // Ranges that hold a hundredth of what one row has: integers rank by chance. There are too few training rows for lists of twice as
+    // many as are compared, and one row has no AUC, so nothing puts a layer back into floats before the package is judged.
+    let costly = ["target.precision=int8", "split.valid_fraction=0.75", "quantise.rows=1"];
+    let costly = [&costly[..], &["quantise.methods=[\"percentile\"]", "quantise.percentile=0.01"]].concat();
+    let costly = costly.into_iter().flat_map(|set| ["--set", set]).collect::<Vec<_>>();
+    let said = failure(here, 3, &[&retrain[..], &costly, &["--out", "costly"]].concat());
+    assert!(said.contains("export --run costly/run") && said.contains("int8 within"), "{said}");
+    assert!(said.contains(", overlap 0.") && !here.join("costly/model.onnx").exists(), "{said}");
+
     // What was trained goes into any form.
     let export = ["export", "--run", "refused/run", "--embeddings", "outside"];
     let exported = json(here, &[&export[..], &["--package", "triton", "--out", "repository"]].concat());

@@ -6,6 +6,7 @@ use crate::{
     world::{failure, json, output},
 };
 use autofas_bench::app::iterate::Pareto;
+use serde_json::Value;
 use std::{fs, path::Path};
 
 /// The experiment of `csv_log`, on one engine.
@@ -119,6 +120,40 @@ fn the_schema_in_docs_of_fronts_is_that_of_the_types_and_of_what_is_written() {
     assert_eq!(json(here, &["report", "--run", "run"])["missing"], serde_json::json!([]));
     let page = report::checked(here, "run", "run/report.html");
     assert!(page.contains("Networks for several budgets") && !page.contains("Not there yet"), "{page}");
+    what_may_not_be_believed_is_said(here, found, &asked);
+}
+
+/// Of a finished front, as if one time had been too noisy, another above its budget, and a search had warned.
+fn what_may_not_be_believed_is_said(here: &Path, mut front: Value, asked: &[&str]) {
+    let points = front["points"].as_array_mut().unwrap();
+    for (point, void) in points.iter_mut().zip([true, false]) {
+        point["measured_ms"] = (2.0 * point["budget_ms"].as_f64().unwrap()).into();
+        (point["void"], point["within"]) = (void.into(), false.into());
+    }
+    fs::write(here.join("run/pareto.json"), front.to_string()).unwrap();
+    let search = here.join("run/budgets/2/search.json");
+    let mut searched: Value = serde_json::from_slice(&fs::read(&search).unwrap()).unwrap();
+    searched["result"]["warnings"] = serde_json::json!(["every θ is the same"]);
+    fs::write(&search, searched.to_string()).unwrap();
+
+    let said = output(here, &[asked, &["--resume"]].concat());
+    for (at, doubt) in ["VOID", "ABOVE"].into_iter().enumerate() {
+        let budget = format!("{:.3}", front["points"][at]["budget_ms"].as_f64().unwrap());
+        let line = said.lines().find(|line| line.contains(&format!(" {doubt} ")));
+        assert!(line.is_some_and(|line| line.trim_start().starts_with(&budget)), "{doubt}: {said}");
+    }
+    output(here, &["report", "--run", "run"]);
+    let page = report::checked(here, "run", "run/report.html");
+    let budget_ms = front["points"][1]["budget_ms"].as_f64().unwrap();
+    for expected in [
+        ">VOID<".to_owned(),
+        ">ABOVE<".to_owned(),
+        "<li>service time of ".to_owned(),
+        format!("<li>search within {budget_ms:.3} ms: every θ is the same</li>"),
+        "budgets/2/search.json".to_owned(),
+    ] {
+        assert!(page.contains(&expected), "{expected}: {page}");
+    }
 }
 
 #[test]

@@ -54,6 +54,61 @@ fn bash_takes_the_script_and_completes_verbs_options_and_names() {
     assert_eq!(completed(&script, &["autofas-bench", "engine-ch"]), [""], "hidden");
 }
 
+/// What fish offers for this line, without the descriptions; none where fish is not here.
+fn offered_by_fish(script: &Path, line: &str) -> Option<Vec<String>> {
+    let ask = "source $argv[1]; complete -C $argv[2]";
+    let done = run("fish", &["--no-config", "-c", ask, script.to_str().unwrap(), line])?;
+    assert!(done.status.success() && done.stderr.is_empty(), "{}", String::from_utf8_lossy(&done.stderr));
+    let offered = String::from_utf8(done.stdout).unwrap();
+    Some(offered.lines().filter_map(|line| line.split('\t').next()).map(str::to_owned).collect())
+}
+
+#[test]
+fn fish_takes_the_script_and_completes_verbs_options_and_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("autofas-bench.fish");
+    fs::write(&script, output(here(), &["completions", "fish"])).unwrap();
+    for (line, expected) in [
+        ("autofas-bench rep", &["replay", "report"][..]),
+        ("autofas-bench table pro", &["probe"]),
+        ("autofas-bench iterate --dry", &["--dry-run"]),
+        ("autofas-bench replay --engine onnx", &["onnxruntime"]),
+        ("autofas-bench engine-ch", &[]),
+        ("autofas-bench help tab", &["table"]),
+        ("autofas-bench completions pow", &["powershell"]),
+    ] {
+        let Some(offered) = offered_by_fish(&script, line) else { return };
+        assert_eq!(offered, expected, "{line}");
+    }
+}
+
+/// A zsh behind a terminal is given a line and the key that completes; whoever waits for what the line becomes ends with it.
+const ZSH: &str = "zmodload zsh/zpty
+zpty z zsh -f -i
+zpty -w z \"fpath=($1 \\$fpath); autoload -U compinit; compinit -u -D; print rea''dy\"
+zpty -r -m z said '*ready*'
+zpty -w -n z \"$2\"$'\\t'
+zpty -r -m z said \"*$3*\"";
+
+#[test]
+fn zsh_takes_the_script_and_completes_verbs_options_and_names() {
+    const NOT_HERE: Option<i32> = Some(127);
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("_autofas-bench"), output(here(), &["completions", "zsh"])).unwrap();
+    for (line, expected) in [
+        ("autofas-bench repo", "autofas-bench report"),
+        ("autofas-bench table pro", "table probe"),
+        ("autofas-bench iterate --dry", "iterate --dry-run"),
+        ("autofas-bench replay --engine onnx", "--engine onnxruntime"),
+        ("autofas-bench completions pow", "completions powershell"),
+    ] {
+        let folder = folder.path().to_str().unwrap();
+        let done = run("timeout", &["20", "zsh", "-f", "-c", ZSH, "zsh", folder, line, expected]);
+        let Some(done) = done.filter(|done| done.status.code() != NOT_HERE) else { return };
+        assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
 #[test]
 fn every_shell_has_a_script_that_knows_every_verb() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -3,6 +3,7 @@
 mod calibration;
 mod merging;
 mod tables;
+mod union;
 
 use autofas_bench::{
     base::names::{EngineName, Layout, Precision, Provider},

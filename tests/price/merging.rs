@@ -11,18 +11,20 @@ use autofas_bench::{
         merge::{disagreements, incomplete, merge, other_versions},
         origin::Gathered,
         path::path_ms,
-        table::{LatencyTable, Operation, TableContext, TableEntry, Value},
+        table::{Bucket, LatencyTable, Operation, TableContext, TableEntry, Value},
     },
     space::{Input, InputLoad, InputWidths},
 };
 use proptest::prelude::*;
 
 /// The values of a bucket without where they come from.
-fn values(table: &LatencyTable) -> Vec<autofas_bench::price::table::Bucket> {
+pub fn values(table: &LatencyTable) -> Vec<Bucket> {
     let mut buckets = table.buckets.clone();
     for bucket in &mut buckets {
         bucket.entries.iter_mut().for_each(|entry| entry.origin = 0);
-        bucket.observations.iter_mut().for_each(|observation| observation.origin = 0);
+        bucket.inputs.iter_mut().for_each(|entry| entry.origin = 0);
+        let networks = bucket.observations.iter_mut().chain(&mut bucket.held_out);
+        networks.for_each(|network| network.origin = 0);
         // Known once a table was corrected as a whole.
         bucket.between_widths = None;
     }
@@ -245,41 +247,8 @@ fn engines_of_several_versions_stand_side_by_side() {
     assert_eq!(other_versions(&probed()), []);
 }
 
-/// Some of the values of [`calibrated`], in so many tables: of each value the tables that hold it, at least one.
-fn parts(holders: &[u8]) -> Vec<LatencyTable> {
-    let whole = calibrated();
-    let known = &whole.buckets[0];
-    let entries = known.entries.iter().map(|entry| Value::Layer(*entry));
-    let values: Vec<Value> = entries.chain(known.observations.iter().cloned().map(Value::Network)).collect();
-    let mut parts = [0, 1, 2, 3].map(|part| LatencyTable::new(format!("part {part}")));
-    for (value, holders) in values.iter().zip(holders.iter().cycle()) {
-        for (_, part) in parts.iter_mut().enumerate().filter(|(part, _)| holders >> part & 1 == 1) {
-            part.insert_value(&context(), CANDIDATES, value.clone()).unwrap();
-        }
-    }
-    parts.into_iter().filter(|part| !part.buckets.is_empty()).collect()
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_the_parts_their_order_and_their_joins_the_union_comes_out(
-        holders in prop::collection::vec(1u8..16, 1..200),
-        order in Just([0usize, 1, 2, 3]).prop_shuffle(),
-        first in 1usize..4,
-    ) {
-        let parts = parts(&holders);
-        let ordered: Vec<LatencyTable> =
-            order.into_iter().filter_map(|at| parts.get(at)).cloned().collect();
-        let joined = merge(&ordered).unwrap();
-        prop_assert_eq!(values(&joined), values(&calibrated()));
-        prop_assert_eq!(&joined.buckets, &merge(&parts).unwrap().buckets);
-        // Some of them first, and then the rest.
-        let (begun, rest) = ordered.split_at(first.min(ordered.len()));
-        let again = merge(&[&[merge(begun).unwrap()], rest].concat()).unwrap();
-        prop_assert_eq!(values(&again), values(&joined));
-    }
 
     #[test]
     fn any_sound_table_reads_back_equal_and_has_the_same_bytes_again(

@@ -12,6 +12,7 @@ mod divided;
 mod full;
 mod kills;
 mod scripted;
+mod shared;
 mod systems;
 mod tail;
 mod versions;

@@ -21,7 +21,7 @@ use std::{
 pub enum Choice {
     /// Drawn over depths, widths and numbers of features.
     Random,
-    /// Derived in a round of the run.
+    /// Found in a round of the run.
     Winner,
 }
 

@@ -25,23 +25,44 @@ impl CompletionsArgs {
         if format == Format::Json {
             return Err(Error::usage("a shell reads no JSON", "leave --json out").into());
         }
-        let mut script = Vec::new();
-        let mut command = shown();
-        match self.shell {
+        let generated = |name: &str| {
+            let mut script = Vec::new();
+            clap_complete::generate(self.shell, &mut shown(), name, &mut script);
+            String::from_utf8(script)
+        };
+        output::print_text(&match self.shell {
             Shell::Bash => {
                 // The script for a name with a dash loses verbs of verbs (clap_complete 4.6), so it is made for another name, of
                 // which only the command that it serves is changed.
                 let plain = PROGRAM.replace('-', "_");
-                clap_complete::generate(self.shell, &mut command, &plain, &mut script);
                 let served = |name: &str| format!(" -o default {name}\n");
-                output::print_text(&String::from_utf8(script)?.replace(&served(&plain), &served(PROGRAM)))
+                generated(&plain)?.replace(&served(&plain), &served(PROGRAM))
             }
-            _ => {
-                clap_complete::generate(self.shell, &mut command, PROGRAM, &mut script);
-                output::print_text(&String::from_utf8(script)?)
-            }
-        }
+            Shell::Fish => for_fish(&generated(PROGRAM)?, &shown()),
+            _ => generated(PROGRAM)?,
+        })
     }
+}
+
+/// What fish's script lacks (clap_complete 4.6): the verbs behind `help`, which are offered where no verb is there yet, `help` among them;
+/// and the values of arguments without a name.
+fn for_fish(script: &str, command: &Command) -> String {
+    let behind_help = "__fish_autofas_bench_using_subcommand help; and not __fish_seen_subcommand_from ";
+    let lines = script.lines().map(|line| match line.contains(behind_help) {
+        true => line.replacen(" help\" ", "\" ", 1),
+        false => line.to_owned(),
+    });
+    let values = command.get_subcommands().flat_map(|verb| {
+        let values = verb.get_positionals().flat_map(|argument| argument.get_possible_values());
+        values.map(move |value| {
+            format!(
+                "complete -c {PROGRAM} -n \"__fish_autofas_bench_using_subcommand {}\" -f -a {}",
+                verb.get_name(),
+                value.get_name()
+            )
+        })
+    });
+    lines.chain(values).map(|line| line + "\n").collect()
 }
 
 /// The program without what its help hides.

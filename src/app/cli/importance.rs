@@ -41,7 +41,7 @@ impl ImportanceArgs {
 }
 
 fn describe(found: &FeatureImportance, run: &Path) -> String {
-    let FeatureImportance { network, rows, metrics, feature_ms, service_ms, engine, table, .. } = found;
+    let FeatureImportance { network, rows, metrics, feature_ms, engine, table, candidates, .. } = found;
     let header = [
         "feature",
         "kind",
@@ -59,11 +59,15 @@ fn describe(found: &FeatureImportance, run: &Path) -> String {
         Some(search) => format!("θ: {}", run.join(search).display()),
         None => "θ is not known: no search of the run found this network by gradients".to_owned(),
     };
+    let layers = match found.service_ms {
+        Some(ms) => format!("layers {ms:.4} ms on {engine} for {candidates} candidates by table {table}"),
+        None => format!(
+            "layers without a price on {engine} for {candidates} candidates in table {table}, so what is saved is not known"
+        ),
+    };
     format!(
-        "{network}: AUC {} on {rows} validation rows; features {feature_ms:.4} ms, layers {service_ms:.4} ms on \
-         {engine} for {} candidates by table {table}\n\n{}\n\n{search}\nwritten to {}",
+        "{network}: AUC {} on {rows} validation rows; features {feature_ms:.4} ms, {layers}\n\n{}\n\n{search}\nwritten to {}",
         number(metrics.auc, 4),
-        found.candidates,
         output::table(&header, &lines),
         written_to(run, network).display()
     )

@@ -1,4 +1,4 @@
-//! `search`: the main job up to its first derived network, or networks for several budgets.
+//! `search`: the main job up to the first network that it finds, or networks for several budgets.
 
 use super::{
     output::{self, Format},
@@ -27,7 +27,7 @@ const VERB: &str = "search";
   autofas-bench search --config E.toml --data D.parquet --out runs/front --budgets 1,2,4,8
   autofas-bench search --config E.toml --data D.parquet --out runs/front --pareto 4
 
-`iterate` with the same settings and --resume goes on from here: it trains, exports and measures the derived network. The \
+`iterate` with the same settings and --resume goes on from here: it trains, exports and measures that network. The \
                   number of its rounds is one of them: --set rounds.count=3.
 
 With several budgets each one is searched by gradients and by evolution; the better network of each is trained, exported, timed and \
@@ -95,11 +95,11 @@ fn describe(front: &Pareto, out: &Path) -> String {
             Way::Gradient => ("gradients", &point.gradient),
             Way::Evolution => ("evolution", &point.evolution),
         };
-        let measured = if point.within { "" } else { " ABOVE" };
+        let doubt = point.doubt().map_or(String::new(), |doubt| format!(" {doubt}"));
         vec![
             format!("{:.3}", point.budget_ms),
             format!("{:.3}", of_won.predicted_ms),
-            format!("{:.3}{measured}", point.measured_ms),
+            format!("{:.3}{doubt}", point.measured_ms),
             won.to_owned(),
             format!("{:.4}", point.gradient.held_out_auc),
             format!("{:.4}", point.evolution.held_out_auc),

@@ -9,7 +9,7 @@ use crate::{
     app::{
         check::{CheckRequest, TableCheck, check_table},
         config::{Experiment, Stage},
-        iterate::derived,
+        iterate::found_networks,
         probe::{Begin, table_rows},
         report::scatter,
     },
@@ -128,7 +128,7 @@ impl CheckArgs {
             let fix = "name the experiment of the run with --config, or another run";
             return Err(Error::input(file, Place::whole(), problem, fix));
         }
-        derived(run, space)
+        found_networks(run, space)
     }
 
     /// Rows of every feature's embedding table: as --encoders or the run have it, else as `table probe` assumes it.

@@ -12,7 +12,7 @@ pub enum Stage {
     Teacher,
     /// The supernet's weights, batches and masks.
     Search,
-    /// The derived network's weights, batches and dropout.
+    /// Weights, batches and dropout of networks that a search finds.
     Retrain,
     /// The plain DNN's.
     Baseline,

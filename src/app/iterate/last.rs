@@ -6,7 +6,7 @@ use super::{
     fetching::{kept, paid_for_features},
     journal::Journal,
     probed::GIVEN_TABLE,
-    searcher::{Searched, outcome_file, round_folder, subnet_file},
+    searcher::{Searched, budget_folder, outcome_file, round_folder, subnet_file},
 };
 use crate::{
     app::config::Settings,
@@ -107,7 +107,7 @@ fn circumstances(journal: &Journal, engine: EngineName) -> Result<TableContext> 
 pub(in crate::app) fn found_by(folder: &Path, space: &SearchSpace, id: &str) -> Result<Option<FoundBy>> {
     let journal = Journal::followed(folder);
     let mut last = None;
-    for search_folder in [round_folder, |budget: usize| format!("budgets/{budget}")] {
+    for search_folder in [round_folder as fn(usize) -> String, budget_folder] {
         for folder in (FIRST_ROUND..).map(search_folder) {
             let (choice, file) = (subnet_file(&folder), outcome_file(&folder));
             let Some(Searched { subnet, .. }) = journal.recall(&choice)? else { break };

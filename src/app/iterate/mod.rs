@@ -1,7 +1,7 @@
 //! The main job: search → derive → finals → retrain → export → prove → measure → calibrate, round after round. Each round pays
 //! with the latency table that the one before it corrected.
 //!
-//! [`iterate`] reads as the pipeline, and [`search`] as its part up to the first derived network. Every step is a file of its own, and every step's result is kept in the run
+//! [`iterate`] reads as the pipeline, and [`search`] as its part up to the first network that is found. Every step is a file of its own, and every step's result is kept in the run
 //! directory by the `journal`, so a run that was killed goes on where it stopped: at the step, and inside a training at
 //! its last checkpoint.
 //!
@@ -71,13 +71,13 @@ pub use measured::MeasuredTime;
 pub use meter::{ChildMeter, Meter, NamedModel, ServiceTime, Traffic};
 pub(in crate::app) use opening::DataIdentity;
 pub use opening::RunPaths;
-pub use pareto::{Candidate, Pareto, ParetoPoint, Way, pareto};
+pub use pareto::{Candidate, Doubt, Pareto, ParetoPoint, Way, pareto};
 pub(in crate::app) use planned::{Guides, Rates};
 pub use planned::{plan_iterate, plan_search};
 pub use probed::ProbeSummary;
 pub(in crate::app) use record::{Record, RoundRecord};
 pub use request::RunRequest;
-pub use searched::{ExpectedLatency, PredictedTail, SearchFiles, SearchSummary, derived};
+pub use searched::{ExpectedLatency, PredictedTail, SearchFiles, SearchSummary, found_networks};
 pub(in crate::app) use searcher::{Searcher, WARM_UP};
 pub use summary::{
     BaselineSummary, Ending, EnginePrediction, NetworkSummary, ReplaySummary, RoundSummary, Summary,

@@ -17,7 +17,7 @@
 use super::{
     NetworkSummary, ReplaySummary, Run, RunRequest, ServiceTime, Traffic,
     judged::Trials,
-    searcher::{Searcher, warmed_up},
+    searcher::{Searcher, budget_folder, warmed_up},
     traffic::Replayed,
     training::Trained,
 };
@@ -37,6 +37,7 @@ use crate::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The file in the run directory.
 pub(super) const FILE: &str = "pareto.json";
@@ -84,6 +85,9 @@ pub struct ParetoPoint {
     pub measured_ms: f64,
     /// Standard error of the service time, in percent.
     pub noise_pct: f64,
+    /// The service time stayed noisier than `probe.max_noise_pct` after all repeats: it shows nothing.
+    #[serde(default)]
+    pub void: bool,
     /// Whether what was measured is within the budget. A measurement that is too noisy to be believed shows that of nothing.
     pub within: bool,
     /// Whether no other network is at least as fast and as good, and better in one of both: by measured time and held-out AUC.
@@ -91,6 +95,35 @@ pub struct ParetoPoint {
     /// Under replayed traffic; absent where the data names no keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<ReplaySummary>,
+}
+
+/// Why what was measured does not show that a budget is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// It is above the budget.
+    Above,
+    /// It is too noisy to show anything.
+    Void,
+}
+
+impl ParetoPoint {
+    /// None where the budget is kept.
+    pub fn doubt(&self) -> Option<Doubt> {
+        match (self.void, self.within) {
+            (true, _) => Some(Doubt::Void),
+            (false, true) => None,
+            (false, false) => Some(Doubt::Above),
+        }
+    }
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Above => "ABOVE",
+            Self::Void => "VOID",
+        })
+    }
 }
 
 /// Networks for several budgets.
@@ -138,8 +171,7 @@ pub fn pareto(request: RunRequest) -> Result<Pareto> {
     let mut kept = Vec::new();
     for (at, (&budget, evolved)) in budgets.iter().zip(&evolved).enumerate() {
         let rule = DeriveSettings::Budget(budget);
-        let (outcome, searched) =
-            searcher.search(&format!("budgets/{}", at + 1), &table, &MeanService, &rule)?;
+        let (outcome, searched) = searcher.search(&budget_folder(at + 1), &table, &MeanService, &rule)?;
         // Both ways end in finals: who tries more often on the same rows seems the better.
         let layers = run.layer_prices(&table)?;
         let prices = run.paid(&layers, &MeanService, &rule);
@@ -280,6 +312,7 @@ impl Run<'_> {
                 feature_ms: self.feature_ms(&kept.trained.finished.subnet),
                 measured_ms: measured[i].0,
                 noise_pct: time.noise_pct,
+                void,
                 within: !void && measured[i].0 <= budget.limit_ms(),
                 on_front: on_front[i],
                 replay: replays.as_ref().map(|replays| ReplaySummary::of(&replays[place[i]], None)),

@@ -32,7 +32,7 @@ impl Cost {
 /// Standard errors of the winner's measurement within which its prediction is as good as the measurement.
 const WITHIN_NOISE: f64 = 2.0;
 
-/// Whether another round would find nothing new: the last one derived the same network as the one before it, and the table
+/// Whether another round would find nothing new: the last one found the same network as the one before it, and the table
 /// predicted it on the target's engine within two standard errors of its measurement.
 pub(super) fn converged(rounds: &[RoundSummary], target: EngineName) -> bool {
     let [.., before, last] = rounds else { return false };

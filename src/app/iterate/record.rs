@@ -7,7 +7,7 @@ use super::{
     measured::EngineCalibration,
     pareto,
     probed::GIVEN_TABLE,
-    searcher::{Searched, outcome_file, round_folder, subnet_file},
+    searcher::{Derived, Searched, budget_folder, derived_file, outcome_file, round_folder, subnet_file},
     summary,
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
         feature::FeaturePrices,
         table::{LatencyTable, SCHEMA_VERSION},
     },
-    space::SearchSpace,
+    space::{SearchSpace, Subnet},
 };
 use std::{collections::BTreeMap, path::Path};
 
@@ -39,6 +39,8 @@ pub(in crate::app) struct Record {
     pub(in crate::app) environment: Option<Environment>,
     /// Those whose search has ended, in their order.
     pub(in crate::app) rounds: Vec<RoundRecord>,
+    /// What the searches of several budgets came to, as far as they have ended, by rising budget.
+    pub(in crate::app) budgets: Vec<SearchOutcome>,
     pub(in crate::app) summary: Option<Summary>,
     pub(in crate::app) pareto: Option<Pareto>,
 }
@@ -47,8 +49,10 @@ pub(in crate::app) struct Record {
 pub(in crate::app) struct RoundRecord {
     pub(in crate::app) round: usize,
     pub(in crate::app) outcome: SearchOutcome,
+    /// What θ, α and the supernet's weights made of it.
+    pub(in crate::app) derived: Subnet,
     pub(in crate::app) searched: Searched,
-    /// Canonical id of the derived network.
+    /// Canonical id of the network that was found.
     pub(in crate::app) id: String,
     /// How it was trained.
     pub(in crate::app) fit: Option<FitReport>,
@@ -81,6 +85,10 @@ impl Record {
         while let Some(round) = RoundRecord::read(&journal, &space, FIRST_ROUND + rounds.len())? {
             rounds.push(round);
         }
+        let mut budgets = Vec::new();
+        while let Some(outcome) = journal.recall(&outcome_file(&budget_folder(1 + budgets.len())))? {
+            budgets.push(outcome);
+        }
         Ok(Self {
             settings,
             space,
@@ -90,6 +98,7 @@ impl Record {
             paths: optional(&journal, RunPaths::FILE)?,
             environment: optional(&journal, "environment.json")?,
             rounds,
+            budgets,
             summary: journal.recall_document(summary::FILE, summary::SCHEMA_VERSION)?,
             pareto: journal.recall_document(pareto::FILE, pareto::SCHEMA_VERSION)?,
             schema,
@@ -127,11 +136,15 @@ impl RoundRecord {
     fn read(journal: &Journal, space: &SearchSpace, round: usize) -> Result<Option<Self>> {
         let folder = round_folder(round);
         let (outcome, subnet) = (outcome_file(&folder), subnet_file(&folder));
-        let (Some(outcome), Some(searched)) =
-            (journal.recall::<SearchOutcome>(&outcome)?, journal.recall::<Searched>(&subnet)?)
-        else {
+        let derived = derived_file(&folder);
+        let (Some(outcome), Some(Derived { subnet: first, .. }), Some(searched)) = (
+            journal.recall::<SearchOutcome>(&outcome)?,
+            journal.recall::<Derived>(&derived)?,
+            journal.recall::<Searched>(&subnet)?,
+        ) else {
             return Ok(None);
         };
+        space.verify(&first, &journal.path(&derived))?;
         space.verify(&searched.subnet, &journal.path(&subnet))?;
         check_strengths(&outcome, space, &journal.path(&outcome_file(&folder)))?;
         let id = searched.subnet.id(space);
@@ -140,6 +153,7 @@ impl RoundRecord {
             fit: journal.recall(&format!("networks/{id}/fit.json"))?,
             engines: journal.recall(&format!("{folder}/residuals.json"))?,
             outcome,
+            derived: first,
             searched,
             id,
         }))

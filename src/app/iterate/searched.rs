@@ -93,25 +93,25 @@ pub struct SearchFiles {
     pub table: String,
     /// θ, p and every epoch.
     pub search: String,
-    /// The derived network.
+    /// The network that was found.
     pub subnet: String,
 }
 
-/// The networks that the rounds of the run in `folder` have derived so far, each once, in the order of the rounds. Whether the
+/// The networks that the rounds of the run in `folder` have found so far, each once, in the order of the rounds. Whether the
 /// run is that of the space's schema is for the caller to know.
 ///
 /// Fails when a choice is none of the space.
-pub fn derived(folder: &Path, space: &SearchSpace) -> Result<Vec<Subnet>> {
+pub fn found_networks(folder: &Path, space: &SearchSpace) -> Result<Vec<Subnet>> {
     let journal = Journal::followed(folder);
-    let mut found: Vec<Subnet> = Vec::new();
+    let mut networks: Vec<Subnet> = Vec::new();
     for file in (FIRST_ROUND..).map(|round| subnet_file(&round_folder(round))) {
         let Some(Searched { subnet, .. }) = journal.recall(&file)? else { break };
         space.verify(&subnet, &journal.path(&file))?;
-        if !found.contains(&subnet) {
-            found.push(subnet);
+        if !networks.contains(&subnet) {
+            networks.push(subnet);
         }
     }
-    Ok(found)
+    Ok(networks)
 }
 
 impl Run<'_> {

@@ -30,7 +30,7 @@ pub(in crate::app) struct Searched {
     pub(in crate::app) subnet: Subnet,
     /// Version of the table whose prices the search was given.
     pub(in crate::app) table_version: u32,
-    /// How the derived network came to spend its budget, where there is one.
+    /// How what θ and α derived came to spend its budget, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::app) repair: Option<Repair>,
     /// Those that were trained to choose one, where any were: the derived network is the first.
@@ -40,8 +40,8 @@ pub(in crate::app) struct Searched {
 
 /// What θ, α and the supernet's weights make of a search.
 #[derive(Serialize, Deserialize)]
-struct Derived {
-    subnet: Subnet,
+pub(super) struct Derived {
+    pub(super) subnet: Subnet,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     repair: Option<Repair>,
 }
@@ -147,7 +147,7 @@ impl<'a> Searcher<'a> {
         prices: &Prices,
     ) -> Result<(SearchOutcome, Derived)> {
         let run = self.run;
-        let (name, choice) = (outcome_file(folder), format!("{folder}/derived.json"));
+        let (name, choice) = (outcome_file(folder), derived_file(folder));
         let chosen = |outcome: &SearchOutcome, search: Option<&Search>| {
             by_leader(run.ranks, || {
                 run.journal.remember(&choice, || run.derive(outcome, search, self.guide, rule, prices))
@@ -249,12 +249,22 @@ pub(super) fn round_folder(round: usize) -> String {
     format!("rounds/{round}")
 }
 
+/// Where the files of the budgets' searches are, counted from 1.
+pub(super) fn budget_folder(budget: usize) -> String {
+    format!("budgets/{budget}")
+}
+
 /// Where θ, p and the epochs of a search are kept.
 pub(super) fn outcome_file(folder: &str) -> String {
     format!("{folder}/search.json")
 }
 
-/// Where the network that a search derived is kept.
+/// Where is kept what θ, α and the supernet's weights make of it.
+pub(super) fn derived_file(folder: &str) -> String {
+    format!("{folder}/derived.json")
+}
+
+/// Where the network that was found is kept.
 pub(super) fn subnet_file(folder: &str) -> String {
     format!("{folder}/subnet.json")
 }

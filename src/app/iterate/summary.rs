@@ -40,7 +40,7 @@ pub struct Summary {
     pub rounds: Vec<RoundSummary>,
     /// Why there was no further round.
     pub ended: Ending,
-    /// The derived network of the best validation AUC, among those within the measured budget where one is stated.
+    /// The network of the best validation AUC that was found, among those within the measured budget where one is stated.
     pub winner: WinnerSummary,
     /// The plain DNN on all features.
     pub baseline: BaselineSummary,
@@ -123,7 +123,7 @@ pub struct RoundSummary {
     pub round: usize,
     /// Version of the table that the search paid with.
     pub table_version: u32,
-    /// The derived network.
+    /// The network that was found.
     #[serde(flatten)]
     pub network: NetworkSummary,
     /// Price of its features: equation (4).

@@ -46,7 +46,7 @@ impl Run<'_> {
         (format!("baseline-{}", subnet.id(&self.space)), subnet)
     }
 
-    /// Trains the derived network from scratch and exports it. Rounds that derive the same network share it.
+    /// Trains the network that was found from scratch and exports it. Rounds that find the same network share it.
     pub(super) fn retrain(&self, guide: &Guide, subnet: &Subnet, table_version: u32) -> Result<Trained> {
         let name = subnet.id(&self.space);
         let fit = self.derived(&name, subnet, &guide.teaching)?;

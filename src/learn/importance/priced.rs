@@ -16,7 +16,7 @@ pub struct Priced {
     #[serde(flatten)]
     pub importance: Importance,
     /// What the network would take less without it, features and layers together, in ms. None where the rest would be no
-    /// network, for want of a feature of the item's side.
+    /// network, for want of a feature of the item's side, and where a layer has no price.
     pub saved_ms: Option<f64>,
 }
 
@@ -29,7 +29,10 @@ pub fn priced(
     subnet: &Subnet,
     prices: &Prices,
 ) -> Result<Vec<Priced>> {
-    let whole_ms = Price::of(space, subnet, prices)?.total_ms();
+    let price_ms = |subnet: &Subnet| -> Result<Option<f64>> {
+        Ok(Price::known(space, subnet, prices)?.map(|price| price.total_ms()))
+    };
+    let whole_ms = price_ms(subnet)?;
     let one = |importance: Importance| {
         let named = |&i: &usize| space.features[i].name == importance.feature;
         let left_out = subnet.features.iter().copied().find(|i| named(i)).ok_or_else(|| {
@@ -41,10 +44,8 @@ pub fn priced(
         let features = subnet.features.iter().copied().filter(|&i| i != left_out).collect();
         let rest = Subnet { features, operators: subnet.operators.clone() };
         let of_item = |&i: &usize| space.features[i].kind.side() == Side::Item;
-        let saved_ms = match rest.features.iter().any(of_item) {
-            true => Some(whole_ms - Price::of(space, &rest, prices)?.total_ms()),
-            false => None,
-        };
+        let rest_ms = if rest.features.iter().any(of_item) { price_ms(&rest)? } else { None };
+        let saved_ms = whole_ms.zip(rest_ms).map(|(whole, rest)| whole - rest);
         Ok(Priced { importance, saved_ms })
     };
     let mut all = importances.into_iter().map(one).collect::<Result<Vec<_>>>()?;

@@ -24,9 +24,10 @@ impl PlainOnly {
             Self::Integers => ("int8", "export it in fp32 or fp16"),
             Self::ItemTable => ("a layout with an item table", "export it as concat or user-once"),
             Self::Retraining => ("training a network again", "train it from the start on the new data"),
-            Self::Importance => {
-                ("the importance of features", "name a derived network or the plain DNN of the run")
-            }
+            Self::Importance => (
+                "the importance of features",
+                "name a network that a search found, or the plain DNN of the run",
+            ),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Networks that are fitted to labels: the teacher, the derived network, the plain DNN.
+//! Networks that are fitted to labels: the teacher, networks of the space, the plain DNN.
 
 use crate::{
     base::check::{self, Checked},
@@ -189,7 +189,7 @@ impl DistillationLoss {
     }
 }
 
-/// Training the derived network from scratch, with the teacher's scores as soft targets.
+/// Training the network that was found from scratch, with the teacher's scores as soft targets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RetrainSettings {

@@ -128,6 +128,55 @@ fn in_turn_the_expectation_is_the_mean_over_every_choice() {
     assert!((prices.expected(&theta).ms - mean).abs() < 1e-12);
 }
 
+/// Rows of either source: what the trip costs, and what each of their features adds.
+fn any_groups() -> impl Strategy<Value = Vec<FetchGroup>> {
+    let row = (any::<bool>(), 0.0f64..3.0, prop::collection::vec(0.0f64..2.0, 1..4));
+    prop::collection::vec(row, 1..6).prop_map(|rows| {
+        let mut next = 0;
+        let group = |(store, trip_ms, own): (bool, f64, Vec<f64>)| {
+            let source = if store { Source::Store } else { Source::Matching };
+            let features: Vec<(usize, f64)> = (next..).zip(own).collect();
+            next += features.len();
+            FetchGroup { source, trip_ms, features }
+        };
+        rows.into_iter().map(group).collect()
+    })
+}
+
+/// Prices over these rows, in either way to fetch them.
+fn any_prices() -> impl Strategy<Value = FeaturePrices> {
+    (any_groups(), 0.0f64..0.5, 0.0f64..0.5, any::<bool>()).prop_map(
+        |(groups, beta_ms, gamma_ms, in_turn)| {
+            let fetching = if in_turn { Fetching::InTurn } else { Fetching::Together };
+            FeaturePrices { groups, fetching, beta_ms, gamma_ms }
+        },
+    )
+}
+
+/// More features than [`any_groups`] has.
+const MANY: usize = 16;
+
+/// What the features of `chosen` cost as a request waits for them: row by row, and source by source.
+fn waited_ms(prices: &FeaturePrices, chosen: impl Fn(usize) -> bool) -> f64 {
+    let [mut matching, mut store] = [(0.0f64, 0.0); 2];
+    for FetchGroup { source, trip_ms, features } in &prices.groups {
+        let own: Vec<f64> =
+            features.iter().filter(|(at, _)| chosen(*at)).map(|(_, own_ms)| *own_ms).collect();
+        if own.is_empty() {
+            continue;
+        }
+        let (waited, per_feature_ms) = match source {
+            Source::Matching => (&mut matching, prices.beta_ms),
+            Source::Store => (&mut store, prices.gamma_ms),
+        };
+        let row_ms = trip_ms + own.iter().sum::<f64>();
+        waited.0 = if prices.fetching == Fetching::InTurn { waited.0 + row_ms } else { waited.0.max(row_ms) };
+        waited.1 += per_feature_ms * own.len() as f64;
+    }
+    let [matching, store] = [matching, store].map(|(rows_ms, counted_ms)| rows_ms + counted_ms);
+    if prices.fetching == Fetching::InTurn { matching + store } else { matching.max(store) }
+}
+
 proptest! {
     #[test]
     fn the_gradient_agrees_with_central_differences(
@@ -150,36 +199,23 @@ proptest! {
     }
 
     #[test]
-    fn a_feature_that_is_dropped_never_raises_the_price(
-        theta in proptest::array::uniform5(0.0f64..1.0),
-        dropped in 0usize..5,
-        in_turn: bool,
-    ) {
-        let prices = rows(if in_turn { Fetching::InTurn } else { Fetching::Together });
-        let mut fewer = theta;
-        fewer[dropped] = 0.0;
-        prop_assert!(prices.expected(&fewer).ms <= prices.expected(&theta).ms + 1e-12);
+    fn a_choice_costs_what_a_request_waits_for_its_rows(prices in any_prices(), mask: u16) {
+        let chosen: Vec<usize> = (0..MANY).filter(|i| mask >> i & 1 == 1).collect();
+        let (found, wanted) = (prices.selected_ms(&chosen, MANY), waited_ms(&prices, |i| chosen.contains(&i)));
+        prop_assert!((found - wanted).abs() < 1e-12, "{:?}: {} ms, not {}", chosen, found, wanted);
     }
 
     #[test]
-    fn whatever_the_groups_a_choice_is_no_dearer_than_one_with_more_features(
-        groups in prop::collection::vec((any::<bool>(), 0.0f64..3.0, prop::collection::vec(0.0f64..2.0, 1..4)), 1..6),
-        (beta_ms, gamma_ms) in (0.0f64..0.5, 0.0f64..0.5),
-        in_turn: bool,
-        (all, kept) in (any::<u32>(), any::<u32>()),
+    fn a_feature_of_less_theta_never_raises_the_price_and_saves_no_more_than_it_costs_alone(
+        prices in any_prices(),
+        theta in prop::collection::vec(prop_oneof![Just(0.0), Just(1.0), 0.0f64..=1.0], MANY),
+        (changed, share) in (0..MANY, prop_oneof![Just(0.0), 0.0f64..1.0]),
     ) {
-        let mut next = 0;
-        let groups: Vec<FetchGroup> = groups.into_iter().map(|(store, trip_ms, own)| {
-            let source = if store { Source::Store } else { Source::Matching };
-            let features = (next..).zip(own).collect::<Vec<_>>();
-            next += features.len();
-            FetchGroup { source, trip_ms, features }
-        }).collect();
-        let fetching = if in_turn { Fetching::InTurn } else { Fetching::Together };
-        let prices = FeaturePrices { groups, fetching, beta_ms, gamma_ms };
-        let chosen = |mask: u32| (0..next).filter(|i| mask >> i & 1 == 1).collect::<Vec<usize>>();
-        let (more, fewer) = (chosen(all), chosen(all & kept));
-        let [dear, cheap] = [&more, &fewer].map(|features| prices.selected_ms(features, next));
-        prop_assert!(cheap <= dear + 1e-12, "{:?}: {} ms, {:?}: {} ms", fewer, cheap, more, dear);
+        let (mut less, mut alone) = (theta.clone(), vec![0.0; MANY]);
+        less[changed] *= share;
+        alone[changed] = theta[changed] - less[changed];
+        let [more, less, alone] = [&theta, &less, &alone].map(|theta| prices.expected(theta).ms);
+        prop_assert!(less <= more + 1e-12, "{} ms with less of {}, {} before", less, changed, more);
+        prop_assert!(more - less <= alone + 1e-12, "{} ms saved by {}, which costs {}", more - less, changed, alone);
     }
 }

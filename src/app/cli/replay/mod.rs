@@ -50,7 +50,7 @@ use std::{
   autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --slo p99=20ms --out peak.json
 
 Before its clock starts, every session scores the request of test_vectors.json beside the model, and some of the trace's own.
-Scores that differ from the package's by more than 1e-5 end the replay with exit code 3; those that differ between engines,
+Scores that differ from the package's by more than its tolerance end the replay with exit code 3; those that differ between engines,
 plans or passes make the result INVALID. Exit codes once results are written: 3 when one is slower than --baseline by more
 than --max-regression and by more than noise, or when a search finds no rate for --slo; 4 when none is, and one is
 INVALID: that says nothing of the speed, so measure again. `gate` in the result is passed, regressed, undecided or invalid. SIGINT ends
@@ -154,22 +154,7 @@ impl ReplayArgs {
             probe::trial(&launcher, engine, &self.options()?)?;
         }
         let folder = tempfile::tempdir()?;
-        let trace = match &self.trace {
-            Some(path) => path.clone(),
-            None => {
-                progress.stage("make the trace", 0);
-                let qps = if self.closed || self.offline || !self.queue.slo.is_empty() {
-                    self.recipe.check_stretchable()?;
-                    Some(ANY_QPS)
-                } else {
-                    self.qps
-                };
-                let trace = self.recipe.make(&self.data.files(Some(&self.model))?, qps)?;
-                let path = folder.path().join("trace.parquet");
-                trace.write(&path)?;
-                path
-            }
-        };
+        let trace = self.trace_in(folder.path(), progress)?;
         let jobs = engines.iter().map(|&engine| self.job(engine, &trace)).collect::<Result<Vec<_>>>()?;
         if let Some(baseline) = &baseline {
             // Before an hour is spent on what cannot be compared.
@@ -195,12 +180,7 @@ impl ReplayArgs {
         if let Some(baseline) = &baseline {
             // A baseline or a model that is gone meanwhile loses no measurement.
             self.write(&measured)?;
-            for Measured { measurement, .. } in &mut measured {
-                let of_engine = |job: &&ReplayJob| job.engine == measurement.setup.engine;
-                let job = campaign.jobs.iter().find(of_engine).expect("a result is of a job");
-                let older = baseline.of(job, &self.model)?;
-                measurement.hold_against(older, &baseline.file(), self.max_regression);
-            }
+            self.hold_against(baseline, &campaign, &mut measured)?;
         }
         // What cannot be simulated loses no measurement.
         let added = measured.iter_mut().try_for_each(|measured| self.queue.add_to(measured, &recorded));
@@ -218,6 +198,40 @@ impl ReplayArgs {
                 Ok(believed(&results)?)
             }
         }
+    }
+
+    /// The trace that was named, or one that is made in `folder`.
+    fn trace_in(&self, folder: &Path, progress: &dyn Progress) -> Result<PathBuf> {
+        if let Some(path) = &self.trace {
+            return Ok(path.clone());
+        }
+        progress.stage("make the trace", 0);
+        let qps = if self.closed || self.offline || !self.queue.slo.is_empty() {
+            self.recipe.check_stretchable()?;
+            Some(ANY_QPS)
+        } else {
+            self.qps
+        };
+        let trace = self.recipe.make(&self.data.files(Some(&self.model))?, qps)?;
+        let path = folder.join("trace.parquet");
+        trace.write(&path)?;
+        Ok(path)
+    }
+
+    /// Sets every result beside that of `baseline` for the same engine.
+    fn hold_against(
+        &self,
+        baseline: &Baseline,
+        campaign: &Campaign,
+        measured: &mut [Measured],
+    ) -> Result<()> {
+        for Measured { measurement, .. } in measured {
+            let of_engine = |job: &&ReplayJob| job.engine == measurement.setup.engine;
+            let job = campaign.jobs.iter().find(of_engine).expect("a result is of a job");
+            let older = baseline.of(job, &self.model)?;
+            measurement.hold_against(older, &baseline.file(), self.max_regression);
+        }
+        Ok(())
     }
 
     /// Refuses options that make no sense together, before anything is read.

@@ -1,11 +1,8 @@
 //! On what it was measured, what of it may not be believed, and how to do it again.
 
-use super::{
-    Links, only_budgets,
-    verdict::{VOID, doubt},
-};
+use super::{Links, only_budgets};
 use crate::{
-    app::{config::Stage, iterate::Record, report::html::table},
+    app::{config::Stage, importance, iterate::Record, report::html::table},
     base::{Result, shell},
     measure::environment::Environment,
 };
@@ -83,6 +80,7 @@ fn doubts(record: &Record) -> Vec<String> {
             ));
         }
     }
+    doubts.extend(of_budgets(record));
     if let Some(summary) = &record.summary {
         for (engine, probes) in summary.probes.iter().filter(|(_, probes)| probes.noisy > 0) {
             doubts.push(format!(
@@ -98,8 +96,8 @@ fn doubts(record: &Record) -> Vec<String> {
         }
     }
     for point in record.pareto.iter().flat_map(|pareto| &pareto.points) {
-        let network = format!("{} within {} ms", point.network.subnet, point.budget_ms);
-        if doubt(point) == Some(VOID) {
+        let network = format!("{} within {:.3} ms", point.network.subnet, point.budget_ms);
+        if point.void {
             doubts.push(format!("service time of {network}: {:.1} % of noise", point.noise_pct));
         }
         if let Some(replay) = point.replay.as_ref().filter(|replay| !replay.valid) {
@@ -107,6 +105,19 @@ fn doubts(record: &Record) -> Vec<String> {
         }
     }
     doubts
+}
+
+/// What the searches of several budgets warned of.
+fn of_budgets(record: &Record) -> impl Iterator<Item = String> {
+    let points = record.pareto.iter().flat_map(|pareto| &pareto.points).map(|point| Some(point.budget_ms));
+    let budgets = points.chain(std::iter::repeat(None));
+    record.budgets.iter().zip(budgets).enumerate().flat_map(|(at, (outcome, budget_ms))| {
+        let search = match budget_ms {
+            Some(ms) => format!("search within {ms:.3} ms"),
+            None => format!("search of budget {}", at + 1),
+        };
+        outcome.warnings.iter().map(move |warning| format!("{search}: {warning}"))
+    })
 }
 
 /// Commands, and links to what the run has left.
@@ -158,13 +169,16 @@ fn files(record: &Record, links: &Links) -> Vec<(String, &'static str)> {
             (format!("{network}/README.md"), "how to ask it"),
             (format!("{network}/parity.json"), "its proof in every engine"),
             (format!("{network}/fit.json"), "how it was trained"),
+            (importance::file(&round.id), "what each of its features is worth"),
         ]);
     }
-    for round in &record.rounds {
-        let folder = format!("rounds/{}", round.round);
+    let rounds = record.rounds.iter().map(|round| format!("rounds/{}", round.round));
+    let budgets = (1..=record.budgets.len()).map(|budget| format!("budgets/{budget}"));
+    for folder in rounds.chain(budgets) {
         files.extend([
             (format!("{folder}/search.json"), "θ, probabilities and epochs"),
-            (format!("{folder}/subnet.json"), "the derived network"),
+            (format!("{folder}/derived.json"), "what θ and α make of them"),
+            (format!("{folder}/subnet.json"), "the network that was found"),
             (format!("{folder}/residuals.json"), "predicted and measured"),
         ]);
     }

@@ -1,11 +1,13 @@
 //! What was chosen and what was not, with price, importance and the reason.
 
-use super::absent;
+use super::{Links, absent};
 use crate::{
     app::{
+        importance::{self, FeatureImportance},
         iterate::{Record, RoundRecord},
         report::html::{Figure, or_dash, table},
     },
+    base::Result,
     learn::{
         derive::{Change, Repair},
         settings::DeriveSettings,
@@ -22,26 +24,59 @@ pub(super) struct Verdict {
     reason: String,
 }
 
-pub(super) fn section(record: &Record) -> Markup {
-    let Some(round) = record.leading() else { return absent("the first search") };
+pub(super) fn section(record: &Record, links: &Links) -> Result<Markup> {
+    let Some(round) = record.leading() else { return Ok(absent("the first search")) };
+    let worth = importance::kept(links.folder(), &round.id)?.map(|found| Worth::of(&round.id, found));
     let mut verdicts = verdicts(record, round);
     verdicts.sort_by(|a, b| b.chosen.cmp(&a.chosen).then(b.theta.total_cmp(&a.theta)).then(a.at.cmp(&b.at)));
     let split = verdicts.iter().filter(|verdict| verdict.chosen).count();
     let (chosen, dropped) = verdicts.split_at(split);
     let prices =
         if record.measured_prices { "measured (tables/fetch.json)" } else { "declared in the schema" };
-    html! {
+    Ok(html! {
         p {
             "Round " (round.round) " chose " (Figure::count(chosen.len())) " of " (Figure::count(verdicts.len()))
             " features. Importance is θ, the probability with which the search keeps a feature in the end; prices are " (prices)
             ". Fetched together they cost " (total(record, round)) " ms: where sources are asked at once, the slowest counts "
             "(docs/method.md), so that single prices do not add up."
+            @if let Some(Worth { file, found }) = &worth {
+                " AUC lost: of the trained network, with the feature's mean embedding in place of its own, on "
+                (Figure::count(found.rows).from(file, "/rows")) " validation rows (" (links.to(file)) ")."
+            }
         }
         h3 { "Chosen" }
-        (list(record, round, chosen))
+        (list(record, round, chosen, worth.as_ref()))
         details open[dropped.len() <= 40] {
             summary { "Dropped: " (Figure::count(dropped.len())) " features, with the reason" }
-            (list(record, round, dropped))
+            (list(record, round, dropped, None))
+        }
+    })
+}
+
+/// What `importance` measured of the round's network, where it did.
+struct Worth {
+    /// From the run's folder.
+    file: String,
+    found: FeatureImportance,
+}
+
+impl Worth {
+    fn of(network: &str, found: FeatureImportance) -> Self {
+        Self { file: importance::file(network), found }
+    }
+
+    /// What is lost without a feature, with its standard error.
+    fn lost(&self, feature: &str) -> Markup {
+        let known = self.found.features.iter().position(|worth| worth.feature == feature);
+        let Some(at) = known else { return or_dash(None) };
+        let worth = &self.found.features[at];
+        let figure = |value, field: &str| {
+            Figure::new(value, 4).from(&self.file, format!("/features/{at}/left_out/{field}"))
+        };
+        html! {
+            (figure(worth.left_out.auc, "auc"))
+            @if let Some(error) = worth.left_out.error { " ±" (figure(error, "error")) }
+            @if worth.within_noise { br; span class="quiet" { "within noise" } }
         }
     }
 }
@@ -57,7 +92,7 @@ fn total(record: &Record, round: &RoundRecord) -> Figure {
     }
 }
 
-fn list(record: &Record, round: &RoundRecord, verdicts: &[Verdict]) -> Markup {
+fn list(record: &Record, round: &RoundRecord, verdicts: &[Verdict], worth: Option<&Worth>) -> Markup {
     let row = |verdict: &Verdict| {
         let feature = &record.space.features[verdict.at];
         let search = format!("rounds/{}/search.json", round.round);
@@ -67,12 +102,17 @@ fn list(record: &Record, round: &RoundRecord, verdicts: &[Verdict]) -> Markup {
                 td { (word(feature.kind)) }
                 td { (word(feature.source)) }
                 td class="n" { (price(record, verdict.at)) }
+                @if let Some(worth) = worth { td class="n" { (worth.lost(&feature.name)) } }
                 td class="n" { (Figure::new(verdict.theta, 3).from(&search, format!("/result/theta/{}", verdict.at))) }
                 td class="why" { (verdict.reason) }
             }
         }
     };
-    table(&["feature", "kind", "from", "#price, ms", "#importance θ", "why"], verdicts.iter().map(row))
+    let mut columns = vec!["feature", "kind", "from", "#price, ms", "#importance θ", "why"];
+    if worth.is_some() {
+        columns.insert(4, "#AUC lost without it");
+    }
+    table(&columns, verdicts.iter().map(row))
 }
 
 /// As files have it.
@@ -102,6 +142,7 @@ fn verdicts(record: &Record, round: &RoundRecord) -> Vec<Verdict> {
     let theta = &round.outcome.theta;
     let kept = &round.searched.subnet.features;
     let least = kept.iter().map(|&feature| theta[feature]).fold(f64::INFINITY, f64::min);
+    let derived = |at: &usize| round.derived.features.binary_search(at).is_ok();
     let every = record.space.features.iter().enumerate();
     let verdict = |(at, feature): (usize, &crate::data::schema::Feature)| {
         let chosen = kept.binary_search(&at).is_ok();
@@ -110,7 +151,11 @@ fn verdicts(record: &Record, round: &RoundRecord) -> Vec<Verdict> {
         let reason = match (chosen, last) {
             (false, _) if feature.never => "marked `never` in the schema".to_owned(),
             (true, _) if feature.must_keep => "marked `must_keep` in the schema".to_owned(),
-            (chosen, Some(change)) => changed(change, &feature.name, chosen),
+            (true, _) if !derived(&at) => {
+                "taken in with the budget that other layers leave, judged by training".to_owned()
+            }
+            (false, _) if derived(&at) => "taken out with layers that were judged by training".to_owned(),
+            (_, Some(change)) => changed(change, &feature.name),
             (true, None) => kept_by(&record.settings.derive, theta[at]),
             (false, None) => dropped_by(&record.settings.derive, theta[at], least, repair),
         };
@@ -125,13 +170,11 @@ fn last_change<'r>(repair: &'r Repair, name: &str) -> Option<&'r Change> {
     repair.changes.iter().rev().find(of)
 }
 
-/// What the repair did last with it, and where layers were judged by training after that, they.
-fn changed(change: &Change, name: &str, chosen: bool) -> String {
-    match (chosen, change.added.iter().any(|added| added == name)) {
-        (true, true) => format!("added by the repair{}", gain(change)),
-        (false, false) => format!("taken out by the repair{}", gain(change)),
-        (true, false) => "taken in with the budget that other layers leave, judged by training".to_owned(),
-        (false, true) => "taken out with layers that were judged by training".to_owned(),
+/// What the repair did last with it.
+fn changed(change: &Change, name: &str) -> String {
+    match change.added.iter().any(|added| added == name) {
+        true => format!("added by the repair{}", gain(change)),
+        false => format!("taken out by the repair{}", gain(change)),
     }
 }
 
@@ -212,8 +255,7 @@ mod tests {
         assert_eq!(gain(last), " in one step with another feature: AUC -0.0010 ± 0.0005, then 1.250 ms");
         assert_eq!(gain(&repair.changes[0]), ": AUC +0.0100 ± 0.0005, then 1.250 ms");
         assert!(last_change(&repair, "c").is_none());
-        assert!(changed(last, "a", false).starts_with("taken out by the repair in one step"));
-        assert!(changed(last, "b", true).starts_with("added by the repair"));
-        assert!(changed(last, "a", true).contains("judged by training"));
+        assert!(changed(last, "a").starts_with("taken out by the repair in one step"));
+        assert!(changed(last, "b").starts_with("added by the repair"));
     }
 }

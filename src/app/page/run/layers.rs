@@ -1,4 +1,4 @@
-//! The supernet with the path that was derived, and where the time of the network goes.
+//! The supernet with the path that was found, and where the time of the network goes.
 
 use super::{Pictures, absent, verdict::widths};
 use crate::{
@@ -66,7 +66,7 @@ fn finals(round: &RoundRecord) -> Markup {
     };
     html! {
         h3 { "Layers judged by training" }
-        p class="quiet" { "Neighbours of the derived network, trained and cross-validated on training rows." }
+        p class="quiet" { "What θ and α derive and its neighbours, trained and cross-validated on training rows." }
         (table(
             &["network", "#features", "layers", "#price, ms", "#AUC", "#logloss", ""],
             round.searched.finalists.iter().enumerate().map(row),

@@ -16,7 +16,7 @@ use maud::{Markup, html};
 pub(super) fn body(record: &Record, links: &Links, pictures: &mut Pictures) -> Result<Markup> {
     let mut sections = vec![
         ("found", "What was found", verdict::section(record, links, pictures)?),
-        ("features", "Features", features::section(record)),
+        ("features", "Features", features::section(record, links)?),
         ("layers", "Layers, and where the time goes", layers::section(record, pictures)?),
         ("rounds", "Predicted and measured, round by round", rounds::section(record, pictures)?),
         ("responses", "Response times", responses::section(record, links, pictures)?),

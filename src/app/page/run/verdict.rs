@@ -196,15 +196,6 @@ fn metrics(metrics: &Metrics, place: &str) -> Markup {
     }
 }
 
-/// Why what was measured does not show that the budget is kept.
-pub(super) fn doubt(point: &ParetoPoint) -> Option<&'static str> {
-    match (point.within, point.measured_ms <= point.budget_ms) {
-        (true, _) => None,
-        (false, false) => Some("above"),
-        (false, true) => Some(VOID),
-    }
-}
-
 /// Networks of several budgets.
 fn front(points: &[ParetoPoint], links: &Links) -> Markup {
     let row = |(at, point): (usize, &ParetoPoint)| {
@@ -214,7 +205,7 @@ fn front(points: &[ParetoPoint], links: &Links) -> Markup {
         html! {
             tr {
                 td class="n" { (figure(point.budget_ms, 3, "budget_ms")) }
-                td class="n" { (figure(point.measured_ms, 3, "measured_ms")) @if let Some(doubt) = doubt(point) { " " span class="bad" { (doubt) } } }
+                td class="n" { (figure(point.measured_ms, 3, "measured_ms")) @if let Some(doubt) = point.doubt() { " " span class="bad" { (doubt) } } }
                 td class="n" { (or_dash(point.network.metrics.auc.map(|auc| figure(auc, 4, "auc")))) }
                 td class="n" { (Figure::count(point.network.features.len())) }
                 td class="keep" { (widths(&point.network.layers)) }
