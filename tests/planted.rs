@@ -289,14 +289,15 @@ fn budgets_are_met_by_the_expectation_and_by_the_derived_network() {
         let budget_ms = share * full;
         let mut planted = Planted::new(1, |_, _| ());
         let (outcome, subnet, repair, room) = within_budget(&mut planted, budget_ms);
+        let spending = repair.spending.unwrap();
         let last = outcome.epochs.last().unwrap();
         let off = last.expected_ms / budget_ms - 1.0;
         assert!(off.abs() < 0.1, "{share}: expected {off} off, λ {}", last.lambda);
-        assert!(repair.price_ms <= budget_ms, "{share}: {repair}");
+        assert!(spending.price_ms <= budget_ms, "{share}: {repair}");
         let names = subnet.feature_names(&planted.space);
         let useful = names.iter().filter(|name| planted.log.truth.useful.iter().any(|u| u == *name)).count();
         println!("{share}: off {off:.3} λ {:.3} {repair} {names:?} {:?}", last.lambda, subnet.operators);
-        assert!(repair.price_ms >= 0.9 * budget_ms, "{share}: {repair}");
+        assert!(spending.price_ms >= 0.9 * budget_ms, "{share}: {repair}");
         assert!(useful * 10 >= names.len() * 9, "{share}: {names:?}");
         // What is left of the budget buys nothing that is more than chance to the rows that judge.
         for Room { what, gain } in &room {

@@ -1,8 +1,8 @@
 //! From θ and p to one network: the strongest features, and in every Mixop the strongest operator.
 //!
-//! [`derive()`] reads that off θ and α alone. Under a budget [`repair()`] goes on from there with the supernet as judge, and
-//! [`evolve()`] looks for a network without θ and α; both keep the [`Limits`]. [`finals()`] sets what comes out beside its neighbours
-//! once they are trained.
+//! [`derive()`] reads that off θ and α alone. With the supernet as judge [`repair()`] goes on from there under a budget, and
+//! [`exchange()`] without one; [`evolve()`] looks for a network without θ and α. What keeps a budget keeps the [`Limits`]. [`finals()`]
+//! sets what comes out beside its neighbours once they are trained.
 //!
 //! Whatever the rule, one feature of the item's side is among them, the strongest: without any, all candidates of a
 //! request would score alike.
@@ -15,7 +15,7 @@ mod repair;
 pub use evolve::{Evolved, Generation, Known, evolve};
 pub use finals::{Field, Finalist, Quality, finals};
 pub use limits::{Limits, cheapest};
-pub use repair::{Change, Repair, repair};
+pub use repair::{Change, Repair, Spending, exchange, repair};
 
 use super::{
     metrics::Placements,
@@ -25,7 +25,6 @@ use super::{
 };
 use crate::{
     base::{Error, Result},
-    data::schema::Side,
     price::path::subnet_ms,
     space::{Operator, SearchSpace, Subnet},
 };
@@ -137,8 +136,7 @@ fn walked(
 ) -> Result<Option<Subnet>> {
     let Ranked { features: ranked, kept, .. } = ranked_features(space, strengths);
     let price = |chosen: &[usize]| Ok(Price::of(space, &on(operators, chosen), prices)?.total_ms());
-    let of_item = |i: usize| space.features[i].kind.side() == Side::Item;
-    let chosen = within(budget.limit_ms(), &ranked, kept, of_item, price)?;
+    let chosen = within(budget.limit_ms(), &ranked, kept, |i| space.of_item(i), price)?;
     Ok(chosen.map(|chosen| on(operators, &chosen)))
 }
 
@@ -235,7 +233,7 @@ fn ranked_features(space: &SearchSpace, strengths: &[f64]) -> Ranked {
         kept(b).cmp(&kept(a)).then(strengths[b].total_cmp(&strengths[a])).then(a.cmp(&b))
     });
     let kept = features.iter().filter(|&&i| space.features[i].must_keep).count();
-    let first_item = features.iter().position(|&i| space.features[i].kind.side() == Side::Item);
+    let first_item = features.iter().position(|&i| space.of_item(i));
     match first_item.filter(|&at| at >= kept) {
         Some(at) => {
             features[kept..=at].rotate_right(1);

@@ -122,9 +122,14 @@ impl SearchSpace {
         Err(Error::input(file, Place::field(key), problem, fix))
     }
 
+    /// Whether a feature is of the item's side: it tells the candidates of a request apart.
+    pub fn of_item(&self, feature: usize) -> bool {
+        self.features[feature].kind.side() == Side::Item
+    }
+
     /// Fails when no feature of the item's side may be selected: all candidates of a request would score alike.
     pub fn check_item_side(&self) -> Result<()> {
-        if self.features.iter().any(|feature| feature.kind.side() == Side::Item && !feature.never) {
+        if (0..self.features.len()).any(|i| self.of_item(i) && !self.features[i].never) {
             return Ok(());
         }
         Err(Error::usage(

@@ -157,14 +157,18 @@ impl Settings {
         check::ensure(requests >= least, "requests", problem, fix)
     }
 
-    /// Whether networks are judged with the weights of a supernet: under a budget, or several.
+    /// Whether networks are judged with the weights of a supernet: under a budget, or several, and where features are exchanged.
     pub fn judges_networks(&self) -> bool {
+        self.must_judge() || (self.finals.features && self.search.held_out > 0.0)
+    }
+
+    fn must_judge(&self) -> bool {
         self.derive.budget().is_some() || self.pareto.asked()
     }
 
     /// Networks are judged on rows that the teacher never saw.
     fn check_judging(&self) -> Checked {
-        let judged = !self.judges_networks() || self.search.held_out > 0.0;
+        let judged = !self.must_judge() || self.search.held_out > 0.0;
         let problem = "under a budget networks are judged on training rows that the teacher never saw, and none are held out";
         check::ensure(judged, "held_out", problem, "give a share such as 0.1")
     }

@@ -49,7 +49,7 @@ pub struct SearchSummary {
     /// percentile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<PredictedTail>,
-    /// How the network came to spend its budget, where there is one.
+    /// What the supernet's judgement made of the network that θ and α derived, where it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repair: Option<Repair>,
     /// Networks that were trained to choose this one, where any were: what θ and α derived is the first.

@@ -6,7 +6,7 @@ use crate::{
     app::config::Stage,
     base::{Result, fsio},
     learn::{
-        derive::{Field, Finalist, Limits, Repair, derive, finals, repair},
+        derive::{Field, Finalist, Limits, Repair, derive, exchange, finals, repair},
         embedding::{InputFeature, input_features},
         exchange::by_leader,
         params::Snapshot,
@@ -30,7 +30,7 @@ pub(in crate::app) struct Searched {
     pub(in crate::app) subnet: Subnet,
     /// Version of the table whose prices the search was given.
     pub(in crate::app) table_version: u32,
-    /// How what θ and α derived came to spend its budget, where there is one.
+    /// What the supernet's judgement made of what θ and α derived, where it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::app) repair: Option<Repair>,
     /// Those that were trained to choose one, where any were: the derived network is the first.
@@ -85,7 +85,8 @@ impl Run<'_> {
         Ok(Parameters::new(features.iter().map(InputFeature::parameters).collect()))
     }
 
-    /// The network that `rule` makes of a search's end: under a budget, repaired with the weights of `search`.
+    /// The network that `rule` makes of a search's end, and what the weights of `search` make of that: under a budget repaired, else
+    /// with features exchanged.
     fn derive(
         &self,
         outcome: &SearchOutcome,
@@ -95,12 +96,18 @@ impl Run<'_> {
         prices: &Prices,
     ) -> Result<Derived> {
         let subnet = derive(&self.space, outcome, rule, prices)?;
-        let (Some(budget), Some(search)) = (rule.budget(), search) else {
+        let Some(search) = search.filter(|_| self.settings.judges_networks()) else {
             return Ok(Derived { subnet, repair: None });
         };
-        let limits = Limits { space: &self.space, prices, budget, parameters: &self.parameters()? };
         let judge = search.judge(&guide.judging()?.rows)?;
-        let (subnet, repair) = repair(&limits, &judge, &outcome.theta, subnet, self.progress)?;
+        let (space, theta, progress) = (&self.space, &outcome.theta, self.progress);
+        let (subnet, repair) = match rule.budget() {
+            Some(budget) => {
+                let limits = Limits { space, prices, budget, parameters: &self.parameters()? };
+                repair(&limits, &judge, theta, subnet, progress)?
+            }
+            None => exchange(space, prices, &judge, subnet, progress)?,
+        };
         self.progress.say(&format!("  {repair}"));
         Ok(Derived { subnet, repair: Some(repair) })
     }
@@ -112,7 +119,7 @@ impl<'a> Searcher<'a> {
     }
 
     /// Searches with the prices of `table`, of which `latency` is paid, and finds one network by `rule`: under a budget, with the
-    /// multiplier that it asks for, and repaired; then, where `[finals]` says so, by training. What is found is kept in `folder` of the run.
+    /// multiplier that it asks for; repaired; then, where `[finals]` says so, by training. What is found is kept in `folder` of the run.
     pub(in crate::app) fn search(
         &mut self,
         folder: &str,
@@ -153,7 +160,7 @@ impl<'a> Searcher<'a> {
                 run.journal.remember(&choice, || run.derive(outcome, search, self.guide, rule, prices))
             })
         };
-        if rule.budget().is_some() {
+        if run.settings.judges_networks() {
             // The weights that networks are judged with end with the search, so the choice is a part of it.
             run.lead(|| match run.journal.path(&choice).exists() {
                 true => Ok(()),
@@ -187,8 +194,8 @@ impl<'a> Searcher<'a> {
         }
         let (space, parameters) = (&run.space, run.parameters()?);
         let limits = rule.budget().map(|budget| Limits { space, prices, budget, parameters: &parameters });
-        let lambda2 = run.settings.search.lambda2;
-        let field = Field { space, prices, theta, limits: limits.as_ref(), lambda2 };
+        let [lambda, lambda2] = [run.settings.search.lambda, run.settings.search.lambda2];
+        let field = Field { space, prices, theta, limits: limits.as_ref(), lambda, lambda2 };
         let trials = self.trials()?;
         let (subnet, finalists) = finals(&field, first.clone(), &mut |subnet| trials.quality(subnet))?;
         run.progress.say(&format!(

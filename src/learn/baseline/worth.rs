@@ -23,7 +23,6 @@
 
 use crate::{
     base::Result,
-    data::schema::Side,
     learn::{derive::Price, price_term::Prices},
     space::{Operator, SearchSpace, Subnet},
 };
@@ -81,11 +80,11 @@ impl Basket<'_> {
     fn starts(&self) -> Result<Vec<Vec<usize>>> {
         let kept: Vec<usize> =
             (0..self.strengths.len()).filter(|&i| self.space.features[i].must_keep).collect();
-        if kept.iter().any(|&i| self.of_item(i)) {
+        if kept.iter().any(|&i| self.space.of_item(i)) {
             return Ok(if self.fits(&kept)? { vec![kept] } else { Vec::new() });
         }
         let mut affordable = Vec::new();
-        for feature in self.missing(&kept).into_iter().filter(|&i| self.of_item(i)) {
+        for feature in self.missing(&kept).into_iter().filter(|&i| self.space.of_item(i)) {
             let with = [&kept[..], &[feature]].concat();
             let price_ms = self.price_ms(&with)?;
             if price_ms <= self.limit_ms {
@@ -172,10 +171,6 @@ impl Basket<'_> {
             .collect();
         missing.sort_by(|&a, &b| self.strengths[b].total_cmp(&self.strengths[a]));
         missing
-    }
-
-    fn of_item(&self, feature: usize) -> bool {
-        self.space.features[feature].kind.side() == Side::Item
     }
 
     fn fits(&self, chosen: &[usize]) -> Result<bool> {

@@ -10,10 +10,10 @@
 //!
 //! Under a budget the better network is that of the higher AUC, and what a layer leaves is spent on features: in the order of θ, either
 //! behind those that the network has, or throughout. The better of the two orders is taken, at the first layers and again at the last.
-//! Without a budget the features stay, and the better network is that of the lower Loss2 (7) with the measured log loss: log loss + λ2 ·
-//! ms, for what is to be paid for a layer is then stated by λ2 alone.
+//! Without a budget their number stays, and the better network is that of the lower loss with the measured log loss: log loss + λ · ms
+//! of the features + λ2 · ms of the network, for what is to be paid is then stated by λ and λ2 of (5) and (7) alone.
 
-use super::{Limits, Price, walked};
+use super::{Extent, Limits, Price, of_ranking, walked};
 use crate::{
     base::Result,
     learn::price_term::Prices,
@@ -65,8 +65,10 @@ pub struct Field<'a> {
     pub prices: &'a Prices<'a>,
     /// Orders features that a budget is spent on.
     pub theta: &'a [f64],
-    /// What has to be kept, where there is a budget. Without one all networks have the features of the first.
+    /// What has to be kept, where there is a budget. Without one all networks have as many features as the first.
     pub limits: Option<&'a Limits<'a>>,
+    /// λ: log loss per ms of the features, where there is none.
+    pub lambda: f64,
     /// λ2: log loss per ms of the network, where there is none.
     pub lambda2: f64,
 }
@@ -77,9 +79,7 @@ pub fn finals(
     first: Subnet,
     train: &mut dyn FnMut(&Subnet) -> Result<Quality>,
 ) -> Result<(Subnet, Vec<Finalist>)> {
-    let neighbours =
-        [shallower(field.space, &first.operators), a_step_in_width(field.space, &first.operators)];
-    if field.limits.is_none() && neighbours.iter().all(Vec::is_empty) {
+    if field.limits.is_none() && stands_alone(field, &first)? {
         return Ok((first, Vec::new()));
     }
     let mut work = Work { field, train, first: &first.clone(), judged: Vec::new(), best: None };
@@ -118,7 +118,7 @@ struct Work<'w> {
 impl Work<'_> {
     /// Trains `subnet`, unless the same network was trained before, and takes it where it is better; whether it is.
     fn challenge(&mut self, order: Order, subnet: Subnet) -> Result<bool> {
-        let Field { space, prices, limits, lambda2, .. } = *self.field;
+        let Field { space, prices, limits, lambda, lambda2, .. } = *self.field;
         let id = subnet.id(space);
         if self.judged.iter().any(|known| known.subnet == id) {
             return Ok(false);
@@ -134,7 +134,7 @@ impl Work<'_> {
         });
         let worth = match limits {
             Some(_) => quality.auc,
-            None => -(quality.logloss + lambda2 * price.paid_ms),
+            None => -(quality.logloss + lambda * price.feature_ms + lambda2 * price.paid_ms),
         };
         let better = self.best.as_ref().is_none_or(|best| worth > best.worth);
         if better {
@@ -175,7 +175,11 @@ impl Work<'_> {
     fn filled(&self, order: Order, operators: &[Operator]) -> Result<Option<Subnet>> {
         let Field { space, prices, theta, limits, .. } = *self.field;
         let Some(limits) = limits else {
-            return Ok(Some(Subnet { operators: operators.to_vec(), ..self.first.clone() }));
+            let subnet = match order {
+                Order::First => Subnet { operators: operators.to_vec(), ..self.first.clone() },
+                Order::Theta => as_many_by_theta(self.field, self.first, operators)?,
+            };
+            return Ok(Some(subnet));
         };
         let ahead = |i: &usize| order == Order::First && self.first.features.binary_search(i).is_ok();
         // More than θ can be, so that none of the others comes between.
@@ -190,6 +194,17 @@ impl Work<'_> {
         let stays = Subnet { operators: operators.to_vec(), ..self.best().subnet.clone() };
         Ok(if limits.admits(&stays)? { Some(stays) } else { None })
     }
+}
+
+/// As many features as `first` has, by θ.
+fn as_many_by_theta(field: &Field, first: &Subnet, operators: &[Operator]) -> Result<Subnet> {
+    of_ranking(field.space, field.theta, operators.to_vec(), Extent::Count(first.features.len()))
+}
+
+/// Whether nothing but `first` would be trained without a budget.
+fn stands_alone(field: &Field, first: &Subnet) -> Result<bool> {
+    let neighbours = [shallower, a_step_in_width].map(|others| others(field.space, &first.operators));
+    Ok(neighbours.iter().all(Vec::is_empty) && as_many_by_theta(field, first, &first.operators)? == *first)
 }
 
 /// The same operators with one layer less, for every layer whose Mixop lets it go.

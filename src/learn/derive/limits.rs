@@ -3,7 +3,6 @@
 use super::Price;
 use crate::{
     base::{Error, Result},
-    data::schema::Side,
     learn::{price_term::Prices, settings::Budget},
     price::{LayerPrices, cheapest::cheapest_operators, memory::Parameters},
     space::{SearchSpace, Subnet},
@@ -48,12 +47,7 @@ impl Limits<'_> {
     pub fn droppable(&self, subnet: &Subnet, feature: usize) -> bool {
         let others = || subnet.features.iter().copied().filter(|&i| i != feature);
         !self.space.features[feature].must_keep
-            && (!self.of_item(feature) || others().any(|i| self.of_item(i)))
-    }
-
-    /// Whether a feature tells candidates apart.
-    pub fn of_item(&self, feature: usize) -> bool {
-        self.space.features[feature].kind.side() == Side::Item
+            && (!self.space.of_item(feature) || others().any(|i| self.space.of_item(i)))
     }
 
     /// The smallest network: one of `least_choices` with the operators of fewest parameters.
@@ -92,11 +86,10 @@ impl Limits<'_> {
 /// Sets of features with which a network is one and none of which can be left out: those that must be kept, and one of the item's
 /// side where none of them is of it.
 fn least_choices(space: &SearchSpace) -> Vec<Vec<usize>> {
-    let of_item = |i: usize| space.features[i].kind.side() == Side::Item;
     let kept: Vec<usize> = (0..space.features.len())
         .filter(|&i| space.features[i].must_keep && !space.features[i].never)
         .collect();
-    if kept.iter().any(|&i| of_item(i)) {
+    if kept.iter().any(|&i| space.of_item(i)) {
         return vec![kept];
     }
     let with = |i: usize| {
@@ -105,7 +98,7 @@ fn least_choices(space: &SearchSpace) -> Vec<Vec<usize>> {
         features.sort_unstable();
         features
     };
-    let others = (0..space.features.len()).filter(|&i| of_item(i) && !space.features[i].never);
+    let others = (0..space.features.len()).filter(|&i| space.of_item(i) && !space.features[i].never);
     others.map(with).collect()
 }
 

@@ -19,18 +19,24 @@
 //!
 //! So the result keeps the limits, and what it leaves of the budget is left because nothing that fits raises the AUC by more than
 //! chance. Of a hundred useless features the best always seems to raise it a little, which is why a gain has to be above chance.
+//!
+//! Without a budget there is nothing to spend, and only features are exchanged: [`exchange()`].
 
+mod exchange;
+mod judged;
 mod neighbours;
+
+pub use exchange::exchange;
 
 use super::{Judge, Limits};
 use crate::{
     base::{Error, Result, progress::Progress},
-    learn::metrics::Placements,
     space::{Operator, Subnet},
 };
+use judged::Judged;
 use neighbours::{Neighbours, with, without};
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, fmt, rc::Rc};
+use std::fmt;
 
 /// Standard errors that a gain has to be above.
 const SURE: f64 = 2.0;
@@ -63,17 +69,12 @@ pub struct Change {
     pub price_ms: f64,
 }
 
-/// How a derived network came to spend its budget.
+/// What the judgement of a supernet made of a derived network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Repair {
-    /// What features and network may come to together, in ms.
-    pub budget_ms: f64,
-    /// What they come to.
-    pub price_ms: f64,
-    /// Whether at least 95 % of the budget is spent. Where not, nothing that still fits raises the AUC by more than chance.
-    pub full: bool,
-    /// Tables and layers in single precision, in MB.
-    pub memory_mb: f64,
+    /// What became of the budget, where there is one.
+    #[serde(flatten)]
+    pub spending: Option<Spending>,
     /// AUC with the supernet's weights on the rows that networks are judged on.
     pub auc: f64,
     /// What was changed, in order.
@@ -82,19 +83,29 @@ pub struct Repair {
     pub evaluations: usize,
 }
 
+/// How a network spends its budget.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spending {
+    /// What features and network may come to together, in ms.
+    pub budget_ms: f64,
+    /// What they come to.
+    pub price_ms: f64,
+    /// Whether at least 95 % of the budget is spent. Where not, nothing that still fits raises the AUC by more than chance.
+    pub full: bool,
+    /// Tables and layers in single precision, in MB.
+    pub memory_mb: f64,
+}
+
 impl fmt::Display for Repair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { budget_ms, price_ms, full, changes, evaluations, .. } = self;
+        let Self { spending, changes, evaluations, .. } = self;
+        write!(f, "repaired by {} changes among {evaluations} networks", changes.len())?;
+        let Some(Spending { budget_ms, price_ms, full, .. }) = spending else { return Ok(()) };
         let share = 100.0 * price_ms / budget_ms;
-        write!(
-            f,
-            "repaired by {} changes among {evaluations} networks: {price_ms:.3} ms, {share:.1} % of the budget of {budget_ms} ms",
-            changes.len()
-        )?;
-        if *full {
-            Ok(())
-        } else {
-            f.write_str("; nothing that still fits raises the AUC by more than chance")
+        write!(f, ": {price_ms:.3} ms, {share:.1} % of the budget of {budget_ms} ms")?;
+        match full {
+            true => Ok(()),
+            false => f.write_str("; nothing that still fits raises the AUC by more than chance"),
         }
     }
 }
@@ -112,62 +123,29 @@ pub fn repair(
     limits.check()?;
     progress.stage("repair the derived network", 0);
     let around = Neighbours { limits, theta };
-    let mut work = Work { limits, judge, around, progress, known: HashMap::new(), changes: Vec::new() };
+    let mut work = Work { limits, around, judged: Judged::new(limits.space, limits.prices, judge, progress) };
     let subnet = work.reduced(derived.clone())?;
     let subnet = work.pruned(subnet)?;
     let subnet = work.improved(subnet)?;
     let subnet = work.or_from_the_cheapest(derived, subnet)?;
     let (budget_ms, price_ms) = (limits.budget.limit_ms(), limits.price_ms(&subnet)?);
-    let repair = Repair {
+    let spending = Spending {
         budget_ms,
         price_ms,
         full: price_ms >= FULL * budget_ms,
         memory_mb: limits.megabytes(&subnet),
-        auc: work.judged(&subnet)?.auc(),
-        changes: work.changes,
-        evaluations: work.known.len(),
     };
+    let repair = work.judged.repair(&subnet, Some(spending))?;
     Ok((subnet, repair))
 }
 
 struct Work<'w> {
     limits: &'w Limits<'w>,
-    judge: &'w dyn Judge,
     around: Neighbours<'w>,
-    progress: &'w dyn Progress,
-    known: HashMap<Subnet, Rc<Placements>>,
-    changes: Vec<Change>,
+    judged: Judged<'w>,
 }
 
 impl Work<'_> {
-    fn judged(&mut self, subnet: &Subnet) -> Result<Rc<Placements>> {
-        if let Some(known) = self.known.get(subnet) {
-            return Ok(known.clone());
-        }
-        let placements = Rc::new(self.judge.placements(subnet)?);
-        self.known.insert(subnet.clone(), placements.clone());
-        self.progress.advance(self.known.len() as u64, &format!("AUC {:.4}", placements.auc()));
-        Ok(placements)
-    }
-
-    /// Notes the change and makes it.
-    fn change(&mut self, from: &Subnet, to: Subnet) -> Result<Subnet> {
-        let gain = self.judged(&to)?.gain_over(&*self.judged(from)?);
-        let names = |of: &Subnet, but: &Subnet| {
-            let only = of.features.iter().filter(|feature| !but.features.contains(feature));
-            only.map(|&i| self.limits.space.features[i].name.clone()).collect()
-        };
-        self.changes.push(Change {
-            added: names(&to, from),
-            dropped: names(from, &to),
-            operators: (to.operators != from.operators).then(|| to.operators.clone()),
-            gain: gain.auc,
-            error: gain.error,
-            price_ms: self.limits.price_ms(&to)?,
-        });
-        Ok(to)
-    }
-
     /// The first step.
     fn reduced(&mut self, mut subnet: Subnet) -> Result<Subnet> {
         loop {
@@ -175,14 +153,14 @@ impl Work<'_> {
             if excess == 0.0 {
                 return Ok(subnet);
             }
-            let now = self.judged(&subnet)?.auc();
+            let now = self.judged.of(&subnet)?.auc();
             let mut best: Option<(f64, Subnet)> = None;
             let smaller =
                 [self.around.without_one(&subnet, usize::MAX), self.around.other_operators(&subnet)];
             for smaller in smaller.into_iter().flatten() {
                 let removed = excess - self.limits.excess(&smaller)?;
                 if removed > 0.0 {
-                    let lost = (now - self.judged(&smaller)?.auc()) / removed;
+                    let lost = (now - self.judged.of(&smaller)?.auc()) / removed;
                     if best.as_ref().is_none_or(|(least, _)| lost < *least) {
                         best = Some((lost, smaller));
                     }
@@ -192,7 +170,7 @@ impl Work<'_> {
                 Some((_, smaller)) => smaller,
                 None => self.fallback()?.ok_or_else(|| self.no_fallback())?,
             };
-            subnet = self.change(&subnet, next)?;
+            subnet = self.judged.change(&subnet, next)?;
         }
     }
 
@@ -228,8 +206,8 @@ impl Work<'_> {
                 let without = without(&subnet, feature);
                 // Less of an input may cost more where a table says so.
                 let fits = self.limits.admits(&without)?;
-                if fits && !self.judged(&subnet)?.gain_over(&*self.judged(&without)?).is_above(SURE) {
-                    subnet = self.change(&subnet, without)?;
+                if fits && !self.judged.gain(&subnet, &without)?.is_above(SURE) {
+                    subnet = self.judged.change(&subnet, without)?;
                 }
             }
         }
@@ -246,11 +224,11 @@ impl Work<'_> {
             if best.is_none() {
                 best = self.best(&subnet, others.iter().map(|&feature| with(&subnet, feature)).collect())?;
             }
-            if best.is_none() && self.known.len() < MOST_JUDGED {
+            if best.is_none() && self.judged.count() < MOST_JUDGED {
                 best = self.best(&subnet, self.around.wide(&subnet))?;
             }
             match best {
-                Some(better) => subnet = self.change(&subnet, better)?,
+                Some(better) => subnet = self.judged.change(&subnet, better)?,
                 None => break,
             }
         }
@@ -260,29 +238,29 @@ impl Work<'_> {
     /// Where the third step leads from the cheapest network, if that surely is better than `found`.
     fn or_from_the_cheapest(&mut self, derived: Subnet, found: Subnet) -> Result<Subnet> {
         let Some(cheapest) = self.fallback()? else { return Ok(found) };
-        let kept = std::mem::take(&mut self.changes);
+        let kept = std::mem::take(&mut self.judged.changes);
         let first = match cheapest == derived {
             true => cheapest,
-            false => self.change(&derived, cheapest)?,
+            false => self.judged.change(&derived, cheapest)?,
         };
         let other = self.improved(first)?;
-        if self.judged(&other)?.gain_over(&*self.judged(&found)?).is_above(SURE) {
+        if self.judged.gain(&other, &found)?.is_above(SURE) {
             return Ok(other);
         }
-        self.changes = kept;
+        self.judged.changes = kept;
         Ok(found)
     }
 
     /// The neighbour within the limits that raises the AUC most per ms, if one surely does.
     fn best(&mut self, subnet: &Subnet, neighbours: Vec<Subnet>) -> Result<Option<Subnet>> {
-        let (now, price_ms) = (self.judged(subnet)?, self.limits.price_ms(subnet)?);
+        let price_ms = self.limits.price_ms(subnet)?;
         let least_ms = LEAST_SHARE * self.limits.budget.limit_ms();
         let mut best: Option<(f64, Subnet)> = None;
         for neighbour in neighbours {
             if !self.limits.admits(&neighbour)? {
                 continue;
             }
-            let gain = self.judged(&neighbour)?.gain_over(&now);
+            let gain = self.judged.gain(&neighbour, subnet)?;
             if gain.is_above(SURE) {
                 let dearer_ms = (self.limits.price_ms(&neighbour)? - price_ms).max(least_ms);
                 let worth = gain.auc / dearer_ms;

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct FinalsSettings {
     /// Whether the layers that a search ends with are set beside others by training: as `learn::derive::finals` does.
     pub layers: bool,
+    /// Whether, without a budget, features are exchanged for others where the supernet finds that surely better, as
+    /// `learn::derive::exchange` does; with `layers` both choices are trained, and the better one stands. Needs `[search] held_out`.
+    pub features: bool,
     /// Parts of the training rows; a network is trained once without each, and judged there.
     pub folds: usize,
     /// Training rows that are divided, at most: of more, some are drawn.
@@ -17,7 +20,7 @@ pub struct FinalsSettings {
 
 impl Default for FinalsSettings {
     fn default() -> Self {
-        Self { layers: true, folds: 3, max_rows: 1 << 20 }
+        Self { layers: true, features: true, folds: 3, max_rows: 1 << 20 }
     }
 }
 

@@ -151,10 +151,7 @@ fn verdicts(record: &Record, round: &RoundRecord) -> Vec<Verdict> {
         let reason = match (chosen, last) {
             (false, _) if feature.never => "marked `never` in the schema".to_owned(),
             (true, _) if feature.must_keep => "marked `must_keep` in the schema".to_owned(),
-            (true, _) if !derived(&at) => {
-                "taken in with the budget that other layers leave, judged by training".to_owned()
-            }
-            (false, _) if derived(&at) => "taken out with layers that were judged by training".to_owned(),
+            _ if chosen != derived(&at) => judged_by_training(&record.settings.derive, chosen).to_owned(),
             (_, Some(change)) => changed(change, &feature.name),
             (true, None) => kept_by(&record.settings.derive, theta[at]),
             (false, None) => dropped_by(&record.settings.derive, theta[at], least, repair),
@@ -188,6 +185,16 @@ fn gain(change: &Change) -> String {
     format!("{together}: AUC {:+.4} ± {:.4}, then {:.3} ms", change.gain, change.error, change.price_ms)
 }
 
+/// What became of a feature in the finals.
+fn judged_by_training(rule: &DeriveSettings, chosen: bool) -> &'static str {
+    match (rule.budget(), chosen) {
+        (Some(_), true) => "taken in with the budget that other layers leave, judged by training",
+        (Some(_), false) => "taken out with layers that were judged by training",
+        (None, true) => "kept by its θ: the exchange of it did not stand up to training",
+        (None, false) => "taken in by an exchange that did not stand up to training",
+    }
+}
+
 fn kept_by(rule: &DeriveSettings, theta: f64) -> String {
     match rule {
         DeriveSettings::Threshold { theta: least } if theta > *least => format!("θ above {least}"),
@@ -207,7 +214,8 @@ fn dropped_by(rule: &DeriveSettings, theta: f64, least: f64, repair: Option<&Rep
             "gave way to a feature of the candidates, of which one is always chosen".to_owned()
         }
         DeriveSettings::Budget(budget) => {
-            let limit_ms = repair.map_or(budget.limit_ms(), |repair| repair.budget_ms);
+            let spending = repair.and_then(|repair| repair.spending);
+            let limit_ms = spending.map_or(budget.limit_ms(), |spending| spending.budget_ms);
             format!("beyond the budget of {limit_ms} ms, or worth no sure gain within it")
         }
     }
@@ -243,10 +251,7 @@ mod tests {
             price_ms: 1.25,
         };
         let repair = Repair {
-            budget_ms: 2.0,
-            price_ms: 1.25,
-            full: false,
-            memory_mb: 1.0,
+            spending: None,
             auc: 0.7,
             changes: vec![change(&["a"], &[], 0.01), change(&["b"], &["a"], -0.001)],
             evaluations: 9,

@@ -26,6 +26,7 @@ fn played(
         prices: &prices,
         theta: &toy.theta,
         limits: limits.as_ref(),
+        lambda: 0.0,
         lambda2: 0.0,
     };
     let quality = |subnet: &Subnet| Quality { auc: auc(subnet), logloss: 1.0 - auc(subnet) };
@@ -118,13 +119,26 @@ fn features_of_the_first_network_stay_ahead_of_others_where_that_is_better() {
 }
 
 #[test]
-fn without_a_budget_the_features_stay_and_a_memory_cap_holds_with_one() {
+fn without_a_budget_training_chooses_between_the_given_features_and_as_many_by_theta() {
     let toy = Toy::new(2);
-    let first = of(&[0, 3], DEEP);
+    let by_theta = of_ranking(&toy.space, &toy.theta, DEEP.to_vec(), Extent::Count(2)).unwrap().features;
+    let given = vec![5, 6];
+    assert!(given.iter().all(|feature| !by_theta.contains(feature)), "{by_theta:?}");
+    for liked in [&given, &by_theta] {
+        let worth = |subnet: &Subnet| {
+            let better = if subnet.features == *liked { 0.05 } else { 0.0 };
+            0.6 + better - 0.01 * subnet.layer_widths().len() as f64
+        };
+        let (found, finalists) = played(&toy, None, &of(&given, DEEP), worth);
+        assert_eq!((&found.features, found.operators), (liked, vec![Operator::Zero; 2]));
+        assert!(finalists.iter().all(|finalist| finalist.features == 2), "{finalists:?}");
+    }
+}
+
+#[test]
+fn a_memory_cap_holds_under_a_budget() {
+    let toy = Toy::new(2);
     let worth = shallow_is_better(&toy);
-    let (found, finalists) = played(&toy, None, &first, &worth);
-    assert_eq!((found.features, found.operators), (vec![0, 3], vec![Operator::Zero; 2]));
-    assert!(finalists.iter().all(|finalist| finalist.features == 2), "{finalists:?}");
 
     let prices = toy.prices();
     let roomy = toy.limits(&prices, Budget::of_mean(1e9));
@@ -154,11 +168,35 @@ fn without_a_budget_a_layer_is_paid_for_by_what_it_takes_off_the_log_loss() {
         Ok(Quality { auc: 0.7, logloss })
     };
     let taken = |lambda2: f64| {
-        let field = Field { space: &toy.space, prices: &prices, theta: &toy.theta, limits: None, lambda2 };
+        let (space, theta) = (&toy.space, &toy.theta);
+        let field = Field { space, prices: &prices, theta, limits: None, lambda: 0.0, lambda2 };
         finals(&field, narrow.clone(), &mut |subnet| quality(subnet)).unwrap().0
     };
     assert_eq!(taken(0.99 * 0.01 / dearer_ms), wide);
     assert_eq!(taken(1.01 * 0.01 / dearer_ms), narrow);
+}
+
+#[test]
+fn without_a_budget_a_feature_is_paid_for_by_what_it_takes_off_the_log_loss() {
+    let toy = Toy::new(4);
+    let prices = toy.prices();
+    let by_theta = of_ranking(&toy.space, &toy.theta, DEEP.to_vec(), Extent::Count(2)).unwrap();
+    let given = of(&[5, 6], DEEP);
+    let feature_ms = |subnet: &Subnet| Price::of(&toy.space, subnet, &prices).unwrap().feature_ms;
+    let dearer_ms = feature_ms(&given) - feature_ms(&by_theta);
+    let [dear, cheap] = if dearer_ms > 0.0 { [&given, &by_theta] } else { [&by_theta, &given] };
+    // The dear ones take 0.01 off the log loss; other layers are far behind.
+    let quality = |subnet: &Subnet| {
+        let loss = if subnet.features == dear.features { 0.49 } else { 0.5 };
+        Ok(Quality { auc: 0.7, logloss: if subnet.operators == DEEP { loss } else { 9.0 } })
+    };
+    let taken = |lambda: f64| {
+        let (space, theta) = (&toy.space, &toy.theta);
+        let field = Field { space, prices: &prices, theta, limits: None, lambda, lambda2: 0.0 };
+        finals(&field, given.clone(), &mut |subnet| quality(subnet)).unwrap().0
+    };
+    assert_eq!(taken(0.99 * 0.01 / dearer_ms.abs()), *dear);
+    assert_eq!(taken(1.01 * 0.01 / dearer_ms.abs()), *cheap);
 }
 
 #[test]
@@ -200,7 +238,8 @@ fn a_network_without_neighbours_is_not_trained() {
     let mut space = toy.space.clone();
     space.mixops = vec![vec![Operator::Mlp(8)], vec![Operator::Mlp(4)]];
     let first = of(&[0, 3], [Operator::Mlp(8), Operator::Mlp(4)]);
-    let field = Field { space: &space, prices: &prices, theta: &toy.theta, limits: None, lambda2: 0.0 };
+    let theta = &toy.theta;
+    let field = Field { space: &space, prices: &prices, theta, limits: None, lambda: 0.0, lambda2: 0.0 };
     let (found, finalists) =
         finals(&field, first.clone(), &mut |_| panic!("nothing is to be chosen")).unwrap();
     assert_eq!((found, finalists), (first, vec![]));

@@ -53,7 +53,7 @@ impl Neighbours<'_> {
             found.extend(adds.iter().map(|&feature| with(from, feature)));
         }
         found.extend(dropped);
-        found.retain(|changed| changed.features.iter().any(|&feature| self.limits.of_item(feature)));
+        found.retain(|changed| changed.features.iter().any(|&feature| self.limits.space.of_item(feature)));
         let paired: Vec<Subnet> = found.iter().flat_map(|changed| self.other_operators(changed)).collect();
         found.extend(paired);
         found

@@ -34,7 +34,8 @@ fn a_repair_ends_at_or_near_the_best_network_of_the_enumeration_whatever_it_star
             for count in [1, 4, 7] {
                 let (subnet, repair) =
                     super::repair(&limits, &toy, &toy.theta, start(&toy, count), &Silent).unwrap();
-                assert!(limits.admits(&subnet).unwrap() && repair.price_ms <= repair.budget_ms);
+                let spending = repair.spending.unwrap();
+                assert!(limits.admits(&subnet).unwrap() && spending.price_ms <= spending.budget_ms);
                 let (found, most) = (toy.auc(&subnet), toy.best(&limits));
                 // The whole range is about 0.4.
                 assert!(
@@ -59,7 +60,8 @@ fn what_is_left_of_a_budget_is_left_because_no_single_change_within_it_raises_th
             let at = ((share * all_ms.len() as f64) as usize).min(all_ms.len() - 1);
             let limits = toy.limits(&prices, budget(all_ms[at]));
             let (subnet, repair) = super::repair(&limits, &toy, &toy.theta, start(&toy, 3), &Silent).unwrap();
-            assert_eq!(repair.full, repair.price_ms >= 0.95 * all_ms[at]);
+            let spending = repair.spending.unwrap();
+            assert_eq!(spending.full, spending.price_ms >= 0.95 * all_ms[at]);
             let missing = (0..toy.theta.len()).filter(|i| !subnet.features.contains(i));
             for more in missing.map(|feature| with(&subnet, feature)) {
                 let better = toy.auc(&more) > toy.auc(&subnet) + 1e-6;
@@ -76,8 +78,9 @@ fn with_more_than_enough_the_useful_stay_and_the_useless_go() {
         let prices = toy.prices();
         let limits = toy.limits(&prices, budget(1e3));
         let (subnet, repair) = super::repair(&limits, &toy, &toy.theta, start(&toy, 7), &Silent).unwrap();
+        let spending = repair.spending.unwrap();
         assert_eq!(subnet.features, [0, 1, 2, 3], "{repair:?}");
-        assert!(!repair.full && subnet.layer_widths().contains(&16));
+        assert!(!spending.full && subnet.layer_widths().contains(&16));
     }
 }
 
@@ -97,8 +100,9 @@ fn must_keep_never_and_the_memory_cap_are_kept() {
         let capped = Budget { memory_mb: Some(share * whole_mb), ..budget(1e3) };
         let limits = toy.limits(&prices, capped);
         let (subnet, repair) = super::repair(&limits, &toy, &toy.theta, first.clone(), &Silent).unwrap();
-        assert!(repair.memory_mb <= share * whole_mb, "{repair:?}");
-        assert_eq!(repair.memory_mb, limits.megabytes(&subnet));
+        let spending = repair.spending.unwrap();
+        assert!(spending.memory_mb <= share * whole_mb, "{repair:?}");
+        assert_eq!(spending.memory_mb, limits.megabytes(&subnet));
         assert!(subnet.features.contains(&6) && !subnet.features.contains(&0), "{subnet:?}");
     }
     let capped = Budget { memory_mb: Some(1e-6), ..budget(1e3) };
@@ -144,10 +148,89 @@ fn changes_add_up_and_a_repair_repeats() {
     let from = start(&toy, 7);
     let run = || super::repair(&limits, &toy, &toy.theta, from.clone(), &Silent).unwrap();
     let (subnet, repair) = run();
+    let spending = repair.spending.unwrap();
     assert_eq!((subnet.clone(), repair.clone()), run());
     let gained: f64 = repair.changes.iter().map(|change| change.gain).sum();
     assert!((toy.auc(&from) + gained - toy.auc(&subnet)).abs() < 1e-5, "{repair:?}");
     assert!((repair.auc - toy.auc(&subnet)).abs() < 1e-6);
-    assert_eq!(repair.changes.last().unwrap().price_ms, repair.price_ms);
+    assert_eq!(repair.changes.last().unwrap().price_ms, spending.price_ms);
     assert!(repair.evaluations < 400, "{} of 1,344 networks were judged", repair.evaluations);
+}
+
+/// The network on features of `of` with the operators of the first start.
+fn on(features: &[usize]) -> Subnet {
+    Subnet { features: features.to_vec(), operators: vec![Operator::Mlp(16), Operator::Mlp(8)] }
+}
+
+#[test]
+fn exchanges_end_where_no_further_one_raises_the_auc_and_mostly_at_the_best_set_of_as_many_features() {
+    let (mut cases, mut best) = (0, 0);
+    for seed in 0..8 {
+        let toy = Toy::new(seed);
+        let prices = toy.prices();
+        for first in [&[4, 5, 6][..], &[5, 6], &[0, 4], &[1, 3, 4, 5, 6], &[0, 1, 2, 3]] {
+            let (subnet, repair) = exchange(&toy.space, &prices, &toy, on(first), &Silent).unwrap();
+            let as_many = toy.every_network().into_iter();
+            let as_many =
+                as_many.filter(|of| of.features.len() == first.len() && of.operators == subnet.operators);
+            let most = as_many.map(|of| toy.auc(&of)).fold(0.0, f64::max);
+            (cases, best) = (cases + 1, best + usize::from(toy.auc(&subnet) > most - 1e-6));
+            for &dropped in &subnet.features {
+                for added in (0..toy.theta.len()).filter(|i| !subnet.features.contains(i)) {
+                    let other = with(&without(&subnet, dropped), added);
+                    let of_item = other.features.iter().any(|i| i % 2 == 0);
+                    assert!(
+                        !of_item || toy.auc(&other) < toy.auc(&subnet) + 1e-6,
+                        "seed {seed}, from {first:?}: {repair:?}, not {other:?}"
+                    );
+                }
+            }
+            assert_eq!((subnet.features.len(), &subnet.operators), (first.len(), &on(first).operators));
+            assert_eq!((repair.spending, repair.auc as f32), (None, toy.auc(&subnet) as f32));
+            assert!(repair.changes.iter().all(|change| change.added.len() == 1 && change.dropped.len() == 1));
+        }
+    }
+    // Two allies that are both missing are found by no single exchange.
+    assert!(best * 10 >= cases * 9, "the very best in {best} of {cases}");
+}
+
+#[test]
+fn exchanges_keep_what_must_be_kept_take_nothing_that_never_may_be_and_leave_something_of_the_item() {
+    let mut toy = Toy::new(3);
+    toy.space.features[6].must_keep = true;
+    toy.space.features[0].never = true;
+    let prices = toy.prices();
+    let (subnet, _) = exchange(&toy.space, &prices, &toy, on(&[4, 5, 6]), &Silent).unwrap();
+    assert!(subnet.features.contains(&6) && !subnet.features.contains(&0), "{subnet:?}");
+    assert!(toy.auc(&subnet) > toy.auc(&on(&[4, 5, 6])));
+    // The one feature of the item among two, where those of the user are worth more.
+    struct User;
+    impl Judge for User {
+        fn placements(&self, subnet: &Subnet) -> Result<crate::learn::metrics::Placements> {
+            let of_user = subnet.features.iter().filter(|&i| i % 2 == 1).count();
+            Ok(crate::learn::metrics::Placements::exactly(0.5 + 0.01 * of_user as f64))
+        }
+    }
+    let toy = Toy::new(3);
+    let (subnet, _) = exchange(&toy.space, &toy.prices(), &User, on(&[0, 2]), &Silent).unwrap();
+    assert_eq!(subnet.features.iter().filter(|&i| i % 2 == 0).count(), 1, "{subnet:?}");
+}
+
+#[test]
+fn an_exchange_that_is_no_more_than_chance_is_not_made() {
+    struct Noise;
+    impl Judge for Noise {
+        fn placements(&self, subnet: &Subnet) -> Result<crate::learn::metrics::Placements> {
+            // Feature 5 lifts one of four positives a little, which four rows do not show.
+            let lifted = if subnet.features.contains(&5) { 0.9 } else { 0.4 };
+            Ok(crate::learn::metrics::Placements::of(
+                &[lifted, 0.6, 0.7, 0.3, 0.5, 0.2],
+                &[1.0, 1.0, 1.0, 1.0, 0.0, 0.0],
+            )
+            .unwrap())
+        }
+    }
+    let toy = Toy::new(3);
+    let (subnet, repair) = exchange(&toy.space, &toy.prices(), &Noise, on(&[0, 2]), &Silent).unwrap();
+    assert_eq!((subnet, repair.changes.len()), (on(&[0, 2]), 0));
 }
