@@ -135,8 +135,8 @@ fn training_had_the_last_word(here: &Path, summary: &Value) {
     output(here, &["report", "--run", "run", "--out", "trained.html"]);
     let page = fs::read_to_string(here.join("trained.html")).unwrap();
     for reason in [
-        "taken out with layers that were judged by training",
-        "taken in with the budget that other layers leave",
+        "taken in by an exchange that did not stand up to training",
+        "kept by its θ: the exchange of it did not stand up to training",
     ] {
         assert_eq!(page.matches(reason).count(), 1, "{reason}: {page}");
     }

@@ -238,6 +238,8 @@ mod tests {
         let budget = DeriveSettings::Budget(Budget::of_mean(2.0));
         assert!(dropped_by(&budget, 0.2, 0.6, None).contains("budget of 2 ms"));
         assert_eq!(kept_by(&top, 0.5), "among the 9 strongest");
+        assert!(judged_by_training(&budget, true).starts_with("taken in with the budget"));
+        assert!(judged_by_training(&budget, false).starts_with("taken out with layers"));
     }
 
     #[test]
