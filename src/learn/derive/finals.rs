@@ -9,7 +9,8 @@
 //! 2. **width**: each layer is made one step narrower or wider, in the same way.
 //!
 //! Under a budget the better network is that of the higher AUC, and what a layer leaves is spent on features: in the order of θ, either
-//! behind those that the network has, or throughout. The better of the two orders is taken, at the first layers and again at the last.
+//! behind those that the network has, or throughout; or it is left, where training finds that no further feature is worth having. The best
+//! of the three is taken, at the first layers and again at the last.
 //! Without a budget their number stays, and the better network is that of the lower loss with the measured log loss: log loss + λ · ms
 //! of the features + λ2 · ms of the network, for what is to be paid is then stated by λ and λ2 of (5) and (7) alone.
 
@@ -83,7 +84,7 @@ pub fn finals(
         return Ok((first, Vec::new()));
     }
     let mut work = Work { field, train, first: &first.clone(), judged: Vec::new(), best: None };
-    work.challenge(Order::First, first)?;
+    work.challenge(Order::Stay, first)?;
     work.challenge_by_order()?;
     while work.step(shallower)? {}
     while work.step(a_step_in_width)? {}
@@ -95,6 +96,8 @@ pub fn finals(
 /// In which order the features stand that a budget is spent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
+    /// None: the network's features stay as they are.
+    Stay,
     /// Those of the first network by θ, then the others by θ.
     First,
     /// All by θ.
@@ -171,40 +174,46 @@ impl Work<'_> {
         Ok(stepped)
     }
 
-    /// The network with these operators, on the features that the budget then pays for; none where it pays for too few.
+    /// The network with these operators on the features that `order` makes of them; none where the limits allow of none.
     fn filled(&self, order: Order, operators: &[Operator]) -> Result<Option<Subnet>> {
-        let Field { space, prices, theta, limits, .. } = *self.field;
-        let Some(limits) = limits else {
-            let subnet = match order {
-                Order::First => Subnet { operators: operators.to_vec(), ..self.first.clone() },
-                Order::Theta => as_many_by_theta(self.field, self.first, operators)?,
-            };
-            return Ok(Some(subnet));
+        let ordered = match order {
+            Order::Stay => None,
+            Order::First | Order::Theta => self.ordered(order, operators)?,
         };
+        // What is bought in an order knows nothing of the memory cap: beyond it the features stay as they are.
+        let stays = Subnet { operators: operators.to_vec(), ..self.best().subnet.clone() };
+        for subnet in ordered.into_iter().chain([stays]) {
+            if self.field.limits.map_or(Ok(true), |limits| limits.admits(&subnet))? {
+                return Ok(Some(subnet));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The features that the budget pays for in an order; without one, as many as the first network has.
+    fn ordered(&self, order: Order, operators: &[Operator]) -> Result<Option<Subnet>> {
+        let Field { space, prices, theta, limits, .. } = *self.field;
         let ahead = |i: &usize| order == Order::First && self.first.features.binary_search(i).is_ok();
         // More than θ can be, so that none of the others comes between.
         let strength = |(i, theta): (usize, &f64)| if ahead(&i) { theta + 2.0 } else { *theta };
         let strengths: Vec<f64> = theta.iter().enumerate().map(strength).collect();
-        if let Some(subnet) = walked(space, &strengths, operators, limits.budget, prices)?
-            && limits.admits(&subnet)?
-        {
-            return Ok(Some(subnet));
+        match limits {
+            Some(limits) => walked(space, &strengths, operators, limits.budget, prices),
+            None => as_many(space, &strengths, self.first.features.len(), operators).map(Some),
         }
-        // The walk knows nothing of the memory cap: then the features stay as they are.
-        let stays = Subnet { operators: operators.to_vec(), ..self.best().subnet.clone() };
-        Ok(if limits.admits(&stays)? { Some(stays) } else { None })
     }
 }
 
-/// As many features as `first` has, by θ.
-fn as_many_by_theta(field: &Field, first: &Subnet, operators: &[Operator]) -> Result<Subnet> {
-    of_ranking(field.space, field.theta, operators.to_vec(), Extent::Count(first.features.len()))
+/// So many of the strongest features.
+fn as_many(space: &SearchSpace, strengths: &[f64], count: usize, operators: &[Operator]) -> Result<Subnet> {
+    of_ranking(space, strengths, operators.to_vec(), Extent::Count(count))
 }
 
 /// Whether nothing but `first` would be trained without a budget.
 fn stands_alone(field: &Field, first: &Subnet) -> Result<bool> {
     let neighbours = [shallower, a_step_in_width].map(|others| others(field.space, &first.operators));
-    Ok(neighbours.iter().all(Vec::is_empty) && as_many_by_theta(field, first, &first.operators)? == *first)
+    Ok(neighbours.iter().all(Vec::is_empty)
+        && as_many(field.space, field.theta, first.features.len(), &first.operators)? == *first)
 }
 
 /// The same operators with one layer less, for every layer whose Mixop lets it go.

@@ -200,6 +200,21 @@ fn without_a_budget_a_feature_is_paid_for_by_what_it_takes_off_the_log_loss() {
 }
 
 #[test]
+fn a_budget_is_left_where_training_finds_no_further_feature_worth_having() {
+    let toy = Toy::new(3);
+    let first = of(&[0, 3], DEEP);
+    // Every other feature does harm, and so does every layer.
+    let worth = |subnet: &Subnet| {
+        let useful = subnet.features.iter().filter(|&&i| i == 0 || i == 3).count() as f64;
+        let harmful = subnet.features.len() as f64 - useful;
+        0.6 + 0.1 * useful - 0.02 * harmful - 0.01 * subnet.layer_widths().len() as f64
+    };
+    let (found, finalists) = played(&toy, Some(Budget::of_mean(1e9)), &first, worth);
+    assert_eq!(found, of(&[0, 3], [Operator::Zero; 2]), "{finalists:?}");
+    assert!(finalists.iter().any(|finalist| finalist.features == toy.theta.len()), "{finalists:?}");
+}
+
+#[test]
 fn features_of_the_first_network_stay_ahead_where_gates_end_at_0_and_1() {
     let mut toy = Toy::new(3);
     // As smoothed gates end; the repair has taken two features that are closed.
