@@ -3,8 +3,9 @@
 
     from encode import Encoders
     Encoders("encoders.json").encode("price", "12.50")
+    Encoders("encoders.json").inputs(json.load(open("signature.json")), rows)
 
-or `encode.py encoders.json ROWS.csv`: a JSON object per row, of the features whose columns are there. Ids are lists, as long as
+which takes one value of a feature, and a whole request, or `encode.py encoders.json ROWS.csv`: a JSON object per row, of the features whose columns are there. Ids are lists, as long as
 the feature has columns; a missing number is null. A value may be text or a number, missing ones are None or NaN, and a sequence
 is text with the schema's separator or anything that has items. Numbers beyond single precision are refused with a ValueError. This
 is the reference for other languages: it needs nothing but Python.
@@ -121,6 +122,26 @@ class Encoders:
         else:
             ids = [bucket(text, fitted["buckets"]) for text in texts]
         return (ids + [0] * length)[:length]
+
+    def inputs(self, signature, rows):
+        """A model's inputs for one request, by name, each a list of rows. `rows` are the candidates, each a dict of its raw columns;
+        what a request has once is read from the first. A missing number is NaN. Inputs that no encoder fills, rows of an item table
+        and embedded vectors, are left out."""
+        found = {}
+        for tensor in signature["tensors"]:
+            if tensor.get("content", "values") == "values":
+                asked = rows[:1] if tensor["rows"] == "one" else rows
+                found[tensor["name"]] = [self.columns(tensor["fields"], row) for row in asked]
+        return found
+
+    def columns(self, fields, row):
+        """The columns of a tensor in one of its rows."""
+        columns = []
+        for field in fields:
+            name = field["feature"]
+            value = self.encode(name, row[self.features[name]["column"]])
+            columns += value if isinstance(value, list) else [float("nan") if value is None else value]
+        return columns
 
 
 if __name__ == "__main__":

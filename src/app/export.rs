@@ -114,6 +114,13 @@ impl ExportRequest {
                 "leave --max-auc-change, --min-overlap and --top-k out",
             ));
         }
+        if self.out.join(Source::SETTINGS).exists() {
+            let problem = format!(
+                "{} is a run, whose schema and encoders those of the package would replace",
+                self.out.display()
+            );
+            return Err(Error::usage(problem, "give --out another folder"));
+        }
         match self.package {
             PackageForm::Triton => triton::check_name(&self.name),
             PackageForm::Plain => Ok(()),

@@ -45,7 +45,7 @@ struct Description {
 }
 
 impl Source {
-    const SETTINGS: &str = "config.toml";
+    pub(super) const SETTINGS: &str = "config.toml";
     const SCHEMA: &str = "schema.json";
     const ENCODERS: &str = "encoders.json";
     const WEIGHTS: &str = "network.safetensors";

@@ -67,11 +67,16 @@ fn misread(message: &str, key: Option<String>, row: Option<u64>, path: &Path) ->
         let place = Place { field: Some(field), row };
         return Error::input(path, place, "this key is missing", format!("add `{missing}` with its value"));
     }
-    let fix = match message.rsplit_once("expected ") {
+    let fix = what_to_write(&message);
+    Error::input(path, Place { field: key, row }, message, fix)
+}
+
+/// The fix for a value of another type, where serde's message says which one it expects.
+pub fn what_to_write(message: &str) -> String {
+    match message.trim_end().rsplit_once("expected ") {
         Some((_, wanted)) => format!("write {}", in_words(wanted)),
         None => "write a value of the kind that this key takes".to_owned(),
-    };
-    Error::input(path, Place { field: key, row }, message, fix)
+    }
 }
 
 /// The key that was being read. toml keeps it to itself but for a message without the document, which ends with it.

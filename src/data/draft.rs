@@ -18,7 +18,7 @@ mod text;
 use super::{
     encode::{
         distinct::{Distinct, DistinctLists, MISSING},
-        numeric,
+        numeric, roles,
     },
     inspect::UNIQUE_ROWS,
     schema::Kind,
@@ -55,6 +55,12 @@ pub struct Named {
     pub request: Option<String>,
 }
 
+impl Named {
+    fn columns(&self) -> impl Iterator<Item = &String> {
+        [&self.label, &self.user, &self.item].into_iter().chain(&self.time).chain(&self.request)
+    }
+}
+
 /// What values are taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -76,6 +82,8 @@ pub enum LeftOut {
     Unique,
     /// Text with a header that says nothing.
     Nameless,
+    /// Its type is none that can be read, such as a structure.
+    Unusable,
 }
 
 /// A guess about one column.
@@ -111,6 +119,7 @@ impl LeftOut {
             Self::Constant => "says the same in all rows",
             Self::Unique => "says something else in nearly every row",
             Self::Nameless => "has no name: give it one if it is more than the number of the row",
+            Self::Unusable => "holds no integers, floats, text, dates or lists of these",
         }
     }
 }
@@ -138,21 +147,28 @@ pub struct Draft {
 /// of each kind: a kind that occurs and is not there is an error, as no price is ever assumed.
 pub fn draft(path: &Path, named: &Named, prices: &BTreeMap<Kind, f64>) -> Result<Draft> {
     let names = table::names(path)?;
-    let table = RawTable::read(path, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
-    let columns = guesses(&table, named)?;
+    let usable = table::usable(path)?;
+    // A named column is read whatever it holds: what is wrong with it has to be said.
+    let read =
+        names.iter().filter(|name| usable.contains(name) || named.columns().any(|column| column == *name));
+    let table = RawTable::read(path, &read.map(String::as_str).collect::<Vec<_>>())?;
+    let columns = guesses(&table, named, &names)?;
     let text = text::schema(path, &table, named, &columns, prices)?;
     Ok(Draft { schema_version: 1, rows: table.rows(), columns, text })
 }
 
-fn guesses(table: &RawTable, named: &Named) -> Result<Vec<Guess>> {
+/// One guess for each of the columns `names` that is not named. Those that the table lacks could not be read.
+fn guesses(table: &RawTable, named: &Named, names: &[String]) -> Result<Vec<Guess>> {
     let keys = Keys::of(table, named)?;
     let outcomes = [Some(&named.label), named.time.as_ref(), named.request.as_ref()];
-    let columns = table.columns().par_iter().filter(|(name, _)| !outcomes.contains(&Some(name)));
-    let guess = |(name, column): &(String, RawColumn)| -> Result<Guess> {
-        let role = role(table, name, column, &keys)?;
+    let guess = |name: &String| -> Result<Guess> {
+        let role = match table.column(name) {
+            Ok(column) => role(table, name, column, &keys)?,
+            Err(_) => Role::LeftOut(LeftOut::Unusable),
+        };
         Ok(Guess { column: name.clone(), role })
     };
-    columns.map(guess).collect()
+    names.par_iter().filter(|name| !outcomes.contains(&Some(name))).map(guess).collect()
 }
 
 fn role(table: &RawTable, name: &str, column: &RawColumn, keys: &Keys) -> Result<Role> {
@@ -228,8 +244,9 @@ impl Keys {
             let column = column?;
             Some(groups(table, column).map(|groups| (kind, groups)))
         };
-        for column in [Some(&named.label), named.time.as_ref()].into_iter().flatten() {
-            table.column(column)?;
+        roles::labels(table, &named.label)?;
+        if let Some(time) = &named.time {
+            table.column(time)?;
         }
         Ok(Self(keys.into_iter().filter_map(groups).collect::<Result<_>>()?))
     }

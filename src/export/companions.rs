@@ -57,6 +57,20 @@ pub struct TestTensor {
     pub values: TestValues,
 }
 
+/// What takes the place of the test request in the Python client.
+const RAW_REQUEST: &str = r#"
+## A request of raw values
+
+The candidates of a request, each with its raw columns, as the `feed` of the Python client (item tables and embeddings outside are not among these inputs):
+
+```python
+from encode import Encoders
+
+encoders, signature = Encoders("encoders.json"), json.load(open("signature.json"))  # once
+feed = {name: np.array(values, types[name]) for name, values in encoders.inputs(signature, rows).items()}
+```
+"#;
+
 /// Values of a test tensor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -182,7 +196,7 @@ fn how_to_ask() -> String {
     for (language, client) in CLIENTS {
         let _ = write!(text, "\n```{language}\n{client}```\n");
     }
-    text
+    text + RAW_REQUEST
 }
 
 fn readme(model: &OnnxModel<'_>, tolerance: f64) -> String {

@@ -229,6 +229,8 @@ fn a_network_of_it_is_exported_and_trained_again(here: &Path) {
     assert!(least <= package && package < 3 * least, "{least} of {package}");
     let wrong = [&export[..], &["--trace", "t.parquet", "--dry-run"]].concat();
     assert!(failure(here, 2, &wrong).contains("--precision int8"));
+    let over = ["export", "--run", "run", "--out", "run", "--dry-run"];
+    assert!(failure(here, 2, &over).contains("run is a run, whose schema and encoders"));
 
     let retrain = ["retrain", "--run", "run", "--data", "log/log.parquet", "--out", "next"];
     let plan = planned(here, &retrain);

@@ -22,6 +22,17 @@ fn every_verb_shows_an_example_of_itself() {
 }
 
 #[test]
+fn what_a_verb_cannot_do_without_stands_under_no_heading_of_a_group() {
+    for verb in verbs(&Cli::command(), &[]) {
+        let cli = Cli::command();
+        let command = verb.iter().fold(&cli, |command, name| command.find_subcommand(name).unwrap());
+        let required = command.get_arguments().filter(|argument| argument.is_required_set());
+        let grouped: Vec<_> = required.filter(|argument| argument.get_help_heading().is_some()).collect();
+        assert!(grouped.is_empty(), "{verb:?}: {grouped:?}");
+    }
+}
+
+#[test]
 fn the_overview_names_the_verbs() {
     insta::assert_snapshot!(output(Path::new("."), &["--help"]));
 }
@@ -37,9 +48,13 @@ fn wrong_usage_ends_with_2() {
 #[test]
 fn a_file_that_is_not_there_ends_with_1_and_its_name() {
     let folder = tempfile::tempdir().unwrap();
-    for args in [&["trace", "show", "gone.parquet"][..], &["table", "show", "gone.json"]] {
+    for args in [
+        &["trace", "show", "gone.parquet"][..],
+        &["table", "show", "gone.json"],
+        &["evaluate", "--model", "gone.onnx", "--data", "d.csv"],
+    ] {
         let message = failure(folder.path(), 1, args);
-        assert!(message.starts_with("error: ") && message.contains("gone."), "{message}");
+        assert!(message.starts_with("error: cannot read ") && message.contains("gone."), "{message}");
     }
 }
 

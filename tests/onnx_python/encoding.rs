@@ -139,6 +139,15 @@ for name, value, text in [
 assert encoders.encode("brand", None) == [0] and encoders.encode("brand_hash", None) == [0]
 assert encoders.encode("tags", None) == [0, 0, 0] and encoders.encode("price_number", None) is None
 assert encoders.encode("tags", ("a", "b"))[0] > 1 and 0 not in encoders.encode("tags", ("a", "b"))[:2]
+once = {"name": "user_ids", "rows": "one", "fields": [{"feature": "brand"}, {"feature": "tags"}]}
+each = {"name": "item_num", "rows": "candidates", "fields": [{"feature": "price_number"}]}
+table = {"name": "item_rows", "rows": "candidates", "content": "item-rows", "fields": [{"feature": "item_rows"}]}
+rows = [{"brand": 3, "tags": "a|b", "price": 0.2}, {"brand": None, "tags": None, "price": None}]
+inputs = encoders.inputs({"tensors": [once, table, each]}, rows)
+assert inputs.keys() == {"user_ids", "item_num"}
+assert inputs["user_ids"] == [encoders.encode("brand", 3) + encoders.encode("tags", "a|b")]
+[[first], [second]] = inputs["item_num"]
+assert first == encoders.encode("price_number", 0.2) and second != second
 for name in ["price", "price_number"]:
     for value in [1e39, "1e39", "-1e39", "1e400", float("inf"), "12 km"]:
         try:

@@ -266,6 +266,10 @@ fn an_objective_below_every_network_names_the_cheapest_with_its_forecast() {
     {
         assert!(text.contains(expected), "{text}");
     }
+    assert!(
+        !folder.join("run/warmup.safetensors").exists(),
+        "prices alone say so, before anything is searched"
+    );
 }
 
 #[test]

@@ -44,10 +44,6 @@ pub struct ExportArgs {
     /// fp32, fp16 (stored, computed with in fp32) or int8 (dense layers)
     #[arg(long, hide_possible_values = true, value_name = "NAME", default_value_t = Precision::Fp32)]
     precision: Precision,
-    #[command(flatten)]
-    gate: GateArgs,
-    #[command(flatten)]
-    quantise: QuantiseArgs,
     /// Rows on which every engine must agree with the reference [default: the run's data]
     #[arg(long, value_name = "D.parquet")]
     data: Option<PathBuf>,
@@ -63,6 +59,11 @@ pub struct ExportArgs {
     /// Read and check everything, say what would be done and with how much room, and write nothing
     #[arg(long)]
     dry_run: bool,
+    // Last: what follows a group would stand under the group's heading.
+    #[command(flatten)]
+    gate: GateArgs,
+    #[command(flatten)]
+    quantise: QuantiseArgs,
 }
 
 /// What int8 takes instead of the run's `[quantise]`.

@@ -8,6 +8,7 @@ use crate::{
 };
 use clap::Args;
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -29,6 +30,10 @@ pub struct DataArgs {
 impl DataArgs {
     /// The files, those that were not named beside `model`.
     pub fn files(&self, model: Option<&Path>) -> Result<DataFiles> {
+        // First, or a misspelt model would be answered with what does not lie beside it.
+        if let Some(model) = model {
+            fs::metadata(model).map_err(|e| Error::io(model, "read", e))?;
+        }
         let folder = model.map(|model| model.parent().unwrap_or(Path::new("")));
         let beside = |named: &Option<PathBuf>, option: &str, file: &str| match (named, folder) {
             (Some(path), _) => Ok(path.clone()),

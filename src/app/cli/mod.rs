@@ -117,11 +117,12 @@ enum Verb {
     Importance(importance::ImportanceArgs),
     /// Compare a serving system's log with offline encoding and scores, row by row
     Skew(skew::SkewArgs),
-    /// Draw, inspect or encode data sets
+    /// Draft the schema of a data set, inspect or encode it, or draw one
     #[command(
         subcommand,
         after_help = "Examples:
-  autofas-bench data draft --data D.parquet --label click --user user_id --item item_id --out S.toml
+  autofas-bench data draft --data D.parquet --label click --user user_id --item item_id \\
+      --fetch-ms user=0.05,item=0.2,interactive=0.5 --out S.toml
   autofas-bench data inspect --data D.parquet --schema S.toml"
     )]
     Data(data::DataVerb),

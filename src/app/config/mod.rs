@@ -220,6 +220,10 @@ mod tests {
             "{text}"
         );
         assert!(budget("objective = 9").contains("`derive.objective`"));
+        assert!(
+            budget("budget_ms = \"3\"")
+                .contains("`derive.budget_ms`: invalid type: string \"3\", expected f64; write a number")
+        );
         let text = budget("objective = \"p99=9ms\"\n[traffic]\nrequests = 458");
         assert!(
             text.contains("`traffic.requests`: 458 requests cannot show") && text.contains("at least 459"),

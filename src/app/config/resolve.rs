@@ -242,7 +242,7 @@ fn deserialize(defaults: &Table, layers: &[tree::Leaf], source: &Source) -> Resu
             }
             let fix = match tree::get(defaults, path) {
                 Some(default) => format!("give a value such as `{default}`"),
-                None => "give a value of the expected type".to_owned(),
+                None => keys::what_to_write(error.message()),
             };
             return Err(source.error(path, error.message().trim(), fix));
         }

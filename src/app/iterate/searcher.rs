@@ -6,7 +6,7 @@ use crate::{
     app::config::Stage,
     base::{Result, fsio},
     learn::{
-        derive::{Field, Finalist, Limits, Repair, derive, exchange, finals, repair},
+        derive::{Field, Finalist, Limits, Repair, check_budget, derive, exchange, finals, repair},
         embedding::{InputFeature, input_features},
         exchange::by_leader,
         params::Snapshot,
@@ -131,6 +131,7 @@ impl<'a> Searcher<'a> {
         run.progress.say(&format!("{folder} pays with table v{}", table.version));
         let layers = run.layer_prices(table)?;
         let prices = run.paid(&layers, latency, rule);
+        by_leader(run.ranks, || check_budget(&run.space, rule, &prices))?;
         let (outcome, derived) = self.derived(folder, rule, &prices)?;
         let file = subnet_file(folder);
         let searched = match by_leader(run.ranks, || run.journal.recall(&file))? {
@@ -198,8 +199,10 @@ impl<'a> Searcher<'a> {
         let field = Field { space, prices, theta, limits: limits.as_ref(), lambda, lambda2 };
         let trials = self.trials()?;
         let (subnet, finalists) = finals(&field, first.clone(), &mut |subnet| trials.quality(subnet))?;
+        // Without a budget the highest AUC need not be the one that is taken.
+        let judge = if limits.is_some() { "AUC" } else { "log loss and price" };
         run.progress.say(&format!(
-            "  {} of {} networks that were trained is the best; the first was {}",
+            "  {} of {} networks that were trained is the best by {judge}; the first was {}",
             subnet.id(space),
             finalists.len(),
             first.id(space)

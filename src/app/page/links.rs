@@ -34,11 +34,16 @@ impl Links {
 
     /// A link to a file of the run; its mere name where it is not there.
     pub(super) fn to(&self, file: &str) -> Markup {
+        self.named(file, file)
+    }
+
+    /// The same under another name.
+    pub(super) fn named(&self, file: &str, name: &str) -> Markup {
         html! {
             @if self.has(file) {
-                a href=(percent_encoded(&format!("{}{file}", self.way))) { (file) }
+                a href=(percent_encoded(&format!("{}{file}", self.way))) { (name) }
             } @else {
-                (file)
+                (name)
             }
         }
     }

@@ -1,7 +1,11 @@
 use super::*;
 use crate::data::schema::Schema;
-use arrow::array::{Float64Array, Int64Array, LargeStringArray};
-use std::fs;
+use ::parquet::arrow::ArrowWriter;
+use arrow::{
+    array::{ArrayRef, DurationSecondArray, Float64Array, Int64Array, LargeStringArray},
+    record_batch::RecordBatch,
+};
+use std::{fs, sync::Arc};
 
 const ROWS: usize = 600;
 const USERS: usize = 20;
@@ -68,6 +72,10 @@ fn prices() -> BTreeMap<Kind, f64> {
     [(Kind::User, 0.05), (Kind::Context, 0.0), (Kind::Item, 0.2), (Kind::Interactive, 1.0)].into()
 }
 
+fn columns(table: &RawTable) -> Vec<String> {
+    table.columns().iter().map(|(name, _)| name.clone()).collect()
+}
+
 fn found(request: Option<&str>) -> Vec<(String, String)> {
     let row = |guess: Guess| {
         let role = match guess.role {
@@ -76,7 +84,8 @@ fn found(request: Option<&str>) -> Vec<(String, String)> {
         };
         (guess.column, role)
     };
-    guesses(&table(), &named(request)).unwrap().into_iter().map(row).collect()
+    let table = table();
+    guesses(&table, &named(request), &columns(&table)).unwrap().into_iter().map(row).collect()
 }
 
 #[test]
@@ -106,7 +115,7 @@ fn kinds_follow_what_a_column_hangs_on_and_types_what_it_looks_like() {
 #[test]
 fn a_draft_is_a_schema_with_the_prices_that_were_declared() {
     let (table, named) = (table(), named(Some("request")));
-    let guesses = guesses(&table, &named).unwrap();
+    let guesses = guesses(&table, &named, &columns(&table)).unwrap();
     let text = text::schema(Path::new("log.parquet"), &table, &named, &guesses, &prices()).unwrap();
     let schema = Schema::parse(&text, Path::new("s.toml")).unwrap();
     assert_eq!(schema.features.len(), 11);
@@ -156,4 +165,41 @@ fn a_column_that_is_not_there_is_named() {
     let missing =
         draft(&path, &Named { time: Some("tme".to_owned()), ..named(None) }, &prices()).unwrap_err();
     assert!(missing.to_string().contains("log.csv, `tme`: there is no such column"), "{missing}");
+}
+
+#[test]
+fn a_column_of_a_type_that_cannot_be_read_is_left_out_unless_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.parquet");
+    let ints = |f: fn(usize) -> i64| Arc::new(Int64Array::from_iter_values((0..ROWS).map(f))) as ArrayRef;
+    let dwell = Arc::new(DurationSecondArray::from_iter_values((0..ROWS).map(|row| row as i64 % 9)));
+    let columns = [
+        ("click", ints(|row| row as i64 % 2)),
+        ("who", ints(|row| user(row) as i64)),
+        ("dwell", dwell as ArrayRef),
+        ("what", ints(|row| item(row) as i64)),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(fs::File::create(&path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+
+    let named = Named { time: None, ..named(None) };
+    let drafted = draft(&path, &named, &prices()).unwrap();
+    let names: Vec<_> = drafted.columns.iter().map(|guess| guess.column.as_str()).collect();
+    assert_eq!(names, ["who", "dwell", "what"]);
+    assert_eq!(drafted.columns[1].role, Role::LeftOut(LeftOut::Unusable));
+    assert!(drafted.text.contains("#   \"dwell\" holds no integers"), "{}", drafted.text);
+
+    let refused = draft(&path, &Named { time: Some("dwell".to_owned()), ..named }, &prices()).unwrap_err();
+    assert!(refused.to_string().contains("`dwell`: values of type Duration"), "{refused}");
+}
+
+#[test]
+fn a_label_that_is_not_0_or_1_is_said_before_anything_is_drafted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv");
+    fs::write(&path, "click,who,what\n0,1,2\n2,2,3\n").unwrap();
+    let refused = draft(&path, &Named { time: None, ..named(None) }, &prices()).unwrap_err();
+    assert!(refused.to_string().contains("`click`, row 3: a label that is neither 0 nor 1 (2)"), "{refused}");
 }

@@ -283,6 +283,14 @@ pub fn names(path: &Path) -> Result<Vec<String>> {
     }
 }
 
+/// Those of [`names`] whose values are of a type that can be read.
+pub fn usable(path: &Path) -> Result<Vec<String>> {
+    match &Format::files(path)?[0] {
+        (file, Format::Parquet) => parquet::usable(file),
+        (file, Format::Separated { delimiter }) => csv::names(file, *delimiter),
+    }
+}
+
 /// The error for data without rows.
 fn no_rows(path: &Path) -> Error {
     Error::input(path, Place::whole(), "there are no rows", "give a file with at least one row")

@@ -48,6 +48,14 @@ pub(super) fn names(file: &Path) -> Result<Vec<String>> {
     Ok(fields.schema().fields().iter().map(|field| field.name().clone()).collect())
 }
 
+/// The columns whose type is one that [`normalise`] takes.
+pub(super) fn usable(file: &Path) -> Result<Vec<String>> {
+    let fields = metadata(file)?;
+    let fields = fields.schema().fields().iter();
+    let usable = fields.filter(|field| normalise(new_empty_array(field.data_type()), Wide::Text).is_ok());
+    Ok(usable.map(|field| field.name().clone()).collect())
+}
+
 fn metadata(file: &Path) -> Result<ArrowReaderMetadata> {
     let opened = open(file)?;
     let bytes = opened.metadata().map_err(|e| Error::io(file, "read", e))?.len();

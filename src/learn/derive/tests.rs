@@ -42,7 +42,12 @@ fn choose_for(
     let schema = Schema { gamma_ms: 0.1, ..schema(features) };
     let space = space_of(schema.features.clone(), &[&[8, 4, 0], &[0, 4, 8]]);
     let prices = Prices::declared(&schema, &LAYERS, target);
-    derive(&space, &outcome(theta), &settings, &prices)
+    let derived = derive(&space, &outcome(theta), &settings, &prices);
+    if settings.budget().is_some() {
+        let affordable = check_budget(&space, &settings, &prices);
+        assert_eq!(affordable.err().map(|e| e.to_string()), derived.as_ref().err().map(|e| e.to_string()));
+    }
+    derived
 }
 
 const THETA: [f64; 5] = [0.3, 0.9, 0.5, 0.6, 0.8];

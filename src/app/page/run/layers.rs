@@ -26,7 +26,7 @@ pub(super) fn section(record: &Record, pictures: &mut Pictures) -> Result<Markup
         "supernet",
         supernet::svg("Supernet and the path that was found", &picture(record, round)),
         "Every layer offers its operators, with the probability (softmax of α) that the search ended with; the network that was found is \
-         in bold. `zero` leaves a layer out.",
+         in bold. The operator zero leaves a layer out.",
     )?;
     let times = bars(record, round)?;
     let times = match times.is_empty() {
@@ -41,12 +41,12 @@ pub(super) fn section(record: &Record, pictures: &mut Pictures) -> Result<Markup
     Ok(html! {
         @if let Some(repair) = &round.searched.repair { p { "What θ and α derive was " (repair) "." } }
         div class="charts" { (path) (times) }
-        @if !round.searched.finalists.is_empty() { (finals(round)) }
+        @if !round.searched.finalists.is_empty() { (finals(record, round)) }
     })
 }
 
 /// Networks that were trained to choose between layers.
-fn finals(round: &RoundRecord) -> Markup {
+fn finals(record: &Record, round: &RoundRecord) -> Markup {
     let file = format!("rounds/{}/subnet.json", round.round);
     let row = |(at, finalist): (usize, &Finalist)| {
         let figure = |value: f64, places, field: &str| {
@@ -66,7 +66,10 @@ fn finals(round: &RoundRecord) -> Markup {
     };
     html! {
         h3 { "Layers judged by training" }
-        p class="quiet" { "What θ and α derive and its neighbours, trained and cross-validated on training rows." }
+        p class="quiet" {
+            "What θ and α derive and its neighbours, trained and cross-validated on training rows. Taken is the one of the "
+            @if record.settings.derive.budget().is_some() { "highest AUC." } @else { "lowest logloss + λ2 · ms." }
+        }
         (table(
             &["network", "#features", "layers", "#price, ms", "#AUC", "#logloss", ""],
             round.searched.finalists.iter().enumerate().map(row),

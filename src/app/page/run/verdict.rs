@@ -133,7 +133,6 @@ fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
     let mut columns =
         vec!["", "#AUC", "#GAUC", "#logloss", "#features", "layers", "#parameters", "#multiply-adds"];
     columns.extend(times.iter().map(String::as_str));
-    columns.push("model");
     let teacher = html! {
         tr {
             td class="keep" { "teacher r(x)" }
@@ -141,7 +140,6 @@ fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
             td class="n" { (Figure::count(record.space.features.len())) }
             td { "–" } td class="n" { "–" } td class="n" { "–" }
             @for _ in engines { td class="n" { "–" } }
-            td { "–" }
         }
     };
     let row = |name: &str,
@@ -152,7 +150,7 @@ fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
             |count: usize, field: &str| Figure::count(count).from(SUMMARY, format!("/{whose}/{field}"));
         html! {
             tr {
-                td class="keep" { (name) br; span class="quiet" { (network.subnet) } }
+                td class="keep" { (name) br; (links.named(&network.onnx, &network.subnet)) }
                 (metrics(&network.metrics, &format!("/{whose}")))
                 td class="n" { (Figure::count(network.features.len())) }
                 td class="keep" { (widths(&network.layers)) }
@@ -163,11 +161,10 @@ fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
                         (service(times, engine, whose, ""))
                         @if let Some(time) = times.get(&engine) {
                             @let noise = Figure::new(time.noise_pct, 1);
-                            " ±" (noise.from(SUMMARY, format!("/{whose}/service/{engine}/noise_pct"))) " %"
+                            br; "±" (noise.from(SUMMARY, format!("/{whose}/service/{engine}/noise_pct"))) " %"
                         }
                     }
                 }
-                td class="keep" { (links.to(&network.onnx)) }
             }
         }
     };
@@ -180,7 +177,7 @@ fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
         (table(&columns, rows))
         p class="quiet" {
             "On the validation rows. Service times are the engine's own for " (record.settings.target.candidates)
-            " candidates, with their standard error; fetching comes before them."
+            " candidates, with their standard error; fetching comes before them. The names lead to the models."
         }
     }
 }

@@ -8,23 +8,27 @@ use std::{
 };
 
 /// Where the library is: `ORT_DYLIB_PATH`, else `.runtime/onnxruntime/` under `AUTOFAS_BENCH_HOME`, the current folder or
-/// one of its parents.
+/// one of its parents, or one of those of the program, which lies in `target/release` of the repository where it was built.
 pub(super) fn library() -> Result<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    find(set("ORT_DYLIB_PATH"), set("AUTOFAS_BENCH_HOME"), &std::env::current_dir().unwrap_or_default())
+    let here = std::env::current_dir().unwrap_or_default();
+    let program = std::env::current_exe().unwrap_or_default();
+    find(set("ORT_DYLIB_PATH"), set("AUTOFAS_BENCH_HOME"), &here, &program)
 }
 
-fn find(named: Option<PathBuf>, home: Option<PathBuf>, here: &Path) -> Result<PathBuf> {
+fn find(named: Option<PathBuf>, home: Option<PathBuf>, here: &Path, program: &Path) -> Result<PathBuf> {
     if let Some(path) = named {
         return path.canonicalize().map_err(|e| {
             Error::usage(format!("ORT_DYLIB_PATH names {}, which cannot be read ({e})", path.display()), FIX)
         });
     }
-    let mut folders = home.iter().map(PathBuf::as_path).chain(here.ancestors());
+    let above = here.ancestors().chain(program.ancestors().skip(1));
+    let mut folders = home.iter().map(PathBuf::as_path).chain(above);
     folders.find_map(|folder| library_in(&folder.join(".runtime/onnxruntime"))).ok_or_else(|| {
         let problem = format!(
-            "the ONNX Runtime library is not in .runtime/onnxruntime of {} or a folder above it",
-            here.display()
+            "the ONNX Runtime library is not in .runtime/onnxruntime of {} or of {}, or of a folder above them",
+            here.display(),
+            program.parent().unwrap_or(program).display()
         );
         Error::usage(problem, FIX)
     })
@@ -61,14 +65,15 @@ mod tests {
     fn a_missing_library_names_the_script_that_fetches_it() {
         let empty = tempfile::tempdir().unwrap();
         let named = Some(empty.path().join("libnone.so"));
-        for found in [find(None, Some(empty.path().into()), empty.path()), find(named, None, empty.path())] {
+        let (here, program) = (empty.path(), empty.path().join("program"));
+        for found in [find(None, Some(here.into()), here, &program), find(named, None, here, &program)] {
             let text = found.unwrap_err().to_string();
             assert!(text.contains("./scripts/setup-runtime") && text.contains("pip"), "{text}");
         }
     }
 
     #[test]
-    fn the_library_is_found_above_the_current_folder_unless_home_has_one() {
+    fn the_library_is_found_above_the_current_folder_or_the_program_unless_home_has_one() {
         let (home, tree) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let place = |folder: &Path| {
             let folder = folder.join(".runtime/onnxruntime");
@@ -81,8 +86,11 @@ mod tests {
         let below = tree.path().join("a/b");
         std::fs::create_dir_all(&below).unwrap();
         let above = place(tree.path());
-        assert_eq!(find(None, Some(home.path().into()), &below).unwrap(), above);
+        let (home_path, elsewhere) = (Some(home.path().to_owned()), Path::new("/nowhere"));
+        for (here, program) in [(&*below, elsewhere), (elsewhere, &below.join("program"))] {
+            assert_eq!(find(None, home_path.clone(), here, program).unwrap(), above);
+        }
         let at_home = place(home.path());
-        assert_eq!(find(None, Some(home.path().into()), &below).unwrap(), at_home);
+        assert_eq!(find(None, home_path, &below, elsewhere).unwrap(), at_home);
     }
 }
