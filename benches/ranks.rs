@@ -2,7 +2,7 @@
 //! how long sending alone takes. `scripts/figures/ranks` runs it under `mpirun` with one and with two ranks.
 
 use autofas_bench::{
-    base::progress::Progress,
+    base::{memory, progress::Progress},
     data::{
         dataset::Split,
         load_table,
@@ -27,7 +27,7 @@ use std::{sync::Mutex, time::Instant};
 
 // The program's allocator: a step makes many large short-lived tensors.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: memory::Allocator = memory::ALLOCATOR;
 
 const INPUT_WIDTH: usize = 320;
 const BATCH: usize = 2048;

@@ -1,5 +1,5 @@
 """Prints what HdrHistogram's own library finds in an interval log, as JSON:
-{"start_s": …, "lines": [[TAG, BEGIN_S, END_S, COUNT], …], "tags": {TAG: {"count": …, "max": …, "percentiles": {P: VALUE}, "csv_header": …,
+{"start_s": …, "lines": [[TAG, BEGIN_S, END_S, COUNT, MEAN], …], "tags": {TAG: {"count": …, "max": …, "percentiles": {P: VALUE}, "csv_header": …,
 "counts": [[VALUE, COUNT], …]}}}
 
 The intervals of a tag are added up; times are seconds after the start; csv_header is that of the library's own percentile
@@ -26,7 +26,7 @@ def main(path, percentiles):
     while (interval := reader.get_next_interval_histogram()) is not None:
         start = reader.start_time_sec
         times = [interval.get_start_time_stamp() / 1000 - start, interval.get_end_time_stamp() / 1000 - start]
-        lines.append([interval.get_tag(), *times, interval.get_total_count()])
+        lines.append([interval.get_tag(), *times, interval.get_total_count(), interval.get_mean_value()])
         totals.setdefault(interval.get_tag(), bounds()).add(interval)
     tags = {}
     for tag, total in totals.items():

@@ -71,15 +71,16 @@ fn the_library_finds_every_interval_and_their_sum_is_the_whole() {
     let near =
         |value: &Value, wanted: f64| assert!((value.as_f64().unwrap() - wanted).abs() < 1e-3, "{value}");
     let wanted = [
-        ("response", 0.0, 0.999, 20_000),
-        ("whole", 0.0, 2.999, 20_003),
-        ("response", 1.0, 1.999, 0),
-        ("response", 2.0, 2.999, 3),
+        ("response", 0.0, 0.999, 20_000, &intervals[0]),
+        ("whole", 0.0, 2.999, 20_003, &whole),
+        ("response", 1.0, 1.999, 0, &intervals[1]),
+        ("response", 2.0, 2.999, 3, &intervals[2]),
     ];
-    for (line, (tag, start, end, count)) in found["lines"].as_array().unwrap().iter().zip(wanted) {
+    for (line, (tag, start, end, count, latencies)) in found["lines"].as_array().unwrap().iter().zip(wanted) {
         assert_eq!((&line[0], &line[3]), (&tag.into(), &count.into()));
         near(&line[1], start);
         near(&line[2], end);
+        near(&line[4], latencies.histogram().mean());
     }
     assert_eq!(found["lines"].as_array().unwrap().len(), wanted.len());
     assert_eq!(found["tags"]["response"], found["tags"]["whole"]);

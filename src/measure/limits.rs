@@ -144,7 +144,7 @@ fn free(folder: &Path) -> Option<u64> {
     let mut found: libc::statvfs = unsafe { std::mem::zeroed() };
     // SAFETY: `path` ends with a zero and, as `found`, outlives the call.
     let got = unsafe { libc::statvfs(path.as_ptr(), &raw mut found) };
-    (got == 0).then(|| found.f_bavail * found.f_frsize)
+    (got == 0).then(|| found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// Other systems have another call for it.

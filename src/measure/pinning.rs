@@ -72,8 +72,11 @@ mod system {
 
     /// Confines this thread.
     pub(super) fn confine(cpus: &[usize]) -> bool {
+        if cpus.iter().any(|&cpu| cpu >= libc::CPU_SETSIZE as usize) {
+            return false;
+        }
         let mut set = empty();
-        // SAFETY: the macro sets a bit of `set`; the numbers come from `allowed`, so they are below its size.
+        // SAFETY: the macro sets a bit of `set`, and all numbers are below its size.
         cpus.iter().for_each(|&cpu| unsafe { libc::CPU_SET(cpu, &mut set) });
         // SAFETY: `set` outlives the call and has the size that is told; 0 is this thread.
         unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) == 0 }
@@ -113,6 +116,12 @@ mod tests {
     fn lists_of_the_kernel_are_read() {
         assert_eq!(list("0-2,7\n"), [0, 1, 2, 7]);
         assert!(list("").is_empty());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_core_that_no_set_of_the_system_can_hold_is_refused() {
+        assert!(!confine(&[usize::MAX]) && !confine(&[libc::CPU_SETSIZE as usize]));
     }
 
     #[cfg(target_os = "linux")]

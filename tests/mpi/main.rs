@@ -8,7 +8,7 @@ mod program;
 mod whole;
 
 use autofas_bench::{
-    base::{progress::Silent, rng},
+    base::{memory, progress::Silent, rng},
     data::{
         dataset::{Dataset, Split},
         load_table,
@@ -39,7 +39,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 // The program's allocator.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: memory::Allocator = memory::ALLOCATOR;
 
 /// The folder that a rank of [`train_everything`] writes into.
 const FOLDER: &str = "AUTOFAS_BENCH_TEST_FOLDER";

@@ -6,6 +6,7 @@
 
 pub mod chunks;
 mod csv;
+pub mod guarded;
 mod join;
 mod lines;
 mod parquet;

@@ -1,6 +1,6 @@
 //! Parquet files, the columns in parallel.
 
-use super::{RawColumn, chunks, missing_column};
+use super::{RawColumn, chunks, guarded::Batches, missing_column};
 use crate::base::{Error, Result, error::Place};
 use arrow::{
     array::{Array, ArrayRef, LargeStringArray, new_empty_array},
@@ -10,7 +10,7 @@ use arrow::{
 };
 use parquet::arrow::{
     ProjectionMask,
-    arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+    arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder},
 };
 use rayon::prelude::*;
 use std::{fs::File, path::Path, sync::Arc};
@@ -30,7 +30,7 @@ pub(super) struct Columns<'a> {
 /// The columns piece by piece.
 pub(super) struct Pieces<'a> {
     columns: Columns<'a>,
-    readers: Vec<ParquetRecordBatchReader>,
+    readers: Vec<Batches>,
 }
 
 /// What becomes of whole numbers that need not fit into 64 bits with a sign.
@@ -105,11 +105,12 @@ impl<'a> Columns<'a> {
     }
 
     /// Each column opens the file anew: duplicated handles would share one position.
-    fn reader(&self, root: usize, rows: usize) -> Result<ParquetRecordBatchReader> {
+    fn reader(&self, root: usize, rows: usize) -> Result<Batches> {
         let builder =
             ParquetRecordBatchReaderBuilder::new_with_metadata(open(self.file)?, self.metadata.clone());
         let mask = ProjectionMask::roots(builder.parquet_schema(), [root]);
-        builder.with_projection(mask).with_batch_size(rows).build().map_err(|e| unreadable(self.file, e))
+        let reader = builder.with_projection(mask).with_batch_size(rows).build();
+        reader.map(Batches::of).map_err(|e| unreadable(self.file, e))
     }
 
     fn normalise(&self, column: usize, array: ArrayRef, wide: Wide) -> Result<RawColumn> {
@@ -126,7 +127,7 @@ impl Pieces<'_> {
     /// The next rows; none at the end.
     pub(super) fn next(&mut self) -> Result<Option<Vec<RawColumn>>> {
         let columns = &self.columns;
-        let piece = |(column, reader): (usize, &mut ParquetRecordBatchReader)| {
+        let piece = |(column, reader): (usize, &mut Batches)| {
             let Some(batch) = reader.next() else { return Ok(None) };
             let batch = batch.map_err(|e| unreadable(columns.file, e))?;
             columns.normalise(column, Arc::clone(batch.column(0)), Wide::Text).map(Some)

@@ -14,14 +14,11 @@ use crate::{
     base::{
         Error, Result,
         names::{EngineName, Provider, TractPlan},
+        panics,
     },
     export::signature::CANDIDATES,
 };
-use std::{
-    collections::HashMap,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-};
+use std::{collections::HashMap, path::Path};
 use tract_onnx::{
     prelude::*,
     tract_hir::internal::{DimLike, TypedSimpleState, bail, format_err},
@@ -75,11 +72,7 @@ fn locked_version(lock: &str) -> String {
 
 /// Calls into tract; a panic is an error. What `work` was changing must not be used afterwards.
 fn caught<T>(work: impl FnOnce() -> TractResult<T>) -> TractResult<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
-        Err(format_err!("tract panicked: {text}"))
-    })
+    panics::caught(work).unwrap_or_else(|text| Err(format_err!("tract panicked: {text}")))
 }
 
 struct Input {

@@ -68,7 +68,7 @@ fn finals(record: &Record, round: &RoundRecord) -> Markup {
         h3 { "Layers judged by training" }
         p class="quiet" {
             "What θ and α derive and its neighbours, trained and cross-validated on training rows. Taken is the one of the "
-            @if record.settings.derive.budget().is_some() { "highest AUC." } @else { "lowest logloss + λ2 · ms." }
+            @if record.settings.derive.budget().is_some() { "highest AUC." } @else { "lowest logloss + λ · ms of the features + λ2 · ms of the layers." }
         }
         (table(
             &["network", "#features", "layers", "#price, ms", "#AUC", "#logloss", ""],

@@ -3,7 +3,7 @@
 use super::{Header, arrival, broken};
 use crate::{
     base::{Error, Result, error::Place, fsio},
-    data::table::chunks,
+    data::table::{chunks, guarded::Batches},
     measure::replay::trace::Request,
 };
 use arrow::{
@@ -16,10 +16,7 @@ use arrow::{
     error::ArrowError,
 };
 use parquet::{
-    arrow::{
-        ArrowWriter,
-        arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
-    },
+    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
     basic::{Compression, Encoding, ZstdLevel},
     errors::ParquetError,
     file::properties::{EnabledStatistics, WriterProperties},
@@ -149,7 +146,7 @@ impl Batch {
 
 pub(super) struct Rows {
     path: PathBuf,
-    batches: ParquetRecordBatchReader,
+    batches: Batches,
     batch: Option<Columns>,
     /// Of the next request in `batch`.
     at: usize,
@@ -179,7 +176,7 @@ pub(super) fn open(path: &Path) -> Result<(Header, Rows)> {
     let header = serde_json::from_str(text)
         .map_err(|e| broken(path, Place::field(METADATA_KEY), format!("not the header of a trace ({e})")))?;
     let batch = batch_size(&builder);
-    let batches = builder.with_batch_size(batch).build().map_err(unreadable)?;
+    let batches = Batches::of(builder.with_batch_size(batch).build().map_err(unreadable)?);
     Ok((header, Rows { path: path.to_owned(), batches, batch: None, at: 0, row: 1 }))
 }
 
