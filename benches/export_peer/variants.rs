@@ -108,7 +108,7 @@ impl Variants {
             },
         };
         let form = Form::of(layout, &self.schema);
-        let provers = Provers { engines: &[self.engine], options: &SessionOptions::PLAIN };
+        let provers = Provers { engines: &[self.engine], options: &SessionOptions::PLAIN, stop: None };
         let name = format!("{layout} {precision}");
         match package.write(&form, out, &self.loaded.split.valid, 0, provers) {
             Ok(report) => json!({ "name": name, "proof": report }),

@@ -14,6 +14,7 @@ use crate::{
         self,
         column::Column,
         dataset::{Dataset, Split},
+        schema::Schema,
     },
     export::{
         self, Form, companions::TestVectors, quantise::QuantisationReport, rows::ItemTableSpec, triton,
@@ -145,6 +146,24 @@ impl ExportRequest {
         };
         Ok((data, split))
     }
+
+    /// Candidates of the trace's requests, where one is given: `most` of them.
+    fn traffic(&self, source: &Source, path: &Path, most: usize) -> Result<Option<Dataset>> {
+        let Some(trace) = &self.trace else { return Ok(None) };
+        let [schema, encoders] = source.files();
+        let files = DataFiles { rows: path.to_owned(), schema, encoders };
+        Ok(Some(TracedData::load(trace, &files)?.candidates_as_rows(most)))
+    }
+
+    /// How the graph is written.
+    fn form(&self, schema: &Schema) -> Form {
+        let form = Form::of(self.layout, schema);
+        Form {
+            embeddings: self.embeddings,
+            external_data_over: self.external_data_over.unwrap_or(form.external_data_over),
+            ..form
+        }
+    }
 }
 
 /// Proves the package in the engines of the run's target and puts it into its folder: one that an engine scores otherwise is
@@ -156,12 +175,7 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
     let overrides = [&request.overrides[..], &request.limits].concat();
     let settings = source.experiment_on(&path, &overrides)?.settings;
     let (data, split) = request.rows(&source, &path, &settings)?;
-    let traffic = request.trace.as_ref().map(|trace| -> Result<Dataset> {
-        let [schema, encoders] = source.files();
-        let files = DataFiles { rows: path.clone(), schema, encoders };
-        Ok(TracedData::load(trace, &files)?.candidates_as_rows(settings.quantise.rows))
-    });
-    let traffic = traffic.transpose()?;
+    let traffic = request.traffic(&source, &path, settings.quantise.rows)?;
     let package = Package {
         network: &source.network,
         metadata: &source.metadata,
@@ -175,12 +189,6 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
             settings: &settings.quantise,
         },
     };
-    let form = Form::of(request.layout, &source.schema);
-    let form = Form {
-        embeddings: request.embeddings,
-        external_data_over: request.external_data_over.unwrap_or(form.external_data_over),
-        ..form
-    };
     fsio::create_dir(&request.out)?;
     let draft = tempfile::Builder::new()
         .prefix(fsio::TEMPORARY)
@@ -191,8 +199,8 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
         PackageForm::Triton => draft.path().join("package"),
     };
     let (serving, options) = (&settings.target, settings.target.session_options());
-    let provers = Provers { engines: &serving.engines, options: &options };
-    let parity = package.write(&form, &target, &split.valid, PARITY_SEED, provers)?;
+    let provers = Provers { engines: &serving.engines, options: &options, stop: None };
+    let parity = package.write(&request.form(&source.schema), &target, &split.valid, PARITY_SEED, provers)?;
     let quantisation = (request.precision == Precision::Int8)
         .then(|| fsio::read_json(&target.join(QuantisationReport::FILE)))
         .transpose()?;

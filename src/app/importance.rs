@@ -12,7 +12,7 @@ use super::{
     source::Source,
 };
 use crate::{
-    base::{Result, fsio, names::EngineName, progress::Progress, rng},
+    base::{Result, fsio, names::EngineName, progress::Progress, rng, stop::Stop},
     data::{self, schema::Kind},
     learn::{
         derive::Price,
@@ -157,7 +157,7 @@ pub fn importance(request: &ImportanceRequest, progress: &dyn Progress) -> Resul
     let judged = Judged::new(&source.schema, &data, &rows);
     let permutations = PermutationSettings { repeats: request.repeats, measure: Measure::Auc };
     let left_out = leave_one_out(&student, &judged, Measure::Auc, progress)?;
-    let permuted = permutation(&student, &judged, &permutations, seed, progress)?;
+    let permuted = permutation(&student, &judged, &permutations, seed, progress, &Stop::never())?;
     let scores = source.network.score(&data, &rows)?;
     let found = FeatureImportance {
         schema_version: SCHEMA_VERSION,

@@ -6,6 +6,7 @@ use crate::{
         Error, Result, fsio,
         names::{EngineName, Precision},
         rng,
+        stop::Stop,
     },
     data::{dataset::Dataset, encode::Encoders, schema::Schema},
     export::{
@@ -126,7 +127,8 @@ impl Package<'_> {
             .map_err(|e| Error::io(folder, "create a folder in", e))?;
         write_package(draft.path(), &model, self.schema, self.encoders, &vectors)?;
         let file = draft.path().join("model.onnx");
-        let terms = ProofTerms { tolerance, edges: true, lists: judge.as_ref().map(Judge::lists) };
+        let lists = judge.as_ref().map(Judge::lists);
+        let terms = ProofTerms { edges: true, lists, ..tolerance.into() };
         let (mut report, scored) = prove_in(provers, reference, &file, self.data, &drawn, terms)?;
         if let Some(judge) = &judge {
             report.gate = Some(gate(judge, &limits, rounding, &scored, quantised.as_ref())?);
@@ -154,6 +156,8 @@ pub struct Provers<'a> {
     pub engines: &'a [EngineName],
     /// How their sessions are made: as those that will be timed.
     pub options: &'a SessionOptions,
+    /// Ends a proof between two runs of a session; none where nobody asks.
+    pub stop: Option<&'a Stop>,
 }
 
 /// Up to `count` of `rows`, drawn with `seed`.
@@ -166,7 +170,7 @@ pub fn draw(rows: &[u32], count: usize, seed: u64) -> Vec<u32> {
 
 /// Proves a model on `rows` in those of `provers` that compute something: the null engine has nothing that could agree.
 pub fn prove_in<'a>(
-    provers: Provers,
+    provers: Provers<'a>,
     reference: Reference<'a>,
     model: &Path,
     data: &Dataset,
@@ -176,6 +180,7 @@ pub fn prove_in<'a>(
     let real = provers.engines.iter().filter(|&&name| name != EngineName::Null);
     let engines = real.map(|&name| engine(name)).collect::<Result<Vec<_>>>()?;
     let engines: Vec<&dyn Engine> = engines.iter().map(AsRef::as_ref).collect();
+    let terms = ProofTerms { stop: provers.stop, ..terms.into() };
     prove(reference, model, data, rows, &engines, provers.options, terms)
 }
 
@@ -256,7 +261,7 @@ mod tests {
                     settings: &QuantiseSettings::default(),
                 },
             };
-            let provers = Provers { engines, options: &SessionOptions::PLAIN };
+            let provers = Provers { engines, options: &SessionOptions::PLAIN, stop: None };
             package.write(&Layout::Concat.into(), &out, &rows, 0, provers)
         };
         write(0.5, &[EngineName::Tract]).unwrap();

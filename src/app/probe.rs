@@ -91,56 +91,23 @@ pub fn probe_with(
     stop: &Stop,
 ) -> Result<LatencyTable> {
     let ProbeRequest { plan, settings, out, .. } = request;
+    let _claim = fsio::claim(out)?;
     let contexts: Vec<TableContext> =
         settings.iter().map(|settings| context_here(settings, plan.layout)).collect::<Result<_>>()?;
     let turns = request.part(by_turns(plan, settings, &contexts));
-    let mut kept = match begin {
-        Begin::Anew => {
-            // Else what is given up here would be gone on with where this one is stopped in its first group.
-            fsio::remove(&Kept::file(request))?;
-            Kept::nothing(request, &contexts)
-        }
-        Begin::WhereItStopped => Kept::of_earlier(request, &contexts)?,
-    };
-    let all = turns.len();
-    let mut open = Vec::new();
-    for turn in turns {
-        let lacking = plan.lacking(&kept.table, turn.context, &turn.group);
-        open.extend(lacking.map(|group| Turn { group, ..turn }));
-    }
-    let finished = out.exists() && !Kept::file(request).exists();
-    if begin == Begin::WhereItStopped && finished {
+    let mut kept = Kept::begin(request, &contexts, begin)?;
+    let (all, open) = (turns.len(), kept.open(plan, turns));
+    if begin == Begin::WhereItStopped && out.exists() && !Kept::file(request).exists() {
         if open.is_empty() {
             return Ok(kept.table);
         }
         kept.table = kept.table.successor(format!("more probes into table {}", kept.table.id()));
     }
-    if open.len() < all {
-        progress.say(&format!("{} of {all} groups have been probed before", all - open.len()));
+    let before = all - open.len();
+    if before > 0 {
+        progress.say(&format!("{before} of {all} groups have been probed before"));
     }
-    let before = kept.spent();
-    let mut pace = Pace::new(plan, &open, request.budget.map(|budget| budget.saturating_sub(before)));
-    let mut noisy = 0;
-    for (at, turn) in open.iter().enumerate() {
-        stop.check()?;
-        let Turn { settings, context: _, group } = turn;
-        progress.measuring(&format!(
-            "probe {} models on {} at {} candidates, group {} of {all}{}",
-            group.subjects.len(),
-            settings.engine,
-            group.candidates,
-            all - open.len() + at + 1,
-            pace.remaining()
-        ));
-        let probed = measure(plan, group, settings, pace.limit_s(at))?;
-        pace.done(at);
-        noisy += probed.noisy(settings.effort.max_noise_pct);
-        probed.insert_into(&mut kept.table)?;
-        kept.write(request, before + pace.elapsed())?;
-    }
-    if noisy > 0 {
-        progress.say(&format!("{noisy} values stayed noisier than the greatest noise (probe.max_noise_pct)"));
-    }
+    measure_open(request, &mut kept, &open, before, measure, progress, stop)?;
     let mut table = kept.table;
     table.state_origin(Some(calendar::now_since_1970().as_secs()), Some(plan.gathered()));
     // Networks of a part may have layers that another part measures: whoever joins all of them corrects.
@@ -154,6 +121,42 @@ pub fn probe_with(
     table.save(out)?;
     fsio::remove(&Kept::file(request))?;
     Ok(table)
+}
+
+/// Measures the open groups, of which `before` others were done; what there is after each of them is kept.
+fn measure_open(
+    request: &ProbeRequest,
+    kept: &mut Kept,
+    open: &[Turn],
+    before: usize,
+    measure: MeasureGroup,
+    progress: &dyn Progress,
+    stop: &Stop,
+) -> Result<()> {
+    let (plan, spent) = (&request.plan, kept.spent());
+    let mut pace = Pace::new(plan, open, request.budget.map(|budget| budget.saturating_sub(spent)));
+    let mut noisy = 0;
+    for (at, Turn { settings, group, .. }) in open.iter().enumerate() {
+        stop.check()?;
+        progress.measuring(&format!(
+            "probe {} models on {} at {} candidates, group {} of {}{}",
+            group.subjects.len(),
+            settings.engine,
+            group.candidates,
+            before + at + 1,
+            before + open.len(),
+            pace.remaining()
+        ));
+        let probed = measure(plan, group, settings, pace.limit_s(at))?;
+        pace.done(at);
+        noisy += probed.noisy(settings.effort.max_noise_pct);
+        probed.insert_into(&mut kept.table)?;
+        kept.write(request, spent + pace.elapsed())?;
+    }
+    if noisy > 0 {
+        progress.say(&format!("{noisy} values stayed noisier than the greatest noise (probe.max_noise_pct)"));
+    }
+    Ok(())
 }
 
 /// Says what of the prices of a bucket is doubtful.

@@ -124,7 +124,7 @@ pub fn retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result<Retr
             settings: &settings.quantise,
         },
     };
-    let provers = Provers { engines: &target.engines, options: &target.session_options() };
+    let provers = Provers { engines: &target.engines, options: &target.session_options(), stop: None };
     let form = Form::of(old.0.signature.layout, &old.0.schema);
     let parity = package.write(&form, &request.out, &split.valid, seed(Stage::Rounds), provers)?;
     let metrics = |network: &Network| -> Result<Metrics> {

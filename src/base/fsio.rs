@@ -1,6 +1,10 @@
 //! Files that are whole or not there: everything is written to a temporary name in the same folder and renamed. What a
 //! killed program leaves are temporary names, which [`sweep`] removes.
 
+mod lock;
+
+pub use lock::{Claim, claim, lock};
+
 use super::{Error, Result, error::Place};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
@@ -130,19 +134,6 @@ pub fn sweep(folder: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Opens a file and locks it for as long as the result lives, or its process: only one works on `what` at a time.
-pub fn lock(path: &Path, what: &str) -> Result<fs::File> {
-    let file = fs::File::open(path).map_err(|e| Error::io(path, "open", e))?;
-    match file.try_lock() {
-        Err(fs::TryLockError::WouldBlock) => Err(Error::usage(
-            format!("another process is working on {what} of {}", path.display()),
-            "wait for it to end, or name another folder with --out",
-        )),
-        // Some file systems know no locks.
-        Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(file),
-    }
 }
 
 /// Gives the file `from`, which is never changed but replaced as all files here, the further name `to`. Nothing happens where `from`

@@ -22,7 +22,7 @@ use super::{
     },
     inspect::UNIQUE_ROWS,
     schema::Kind,
-    table::{self, RawColumn, RawTable},
+    table::{self, RawColumn, RawTable, TableFiles},
 };
 use crate::base::{Error, Result, error::Place};
 use arrow::array::Array;
@@ -34,6 +34,8 @@ use std::{collections::BTreeMap, path::Path};
 const WITHIN: f64 = 0.05;
 /// Rows that groups of two rows or more need, together, to say what hangs on their key.
 const TELLING_ROWS: usize = 100;
+/// What values look like, and what they hang on, more rows show no better, and any number of these fits into the memory.
+const MOST_ROWS: usize = 1 << 20;
 /// Whole numbers with more values than this are quantities.
 const CATEGORIES: usize = 50;
 /// What separates the values of a sequence in text, where it is found in [`SEPARATED`] of the rows.
@@ -135,8 +137,10 @@ impl Serialize for LeftOut {
 pub struct Draft {
     /// Version of the JSON form.
     pub schema_version: u32,
-    /// Rows that were looked at: all.
+    /// Rows that were looked at: of more than a million some, evenly spread.
     pub rows: usize,
+    /// Rows of the data.
+    pub all_rows: usize,
     /// The columns that were not named, in their order.
     pub columns: Vec<Guess>,
     /// The schema file.
@@ -151,10 +155,11 @@ pub fn draft(path: &Path, named: &Named, prices: &BTreeMap<Kind, f64>) -> Result
     // A named column is read whatever it holds: what is wrong with it has to be said.
     let read =
         names.iter().filter(|name| usable.contains(name) || named.columns().any(|column| column == *name));
-    let table = RawTable::read(path, &read.map(String::as_str).collect::<Vec<_>>())?;
+    let read: Vec<&str> = read.map(String::as_str).collect();
+    let (table, all_rows) = TableFiles::find(path)?.spread(&read, MOST_ROWS)?;
     let columns = guesses(&table, named, &names)?;
-    let text = text::schema(path, &table, named, &columns, prices)?;
-    Ok(Draft { schema_version: 1, rows: table.rows(), columns, text })
+    let text = text::schema(path, (&table, all_rows), named, &columns, prices)?;
+    Ok(Draft { schema_version: 1, rows: table.rows(), all_rows, columns, text })
 }
 
 /// One guess for each of the columns `names` that is not named. Those that the table lacks could not be read.

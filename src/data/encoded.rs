@@ -108,15 +108,7 @@ pub fn write(
     neither_empty(train_rows, valid_rows, rows)?;
     let encoders = fitting.finish();
     progress.stage("encode", rows as u64);
-    let (mut hasher, mut encoded) = (RowsHasher::default(), 0);
-    files.each_piece(&schema.columns(), |piece| {
-        let data = encoders.encode(schema, piece)?;
-        data.columns().iter().try_for_each(|(name, bytes)| columns.append(name, bytes))?;
-        hasher.add(&data);
-        encoded += piece.rows();
-        progress.advance(encoded as u64, "");
-        Ok(())
-    })?;
+    let (encoded, rows_hash) = encode(&files, schema, &encoders, &mut columns, progress)?;
     if encoded != rows {
         let problem = format!("{rows} rows when read first, {encoded} when read again");
         let fix = "encode the data again when nobody writes to them";
@@ -132,13 +124,33 @@ pub fn write(
         bytes: columns.finish()?,
         schema_hash: schema.hash(),
         encoder_hash: encoders.hash(),
-        rows_hash: hasher.finish(),
+        rows_hash,
         split: settings.clone(),
         split_seed: seed,
     };
     fsio::write_json(&unfinished.folder.join(HEADER), &header)?;
     unfinished.finish(folder)?;
     Ok(header)
+}
+
+/// Encodes all rows into `columns`: how many they were, and their hash.
+fn encode(
+    files: &TableFiles,
+    schema: &Schema,
+    encoders: &Encoders,
+    columns: &mut Columns,
+    progress: &dyn Progress,
+) -> Result<(usize, String)> {
+    let (mut hasher, mut rows) = (RowsHasher::default(), 0);
+    files.each_piece(&schema.columns(), |piece| {
+        let data = encoders.encode(schema, piece)?;
+        data.columns().iter().try_for_each(|(name, bytes)| columns.append(name, bytes))?;
+        hasher.add(&data);
+        rows += piece.rows();
+        progress.advance(rows as u64, "");
+        Ok(())
+    })?;
+    Ok((rows, hasher.finish()))
 }
 
 /// Maps the data set in `folder`, which must have been encoded with this schema and split.

@@ -10,7 +10,7 @@ pub mod batches;
 pub mod column;
 mod combined;
 pub mod dataset;
-pub mod distinct;
+pub(crate) mod distinct;
 pub mod draft;
 pub mod drift;
 pub mod encode;

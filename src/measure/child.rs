@@ -40,7 +40,7 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// What a replay may take to end with what it has, once it was asked to stop: a request that runs is finished, then the
 /// result is written.
-const GRACE: Duration = Duration::from_secs(20);
+pub const GRACE: Duration = Duration::from_secs(20);
 
 /// Says a line to whoever uses the program.
 pub type Notice = Box<dyn Fn(&str) + Send + Sync>;
@@ -64,6 +64,8 @@ pub struct Launcher {
     pub timeout: Duration,
     /// A child that is running when somebody asks to stop is ended; one that replays is told, and ends with what it has.
     pub stop: Stop,
+    /// How long a replay may take for that: [`GRACE`], or nothing for who keeps no part of a replay.
+    pub grace: Duration,
 }
 
 /// How a child came to its end.
@@ -75,7 +77,8 @@ enum End {
 impl Launcher {
     /// This very program, with an hour of time.
     pub fn this_program(stop: &Stop) -> Result<Self> {
-        Ok(Self { program: environment::program()?, timeout: Duration::from_secs(3600), stop: stop.clone() })
+        let (program, timeout) = (environment::program()?, Duration::from_secs(3600));
+        Ok(Self { program, timeout, stop: stop.clone(), grace: GRACE })
     }
 
     /// Replays a trace in a child process: one pass per model. When somebody asks to stop, the child ends with what it has
@@ -111,7 +114,7 @@ impl Launcher {
 
     /// `schedule` is how long the job waits for what it measures: it counts beside the launcher's time.
     fn measure<T: DeserializeOwned>(&self, job: &Job, schedule: Duration) -> Result<T> {
-        let grace = matches!(job, Job::Replay(_)).then_some(GRACE);
+        let grace = matches!(job, Job::Replay(_)).then_some(self.grace);
         self.run(job, job.engine(), self.timeout.saturating_add(schedule), grace, job.secret())
     }
 
@@ -256,7 +259,7 @@ mod tests {
         let program = folder.path().join("program");
         std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-        ask(Launcher { program, timeout, stop: Stop::never() })
+        ask(Launcher { program, timeout, stop: Stop::never(), grace: GRACE })
     }
 
     const LONG: Duration = Duration::from_secs(60);
@@ -285,9 +288,9 @@ mod tests {
                 "{text}"
             );
         }
-        let launcher = Launcher { program: "/nowhere/at-all".into(), timeout: LONG, stop: Stop::never() };
-        let nowhere = launcher.service(job());
-        assert!(nowhere.unwrap_err().to_string().contains("/nowhere/at-all"));
+        let nowhere =
+            Launcher { program: "/nowhere/at-all".into(), timeout: LONG, stop: Stop::never(), grace: GRACE };
+        assert!(nowhere.service(job()).unwrap_err().to_string().contains("/nowhere/at-all"));
     }
 
     /// A script that does `first` when it is started for the first time, and `then` later.
@@ -311,6 +314,18 @@ mod tests {
             twice.contains("signal: 11") && twice.contains(", as one before it with signal: 6"),
             "{twice}"
         );
+    }
+
+    #[test]
+    fn a_replay_of_which_nobody_keeps_a_part_is_ended_as_soon_as_somebody_asks() {
+        let begun = Instant::now();
+        let stopped = with("exec sleep 60", LONG, |launcher| {
+            launcher.stop.request(15);
+            let launcher = Launcher { grace: Duration::ZERO, ..launcher };
+            launcher.replay(crate::measure::campaign::examples::job(EngineName::Tract, &["m.onnx"]), LONG)
+        });
+        assert!(matches!(stopped, Err(Error::Interrupted { signal: 15, .. })));
+        assert!(begun.elapsed() < GRACE / 2, "{:?}", begun.elapsed());
     }
 
     #[test]

@@ -73,6 +73,7 @@ impl ProbePlan {
         let folder = temporary_folder()?;
         let mut models = Vec::with_capacity(group.subjects.len());
         for &at in &group.subjects {
+            launcher.stop.check()?;
             let subject = &self.subjects[at];
             let model = self.model(subject, settings.precision)?;
             let path = folder.path().join(format!("{at}.onnx"));

@@ -13,7 +13,7 @@
 
 use super::{
     assemble::Assembler,
-    engine::{Engine, SessionOptions},
+    engine::{Engine, Inputs, Session, SessionOptions},
     evaluate::{self, BATCH},
     gate::EngineScores,
     lookup::{ItemTable, Lookups},
@@ -22,6 +22,7 @@ use crate::{
     base::{
         Error, Result,
         names::{EngineName, Precision, RowFormat, TractPlan},
+        stop::Stop,
     },
     data::dataset::Dataset,
     export::{self, Reference, quantise::Lists, signature::Signature},
@@ -80,12 +81,25 @@ pub struct ProofTerms<'a> {
     pub edges: bool,
     /// Lists that every engine scores besides, for the gate.
     pub lists: Option<&'a Lists<'a>>,
+    /// Ends the proof between two runs of a session.
+    pub stop: Option<&'a Stop>,
 }
 
 impl From<f64> for ProofTerms<'_> {
     /// That tolerance on rows and one joined request.
     fn from(tolerance: f64) -> Self {
-        Self { tolerance, edges: false, lists: None }
+        Self { tolerance, edges: false, lists: None, stop: None }
+    }
+}
+
+impl ProofTerms<'_> {
+    /// Candidates of the joined requests, ascending, where the target's have `candidates`.
+    fn counts(&self, candidates: usize) -> Vec<usize> {
+        let edges = if self.edges { &EDGES[..] } else { &[] };
+        let mut counts = [&[candidates], edges].concat();
+        counts.sort_unstable();
+        counts.dedup();
+        counts
     }
 }
 
@@ -129,12 +143,7 @@ pub fn prove<'a>(
         return Err(Error::usage("no engine would prove the model", "name tract or onnxruntime"));
     }
     let candidates = options.candidates_hint.unwrap_or(rows.len().min(BATCH));
-    let mut counts = vec![candidates];
-    if terms.edges {
-        counts.extend(EDGES);
-    }
-    counts.sort_unstable();
-    counts.dedup();
+    let counts = terms.counts(candidates);
     let most = counts.last().copied().unwrap_or(candidates);
     let items: Vec<u32> = rows.iter().copied().cycle().take(most).collect();
     let request = joined_request(reference.network, data, user_row, &items);
@@ -155,23 +164,10 @@ pub fn prove<'a>(
     for engine in engines {
         let (one, parity) = match proof.in_time(engine.name()) {
             None => proof.engine(*engine, &exact)?,
-            Some(part) => {
-                let exact = part.scores(&Lookups::default(), &Lookups::default())?;
-                let (one, parity) = part.engine(*engine, &exact)?;
-                (one, EngineParity { rows: Some(part.rows.len()), ..parity })
-            }
+            Some(part) => part.engine_in_time(*engine)?,
         };
-        // Tables may round to different sides.
-        let between = parity.item_table.map_or(terms.tolerance, |table| 2.0 * table.rounding_tolerance);
-        for other in &scored {
-            let difference = if one.scores.len() == other.scores.len() {
-                proof.compare(&one, other, between)?
-            } else {
-                let rows = one.rows.min(other.rows);
-                proof.compare(&one.of_rows(rows), &other.of_rows(rows), between)?
-            };
-            report.between_engines = report.between_engines.max(difference);
-        }
+        let differences = proof.between(&one, &parity, &scored)?;
+        report.between_engines = differences.into_iter().fold(report.between_engines, f64::max);
         report.engines.push(parity);
         scored.push(one);
     }
@@ -181,6 +177,19 @@ pub fn prove<'a>(
     });
     let own = own.collect();
     Ok((report, own))
+}
+
+/// A session that runs nothing more once somebody has asked to stop.
+struct Stoppable<'a> {
+    session: Box<dyn Session>,
+    stop: Option<&'a Stop>,
+}
+
+impl Session for Stoppable<'_> {
+    fn run(&mut self, inputs: &Inputs, scores: &mut Vec<f32>) -> Result<()> {
+        self.stop.map_or(Ok(()), Stop::check)?;
+        self.session.run(inputs, scores)
+    }
 }
 
 /// What is compared, in whatever engine.
@@ -217,6 +226,28 @@ impl Proof<'_> {
         Some(part)
     }
 
+    /// [`Proof::engine`] for such a part.
+    fn engine_in_time(&self, engine: &dyn Engine) -> Result<(Scored, EngineParity)> {
+        let exact = self.scores(&Lookups::default(), &Lookups::default())?;
+        let (one, parity) = self.engine(engine, &exact)?;
+        Ok((one, EngineParity { rows: Some(self.rows.len()), ..parity }))
+    }
+
+    /// How far an engine is from each of the others, on what both have scored.
+    fn between(&self, one: &Scored, parity: &EngineParity, others: &[Scored]) -> Result<Vec<f64>> {
+        // Tables may round to different sides.
+        let tolerance =
+            parity.item_table.map_or(self.terms.tolerance, |table| 2.0 * table.rounding_tolerance);
+        let difference = |other: &Scored| {
+            if one.scores.len() == other.scores.len() {
+                return self.compare(one, other, tolerance);
+            }
+            let rows = one.rows.min(other.rows);
+            self.compare(&one.of_rows(rows), &other.of_rows(rows), tolerance)
+        };
+        others.iter().map(difference).collect()
+    }
+
     fn request_rows(&self) -> Vec<u32> {
         (0..self.request.rows() as u32).collect()
     }
@@ -243,9 +274,9 @@ impl Proof<'_> {
             Lookups::of(engine, model, signature, options, data, || Ok(rows.to_vec()))
         };
         let (own, requested) = (lookups(data, rows)?, lookups(request, &self.request_rows())?);
-        let mut session = engine.load(model, options)?;
+        let mut session = Stoppable { session: engine.load(model, options)?, stop: terms.stop };
         let assembler = Assembler::by_row_with(signature, data, &own)?;
-        let mut scores = evaluate::score_rows(session.as_mut(), &assembler, data, rows)?;
+        let mut scores = evaluate::score_rows(&mut session, &assembler, data, rows)?;
         for &count in counts {
             let mut request_scores = Vec::new();
             session.run(&request_inputs(signature, request, count, &requested)?, &mut request_scores)?;
@@ -255,7 +286,7 @@ impl Proof<'_> {
         if let Some(lists) = terms.lists {
             let own = lookups(lists.data(), lists.rows())?;
             let assembler = Assembler::by_row_with(signature, lists.data(), &own)?;
-            listed = evaluate::score_rows(session.as_mut(), &assembler, lists.data(), lists.rows())?;
+            listed = evaluate::score_rows(&mut session, &assembler, lists.data(), lists.rows())?;
         }
         let one = Scored {
             name: format!("{} {}", engine.name(), engine.version()),

@@ -17,8 +17,8 @@
 //! order in which they came. Whether it is paid is decided in [`choice`](super::choice).
 
 use super::{
-    cholesky::{Square, minimise_above},
     input,
+    least_squares::LeastSquares,
     observation::Observation,
     path::{Step, step_ms, steps},
     resolved::TablePrices,
@@ -114,16 +114,16 @@ impl Correction {
             return Ok(probed);
         }
         let unknowns = Unknowns::of(bucket, &observations);
-        let mut system = System::zeros(unknowns.len());
+        let mut squares = LeastSquares::of(unknowns.len());
         let mut mean_ms = 0.0;
         for observation in &observations {
             let row = unknowns.row(observation, &raw)?;
             let sigma_ms = observation.measured_ms * observation.noise_pct.hypot(MODEL_ERROR_PCT) / 100.0;
-            system.add(&row, observation.measured_ms, sigma_ms);
+            squares.add(&row, observation.measured_ms, sigma_ms);
             mean_ms += observation.measured_ms / observations.len() as f64;
         }
-        unknowns.add_priors(&mut system, &probed, mean_ms);
-        let x = minimise_above(&system.a, &system.b, &unknowns.lower_bounds()).ok_or_else(|| {
+        unknowns.add_priors(&mut squares, &probed, mean_ms);
+        let x = squares.least_above(&unknowns.lower_bounds()).ok_or_else(|| {
             Error::usage(
                 format!("the calibration of {} has no solution", bucket.context),
                 "look for measured latencies near zero or beyond reason",
@@ -151,25 +151,6 @@ struct Unknowns {
     steps: Vec<Step>,
     /// Quantities of the input, with the largest load of any observed network.
     quantities: Vec<(usize, f64)>,
-}
-
-/// Normal equations of a weighted least-squares fit.
-struct System {
-    a: Square,
-    b: Vec<f64>,
-}
-
-impl System {
-    fn zeros(unknowns: usize) -> Self {
-        Self { a: Square::zeros(unknowns), b: vec![0.0; unknowns] }
-    }
-
-    /// Adds the square of (Σ v·x − target) / deviation.
-    fn add(&mut self, v: &[(usize, f64)], target: f64, deviation: f64) {
-        let weight = deviation.powi(-2);
-        self.a.add_outer(v, weight);
-        v.iter().for_each(|&(at, value)| self.b[at] += weight * value * target);
-    }
 }
 
 impl Unknowns {
@@ -213,16 +194,16 @@ impl Unknowns {
         Ok(row)
     }
 
-    fn add_priors(&self, system: &mut System, probed: &Correction, mean_ms: f64) {
-        system.add(&[(FIXED, 1.0)], probed.fixed_ms, FIXED_DEVIATION * mean_ms);
-        (CLASSES..STEPS).for_each(|class| system.add(&[(class, 1.0)], 1.0, CLASS_DEVIATION));
+    fn add_priors(&self, squares: &mut LeastSquares, probed: &Correction, mean_ms: f64) {
+        squares.add(&[(FIXED, 1.0)], probed.fixed_ms, FIXED_DEVIATION * mean_ms);
+        (CLASSES..STEPS).for_each(|class| squares.add(&[(class, 1.0)], 1.0, CLASS_DEVIATION));
         for &step in &self.steps {
-            system.add(&[(self.step(step), 1.0), (class(step), -1.0)], 0.0, STEP_DEVIATION);
+            squares.add(&[(self.step(step), 1.0), (class(step), -1.0)], 0.0, STEP_DEVIATION);
         }
         let prices = probed.input.array();
         for (at, &(q, most)) in self.quantities.iter().enumerate() {
             let deviation = (INPUT_DEVIATION * prices[q]).max(LEAST_INPUT_DEVIATION * mean_ms / most);
-            system.add(&[(self.quantity(at), 1.0)], prices[q], deviation);
+            squares.add(&[(self.quantity(at), 1.0)], prices[q], deviation);
         }
     }
 

@@ -12,7 +12,7 @@
 //! way, which makes no difference: what is taken from the product here is what is added there.
 
 use super::{
-    cholesky::{Square, minimise_above},
+    least_squares::LeastSquares,
     table::{Bucket, Operation, TableEntry},
 };
 use crate::{
@@ -52,23 +52,21 @@ fn fit(bucket: &Bucket) -> Option<InputLoad> {
         (0..InputLoad::LEN).filter(|&q| most[q] > 0.0 && belongs(q, bucket.context.layout)).collect();
 
     let unknowns = FIXED.len() + quantities.len();
-    let (mut a, mut b) = (Square::zeros(unknowns), vec![0.0; unknowns]);
+    let mut squares = LeastSquares::of(unknowns);
     for (input, ms, noise_pct) in &rows {
         let load = input.load.array();
         let mut row = vec![(0, 1.0), (1, input.widths.user), (2, input.widths.item)];
         row.extend(quantities.iter().enumerate().map(|(at, &q)| (FIXED.len() + at, load[q])));
         let sigma_ms = ms * noise_pct.max(LEAST_NOISE_PCT) / 100.0;
-        let weight = sigma_ms.max(f64::MIN_POSITIVE.sqrt()).powi(-2);
-        a.add_outer(&row, weight);
-        row.iter().for_each(|&(at, value)| b[at] += weight * value * ms);
+        squares.add(&row, *ms, sigma_ms.max(f64::MIN_POSITIVE.sqrt()));
     }
     let scales = [1.0, largest(&|i: &Input| i.widths.user), largest(&|i: &Input| i.widths.item)];
     let scales = scales.into_iter().chain(quantities.iter().map(|&q| most[q]));
     for (at, scale) in scales.enumerate() {
         let deviation = DEVIATION * mean_ms / if scale > 0.0 { scale } else { 1.0 };
-        a.add_outer(&[(at, 1.0)], deviation.powi(-2));
+        squares.add(&[(at, 1.0)], 0.0, deviation);
     }
-    let x = minimise_above(&a, &b, &vec![0.0; unknowns])?;
+    let x = squares.least_above(&vec![0.0; unknowns])?;
     let mut prices = [0.0; InputLoad::LEN];
     quantities.iter().enumerate().for_each(|(at, &q)| prices[q] = x[FIXED.len() + at]);
     Some(InputLoad::from_array(prices))

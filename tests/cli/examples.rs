@@ -5,7 +5,11 @@ use crate::{
     run::{EXPERIMENT, synth},
     world::{output, program},
 };
-use autofas_bench::{base::stop::Stop, data::draft::Named, measure::child::Launcher};
+use autofas_bench::{
+    base::stop::Stop,
+    data::draft::Named,
+    measure::child::{GRACE, Launcher},
+};
 use std::{path::PathBuf, time::Duration};
 
 #[path = "../../examples/price_subnet.rs"]
@@ -45,7 +49,8 @@ fn a_file_that_nobody_described_is_searched_and_the_network_of_a_run_has_prices(
         request: Some("request_id".into()),
     };
     let measuring = program(here).get_program().into();
-    let launcher = Launcher { program: measuring, timeout: Duration::from_secs(600), stop: Stop::never() };
+    let launcher =
+        Launcher { program: measuring, timeout: Duration::from_secs(600), stop: Stop::never(), grace: GRACE };
     let data = here.join("log/log.parquet");
     let out = here.join("searched");
     let found = search_parquet::searched(&data, &named, &out, &small(), launcher).unwrap();

@@ -12,7 +12,7 @@ use autofas_bench::{
         stop::Stop,
     },
     measure::{
-        child::Launcher,
+        child::{GRACE, Launcher},
         engine::SessionOptions,
         probe::{ServiceSettings, measure_networks},
         service::{Effort, Requests},
@@ -102,7 +102,8 @@ fn a_measuring_process_without_memory_is_an_error_with_its_last_words() {
     let script = format!("#!/bin/sh\nulimit -v 400000\nexec '{}' \"$@\"\n", program.to_str().unwrap());
     fsio::write(&limited, script.as_bytes()).unwrap();
     fs::set_permissions(&limited, fs::Permissions::from_mode(0o755)).unwrap();
-    let launcher = Launcher { program: limited, timeout: Duration::from_secs(60), stop: Stop::never() };
+    let launcher =
+        Launcher { program: limited, timeout: Duration::from_secs(60), stop: Stop::never(), grace: GRACE };
     let settings = ServiceSettings {
         engine: EngineName::Tract,
         options: SessionOptions::PLAIN,

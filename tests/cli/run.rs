@@ -295,6 +295,13 @@ fn what_is_wrong_shows_before_anything_is_trained_and_leaves_no_run() {
     let tract =
         ["--set", "target.engines=[\"tract\"]", "--set", "target.engine=tract", "--set", "derive.k=2"];
     let run = [&["iterate", "--config", "c.toml", "--out", "run"][..], &tract].concat();
+    let clicks = |clicked: &dyn Fn(u32) -> bool| {
+        let row = |i| format!("{},u{},i{},{},{i}\n", u8::from(clicked(i)), i % 17, i * 7 % 60, i % 24);
+        "click,user,item,hour,T\n".to_owned() + &(0..400).map(row).collect::<String>()
+    };
+    fs::write(here.join("early.csv"), clicks(&|i| i < 300 && i % 3 == 0)).unwrap();
+    fs::write(here.join("rare.csv"), clicks(&|i| [10, 20, 390].contains(&i))).unwrap();
+    let by_time = |data| ["--set", "split.by=time", "--set", "split.column=T", "--data", data];
     let schema = fs::read_to_string(here.join("c.schema.toml")).unwrap();
     fs::write(here.join("users.toml"), schema.replace("kind = \"item\"", "kind = \"user\"")).unwrap();
     fs::write(here.join("never.toml"), schema.replace("fetch_ms = 0.1\n", "fetch_ms = 0.1\nnever = true\n"))
@@ -308,6 +315,15 @@ fn what_is_wrong_shows_before_anything_is_trained_and_leaves_no_run() {
         ),
         (&["--set", "traffic.arrivals=gone.csv"], "gone.csv"),
         (&["--data", "gone.csv"], "gone.csv"),
+        (
+            &by_time("early.csv"),
+            "early.csv, `click`: all 100 validation rows are of one class; choose other bounds",
+        ),
+        (
+            &by_time("rare.csv"),
+            "rare.csv, `click`: 2 of the training rows are of the rarer class, so of the 3 folds",
+        ),
+        (&by_time("rare.csv"), "fold 3 has none of it; set [finals] folds = 2"),
         (&["--table", "table.json"], "--table TABLE.json"),
         (&["--set", "retrain.distillation_loss=pairwise"], "the data have no lists"),
     ] {

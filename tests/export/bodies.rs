@@ -58,7 +58,7 @@ fn every_form_scores_as_its_network_does_in_both_engines() {
 
 #[test]
 fn every_form_serves_one_candidate_and_ten_thousand() {
-    let terms = ProofTerms { tolerance: FP32_TOLERANCE, edges: true, lists: None };
+    let terms = ProofTerms { edges: true, ..FP32_TOLERANCE.into() };
     for network in every_form(&support::every_kind()).into_iter().step_by(2) {
         assert_proved(&network, 40, terms);
     }

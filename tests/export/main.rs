@@ -13,6 +13,7 @@ use autofas_bench::{
     base::{
         Error,
         names::{Embeddings, EngineName, Layout, Precision, Provider},
+        stop::Stop,
     },
     data::schema::Side,
     export::{
@@ -207,6 +208,23 @@ fn a_model_whose_weights_differ_from_the_network_fails_the_proof() {
 }
 
 #[test]
+fn a_proof_ends_when_somebody_asks_it_to() {
+    let features = support::every_kind();
+    let data = support::dataset(&features, 30, 6);
+    let network = support::network(&features, &[16], 6);
+    let (_folder, path) = export_to_file(&network, Layout::Concat);
+    let engine = engine::engine(EngineName::Tract).unwrap();
+    let stop = Stop::never();
+    let prove = || {
+        let terms = ProofTerms { stop: Some(&stop), ..FP32_TOLERANCE.into() };
+        prove::prove(&network, &path, &data, &[0, 1], &[engine.as_ref()], &options(None), terms)
+    };
+    prove().unwrap();
+    stop.request(15);
+    assert!(matches!(prove().unwrap_err(), Error::Interrupted { signal: 15, .. }));
+}
+
+#[test]
 fn the_joined_request_has_the_candidates_of_the_target() {
     let features = support::every_kind();
     let data = support::dataset(&features, 30, 6);
@@ -221,7 +239,7 @@ fn the_joined_request_has_the_candidates_of_the_target() {
         assert_eq!((report.rows, report.request_candidates), (30, vec![expected]));
     }
     // What is served is asked for at its edges too, on the plan for the target's count.
-    let terms = ProofTerms { tolerance: FP32_TOLERANCE, edges: true, lists: None };
+    let terms = ProofTerms { edges: true, ..FP32_TOLERANCE.into() };
     let (report, _) =
         prove::prove(&network, &path, &data, &rows, &engines, &options(Some(7)), terms).unwrap();
     assert_eq!(report.request_candidates, [1, 7, 10_000]);

@@ -156,7 +156,14 @@ fn several_budgets_stopped_again_and_again_end_with_the_same_front() {
         assert!(point.replay.is_some() && folder.join("whole").join(&point.network.onnx).exists());
         assert_eq!(point.within, point.measured_ms <= point.budget_ms);
     }
-    assert_eq!(json(&folder.join("whole/pareto.json"))["points"].as_array().unwrap().len(), 3);
+    let file = folder.join("whole/pareto.json");
+    let mut older = json(&file);
+    let points = older["points"].as_array_mut().unwrap();
+    assert_eq!(points.len(), 3);
+    // As it was when no point told whether its time shows anything.
+    points.iter_mut().for_each(|point| drop(point.as_object_mut().unwrap().remove("void").unwrap()));
+    fsio::write_json(&file, &older).unwrap();
+    assert_eq!(pareto(resumed(&experiment, &folder.join("whole"), &METER)).unwrap(), front);
     // What a network is worth is told on rows that the supernet, and the network itself, were not trained on.
     let rows = |file: &str| -> BTreeSet<u32> {
         let bytes = std::fs::read(folder.join("whole").join(file)).unwrap();

@@ -74,22 +74,13 @@ pub(super) fn measure_twice(
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<Times> {
+    let _claim = fsio::claim(&request.out)?;
     let file = kept_beside(&request.out);
-    let how = How::of(request, chosen);
-    let mut kept = match begin {
-        Begin::WhereItStopped if file.exists() => known(&file, how)?,
-        _ => {
-            // Else what is given up here would be gone on with where this one is stopped in its first measurement.
-            fsio::remove(&file)?;
-            Kept { schema_version: SCHEMA_VERSION, how, measured: Vec::new() }
-        }
-    };
+    let mut kept = Kept::begin(&file, How::of(request, chosen), begin)?;
     let batches = batches(&chosen.bytes(request), BATCH_BYTES);
     let mut rest = Rest::of(buckets, &batches, &kept);
     for batch in &batches {
-        let open = |half: usize, bucket: &Checked| kept.find(batch.start, half, bucket).is_none();
-        let halves = (0..2).flat_map(|half| buckets.iter().map(move |bucket| (half, bucket)));
-        let open: Vec<(usize, &Checked)> = halves.filter(|&(half, bucket)| open(half, bucket)).collect();
+        let open = kept.open(batch, buckets);
         let done = 2 * buckets.len() - open.len();
         if done > 0 {
             progress.say(&format!("{} networks: {done} measurements have been made before", batch.len()));
@@ -126,16 +117,7 @@ pub(super) fn measure_twice(
             }
         }
     }
-    let lost = || Error::usage("a measurement was lost", "begin anew without --resume");
-    let times = |bucket, half| {
-        let of = |batch: &Range<usize>| kept.find(batch.start, half, bucket).map(|found| &found.ms[..]);
-        let parts: Option<Vec<&[f64]>> = batches.iter().map(of).collect();
-        parts.map(|parts| parts.concat()).ok_or_else(lost)
-    };
-    let by_bucket =
-        buckets.iter().map(|bucket| Ok([times(bucket, 0)?, times(bucket, 1)?])).collect::<Result<_>>()?;
-    let environment = kept.measured.last().map(|last| last.environment.clone()).ok_or_else(lost)?;
-    Ok(Times { by_bucket, environment })
+    kept.times(&batches, buckets)
 }
 
 /// Half the passes for each of two measurements, so that both together take as long as a probe does.
@@ -191,6 +173,38 @@ impl How {
 }
 
 impl Kept {
+    /// What `begin` begins with: nothing, or what is there.
+    fn begin(file: &Path, how: How, begin: Begin) -> Result<Self> {
+        match begin {
+            Begin::WhereItStopped if file.exists() => known(file, how),
+            _ => {
+                // Else what is given up here would be gone on with where this one is stopped in its first measurement.
+                fsio::remove(file)?;
+                Ok(Self { schema_version: SCHEMA_VERSION, how, measured: Vec::new() })
+            }
+        }
+    }
+
+    /// What of a batch is still to be measured: all buckets, then all of them once more.
+    fn open<'b>(&self, batch: &Range<usize>, buckets: &'b [Checked]) -> Vec<(usize, &'b Checked)> {
+        let halves = (0..2).flat_map(|half| buckets.iter().map(move |bucket| (half, bucket)));
+        halves.filter(|&(half, bucket)| self.find(batch.start, half, bucket).is_none()).collect()
+    }
+
+    /// Everything that was measured, put together.
+    fn times(&self, batches: &[Range<usize>], buckets: &[Checked]) -> Result<Times> {
+        let lost = || Error::usage("a measurement was lost", "begin anew without --resume");
+        let times = |bucket, half| {
+            let of = |batch: &Range<usize>| self.find(batch.start, half, bucket).map(|found| &found.ms[..]);
+            let parts: Option<Vec<&[f64]>> = batches.iter().map(of).collect();
+            parts.map(|parts| parts.concat()).ok_or_else(lost)
+        };
+        let by_bucket =
+            buckets.iter().map(|bucket| Ok([times(bucket, 0)?, times(bucket, 1)?])).collect::<Result<_>>()?;
+        let environment = self.measured.last().map(|last| last.environment.clone()).ok_or_else(lost)?;
+        Ok(Times { by_bucket, environment })
+    }
+
     fn find(&self, first: usize, half: usize, bucket: &Checked) -> Option<&Measured> {
         self.measured.iter().find(|m| {
             (m.first, m.half, m.candidates) == (first, half, bucket.candidates) && m.context == bucket.context

@@ -196,9 +196,12 @@ fn describe_draft(draft: &Draft, out: &Path) -> String {
     let rows: Vec<_> = draft.columns.iter().map(row).collect();
     let table = output::table(&["column", "kind", "type"], &rows);
     let out = out.display();
+    let looked_at = match draft.rows < draft.all_rows {
+        true => format!("{} of {} rows, evenly spread", draft.rows, draft.all_rows),
+        false => format!("{} rows", draft.rows),
+    };
     format!(
-        "{} rows\n\n{table}\n\n{out} is a guess: read it through before `data inspect --schema {out}`",
-        draft.rows
+        "{looked_at}\n\n{table}\n\n{out} is a guess: read it through before `data inspect --schema {out}`"
     )
 }
 

@@ -131,9 +131,9 @@ impl Journal {
         self.lock()
     }
 
-    /// Fails when somebody has asked to stop.
-    pub fn check_stop(&self) -> Result<()> {
-        self.stop.check()
+    /// The request that ends the work.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     /// Keeps other processes out of the run.
@@ -163,7 +163,7 @@ impl Journal {
         if let Some(result) = self.recall(name)? {
             return Ok(result);
         }
-        self.check_stop()?;
+        self.stop.check()?;
         let stored = Stored { schema_version: SCHEMA_VERSION, result: compute()? };
         fsio::write_json(&self.path(name), &stored)?;
         Ok(stored.result)
@@ -189,7 +189,7 @@ impl Journal {
         if let Some(value) = self.recall_document(name, version)? {
             return Ok(value);
         }
-        self.check_stop()?;
+        self.stop.check()?;
         let value = compute()?;
         fsio::write_json(&self.path(name), &value)?;
         Ok(value)
@@ -213,7 +213,7 @@ impl Journal {
         let value = match by_leader(ranks, || self.recall(name))? {
             Some(result) => result,
             None => {
-                self.check_stop()?;
+                self.stop.check()?;
                 let result = train(&mut keeper)?;
                 if ranks.leads() { self.remember(name, || Ok(result))? } else { result }
             }

@@ -222,7 +222,8 @@ impl Run<'_> {
             export::onnx_in(&format, &network, form, &metadata)?.write(&path)?;
             let rows = draw(&self.loaded.split.valid, SHAPE_ROWS, self.seed(Stage::Rounds));
             let target = &self.settings.target;
-            let provers = Provers { engines: &target.engines, options: &target.session_options() };
+            let (options, stop) = (&target.session_options(), Some(self.journal.stop()));
+            let provers = Provers { engines: &target.engines, options, stop };
             let stored = format.stored(&network, Embeddings::Inside);
             let reference = Reference::of(&stored, &format);
             Ok(prove_in(provers, reference, &path, data, &rows, tolerance(precision))?.0)

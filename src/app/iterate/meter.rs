@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Requests that a replay runs before its clock starts.
@@ -110,9 +111,10 @@ pub struct ChildMeter<'a> {
 }
 
 impl<'a> ChildMeter<'a> {
-    /// Children are started by `launcher` and measure as `settings` say.
+    /// Children are started by `launcher` and measure as `settings` say. A request to stop ends them at once: a step that was
+    /// stopped is measured anew.
     pub fn new(launcher: Launcher, settings: &'a Settings) -> Self {
-        Self { launcher, settings }
+        Self { launcher: Launcher { grace: Duration::ZERO, ..launcher }, settings }
     }
 
     fn service_settings(&self, engine: EngineName) -> ServiceSettings {

@@ -32,6 +32,7 @@
 //! Every JSON file carries `schema_version`; results of steps stand under `result` beside it.
 
 mod budget;
+mod classes;
 mod ensemble;
 mod fetching;
 mod given;

@@ -103,6 +103,7 @@ impl Run<'_> {
     /// Tries whatever would otherwise fail after hours of training, and gives the trace of a run that has none yet. Writes nothing.
     pub(in crate::app) fn check(&self) -> Result<Option<PlannedTrace>> {
         self.space.check_item_side()?;
+        self.check_classes()?;
         self.check_lists()?;
         self.check_trees()?;
         self.probe_plan()?;

@@ -88,7 +88,8 @@ impl Run<'_> {
                 },
             };
             let (target, seed) = (&self.settings.target, self.seed(Stage::Rounds));
-            let provers = Provers { engines: &target.engines, options: &target.session_options() };
+            let (options, stop) = (&target.session_options(), Some(self.journal.stop()));
+            let provers = Provers { engines: &target.engines, options, stop };
             let form = Form::of(target.layout, &self.schema);
             package.write(&form, &folder, &self.loaded.split.valid, seed, provers)
         })?;

@@ -15,7 +15,7 @@
 //! ```
 
 use super::{
-    NetworkSummary, ReplaySummary, Run, RunRequest, ServiceTime, Traffic,
+    NamedModel, NetworkSummary, ReplaySummary, Run, RunRequest, ServiceTime, Traffic,
     judged::Trials,
     searcher::{Searcher, budget_folder, warmed_up},
     traffic::Replayed,
@@ -263,18 +263,7 @@ impl Run<'_> {
     /// Measures the kept networks and tells which of them are on the front.
     fn front(&self, budgets: &[Budget], kept: &[Kept], table: &LatencyTable) -> Result<Pareto> {
         let engine = self.settings.target.engine;
-        // Budgets of one network have it measured once.
-        let mut models = Vec::new();
-        let place: Vec<usize> = kept
-            .iter()
-            .map(|kept| {
-                let model = kept.trained.finished.model();
-                models.iter().position(|known| *known == model).unwrap_or_else(|| {
-                    models.push(model);
-                    models.len() - 1
-                })
-            })
-            .collect();
+        let (models, place) = each_once(kept);
         const SERVICE: &str = "budgets/service.json";
         let timed: Timed = self.journal.remember(SERVICE, || {
             self.progress.measuring(&format!("time {} networks on {engine}", models.len()));
@@ -282,14 +271,7 @@ impl Run<'_> {
             Ok(Timed { context: self.meter.context(engine)?, times })
         })?;
         self.check_measured_here(SERVICE, engine, &timed.context)?;
-        let replays: Option<Vec<Replayed>> = match self.traffic()? {
-            None => None,
-            Some(traffic) => Some(self.journal.remember("budgets/replay.json", || {
-                self.progress.measuring(&format!("replay {} networks on {engine}", models.len()));
-                let traffic = Traffic { hlogs: self.journal.path("budgets/replay"), ..traffic };
-                self.replay_models(engine, &models, &traffic)
-            })?),
-        };
+        let replays = self.replays(engine, &models)?;
         let measured: Vec<(f64, f64)> = kept
             .iter()
             .zip(&place)
@@ -325,6 +307,31 @@ impl Run<'_> {
             points: points.collect(),
         })
     }
+
+    /// The networks under the run's requests, where there are some.
+    fn replays(&self, engine: EngineName, models: &[NamedModel]) -> Result<Option<Vec<Replayed>>> {
+        let Some(traffic) = self.traffic()? else { return Ok(None) };
+        let replayed = self.journal.remember("budgets/replay.json", || {
+            self.progress.measuring(&format!("replay {} networks on {engine}", models.len()));
+            let traffic = Traffic { hlogs: self.journal.path("budgets/replay"), ..traffic };
+            self.replay_models(engine, models, &traffic)
+        });
+        replayed.map(Some)
+    }
+}
+
+/// The networks, each once however many budgets kept it, and which of them is whose: nothing is measured twice.
+fn each_once(kept: &[Kept]) -> (Vec<NamedModel>, Vec<usize>) {
+    let mut models: Vec<NamedModel> = Vec::new();
+    let place = |kept: &Kept| {
+        let model = kept.trained.finished.model();
+        models.iter().position(|known| *known == model).unwrap_or_else(|| {
+            models.push(model);
+            models.len() - 1
+        })
+    };
+    let places = kept.iter().map(place).collect();
+    (models, places)
 }
 
 impl Searcher<'_> {

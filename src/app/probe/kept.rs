@@ -1,9 +1,9 @@
 //! What a probing that was stopped, or has ended, left behind: what goes on from it, and what does not.
 
-use super::ProbeRequest;
+use super::{Begin, ProbeRequest, Turn};
 use crate::{
     base::{Error, Result, error::Place, fsio, hash},
-    measure::service::Effort,
+    measure::{probe::ProbePlan, service::Effort},
     price::table::{LatencyTable, TableContext},
 };
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,27 @@ impl Kept {
 
     fn of(request: &ProbeRequest, contexts: &[TableContext], table: LatencyTable) -> Self {
         Self { schema_version: SCHEMA_VERSION, how: How::of(request, contexts), spent_s: 0.0, table }
+    }
+
+    /// What `begin` begins with: nothing, or what is there.
+    pub(super) fn begin(request: &ProbeRequest, contexts: &[TableContext], begin: Begin) -> Result<Self> {
+        match begin {
+            Begin::Anew => {
+                // Else what is given up here would be gone on with where this one is stopped in its first group.
+                fsio::remove(&Self::file(request))?;
+                Ok(Self::nothing(request, contexts))
+            }
+            Begin::WhereItStopped => Self::of_earlier(request, contexts),
+        }
+    }
+
+    /// What of the turns is still to be measured.
+    pub(super) fn open<'a>(&self, plan: &ProbePlan, turns: Vec<Turn<'a>>) -> Vec<Turn<'a>> {
+        let lacking = |turn: Turn<'a>| {
+            let group = plan.lacking(&self.table, turn.context, &turn.group)?;
+            Some(Turn { group, ..turn })
+        };
+        turns.into_iter().filter_map(lacking).collect()
     }
 
     /// Where what has been measured is kept until the table is written.

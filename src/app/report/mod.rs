@@ -1,7 +1,7 @@
 //! What replays measured, in forms that other programs and people read: percentiles as CSV, pictures as SVG, a page.
 //! Nothing is computed here but places on paper.
 
-pub mod courses;
+pub(crate) mod courses;
 pub mod html;
 mod marks;
 pub mod page;

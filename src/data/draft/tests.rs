@@ -116,7 +116,7 @@ fn kinds_follow_what_a_column_hangs_on_and_types_what_it_looks_like() {
 fn a_draft_is_a_schema_with_the_prices_that_were_declared() {
     let (table, named) = (table(), named(Some("request")));
     let guesses = guesses(&table, &named, &columns(&table)).unwrap();
-    let text = text::schema(Path::new("log.parquet"), &table, &named, &guesses, &prices()).unwrap();
+    let text = text::schema(Path::new("log.parquet"), (&table, ROWS), &named, &guesses, &prices()).unwrap();
     let schema = Schema::parse(&text, Path::new("s.toml")).unwrap();
     assert_eq!(schema.features.len(), 11);
     let price = |name: &str| schema.features.iter().find(|f| f.name == name).map(|f| (f.kind, f.fetch_ms));
@@ -132,7 +132,7 @@ fn a_draft_is_a_schema_with_the_prices_that_were_declared() {
 
     let mut few = prices();
     few.remove(&Kind::Item);
-    let refused = text::schema(Path::new("log.parquet"), &table, &named, &guesses, &few).unwrap_err();
+    let refused = text::schema(Path::new("log.parquet"), (&table, ROWS), &named, &guesses, &few).unwrap_err();
     assert!(refused.to_string().contains("add item=MS to --fetch-ms"), "{refused}");
 }
 

@@ -18,7 +18,7 @@ const LINE: usize = 100;
 /// The file, which [`Schema::parse`] takes.
 pub(super) fn schema(
     path: &Path,
-    table: &RawTable,
+    (table, all_rows): (&RawTable, usize),
     named: &Named,
     guesses: &[Guess],
     prices: &BTreeMap<Kind, f64>,
@@ -36,7 +36,7 @@ pub(super) fn schema(
     if !missing.is_empty() {
         return Err(unpriced(path, &missing));
     }
-    let mut text = head(path, table, named);
+    let mut text = head(path, (table.rows(), all_rows), named);
     for kind in KINDS.into_iter().filter(occurs) {
         // Debug keeps the point of 1.0: the schema's prices are numbers with or without one.
         let _ = writeln!(text, "{} = {{ fetch_ms = {:?} }}", word(kind), prices[&kind]);
@@ -65,14 +65,17 @@ pub(super) fn schema(
     Ok(text)
 }
 
-fn head(path: &Path, table: &RawTable, named: &Named) -> String {
+fn head(path: &Path, (rows, all_rows): (usize, usize), named: &Named) -> String {
+    let looked_at = match rows < all_rows {
+        true => format!("{rows} rows, evenly spread over the {all_rows}"),
+        false => format!("the {rows} rows"),
+    };
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let mut text = format!(
-        "# Drafted from the {} rows of {}: from what values look like, not from what they mean. Read it through:\n\
+        "# Drafted from {looked_at} of {}: from what values look like, not from what they mean. Read it through:\n\
          # remove what is known only after the label or is not there when candidates are scored, correct kinds and types,\n\
          # declare prices. docs/schema.md says what can stand here; `data inspect` shows what features tell of the label.\n\
          \n[data]\nlabel = {}\n",
-        table.rows(),
         // A name may hold a line's end.
         name.replace(char::is_control, " "),
         quoted(&named.label)

@@ -8,7 +8,7 @@
 //! The partition of a row is the place of its value among the training rows' values, the most frequent first; a missing
 //! value or one that training never saw goes to the most frequent partition, 0.
 
-pub mod distinct;
+pub(crate) mod distinct;
 pub mod feature;
 pub mod hashing;
 pub mod numeric;

@@ -4,7 +4,7 @@
 //! are read in the order of their names as one. Only the columns that are asked for are read. CSV knows text only, so
 //! what a cell means is decided later, by the feature that reads it; that gives the same result for both formats.
 
-pub mod chunks;
+pub(crate) mod chunks;
 mod csv;
 pub mod guarded;
 mod join;
@@ -89,6 +89,22 @@ impl RawTable {
             .zip(pieces)
             .map(|(&name, pieces)| Ok((name.to_owned(), join::join(pieces, name, &parts)?)))
             .collect::<Result<_>>()?;
+        Ok(Self { parts, columns })
+    }
+
+    /// The rows of tables that have the same columns, of which there is at least one.
+    fn joined(tables: Vec<Self>) -> Result<Self> {
+        let parts: Vec<Part> = tables.iter().flat_map(|table| table.parts.clone()).collect();
+        let names: Vec<String> = tables[0].columns.iter().map(|(name, _)| name.clone()).collect();
+        let mut columns: Vec<Vec<RawColumn>> = names.iter().map(|_| Vec::new()).collect();
+        for table in tables {
+            columns.iter_mut().zip(table.columns).for_each(|(pieces, (_, column))| pieces.push(column));
+        }
+        let join = |(name, pieces): (String, Vec<RawColumn>)| {
+            let column = join::join(pieces, &name, &parts)?;
+            Ok((name, column))
+        };
+        let columns = names.into_iter().zip(columns).map(join).collect::<Result<_>>()?;
         Ok(Self { parts, columns })
     }
 

@@ -24,19 +24,47 @@ impl TableFiles {
     /// rows.
     pub fn each_piece(&self, columns: &[&str], mut take: impl FnMut(&RawTable) -> Result<()>) -> Result<()> {
         let mut types: Vec<join::Seen> = columns.iter().map(|_| join::Seen::default()).collect();
+        self.each_as_read(columns, |piece| {
+            for (seen, (name, column)) in types.iter_mut().zip(piece.columns()) {
+                seen.check(column, name, &piece.parts[0].file)?;
+            }
+            take(&piece)
+        })
+    }
+
+    /// At most `most` rows, or one piece, evenly spread over all of them: every n-th piece. With them goes the number of all rows.
+    ///
+    /// Every row is read and no more than twice as many are held, so that a log in order of time is looked at from its beginning to its
+    /// end, whatever its size.
+    pub fn spread(&self, columns: &[&str], most: usize) -> Result<(RawTable, usize)> {
+        let (mut kept, mut step, mut pieces, mut rows) = (Vec::<RawTable>::new(), 1, 0, 0);
+        self.each_as_read(columns, |piece| {
+            rows += piece.rows();
+            if pieces % step == 0 {
+                kept.push(piece);
+                while kept.len() > 1 && kept.iter().map(RawTable::rows).sum::<usize>() > most {
+                    kept = std::mem::take(&mut kept).into_iter().step_by(2).collect();
+                    step *= 2;
+                }
+            }
+            pieces += 1;
+            Ok(())
+        })?;
+        Ok((RawTable::joined(kept)?, rows))
+    }
+
+    /// [`TableFiles::each_piece`] with every piece of the type that its own file gives it.
+    fn each_as_read(&self, columns: &[&str], mut take: impl FnMut(RawTable) -> Result<()>) -> Result<()> {
         let mut passed = 0;
         for (file, format) in &self.files {
             let mut first_row = 0;
             let mut piece = |read: Vec<RawColumn>, lines: &RowLines| {
                 let rows = read.first().map_or(0, RawColumn::len);
-                for ((seen, name), column) in types.iter_mut().zip(columns).zip(&read) {
-                    seen.check(column, name, file)?;
-                }
                 let part = Part { file: file.clone(), first_row, rows, lines: lines.clone() };
                 let columns = columns.iter().map(|&name| name.to_owned()).zip(read).collect();
                 first_row += rows;
                 passed += rows;
-                take(&RawTable { parts: vec![part], columns })
+                take(RawTable { parts: vec![part], columns })
             };
             match format {
                 Format::Parquet => {
@@ -86,6 +114,19 @@ mod tests {
         assert!(texts.iter().enumerate().all(|(i, text)| *text == i.to_string()));
         // The header is line 1.
         assert!(error.contains(&format!("b.csv, `x`, row {}: odd", rows + 1)), "{error}");
+        // Of four pieces the first and the third.
+        for (most, expected) in [(usize::MAX, 2 * rows), (2 * rows - 1, 2 * PIECE_ROWS), (1, PIECE_ROWS)] {
+            let (table, all) = files.spread(&["x"], most).unwrap();
+            assert_eq!((table.rows(), all), (expected, 2 * rows));
+        }
+        let (spread, _) = files.spread(&["x"], 2 * rows - 1).unwrap();
+        let RawColumn::Text(column) = spread.column("x").unwrap() else { panic!("CSV is text") };
+        assert_eq!(
+            (column.value(PIECE_ROWS - 1), column.value(PIECE_ROWS)),
+            ("16383", rows.to_string().as_str())
+        );
+        let odd = spread.cell_error("x", PIECE_ROWS, "odd", "mend it").to_string();
+        assert!(odd.contains("b.csv, `x`, row 2: odd"), "{odd}");
         let one = TableFiles::find(&folder.path().join("a.csv")).unwrap();
         assert!(one.each_piece(&["y"], |_| Ok(())).unwrap_err().to_string().contains("no such column"));
     }

@@ -11,7 +11,7 @@
 
 use super::{Attributable, Importance, Judged, Routing};
 use crate::{
-    base::{Error, Result, progress::Progress, rank::auc, rng},
+    base::{Error, Result, progress::Progress, rank::auc, rng, stop::Stop},
     learn::{
         Learn,
         device::device,
@@ -26,13 +26,15 @@ use candle_nn::ops::sigmoid;
 /// Rows that are scored at once.
 const SCORED_ROWS: usize = 4096;
 
-/// What permuting each feature of `model` loses, in its order: mean and deviation over the repeats.
+/// What permuting each feature of `model` loses, in its order: mean and deviation over the repeats. A request to `stop` ends it
+/// without any.
 pub fn permutation(
     model: &dyn Attributable,
     judged: &Judged,
     settings: &PermutationSettings,
     seed: u64,
     progress: &dyn Progress,
+    stop: &Stop,
 ) -> Result<Vec<Importance>> {
     let rows = Embedded::of(model, judged)?;
     let whole = rows.worth(&Change::Nothing, settings.measure)?;
@@ -43,6 +45,7 @@ pub fn permutation(
         let mut lost = Vec::with_capacity(settings.repeats);
         let mut squares = Some(0.0);
         for repeat in 0..settings.repeats {
+            stop.check()?;
             let mut order: Vec<u32> = (0..rows.labels.len() as u32).collect();
             let purpose = format!("permutation {repeat} of {}", feature.name);
             rng::shuffle(&mut order, &mut rng::generator(seed, &purpose));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    base::{progress::Silent, rng},
+    base::{progress::Silent, rng, stop::Stop},
     data::{dataset::Slot, ids::Ids, schema::Kind},
     learn::{
         embedding::input_features,
@@ -38,8 +38,12 @@ fn every_way_to_ask_a_trained_network_puts_first_what_matters() {
             }
             for measure in [Measure::Auc, Measure::LogLoss] {
                 let settings = PermutationSettings { repeats: 2, measure };
-                let permuted = permutation(&student, &judged, &settings, seed, &Silent).unwrap();
-                assert_eq!(permuted, permutation(&student, &judged, &settings, seed, &Silent).unwrap());
+                let permuted =
+                    permutation(&student, &judged, &settings, seed, &Silent, &Stop::never()).unwrap();
+                assert_eq!(
+                    permuted,
+                    permutation(&student, &judged, &settings, seed, &Silent, &Stop::never()).unwrap()
+                );
                 first(Method::Permutation, permuted);
                 first(Method::LeaveOneOut, leave_one_out(&student, &judged, measure, &Silent).unwrap());
             }
@@ -158,7 +162,7 @@ fn a_teacher_loses_with_a_permuted_feature_what_it_loses_with_permuted_partition
     let rows = every_row(&data);
     let judged = Judged::new(&schema, &data, &rows);
     let settings = PermutationSettings { repeats: 1, measure: Measure::LogLoss };
-    let found = permutation(&teacher, &judged, &settings, 5, &Silent).unwrap();
+    let found = permutation(&teacher, &judged, &settings, 5, &Silent, &Stop::never()).unwrap();
     let mut order: Vec<u32> = rows.clone();
     rng::shuffle(&mut order, &mut rng::generator(5, "permutation 0 of c_trace"));
     // The same with rows that were changed before they were encoded.
@@ -181,7 +185,7 @@ fn a_teacher_loses_with_a_permuted_feature_what_it_loses_with_permuted_partition
     // Without routing, the feature's own columns matter less or more, but not the same.
     let unrouted = Schema { partition: None, ..schema.clone() };
     let judged = Judged::new(&unrouted, &data, &rows);
-    let apart = permutation(&teacher, &judged, &settings, 5, &Silent).unwrap();
+    let apart = permutation(&teacher, &judged, &settings, 5, &Silent, &Stop::never()).unwrap();
     assert!((apart[4].value - wanted).abs() > 1e-4);
     assert_eq!(apart[3], found[3]);
 }
@@ -222,7 +226,7 @@ fn the_only_useful_feature_brings_the_auc_to_a_half_and_a_useless_one_loses_noth
     let of_loss = leave_one_out(&student, &judged, Measure::LogLoss, &Silent).unwrap();
     assert_eq!(of_loss[1].error, None, "it is an error of AUCs");
     let settings = PermutationSettings { repeats: 20, ..Default::default() };
-    let permuted = permutation(&student, &judged, &settings, 1, &Silent).unwrap();
+    let permuted = permutation(&student, &judged, &settings, 1, &Silent, &Stop::never()).unwrap();
     assert_eq!((permuted[0].value, permuted[0].deviation), (0.0, Some(0.0)));
     // A single permuted AUC scatters as well, independently of the other.
     let of_permuted = permuted[1].error.unwrap();

@@ -14,7 +14,7 @@ pub mod forecast;
 pub mod issue;
 mod list_length;
 pub mod make;
-pub mod popularity;
+pub(crate) mod popularity;
 mod recorded;
 pub mod recorder;
 pub mod simulate;

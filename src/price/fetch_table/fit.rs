@@ -19,8 +19,8 @@ use crate::{
     base::{Error, Result},
     data::schema::{Schema, Source},
     price::{
-        cholesky::{Square, minimise_above},
         feature::{FeaturePrices, FetchGroup, Fetching},
+        least_squares::LeastSquares,
     },
 };
 
@@ -124,60 +124,90 @@ fn fit_source(
             "measure more sets of features",
         ));
     }
+    let total_ms: f64 = timed.iter().map(|observation| observation.ms(source)).sum();
+    let mean_ms = total_ms / timed.len() as f64;
     // Times below a hundredth of the mean are no more certain than that, and none at all may be nothing.
-    let mean_ms = timed.iter().map(|observation| observation.ms(source)).sum::<f64>() / timed.len() as f64;
     let certain = |ms: f64| ms.max(0.01 * mean_ms).max(LEAST_MS);
-    // Per group its trip, then its slope, and after all of them one per feature.
-    let (trip, slope) = (|group: usize| 2 * group, |group: usize| 2 * group + 1);
-    let starts: Vec<usize> = (groups.iter())
-        .scan(2 * groups.len(), |next, group| {
-            let start = *next;
-            *next += group.features.len();
-            Some(start)
-        })
-        .collect();
-    let unknowns = 2 * groups.len() + groups.iter().map(|group| group.features.len()).sum::<usize>();
-    let (mut a, mut b) = (Square::zeros(unknowns), vec![0.0; unknowns]);
-    let mut add = |v: &[(usize, f64)], target: f64, weight: f64| {
-        a.add_outer(v, weight);
-        v.iter().for_each(|&(at, value)| b[at] += weight * value * target);
-    };
-    let (mut total_ms, mut total_features) = (0.0, 0);
+    let places = Places::of(groups);
+    let mut squares = LeastSquares::of(places.unknowns);
+    let mut fetched = 0;
     for observation in &timed {
-        let mut row = Vec::new();
-        for (at, group) in groups.iter().enumerate() {
-            let chosen: Vec<usize> = group.chosen(&observation.features).collect();
-            if !chosen.is_empty() {
-                row.push((trip(at), 1.0));
-            }
-            row.extend(chosen.iter().map(|&feature| (starts[at] + feature, 1.0)));
-            total_features += chosen.len();
-        }
+        let (row, features) = places.row(groups, observation);
         let ms = observation.ms(source);
-        total_ms += ms;
-        add(&row, ms, (RELATIVE_ERROR * certain(ms)).powi(-2));
+        squares.add(&row, ms, RELATIVE_ERROR * certain(ms));
+        fetched += features;
     }
-    let typical_ms = certain(total_ms / total_features.max(1) as f64);
-    for (at, group) in groups.iter().enumerate() {
-        for (feature, &(_, bytes)) in group.features.iter().enumerate() {
-            let by_bytes = [(starts[at] + feature, 1.0), (slope(at), -(bytes as f64))];
-            add(&by_bytes, 0.0, (OWN_DEVIATION * typical_ms).powi(-2));
-        }
-        // Nothing else holds the trip and the slope of a row that was never fetched alone or never at all.
-        add(&[(trip(at), 1.0)], typical_ms, (10.0 * typical_ms).powi(-2));
-        add(&[(slope(at), 1.0)], 0.0, (10.0 * typical_ms).powi(-2));
-    }
-    let x = minimise_above(&a, &b, &vec![0.0; unknowns]).ok_or_else(|| {
+    places.add_priors(&mut squares, groups, certain(total_ms / fetched.max(1) as f64));
+    let x = squares.least_above(&vec![0.0; places.unknowns]).ok_or_else(|| {
         Error::usage("the prices of fetching have no solution", "look for measured times near zero")
     })?;
     let price = |(at, group): (usize, &&GroupShape)| FetchGroup {
         source,
-        trip_ms: x[trip(at)],
+        trip_ms: x[places.trip(at)],
         features: (group.features.iter().enumerate())
-            .map(|(feature, &(position, _))| (position, x[starts[at] + feature]))
+            .map(|(feature, &(position, _))| (position, x[places.own(at, feature)]))
             .collect(),
     };
     Ok(groups.iter().enumerate().map(price).collect())
+}
+
+/// Where the unknowns of a source stand: per group its trip and its slope, and after all of them the prices of the features.
+struct Places {
+    /// Of the first feature of each group.
+    starts: Vec<usize>,
+    unknowns: usize,
+}
+
+impl Places {
+    fn of(groups: &[&GroupShape]) -> Self {
+        let mut unknowns = 2 * groups.len();
+        let start = |group: &&GroupShape| {
+            let start = unknowns;
+            unknowns += group.features.len();
+            start
+        };
+        let starts = groups.iter().map(start).collect();
+        Self { starts, unknowns }
+    }
+
+    fn trip(&self, group: usize) -> usize {
+        2 * group
+    }
+
+    fn slope(&self, group: usize) -> usize {
+        2 * group + 1
+    }
+
+    fn own(&self, group: usize, feature: usize) -> usize {
+        self.starts[group] + feature
+    }
+
+    /// What an observation's time is the sum of, and how many features are in it.
+    fn row(&self, groups: &[&GroupShape], observation: &FetchObservation) -> (Vec<(usize, f64)>, usize) {
+        let (mut row, mut features) = (Vec::new(), 0);
+        for (at, group) in groups.iter().enumerate() {
+            let chosen: Vec<usize> = group.chosen(&observation.features).collect();
+            if !chosen.is_empty() {
+                row.push((self.trip(at), 1.0));
+            }
+            row.extend(chosen.iter().map(|&feature| (self.own(at, feature), 1.0)));
+            features += chosen.len();
+        }
+        (row, features)
+    }
+
+    /// A feature costs what its bytes do, and `typical_ms` is what holds where no measurement does.
+    fn add_priors(&self, squares: &mut LeastSquares, groups: &[&GroupShape], typical_ms: f64) {
+        for (at, group) in groups.iter().enumerate() {
+            for (feature, &(_, bytes)) in group.features.iter().enumerate() {
+                let by_bytes = [(self.own(at, feature), 1.0), (self.slope(at), -(bytes as f64))];
+                squares.add(&by_bytes, 0.0, OWN_DEVIATION * typical_ms);
+            }
+            // Nothing else holds the trip and the slope of a row that was never fetched alone or never at all.
+            squares.add(&[(self.trip(at), 1.0)], typical_ms, 10.0 * typical_ms);
+            squares.add(&[(self.slope(at), 1.0)], 0.0, 10.0 * typical_ms);
+        }
+    }
 }
 
 impl GroupShape {

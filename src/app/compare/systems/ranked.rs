@@ -57,7 +57,7 @@ impl OfTeacher {
             Self::Taylor => (Method::Taylor, taylor(teacher, &judged, Replacement::Mean, run.progress)?),
             Self::Permutation => (
                 Method::Permutation,
-                permutation(teacher, &judged, &settings.permutation, seed, run.progress)?,
+                permutation(teacher, &judged, &settings.permutation, seed, run.progress, run.journal.stop())?,
             ),
         };
         Strengths::of_network(method, &run.space, &found)

@@ -78,7 +78,7 @@ impl Run<'_> {
         };
         let boxed = || Ok(Box::new(teacher()?) as Box<dyn Trainable>);
         let taught = FitRate::of(boxed, rows, &self.settings.teacher.train)?;
-        self.journal.check_stop()?;
+        self.journal.stop().check()?;
         let student = |subnet: &_, settings| {
             let make =
                 || Ok(Box::new(self.student(subnet, settings, Lesson::Labels, 0)?) as Box<dyn Trainable>);
@@ -86,10 +86,10 @@ impl Run<'_> {
         };
         let plain = student(&self.baseline_subnet().1, &self.settings.baseline.train)?;
         let derived = student(&self.widest(), &self.settings.retrain.train)?;
-        self.journal.check_stop()?;
+        self.journal.stop().check()?;
         let teacher = teacher()?;
         let warmed_s = self.warm_up_rate(&teacher)?;
-        self.journal.check_stop()?;
+        self.journal.stop().check()?;
         let teacher_numbers =
             teacher.params().shapes().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
         draft.basis.extend([
@@ -101,7 +101,7 @@ impl Run<'_> {
         let mut models = BTreeMap::new();
         for &engine in self.engines() {
             models.insert(engine, self.model_rates(engine, draft)?);
-            self.journal.check_stop()?;
+            self.journal.stop().check()?;
         }
         let [_, supernet_rows] = self.trained_rows()?;
         let repeats = self.settings.probe.repeats;
