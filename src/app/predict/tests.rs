@@ -158,6 +158,7 @@ fn fetches_are_priced_behind_the_network_itself() {
         }
     }
     let found = predicted(Some(&fetch), &[Requests::Each([100]), Requests::Each([1000])], None).unwrap();
+    assert_eq!(found.predictions.len(), 2);
     // Networks of 0.34 and 3.4 ms; β and γ are nobody's caches.
     for (prediction, (crowd_ms, near_ms, runs)) in
         found.predictions.iter().zip([(0.04, 0.17, 1.0), (0.04, 0.34, 10.0f64)])

@@ -52,6 +52,7 @@ fn partitioned() -> Network {
 
 fn assert_logits(network: &Network, wanted: [f32; 2]) {
     let found = network.score(&data(), &[0, 1]).unwrap();
+    assert_eq!(found.len(), wanted.len());
     for (found, wanted) in found.iter().zip(wanted) {
         assert!((found - sigmoid(wanted)).abs() < 1e-7, "{found}, and not σ({wanted})");
     }
