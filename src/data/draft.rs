@@ -34,7 +34,7 @@ use std::{collections::BTreeMap, path::Path};
 const WITHIN: f64 = 0.05;
 /// Rows that groups of two rows or more need, together, to say what hangs on their key.
 const TELLING_ROWS: usize = 100;
-/// What values look like, and what they hang on, more rows show no better, and any number of these fits into the memory.
+/// Rows that are looked at: more show no better what values look like and what they hang on, and so many fit into the memory.
 const MOST_ROWS: usize = 1 << 20;
 /// Whole numbers with more values than this are quantities.
 const CATEGORIES: usize = 50;
@@ -152,10 +152,9 @@ pub struct Draft {
 pub fn draft(path: &Path, named: &Named, prices: &BTreeMap<Kind, f64>) -> Result<Draft> {
     let names = table::names(path)?;
     let usable = table::usable(path)?;
-    // A named column is read whatever it holds: what is wrong with it has to be said.
-    let read =
-        names.iter().filter(|name| usable.contains(name) || named.columns().any(|column| column == *name));
-    let read: Vec<&str> = read.map(String::as_str).collect();
+    // A named column is read whatever it holds, and where there is none: what is wrong with it has to be said.
+    let named_too = named.columns().filter(|column| !usable.contains(column));
+    let read: Vec<&str> = usable.iter().chain(named_too).map(String::as_str).collect();
     let (table, all_rows) = TableFiles::find(path)?.spread(&read, MOST_ROWS)?;
     let columns = guesses(&table, named, &names)?;
     let text = text::schema(path, (&table, all_rows), named, &columns, prices)?;

@@ -76,19 +76,6 @@ pub fn derive(
     of_ranking(space, &outcome.theta, strongest, extent)
 }
 
-/// Fails where no network keeps the budget, whatever a search finds: it is known as soon as the prices are.
-pub fn check_budget(space: &SearchSpace, settings: &DeriveSettings, prices: &Prices) -> Result<()> {
-    let Some(budget) = settings.budget() else { return Ok(()) };
-    space.check_item_side()?;
-    let cheapest = cheapest(space, prices)?;
-    // Strengths say which features are taken, not whether any can be.
-    let strengths = vec![0.0; space.features.len()];
-    match walked(space, &strengths, &cheapest.operators, budget, prices)? {
-        Some(_) => Ok(()),
-        None => Err(over_budget(budget, space, &cheapest, prices)?),
-    }
-}
-
 /// The network of these operators on the features that `strengths` (one per feature of the space) puts first. `must_keep` and
 /// `never` of the schema are honoured; equal strengths go to the feature that stands first in the schema.
 ///

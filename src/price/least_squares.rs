@@ -21,7 +21,7 @@ impl LeastSquares {
         v.iter().for_each(|&(at, value)| self.b[at] += weight * value * target);
     }
 
-    /// The x ≥ `lower` of the smallest sum. None where the squares leave open what an unknown is.
+    /// The x ≥ `lower` of the smallest sum. None where unknowns above their bounds have no one solution; one that no square pulls off its bound stays there.
     pub(super) fn least_above(&self, lower: &[f64]) -> Option<Vec<f64>> {
         minimise_above(&self.a, &self.b, lower)
     }

@@ -16,7 +16,9 @@ impl Run<'_> {
             let fix = "choose other bounds or a larger share as [split], so that rows with and without a click are among them";
             return self.refused(problem, fix);
         }
-        if !self.settings.finals.layers {
+        self.check_judging_rows()?;
+        // Of several budgets' networks cross-validation always decides.
+        if !self.settings.finals.layers && !self.settings.pareto.asked() {
             return Ok(());
         }
         let rare = self.classes(&split.train, folds).into_iter().min().unwrap_or(0);
@@ -30,6 +32,21 @@ impl Run<'_> {
                 2.. => &format!("set [finals] folds = {rare}, or give more rows"),
                 _ => "give more rows, or set [finals] layers = false",
             };
+            return self.refused(problem, fix);
+        }
+        Ok(())
+    }
+
+    /// The same of the rows that a supernet's networks are judged on.
+    fn check_judging_rows(&self) -> Result<()> {
+        let Some(rows) = self.judging_rows()? else { return Ok(()) };
+        let [without, with] = self.classes(&rows, 1);
+        if without == 0 || with == 0 {
+            let problem = format!(
+                "all {} training rows that the supernet judges networks on are of one class",
+                rows.len()
+            );
+            let fix = "raise [search] held_out, or give more rows; without a budget [finals] features = false judges none";
             return self.refused(problem, fix);
         }
         Ok(())

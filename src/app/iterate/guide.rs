@@ -1,6 +1,6 @@
 //! The teachers, whose scores guide the search and teach what it derives, and who learns from which training rows.
 //!
-//! Rows are held out from the first teacher, on which the masks and, under a budget, networks of the supernet are judged. So it alone guides
+//! Rows are held out from the first teacher, on which the masks and, where that is asked, networks of the supernet are judged. So it alone guides
 //! the search: its loss moves θ, and its scores teach the supernet. What is derived is taught by the whole ensemble, whose others see all
 //! training rows.
 
@@ -71,7 +71,7 @@ impl Guide {
         self.judging.as_ref().ok_or_else(|| {
             Error::usage(
                 "no rows are held out to judge networks on",
-                "state a budget, and [search] held_out above 0",
+                "state a budget or set [finals] features = true, and [search] held_out above 0",
             )
         })
     }
@@ -121,10 +121,9 @@ impl Run<'_> {
     /// How many rows the first teacher and the supernet are trained on: [`Run::parts`] without writing any down.
     pub(super) fn trained_rows(&self) -> Result<[usize; 2]> {
         let all = self.loaded.split.train.len();
-        let Some(parts) = self.without_held_out()? else { return Ok([all; 2]) };
-        let held_out: Vec<u32> = parts.taken().collect();
-        let judging = self.without_judging(&held_out)?.map_or(0, |parts| parts.taken().count());
-        Ok([all - held_out.len(), all - judging])
+        let held_out = self.without_held_out()?.map_or(0, |parts| parts.taken().count());
+        let judging = self.judging_rows()?.map_or(0, |rows| rows.len());
+        Ok([all - held_out, all - judging])
     }
 
     /// How many rows are written down because some are held out: see [`Run::parts`].
@@ -153,6 +152,13 @@ impl Run<'_> {
         }
         let share = JUDGING_SHARE.min(MOST_JUDGING as f64 / held_out.len() as f64);
         hold_out(held_out, share, self.seed(Stage::Search)).map(Some)
+    }
+
+    /// The training rows that networks are judged on with the weights of a supernet; none where they are not.
+    pub(super) fn judging_rows(&self) -> Result<Option<Vec<u32>>> {
+        let Some(parts) = self.without_held_out()? else { return Ok(None) };
+        let held_out: Vec<u32> = parts.taken().collect();
+        Ok(self.without_judging(&held_out)?.map(|parts| parts.taken().collect()))
     }
 
     /// What the first teacher is trained and validated on, and the training rows that are held out from it. Where networks are judged

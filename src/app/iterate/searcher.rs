@@ -1,12 +1,12 @@
 //! The step that searches: prices, the warm-up that all searches share, and the network that comes out: derived, under a budget
-//! repaired, and then set beside its neighbours by training.
+//! repaired and else with features exchanged, and then set beside its neighbours by training.
 
 use super::{Guide, Run, judged::Trials};
 use crate::{
     app::config::Stage,
     base::{Result, fsio},
     learn::{
-        derive::{Field, Finalist, Limits, Repair, check_budget, derive, exchange, finals, repair},
+        derive::{Field, Finalist, Limits, Repair, derive, exchange, finals, repair},
         embedding::{InputFeature, input_features},
         exchange::by_leader,
         params::Snapshot,
@@ -33,7 +33,7 @@ pub(in crate::app) struct Searched {
     /// What the supernet's judgement made of what θ and α derived, where it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::app) repair: Option<Repair>,
-    /// Those that were trained to choose one, where any were: the derived network is the first.
+    /// Those that were trained to choose one, where any were: what the search ended with is the first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::app) finalists: Vec<Finalist>,
 }
@@ -85,6 +85,12 @@ impl Run<'_> {
         Ok(Parameters::new(features.iter().map(InputFeature::parameters).collect()))
     }
 
+    /// Fails where no network keeps the limits of `rule`, whatever a search finds: that is known as soon as the prices are.
+    fn check_limits(&self, rule: &DeriveSettings, prices: &Prices) -> Result<()> {
+        let Some(budget) = rule.budget() else { return Ok(()) };
+        Limits { space: &self.space, prices, budget, parameters: &self.parameters()? }.check()
+    }
+
     /// The network that `rule` makes of a search's end, and what the weights of `search` make of that: under a budget repaired, else
     /// with features exchanged.
     fn derive(
@@ -119,7 +125,8 @@ impl<'a> Searcher<'a> {
     }
 
     /// Searches with the prices of `table`, of which `latency` is paid, and finds one network by `rule`: under a budget, with the
-    /// multiplier that it asks for; repaired; then, where `[finals]` says so, by training. What is found is kept in `folder` of the run.
+    /// multiplier that it asks for; what θ and α derive is repaired or has features exchanged, and where `[finals]` says so, training has
+    /// the last word. What is found is kept in `folder` of the run.
     pub(in crate::app) fn search(
         &mut self,
         folder: &str,
@@ -131,7 +138,7 @@ impl<'a> Searcher<'a> {
         run.progress.say(&format!("{folder} pays with table v{}", table.version));
         let layers = run.layer_prices(table)?;
         let prices = run.paid(&layers, latency, rule);
-        by_leader(run.ranks, || check_budget(&run.space, rule, &prices))?;
+        by_leader(run.ranks, || run.check_limits(rule, &prices))?;
         let (outcome, derived) = self.derived(folder, rule, &prices)?;
         let file = subnet_file(folder);
         let searched = match by_leader(run.ranks, || run.journal.recall(&file))? {

@@ -10,7 +10,7 @@
 //!
 //! Under a budget the better network is that of the higher AUC, and what a layer leaves is spent on features: in the order of θ, either
 //! behind those that the network has, or throughout; or it is left, where training finds that no further feature is worth having. The best
-//! of the three is taken, at the first layers and again at the last.
+//! of the three is taken at the first layers; at the last ones both orders are tried again.
 //! Without a budget their number stays, and the better network is that of the lower loss with the measured log loss: log loss + λ · ms
 //! of the features + λ2 · ms of the network, for what is to be paid is then stated by λ and λ2 of (5) and (7) alone.
 
@@ -64,7 +64,7 @@ pub struct Field<'a> {
     pub space: &'a SearchSpace,
     /// What it costs.
     pub prices: &'a Prices<'a>,
-    /// Orders features that a budget is spent on.
+    /// Orders features: those that a budget is spent on, and without one as many as the first network has.
     pub theta: &'a [f64],
     /// What has to be kept, where there is a budget. Without one all networks have as many features as the first.
     pub limits: Option<&'a Limits<'a>>,
@@ -155,6 +155,11 @@ impl Work<'_> {
         let operators = self.best().subnet.operators.clone();
         for order in [Order::First, Order::Theta] {
             if let Some(subnet) = self.filled(order, &operators)? {
+                // Nothing is left to spend, so what a layer leaves later is to be spent.
+                let best = self.best.as_mut().expect("the first network was judged");
+                if best.order == Order::Stay && subnet == best.subnet {
+                    best.order = order;
+                }
                 self.challenge(order, subnet)?;
             }
         }

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     data::schema::{Feature, Kind, Schema},
     learn::{fixtures::schema, settings::Budget},
+    price::memory::Parameters,
     price::{
         fixtures::{feature, space_of},
         linear::LinearPrices,
@@ -43,8 +44,9 @@ fn choose_for(
     let space = space_of(schema.features.clone(), &[&[8, 4, 0], &[0, 4, 8]]);
     let prices = Prices::declared(&schema, &LAYERS, target);
     let derived = derive(&space, &outcome(theta), &settings, &prices);
-    if settings.budget().is_some() {
-        let affordable = check_budget(&space, &settings, &prices);
+    if let Some(budget) = settings.budget() {
+        let parameters = Parameters::new(vec![1; space.features.len()]);
+        let affordable = Limits { space: &space, prices: &prices, budget, parameters: &parameters }.check();
         assert_eq!(affordable.err().map(|e| e.to_string()), derived.as_ref().err().map(|e| e.to_string()));
     }
     derived

@@ -158,7 +158,8 @@ pub struct SearchSettings {
     /// Rows per step; one mask is drawn per step.
     pub batch_size: usize,
     /// Share of the training rows that the first teacher never sees and Loss1 judges the masks on; 0 judges them on the rows
-    /// that the teacher was trained on, as in the paper. The others of an ensemble, and trees, see them.
+    /// that the teacher was trained on, as in the paper. The others of an ensemble, and trees, see them. Half of it goes to judging
+    /// networks of the supernet instead, where that is done: under a budget, and for `[finals] features`.
     pub held_out: f64,
     /// Step size of Adam for the supernet's weights.
     pub learning_rate: f64,

@@ -141,12 +141,16 @@ fn price(record: &Record, at: usize) -> Markup {
 fn verdicts(record: &Record, round: &RoundRecord) -> Vec<Verdict> {
     let theta = &round.outcome.theta;
     let kept = &round.searched.subnet.features;
-    let least = kept.iter().map(|&feature| theta[feature]).fold(f64::INFINITY, f64::min);
+    let repair = round.searched.repair.as_ref();
+    // Not of what came in by an exchange, whatever its θ.
+    let by_theta = kept.iter().filter(|&&at| {
+        repair.and_then(|repair| last_change(repair, &record.space.features[at].name)).is_none()
+    });
+    let least = by_theta.map(|&at| theta[at]).fold(f64::INFINITY, f64::min);
     let derived = |at: &usize| round.derived.features.binary_search(at).is_ok();
     let every = record.space.features.iter().enumerate();
     let verdict = |(at, feature): (usize, &crate::data::schema::Feature)| {
         let chosen = kept.binary_search(&at).is_ok();
-        let repair = round.searched.repair.as_ref();
         let last = repair.and_then(|repair| last_change(repair, &feature.name));
         let reason = match (chosen, last) {
             (false, _) if feature.never => "marked `never` in the schema".to_owned(),

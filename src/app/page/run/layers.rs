@@ -65,9 +65,9 @@ fn finals(record: &Record, round: &RoundRecord) -> Markup {
         }
     };
     html! {
-        h3 { "Layers judged by training" }
+        h3 { "Judged by training" }
         p class="quiet" {
-            "What θ and α derive and its neighbours, trained and cross-validated on training rows. Taken is the one of the "
+            "What the search ended with and its neighbours, trained and cross-validated on training rows. Taken is the one of the "
             @if record.settings.derive.budget().is_some() { "highest AUC." } @else { "lowest logloss + λ · ms of the features + λ2 · ms of the layers." }
         }
         (table(

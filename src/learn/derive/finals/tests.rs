@@ -200,6 +200,38 @@ fn without_a_budget_a_feature_is_paid_for_by_what_it_takes_off_the_log_loss() {
 }
 
 #[test]
+fn what_a_layer_leaves_is_spent_where_the_first_network_spends_the_whole_budget() {
+    let mut cases = 0;
+    for seed in 0..8 {
+        let toy = Toy::new(seed);
+        let prices = toy.prices();
+        let all_ms = toy.all_ms(&toy.limits(&prices, Budget::of_mean(1.0)));
+        for share in [0.3, 0.5, 0.7] {
+            let budget = Budget::of_mean(all_ms[(share * all_ms.len() as f64) as usize]);
+            let limits = toy.limits(&prices, budget);
+            let Some(first) = walked(&toy.space, &toy.theta, &DEEP, budget, &prices).unwrap() else {
+                continue;
+            };
+            let one_less = with_operator(&first.operators, 1, Operator::Zero);
+            let more = walked(&toy.space, &toy.theta, &one_less, budget, &prices).unwrap().unwrap();
+            let grown =
+                first.features.iter().all(|i| more.features.contains(i)) && more.features != first.features;
+            if !grown || !limits.admits(&first).unwrap() {
+                continue;
+            }
+            // A layer is worth something by itself, and a feature more than it.
+            let worth = |subnet: &Subnet| {
+                0.5 + 0.05 * subnet.features.len() as f64 + 0.01 * subnet.layer_widths().len() as f64
+            };
+            let (found, finalists) = played(&toy, Some(budget), &first, worth);
+            assert!(found.features.len() > first.features.len(), "seed {seed}, {share}: {finalists:?}");
+            cases += 1;
+        }
+    }
+    assert!(cases >= 3, "{cases}");
+}
+
+#[test]
 fn a_budget_is_left_where_training_finds_no_further_feature_worth_having() {
     let toy = Toy::new(3);
     let first = of(&[0, 3], DEEP);
