@@ -324,6 +324,10 @@ fn what_is_wrong_shows_before_anything_is_trained_and_leaves_no_run() {
             "rare.csv, `click`: 2 of the training rows are of the rarer class, so of the 3 folds",
         ),
         (&by_time("rare.csv"), "fold 3 has none of it; set [finals] folds = 2"),
+        (
+            &[&by_time("rare.csv")[..], &["--set", "finals.layers=false"]].concat(),
+            "training rows that the supernet judges networks on are of one class; raise [search] held_out",
+        ),
         (&["--table", "table.json"], "--table TABLE.json"),
         (&["--set", "retrain.distillation_loss=pairwise"], "the data have no lists"),
     ] {
