@@ -5,10 +5,10 @@
     Encoders("encoders.json").encode("price", "12.50")
     Encoders("encoders.json").inputs(json.load(open("signature.json")), rows)
 
-which takes one value of a feature, and a whole request, or `encode.py encoders.json ROWS.csv`: a JSON object per row, of the features whose columns are there. Ids are lists, as long as
-the feature has columns; a missing number is null. A value may be text or a number, missing ones are None or NaN, and a sequence
-is text with the schema's separator or anything that has items. Numbers beyond single precision are refused with a ValueError. This
-is the reference for other languages: it needs nothing but Python.
+`encode` takes one value of a feature, `inputs` a whole request. `encode.py encoders.json ROWS.csv` prints a JSON object per row, of the
+features whose columns are there. Ids are lists, as long as the feature has columns; a missing number is null. A value may be text or a
+number, missing ones are None or NaN, and a sequence is text with the schema's separator or anything that has items. Numbers beyond
+single precision are refused with a ValueError. This is the reference for other languages: it needs nothing but Python.
 """
 
 import bisect

@@ -12,7 +12,8 @@ thread_local! {
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What `work` gives, or the words of its panic on this thread. What it was changing must not be used after one.
+/// What `work` gives, or the words of its panic on this thread. What it was changing must not be used after one. The flag is the thread's: where
+/// `work` lets a library run a foreign job on this thread meanwhile, as rayon does while it waits, that job's panic is not printed either.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     keep_silent();
     let before = CAUGHT.replace(true);

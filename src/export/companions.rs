@@ -57,20 +57,6 @@ pub struct TestTensor {
     pub values: TestValues,
 }
 
-/// What takes the place of the test request in the Python client.
-const RAW_REQUEST: &str = r#"
-## A request of raw values
-
-The candidates of a request, each with its raw columns, as the `feed` of the Python client (item tables and embeddings outside are not among these inputs):
-
-```python
-from encode import Encoders
-
-encoders, signature = Encoders("encoders.json"), json.load(open("signature.json"))  # once
-feed = {name: np.array(values, types[name]) for name, values in encoders.inputs(signature, rows).items()}
-```
-"#;
-
 /// Values of a test tensor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -105,6 +91,20 @@ impl TestVectors {
         vectors.map(Some).map_err(|e| wrong(Place::whole(), format!("these are no test vectors ({e})")))
     }
 }
+
+/// What takes the place of the test request in the Python client.
+const RAW_REQUEST: &str = r#"
+## A request of raw values
+
+The candidates of a request, each with its raw columns, as the `feed` of the Python client (item tables and embeddings outside are not among these inputs):
+
+```python
+from encode import Encoders
+
+encoders, signature = Encoders("encoders.json"), json.load(open("signature.json"))  # once
+feed = {name: np.array(values, types[name]) for name, values in encoders.inputs(signature, rows).items()}
+```
+"#;
 
 /// From raw values to ids and numbers, in Python.
 const ENCODE: &str = include_str!("../../scripts/encode.py");

@@ -1,16 +1,19 @@
 //! Parquet files, the columns in parallel.
 
 use super::{RawColumn, chunks, guarded::Batches, missing_column};
-use crate::base::{Error, Result, error::Place};
+use crate::base::{Error, Result, error::Place, panics};
 use arrow::{
     array::{Array, ArrayRef, LargeStringArray, new_empty_array},
     compute::{CastOptions, cast_with_options, concat},
     datatypes::{DataType, Field, TimeUnit},
     error::ArrowError,
 };
-use parquet::arrow::{
-    ProjectionMask,
-    arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder},
+use parquet::{
+    arrow::{
+        ProjectionMask,
+        arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder},
+    },
+    errors::ParquetError,
 };
 use rayon::prelude::*;
 use std::{fs::File, path::Path, sync::Arc};
@@ -59,7 +62,7 @@ pub(super) fn usable(file: &Path) -> Result<Vec<String>> {
 fn metadata(file: &Path) -> Result<ArrowReaderMetadata> {
     let opened = open(file)?;
     let bytes = opened.metadata().map_err(|e| Error::io(file, "read", e))?.len();
-    let metadata = ArrowReaderMetadata::load(&opened, Default::default()).map_err(|e| unreadable(file, e))?;
+    let metadata = guarded(file, || ArrowReaderMetadata::load(&opened, Default::default()))?;
     chunks::check(metadata.metadata(), bytes).map_err(|e| unreadable(file, e))?;
     Ok(metadata)
 }
@@ -109,8 +112,7 @@ impl<'a> Columns<'a> {
         let builder =
             ParquetRecordBatchReaderBuilder::new_with_metadata(open(self.file)?, self.metadata.clone());
         let mask = ProjectionMask::roots(builder.parquet_schema(), [root]);
-        let reader = builder.with_projection(mask).with_batch_size(rows).build();
-        reader.map(Batches::of).map_err(|e| unreadable(self.file, e))
+        guarded(self.file, || builder.with_projection(mask).with_batch_size(rows).build()).map(Batches::of)
     }
 
     fn normalise(&self, column: usize, array: ArrayRef, wide: Wide) -> Result<RawColumn> {
@@ -139,6 +141,11 @@ impl Pieces<'_> {
 
 fn open(file: &Path) -> Result<File> {
     File::open(file).map_err(|e| Error::io(file, "read", e))
+}
+
+/// What the library gives; its panic is an error as well.
+fn guarded<T>(file: &Path, work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T> {
+    panics::caught(work).map_err(|text| unreadable(file, text))?.map_err(|e| unreadable(file, e))
 }
 
 fn unreadable(file: &Path, error: impl std::fmt::Display) -> Error {
