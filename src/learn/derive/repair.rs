@@ -99,8 +99,11 @@ pub struct Spending {
 impl fmt::Display for Repair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { spending, changes, evaluations, .. } = self;
-        write!(f, "repaired by {} changes among {evaluations} networks", changes.len())?;
-        let Some(Spending { budget_ms, price_ms, full, .. }) = spending else { return Ok(()) };
+        let (count, plural) = (changes.len(), if changes.len() == 1 { "" } else { "s" });
+        let Some(Spending { budget_ms, price_ms, full, .. }) = spending else {
+            return write!(f, "changed by {count} exchange{plural} of features among {evaluations} networks");
+        };
+        write!(f, "repaired by {count} change{plural} among {evaluations} networks")?;
         let share = 100.0 * price_ms / budget_ms;
         write!(f, ": {price_ms:.3} ms, {share:.1} % of the budget of {budget_ms} ms")?;
         match full {

@@ -195,6 +195,28 @@ fn exchanges_end_where_no_further_one_raises_the_auc_and_mostly_at_the_best_set_
 }
 
 #[test]
+fn a_repair_says_what_it_changed() {
+    let change = Change {
+        added: vec!["a".to_owned()],
+        dropped: vec!["b".to_owned()],
+        operators: None,
+        gain: 0.01,
+        error: 0.001,
+        price_ms: 1.5,
+    };
+    let spending = Spending { budget_ms: 2.0, price_ms: 1.5, full: false, memory_mb: 1.0 };
+    let of =
+        |spending, changes: Vec<Change>| Repair { spending, auc: 0.7, changes, evaluations: 87 }.to_string();
+    assert_eq!(of(None, vec![change.clone()]), "changed by 1 exchange of features among 87 networks");
+    assert_eq!(of(None, vec![]), "changed by 0 exchanges of features among 87 networks");
+    assert_eq!(
+        of(Some(spending), vec![change.clone(), change]),
+        "repaired by 2 changes among 87 networks: 1.500 ms, 75.0 % of the budget of 2 ms; nothing that still fits raises the AUC by \
+         more than chance"
+    );
+}
+
+#[test]
 fn exchanges_keep_what_must_be_kept_take_nothing_that_never_may_be_and_leave_something_of_the_item() {
     let mut toy = Toy::new(3);
     toy.space.features[6].must_keep = true;
