@@ -1,7 +1,7 @@
 //! From θ and p to one network: the strongest features, and in every Mixop the strongest operator.
 //!
 //! [`derive()`] reads that off θ and α alone. With the supernet as judge [`repair()`] goes on from there under a budget, and
-//! [`exchange()`] without one; [`evolve()`] looks for a network without θ and α. What keeps a budget keeps the [`Limits`]. [`finals()`]
+//! [`exchange_features()`] without one; [`evolve()`] looks for a network without θ and α. What keeps a budget keeps the [`Limits`]. [`finals()`]
 //! sets what comes out beside its neighbours once they are trained.
 //!
 //! Whatever the rule, one feature of the item's side is among them, the strongest: without any, all candidates of a
@@ -15,7 +15,7 @@ mod repair;
 pub use evolve::{Evolved, Generation, Known, evolve};
 pub use finals::{Field, Finalist, Quality, finals};
 pub use limits::{Limits, cheapest};
-pub use repair::{Change, Repair, Spending, exchange, repair};
+pub use repair::{Change, Repair, Spending, exchange_features, repair};
 
 use super::{
     metrics::Placements,

@@ -121,9 +121,8 @@ impl Run<'_> {
     /// How many rows the first teacher and the supernet are trained on: [`Run::parts`] without writing any down.
     pub(super) fn trained_rows(&self) -> Result<[usize; 2]> {
         let all = self.loaded.split.train.len();
-        let held_out = self.without_held_out()?.map_or(0, |parts| parts.taken().count());
-        let judging = self.judging_rows()?.map_or(0, |rows| rows.len());
-        Ok([all - held_out, all - judging])
+        let (held_out, judging) = self.rows_apart()?;
+        Ok([all - held_out.len(), all - judging.map_or(0, |rows| rows.len())])
     }
 
     /// How many rows are written down because some are held out: see [`Run::parts`].
@@ -156,9 +155,15 @@ impl Run<'_> {
 
     /// The training rows that networks are judged on with the weights of a supernet; none where they are not.
     pub(super) fn judging_rows(&self) -> Result<Option<Vec<u32>>> {
-        let Some(parts) = self.without_held_out()? else { return Ok(None) };
+        Ok(self.rows_apart()?.1)
+    }
+
+    /// The rows that are held out from the first teacher, and those of them that networks are judged on, where they are.
+    fn rows_apart(&self) -> Result<(Vec<u32>, Option<Vec<u32>>)> {
+        let Some(parts) = self.without_held_out()? else { return Ok((Vec::new(), None)) };
         let held_out: Vec<u32> = parts.taken().collect();
-        Ok(self.without_judging(&held_out)?.map(|parts| parts.taken().collect()))
+        let judging = self.without_judging(&held_out)?.map(|parts| parts.taken().collect());
+        Ok((held_out, judging))
     }
 
     /// What the first teacher is trained and validated on, and the training rows that are held out from it. Where networks are judged

@@ -6,7 +6,7 @@ use crate::{
     app::config::Stage,
     base::{Result, fsio},
     learn::{
-        derive::{Field, Finalist, Limits, Repair, derive, exchange, finals, repair},
+        derive::{Field, Finalist, Limits, Repair, derive, exchange_features, finals, repair},
         embedding::{InputFeature, input_features},
         exchange::by_leader,
         params::Snapshot,
@@ -112,7 +112,7 @@ impl Run<'_> {
                 let limits = Limits { space, prices, budget, parameters: &self.parameters()? };
                 repair(&limits, &judge, theta, subnet, progress)?
             }
-            None => exchange(space, prices, &judge, subnet, progress)?,
+            None => exchange_features(space, prices, &judge, subnet, progress)?,
         };
         self.progress.say(&format!("  {repair}"));
         Ok(Derived { subnet, repair: Some(repair) })

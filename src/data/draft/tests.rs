@@ -167,6 +167,23 @@ fn a_column_that_is_not_there_is_named() {
     assert!(missing.to_string().contains("log.csv, `tme`: there is no such column"), "{missing}");
 }
 
+fn write_parquet<const N: usize>(path: &Path, columns: [(&str, ArrayRef); N]) {
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn a_file_without_a_column_that_can_be_read_is_answered_with_the_label_that_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.parquet");
+    let dwell = Arc::new(DurationSecondArray::from_iter_values(0..9));
+    write_parquet(&path, [("dwell", dwell as ArrayRef)]);
+    let refused = draft(&path, &named(None), &prices()).unwrap_err();
+    assert!(refused.to_string().contains("log.parquet, `click`: there is no such column"), "{refused}");
+}
+
 #[test]
 fn a_column_of_a_type_that_cannot_be_read_is_left_out_unless_it_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -179,10 +196,7 @@ fn a_column_of_a_type_that_cannot_be_read_is_left_out_unless_it_is_named() {
         ("dwell", dwell as ArrayRef),
         ("what", ints(|row| item(row) as i64)),
     ];
-    let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let mut writer = ArrowWriter::try_new(fs::File::create(&path).unwrap(), batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
+    write_parquet(&path, columns);
 
     let named = Named { time: None, ..named(None) };
     let drafted = draft(&path, &named, &prices()).unwrap();

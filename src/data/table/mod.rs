@@ -60,36 +60,28 @@ pub struct RawTable {
 impl RawTable {
     /// Reads `columns` of the file or folder at `path`.
     pub fn read(path: &Path, columns: &[&str]) -> Result<Self> {
-        let files = Format::files(path)?;
-        let mut parts = Vec::new();
-        let mut pieces: Vec<Vec<RawColumn>> = vec![Vec::new(); columns.len()];
-        for (file, format) in &files {
-            let (read, lines) = match format {
-                Format::Parquet => (parquet::Columns::open(file, columns)?.read()?, RowLines::consecutive()),
-                Format::Separated { delimiter } => {
-                    let mut rows = csv::Rows::open(file, *delimiter, columns)?;
-                    let read = rows.next(usize::MAX)?;
-                    (
-                        read.unwrap_or_else(|| columns.iter().map(|_| RawColumn::no_text()).collect()),
-                        rows.lines().clone(),
-                    )
-                }
-            };
-            let rows = read.first().map_or(0, RawColumn::len);
-            parts.push(Part { file: file.clone(), first_row: 0, rows, lines });
-            for (pieces, column) in pieces.iter_mut().zip(read) {
-                pieces.push(column);
-            }
-        }
-        if parts.iter().all(|part| part.rows == 0) {
+        let each = Format::files(path)?.into_iter().map(|file| Self::of_file(file, columns));
+        let tables: Vec<Self> = each.collect::<Result<_>>()?;
+        if tables.iter().all(|table| table.rows() == 0) {
             return Err(no_rows(path));
         }
-        let columns = columns
-            .iter()
-            .zip(pieces)
-            .map(|(&name, pieces)| Ok((name.to_owned(), join::join(pieces, name, &parts)?)))
-            .collect::<Result<_>>()?;
-        Ok(Self { parts, columns })
+        Self::joined(tables)
+    }
+
+    /// The rows of one file, of which there may be none.
+    fn of_file((file, format): (PathBuf, Format), columns: &[&str]) -> Result<Self> {
+        let (read, lines) = match format {
+            Format::Parquet => (parquet::Columns::open(&file, columns)?.read()?, RowLines::consecutive()),
+            Format::Separated { delimiter } => {
+                let mut rows = csv::Rows::open(&file, delimiter, columns)?;
+                let read = rows.next(usize::MAX)?;
+                let none = || columns.iter().map(|_| RawColumn::no_text()).collect();
+                (read.unwrap_or_else(none), rows.lines().clone())
+            }
+        };
+        let rows = read.first().map_or(0, RawColumn::len);
+        let columns = columns.iter().map(|&name| name.to_owned()).zip(read).collect();
+        Ok(Self { parts: vec![Part { file, first_row: 0, rows, lines }], columns })
     }
 
     /// The rows of tables that have the same columns, of which there is at least one.

@@ -20,13 +20,13 @@
 //! So the result keeps the limits, and what it leaves of the budget is left because nothing that fits raises the AUC by more than
 //! chance. Of a hundred useless features the best always seems to raise it a little, which is why a gain has to be above chance.
 //!
-//! Without a budget there is nothing to spend, and only features are exchanged: [`exchange()`].
+//! Without a budget there is nothing to spend, and only features are exchanged: [`exchange_features()`].
 
 mod exchange;
 mod judged;
 mod neighbours;
 
-pub use exchange::exchange;
+pub use exchange::exchange_features;
 
 use super::{Judge, Limits};
 use crate::{

@@ -17,7 +17,7 @@ use crate::{
 const PAIRED: usize = 4;
 
 /// Exchanges features of `derived` by what `judge` says, as long as `must_keep` and `never` of the schema allow it. Deterministic.
-pub fn exchange(
+pub fn exchange_features(
     space: &SearchSpace,
     prices: &Prices,
     judge: &dyn Judge,

@@ -169,7 +169,7 @@ fn exchanges_end_where_no_further_one_raises_the_auc_and_mostly_at_the_best_set_
         let toy = Toy::new(seed);
         let prices = toy.prices();
         for first in [&[4, 5, 6][..], &[5, 6], &[0, 4], &[1, 3, 4, 5, 6], &[0, 1, 2, 3]] {
-            let (subnet, repair) = exchange(&toy.space, &prices, &toy, on(first), &Silent).unwrap();
+            let (subnet, repair) = exchange_features(&toy.space, &prices, &toy, on(first), &Silent).unwrap();
             let as_many = toy.every_network().into_iter();
             let as_many =
                 as_many.filter(|of| of.features.len() == first.len() && of.operators == subnet.operators);
@@ -222,7 +222,7 @@ fn exchanges_keep_what_must_be_kept_take_nothing_that_never_may_be_and_leave_som
     toy.space.features[6].must_keep = true;
     toy.space.features[0].never = true;
     let prices = toy.prices();
-    let (subnet, _) = exchange(&toy.space, &prices, &toy, on(&[4, 5, 6]), &Silent).unwrap();
+    let (subnet, _) = exchange_features(&toy.space, &prices, &toy, on(&[4, 5, 6]), &Silent).unwrap();
     assert!(subnet.features.contains(&6) && !subnet.features.contains(&0), "{subnet:?}");
     assert!(toy.auc(&subnet) > toy.auc(&on(&[4, 5, 6])));
     // The one feature of the item among two, where those of the user are worth more.
@@ -234,7 +234,7 @@ fn exchanges_keep_what_must_be_kept_take_nothing_that_never_may_be_and_leave_som
         }
     }
     let toy = Toy::new(3);
-    let (subnet, _) = exchange(&toy.space, &toy.prices(), &User, on(&[0, 2]), &Silent).unwrap();
+    let (subnet, _) = exchange_features(&toy.space, &toy.prices(), &User, on(&[0, 2]), &Silent).unwrap();
     assert_eq!(subnet.features.iter().filter(|&i| i % 2 == 0).count(), 1, "{subnet:?}");
 }
 
@@ -253,6 +253,7 @@ fn an_exchange_that_is_no_more_than_chance_is_not_made() {
         }
     }
     let toy = Toy::new(3);
-    let (subnet, repair) = exchange(&toy.space, &toy.prices(), &Noise, on(&[0, 2]), &Silent).unwrap();
+    let (subnet, repair) =
+        exchange_features(&toy.space, &toy.prices(), &Noise, on(&[0, 2]), &Silent).unwrap();
     assert_eq!((subnet, repair.changes.len()), (on(&[0, 2]), 0));
 }
