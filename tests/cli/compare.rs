@@ -5,7 +5,7 @@ use crate::{
     report,
     run::csv_log,
     stopping::{Running, To},
-    world::{failure, json, output},
+    world::{failure, json, output, program},
 };
 use autofas_bench::{app::compare::Comparison, learn::network::Network};
 use serde_json::Value;
@@ -107,6 +107,7 @@ fn a_comparison_that_was_killed_goes_on_and_ends_as_one_that_was_not() {
     without_times(&mut killed);
     without_times(&mut whole);
     assert_eq!(killed, whole);
+    what_is_stored_is_not_waited_for(here);
 
     // More systems join those that are there.
     let more = compare("whole", &["--resume"]).into_iter();
@@ -136,6 +137,20 @@ fn a_comparison_that_was_killed_goes_on_and_ends_as_one_that_was_not() {
     );
     assert_eq!(json(here, &["report", "--run", "whole"])["html"], "whole/report.html");
     assert_eq!(fs::read_to_string(here.join("whole/report.html")).unwrap(), page);
+}
+
+/// Where the first training is all that is missing, it is told as the last one, and its time as that of the other seed's.
+fn what_is_stored_is_not_waited_for(here: &Path) {
+    let kept = |nth: u32| here.join(format!("killed/results/{nth}/autofas-50ms.json"));
+    let mut other: Value = serde_json::from_slice(&fs::read(kept(1)).unwrap()).unwrap();
+    other["result"]["training_s"] = 7200.0.into();
+    fs::write(kept(1), other.to_string()).unwrap();
+    fs::remove_file(kept(0)).unwrap();
+    fs::remove_dir_all(here.join("killed/seeds/0/autofas-50ms")).unwrap();
+    let done = program(here).args(compare("killed", &["--resume"])).assert().success();
+    let said = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
+    assert!(said.contains("training 4 of 4: autofas-50ms, seed 0, about 2 h 0 min to go"), "{said}");
+    assert!(!said.contains("trial "), "{said}");
 }
 
 /// A dry run counts every system once for each seed and budget, and every trial.

@@ -58,7 +58,7 @@ pub fn compare(request: RunRequest) -> Result<Comparison> {
     let trial_rows = checked(&root, request.experiment)?;
     root.begin()?;
     let stage = Stage::new(&root, request.experiment, trial_rows)?;
-    let mut pace = stage.pace();
+    let mut pace = stage.pace()?;
     let chosen = stage.tune(&mut pace)?;
     stage.train_all(&chosen, &mut pace)?;
     render(request.out)

@@ -86,12 +86,12 @@ impl Pace {
         Self { trials: Work::of(trials), trainings: Work::of(trainings) }
     }
 
-    /// A trial is done, now or before.
+    /// A trial is done.
     pub(super) fn tried(&mut self, name: SystemName, seconds: f64) {
         self.trials.done(name, seconds);
     }
 
-    /// A training is done, now or before.
+    /// A training is done.
     pub(super) fn trained(&mut self, name: SystemName, seconds: f64) {
         self.trainings.done(name, seconds);
     }

@@ -7,7 +7,7 @@ use super::{
     pace::{Pace, timed},
     result::{Guided, Setup, Training, unit_name},
     systems::{Built, system},
-    trials::grids,
+    trials::{grids, tried_so_far},
 };
 use crate::{
     app::{
@@ -138,11 +138,21 @@ impl<'a> Stage<'a> {
         Ok(Self { root, experiment, table, trial_rows })
     }
 
-    /// How much there is to do.
-    pub(super) fn pace(&self) -> Pace {
+    /// How much there is to do, and what earlier starts did of it.
+    pub(super) fn pace(&self) -> Result<Pace> {
         let trials = grids(&self.root.settings.compare).into_iter().filter(|(_, grid)| grid.len() > 1);
         let trials = trials.flat_map(|(name, grid)| grid.into_iter().map(move |_| name));
-        Pace::new(trials, units(&self.root.settings.compare).into_iter().map(|(_, name, _)| name))
+        let units = units(&self.root.settings.compare);
+        let mut pace = Pace::new(trials, units.iter().map(|&(_, name, _)| name));
+        for (name, trial) in tried_so_far(self.root)? {
+            pace.tried(name, trial.seconds);
+        }
+        for unit in units {
+            if let Some(known) = self.root.journal.recall::<Training>(&result_file(unit))? {
+                pace.trained(unit.1, known.seconds());
+            }
+        }
+        Ok(pace)
     }
 
     /// Every training that has no result yet.
@@ -152,8 +162,7 @@ impl<'a> Stage<'a> {
             let mut teaching = None;
             for &(nth, name, budget_ms) in seed {
                 let file = result_file((nth, name, budget_ms));
-                if let Some(known) = self.root.journal.recall::<Training>(&file)? {
-                    pace.trained(name, known.seconds());
+                if self.root.journal.has(&file) {
                     continue;
                 }
                 self.root.progress.say(&pace.next_training(&unit_name(name, budget_ms), nth));

@@ -78,9 +78,35 @@ pub(super) fn chosen_so_far(root: &Run) -> Result<Chosen> {
     Ok(chosen)
 }
 
+/// What is kept of trials, those of systems that are not tuned to their end included.
+pub(super) fn tried_so_far(root: &Run) -> Result<Vec<(SystemName, Trial)>> {
+    let mut tried = Vec::new();
+    for (name, grid) in grids(&root.settings.compare) {
+        let trials = match root.journal.recall::<TrialLog>(&log_file(name))? {
+            Some(log) => log.trials,
+            None => {
+                let kept = (0..grid.len()).map(|nth| root.journal.recall(&trial_file(name, nth)));
+                kept.flat_map(Result::transpose).collect::<Result<_>>()?
+            }
+        };
+        tried.extend(trials.into_iter().map(|trial| (name, trial)));
+    }
+    Ok(tried)
+}
+
 /// Where is kept what was tried for a system.
 pub(super) fn log_file(name: SystemName) -> String {
     format!("trials/{name}.json")
+}
+
+/// Where a system's `nth` trial works, until all of its trials are made.
+fn trial_folder(name: SystemName, nth: usize) -> String {
+    format!("trials/work/{name}/{nth}")
+}
+
+/// What that trial came to.
+fn trial_file(name: SystemName, nth: usize) -> String {
+    format!("{}/trial.json", trial_folder(name, nth))
 }
 
 impl Stage<'_> {
@@ -93,10 +119,7 @@ impl Stage<'_> {
                 0 => continue,
                 1 => TrialLog { system: name, budget_ms: None, trials: Vec::new(), chosen: grid.remove(0) },
                 _ => match self.root.journal.recall::<TrialLog>(&file)? {
-                    Some(log) => {
-                        log.trials.iter().for_each(|trial| pace.tried(name, trial.seconds));
-                        log
-                    }
+                    Some(log) => log,
                     None => {
                         if guide.is_none() && name != SystemName::Teacher {
                             guide = Some(self.trial_guide(&chosen)?);
@@ -135,11 +158,15 @@ impl Stage<'_> {
         let budget_ms = system(name).budgeted().then(|| budgets[budgets.len() / 2]);
         let mut trials = Vec::new();
         for (nth, settings) in grid.iter().enumerate() {
-            let folder = format!("trials/work/{name}/{nth}");
+            let file = trial_file(name, nth);
+            if let Some(known) = self.root.journal.recall(&file)? {
+                trials.push(known);
+                continue;
+            }
             let described = if settings.is_empty() { "as it is".to_owned() } else { settings.join(", ") };
             self.root.progress.say(&pace.next_trial(name, &described));
-            let trial = self.root.journal.remember(&format!("{folder}/trial.json"), || {
-                self.try_one(name, settings, budget_ms, &folder, guide)
+            let trial = self.root.journal.remember(&file, || {
+                self.try_one(name, settings, budget_ms, &trial_folder(name, nth), guide)
             })?;
             pace.tried(name, trial.seconds);
             trials.push(trial);
