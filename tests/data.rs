@@ -80,7 +80,7 @@ fn a_cell_that_cannot_be_used_is_named_with_its_own_file_and_line() {
     std::fs::write(folder.path().join("2.csv"), format!("{HEADER}{}", TUESDAY.replace("3,9", "3,few")))
         .unwrap();
     let text = data::load(&schema(), folder.path(), &first_day(), 1).unwrap_err().to_string();
-    let expected = "2.csv, `stock`, row 3: `few` is not a number; correct the value";
+    let expected = "2.csv, `stock`, line 3: `few` is not a number; correct the value";
     assert!(text.contains(expected), "{text}");
 }
 

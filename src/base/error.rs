@@ -164,8 +164,17 @@ fn signal_name(signal: usize) -> String {
 pub struct Place {
     /// Column, key or field.
     pub field: Option<String>,
-    /// One-based row or line.
-    pub row: Option<u64>,
+    /// Which of the file's rows or lines.
+    pub spot: Option<Spot>,
+}
+
+/// One of a file's parts, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spot {
+    /// Of a file that has rows but no lines, such as Parquet, or of what is counted without its header.
+    Row(u64),
+    /// Of a file of text, as an editor counts.
+    Line(u64),
 }
 
 impl Place {
@@ -176,17 +185,47 @@ impl Place {
 
     /// A column or key.
     pub fn field(name: impl Into<String>) -> Self {
-        Self { field: Some(name.into()), row: None }
+        Self { field: Some(name.into()), spot: None }
     }
 
-    /// A one-based row or line.
+    /// A row, from 1.
     pub fn row(row: u64) -> Self {
-        Self { field: None, row: Some(row) }
+        Spot::Row(row).into()
     }
 
-    /// A cell: column and one-based row.
-    pub fn cell(name: impl Into<String>, row: u64) -> Self {
-        Self { field: Some(name.into()), row: Some(row) }
+    /// A line, from 1.
+    pub fn line(line: u64) -> Self {
+        Spot::Line(line).into()
+    }
+
+    /// A cell: a column at a row or line.
+    pub fn cell(name: impl Into<String>, spot: Spot) -> Self {
+        Self { field: Some(name.into()), spot: Some(spot) }
+    }
+}
+
+impl Spot {
+    /// The one that is `further` rows or lines below.
+    pub fn below(self, further: u64) -> Self {
+        match self {
+            Self::Row(row) => Self::Row(row + further),
+            Self::Line(line) => Self::Line(line + further),
+        }
+    }
+}
+
+impl std::fmt::Display for Spot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Row(row) => write!(f, "row {row}"),
+            Self::Line(line) => write!(f, "line {line}"),
+        }
+    }
+}
+
+impl From<Spot> for Place {
+    fn from(spot: Spot) -> Self {
+        Self { field: None, spot: Some(spot) }
     }
 }
 
@@ -195,10 +234,7 @@ impl std::fmt::Display for Place {
         if let Some(field) = &self.field {
             write!(f, ", `{field}`")?;
         }
-        if let Some(row) = self.row {
-            write!(f, ", row {row}")?;
-        }
-        Ok(())
+        self.spot.map_or(Ok(()), |spot| write!(f, ", {spot}"))
     }
 }
 

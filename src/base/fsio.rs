@@ -188,7 +188,7 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_slice(&bytes).map_err(|e| {
         Error::input(
             path,
-            Place::row(e.line() as u64),
+            Place::line(e.line() as u64),
             format!("not the JSON expected here ({e})"),
             "write it again with the program of this version",
         )
@@ -353,6 +353,6 @@ mod tests {
         let path = folder.path().join("t.json");
         write(&path, b"{\n\"a\": }").unwrap();
         let text = read_json::<serde_json::Value>(&path).unwrap_err().to_string();
-        assert!(text.contains("t.json, row 2"), "{text}");
+        assert!(text.contains("t.json, line 2"), "{text}");
     }
 }

@@ -1,7 +1,10 @@
 //! Names that users write: TOML whose unknown keys are answered with the nearest known one, and the same courtesy for
 //! columns and values.
 
-use super::{Error, Result, error::Place};
+use super::{
+    Error, Result,
+    error::{Place, Spot},
+};
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
@@ -37,17 +40,19 @@ pub fn parse_toml<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
         if text.parse::<toml::Table>().is_err() {
             return toml_syntax(text, path, &error);
         }
-        let row = error.span().map(|span| line_of(text, span.start));
-        misread(error.message(), dotted_key(&error), row, path)
+        misread(error.message(), dotted_key(&error), spot_of(text, &error), path)
     })
 }
 
 /// The error for a text that is not TOML.
 pub fn toml_syntax(text: &str, path: &Path, error: &toml::de::Error) -> Error {
-    let row = error.span().map(|span| line_of(text, span.start));
     let problem = format!("not valid TOML ({})", error.message().trim().replace('\n', " "));
     let fix = "mend this line: every key once, then `=` and a value; text in quotes, lists in [ ]";
-    Error::input(path, Place { field: None, row }, problem, fix)
+    Error::input(path, Place { field: None, spot: spot_of(text, error) }, problem, fix)
+}
+
+fn spot_of(text: &str, error: &toml::de::Error) -> Option<Spot> {
+    error.span().map(|span| line_of(text, span.start))
 }
 
 /// Reads parsed JSON (the content of `path`) with the same courtesy.
@@ -56,19 +61,19 @@ pub fn from_json<T: DeserializeOwned>(json: serde_json::Value, path: &Path) -> R
 }
 
 /// The error for a sound document that does not hold what is asked for. `key` is what was being read.
-fn misread(message: &str, key: Option<String>, row: Option<u64>, path: &Path) -> Error {
+fn misread(message: &str, key: Option<String>, spot: Option<Spot>, path: &Path) -> Error {
     let message = message.trim().replace('\n', " ");
     if let Some((what, name, known)) = unknown_name(&message) {
-        let place = Place { field: Some(name.to_owned()), row };
+        let place = Place { field: Some(name.to_owned()), spot };
         return Error::input(path, place, format!("unknown {what}"), suggestion(name, &known));
     }
     if let Some(missing) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
         let field = key.map_or_else(|| missing.to_owned(), |table| format!("{table}.{missing}"));
-        let place = Place { field: Some(field), row };
+        let place = Place { field: Some(field), spot };
         return Error::input(path, place, "this key is missing", format!("add `{missing}` with its value"));
     }
     let fix = what_to_write(&message);
-    Error::input(path, Place { field: key, row }, message, fix)
+    Error::input(path, Place { field: key, spot }, message, fix)
 }
 
 /// The fix for a value of another type, where serde's message says which one it expects.
@@ -103,9 +108,10 @@ fn in_words(wanted: &str) -> &str {
     }
 }
 
-/// One-based line of a byte offset.
-pub fn line_of(text: &str, offset: usize) -> u64 {
-    1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count() as u64
+/// The line of a byte offset.
+pub fn line_of(text: &str, offset: usize) -> Spot {
+    let before = &text.as_bytes()[..offset.min(text.len())];
+    Spot::Line(1 + before.iter().filter(|&&byte| byte == b'\n').count() as u64)
 }
 
 /// The value that is none of an enum's, and those that are, where that is what serde says.
@@ -164,14 +170,14 @@ mod tests {
     fn an_unknown_key_is_answered_with_line_and_nearest_key() {
         assert_eq!(
             message("width = 1\nwidht = 2\n"),
-            "s.toml, `widht`, row 2: unknown key; did you mean `width`?"
+            "s.toml, `widht`, line 2: unknown key; did you mean `width`?"
         );
     }
 
     #[test]
     fn an_unknown_value_is_answered_with_the_nearest_value() {
         let text = message("width = 1\nkind = \"iten\"");
-        assert_eq!(text, "s.toml, `iten`, row 2: unknown value; did you mean `item`?");
+        assert_eq!(text, "s.toml, `iten`, line 2: unknown value; did you mean `item`?");
     }
 
     #[test]
@@ -179,14 +185,14 @@ mod tests {
         for (text, place, fix) in [
             (
                 "\n\nwidth = \"a\"",
-                "`width`, row 3: invalid type: string \"a\"",
+                "`width`, line 3: invalid type: string \"a\"",
                 "a whole number of at least 0",
             ),
-            ("width = -1", "`width`, row 1: invalid value: integer `-1`", "a whole number of at least 0"),
-            ("width = 1\n[inner]\nnames = 3", "`inner.names`, row 3: ", "a list in [ ]"),
-            ("width = 1\n[inner]\nnames = [\n\"a\",\n3,\n]", "`inner.names`, row 5: ", "text in quotes"),
-            ("width = 1\ninner = { names = [], share = \"x\" }", "`inner.share`, row 2: ", "a number"),
-            ("width = 1\ninner = 3", "`inner`, row 2: ", "a table"),
+            ("width = -1", "`width`, line 1: invalid value: integer `-1`", "a whole number of at least 0"),
+            ("width = 1\n[inner]\nnames = 3", "`inner.names`, line 3: ", "a list in [ ]"),
+            ("width = 1\n[inner]\nnames = [\n\"a\",\n3,\n]", "`inner.names`, line 5: ", "text in quotes"),
+            ("width = 1\ninner = { names = [], share = \"x\" }", "`inner.share`, line 2: ", "a number"),
+            ("width = 1\ninner = 3", "`inner`, line 2: ", "a table"),
         ] {
             let found = message(text);
             assert!(found.starts_with(&format!("s.toml, {place}")), "{text}: {found}");
@@ -197,7 +203,7 @@ mod tests {
     #[test]
     fn a_missing_key_is_named_with_its_table() {
         let text = message("width = 1\n[inner]\nshare = 1.0");
-        assert_eq!(text, "s.toml, `inner.names`, row 2: this key is missing; add `names` with its value");
+        assert_eq!(text, "s.toml, `inner.names`, line 2: this key is missing; add `names` with its value");
         assert!(
             message("").contains("`width`") && message("").ends_with("add `width` with its value"),
             "{}",
@@ -209,7 +215,7 @@ mod tests {
     fn what_is_no_toml_is_a_matter_of_its_line_and_of_no_key() {
         for text in ["\nwidth = = 1", "\nwidth = a", "width = 1\nwidth = 2"] {
             let found = message(text);
-            assert!(found.starts_with("s.toml, row 2: not valid TOML ("), "{found}");
+            assert!(found.starts_with("s.toml, line 2: not valid TOML ("), "{found}");
             assert!(found.contains("; mend this line: "), "{found}");
         }
     }

@@ -131,7 +131,7 @@ fn a_trace_that_is_cut_short_is_named_by_show_and_replay() {
     let replay = [&["replay"], &MODEL[..], &["--trace", "t.jsonl", "--engine", "null"]].concat();
     for args in [&["trace", "show", "t.jsonl"][..], &replay] {
         let message = failure(world.path(), 1, args);
-        assert!(message.contains("t.jsonl, row 61: not a request"), "{message}");
+        assert!(message.contains("t.jsonl, line 61: not a request"), "{message}");
         assert!(message.contains("trace make"), "{message}");
     }
 }

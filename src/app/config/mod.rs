@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_syntax_error_names_the_row() {
-        assert!(problem("[teacher]\ndropout = = 1").starts_with("conf/e.toml, row 3: "));
+        assert!(problem("[teacher]\ndropout = = 1").starts_with("conf/e.toml, line 3: "));
     }
 
     #[test]

@@ -167,15 +167,15 @@ fn encoders_that_were_edited_are_refused_with_their_feature() {
 #[test]
 fn cells_that_cannot_be_used_are_named_with_row_and_fix() {
     for (from, to, expected) in [
-        ("0,2,11", "2,2,11", "d.csv, `y`, row 3: a label that is neither 0 nor 1 (2); a label is 0 or 1"),
-        ("0,2,11", ",2,11", "d.csv, `y`, row 3: the value is missing; a label is 0 or 1"),
-        ("0,2,11", "NaN,2,11", "d.csv, `y`, row 3: the value is missing"),
-        ("0,2,11", "0,-2,11", "d.csv, `w`, row 3: a negative weight (-2)"),
-        ("0,2,11", "0,nan,11", "d.csv, `w`, row 3: the value is missing"),
-        ("11,bob", "11,", "d.csv, `user`, row 3: the key is missing"),
-        ("0.1,3.0", "1.1,3.0", "d.csv, `score`, row 3: a score outside 0 to 1 (1.1)"),
-        ("0.1,3.0", "0.1,cheap", "d.csv, `price`, row 3: `cheap` is not a number; correct the value"),
-        ("0.1,3.0", "0.1,1e60", "d.csv, `price`, row 3: the number is infinite"),
+        ("0,2,11", "2,2,11", "d.csv, `y`, line 3: a label that is neither 0 nor 1 (2); a label is 0 or 1"),
+        ("0,2,11", ",2,11", "d.csv, `y`, line 3: the value is missing; a label is 0 or 1"),
+        ("0,2,11", "NaN,2,11", "d.csv, `y`, line 3: the value is missing"),
+        ("0,2,11", "0,-2,11", "d.csv, `w`, line 3: a negative weight (-2)"),
+        ("0,2,11", "0,nan,11", "d.csv, `w`, line 3: the value is missing"),
+        ("11,bob", "11,", "d.csv, `user`, line 3: the key is missing"),
+        ("0.1,3.0", "1.1,3.0", "d.csv, `score`, line 3: a score outside 0 to 1 (1.1)"),
+        ("0.1,3.0", "0.1,cheap", "d.csv, `price`, line 3: `cheap` is not a number; correct the value"),
+        ("0.1,3.0", "0.1,1e60", "d.csv, `price`, line 3: the number is infinite"),
     ] {
         assert!(CSV.contains(from));
         let table = table(&CSV.replacen(from, to, 1)).unwrap();

@@ -5,7 +5,11 @@ use super::{
     check::{Fault, check_defaults},
     file::{DataTable, EncodingKeys, EncodingName, FeatureTable, SchemaFile, ValueType},
 };
-use crate::base::{Error, Result, error::Place, keys::line_of};
+use crate::base::{
+    Error, Result,
+    error::{Place, Spot},
+    keys::line_of,
+};
 use std::path::Path;
 
 /// Embedding width where neither the feature nor `[defaults]` says one.
@@ -26,7 +30,7 @@ const FETCH_CANDIDATES: u32 = 1000;
 struct Entry<'a> {
     path: &'a Path,
     name: String,
-    line: u64,
+    line: Spot,
 }
 
 impl Entry<'_> {
@@ -70,7 +74,7 @@ fn schema(data: DataTable, features: Vec<Feature>) -> Schema {
 }
 
 /// Name and column of every feature that a table declares.
-fn names(table: &FeatureTable, path: &Path, line: u64) -> Result<Vec<(String, String)>> {
+fn names(table: &FeatureTable, path: &Path, line: Spot) -> Result<Vec<(String, String)>> {
     match (&table.name, &table.column, &table.columns) {
         (None, None, Some(columns)) if !columns.is_empty() => {
             Ok(columns.iter().map(|c| (c.clone(), c.clone())).collect())

@@ -124,7 +124,7 @@ fn the_hash_follows_the_meaning_and_not_the_wording() {
 #[test]
 fn a_misspelt_key_names_the_nearest_one_and_its_line() {
     let text = error_of("min_count = 5", "mincount = 5");
-    assert_eq!(text, "s.toml, `mincount`, row 23: unknown key; did you mean `min_count`?");
+    assert_eq!(text, "s.toml, `mincount`, line 23: unknown key; did you mean `min_count`?");
     assert!(error_of("other_labels", "other_label").contains("did you mean `other_labels`?"));
 }
 

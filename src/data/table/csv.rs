@@ -105,14 +105,14 @@ fn quote_error(file: &Path, quote: BadQuote) -> Error {
     };
     Error::input(
         file,
-        Place::row(line),
+        Place::line(line),
         problem,
         "close it at the value's end, or double a quote that belongs to it",
     )
 }
 
 fn error(file: &Path, line: u64, error: &csv::Error) -> Error {
-    let place = Place::row(line);
+    let place = Place::line(line);
     match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => Error::input(
             file,

@@ -8,11 +8,6 @@ use std::io::{self, Read};
 pub(super) struct RowLines(Vec<(usize, u64)>);
 
 impl RowLines {
-    /// Row 0 on line 1, row 1 on line 2, ….
-    pub(super) fn consecutive() -> Self {
-        Self(vec![(0, 1)])
-    }
-
     /// Line of a row; rows that were never noted follow the last one.
     pub(super) fn of(&self, row: usize) -> u64 {
         let run = self.0.partition_point(|&(first, _)| first <= row);

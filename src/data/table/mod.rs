@@ -13,7 +13,11 @@ mod parquet;
 mod stream;
 
 use super::encoded::is_encoded;
-use crate::base::{Error, Result, error::Place, keys};
+use crate::base::{
+    Error, Result,
+    error::{Place, Spot},
+    keys,
+};
 use arrow::{
     array::{
         Array, ArrayRef, AsArray, Float32Array, Float64Array, Int64Array, LargeListArray, LargeStringArray,
@@ -46,8 +50,19 @@ struct Part {
     /// Rows of the file before it.
     first_row: usize,
     rows: usize,
-    /// What each row is called in messages: its line, or its number where the file has no lines.
-    lines: RowLines,
+    /// On which line each row begins, where the file has lines.
+    lines: Option<RowLines>,
+}
+
+impl Part {
+    /// What a row of it is called in messages.
+    fn spot(&self, row: usize) -> Spot {
+        let row = self.first_row + row;
+        match &self.lines {
+            Some(lines) => Spot::Line(lines.of(row)),
+            None => Spot::Row(row as u64 + 1),
+        }
+    }
 }
 
 /// Some columns of a data set.
@@ -71,12 +86,12 @@ impl RawTable {
     /// The rows of one file, of which there may be none.
     fn of_file((file, format): (PathBuf, Format), columns: &[&str]) -> Result<Self> {
         let (read, lines) = match format {
-            Format::Parquet => (parquet::Columns::open(&file, columns)?.read()?, RowLines::consecutive()),
+            Format::Parquet => (parquet::Columns::open(&file, columns)?.read()?, None),
             Format::Separated { delimiter } => {
                 let mut rows = csv::Rows::open(&file, delimiter, columns)?;
                 let read = rows.next(usize::MAX)?;
                 let none = || columns.iter().map(|_| RawColumn::no_text()).collect();
-                (read.unwrap_or_else(none), rows.lines().clone())
+                (read.unwrap_or_else(none), Some(rows.lines().clone()))
             }
         };
         let rows = read.first().map_or(0, RawColumn::len);
@@ -104,10 +119,7 @@ impl RawTable {
     pub fn from_columns(file: &Path, columns: Vec<(String, RawColumn)>) -> Self {
         let rows = columns.first().map_or(0, |(_, column)| column.len());
         debug_assert!(columns.iter().all(|(_, column)| column.len() == rows));
-        Self {
-            parts: vec![Part { file: file.to_owned(), first_row: 0, rows, lines: RowLines::consecutive() }],
-            columns,
-        }
+        Self { parts: vec![Part { file: file.to_owned(), first_row: 0, rows, lines: None }], columns }
     }
 
     /// Number of rows.
@@ -128,8 +140,8 @@ impl RawTable {
         })
     }
 
-    /// An error about a cell, in the words of the file that it came from: in CSV the row is the line on which it begins,
-    /// else rows are counted from 1.
+    /// An error about a cell, in the words of the file that it came from: the line on which its row begins, or the row where a file
+    /// has no lines.
     pub fn cell_error(
         &self,
         column: &str,
@@ -140,7 +152,7 @@ impl RawTable {
         let mut row_in_file = row;
         for part in &self.parts {
             if row_in_file < part.rows {
-                let place = Place::cell(column, part.lines.of(part.first_row + row_in_file));
+                let place = Place::cell(column, part.spot(row_in_file));
                 return Error::input(&part.file, place, problem, fix);
             }
             row_in_file -= part.rows;

@@ -1,7 +1,11 @@
 //! Parquet files, the columns in parallel.
 
-use super::{RawColumn, chunks, guarded::Batches, missing_column};
-use crate::base::{Error, Result, error::Place, panics};
+use super::{
+    RawColumn, chunks,
+    guarded::{Batches, Bounded, caught},
+    missing_column,
+};
+use crate::base::{Error, Result, error::Place};
 use arrow::{
     array::{Array, ArrayRef, LargeStringArray, new_empty_array},
     compute::{CastOptions, cast_with_options, concat},
@@ -13,7 +17,7 @@ use parquet::{
         ProjectionMask,
         arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder},
     },
-    errors::ParquetError,
+    file::reader::Length,
 };
 use rayon::prelude::*;
 use std::{fs::File, path::Path, sync::Arc};
@@ -61,8 +65,9 @@ pub(super) fn usable(file: &Path) -> Result<Vec<String>> {
 
 fn metadata(file: &Path) -> Result<ArrowReaderMetadata> {
     let opened = open(file)?;
-    let bytes = opened.metadata().map_err(|e| Error::io(file, "read", e))?.len();
-    let metadata = guarded(file, || ArrowReaderMetadata::load(&opened, Default::default()))?;
+    let bytes = opened.len();
+    let metadata =
+        caught(|| ArrowReaderMetadata::load(&opened, Default::default())).map_err(|e| unreadable(file, e))?;
     chunks::check(metadata.metadata(), bytes).map_err(|e| unreadable(file, e))?;
     Ok(metadata)
 }
@@ -112,7 +117,8 @@ impl<'a> Columns<'a> {
         let builder =
             ParquetRecordBatchReaderBuilder::new_with_metadata(open(self.file)?, self.metadata.clone());
         let mask = ProjectionMask::roots(builder.parquet_schema(), [root]);
-        guarded(self.file, || builder.with_projection(mask).with_batch_size(rows).build()).map(Batches::of)
+        let reader = caught(|| builder.with_projection(mask).with_batch_size(rows).build());
+        reader.map(Batches::of).map_err(|e| unreadable(self.file, e))
     }
 
     fn normalise(&self, column: usize, array: ArrayRef, wide: Wide) -> Result<RawColumn> {
@@ -139,13 +145,8 @@ impl Pieces<'_> {
     }
 }
 
-fn open(file: &Path) -> Result<File> {
-    File::open(file).map_err(|e| Error::io(file, "read", e))
-}
-
-/// What the library gives; its panic is an error as well.
-fn guarded<T>(file: &Path, work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T> {
-    panics::caught(work).map_err(|text| unreadable(file, text))?.map_err(|e| unreadable(file, e))
+fn open(file: &Path) -> Result<Bounded> {
+    File::open(file).map(Bounded).map_err(|e| Error::io(file, "read", e))
 }
 
 fn unreadable(file: &Path, error: impl std::fmt::Display) -> Error {

@@ -58,9 +58,9 @@ impl TableFiles {
         let mut passed = 0;
         for (file, format) in &self.files {
             let mut first_row = 0;
-            let mut piece = |read: Vec<RawColumn>, lines: &RowLines| {
+            let mut piece = |read: Vec<RawColumn>, lines: Option<&RowLines>| {
                 let rows = read.first().map_or(0, RawColumn::len);
-                let part = Part { file: file.clone(), first_row, rows, lines: lines.clone() };
+                let part = Part { file: file.clone(), first_row, rows, lines: lines.cloned() };
                 let columns = columns.iter().map(|&name| name.to_owned()).zip(read).collect();
                 first_row += rows;
                 passed += rows;
@@ -70,13 +70,13 @@ impl TableFiles {
                 Format::Parquet => {
                     let mut pieces = parquet::Columns::open(file, columns)?.pieces(PIECE_ROWS)?;
                     while let Some(read) = pieces.next()? {
-                        piece(read, &RowLines::consecutive())?;
+                        piece(read, None)?;
                     }
                 }
                 Format::Separated { delimiter } => {
                     let mut rows = csv::Rows::open(file, *delimiter, columns)?;
                     while let Some(read) = rows.next(PIECE_ROWS)? {
-                        piece(read, rows.lines())?;
+                        piece(read, Some(rows.lines()))?;
                     }
                 }
             }
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(sizes, [PIECE_ROWS, 10, PIECE_ROWS, 10]);
         assert!(texts.iter().enumerate().all(|(i, text)| *text == i.to_string()));
         // The header is line 1.
-        assert!(error.contains(&format!("b.csv, `x`, row {}: odd", rows + 1)), "{error}");
+        assert!(error.contains(&format!("b.csv, `x`, line {}: odd", rows + 1)), "{error}");
         // Of four pieces the first and the third.
         for (most, expected) in [(usize::MAX, 2 * rows), (2 * rows - 1, 2 * PIECE_ROWS), (1, PIECE_ROWS)] {
             let (table, all) = files.spread(&["x"], most).unwrap();
@@ -126,7 +126,7 @@ mod tests {
             ("16383", rows.to_string().as_str())
         );
         let odd = spread.cell_error("x", PIECE_ROWS, "odd", "mend it").to_string();
-        assert!(odd.contains("b.csv, `x`, row 2: odd"), "{odd}");
+        assert!(odd.contains("b.csv, `x`, line 2: odd"), "{odd}");
         let one = TableFiles::find(&folder.path().join("a.csv")).unwrap();
         assert!(one.each_piece(&["y"], |_| Ok(())).unwrap_err().to_string().contains("no such column"));
     }

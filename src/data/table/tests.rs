@@ -231,8 +231,8 @@ fn an_unclosed_quote_is_an_error_where_it_opens_and_not_the_end_of_the_data() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("q.csv");
     for (rows, expected) in [
-        ("1,x\n\n2,\"y\n3,z\n", "q.csv, row 4: a quote opens here and never closes; close it"),
-        ("1,\"x\n2,y\n3,\"z\"\n", "q.csv, row 2: a quote opens here and closes before its value ends"),
+        ("1,x\n\n2,\"y\n3,z\n", "q.csv, line 4: a quote opens here and never closes; close it"),
+        ("1,\"x\n2,y\n3,\"z\"\n", "q.csv, line 2: a quote opens here and closes before its value ends"),
     ] {
         std::fs::write(&path, format!("a,b\n{rows}")).unwrap();
         let text = message(RawTable::read(&path, &["a"]));
@@ -251,11 +251,11 @@ fn a_cell_is_named_by_its_line_below_blank_lines_and_line_breaks_in_values() {
         let lines = [2, 4, 6, 7];
         for (row, line) in lines.into_iter().enumerate() {
             let text = table.cell_error("a", row, "odd", "fix it").to_string();
-            assert!(text.contains(&format!("`a`, row {line}: odd")), "{end:?} {row}: {text}");
+            assert!(text.contains(&format!("`a`, line {line}: odd")), "{end:?} {row}: {text}");
         }
         std::fs::write(&path, &text).unwrap();
         let text = message(RawTable::read(&path, &["a"]));
-        assert!(text.contains("row 8: 1 values where the header has 2"), "{end:?} {text}");
+        assert!(text.contains("line 8: 1 values where the header has 2"), "{end:?} {text}");
     }
 }
 
@@ -276,11 +276,11 @@ fn a_misspelt_column_is_answered_with_the_nearest_one() {
 fn ragged_empty_and_foreign_files_are_refused_with_place_and_fix() {
     let folder = tempfile::tempdir().unwrap();
     for (name, content, expected) in [
-        ("ragged.csv", "a,b\n1,2\n3\n", "ragged.csv, row 3: 1 values where the header has 2; quote"),
+        ("ragged.csv", "a,b\n1,2\n3\n", "ragged.csv, line 3: 1 values where the header has 2; quote"),
         ("twice.csv", "a,a\n1,2\n", "`a`: the header names this column twice"),
         ("rows.csv", "a,b\n", "rows.csv: there are no rows; give a file"),
         ("empty.csv", "", "empty.csv: the file is empty; give a file"),
-        ("bytes.csv", "a\n1\n\u{fffd}\n", "bytes.csv, row 3: the row is not UTF-8"),
+        ("bytes.csv", "a\n1\n\u{fffd}\n", "bytes.csv, line 3: the row is not UTF-8"),
         ("t.parquet", "PAR1", "t.parquet: not a readable Parquet file"),
         ("t.xlsx", "", "t.xlsx: this is no kind of data file"),
     ] {

@@ -275,7 +275,7 @@ mod tests {
             ("q.csv", "quantile,count\n0,5\n0.5,7\n0.5,8\n1,9\n", "row 3: does not ascend"),
             ("q.csv", "quantile,count\n0.1,5\n1,7\n", "q.csv: the smallest"),
             ("q.csv", "quantile,count\n", "q.csv: the smallest"),
-            ("q.json", "[{\"quantile\": 0}]", "q.json, row 1"),
+            ("q.json", "[{\"quantile\": 0}]", "q.json, line 1"),
             ("q.json", "[]", "q.json: the smallest"),
         ] {
             let message = quantiles(name, text).unwrap_err().to_string();

@@ -2,7 +2,10 @@
 
 use super::{arrivals::Schedule, timestamp};
 use crate::{
-    base::{Error, Result, error::Place},
+    base::{
+        Error, Result,
+        error::{Place, Spot},
+    },
     data::{column::Column, growing::Growing},
 };
 use csv::StringRecord;
@@ -39,11 +42,11 @@ pub(super) fn read(file: &Path, time: &str, candidates: Option<&str>, requests: 
         if !read {
             break;
         }
-        let at = table.time(&record[time_index], Place::cell(time, row), last)?;
+        let at = table.time(&record[time_index], Place::cell(time, Spot::Row(row)), last)?;
         offsets_us.push(at.abs_diff(*first.get_or_insert(at)))?;
         last = Some(at);
         if let Some((index, name)) = count_column {
-            counts.push(table.count(&record[index], Place::cell(name, row))?)?;
+            counts.push(table.count(&record[index], Place::cell(name, Spot::Row(row)))?)?;
         }
     }
     if first.is_none() {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::measure::replay::check::Checked;
+use crate::{base::error::Spot, measure::replay::check::Checked};
 use std::collections::HashSet;
 
 /// Users 100 and 200; items 1 to 6, item 6 by far the most popular.
@@ -34,7 +34,7 @@ fn requests_of_the_log_keep_their_candidates_and_are_padded_without_repeats() {
     assert!(requests.iter().all(|r| r.candidates.iter().collect::<HashSet<_>>().len() == 4));
     let padded_with_popular = requests.iter().filter(|r| r.candidates.contains(&6)).count();
     assert!(padded_with_popular > 180, "{padded_with_popular}");
-    let checked = Checked::new(requests.into_iter().map(Ok), "t".into(), 1, 200);
+    let checked = Checked::new(requests.into_iter().map(Ok), "t".into(), Spot::Row(1), 200);
     assert_eq!(checked.filter(|request| request.is_ok()).count(), 200);
 }
 

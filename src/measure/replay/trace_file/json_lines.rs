@@ -2,7 +2,11 @@
 
 use super::{Header, arrival, broken};
 use crate::{
-    base::{Error, Result, error::Place, fsio},
+    base::{
+        Error, Result,
+        error::{Place, Spot},
+        fsio,
+    },
     measure::replay::trace::Request,
 };
 use serde::Deserialize;
@@ -41,7 +45,7 @@ pub(super) struct Rows {
     path: PathBuf,
     lines: BufReader<File>,
     line: Vec<u8>,
-    row: u64,
+    number: u64,
 }
 
 pub(super) fn open(path: &Path) -> Result<(Header, Rows)> {
@@ -50,13 +54,13 @@ pub(super) fn open(path: &Path) -> Result<(Header, Rows)> {
         path: path.to_owned(),
         lines: BufReader::with_capacity(1 << 16, file),
         line: Vec::new(),
-        row: 0,
+        number: 0,
     };
     if !rows.read()? {
         return Err(broken(path, Place::whole(), "the file is empty"));
     }
     let header = serde_json::from_slice(&rows.line)
-        .map_err(|e| broken(path, Place::row(1), format!("not the header of a trace ({e})")))?;
+        .map_err(|e| broken(path, Place::line(1), format!("not the header of a trace ({e})")))?;
     Ok((header, rows))
 }
 
@@ -64,16 +68,16 @@ impl Rows {
     /// Whether there is another line.
     fn read(&mut self) -> Result<bool> {
         self.line.clear();
-        self.row += 1;
+        self.number += 1;
         let read = self.lines.read_until(b'\n', &mut self.line);
         read.map(|bytes| bytes > 0).map_err(|e| Error::io(&self.path, "read", e))
     }
 
     fn request(&self) -> Result<Request> {
-        let (path, row) = (&self.path, self.row);
+        let (path, spot) = (&self.path, Spot::Line(self.number));
         let line: Line = serde_json::from_slice(&self.line)
-            .map_err(|e| broken(path, Place::row(row), format!("not a request ({e})")))?;
-        let arrival_us = arrival(path, row, line.arrival_us)?;
+            .map_err(|e| broken(path, spot.into(), format!("not a request ({e})")))?;
+        let arrival_us = arrival(path, spot, line.arrival_us)?;
         Ok(Request { arrival_us, id: line.request, user: line.user, candidates: line.candidates })
     }
 }

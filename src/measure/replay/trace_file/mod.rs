@@ -12,7 +12,10 @@ use super::{
     check::Checked,
     trace::{Origin, Request, SCHEMA_VERSION, Trace, TraceBuilder},
 };
-use crate::base::{Error, Result, error::Place};
+use crate::base::{
+    Error, Result,
+    error::{Place, Spot},
+};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -46,11 +49,11 @@ impl Format {
         }
     }
 
-    /// Row of the first request.
-    fn first_row(self) -> u64 {
+    /// Where the first request stands.
+    fn first(self) -> Spot {
         match self {
-            Self::Parquet => 1,
-            Self::JsonLines => 2,
+            Self::Parquet => Spot::Row(1),
+            Self::JsonLines => Spot::Line(2),
         }
     }
 }
@@ -70,7 +73,7 @@ pub fn write(
 ) -> Result<()> {
     let header = Header { schema_version: SCHEMA_VERSION, requests: announced, origin: origin.clone() };
     let header = serde_json::to_string(&header).map_err(|e| Error::io(path, "encode", e.into()))?;
-    let checked = Checked::new(requests.into_iter().map(Ok), path.to_owned(), 1, announced);
+    let checked = Checked::new(requests.into_iter().map(Ok), path.to_owned(), Spot::Row(1), announced);
     match Format::of(path)? {
         Format::Parquet => parquet::write(path, header, checked),
         Format::JsonLines => json_lines::write(path, &header, checked),
@@ -119,7 +122,7 @@ impl TraceReader {
             let problem = format!("version {version} where this program reads {SCHEMA_VERSION}");
             return Err(broken(path, Place::field("schema_version"), problem));
         }
-        let requests = Checked::new(rows, path.to_owned(), format.first_row(), header.requests);
+        let requests = Checked::new(rows, path.to_owned(), format.first(), header.requests);
         Ok(Self { origin: header.origin, requests })
     }
 
@@ -150,9 +153,9 @@ fn broken(path: &Path, place: Place, problem: impl Into<String>) -> Error {
     Error::input(path, place, problem, FIX)
 }
 
-fn arrival(path: &Path, row: u64, us: i64) -> Result<u64> {
+fn arrival(path: &Path, spot: Spot, us: i64) -> Result<u64> {
     u64::try_from(us)
-        .map_err(|_| broken(path, Place::cell("arrival_us", row), format!("{us} lies before the trace")))
+        .map_err(|_| broken(path, Place::cell("arrival_us", spot), format!("{us} lies before the trace")))
 }
 
 #[cfg(test)]

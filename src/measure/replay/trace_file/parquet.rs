@@ -2,8 +2,15 @@
 
 use super::{Header, arrival, broken};
 use crate::{
-    base::{Error, Result, error::Place, fsio},
-    data::table::{chunks, guarded::Batches},
+    base::{
+        Error, Result,
+        error::{Place, Spot},
+        fsio,
+    },
+    data::table::{
+        chunks,
+        guarded::{Batches, Bounded, caught},
+    },
     measure::replay::trace::Request,
 };
 use arrow::{
@@ -19,7 +26,10 @@ use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
     basic::{Compression, Encoding, ZstdLevel},
     errors::ParquetError,
-    file::properties::{EnabledStatistics, WriterProperties},
+    file::{
+        properties::{EnabledStatistics, WriterProperties},
+        reader::Length,
+    },
 };
 use std::{
     path::{Path, PathBuf},
@@ -164,9 +174,9 @@ struct Columns {
 pub(super) fn open(path: &Path) -> Result<(Header, Rows)> {
     let unreadable =
         |e: ParquetError| broken(path, Place::whole(), format!("not a whole Parquet file ({e})"));
-    let file = std::fs::File::open(path).map_err(|e| Error::io(path, "read", e))?;
-    let bytes = file.metadata().map_err(|e| Error::io(path, "read", e))?.len();
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(unreadable)?;
+    let file = std::fs::File::open(path).map(Bounded).map_err(|e| Error::io(path, "read", e))?;
+    let bytes = file.len();
+    let builder = caught(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(unreadable)?;
     chunks::check(builder.metadata(), bytes).map_err(unreadable)?;
     let text = builder
         .schema()
@@ -176,12 +186,12 @@ pub(super) fn open(path: &Path) -> Result<(Header, Rows)> {
     let header = serde_json::from_str(text)
         .map_err(|e| broken(path, Place::field(METADATA_KEY), format!("not the header of a trace ({e})")))?;
     let batch = batch_size(&builder);
-    let batches = Batches::of(builder.with_batch_size(batch).build().map_err(unreadable)?);
+    let batches = caught(|| builder.with_batch_size(batch).build()).map(Batches::of).map_err(unreadable)?;
     Ok((header, Rows { path: path.to_owned(), batches, batch: None, at: 0, row: 1 }))
 }
 
 /// Requests that are read at once: few where lists are long.
-fn batch_size(builder: &ParquetRecordBatchReaderBuilder<std::fs::File>) -> usize {
+fn batch_size(builder: &ParquetRecordBatchReaderBuilder<Bounded>) -> usize {
     let groups = builder.metadata().row_groups();
     let values =
         groups.iter().flat_map(|group| group.columns().iter().map(|column| column.num_values())).max();
@@ -235,7 +245,7 @@ impl Columns {
     fn request(&self, path: &Path, at: usize, row: u64) -> Result<Request> {
         let [begin, end] = [at, at + 1].map(|i| self.lists.value_offsets()[i] as usize);
         Ok(Request {
-            arrival_us: arrival(path, row, self.arrivals.value(at))?,
+            arrival_us: arrival(path, Spot::Row(row), self.arrivals.value(at))?,
             id: self.ids.value(at),
             user: self.users.value(at),
             candidates: self.lists.values().as_primitive::<UInt64Type>().values()[begin..end].to_vec(),
@@ -262,6 +272,6 @@ fn column(path: &Path, batch: &RecordBatch, row: u64, name: &str, wanted: &DataT
         let one = |i: usize| read(&take(array, &UInt64Array::from(vec![i as u64]), None)?);
         let single = (0..array.len()).find_map(|i| Some((i, one(i).err()?)));
         let (at, e) = single.unwrap_or((0, whole));
-        broken(path, Place::cell(name, row + at as u64), format!("cannot be read ({e})"))
+        broken(path, Place::cell(name, Spot::Row(row + at as u64)), format!("cannot be read ({e})"))
     })
 }

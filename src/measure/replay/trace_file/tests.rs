@@ -87,20 +87,20 @@ fn what_a_reader_would_refuse_is_not_even_written() {
 }
 
 #[test]
-fn wrong_lines_are_named_with_their_row() {
+fn wrong_lines_are_named_with_their_number() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.jsonl");
     put(&path, &requests(&[100, 200, 300], 2)).unwrap();
     let text = fsio::read_text(&path).unwrap();
     for (from, to, expected) in [
-        ("\"arrival_us\":200", "\"arrival_us\":-200", "row 3: -200 lies before"),
-        ("\"arrival_us\":200", "\"arrival_us\":99", "row 3: arrives before"),
-        ("\"arrival_us\":300", "\"arrival_us\":x", "row 4: not a request"),
-        ("\"candidates\":[1000,1001]", "\"candidates\":[]", "row 3: no candidates"),
-        ("\"candidates\":[1000,1001]", "\"candidates\":[-1]", "row 3: not a request"),
-        ("\"request\":2", "\"request\":0", "`request`, row 4: id 0 was that of row 2 already"),
-        ("\"requests\":3", "\"requests\":4", "row 5: the file ends after 3 of 4"),
-        ("\"requests\":3", "\"requests\":2", "row 4: more than the 2 requests"),
+        ("\"arrival_us\":200", "\"arrival_us\":-200", "line 3: -200 lies before"),
+        ("\"arrival_us\":200", "\"arrival_us\":99", "line 3: arrives before"),
+        ("\"arrival_us\":300", "\"arrival_us\":x", "line 4: not a request"),
+        ("\"candidates\":[1000,1001]", "\"candidates\":[]", "line 3: no candidates"),
+        ("\"candidates\":[1000,1001]", "\"candidates\":[-1]", "line 3: not a request"),
+        ("\"request\":2", "\"request\":0", "`request`, line 4: id 0 was that of line 2 already"),
+        ("\"requests\":3", "\"requests\":4", "line 5: the file ends after 3 of 4"),
+        ("\"requests\":3", "\"requests\":2", "line 4: more than the 2 requests"),
         ("\"schema_version\":2", "\"schema_version\":9", "version 9"),
     ] {
         assert!(text.contains(from), "{text}");
@@ -109,7 +109,7 @@ fn wrong_lines_are_named_with_their_row() {
         assert!(message.contains(expected) && message.contains("t.jsonl"), "{message}");
     }
     fsio::write(&path, &text.as_bytes()[..text.len() - 20]).unwrap();
-    assert!(problem(&path).contains("row 4: not a request"));
+    assert!(problem(&path).contains("line 4: not a request"));
     fsio::write(&path, text.lines().next().unwrap().as_bytes()).unwrap();
     assert!(problem(&path).contains("no requests"));
     fsio::write(&path, b"").unwrap();
