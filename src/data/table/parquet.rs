@@ -88,7 +88,24 @@ impl<'a> Columns<'a> {
 
     /// Reads all rows, the columns in parallel.
     pub(super) fn read(&self) -> Result<Vec<RawColumn>> {
-        (0..self.roots.len()).into_par_iter().map(|column| self.read_column(column)).collect()
+        let read = (0..self.roots.len()).into_par_iter().map(|column| self.read_column(column));
+        let read: Vec<_> = read.collect::<Result<_>>()?;
+        self.check_rows(read.iter())?;
+        Ok(read)
+    }
+
+    /// Pages decide how many rows come, and those of one column need not agree with another's.
+    fn check_rows<'c>(&self, mut read: impl Iterator<Item = &'c RawColumn> + Clone) -> Result<()> {
+        let rows = read.clone().next().map_or(0, RawColumn::len);
+        match read.position(|column| column.len() != rows) {
+            Some(other) => Err(self.uneven(other)),
+            None => Ok(()),
+        }
+    }
+
+    fn uneven(&self, column: usize) -> Error {
+        let problem = format!("the column has another number of rows than `{}`", self.names[0]);
+        Error::input(self.file, Place::field(self.names[column]), problem, "write the file again")
     }
 
     /// Reads `rows` at a time, the columns in parallel.
@@ -117,7 +134,11 @@ impl<'a> Columns<'a> {
         let builder =
             ParquetRecordBatchReaderBuilder::new_with_metadata(open(self.file)?, self.metadata.clone());
         let mask = ProjectionMask::roots(builder.parquet_schema(), [root]);
-        let reader = caught(|| builder.with_projection(mask).with_batch_size(rows).build());
+        let again = open(self.file)?;
+        let reader = caught(|| {
+            chunks::check_dictionaries(again, self.metadata.metadata(), |column| column == root)?;
+            builder.with_projection(mask).with_batch_size(rows).build()
+        });
         reader.map(Batches::of).map_err(|e| unreadable(self.file, e))
     }
 
@@ -140,8 +161,12 @@ impl Pieces<'_> {
             let batch = batch.map_err(|e| unreadable(columns.file, e))?;
             columns.normalise(column, Arc::clone(batch.column(0)), Wide::Text).map(Some)
         };
-        // All columns of a file have its number of rows, so they end together.
-        self.readers.par_iter_mut().enumerate().map(piece).collect()
+        let read: Vec<_> = self.readers.par_iter_mut().enumerate().map(piece).collect::<Result<_>>()?;
+        if let Some(other) = read.iter().position(|piece| piece.is_none() != read[0].is_none()) {
+            return Err(columns.uneven(other));
+        }
+        columns.check_rows(read.iter().flatten())?;
+        Ok(read.into_iter().collect())
     }
 }
 

@@ -174,10 +174,12 @@ struct Columns {
 pub(super) fn open(path: &Path) -> Result<(Header, Rows)> {
     let unreadable =
         |e: ParquetError| broken(path, Place::whole(), format!("not a whole Parquet file ({e})"));
-    let file = std::fs::File::open(path).map(Bounded).map_err(|e| Error::io(path, "read", e))?;
+    let file = || std::fs::File::open(path).map(Bounded).map_err(|e| Error::io(path, "read", e));
+    let (file, again) = (file()?, file()?);
     let bytes = file.len();
     let builder = caught(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(unreadable)?;
     chunks::check(builder.metadata(), bytes).map_err(unreadable)?;
+    caught(|| chunks::check_dictionaries(again, builder.metadata(), |_| true)).map_err(unreadable)?;
     let text = builder
         .schema()
         .metadata()
