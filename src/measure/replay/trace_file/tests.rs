@@ -184,11 +184,13 @@ fn a_cut_parquet_file_and_an_unknown_format_are_errors() {
     let bytes = fsio::read(&path).unwrap();
     fsio::write(&path, &bytes[..bytes.len() - 9]).unwrap();
     assert!(problem(&path).contains("not a whole Parquet file"));
-    // The footer is there, and what it points at is not what it was.
-    let mut spoilt = bytes.clone();
-    spoilt[4..40].fill(0xff);
-    fsio::write(&path, &spoilt).unwrap();
-    assert!(problem(&path).contains("row 1: cannot be read"), "{}", problem(&path));
+    // The footer is there, and what it points at is not what it was: the head of the first page, or what is in it.
+    for (spoilt, expected) in [(4..40, "not a whole Parquet file"), (22..38, "row 1: cannot be read")] {
+        let mut other = bytes.clone();
+        other[spoilt].fill(0xff);
+        fsio::write(&path, &other).unwrap();
+        assert!(problem(&path).contains(expected), "{}", problem(&path));
+    }
     assert!(problem(&folder.path().join("t.csv")).contains(".jsonl"));
 }
 
