@@ -41,6 +41,8 @@ const ENCODERS: &str = "encoders.json";
 const TRAIN: &str = "train";
 const VALID: &str = "valid";
 const SCHEMA_VERSION: u32 = 1;
+/// What helps where a folder is damaged or of another version.
+const AGAIN: &str = "encode the data again with `data encode`";
 
 /// What an encoded folder holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -209,18 +211,7 @@ pub fn map(folder: &Path, schema: &Schema, encoders: &Encoders) -> Result<Datase
 }
 
 fn header(folder: &Path) -> Result<Header> {
-    let path = folder.join(HEADER);
-    let header: Header = fsio::read_json(&path)?;
-    if header.schema_version == SCHEMA_VERSION {
-        return Ok(header);
-    }
-    let problem = format!("version {} where this program writes {SCHEMA_VERSION}", header.schema_version);
-    Err(Error::input(
-        path,
-        Place::field("schema_version"),
-        problem,
-        "encode the data again with `data encode`",
-    ))
+    fsio::read_versioned(&folder.join(HEADER), SCHEMA_VERSION, AGAIN)
 }
 
 fn differs(folder: &Path, what: &str) -> Error {
@@ -239,7 +230,7 @@ fn optional<T: Pod>(folder: &Path, header: &Header, name: &str) -> Result<Option
 }
 
 fn mapped<T: Pod>(folder: &Path, column: &str, length: usize) -> Result<Column<T>> {
-    Column::map(&file(folder, column), length, "encode the data again with `data encode`")
+    Column::map(&file(folder, column), length, AGAIN)
 }
 
 fn file(folder: &Path, column: &str) -> PathBuf {

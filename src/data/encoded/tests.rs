@@ -117,7 +117,10 @@ fn data_encoded_for_another_experiment_are_refused() {
         text.replace("\"schema_version\": 1", "\"schema_version\": 9").as_bytes(),
     )
     .unwrap();
-    assert!(message(open(&folder, &schema(), &bounds, 7)).contains("version 9"));
+    assert!(
+        message(open(&folder, &schema(), &bounds, 7))
+            .contains("`schema_version`: is 9, this program reads 1; encode")
+    );
 }
 
 #[test]
