@@ -91,7 +91,7 @@ impl RawTable {
                 let mut rows = csv::Rows::open(&file, delimiter, columns)?;
                 let read = rows.next(usize::MAX)?;
                 let none = || columns.iter().map(|_| RawColumn::no_text()).collect();
-                (read.unwrap_or_else(none), Some(rows.lines().clone()))
+                (read.unwrap_or_else(none), Some(rows.take_lines()))
             }
         };
         let rows = read.first().map_or(0, RawColumn::len);
