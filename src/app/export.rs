@@ -190,10 +190,7 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
         },
     };
     fsio::create_dir(&request.out)?;
-    let draft = tempfile::Builder::new()
-        .prefix(fsio::TEMPORARY)
-        .tempdir_in(&request.out)
-        .map_err(|e| Error::io(&request.out, "create a folder in", e))?;
+    let draft = fsio::temporary_folder_in(&request.out)?;
     let target = match request.package {
         PackageForm::Plain => request.out.clone(),
         PackageForm::Triton => draft.path().join("package"),

@@ -121,10 +121,7 @@ impl Package<'_> {
         let vectors = test_vectors(reference, &model, self.data, tested)?;
         let vectors = TestVectors { tolerance, ..vectors };
         fsio::create_dir(folder)?;
-        let draft = tempfile::Builder::new()
-            .prefix(fsio::TEMPORARY)
-            .tempdir_in(folder)
-            .map_err(|e| Error::io(folder, "create a folder in", e))?;
+        let draft = fsio::temporary_folder_in(folder)?;
         write_package(draft.path(), &model, self.schema, self.encoders, &vectors)?;
         let file = draft.path().join("model.onnx");
         let lists = judge.as_ref().map(Judge::lists);

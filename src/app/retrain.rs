@@ -91,7 +91,7 @@ pub struct Retrained {
 /// Whatever can be wrong with its files and inputs shows before the training. The weights are kept as a run of their own in
 /// [`RUN`] before the package is proved, so that one that is refused costs no training.
 pub fn retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result<Retrained> {
-    let old = Old(Source::load(&request.run, request.subnet.as_ref())?);
+    let old = Old::load(request)?;
     let experiment = old.0.experiment_on(&request.data, &request.overrides)?;
     let settings = &experiment.settings;
     let seed = |stage| settings.seeds.of(stage);
@@ -150,6 +150,20 @@ pub fn retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result<Retr
 struct Old(Source);
 
 impl Old {
+    /// Fails where the new version would take its place.
+    fn load(request: &RetrainRequest) -> Result<Self> {
+        let canonical = |path: &Path| std::fs::canonicalize(path).ok();
+        let new = request.out.join(RUN);
+        if let Some(run) = canonical(&request.run)
+            && Some(run) == canonical(&new)
+        {
+            let problem =
+                format!("the new version would be written over {}, which it is made from", new.display());
+            return Err(Error::usage(problem, "name another folder with --out"));
+        }
+        Source::load(&request.run, request.subnet.as_ref()).map(Self)
+    }
+
     /// The new version, kept in [`RUN`] of the request's folder, with what travels inside its file.
     fn trained(
         &self,

@@ -36,6 +36,11 @@ pub(super) struct Source {
     pub(super) encoders: Encoders,
 }
 
+/// Version of [`Description`].
+const DESCRIPTION_VERSION: u32 = 1;
+/// What can be done about a file of another version.
+const AGAIN: &str = "use the program that wrote the folder, or make it again with this one";
+
 /// What a file of weights does not say of its network, where there is no package of it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Description {
@@ -57,7 +62,8 @@ impl Source {
         let own = folder.join("networks").join(&id);
         let description = own.join(Self::DESCRIPTION);
         let (signature, metadata) = if description.exists() {
-            let Description { signature, metadata, .. } = fsio::read_json(&description)?;
+            let Description { signature, metadata, .. } =
+                fsio::read_versioned(&description, DESCRIPTION_VERSION, AGAIN)?;
             (signature, metadata)
         } else {
             export::read_signature(&own.join("model.onnx"))?
@@ -73,7 +79,8 @@ impl Source {
         })
     }
 
-    /// Keeps `network` as the only one of a run in `folder`, with these settings and data: [`Source::load`] reads it back.
+    /// Keeps `network` as the only one of a run in `folder`, with these settings and data: [`Source::load`] reads it back. What is in
+    /// the folder stays until all of the new one is written.
     pub(super) fn keep(
         &self,
         folder: &Path,
@@ -81,19 +88,29 @@ impl Source {
         metadata: &Metadata,
         experiment: &Experiment,
     ) -> Result<()> {
-        let networks = folder.join("networks");
-        fsio::remove_dir(&networks)?;
-        let own = networks.join(&self.id);
-        fsio::create_dir(&own)?;
+        fsio::replace_dir(folder, |new| self.write(new, network, metadata, experiment))
+    }
+
+    fn write(
+        &self,
+        folder: &Path,
+        network: &Network,
+        metadata: &Metadata,
+        experiment: &Experiment,
+    ) -> Result<()> {
+        let own = folder.join("networks").join(&self.id);
         fsio::write(&folder.join(Self::SETTINGS), experiment.resolved.to_string().as_bytes())?;
         let schema = Versioned { schema_version: Schema::VERSION, content: &self.schema };
         fsio::write_json(&folder.join(Self::SCHEMA), &schema)?;
         self.encoders.save(&folder.join(Self::ENCODERS))?;
         let path = experiment.named_data()?;
         let data = std::path::absolute(&path).map_err(|e| Error::io(path, "resolve", e))?;
-        fsio::write_json(&folder.join(RunPaths::FILE), &RunPaths { schema_version: 1, data })?;
+        fsio::write_json(
+            &folder.join(RunPaths::FILE),
+            &RunPaths { schema_version: RunPaths::SCHEMA_VERSION, data },
+        )?;
         let (signature, metadata) = (self.signature.clone(), metadata.clone());
-        let description = Description { schema_version: 1, signature, metadata };
+        let description = Description { schema_version: DESCRIPTION_VERSION, signature, metadata };
         fsio::write_json(&own.join(Self::DESCRIPTION), &description)?;
         network.save(&own.join(Self::WEIGHTS))
     }
@@ -135,7 +152,9 @@ impl Source {
 
     /// The rows that the network was trained on, where they lay.
     pub(super) fn data_path(&self) -> Result<PathBuf> {
-        Ok(fsio::read_json::<RunPaths>(&self.folder.join(RunPaths::FILE))?.data)
+        let path = self.folder.join(RunPaths::FILE);
+        let paths: RunPaths = fsio::read_versioned(&path, RunPaths::SCHEMA_VERSION, AGAIN)?;
+        Ok(paths.data)
     }
 
     /// Schema and encoders as files.
@@ -147,19 +166,17 @@ impl Source {
 /// The id of the network, which the run must have; when none is asked for, its winner's, or that of the only network of a run
 /// that has no winner.
 pub(super) fn candidate(run: &Path, id: Option<&String>) -> Result<String> {
-    let summary = run.join("summary.json");
-    if id.is_none() && summary.exists() {
-        return Ok(fsio::read_json::<Summary>(&summary)?.winner.network.subnet);
+    if id.is_none()
+        && let Some(summary) = Summary::of_run(run)?
+    {
+        return Ok(summary.winner.network.subnet);
     }
     let folder = run.join("networks");
     if !folder.exists() {
         let fix = "name the folder of a run, or finish it with `iterate --resume`";
         return Err(Error::input(&folder, Place::whole(), "there are no trained networks", fix));
     }
-    let listed = std::fs::read_dir(&folder).map_err(|e| Error::io(&folder, "list", e))?;
-    let mut known: Vec<String> =
-        listed.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-    known.sort();
+    let known = fsio::list_names(&folder)?;
     match (id, &known[..]) {
         (Some(id), _) if known.contains(id) => Ok(id.clone()),
         (None, [only]) => Ok(only.clone()),

@@ -22,8 +22,9 @@ impl<T: Pod> Column<T> {
     pub fn map(path: &Path, length: usize, fix: &str) -> Result<Self> {
         let io = |e| Error::io(path, "read", e);
         let file = File::open(path).map_err(io)?;
-        let (found, wanted) = (file.metadata().map_err(io)?.len(), length * size_of::<T>());
-        if found != wanted as u64 {
+        let wanted = (length as u64).saturating_mul(size_of::<T>() as u64);
+        let found = file.metadata().map_err(io)?.len();
+        if found != wanted {
             let problem = format!("{found} bytes where {wanted} belong");
             return Err(Error::input(path, Place::whole(), problem, fix));
         }
@@ -111,6 +112,27 @@ impl<T: Pod + PartialEq, const N: usize> PartialEq<[T; N]> for Column<T> {
 impl<T: Pod + PartialEq> PartialEq for Column<T> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
+    }
+}
+
+impl Column<u32> {
+    /// [`Column::map`] for numbers that have to be below `end`, and are read once to see it.
+    pub fn map_below(path: &Path, length: usize, end: usize, fix: &str) -> Result<Self> {
+        let column = Self::map(path, length, fix)?;
+        let advise = |advice| match &column.0 {
+            Source::Mapped(map, _) => drop(map.advise(advice)),
+            Source::Owned(_) => {}
+        };
+        advise(Advice::Sequential);
+        let largest = column.iter().max().copied();
+        advise(Advice::Random);
+        match largest {
+            Some(number) if number as usize >= end => {
+                let problem = format!("it holds {number} where numbers end before {end}");
+                Err(Error::input(path, Place::whole(), problem, fix))
+            }
+            _ => Ok(column),
+        }
     }
 }
 

@@ -41,6 +41,8 @@ const ENCODERS: &str = "encoders.json";
 const TRAIN: &str = "train";
 const VALID: &str = "valid";
 const SCHEMA_VERSION: u32 = 1;
+/// What helps where a folder is damaged or of another version.
+const AGAIN: &str = "encode the data again with `data encode`";
 
 /// What an encoded folder holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -167,8 +169,8 @@ pub fn split(folder: &Path, settings: &SplitSettings, seed: u64) -> Result<Split
         return Err(differs(folder, "another split"));
     }
     Ok(Split {
-        train: mapped(folder, TRAIN, header.train_rows)?,
-        valid: mapped(folder, VALID, header.valid_rows)?,
+        train: mapped_below(folder, TRAIN, header.train_rows, header.rows)?,
+        valid: mapped_below(folder, VALID, header.valid_rows, header.rows)?,
     })
 }
 
@@ -186,19 +188,19 @@ pub fn map(folder: &Path, schema: &Schema, encoders: &Encoders) -> Result<Datase
     let rows = header.rows;
     let RowLayout { features, number_slots } = encoders.layout();
     let packing = encoders.packing();
-    let bytes = mapped(folder, name::IDS, rows * packing.stride())?;
+    let bytes = mapped(folder, name::IDS, rows.saturating_mul(packing.stride()))?;
     Ok(Dataset {
         features,
         ids: Ids::packed(packing, bytes),
         number_slots,
-        numbers: mapped(folder, name::NUMBERS, rows * number_slots)?,
+        numbers: mapped(folder, name::NUMBERS, rows.saturating_mul(number_slots))?,
         labels: mapped(folder, name::LABELS, rows)?,
         other_labels: (schema.other_labels.iter().enumerate())
             .map(|(i, label)| Ok((label.clone(), mapped(folder, &name::other_label(i), rows)?)))
             .collect::<Result<_>>()?,
         weights: mapped(folder, name::WEIGHTS, rows)?,
         groups: optional(folder, &header, name::GROUPS)?,
-        partitions: mapped(folder, name::PARTITIONS, rows)?,
+        partitions: mapped_below(folder, name::PARTITIONS, rows, encoders.partition_count() as usize)?,
         partition_count: encoders.partition_count(),
         teacher_scores: optional(folder, &header, name::TEACHER_SCORES)?,
         requests: optional(folder, &header, name::REQUESTS)?,
@@ -209,18 +211,7 @@ pub fn map(folder: &Path, schema: &Schema, encoders: &Encoders) -> Result<Datase
 }
 
 fn header(folder: &Path) -> Result<Header> {
-    let path = folder.join(HEADER);
-    let header: Header = fsio::read_json(&path)?;
-    if header.schema_version == SCHEMA_VERSION {
-        return Ok(header);
-    }
-    let problem = format!("version {} where this program writes {SCHEMA_VERSION}", header.schema_version);
-    Err(Error::input(
-        path,
-        Place::field("schema_version"),
-        problem,
-        "encode the data again with `data encode`",
-    ))
+    fsio::read_versioned(&folder.join(HEADER), SCHEMA_VERSION, AGAIN)
 }
 
 fn differs(folder: &Path, what: &str) -> Error {
@@ -239,7 +230,12 @@ fn optional<T: Pod>(folder: &Path, header: &Header, name: &str) -> Result<Option
 }
 
 fn mapped<T: Pod>(folder: &Path, column: &str, length: usize) -> Result<Column<T>> {
-    Column::map(&file(folder, column), length, "encode the data again with `data encode`")
+    Column::map(&file(folder, column), length, AGAIN)
+}
+
+/// [`mapped`], for what others are found by: in a damaged folder they would not be there.
+fn mapped_below(folder: &Path, column: &str, length: usize, end: usize) -> Result<Column<u32>> {
+    Column::map_below(&file(folder, column), length, end, AGAIN)
 }
 
 fn file(folder: &Path, column: &str) -> PathBuf {
@@ -259,21 +255,13 @@ impl Unfinished {
     fn claim(folder: &Path) -> Result<Self> {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let own = folder.with_file_name(format!("{name}.unfinished"));
-        let taken = match std::fs::read_dir(folder) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-        };
-        if taken {
-            let problem = match is_encoded(folder) {
-                true => format!("{} holds encoded data already", folder.display()),
-                false => format!("{} is not an empty folder", folder.display()),
-            };
-            return Err(Error::usage(problem, "name another --out, or remove it"));
-        }
+        check_free(folder)?;
         fsio::create_dir(&own)?;
         let path = own.join(Self::LOCK);
         File::create(&path).map_err(|e| Error::io(&path, "create", e))?;
         let lock = fsio::lock(&path, "the folder")?;
+        // Another process may have finished it before the lock was ours.
+        check_free(folder).or_else(|taken| fsio::remove_dir(&own).and(Err(taken)))?;
         for entry in std::fs::read_dir(&own).map_err(|e| Error::io(&own, "list", e))? {
             let entry = entry.map_err(|e| Error::io(&own, "list", e))?.path();
             if entry != path {
@@ -284,9 +272,26 @@ impl Unfinished {
     }
 
     fn finish(self, folder: &Path) -> Result<()> {
-        fsio::remove(&self.folder.join(Self::LOCK))?;
-        std::fs::rename(&self.folder, folder).map_err(|e| Error::io(folder, "rename into", e))
+        std::fs::rename(&self.folder, folder).map_err(|e| Error::io(folder, "rename into", e))?;
+        // Not before: without it another process would take what is finished for remains.
+        fsio::remove(&folder.join(Self::LOCK))
     }
+}
+
+/// Fails where something is in the place of the folder.
+fn check_free(folder: &Path) -> Result<()> {
+    let taken = match std::fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    };
+    if !taken {
+        return Ok(());
+    }
+    let problem = match is_encoded(folder) {
+        true => format!("{} holds encoded data already", folder.display()),
+        false => format!("{} is not an empty folder", folder.display()),
+    };
+    Err(Error::usage(problem, "name another --out, or remove it"))
 }
 
 /// The source as a split may have to see it before the first row is divided.

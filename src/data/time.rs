@@ -29,11 +29,13 @@ pub(crate) fn times(table: &RawTable, column: &str) -> Result<Vec<i64>> {
         .collect()
 }
 
-/// A whole number as it is; a date (`2024-05-31`), with or without a time of day (`T12:00:00`, fractions of seconds, a
+/// A whole number as it is, also with a fraction of zeros; a date (`2024-05-31`), with or without a time of day (`T12:00:00`, fractions of seconds, a
 /// final `Z` or a zone such as `+09:00`), as ms since 1970.
 pub(crate) fn parse(text: &str) -> Option<i64> {
     let text = text.trim();
-    if let Ok(number) = text.parse() {
+    let without_zeros =
+        text.split_once('.').filter(|(_, rest)| !rest.is_empty() && rest.bytes().all(|b| b == b'0'));
+    if let Ok(number) = without_zeros.map_or(text, |(whole, _)| whole).parse() {
         return Some(number);
     }
     let (date, clock) = match text.split_once(['T', ' ']) {
@@ -53,6 +55,9 @@ mod tests {
     fn dates_are_milliseconds_since_1970_and_numbers_stay() {
         assert_eq!(parse("20220503"), Some(20_220_503));
         assert_eq!(parse("-5"), Some(-5));
+        // As writers of CSV put a column of floats.
+        assert_eq!(parse("1700000000000.0"), Some(1_700_000_000_000));
+        assert_eq!(parse("-5.00"), Some(-5));
         assert_eq!(parse("1970-01-01"), Some(0));
         // `date -ud 2000-02-29T12:34:56 +%s` and `date -ud 2022-05-03 +%s`.
         assert_eq!(parse("2000-02-29T12:34:56.7Z"), Some(951_827_696_700));
@@ -75,6 +80,9 @@ mod tests {
             "2022-05",
             "2022-05-03T25:00:00",
             "3.5",
+            "3.",
+            "3.0.0",
+            ".0",
             "2022-+5-03",
         ] {
             assert_eq!(parse(text), None, "{text}");

@@ -6,7 +6,7 @@ use super::{
     outside::{MANIFEST, TABLES},
     signature::{Content, ElementType, Rows, Signature, TensorSpec},
 };
-use crate::base::{Error, Result, error::Place, fsio, names::RowFormat};
+use crate::base::{Result, fsio, names::RowFormat};
 use half::f16;
 use prost::Message;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -79,16 +79,8 @@ impl TestVectors {
         if !path.exists() {
             return Ok(None);
         }
-        let wrong = |place: Place, problem: String| {
-            Error::input(&path, place, problem, "export the model again with `autofas-bench export`")
-        };
-        let json: serde_json::Value = fsio::read_json(&path)?;
-        if json["schema_version"] != VECTORS_VERSION {
-            let problem = format!("is {}, and this program reads {VECTORS_VERSION}", json["schema_version"]);
-            return Err(wrong(Place::field("schema_version"), problem));
-        }
-        let vectors = serde_json::from_value(json);
-        vectors.map(Some).map_err(|e| wrong(Place::whole(), format!("these are no test vectors ({e})")))
+        let fix = "export the model again with `autofas-bench export`";
+        fsio::read_versioned(&path, VECTORS_VERSION, fix).map(Some)
     }
 }
 

@@ -55,15 +55,9 @@ pub struct Manifest {
 impl Manifest {
     /// Reads and checks the manifest at `path`.
     pub fn load(path: &Path) -> Result<Self> {
-        let manifest: Self = fsio::read_json(path)?;
-        let wrong = |place: &str, problem: String| {
-            let fix = "export the model again with `autofas-bench export`";
-            Err(Error::input(path, Place::field(place), problem, fix))
-        };
-        if manifest.schema_version != VERSION {
-            let problem = format!("is {}, and this program reads {VERSION}", manifest.schema_version);
-            return wrong("schema_version", problem);
-        }
+        let fix = "export the model again with `autofas-bench export`";
+        let wrong = |place: &str, problem: String| Err(Error::input(path, Place::field(place), problem, fix));
+        let manifest: Self = fsio::read_versioned(path, VERSION, fix)?;
         if Path::new(&manifest.file).file_name().is_none_or(|name| *name != *manifest.file) {
             return wrong("file", format!("`{}` is not a file beside the manifest", manifest.file));
         }

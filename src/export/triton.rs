@@ -114,9 +114,9 @@ fn check_same_inputs(name: &str, before: &Path, signature: &Signature) -> Result
 
 /// Removes the warm-up requests of other versions, whose names do not begin as this one's.
 fn remove_other_warm_ups(folder: &Path, prefix: &str) -> Result<()> {
-    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, "list", e))?.flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(prefix) {
-            fsio::remove(&entry.path())?;
+    for name in fsio::list_names(folder)? {
+        if !name.starts_with(prefix) {
+            fsio::remove(&folder.join(name))?;
         }
     }
     Ok(())
@@ -124,12 +124,7 @@ fn remove_other_warm_ups(folder: &Path, prefix: &str) -> Result<()> {
 
 /// The highest version that is there.
 fn newest_version(folder: &Path) -> Result<Option<u64>> {
-    if !folder.exists() {
-        return Ok(None);
-    }
-    let listed = std::fs::read_dir(folder).map_err(|e| Error::io(folder, "list", e))?;
-    let versions = listed.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
-    Ok(versions.max())
+    Ok(fsio::list_names(folder)?.iter().filter_map(|name| name.parse().ok()).max())
 }
 
 /// What the README of a version says besides.

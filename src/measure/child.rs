@@ -130,8 +130,7 @@ impl Launcher {
     ) -> Result<T> {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder =
-            tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
+        let folder = fsio::temporary_folder()?;
         let file = |name: &str| folder.path().join(name);
         fsio::write_json(&file("job.json"), job)?;
         let messages = File::create(file("stderr")).map_err(|e| Error::io(file("stderr"), "create", e))?;

@@ -21,7 +21,6 @@ use crate::{
 use kept::Kept;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::path::Path;
 
 /// Version of the evaluations that this program writes.
@@ -68,23 +67,8 @@ pub struct CandidatesScored {
 impl Evaluation {
     /// Reads a file that `evaluate --out` wrote.
     pub fn load(path: &Path) -> Result<Self> {
-        let wrong = |place, problem: String| {
-            Error::input(
-                path,
-                place,
-                problem,
-                "evaluate the model again with `evaluate --out` of this version",
-            )
-        };
-        let item: Value = fsio::read_json(path)?;
-        let version = item.get("schema_version").and_then(Value::as_u64);
-        if version != Some(SCHEMA_VERSION.into()) {
-            let found = version.map_or("not there".to_owned(), |version| format!("{version}"));
-            let problem = format!("is {found}, this program reads {SCHEMA_VERSION}");
-            return Err(wrong(Place::field("schema_version"), problem));
-        }
-        serde_json::from_value(item)
-            .map_err(|e| wrong(Place::whole(), format!("not a result of `evaluate` ({e})")))
+        let fix = "evaluate the model again with `evaluate --out` of this version";
+        fsio::read_versioned(path, SCHEMA_VERSION, fix)
     }
 }
 

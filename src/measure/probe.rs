@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     base::{
-        Error, Result,
+        Error, Result, fsio,
         names::{EngineName, Layout, Precision},
     },
     export::{self, probe},
@@ -70,7 +70,7 @@ impl ProbePlan {
         settings: &ServiceSettings,
         time_limit_s: Option<f64>,
     ) -> Result<Probed> {
-        let folder = temporary_folder()?;
+        let folder = fsio::temporary_folder()?;
         let mut models = Vec::with_capacity(group.subjects.len());
         for &at in &group.subjects {
             launcher.stop.check()?;
@@ -161,7 +161,7 @@ pub fn context(settings: &ServiceSettings, layout: Layout, result: &ServiceResul
 /// Runs the smallest layer in a measuring process, so that an engine, a provider or a number of threads that this
 /// machine does not have shows at once and not after hours of work.
 pub fn trial(launcher: &Launcher, engine: EngineName, options: &SessionOptions) -> Result<()> {
-    let folder = temporary_folder()?;
+    let folder = fsio::temporary_folder()?;
     let path = folder.path().join("trial.onnx");
     let precision = Precision::Fp32;
     let model = probe::layer(1, 1, precision)?;
@@ -192,10 +192,6 @@ pub fn measure_networks(
 
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|e| Error::io(path, "resolve", e))
-}
-
-fn temporary_folder() -> Result<tempfile::TempDir> {
-    tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))
 }
 
 #[cfg(test)]

@@ -205,16 +205,9 @@ impl FetchTable {
 
     /// Reads and validates a file that may lack some of the prices that were to be measured.
     pub fn load_begun(path: &Path) -> Result<Self> {
-        let wrong = |place: &str, problem: String| {
-            let fix = "measure again with `autofas-bench store price` of this version of the program";
-            Err(Error::input(path, Place::field(place), problem, fix))
-        };
-        let schema_version = fsio::read_version(path)?;
-        if schema_version != SCHEMA_VERSION {
-            let problem = format!("is {schema_version}, this program reads {SCHEMA_VERSION}");
-            return wrong("schema_version", problem);
-        }
-        let table: Self = fsio::read_json(path)?;
+        let fix = "measure again with `autofas-bench store price` of this version of the program";
+        let wrong = |place: &str, problem: String| Err(Error::input(path, Place::field(place), problem, fix));
+        let table: Self = fsio::read_versioned(path, SCHEMA_VERSION, fix)?;
         if table.buckets.is_empty() || !table.buckets.is_sorted_by(|a, b| a.candidates < b.candidates) {
             return wrong("buckets", "has none, or one twice or out of order".into());
         }

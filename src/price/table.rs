@@ -152,22 +152,14 @@ impl LatencyTable {
         format!("v{}-{}", self.version, &hash::sha256(&json)[..8])
     }
 
-    /// Reads and validates a table file. The version comes first: another one has other fields.
+    /// Reads and validates a table file.
     pub fn load(path: &Path) -> Result<Self> {
-        let refused = |(place, problem): (String, String)| {
-            let fix = "restore the file, or probe again with this version of the program: `autofas-bench table probe \
-                       --config E.toml --out TABLE.json`";
-            Error::input(path, Place::field(place), problem, fix)
-        };
-        let schema_version = fsio::read_version(path)?;
-        if schema_version != SCHEMA_VERSION {
-            let problem = format!("is {schema_version}, this program reads {SCHEMA_VERSION}");
-            return Err(refused(("schema_version".into(), problem)));
-        }
-        let table: Self = fsio::read_json(path)?;
+        let fix = "restore the file, or probe again with this version of the program: `autofas-bench table probe \
+                   --config E.toml --out TABLE.json`";
+        let table: Self = fsio::read_versioned(path, SCHEMA_VERSION, fix)?;
         match table.problem() {
             None => Ok(table),
-            Some(problem) => Err(refused(problem)),
+            Some((place, problem)) => Err(Error::input(path, Place::field(place), problem, fix)),
         }
     }
 

@@ -82,6 +82,8 @@ fn a_draft_is_taken_by_inspect_and_never_written_over() {
     assert!(message.contains("add item=MS to --fetch-ms"), "{message}");
     let message = failure(folder.path(), 2, &drafted("itm=0.1"));
     assert!(message.contains("the kinds are user, context, item, interactive"), "{message}");
+    let message = failure(folder.path(), 2, &drafted("item=0.1,user=0.1,item=0.2"));
+    assert!(message.contains("--fetch-ms names a kind twice"), "{message}");
     assert!(!folder.path().join("S.toml").exists());
 
     let found = json(folder.path(), &drafted("user=0.1,item=0.2"));

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Every file below a folder with the hash of its content, and every folder.
-fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
+pub fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         if entry.is_dir() {

@@ -149,7 +149,7 @@ pub fn refusals(here: &Path) {
     let text = fs::read_to_string(&summary).unwrap();
     fs::write(&summary, text.replacen("\"schema_version\": 4", "\"schema_version\": 3", 1)).unwrap();
     let said = failure(here, 1, &["report", "--run", "run"]);
-    assert!(said.contains("summary.json, `schema_version`: is 3, and this program reads 4"), "{said}");
+    assert!(said.contains("summary.json, `schema_version`: is 3, this program reads 4"), "{said}");
     fs::write(&summary, text).unwrap();
     let said = failure(here, 1, &["report", "--run", "log"]);
     assert!(said.contains("log: holds no run") && said.contains("name the --out"), "{said}");

@@ -1,10 +1,11 @@
 //! `retrain`: a new version of a network on newer rows.
 
 use crate::{
+    dry,
     run::csv_log,
-    world::{failure, json, output},
+    world::{failure, json, output, program},
 };
-use std::fs;
+use std::{fs, path::Path};
 
 #[test]
 fn a_network_is_trained_again_with_the_same_inputs_and_a_report_of_what_has_changed() {
@@ -106,4 +107,47 @@ fn what_is_wrong_shows_before_the_training_and_weights_outlive_a_package_that_is
     assert_eq!(third["subnet"], subnet);
     let signature = |path: &str| fs::read(here.join(path)).unwrap();
     assert!(signature("third/signature.json") == signature(&format!("run/networks/{subnet}/signature.json")));
+    kept_weights_outlive_those_that_are_not_written(here, &again);
+    other_versions_are_named(here, subnet);
+}
+
+/// `again` trains what is kept in refused/run once more.
+fn kept_weights_outlive_those_that_are_not_written(here: &Path, again: &[&str]) {
+    let kept = dry::files(&here.join("refused"));
+    let onto =
+        |out: &'static str| [&again[..again.len() - 1], &[out, "--set", "retrain.max_epochs=1"]].concat();
+    for dry in [&["--dry-run"][..], &[]] {
+        let said = failure(here, 2, &[&onto("refused")[..], dry].concat());
+        assert!(said.contains("written over refused/run, which it is made from; name another"), "{said}");
+    }
+    // Room for files of a block, which is less than the settings take.
+    let own = program(here);
+    let script = "ulimit -f 1; trap '' XFSZ; exec \"$@\"";
+    let limited = std::process::Command::new("sh")
+        .args(["-c", script, "sh"])
+        .arg(own.get_program())
+        .args(onto("third"))
+        .current_dir(here)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&limited.stderr);
+    assert!(!limited.status.success() && said.contains("raise the limit on the size of files"), "{said}");
+    assert!(dry::files(&here.join("refused")) == kept);
+    let third: Vec<_> = dry::files(&here.join("third/run")).into_keys().collect();
+    assert!(third.iter().any(|file| file.ends_with("network.safetensors")), "{third:?}");
+}
+
+fn other_versions_are_named(here: &Path, subnet: &str) {
+    for (file, version) in [(format!("networks/{subnet}/network.json"), 1), ("paths.json".to_owned(), 1)] {
+        let path = here.join("third/run").join(&file);
+        let text = fs::read_to_string(&path).unwrap();
+        let [own, other] = [version, 9].map(|version| format!("\"schema_version\": {version}"));
+        fs::write(&path, text.replacen(&own, &other, 1)).unwrap();
+        let said = failure(here, 1, &["export", "--run", "third/run", "--out", "other"]);
+        assert!(
+            said.contains(&format!("{file}, `schema_version`: is 9, this program reads {version}")),
+            "{said}"
+        );
+        fs::write(&path, text).unwrap();
+    }
 }

@@ -4,17 +4,25 @@
 use autofas_bench::{
     Error, Experiment, LatencyTable, Network, Result, Schema,
     base::{progress::Silent, stop::Stop},
-    data::{self, encode::Encoders, split::SplitSettings},
-    export::{self, check::Limits},
+    data::{
+        encode::Encoders,
+        encoded,
+        split::SplitSettings,
+        table::{RawTable, TableFiles},
+    },
+    export::{self, check::Limits, companions::TestVectors, outside},
     learn::checkpoint::{CheckpointSettings, Keeper},
     measure::{
         hlog::reading,
+        measurement::Measurement,
         replay::{arrivals::Arrivals, trace_file::TraceReader},
+        store::embedded::StoredFolder,
     },
+    price::fetch_table::FetchTable,
 };
 use std::{fmt::Debug, fs, path::Path};
 
-/// A reader and the name of the file that it is given: by its ending some choose the format.
+/// A reader and the name of the file that it is given, or where it is in a folder: by its ending some choose the format.
 pub struct Reader {
     /// What it reads.
     pub name: &'static str,
@@ -27,7 +35,7 @@ const fn reader(name: &'static str, file: &'static str, read: fn(&Path) -> Resul
 }
 
 /// All of them.
-pub const READERS: [Reader; 14] = [
+pub const READERS: [Reader; 21] = [
     reader("schema", "schema.toml", |path| {
         let schema = Schema::load(path)?;
         // What was read can be written for a model, and is the same then.
@@ -72,10 +80,35 @@ pub const READERS: [Reader; 14] = [
     reader("network", "network.safetensors", |path| Network::load(path).map(drop)),
     reader("data_csv", "log.csv", log),
     reader("data_parquet", "log.parquet", log),
+    reader("encoded", "shop.encoded/encoded.json", encoded),
+    reader("encoded_rows", "shop.encoded/train.bin", encoded),
+    reader("result", "result.json", |path| Measurement::load(path).map(drop)),
+    reader("fetch_table", "fetch.json", |path| {
+        let table = FetchTable::load(path)?;
+        let written = path.with_file_name("written.json");
+        table.save(&written)?;
+        equal(&table, &FetchTable::load(&written)?)
+    }),
+    reader("store", "shop.store/store.json", |path| {
+        let folder = path.parent().expect("in a folder");
+        let rows = fs::File::create(folder.join("rows.mdb")).and_then(|file| file.set_len(STORE_ROWS_BYTES));
+        rows.expect("a folder to write to");
+        StoredFolder::read(folder).map(drop)
+    }),
+    reader("test_vectors", "test_vectors.json", |path| {
+        TestVectors::beside(&path.with_file_name("model.onnx")).map(drop)
+    }),
+    reader("embeddings", "embeddings.json", |path| outside::Manifest::load(path).map(drop)),
 ];
 
 /// What the checkpoints of the corpus were kept for.
 pub const TRAINING: &str = "a training";
+
+/// Length of the rows of the store whose manifest is in the corpus.
+pub const STORE_ROWS_BYTES: u64 = 32_768;
+
+/// A log in CSV.
+pub const LOG: &str = "click,second,price,stock,brand,tags\n1,100,2.5,7,a,x|y\n0,101,4,,b,\n0,102,,9,a,z|x|y|x\n1,103,1e3,7,c,y\n";
 
 /// The columns of the logs.
 pub const LOG_SCHEMA: &str = r#"
@@ -118,13 +151,38 @@ fn trace(path: &Path) -> Result<()> {
     TraceReader::open(path)?.trace().map(drop)
 }
 
+/// As a whole, and piece by piece.
 fn log(path: &Path) -> Result<()> {
     let schema = Schema::parse(LOG_SCHEMA, Path::new("shop.toml"))?;
-    match data::load(&schema, path, &SplitSettings::Shuffle { valid_fraction: 0.5 }, 0) {
-        // Of the split, which is not the file's: too few rows for it.
-        Ok(_) | Err(Error::Usage { .. }) => Ok(()),
-        Err(error) => Err(error),
+    let table = RawTable::read(path, &schema.columns())?;
+    let rows: Vec<u32> = (0..table.rows() as u32).collect();
+    let encoders = Encoders::fit(&schema, &table, &rows)?;
+    let mut left = encoders.encode(&schema, &table)?.rows();
+    TableFiles::find(path)?.each_piece(&schema.columns(), |piece| {
+        left -= encoders.encode(&schema, piece)?.rows();
+        Ok(())
+    })?;
+    equal(&left, &0)
+}
+
+/// The file at `path` among the others of a folder that this program has encoded.
+fn encoded(path: &Path) -> Result<()> {
+    let schema = Schema::parse(LOG_SCHEMA, Path::new("shop.toml"))?;
+    let split = SplitSettings::Shuffle { valid_fraction: 0.5 };
+    let folder = path.parent().expect("in a folder");
+    if !folder.join("labels.bin").exists() {
+        let given = fs::read(path).expect("just written");
+        fs::remove_file(path).expect("just written");
+        let log = folder.with_file_name("log.csv");
+        fs::write(&log, LOG).expect("a folder to write to");
+        encoded::write(&schema, &log, &split, 0, folder, &Silent)?;
+        fs::write(path, given).expect("a folder to write to");
     }
+    let loaded = encoded::open(folder, &schema, &split, 0)?;
+    for rows in [&loaded.split.train, &loaded.split.valid] {
+        loaded.dataset.partition_shares(rows);
+    }
+    Ok(())
 }
 
 fn equal<T: PartialEq + Debug>(read: &T, again: &T) -> Result<()> {
@@ -133,10 +191,11 @@ fn equal<T: PartialEq + Debug>(read: &T, again: &T) -> Result<()> {
 }
 
 impl Reader {
-    /// Has the file with this content read in `folder`, which nobody else uses. Whether it is accepted; anything but a value or
+    /// Has the file with this content read in `folder`, which no other reader uses. Whether it is accepted; anything but a value or
     /// an error that names the file is a panic.
     pub fn read(&self, folder: &Path, content: &[u8]) -> bool {
         let path = folder.join(self.file);
+        fs::create_dir_all(path.parent().expect("in a folder")).expect("a folder to write to");
         fs::write(&path, content).expect("a folder to write to");
         match (self.read)(&path) {
             Ok(()) => true,
@@ -149,6 +208,8 @@ impl Reader {
 
     fn check(&self, error: &Error) {
         let text = error.to_string();
-        assert!(text.contains(self.file), "the {} reader's error names no file: {text}", self.name);
+        // Of a folder another file may be named, which does not go together with this one.
+        let named = self.file.split('/').next().unwrap_or_default();
+        assert!(text.contains(named), "the {} reader's error names no file: {text}", self.name);
     }
 }

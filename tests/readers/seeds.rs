@@ -1,7 +1,7 @@
 //! Small whole files of every kind, written as this program writes them.
 
 use crate::{
-    readers::{LOG_SCHEMA, TRAINING},
+    readers::{LOG, LOG_SCHEMA, STORE_ROWS_BYTES, TRAINING},
     support::{self, FeatureSpec, Value as FeatureValue},
 };
 use arrow::{
@@ -11,20 +11,43 @@ use arrow::{
 use autofas_bench::{
     LatencyTable, Schema,
     base::{
-        names::{EngineName, Layout, Precision, Provider},
+        fsio,
+        names::{Denormals, Embeddings, EngineName, Layout, Precision, Provider},
+        progress::Silent,
         stop::Stop,
     },
-    data::{self, schema::Side, split::SplitSettings},
-    export::{self, Metadata},
+    data::{
+        self, encoded,
+        schema::{Side, Source},
+        split::SplitSettings,
+    },
+    export::{self, Form, Metadata, companions::TestVectors},
     learn::checkpoint::{CheckpointSettings, Contents, Keeper, Moment, Values},
     measure::{
+        conditions::{Conditions, FixedWork},
+        engine::EngineSettings,
+        environment::Environment,
         hlog::{self, Interval},
+        measurement::{Load, Measurement, Pass, Plan, Provenance, Setup},
+        prove::test_vectors,
         replay::{
-            trace::{Origin, Request},
+            issue::Loop,
+            recorder::Recording,
+            trace::{Origin, Pacing, Request},
             trace_file,
+            work::{Before, WorkSample},
+            work_model::WorkModel,
         },
+        store::{
+            contents,
+            embedded::{self, StoredFolder},
+        },
+        validity::Limits,
     },
     price::{
+        fetch_table::{
+            self, Displaced, FetchBucket, FetchFit, FetchMeasuring, FetchTable, GroupPrice, OwnPrice,
+        },
         observation::Observation,
         table::{Operation, RunQuantiles, TableContext, TableEntry, Value},
     },
@@ -38,8 +61,6 @@ use std::{
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
-
-const LOG: &str = "click,second,price,stock,brand,tags\n1,100,2.5,7,a,x|y\n0,101,4,,b,\n0,102,,9,a,z|x|y|x\n1,103,1e3,7,c,y\n";
 
 /// The seeds of a reader; `folder` is to write into.
 pub fn of(reader: &str, folder: &Path) -> Vec<Vec<u8>> {
@@ -72,6 +93,13 @@ pub fn of(reader: &str, folder: &Path) -> Vec<Vec<u8>> {
         }
         "data_csv" => vec![LOG.into()],
         "data_parquet" => vec![log_parquet()],
+        "encoded" => vec![encoded(folder, "encoded.json")],
+        "encoded_rows" => vec![encoded(folder, "train.bin")],
+        "result" => vec![result(file("json"))],
+        "fetch_table" => vec![written(file("json"), |path| fetch_table().save(path).unwrap())],
+        "store" => vec![store(folder)],
+        "test_vectors" => vec![packaged(folder, "test_vectors.json")],
+        "embeddings" => vec![packaged(folder, "embeddings.json")],
         _ => panic!("no seeds for {reader}"),
     }
 }
@@ -185,12 +213,142 @@ fn hlog(path: PathBuf) -> Vec<u8> {
 
 fn checkpoint(folder: &Path) -> Vec<u8> {
     let mut keeper = Keeper::new(folder.to_owned(), CheckpointSettings::default(), Stop::never());
-    assert!(keeper.begin(&TRAINING, &autofas_bench::base::progress::Silent).unwrap().is_none());
+    assert!(keeper.begin(&TRAINING, &Silent).unwrap().is_none());
     let numbers = [0.5, -1.0, 2.0, 0.0, 3.5, 1e-9];
     let contents =
         || Contents::at(1, &1u64).with("params", vec![("weight".to_owned(), Values::Numbers(&numbers))]);
     keeper.keep(Moment::EpochEnd, contents).unwrap();
     fs::read(folder.join("000000000001.safetensors")).unwrap()
+}
+
+fn encoded(folder: &Path, file: &str) -> Vec<u8> {
+    let (log, out) = (folder.join("log.csv"), folder.join(format!("for-{file}")));
+    fs::write(&log, LOG).unwrap();
+    let split = SplitSettings::Shuffle { valid_fraction: 0.5 };
+    encoded::write(&schema(), &log, &split, 0, &out, &Silent).unwrap();
+    fs::read(out.join(file)).unwrap()
+}
+
+fn result(path: PathBuf) -> Vec<u8> {
+    let work = FixedWork { clock_us: 300.0, memory_us: 200.0 };
+    let setup = Setup {
+        engine: EngineName::Tract,
+        engine_version: "0.23.9".into(),
+        provider: Provider::Cpu,
+        layout: Layout::UserOnce,
+        threads: 1,
+        candidates_hint: None,
+        engine_settings: EngineSettings::DEFAULT,
+        denormals: Denormals::Kept,
+        plan_choice: None,
+        workers: 2,
+        mode: Loop::Open,
+        pacing: Pacing::Speed { factor: 1.0 },
+        warmup_requests: 0,
+        max_queue: None,
+        planted: None,
+    };
+    let load = Load {
+        offered_qps: Some(1.0),
+        answered_qps: 1.0,
+        mean_candidates: 1.0,
+        max_candidates: 1,
+        half_candidates: [1.0, 1.0],
+    };
+    let pass = Pass {
+        setup,
+        load,
+        outputs: None,
+        scores: None,
+        store: None,
+        recording: Recording::default(),
+        conditions: Conditions { before: work, after: work, steal_pct: Some(0.0), throttle_events: None },
+        environment: Environment { host: "h".into(), cores: 2, ..Environment::default() },
+        provenance: Provenance::default(),
+    };
+    let plan = Plan { repeats: 1, seed: 1, limits: Limits { min_requests: 7, min_duration_s: 0.0 } };
+    let (mut result, _) = Measurement::of(&[pass], &plan).unwrap();
+    let sample = |work_ns| WorkSample { candidates: 100, before: Before::Work, work_ns };
+    result.work = Some(WorkModel::fit(&(0..200).map(|i| sample(1_000_000 + i)).collect::<Vec<_>>()).unwrap());
+    written(path, |path| fsio::write_json(path, &result).unwrap())
+}
+
+fn fetch_table() -> FetchTable {
+    let group = |source, name: &str| GroupPrice {
+        name: name.to_owned(),
+        source,
+        trip_ms: 0.25,
+        features: vec![OwnPrice { feature: name.to_owned(), bytes: 8, own_ms: 0.5 }],
+    };
+    let fit = FetchFit { fitted: 1, fitted_mape_pct: 0.0, held_out: 1, held_out_mape_pct: 1.5 };
+    let groups = vec![group(Source::Matching, "user"), group(Source::Store, "price")];
+    let bucket = |candidates| FetchBucket {
+        candidates,
+        groups: groups.clone(),
+        displaced: Displaced {
+            groups: groups.clone(),
+            fit,
+            within_ms: 1.0,
+            networks: Vec::new(),
+            observations: Vec::new(),
+        },
+        beta_ms: 0.125,
+        gamma_ms: 0.5,
+        fit,
+        observations: Vec::new(),
+    };
+    FetchTable {
+        schema_version: fetch_table::SCHEMA_VERSION,
+        schema_hash: schema().hash(),
+        store: "embedded".to_owned(),
+        host: "a1b2c3d4".to_owned(),
+        workers: 2,
+        layout: Layout::UserOnce,
+        measuring: FetchMeasuring {
+            store_rows_hash: "5c".to_owned(),
+            data_rows_hash: "5c".to_owned(),
+            passes: 1,
+            block: 1,
+            seed: 1,
+            displaced_bytes: 0,
+            engine: EngineName::Null,
+        },
+        unfinished: Vec::new(),
+        buckets: vec![bucket(100), bucket(1000)],
+    }
+}
+
+fn store(folder: &Path) -> Vec<u8> {
+    let keys = "user_key = \"stock\"\nitem_key = \"brand\"\n\n[defaults]";
+    let schema = Schema::parse(&LOG_SCHEMA.replace("[defaults]", keys), Path::new("shop.toml")).unwrap();
+    let log = folder.join("store.csv");
+    fs::write(&log, LOG.replace(",,", ",8,")).unwrap();
+    let loaded = data::load(&schema, &log, &SplitSettings::Shuffle { valid_fraction: 0.25 }, 0).unwrap();
+    let rows = contents::Contents::of(&schema, loaded.encoders.hash(), &loaded.dataset).unwrap();
+    let out = folder.join("store");
+    embedded::write(&out, &rows, &Silent, &Stop::never()).unwrap();
+    // How long its file is depends on the pages of the system.
+    let stored = StoredFolder { file_bytes: STORE_ROWS_BYTES, ..StoredFolder::read(&out).unwrap() };
+    written(folder.join("store.json"), |path| fsio::write_json(path, &stored).unwrap())
+}
+
+/// A file of a package with its tables outside.
+fn packaged(folder: &Path, file: &str) -> Vec<u8> {
+    let network = support::network(&features(), &[3], 1);
+    let data = support::dataset(&features(), 3, 1);
+    let embeddings = if file == "embeddings.json" { Embeddings::Outside } else { Embeddings::Inside };
+    let form = Form { embeddings, ..support::form(&features(), Layout::UserOnce) };
+    let model = export::onnx(&network, form, &Metadata::default()).unwrap();
+    let vectors = match embeddings {
+        Embeddings::Inside => test_vectors(&network, &model, &data, &[0, 1, 2]).unwrap(),
+        Embeddings::Outside => TestVectors::default(),
+    };
+    let log = folder.join("package.csv");
+    fs::write(&log, LOG).unwrap();
+    let loaded = data::load(&schema(), &log, &SplitSettings::Shuffle { valid_fraction: 0.25 }, 0).unwrap();
+    let out = folder.join(format!("for-{file}"));
+    export::write_package(&out, &model, &schema(), &loaded.encoders, &vectors).unwrap();
+    fs::read(out.join(file)).unwrap()
 }
 
 fn log_parquet() -> Vec<u8> {

@@ -58,7 +58,7 @@ fn a_result_of_another_version_is_named_with_both_and_nothing_is_changed() {
             }
             Err(error) => {
                 let error = error.to_string();
-                let both = format!("{text}, `schema_version`: is 99, and this program reads {version}");
+                let both = format!("{text}, `schema_version`: is 99, this program reads {version}");
                 assert!(error.contains(&both) && error.contains("another --out"), "{error}");
                 refused.push(text.clone());
             }

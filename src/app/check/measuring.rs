@@ -91,8 +91,7 @@ pub(super) fn measure_twice(
         }
         progress.stage(&format!("export {} of {} networks", batch.len(), chosen.networks.len()), 0);
         // Removed with all that is in it before the next batch.
-        let folder =
-            tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
+        let folder = fsio::temporary_folder()?;
         let models = chosen.export(request, batch.clone(), folder.path())?;
         for (half, bucket) in open {
             stop.check()?;
@@ -214,23 +213,13 @@ impl Kept {
 
 /// What a check that was stopped has measured.
 fn known(file: &Path, how: How) -> Result<Kept> {
-    let refused = |problem: String, fix: &str| {
-        Err(Error::input(file, Place::whole(), problem, format!("{fix}, or begin anew without --resume")))
-    };
-    let version = fsio::read_version(file)?;
-    if version != SCHEMA_VERSION {
-        let problem =
-            format!("what was measured before is of version {version}, this program reads {SCHEMA_VERSION}");
-        return refused(problem, "go on with the program that began it");
-    }
-    let kept: Kept = fsio::read_json(file)?;
+    let fix = "go on with the program that began it, or begin anew without --resume";
+    let kept: Kept = fsio::read_versioned(file, SCHEMA_VERSION, fix)?;
     if kept.how == how {
         return Ok(kept);
     }
-    refused(
-        "what was measured before was measured otherwise".to_owned(),
-        "go on with the same table, experiment and options",
-    )
+    let fix = "go on with the same table, experiment and options, or begin anew without --resume";
+    Err(Error::input(file, Place::whole(), "what was measured before was measured otherwise", fix))
 }
 
 /// How much is left: the time of a measurement goes with its networks and candidates, more or less.

@@ -328,6 +328,6 @@ fn what_is_given_up_by_beginning_anew_is_not_gone_on_with_and_another_version_is
 
     fsio::write(&kept, br#"{"schema_version": 1, "what": "ever"}"#).unwrap();
     let refused = script.check(Begin::WhereItStopped, &Stop::never()).unwrap_err().to_string();
-    assert!(refused.contains("is of version 1, this program reads 2"), "{refused}");
+    assert!(refused.contains("is 1, this program reads 2"), "{refused}");
     assert!(refused.contains("c.partial.json") && refused.contains("without --resume"), "{refused}");
 }

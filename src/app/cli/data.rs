@@ -14,7 +14,10 @@ use crate::{
     },
 };
 use clap::{Args, Subcommand};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 #[derive(Debug, Subcommand)]
 pub enum DataVerb {
@@ -149,14 +152,16 @@ impl SynthArgs {
 
 impl DraftArgs {
     fn draft(&self) -> Result<Draft> {
-        if self.out.exists() {
+        let taken = || {
             let problem = "a schema is there already, perhaps a corrected one";
-            return Err(Error::input(
-                &self.out,
-                Place::whole(),
-                problem,
-                "name another file, or remove this one",
-            ));
+            Error::input(&self.out, Place::whole(), problem, "name another file, or remove this one")
+        };
+        if self.out.exists() {
+            return Err(taken());
+        }
+        let prices: BTreeMap<Kind, f64> = self.fetch_ms.iter().copied().collect();
+        if prices.len() < self.fetch_ms.len() {
+            return Err(Error::usage("--fetch-ms names a kind twice", "state one price for each kind"));
         }
         let Self { label, time, user, item, request, .. } = self;
         let named = Named {
@@ -166,9 +171,8 @@ impl DraftArgs {
             item: item.clone(),
             request: request.clone(),
         };
-        let draft = draft(&self.data, &named, &self.fetch_ms.iter().copied().collect())?;
-        fsio::write(&self.out, draft.text.as_bytes())?;
-        Ok(draft)
+        let draft = draft(&self.data, &named, &prices)?;
+        if fsio::write_new(&self.out, draft.text.as_bytes())? { Ok(draft) } else { Err(taken()) }
     }
 }
 

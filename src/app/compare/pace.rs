@@ -5,7 +5,7 @@ use crate::{
     base::{Result, fsio},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+use std::{collections::BTreeMap, time::Instant};
 
 /// Seconds of work that was begun.
 #[derive(Serialize, Deserialize)]
@@ -14,24 +14,26 @@ struct Spent {
     seconds: f64,
 }
 
-fn spent_file(journal: &Journal, name: &str) -> PathBuf {
-    journal.path(&format!("{name}.seconds.json"))
+const SCHEMA_VERSION: u32 = 1;
+
+fn spent_file(name: &str) -> String {
+    format!("{name}.seconds.json")
 }
 
 /// Seconds of the work that is called `name`, as far as it went.
 pub(super) fn spent_s(journal: &Journal, name: &str) -> Result<f64> {
-    let path = spent_file(journal, name);
-    Ok(if path.exists() { fsio::read_json::<Spent>(&path)?.seconds } else { 0.0 })
+    let spent: Option<Spent> = journal.recall_document(&spent_file(name), SCHEMA_VERSION)?;
+    Ok(spent.map_or(0.0, |spent| spent.seconds))
 }
 
 /// Does `work` and tells how many seconds it took, those of earlier starts that were stopped in it included. What a killed
 /// one spent is not known.
 pub(super) fn timed<T>(journal: &Journal, name: &str, work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
-    let (path, before) = (spent_file(journal, name), spent_s(journal, name)?);
+    let (path, before) = (journal.path(&spent_file(name)), spent_s(journal, name)?);
     let begun = Instant::now();
     let done = work();
     let seconds = before + begun.elapsed().as_secs_f64();
-    let kept = fsio::write_json(&path, &Spent { schema_version: 1, seconds });
+    let kept = fsio::write_json(&path, &Spent { schema_version: SCHEMA_VERSION, seconds });
     let done = done?;
     kept?;
     Ok((done, seconds))

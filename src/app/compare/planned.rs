@@ -67,7 +67,7 @@ impl Planned<'_> {
             let guides = Guides::of_trials(&guide);
             guides.add_teachers(draft, &self.rates)?;
             let inner = last_share(&rows.train, compare.trial_fraction)?;
-            self.add_teachers_apart(draft, guides, &self.judging(&guided)?, &inner);
+            self.add_teachers_apart(draft, guides, &self.judging(&guided)?, &inner)?;
         }
         for (name, grid) in tried() {
             let done = self.root.have([log_file(name)]) * grid.len();
@@ -83,7 +83,7 @@ impl Planned<'_> {
         guides.add_room(draft, &self.rates)?;
         let compare = &self.root.settings.compare;
         let judging = self.judging(&compare.systems)?;
-        self.add_teachers_apart(draft, guides, &judging, inner);
+        self.add_teachers_apart(draft, guides, &judging, inner)?;
         let on_folds = judging.iter().filter(|judging| judging.on == Judges::Folds).count();
         if on_folds > 0 {
             let runs = on_folds * compare.seeds as usize * compare.budgets_ms.len();
@@ -96,14 +96,21 @@ impl Planned<'_> {
     }
 
     /// The first system that judges networks on some rows trains the teachers for all.
-    fn add_teachers_apart(&self, draft: &mut Draft, guides: Guides, judging: &[Judging], inner: &Split) {
+    fn add_teachers_apart(
+        &self,
+        draft: &mut Draft,
+        guides: Guides,
+        judging: &[Judging],
+        inner: &Split,
+    ) -> Result<()> {
         let some = |on| judging.iter().any(|judging| judging.on == on && judging.taught);
         if some(Judges::Folds) {
-            guides.add_teachers_of_folds(draft, &self.rates, Some(inner));
+            guides.add_teachers_of_folds(draft, &self.rates, Some(inner))?;
         }
         if some(Judges::Inner) {
             guides.add_teachers_of(draft, &self.rates, inner);
         }
+        Ok(())
     }
 
     /// Those of some systems that judge networks.

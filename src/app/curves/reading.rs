@@ -18,19 +18,14 @@ const BEHIND: usize = 4;
 /// Fails when a file holds something else than records; one that ends within a record is read up to there, for it may still grow.
 pub fn read(folder: &Path) -> Result<BTreeMap<String, Vec<(u64, f64)>>> {
     let mut curves: BTreeMap<String, BTreeMap<u64, f64>> = BTreeMap::new();
-    if folder.exists() {
-        let listed = std::fs::read_dir(folder).map_err(|e| Error::io(folder, "list", e))?;
-        let mut files: Vec<_> = listed.flatten().map(|entry| entry.path()).collect();
-        // Their names begin with the second of their start.
-        files.sort();
-        for file in files {
-            let bytes = fsio::read_regular(&file, LARGEST, "remove it: curves are no part of a result")?;
-            for event in events(&file, &bytes)? {
-                let Some(What::Summary(summary)) = event.what else { continue };
-                for value in summary.value {
-                    let Some(Kind::SimpleValue(number)) = value.kind else { continue };
-                    curves.entry(value.tag).or_default().insert(event.step.max(0) as u64, f64::from(number));
-                }
+    // Their names begin with the second of their start.
+    for file in fsio::list(folder)? {
+        let bytes = fsio::read_regular(&file, LARGEST, "remove it: curves are no part of a result")?;
+        for event in events(&file, &bytes)? {
+            let Some(What::Summary(summary)) = event.what else { continue };
+            for value in summary.value {
+                let Some(Kind::SimpleValue(number)) = value.kind else { continue };
+                curves.entry(value.tag).or_default().insert(event.step.max(0) as u64, f64::from(number));
             }
         }
     }

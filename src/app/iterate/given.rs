@@ -3,7 +3,7 @@
 use super::Run;
 use crate::{
     app::teacher::TeacherRequest,
-    base::{Error, Result, hash},
+    base::{Error, Result, fsio, hash},
     data::{self, column::Column},
     learn::{exchange::by_leader, settings::TeacherSettings},
 };
@@ -51,8 +51,7 @@ impl Run<'_> {
             return Column::map(&kept, data.rows(), "remove it to score the rows again").map(Some);
         }
         // Each rank for itself: they need not share a disk.
-        let folder =
-            tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
+        let folder = fsio::temporary_folder()?;
         let own = folder.path().join("given.bin");
         self.score_all(&request, &own)?;
         let scores = Column::<f32>::map(&own, data.rows(), "start again")?;

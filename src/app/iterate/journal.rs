@@ -25,6 +25,9 @@ const CHECKPOINTS: &str = "checkpoints";
 /// Version of the results of steps.
 const SCHEMA_VERSION: u32 = 6;
 
+/// What can be done about a file of another version.
+const GO_ON: &str = "go on with the program that began the run, or start a new run with another --out";
+
 /// A step's result as it is stored.
 #[derive(Serialize, Deserialize)]
 struct Stored<T> {
@@ -175,7 +178,7 @@ impl Journal {
         if !path.exists() {
             return Ok(None);
         }
-        let stored: Stored<T> = versioned(&path, SCHEMA_VERSION)?;
+        let stored: Stored<T> = fsio::read_versioned(&path, SCHEMA_VERSION, GO_ON)?;
         Ok(Some(stored.result))
     }
 
@@ -198,7 +201,7 @@ impl Journal {
     /// The stored document, if there is one.
     pub fn recall_document<T: DeserializeOwned>(&self, name: &str, version: u32) -> Result<Option<T>> {
         let path = self.path(name);
-        if path.exists() { versioned(&path, version).map(Some) } else { Ok(None) }
+        if path.exists() { fsio::read_versioned(&path, version, GO_ON).map(Some) } else { Ok(None) }
     }
 
     /// [`Journal::remember`] for a training of all ranks: the keeper saves its state on the way, until its result is
@@ -230,23 +233,6 @@ impl Journal {
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem).replace('/', "-");
         Keeper::new(self.path(CHECKPOINTS).join(stem), self.checkpoints, self.stop.clone())
     }
-}
-
-/// Reads JSON of this version; another one is named before anything else is looked at.
-fn versioned<T: DeserializeOwned>(path: &Path, version: u32) -> Result<T> {
-    let wrong = |place: Place, problem: String| {
-        let fix = "go on with the program that began the run, or start a new run with another --out";
-        Error::input(path, place, problem, fix)
-    };
-    let json: serde_json::Value = fsio::read_json(path)?;
-    let found = json.get("schema_version").and_then(serde_json::Value::as_u64);
-    if found != Some(version.into()) {
-        let found = found.map_or("missing".to_owned(), |found| found.to_string());
-        let problem = format!("is {found}, and this program reads {version}");
-        return Err(wrong(Place::field("schema_version"), problem));
-    }
-    serde_json::from_value(json)
-        .map_err(|e| wrong(Place::whole(), format!("not what is expected here ({e})")))
 }
 
 /// Settings that decide results, without the comments that tell where each came from.
@@ -297,14 +283,14 @@ mod tests {
         let version = |number: u32| format!("\"schema_version\": {number}");
         fsio::write(&path, text.replace(&version(SCHEMA_VERSION), &version(99)).as_bytes()).unwrap();
         let error = journal.remember("x.json", || Ok(5)).unwrap_err().to_string();
-        let said = format!("x.json, `schema_version`: is 99, and this program reads {SCHEMA_VERSION}");
+        let said = format!("x.json, `schema_version`: is 99, this program reads {SCHEMA_VERSION}");
         assert!(error.contains(&said), "{error}");
 
         let document = serde_json::json!({"schema_version": 3, "a": 0.1});
         let stored = journal.remember_document("d.json", 3, || Ok(document.clone())).unwrap();
         assert_eq!(stored, fsio::read_json::<serde_json::Value>(&folder.path().join("d.json")).unwrap());
         let other: Result<serde_json::Value> = journal.remember_document("d.json", 2, || Ok(document));
-        assert!(other.unwrap_err().to_string().contains("is 3, and this program reads 2"));
+        assert!(other.unwrap_err().to_string().contains("is 3, this program reads 2"));
     }
 
     #[test]

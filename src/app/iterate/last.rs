@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     app::config::Settings,
-    base::{Error, Result, error::Place, names::EngineName},
+    base::{Error, Result, error::Place, fsio, names::EngineName},
     data::schema::Schema,
     learn::search::SearchOutcome,
     price::{
@@ -67,9 +67,8 @@ impl LastPrices {
 /// The table of the highest version.
 fn last_table(journal: &Journal) -> Result<PathBuf> {
     let folder = journal.path("tables");
-    let version = |name: String| name.strip_prefix('v')?.strip_suffix(".json")?.parse::<u32>().ok();
-    let names = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-    let last = names.filter_map(|entry| version(entry.file_name().to_string_lossy().into_owned())).max();
+    let version = |name: &String| name.strip_prefix('v')?.strip_suffix(".json")?.parse::<u32>().ok();
+    let last = fsio::list_names(&folder)?.iter().filter_map(version).max();
     let given = journal.path(GIVEN_TABLE);
     match last {
         Some(version) => Ok(folder.join(format!("v{version}.json"))),

@@ -36,6 +36,8 @@ pub struct RunPaths {
 }
 
 impl RunPaths {
+    /// Version of this format that this program writes.
+    pub const SCHEMA_VERSION: u32 = 1;
     /// Name of the file in the run directory.
     pub const FILE: &str = "paths.json";
 }
@@ -133,7 +135,10 @@ impl Run<'_> {
         }
         let path = self.experiment.named_data()?;
         let data = std::path::absolute(&path).map_err(|e| Error::io(path, "resolve", e))?;
-        fsio::write_json(&self.journal.path(RunPaths::FILE), &RunPaths { schema_version: 1, data })?;
+        fsio::write_json(
+            &self.journal.path(RunPaths::FILE),
+            &RunPaths { schema_version: RunPaths::SCHEMA_VERSION, data },
+        )?;
         self.describe();
         self.warn_of_features()
     }

@@ -148,7 +148,7 @@ impl Run<'_> {
                 .done(self.have((1..=budgets).map(|at| outcome_file(&folder(at)))))
                 .each(Some(rates.search(settings.search.epochs))),
         );
-        self.add_finals(draft, rates, 1);
+        self.add_finals(draft, rates, 1)?;
         self.add_students(draft, rates, budgets, 0);
         draft.steps.push(Step::between("export and prove", Unit::Proof, 1, Some(budgets)));
         let engine = settings.target.engine;

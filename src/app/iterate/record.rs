@@ -95,7 +95,7 @@ impl Record {
             prices,
             measured_prices: fetching.is_some(),
             data: journal.recall("data.json")?,
-            paths: optional(&journal, RunPaths::FILE)?,
+            paths: journal.recall_document(RunPaths::FILE, RunPaths::SCHEMA_VERSION)?,
             environment: optional(&journal, "environment.json")?,
             rounds,
             budgets,

@@ -5,6 +5,7 @@ mod text;
 use super::{
     Guide, Run,
     budget::BudgetSummary,
+    journal::Journal,
     measured::{Calibrated, MeasuredTime},
     probed::ProbeSummary,
     recommend::converged,
@@ -20,7 +21,7 @@ use crate::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 /// Where it is kept.
 pub(super) const FILE: &str = "summary.json";
@@ -202,6 +203,11 @@ pub struct BaselineSummary {
 }
 
 impl Summary {
+    /// The one of the run in `folder`, once it is finished.
+    pub(in crate::app) fn of_run(folder: &Path) -> Result<Option<Self>> {
+        Journal::followed(folder).recall_document(FILE, SCHEMA_VERSION)
+    }
+
     /// Fails when a budget was stated and no round's network was measured within it. The summary holds all the same.
     pub fn check_budget(&self) -> Result<()> {
         match &self.winner.budget {

@@ -96,14 +96,8 @@ impl Kept {
     pub(super) fn of_earlier(request: &ProbeRequest, contexts: &[TableContext]) -> Result<Self> {
         let file = Self::file(request);
         if file.exists() {
-            let version = fsio::read_version(&file)?;
-            if version != SCHEMA_VERSION {
-                let problem = format!(
-                    "what was measured before is of version {version}, this program reads {SCHEMA_VERSION}"
-                );
-                return Err(refused(request, problem, "go on with the program that began it"));
-            }
-            let kept: Self = fsio::read_json(&file)?;
+            let fix = ways_on(request, "go on with the program that began it");
+            let kept: Self = fsio::read_versioned(&file, SCHEMA_VERSION, &fix)?;
             kept.check_same(request, contexts)?;
             return Ok(kept);
         }
@@ -149,12 +143,18 @@ impl Kept {
 /// What was measured before a probing was stopped does not go on. Where there is a finished table, beginning anew would cost all of
 /// it, so only what came after it is to be given up.
 fn refused(request: &ProbeRequest, problem: String, fix: &str) -> Error {
-    let file = Kept::file(request);
-    let fix = match request.out.exists() {
-        true => format!("{fix}, or remove {}: {} stays as it is", file.display(), request.out.display()),
+    Error::input(Kept::file(request), Place::whole(), problem, ways_on(request, fix))
+}
+
+/// This fix, or to do without what was measured before.
+fn ways_on(request: &ProbeRequest, fix: &str) -> String {
+    match request.out.exists() {
+        true => {
+            let file = Kept::file(request);
+            format!("{fix}, or remove {}: {} stays as it is", file.display(), request.out.display())
+        }
         false => format!("{fix}, or begin anew without --resume"),
-    };
-    Error::input(file, Place::whole(), problem, fix)
+    }
 }
 
 /// Fails where what is asked for does not go together with what a finished table holds.

@@ -5,7 +5,6 @@ use crate::{
     app::{
         config::Stage,
         plan::{Draft, OutState, Plan, Step, Unit, rate::FitRate},
-        source::Source,
     },
     base::{Result, progress::Progress},
     data,
@@ -19,7 +18,7 @@ use crate::{
 
 /// What [`retrain`](super::retrain()) would do with the same request, which is read and checked as there.
 pub fn plan_retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result<Plan> {
-    let old = Old(Source::load(&request.run, request.subnet.as_ref())?);
+    let old = Old::load(request)?;
     let experiment = old.0.experiment_on(&request.data, &request.overrides)?;
     let settings = &experiment.settings;
     progress.stage("read and encode the new data", 0);

@@ -204,15 +204,7 @@ impl Encoders {
 
     /// Reads the JSON file.
     pub fn load(path: &Path) -> Result<Self> {
-        let encoders: Self = fsio::read_json(path)?;
-        if encoders.schema_version != SCHEMA_VERSION {
-            return Err(Error::input(
-                path,
-                Place::field("schema_version"),
-                format!("version {} where this program writes {SCHEMA_VERSION}", encoders.schema_version),
-                "fit the encoders again",
-            ));
-        }
+        let encoders: Self = fsio::read_versioned(path, SCHEMA_VERSION, "fit the encoders again")?;
         let faulty = encoders.features.iter().find_map(|encoder| Some((&encoder.name, encoder.fault()?)));
         match faulty {
             None => Ok(encoders),

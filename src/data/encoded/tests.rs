@@ -117,7 +117,10 @@ fn data_encoded_for_another_experiment_are_refused() {
         text.replace("\"schema_version\": 1", "\"schema_version\": 9").as_bytes(),
     )
     .unwrap();
-    assert!(message(open(&folder, &schema(), &bounds, 7)).contains("version 9"));
+    assert!(
+        message(open(&folder, &schema(), &bounds, 7))
+            .contains("`schema_version`: is 9, this program reads 1; encode")
+    );
 }
 
 #[test]
@@ -148,6 +151,23 @@ fn two_processes_do_not_encode_into_one_folder() {
     let _first = Unfinished::claim(&folder).unwrap();
     let text = Unfinished::claim(&folder).err().unwrap().to_string();
     assert!(text.contains("another process is working on the folder"), "{text}");
+}
+
+#[test]
+fn what_is_finished_stays_locked_until_it_has_its_name() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().join("encoded");
+    let first = Unfinished::claim(&folder).unwrap();
+    let columns = first.folder.join("numbers.bin");
+    std::fs::write(&columns, "whole").unwrap();
+    // Somebody has put something in its place meanwhile.
+    fsio::write(&folder.join("a.txt"), b"1").unwrap();
+    assert!(first.finish(&folder).is_err());
+    let lock = temporary.path().join("encoded.unfinished").join(Unfinished::LOCK);
+    assert!(columns.exists() && lock.exists());
+    std::fs::remove_dir_all(&folder).unwrap();
+    Unfinished::claim(&folder).unwrap().finish(&folder).unwrap();
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "the lock is gone");
 }
 
 /// Rows in row groups that end elsewhere than pieces, with every type that a piece brings to another form.
@@ -205,4 +225,32 @@ fn a_column_that_was_cut_off_is_named() {
     File::options().write(true).open(folder.join("labels.bin")).unwrap().set_len(100).unwrap();
     let text = open(&folder, &schema(), &bounds, 7).unwrap_err().to_string();
     assert!(text.contains("labels.bin: 100 bytes where 320000 belong"), "{text}");
+}
+
+#[test]
+fn numbers_of_rows_and_partitions_that_are_not_there_are_refused_by_file() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (source, folder) = (source(temporary.path()), temporary.path().join("encoded"));
+    let [bounds, ..] = splits();
+    write(&schema(), &source, &bounds, 7, &folder, &Silent).unwrap();
+    for (column, end) in [("train", 80_000u32), ("valid", 80_000), ("partitions", 3)] {
+        let path = file(&folder, column);
+        let sound = std::fs::read(&path).unwrap();
+        let mut damaged = sound.clone();
+        damaged[400..404].copy_from_slice(&end.to_le_bytes());
+        std::fs::write(&path, damaged).unwrap();
+        let text = open(&folder, &schema(), &bounds, 7).unwrap_err().to_string();
+        let said =
+            format!("{column}.bin: it holds {end} where numbers end before {end}; encode the data again");
+        assert!(text.contains(&said), "{text}");
+        std::fs::write(&path, sound).unwrap();
+    }
+    open(&folder, &schema(), &bounds, 7).unwrap();
+    // As many bytes as there are, counted around the end of 64 bits.
+    let text = fsio::read_text(&folder.join(HEADER)).unwrap();
+    let rows = (1u64 << 62) + 80_000;
+    let larger = text.replace("\"rows\": 80000", &format!("\"rows\": {rows}"));
+    fsio::write(&folder.join(HEADER), larger.as_bytes()).unwrap();
+    let text = open(&folder, &schema(), &bounds, 7).unwrap_err().to_string();
+    assert!(text.contains(".bin: ") && text.contains(" belong; encode the data again"), "{text}");
 }

@@ -45,7 +45,7 @@ pub(super) mod check;
 mod file;
 mod resolve;
 
-use crate::base::{Error, Result, error::Place, fsio, hash, keys};
+use crate::base::{Result, fsio, hash, keys};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -225,15 +225,10 @@ impl Schema {
 
     /// Reads the JSON form.
     fn read_json(path: &Path) -> Result<Self> {
-        let mut json: serde_json::Value = fsio::read_json(path)?;
+        let fix = "export the model again with this program, or give the schema's TOML file";
+        let mut json: serde_json::Value = fsio::read_versioned(path, Self::VERSION, fix)?;
         // Taken out first: a flattened wrapper around the fields would let unknown ones pass.
-        let version = json.as_object_mut().and_then(|fields| fields.remove("schema_version"));
-        if version != Some(Self::VERSION.into()) {
-            let found = version.map_or("missing".to_owned(), |version| version.to_string());
-            let problem = format!("is {found}, and this program reads {}", Self::VERSION);
-            let fix = "export the model again with this program, or give the schema's TOML file";
-            return Err(Error::input(path, Place::field("schema_version"), problem, fix));
-        }
+        json.as_object_mut().and_then(|fields| fields.remove("schema_version"));
         let schema = keys::from_json(json, path)?;
         check::check(&schema, path)?;
         Ok(schema)

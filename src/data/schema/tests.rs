@@ -62,7 +62,7 @@ fn json_of_another_version_or_with_a_misspelt_key_is_refused() {
     for (change, expected) in [
         (
             (|json| json["schema_version"] = 9.into()) as fn(&mut serde_json::Value),
-            "schema.json, `schema_version`: is 9, and this program reads 1; ",
+            "schema.json, `schema_version`: is 9, this program reads 1; ",
         ),
         (
             |json| drop(json.as_object_mut().unwrap().remove("schema_version")),

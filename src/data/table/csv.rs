@@ -55,7 +55,7 @@ impl<'a> Rows<'a> {
             match self.reader.read_record(&mut record) {
                 Ok(true) => self.passed += 1,
                 Ok(false) => break,
-                Err(e) => return Err(error(self.file, self.lines().of(self.passed), &e)),
+                Err(e) => return Err(error(self.file, self.reader.get_ref().line_of(self.passed), &e)),
             }
             for (builder, &index) in builders.iter_mut().zip(&self.wanted) {
                 match &record[index] {
@@ -74,9 +74,9 @@ impl<'a> Rows<'a> {
         Ok(Some(builders.iter_mut().map(|builder| RawColumn::Text(builder.finish())).collect()))
     }
 
-    /// The line of every row that has been read.
-    pub(super) fn lines(&self) -> &RowLines {
-        self.reader.get_ref().rows()
+    /// The lines of the rows that were read since this was asked before.
+    pub(super) fn take_lines(&mut self) -> RowLines {
+        self.reader.get_mut().take_before(self.passed)
     }
 }
 

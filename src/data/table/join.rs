@@ -10,21 +10,25 @@ use arrow::{
 };
 use std::path::{Path, PathBuf};
 
+/// Singles hold every whole number up to this one.
+const EXACT_IN_SINGLES: u64 = 1 << 24;
 /// Doubles hold every whole number up to this one.
-const LARGEST_EXACT: u64 = 1 << 53;
+const EXACT_IN_DOUBLES: u64 = 1 << 53;
 
 const FIX: &str = "write the column with one type in all files";
 
-/// Joins the pieces of a column, one per part.
+/// Joins the pieces of a column, one per part, where [`Seen`] allows it.
 ///
-/// A piece without any value takes the type of the others. Integers in one file and floats in another become doubles,
+/// A piece without any value takes the type of the others. Integers in one file and floats in another become floats,
 /// since writers turn integers into floats where a value is missing; integers and their digits as text become text,
 /// since identifiers without sign fit into 64 bits in one file and not in the next.
 pub(super) fn join(mut pieces: Vec<RawColumn>, name: &str, parts: &[Part]) -> Result<RawColumn> {
     if pieces.len() == 1 {
         return Ok(pieces.remove(0));
     }
-    let target = common_type(&pieces, name, parts)?;
+    let mut seen = Seen::default();
+    pieces.iter().zip(parts).try_for_each(|(piece, part)| seen.check(piece, name, &part.file))?;
+    let target = seen.common_type().unwrap_or_else(|| pieces[0].as_array().data_type().clone());
     let arrow = |e: ArrowError| Error::input(&parts[0].file, Place::field(name), e.to_string(), FIX);
     let arrays: Vec<ArrayRef> = pieces
         .iter()
@@ -39,83 +43,93 @@ pub(super) fn join(mut pieces: Vec<RawColumn>, name: &str, parts: &[Part]) -> Re
     Ok(RawColumn::from_array(&joined).expect("the pieces had one of the five types"))
 }
 
-/// The type that holds every value of all pieces.
-fn common_type(pieces: &[RawColumn], name: &str, parts: &[Part]) -> Result<DataType> {
-    let mut present: Vec<usize> = (0..pieces.len()).filter(|&i| !is_absent(&pieces[i])).collect();
-    if present.is_empty() {
-        present.push(0);
-    }
-    let type_of = |i: usize| pieces[i].as_array().data_type();
-    let first = present[0];
-    let all = |fits: &dyn Fn(&RawColumn) -> bool| present.iter().all(|&i| fits(&pieces[i]));
-    if present.iter().all(|&i| type_of(i) == type_of(first)) {
-        return Ok(type_of(first).clone());
-    }
-    if all(&is_whole) {
-        return Ok(DataType::LargeUtf8);
-    }
-    if all(&is_numeric) {
-        return match present.iter().find(|&&i| is_beyond_doubles(&pieces[i])) {
-            None => Ok(DataType::Float64),
-            Some(&i) => Err(loses_digits(&parts[i].file, name)),
-        };
-    }
-    let alike =
-        |i: usize| type_of(i) == type_of(first) || is_numeric(&pieces[i]) && is_numeric(&pieces[first]);
-    let odd = present.iter().copied().find(|&i| !alike(i)).expect("neither all of one type nor all numbers");
-    Err(mixed(&parts[odd].file, name, pieces[odd].type_name(), pieces[first].type_name(), &parts[first].file))
-}
-
-/// What the pieces of a column held so far, where they are not kept to be joined.
+/// What the pieces of a column held so far. It decides for those that are joined and for those that are read one after the other, so
+/// that a value means the same both ways.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    first: Option<(DataType, &'static str, PathBuf)>,
-    /// Every value was a whole number, written as one.
-    whole: bool,
-    floats: bool,
-    beyond_doubles: bool,
+    /// Every type, in the order of their coming.
+    types: Vec<Typed>,
+    /// Not every value was a whole number, written as one.
+    beyond_whole: bool,
+    /// The largest of all integers, without its sign, and its file.
+    largest: Option<(u64, PathBuf)>,
+}
+
+/// A type with the first file that has it.
+#[derive(Debug)]
+struct Typed {
+    data_type: DataType,
+    name: &'static str,
+    file: PathBuf,
 }
 
 impl Seen {
-    /// Refuses a piece whose values would mean something else if it were joined with those before it: text beside numbers,
-    /// integers that would lose digits beside floats, and singles beside doubles, which write the same number otherwise.
+    /// Refuses a piece whose values would mean something else together with those before it: text beside numbers, integers that would
+    /// lose digits beside floats, and singles beside doubles, whose text for the same number is another.
     pub(super) fn check(&mut self, piece: &RawColumn, name: &str, file: &Path) -> Result<()> {
         if is_absent(piece) {
             return Ok(());
         }
         let data_type = piece.as_array().data_type();
-        let Some((first, first_name, first_file)) = &self.first else {
-            self.first = Some((data_type.clone(), piece.type_name(), file.to_owned()));
-            self.whole = is_whole(piece);
-            return self.note(piece, name, file);
-        };
-        self.whole = self.whole && is_whole(piece);
-        let one_precision = !(first.is_floating() && data_type.is_floating());
-        let numbers = is_numeric(piece) && first.is_numeric() && one_precision;
-        if data_type != first && !numbers && !self.whole {
-            return Err(mixed(file, name, piece.type_name(), first_name, first_file));
+        if !self.has(data_type) {
+            let (data_type, file) = (data_type.clone(), file.to_owned());
+            self.types.push(Typed { data_type, name: piece.type_name(), file });
         }
-        self.note(piece, name, file)
+        self.beyond_whole = self.beyond_whole || !is_whole(piece);
+        let largest = largest(piece);
+        if largest > self.largest.as_ref().map(|(known, _)| *known) {
+            self.largest = largest.map(|largest| (largest, file.to_owned()));
+        }
+        if self.types.len() == 1 || !self.beyond_whole {
+            return Ok(());
+        }
+        self.check_types(name)?;
+        self.check_digits(name)
     }
 
-    fn note(&mut self, piece: &RawColumn, name: &str, file: &Path) -> Result<()> {
-        self.floats |= piece.as_array().data_type().is_floating();
-        self.beyond_doubles |= is_beyond_doubles(piece);
-        if self.floats && self.beyond_doubles { Err(loses_digits(file, name)) } else { Ok(()) }
+    /// The type that holds every value; none where there is no value.
+    fn common_type(&self) -> Option<DataType> {
+        match &self.types[..] {
+            [] => None,
+            [only] => Some(only.data_type.clone()),
+            _ if !self.beyond_whole => Some(DataType::LargeUtf8),
+            _ if self.has(&DataType::Float64) => Some(DataType::Float64),
+            _ => Some(DataType::Float32),
+        }
     }
-}
 
-fn mixed(file: &Path, name: &str, here: &str, there: &str, first: &Path) -> Error {
-    Error::input(file, Place::field(name), format!("{here} here, but {there} in {}", first.display()), FIX)
-}
+    fn has(&self, data_type: &DataType) -> bool {
+        self.types.iter().any(|known| known.data_type == *data_type)
+    }
 
-fn loses_digits(file: &Path, name: &str) -> Error {
-    Error::input(
-        file,
-        Place::field(name),
-        "integers beyond 2^53, which would lose digits beside the floats of another file",
-        "write the column as integers or as text in all files",
-    )
+    fn check_types(&self, name: &str) -> Result<()> {
+        let joins = |a: &DataType, b: &DataType| {
+            a.is_numeric() && b.is_numeric() && !(a.is_floating() && b.is_floating())
+        };
+        for (at, here) in self.types.iter().enumerate() {
+            let odd = self.types[..at].iter().find(|there| !joins(&here.data_type, &there.data_type));
+            if let Some(there) = odd {
+                let problem = format!("{} here, but {} in {}", here.name, there.name, there.file.display());
+                return Err(Error::input(&here.file, Place::field(name), problem, FIX));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_digits(&self, name: &str) -> Result<()> {
+        let (exact, limit) = match self.has(&DataType::Float32) {
+            true => (EXACT_IN_SINGLES, "2^24, which would lose digits beside the floats of single precision"),
+            false => (EXACT_IN_DOUBLES, "2^53, which would lose digits beside the floats"),
+        };
+        match &self.largest {
+            Some((largest, file)) if *largest > exact => {
+                let problem = format!("integers beyond {limit} of another file");
+                let fix = "write the column as integers or as text in all files";
+                Err(Error::input(file, Place::field(name), problem, fix))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Whether every value is missing.
@@ -125,10 +139,6 @@ fn is_absent(piece: &RawColumn) -> bool {
         RawColumn::Doubles(a) => a.iter().flatten().all(f64::is_nan),
         _ => piece.as_array().null_count() == piece.len(),
     }
-}
-
-fn is_numeric(piece: &RawColumn) -> bool {
-    matches!(piece, RawColumn::Ints(_) | RawColumn::Singles(_) | RawColumn::Doubles(_))
 }
 
 /// Integers, or the digits of integers.
@@ -145,8 +155,12 @@ fn is_whole(piece: &RawColumn) -> bool {
     }
 }
 
-fn is_beyond_doubles(piece: &RawColumn) -> bool {
-    matches!(piece, RawColumn::Ints(a) if a.iter().flatten().any(|v| v.unsigned_abs() > LARGEST_EXACT))
+/// The largest integer without its sign.
+fn largest(piece: &RawColumn) -> Option<u64> {
+    match piece {
+        RawColumn::Ints(a) => a.iter().flatten().map(i64::unsigned_abs).max(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -154,37 +168,51 @@ mod tests {
     use super::*;
     use arrow::array::{Float32Array, Float64Array, Int64Array, LargeStringArray};
 
-    fn seen(pieces: &[RawColumn]) -> Result<()> {
+    /// The type of all pieces together, whichever way they are read.
+    fn seen(pieces: Vec<RawColumn>) -> Result<DataType> {
+        let file = PathBuf::from("f.parquet");
         let mut seen = Seen::default();
-        pieces.iter().try_for_each(|piece| seen.check(piece, "x", Path::new("f.parquet")))
+        let one_by_one = pieces.iter().try_for_each(|piece| seen.check(piece, "x", &file));
+        let parts: Vec<Part> = pieces
+            .iter()
+            .map(|piece| Part { file: file.clone(), first_row: 0, rows: piece.len(), lines: None })
+            .collect();
+        let joined = join(pieces, "x", &parts);
+        assert_eq!(joined.is_ok(), one_by_one.is_ok(), "{joined:?}, {one_by_one:?}");
+        joined.map(|joined| joined.as_array().data_type().clone())
     }
 
     #[test]
-    fn pieces_are_refused_where_joining_them_would_change_a_value() {
-        let ints = || RawColumn::Ints(Int64Array::from(vec![1, 2]));
+    fn pieces_are_refused_where_a_value_would_mean_something_else_and_both_ways_the_same() {
+        let ints = || RawColumn::Ints(Int64Array::from(vec![1, -(1 << 24)]));
+        let long = || RawColumn::Ints(Int64Array::from(vec![-(1 << 24) - 1]));
         let large = || RawColumn::Ints(Int64Array::from(vec![(1 << 53) + 1]));
         let singles = || RawColumn::Singles(Float32Array::from(vec![0.1]));
         let doubles = || RawColumn::Doubles(Float64Array::from(vec![0.1]));
         let text = |text: &str| RawColumn::Text(LargeStringArray::from(vec![text]));
         let absent = || RawColumn::Text(LargeStringArray::new_null(3));
-        for sound in [
-            vec![ints(), singles(), absent()],
-            vec![absent(), doubles(), ints()],
-            vec![ints(), text("18446744073709551615"), large()],
-            vec![text("7"), ints(), text("8")],
-            vec![text("a"), text("7")],
+        for (sound, together) in [
+            (vec![ints(), singles(), absent()], DataType::Float32),
+            (vec![absent(), doubles(), long()], DataType::Float64),
+            (vec![ints(), text("18446744073709551615"), large()], DataType::LargeUtf8),
+            (vec![text("7"), ints(), text("8")], DataType::LargeUtf8),
+            (vec![text("a"), text("7")], DataType::LargeUtf8),
         ] {
-            assert!(seen(&sound).is_ok(), "{sound:?}");
+            assert_eq!(seen(sound).unwrap(), together);
         }
-        for unsound in [
-            vec![singles(), doubles()],
-            vec![large(), ints(), doubles()],
-            vec![doubles(), large()],
-            vec![ints(), text("a")],
-            vec![text("a"), ints()],
-            vec![text("007"), ints()],
+        for (unsound, said) in [
+            (vec![singles(), doubles()], "numbers here, but numbers of single precision in"),
+            (vec![doubles(), ints(), singles()], "numbers of single precision here, but numbers in"),
+            (vec![ints(), long(), singles()], "integers beyond 2^24"),
+            (vec![large(), ints(), doubles()], "integers beyond 2^53"),
+            (vec![doubles(), large()], "integers beyond 2^53"),
+            (vec![ints(), text("a")], "text here, but integers in"),
+            (vec![text("a"), ints()], "integers here, but text in"),
+            (vec![text("007"), ints()], "integers here, but text in"),
+            (vec![text("7"), ints(), text("a")], "integers here, but text in"),
         ] {
-            assert!(seen(&unsound).is_err(), "{unsound:?}");
+            let refused = seen(unsound).unwrap_err().to_string();
+            assert!(refused.contains(said), "{refused}");
         }
     }
 }

@@ -15,6 +15,15 @@ impl RowLines {
         line + (row - first) as u64
     }
 
+    /// Takes out the lines of the rows before `end` that were not taken out yet; those of later rows stay.
+    fn take_before(&mut self, end: usize) -> Self {
+        let runs = self.0.partition_point(|&(first, _)| first < end);
+        let taken = self.0[..runs].to_vec();
+        // The last of them may go on.
+        self.0.drain(..runs.saturating_sub(1));
+        Self(taken)
+    }
+
     /// Notes the line of the next row; rows come in their order.
     fn push(&mut self, row: usize, line: u64) {
         if self.0.is_empty() || self.of(row) != line {
@@ -67,9 +76,14 @@ impl<R> Scanned<R> {
         Self { source, delimiter, state, line: 1, records: 0, quote_line: 0, rows, early: None }
     }
 
-    /// Lines of the rows so far, the header not counted as one.
-    pub(super) fn rows(&self) -> &RowLines {
-        &self.rows
+    /// Line of a row that was not taken out, the header not counted as one.
+    pub(super) fn line_of(&self, row: usize) -> u64 {
+        self.rows.of(row)
+    }
+
+    /// Takes out the lines of the rows before `end` that were not taken out yet.
+    pub(super) fn take_before(&mut self, end: usize) -> RowLines {
+        self.rows.take_before(end)
     }
 
     /// The first quote that does not close where its value ends, once all bytes were read.
@@ -129,10 +143,17 @@ mod tests {
     #[test]
     fn rows_keep_their_lines_across_blank_lines_and_line_breaks_in_values() {
         let text = "a,b\n1,2\n\n\n3,\"x\ny\"\r\n4,5\n6,7";
-        let found = scanned(text);
-        assert_eq!((0..4).map(|row| found.rows().of(row)).collect::<Vec<_>>(), [2, 5, 7, 8]);
-        assert_eq!(found.rows().0, [(0, 2), (1, 5), (2, 7)], "runs, not one entry per row");
+        let mut found = scanned(text);
+        assert_eq!((0..4).map(|row| found.line_of(row)).collect::<Vec<_>>(), [2, 5, 7, 8]);
+        assert_eq!(found.rows.0, [(0, 2), (1, 5), (2, 7)], "runs, not one entry per row");
         assert_eq!(found.bad_quote(), None);
+        let taken = [2, 3, 4].map(|end| found.take_before(end).0);
+        assert_eq!(
+            taken,
+            [vec![(0, 2), (1, 5)], vec![(1, 5), (2, 7)], vec![(2, 7)]],
+            "no run but the last twice"
+        );
+        assert_eq!(found.line_of(4), 9);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::encoded::is_encoded;
 use crate::base::{
     Error, Result,
     error::{Place, Spot},
-    keys,
+    fsio, keys,
 };
 use arrow::{
     array::{
@@ -91,7 +91,7 @@ impl RawTable {
                 let mut rows = csv::Rows::open(&file, delimiter, columns)?;
                 let read = rows.next(usize::MAX)?;
                 let none = || columns.iter().map(|_| RawColumn::no_text()).collect();
-                (read.unwrap_or_else(none), Some(rows.lines().clone()))
+                (read.unwrap_or_else(none), Some(rows.take_lines()))
             }
         };
         let rows = read.first().map_or(0, RawColumn::len);
@@ -254,15 +254,9 @@ impl Format {
             let fix = "give the data that they were made from";
             return Err(Error::input(path, Place::whole(), "these data are encoded already", fix));
         }
-        let mut entries = Vec::new();
-        for entry in std::fs::read_dir(path).map_err(io)? {
-            let entry = entry.map_err(io)?;
-            if !entry.file_name().to_string_lossy().starts_with(['.', '_']) {
-                entries.push(entry.path());
-            }
-        }
-        entries.sort();
-        let files = entries.into_iter().map(Self::listed).collect::<Result<Vec<_>>>()?;
+        let is_data = |name: &String| !name.starts_with(['.', '_']);
+        let names = fsio::list_names(path)?.into_iter().filter(is_data);
+        let files = names.map(|name| Self::listed(path.join(name))).collect::<Result<Vec<_>>>()?;
         let Some((_, first)) = files.first() else {
             let fix = format!("put files named {} into it", Self::NAMES);
             return Err(Error::input(path, Place::whole(), "the folder holds no data files", fix));

@@ -58,9 +58,9 @@ impl TableFiles {
         let mut passed = 0;
         for (file, format) in &self.files {
             let mut first_row = 0;
-            let mut piece = |read: Vec<RawColumn>, lines: Option<&RowLines>| {
+            let mut piece = |read: Vec<RawColumn>, lines: Option<RowLines>| {
                 let rows = read.first().map_or(0, RawColumn::len);
-                let part = Part { file: file.clone(), first_row, rows, lines: lines.cloned() };
+                let part = Part { file: file.clone(), first_row, rows, lines };
                 let columns = columns.iter().map(|&name| name.to_owned()).zip(read).collect();
                 first_row += rows;
                 passed += rows;
@@ -76,7 +76,7 @@ impl TableFiles {
                 Format::Separated { delimiter } => {
                     let mut rows = csv::Rows::open(file, *delimiter, columns)?;
                     while let Some(read) = rows.next(PIECE_ROWS)? {
-                        piece(read, Some(rows.lines()))?;
+                        piece(read, Some(rows.take_lines()))?;
                     }
                 }
             }
@@ -89,6 +89,31 @@ impl TableFiles {
 mod tests {
     use super::*;
     use std::io::Write;
+
+    /// No piece carries the lines of those before it: that would be the square of all rows.
+    #[test]
+    fn rows_of_several_lines_are_named_by_them_in_every_piece() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        let mut file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
+        writeln!(file, "x").unwrap();
+        (0..2 * PIECE_ROWS + 10).for_each(|i| writeln!(file, "\"{i}\nand more\"").unwrap());
+        drop(file);
+        let mut pieces = 0;
+        TableFiles::find(&path)
+            .unwrap()
+            .each_piece(&["x"], |piece| {
+                for row in [0, piece.rows() - 1] {
+                    let error = piece.cell_error("x", row, "odd", "mend it").to_string();
+                    let line = 2 + 2 * (pieces * PIECE_ROWS + row);
+                    assert!(error.contains(&format!("`x`, line {line}: odd")), "{error}");
+                }
+                pieces += 1;
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(pieces, 3);
+    }
 
     #[test]
     fn the_pieces_are_the_table_and_know_their_rows() {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     base::{
-        Error, Result,
+        Result, fsio,
         names::{Layout, Precision},
         rng,
         stop::Stop,
@@ -140,7 +140,7 @@ fn network(
     });
     let inputs = probe::inputs(&chosen.collect::<Vec<_>>());
     let model = probe::network(inputs, widths, asked_in(layout), Precision::Fp32, "between")?;
-    let folder = tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
+    let folder = fsio::temporary_folder()?;
     let path = folder.path().join("between.onnx");
     model.write(&path)?;
     let workload = TraceWorkload::new(requests, data, schema, &model.signature, &Lookups::default())?;

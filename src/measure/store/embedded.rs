@@ -47,11 +47,7 @@ impl StoredFolder {
             let problem = format!("it holds no {MANIFEST}, so it is no store");
             return Err(Error::input(folder, Place::whole(), problem, "fill one with `store load`"));
         }
-        let stored: Self = fsio::read_json(&path)?;
-        if stored.schema_version != SCHEMA_VERSION {
-            let problem = format!("is {}, this program reads {SCHEMA_VERSION}", stored.schema_version);
-            return Err(Error::input(&path, Place::field("schema_version"), problem, LOAD_AGAIN));
-        }
+        let stored: Self = fsio::read_versioned(&path, SCHEMA_VERSION, LOAD_AGAIN)?;
         stored.content.check(&path)?;
         let rows = folder.join(ROWS);
         let found = std::fs::metadata(&rows).map_err(|e| Error::io(&rows, "read", e))?.len();
@@ -112,7 +108,8 @@ fn draft_in(parent: &Path) -> Result<(tempfile::TempDir, Option<File>)> {
     // Between making a folder and locking it nobody else may look. Some file systems know no locks: there nothing is removed.
     let alone = File::open(parent).and_then(|folder| folder.lock().map(|()| folder)).ok();
     if alone.is_some() {
-        for entry in std::fs::read_dir(parent).map_err(io)?.flatten() {
+        for entry in std::fs::read_dir(parent).map_err(io)? {
+            let entry = entry.map_err(io)?;
             let draft = entry.file_name().to_string_lossy().starts_with(DRAFT);
             let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
             let dead = || File::open(entry.path()).is_ok_and(|folder| folder.try_lock().is_ok());

@@ -9,7 +9,7 @@ use super::{
     manifest::{LOAD_AGAIN, Manifest, Wanted},
     pairs::{Pairs, each_value},
 };
-use crate::base::{Error, Result, error::Place};
+use crate::base::{Error, Result, error::Place, fsio};
 use heed::{
     Database, Env, EnvFlags, EnvOpenOptions, IntegerComparator, PutFlags, RoTxn, WithoutTls,
     byteorder::NativeEndian,
@@ -59,7 +59,7 @@ pub fn trial() -> Result<()> {
             Ok(())
         }
     }
-    let folder = tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
+    let folder = fsio::temporary_folder()?;
     let path = folder.path().join("trial");
     let nothing = Nothing(Manifest::of_nothing());
     fill(&path, &nothing, || Ok(()))?;

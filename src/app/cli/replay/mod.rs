@@ -153,7 +153,7 @@ impl ReplayArgs {
         for &engine in &engines {
             probe::trial(&launcher, engine, &self.options()?)?;
         }
-        let folder = tempfile::tempdir()?;
+        let folder = fsio::temporary_folder()?;
         let trace = self.trace_in(folder.path(), progress)?;
         let jobs = engines.iter().map(|&engine| self.job(engine, &trace)).collect::<Result<Vec<_>>>()?;
         if let Some(baseline) = &baseline {

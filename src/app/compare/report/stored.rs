@@ -11,7 +11,7 @@ use crate::{
         },
         iterate::Journal,
     },
-    base::{Error, Result, error::Place},
+    base::{Error, Result, error::Place, fsio},
 };
 use std::{collections::BTreeMap, path::Path};
 
@@ -40,10 +40,10 @@ impl Stored {
             )
         })?;
         let (mut trainings, mut guides) = (Vec::<Training>::new(), BTreeMap::new());
-        for seed in names(&folder.join("results"))? {
-            for file in names(&folder.join("results").join(&seed))? {
+        for seed in fsio::list_names(&folder.join("results"))? {
+            for file in fsio::list_names(&folder.join("results").join(&seed))? {
                 let name = format!("results/{seed}/{file}");
-                if file == "guide.json" {
+                if file == GUIDE {
                     let guide = journal.recall::<Guided>(&name)?;
                     guides.extend(seed.parse().ok().zip(guide));
                 } else {
@@ -59,26 +59,11 @@ impl Stored {
         let trial_guide_s =
             journal.recall::<Guided>(&format!("trials/{GUIDE}"))?.map_or(0.0, |guide| guide.seconds);
         let of_systems = |file: &&String| file.ends_with(".json") && *file != GUIDE;
-        for file in names(&folder.join("trials"))?.iter().filter(of_systems) {
+        for file in fsio::list_names(&folder.join("trials"))?.iter().filter(of_systems) {
             trials.extend(journal.recall::<TrialLog>(&format!("trials/{file}"))?);
         }
         trials.sort_by_key(|log| log.system);
         let table_s = spent_s(&journal, TABLE)?;
         Ok(Self { setup, trainings, trials, guides, trial_guide_s, table_s })
     }
-}
-
-/// What a folder holds, in the order of names; nothing where there is none.
-fn names(folder: &Path) -> Result<Vec<String>> {
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
-    let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, "list", e))?;
-    let name = |entry: std::io::Result<std::fs::DirEntry>| {
-        let entry = entry.map_err(|e| Error::io(folder, "list", e))?;
-        Ok(entry.file_name().to_string_lossy().into_owned())
-    };
-    let mut names = entries.map(name).collect::<Result<Vec<_>>>()?;
-    names.sort();
-    Ok(names)
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     app::plan::{Draft, Seconds, Step, Unit},
-    base::Result,
+    base::{Result, fsio},
     data::dataset::Split,
 };
 use std::slice;
@@ -93,7 +93,12 @@ impl<'g, 'r> Guides<'g, 'r> {
     }
 
     /// Teachers without each of the folds that networks are judged on. `but` are rows that others learn from, without a part that is no fold.
-    pub(in crate::app) fn add_teachers_of_folds(self, draft: &mut Draft, rates: &Rates, but: Option<&Split>) {
+    pub(in crate::app) fn add_teachers_of_folds(
+        self,
+        draft: &mut Draft,
+        rates: &Rates,
+        but: Option<&Split>,
+    ) -> Result<()> {
         let run = &self.runs[0];
         let (settings, folds) = (&run.settings.teacher, run.settings.finals.folds);
         let [train, valid] = run.fold_rows();
@@ -106,14 +111,15 @@ impl<'g, 'r> Guides<'g, 'r> {
             )
             .epochs(settings.train.max_epochs)
             .rows(train)
-            .done((0..settings.ensemble).map(|member| have(format!("{member}.json"))).sum())
+            .done((0..settings.ensemble).map(|member| have(format!("{member}.json"))).sum::<Result<_>>()?)
             .each(Some(rates.teacher.seconds(&settings.train, train, valid))),
         );
         if run.has_trees() {
             let step =
                 self.step("grow trees without each part of the rows", Unit::Training, folds).rows(train);
-            draft.steps.push(step.done(have("trees.json".to_owned())));
+            draft.steps.push(step.done(have("trees.json".to_owned())?));
         }
+        Ok(())
     }
 
     /// Teachers of the rows of `inner` alone, which are trained where there is more than one network to choose from.
@@ -176,13 +182,13 @@ impl<'g, 'r> Guides<'g, 'r> {
     }
 
     /// How many of the folders of teachers of some rows only have this file, but for those of one choice of rows.
-    fn apart(self, but: Option<&Split>, file: &str) -> usize {
+    fn apart(self, but: Option<&Split>, file: &str) -> Result<usize> {
         let but = but.map(apart_folder);
         let of_run = |run: &Run| {
             let but = but.as_ref().map(|folder| run.journal.path(folder));
-            let folders = std::fs::read_dir(run.journal.path(APART)).into_iter().flatten().flatten();
-            let folders = folders.map(|folder| folder.path()).filter(|folder| Some(folder) != but.as_ref());
-            folders.filter(|folder| folder.join(file).exists()).count()
+            let folders = fsio::list(&run.journal.path(APART))?;
+            let others = folders.iter().filter(|folder| Some(*folder) != but.as_ref());
+            Ok(others.filter(|folder| folder.join(file).exists()).count())
         };
         self.runs.iter().map(of_run).sum()
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     app::plan::{Draft, Step, Unit},
-    base::Result,
+    base::{Result, fsio},
     space::{Operator, Subnet},
 };
 use std::collections::BTreeSet;
@@ -42,7 +42,7 @@ impl Run<'_> {
         );
         if self.settings.finals.layers {
             // Without a budget there may be nothing to choose from.
-            self.add_finals(draft, rates, usize::from(self.settings.derive.budget().is_some()));
+            self.add_finals(draft, rates, usize::from(self.settings.derive.budget().is_some()))?;
         }
         Ok(())
     }
@@ -59,19 +59,19 @@ impl Run<'_> {
     }
 
     /// The teachers of folds, and trainings of `networks` on them at least.
-    pub(super) fn add_finals(&self, draft: &mut Draft, rates: &Rates, networks: usize) {
+    pub(super) fn add_finals(&self, draft: &mut Draft, rates: &Rates, networks: usize) -> Result<()> {
         let (folds, train) = (self.settings.finals.folds, &self.settings.retrain.train);
         let [others, fold] = self.fold_rows();
         if self.teaches_apart() {
             let guides = Guides::of(self);
-            guides.add_teachers_of_folds(draft, rates, None);
+            guides.add_teachers_of_folds(draft, rates, None)?;
             guides.add_room_of_folds(draft, rates);
         }
         self.add_room_of_rows_of_folds(draft, 1);
-        let judged = std::fs::read_dir(self.journal.path("judged")).into_iter().flatten().flatten();
-        let done = judged.map(|network| {
-            (1..=folds).filter(|fold| network.path().join(format!("{fold}.json")).exists()).count()
-        });
+        let judged = fsio::list(&self.journal.path("judged"))?;
+        let done = judged
+            .iter()
+            .map(|network| (1..=folds).filter(|fold| network.join(format!("{fold}.json")).exists()).count());
         draft.steps.push(
             Step::between(
                 "judge networks by training, on each part of the rows",
@@ -84,6 +84,7 @@ impl Run<'_> {
             .done(done.sum())
             .each(Some(rates.student.seconds(train, others, fold))),
         );
+        Ok(())
     }
 
     /// The networks that rounds found so far, by their names.

@@ -154,7 +154,7 @@ fn what_was_added_to_a_finished_table_is_given_up_without_giving_up_the_table() 
     refused("measured otherwise");
     // Of another version, whose fields nobody knows.
     fsio::write(&kept, br#"{"schema_version": 2, "what": "ever"}"#).unwrap();
-    refused("is of version 2, this program reads 3");
+    refused("is 2, this program reads 3");
     assert_eq!(LatencyTable::load(&request.out).unwrap(), table);
     fsio::remove(&kept).unwrap();
     assert_eq!(resume(&request, &measured(&asked, usize::MAX)).unwrap().parents, [table.id()]);
