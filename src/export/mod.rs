@@ -15,7 +15,6 @@ pub mod probe;
 mod qdq;
 pub mod quantise;
 pub mod rows;
-mod shapes;
 pub mod signature;
 mod towers;
 mod trees;

@@ -10,7 +10,6 @@ use super::{
     outside::{self, Tables},
     partitions,
     rows::ItemTableSpec,
-    shapes,
     signature::Signature,
     towers, trees,
 };
@@ -146,7 +145,7 @@ pub fn onnx_in<'n>(
     form: impl Into<Form>,
     meta: &Metadata,
 ) -> Result<OnnxModel<'n>> {
-    shapes::check(network)?;
+    network.check().map_err(|problem| Error::usage(problem, "train or load the network again"))?;
     let form = form.into();
     if form.layout.rows().is_some() {
         network.mlp(PlainOnly::ItemTable)?;
