@@ -23,5 +23,5 @@ pub mod triton;
 pub use companions::{COMPANIONS, write_package};
 pub use form::Form;
 pub use format::Format;
-pub use model::{Metadata, OnnxModel, onnx, onnx_in, read_item_table, read_precision, read_signature};
+pub use model::{Described, Metadata, OnnxModel, describe, onnx, onnx_in, read_signature};
 pub use quantise::Reference;
