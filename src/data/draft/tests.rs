@@ -79,7 +79,7 @@ fn columns(table: &RawTable) -> Vec<String> {
 fn found(request: Option<&str>) -> Vec<(String, String)> {
     let row = |guess: Guess| {
         let role = match guess.role {
-            Role::Feature { kind, value_type } => format!("{} {}", text::word(kind), text::word(value_type)),
+            Role::Feature { kind, value_type } => format!("{} {}", word(kind), word(value_type)),
             Role::LeftOut(reason) => format!("{reason:?}"),
         };
         (guess.column, role)
@@ -215,5 +215,8 @@ fn a_label_that_is_not_0_or_1_is_said_before_anything_is_drafted() {
     let path = folder.path().join("log.csv");
     fs::write(&path, "click,who,what\n0,1,2\n2,2,3\n").unwrap();
     let refused = draft(&path, &Named { time: None, ..named(None) }, &prices()).unwrap_err();
-    assert!(refused.to_string().contains("`click`, line 3: a label that is neither 0 nor 1 (2)"), "{refused}");
+    assert!(
+        refused.to_string().contains("`click`, line 3: a label that is neither 0 nor 1 (2)"),
+        "{refused}"
+    );
 }
