@@ -354,7 +354,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("n.safetensors");
         // A head, a layer and an input that are not there; a bias for other weights; a feature twice.
-        let broken: [(usize, fn(&mut Network), &str); 5] = [
+        type Case = (usize, fn(&mut Network), &'static str);
+        let broken: [Case; 5] = [
             (1, |network| partitions(network).partition_of[0] = 2, "the 2 partitions"),
             (1, |network| partitions(network).heads[1].truncate(1), "partition 1"),
             (1, |network| partitions(network).input = 3, "no feature with a table"),

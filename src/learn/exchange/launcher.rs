@@ -16,8 +16,6 @@ pub(super) fn launched(variable: impl Fn(&str) -> Option<String>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn every_launcher_of_several_processes_is_seen_and_one_process_is_not() {
         let launched = |said: &[(&str, &str)]| {
