@@ -3,11 +3,12 @@
 use autofas_bench::{
     base::names::{EngineName, Layout},
     data::{
-        dataset::{Dataset, Slot},
+        dataset::Dataset,
         encode::Encoders,
+        schema::Side,
         synth::{SynthSettings, generate},
     },
-    export::signature::{Content, ElementType, Field, Rows, Signature, TensorSpec},
+    export::signature::Signature,
     measure::{
         engine::{SessionOptions, engine},
         lookup::Lookups,
@@ -27,32 +28,7 @@ const REQUESTS: usize = 500;
 
 /// All features in the layout that repeats the user's: the most that assembly can have to copy.
 fn signature(data: &Dataset) -> Signature {
-    let fields = |element: ElementType| {
-        let fields = data.features.iter().filter_map(|feature| match (feature.slot, element) {
-            (Slot::Ids { length, .. }, ElementType::I64) => Some(Field {
-                feature: feature.name.clone(),
-                columns: length,
-                cardinality: feature.cardinality,
-            }),
-            (Slot::Number { .. }, ElementType::F32) => {
-                Some(Field { feature: feature.name.clone(), columns: 1, cardinality: 0 })
-            }
-            _ => None,
-        });
-        fields.collect::<Vec<_>>()
-    };
-    let tensor = |name: &str, element| TensorSpec {
-        name: name.to_owned(),
-        rows: Rows::Candidates,
-        element,
-        content: Content::Values,
-        fields: fields(element),
-    };
-    let tensors = [tensor("ids", ElementType::I64), tensor("num", ElementType::F32)];
-    Signature {
-        layout: Layout::Concat,
-        tensors: tensors.into_iter().filter(|tensor| !tensor.fields.is_empty()).collect(),
-    }
+    Signature::of_features(Layout::Concat, data.features.iter().map(|feature| (Side::Item, feature)))
 }
 
 fn replay(c: &mut Criterion) {

@@ -128,7 +128,7 @@ impl Variants {
         let made = self.models.iter().filter(|(path, _)| path.exists()).map(|(path, _)| {
             let (signature, _) = export::read_signature(path).expect("a model of this program");
             let lookups = Lookups::of(&*engine, path, &signature, &options, data, || Ok(rows.clone()));
-            let assembler = Assembler::by_row_with(&signature, data, &lookups.expect("tables"));
+            let assembler = Assembler::by_row(&signature, data, &lookups.expect("tables"));
             let assembler = assembler.expect("an assembly of the inputs");
             let request = |rows: &[u32]| {
                 let mut inputs = assembler.inputs();

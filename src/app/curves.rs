@@ -110,6 +110,10 @@ impl Progress for Curves<'_> {
         self.inner.stage(name, total);
     }
 
+    fn measuring(&self, name: &str) {
+        self.inner.measuring(name);
+    }
+
     fn advance(&self, done: u64, note: &str) {
         self.inner.advance(done, note);
     }
@@ -255,6 +259,9 @@ mod tests {
         struct Said(Mutex<Vec<String>>);
         impl Progress for Said {
             fn stage(&self, _: &str, _: u64) {}
+            fn measuring(&self, name: &str) {
+                self.say(name);
+            }
             fn advance(&self, _: u64, _: &str) {}
             fn say(&self, line: &str) {
                 self.0.lock().unwrap().push(line.to_owned());
@@ -267,7 +274,10 @@ mod tests {
         let curves = Curves::new(&said, &file);
         curves.record(Pace::Seldom, "a", 1, 2.0);
         curves.record(Pace::Seldom, "a", 2, 2.0);
+        // What nothing may be drawn during is not taken for a stage.
+        curves.measuring("another process");
         let said = said.0.lock().unwrap();
-        assert!(said.len() == 1 && said[0].contains("not a folder"), "{said:?}");
+        assert!(said.len() == 2 && said[0].contains("not a folder"), "{said:?}");
+        assert_eq!(said[1], "another process");
     }
 }

@@ -17,7 +17,8 @@ use crate::{
         schema::Schema,
     },
     export::{
-        self, Form, companions::TestVectors, quantise::QuantisationReport, rows::ItemTableSpec, triton,
+        self, Described, Form, companions::TestVectors, quantise::QuantisationReport, rows::ItemTableSpec,
+        triton,
     },
     measure::{
         gate::Rounding,
@@ -202,9 +203,8 @@ pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
         .then(|| fsio::read_json(&target.join(QuantisationReport::FILE)))
         .transpose()?;
     let mut onnx = target.join("model.onnx");
-    let item_table = export::read_item_table(&onnx)?;
+    let Described { signature, item_table, .. } = export::describe(&onnx)?;
     if request.package == PackageForm::Triton {
-        let (signature, _) = export::read_signature(&onnx)?;
         let vectors = TestVectors::beside(&onnx)?.unwrap_or_default();
         onnx = triton::add(&request.out, &request.name, &target, &signature, &vectors)?;
     }

@@ -31,7 +31,7 @@ macro_rules! named {
             fn from_str(text: &str) -> Result<Self, String> {
                 Self::ALL.iter().copied().find(|v| v.name() == text).ok_or_else(|| {
                     let known: Vec<_> = Self::ALL.iter().map(|v| v.name()).collect();
-                    let near = super::keys::nearest(text, known.iter().copied());
+                    let near = $crate::base::keys::nearest(text, known.iter().copied());
                     let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
                     format!("`{text}` is none of {}{near}", known.join(", "))
                 })
@@ -39,6 +39,13 @@ macro_rules! named {
         }
     };
 }
+
+/// How files write a value that is a text there, such as a variant without fields; nothing of any other.
+pub fn word(value: impl Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+pub(crate) use named;
 
 named! {
     /// An inference runtime that runs inside the process.

@@ -19,12 +19,17 @@ pub fn mid_ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
+/// Whether a label, or what stands for one, counts as positive.
+pub fn is_positive(label: f32) -> bool {
+    label > 0.5
+}
+
 /// Probability that a random positive scores above a random negative; ties count half.
 ///
 /// AUC = pairs in order / (P·N), by [`ordered_pairs`]. None when a class is missing or a score is
 /// NaN: a network that diverged has no AUC. Labels above 0.5 count as positive.
 pub fn auc(scores: &[f32], labels: &[f32]) -> Option<f64> {
-    let positives = labels.iter().filter(|&&y| y > 0.5).count() as f64;
+    let positives = labels.iter().filter(|&&y| is_positive(y)).count() as f64;
     let pairs = positives * (labels.len() as f64 - positives);
     let ordered = ordered_pairs(scores, labels)?;
     (pairs > 0.0).then(|| ordered / pairs)
@@ -53,10 +58,10 @@ pub fn ordered_pairs(scores: &[f32], labels: &[f32]) -> Option<f64> {
     if scores.iter().any(|s| s.is_nan()) {
         return None;
     }
-    let positives = labels.iter().filter(|&&y| y > 0.5).count() as f64;
+    let positives = labels.iter().filter(|&&y| is_positive(y)).count() as f64;
     let scores: Vec<f64> = scores.iter().map(|&s| f64::from(s)).collect();
     let ranks = mid_ranks(&scores);
-    let sum: f64 = ranks.iter().zip(labels).filter(|&(_, &y)| y > 0.5).map(|(rank, _)| rank).sum();
+    let sum: f64 = ranks.iter().zip(labels).filter(|&(_, &y)| is_positive(y)).map(|(rank, _)| rank).sum();
     Some(sum - positives * (positives + 1.0) / 2.0)
 }
 

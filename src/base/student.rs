@@ -31,7 +31,7 @@ pub fn quantile(probability: f64, freedom: f64) -> f64 {
 
 /// The probability that a t-distributed variable with `freedom` degrees of freedom is at least as far from 0 as `t`: the p of a
 /// two-sided test. The share of the tail is summed by itself, so that a small one keeps its digits.
-pub fn two_sided(t: f64, freedom: f64) -> f64 {
+fn two_sided(t: f64, freedom: f64) -> f64 {
     let share = |from: f64| {
         let step = (FRAC_PI_2 - from) / STEPS as f64;
         let density = |i: usize| (from + (i as f64 + 0.5) * step).cos().powf(freedom - 1.0);

@@ -77,6 +77,16 @@ impl Dataset {
         self.labels.len()
     }
 
+    /// The feature of that name.
+    pub fn feature(&self, name: &str) -> Result<&EncodedFeature> {
+        self.features.iter().find(|feature| feature.name == name).ok_or_else(|| {
+            Error::usage(
+                format!("the encoded data lack the feature `{name}`"),
+                "encode the data with the schema of this experiment, with which its networks were trained",
+            )
+        })
+    }
+
     /// The numbers of a row.
     pub fn numbers_of(&self, row: usize) -> &[f32] {
         &self.numbers[row * self.number_slots..(row + 1) * self.number_slots]
@@ -111,8 +121,10 @@ impl Dataset {
                 {
                     return Err(Error::usage(
                         format!(
-                            "row {row} of the encoded data holds the id {id} of `{}`, whose ids end at {}",
-                            feature.name, feature.cardinality
+                            "row {} of the encoded data holds the id {id} of `{}`, whose ids end at {}",
+                            u64::from(row) + 1,
+                            feature.name,
+                            feature.cardinality
                         ),
                         "encode the data again with `data encode`",
                     ));
@@ -221,7 +233,7 @@ mod tests {
         assert!(data.check_ids([0, 0]).is_ok());
         let found = |rows: &[u32]| data.check_ids(rows.iter().copied()).unwrap_err().to_string();
         assert!(
-            found(&[0, 1]).contains("row 1 of the encoded data holds the id 5 of `b`, whose ids end at 5")
+            found(&[0, 1]).contains("row 2 of the encoded data holds the id 5 of `b`, whose ids end at 5")
         );
         assert!(found(&[2]).contains("id 3 of `a`") && found(&[2]).contains("data encode"));
     }

@@ -24,7 +24,7 @@ use super::{
     schema::Kind,
     table::{self, RawColumn, RawTable, TableFiles},
 };
-use crate::base::{Error, Result, error::Place};
+use crate::base::{Error, Result, error::Place, names::word};
 use arrow::array::Array;
 use rayon::prelude::*;
 use serde::{Serialize, Serializer};
@@ -141,7 +141,7 @@ pub struct Draft {
     pub rows: usize,
     /// Rows of the data.
     pub all_rows: usize,
-    /// The columns that were not named, in their order.
+    /// All columns in their order, but for label, time and request: those of the user and the item may be features, too.
     pub columns: Vec<Guess>,
     /// The schema file.
     pub text: String,
@@ -161,7 +161,7 @@ pub fn draft(path: &Path, named: &Named, prices: &BTreeMap<Kind, f64>) -> Result
     Ok(Draft { schema_version: 1, rows: table.rows(), all_rows, columns, text })
 }
 
-/// One guess for each of the columns `names` that is not named. Those that the table lacks could not be read.
+/// One guess for each of the columns `names` but label, time and request. Those that the table lacks could not be read.
 fn guesses(table: &RawTable, named: &Named, names: &[String]) -> Result<Vec<Guess>> {
     let keys = Keys::of(table, named)?;
     let outcomes = [Some(&named.label), named.time.as_ref(), named.request.as_ref()];
@@ -303,7 +303,7 @@ fn hangs_on(groups: &[Vec<u32>], column: &Distinct) -> bool {
 
 /// The error for a kind without a price.
 fn unpriced(path: &Path, kinds: &[Kind]) -> Error {
-    let kinds: Vec<_> = kinds.iter().map(|&kind| text::word(kind)).collect();
+    let kinds: Vec<_> = kinds.iter().map(|&kind| word(kind)).collect();
     let given: Vec<_> = kinds.iter().map(|kind| format!("{kind}=MS")).collect();
     let problem = format!("no price is declared for {} features", kinds.join(", "));
     let fix = format!(

@@ -11,7 +11,10 @@ use super::{
     schema::{Feature, Kind, Schema, Source},
     table::RawTable,
 };
-use crate::base::{Result, rank::auc_error};
+use crate::base::{
+    Result,
+    rank::{auc_error, is_positive},
+};
 use alarm::{Looked, look};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -87,7 +90,7 @@ pub fn inspect(schema: &Schema, table: &RawTable, known: &[String]) -> Result<In
     let labels = roles::labels(table, &schema.label)?;
     let rate = |column: &String| {
         let labels = roles::labels(table, column)?;
-        let positives = labels.iter().filter(|&&label| label > 0.5).count();
+        let positives = labels.iter().filter(|&&label| is_positive(label)).count();
         Ok(LabelRate { label: column.clone(), rate: share(&labels), positives })
     };
     let odd = |value| labels.iter().skip(1).step_by(2).filter(|&&label| label == value).count();

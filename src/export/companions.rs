@@ -6,7 +6,10 @@ use super::{
     outside::{MANIFEST, TABLES},
     signature::{Content, ElementType, Rows, Signature, TensorSpec},
 };
-use crate::base::{Result, fsio, names::RowFormat};
+use crate::{
+    base::{Result, fsio, names::RowFormat},
+    data::{encode::Encoders, schema::Schema},
+};
 use half::f16;
 use prost::Message;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -24,7 +27,7 @@ const VECTORS_VERSION: u32 = 1;
 pub const COMPANIONS: [&str; 5] = [ITEM_MODEL, TABLES, MANIFEST, "model.onnx.data", "item.onnx.data"];
 
 /// The folder of a package that holds its test vectors as ONNX's own tests do: `input_0.pb` …, `output_0.pb`.
-pub const TEST_DATA_SET: &str = "test_data_set_0";
+const TEST_DATA_SET: &str = "test_data_set_0";
 
 /// One request with the scores that a faithful engine gives for it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -139,12 +142,12 @@ impl TestValues {
 }
 
 /// Writes `model.onnx` with what belongs to it, `signature.json`, `schema.json`, `encoders.json`, `test_vectors.json`, the same
-/// request as [`TEST_DATA_SET`], `encode.py` and `README.md` into `folder`.
+/// request as `test_data_set_0/`, `encode.py` and `README.md` into `folder`.
 pub fn write_package(
     folder: &Path,
     model: &OnnxModel<'_>,
-    schema: &impl Serialize,
-    encoders: &impl Serialize,
+    schema: &Schema,
+    encoders: &Encoders,
     vectors: &TestVectors,
 ) -> Result<()> {
     model.write(&folder.join("model.onnx"))?;
@@ -152,8 +155,11 @@ pub fn write_package(
         &folder.join("signature.json"),
         &Versioned { schema_version: 1, content: &model.signature },
     )?;
-    fsio::write_json(&folder.join("schema.json"), &Versioned { schema_version: 1, content: schema })?;
-    fsio::write_json(&folder.join("encoders.json"), encoders)?;
+    fsio::write_json(
+        &folder.join("schema.json"),
+        &Versioned { schema_version: Schema::VERSION, content: schema },
+    )?;
+    encoders.save(&folder.join("encoders.json"))?;
     fsio::write_json(
         &folder.join(TEST_VECTORS),
         &Versioned { schema_version: VECTORS_VERSION, content: vectors },

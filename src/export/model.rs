@@ -10,7 +10,6 @@ use super::{
     outside::{self, Tables},
     partitions,
     rows::ItemTableSpec,
-    shapes,
     signature::Signature,
     towers, trees,
 };
@@ -21,6 +20,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     path::{Path, PathBuf},
 };
 
@@ -146,7 +146,7 @@ pub fn onnx_in<'n>(
     form: impl Into<Form>,
     meta: &Metadata,
 ) -> Result<OnnxModel<'n>> {
-    shapes::check(network)?;
+    network.check().map_err(|problem| Error::usage(problem, "train or load the network again"))?;
     let form = form.into();
     if form.layout.rows().is_some() {
         network.mlp(PlainOnly::ItemTable)?;
@@ -265,65 +265,104 @@ const MOST_COLUMNS: usize = 1 << 16;
 const ITEM_TABLE: &str = "item_table";
 const PRECISION: &str = "precision";
 
-/// Reads the statement about the item table that [`onnx`] wrote into a file's metadata; none where the model has none.
-pub fn read_item_table(path: &Path) -> Result<Option<ItemTableSpec>> {
-    let found = read_properties(path)?;
-    let table = found.get(ITEM_TABLE).map(|text| serde_json::from_str(text)).transpose();
-    table.map_err(|e| foreign(path, format!("the metadata `{PREFIX}{ITEM_TABLE}` is not readable ({e})")))
+/// What a file says about itself.
+#[derive(Debug, Clone)]
+pub struct Described {
+    /// What a request has to hand in.
+    pub signature: Signature,
+    /// Where the model comes from.
+    pub metadata: Metadata,
+    /// In which numbers it computes.
+    pub precision: Precision,
+    /// Its rows of items; none where it has none.
+    pub item_table: Option<ItemTableSpec>,
 }
 
-/// Reads in which numbers a model computes from what [`onnx_in`] wrote into its metadata: single ones where it says nothing.
-pub fn read_precision(path: &Path) -> Result<Precision> {
-    let found = read_properties(path)?;
-    let named = found.get(PRECISION).map(|name| name.parse()).transpose();
-    let named = named
-        .map_err(|e| foreign(path, format!("the metadata `{PREFIX}{PRECISION}` is not readable ({e})")))?;
-    Ok(named.unwrap_or(Precision::Fp32))
+/// Reads what [`onnx`] and [`onnx_in`] wrote into a file's metadata, after [`check::read`] has found the file harmless: an engine is
+/// given no model whose signature was not read. A model from elsewhere is an error with its fix.
+pub fn describe(path: &Path) -> Result<Described> {
+    let properties = Properties::read(path)?;
+    let (signature, metadata) = (properties.signature()?, properties.metadata()?);
+    let (precision, item_table) = (properties.precision()?, properties.item_table()?);
+    Ok(Described { signature, metadata, precision, item_table })
 }
 
-fn foreign(path: &Path, problem: String) -> Error {
-    Error::input(path, Place::whole(), problem, "export the model with `autofas-bench export`")
-}
-
-/// This program's metadata of a file, after [`check::read`] has found it harmless.
-fn read_properties(path: &Path) -> Result<BTreeMap<String, String>> {
-    let model = check::read(path, &check::Limits::STANDARD)?;
-    let own = |entry: tract_onnx::pb::StringStringEntryProto| {
-        Some((entry.key.strip_prefix(PREFIX)?.to_owned(), entry.value))
-    };
-    Ok(model.metadata_props.into_iter().filter_map(own).collect())
-}
-
-/// Reads what [`onnx`] wrote into a file's metadata, after [`check::read`] has found the file harmless: an engine is given no
-/// model whose signature was not read. A model from elsewhere is an error with its fix.
+/// What [`describe`] says first: what a request has to hand in, and where the model comes from.
 pub fn read_signature(path: &Path) -> Result<(Signature, Metadata)> {
-    let foreign = |problem: String| foreign(path, problem);
-    let found = read_properties(path)?;
-    let text = |key: &str| {
-        found.get(key).cloned().ok_or_else(|| foreign(format!("the metadata lacks `{PREFIX}{key}`")))
-    };
-    let unreadable = |key: &str, e: &dyn std::fmt::Display| {
-        foreign(format!("the metadata `{PREFIX}{key}` is not readable ({e})"))
-    };
-    let signature: Signature =
-        serde_json::from_str(&text(SIGNATURE)?).map_err(|e| unreadable(SIGNATURE, &e))?;
-    let mut columns = signature.tensors.iter().flat_map(|tensor| &tensor.fields).map(|field| field.columns);
-    if columns.try_fold(0usize, usize::checked_add).is_none_or(|columns| columns > MOST_COLUMNS) {
-        return Err(foreign(format!("the model reads more than {MOST_COLUMNS} columns")));
-    }
-    let table_version = match text("table_version")?.as_str() {
-        "" => None,
-        version => Some(version.parse().map_err(|e| unreadable("table_version", &e))?),
-    };
-    let metadata = Metadata {
-        schema_hash: text("schema_hash")?,
-        encoder_hash: text("encoder_hash")?,
-        subnet: text("subnet")?,
-        table_version,
-        metrics: serde_json::from_str(&text("metrics")?).map_err(|e| unreadable("metrics", &e))?,
-        tool_version: text("tool_version")?,
-    };
+    let Described { signature, metadata, .. } = describe(path)?;
     Ok((signature, metadata))
+}
+
+/// This program's metadata of a file.
+struct Properties<'p> {
+    path: &'p Path,
+    known: BTreeMap<String, String>,
+}
+
+impl<'p> Properties<'p> {
+    fn read(path: &'p Path) -> Result<Self> {
+        let model = check::read(path, &check::Limits::STANDARD)?;
+        let own = |entry: tract_onnx::pb::StringStringEntryProto| {
+            Some((entry.key.strip_prefix(PREFIX)?.to_owned(), entry.value))
+        };
+        Ok(Self { path, known: model.metadata_props.into_iter().filter_map(own).collect() })
+    }
+
+    fn foreign(&self, problem: String) -> Error {
+        Error::input(self.path, Place::whole(), problem, "export the model with `autofas-bench export`")
+    }
+
+    fn text(&self, key: &str) -> Result<&str> {
+        let found = self.known.get(key).map(String::as_str);
+        found.ok_or_else(|| self.foreign(format!("the metadata lacks `{PREFIX}{key}`")))
+    }
+
+    /// A value that `parse` reads.
+    fn parsed<'a, T, E: Display>(
+        &self,
+        key: &str,
+        text: &'a str,
+        parse: impl Fn(&'a str) -> std::result::Result<T, E>,
+    ) -> Result<T> {
+        let unreadable = |e| self.foreign(format!("the metadata `{PREFIX}{key}` is not readable ({e})"));
+        parse(text).map_err(unreadable)
+    }
+
+    fn signature(&self) -> Result<Signature> {
+        let signature: Signature = self.parsed(SIGNATURE, self.text(SIGNATURE)?, serde_json::from_str)?;
+        let mut columns =
+            signature.tensors.iter().flat_map(|tensor| &tensor.fields).map(|field| field.columns);
+        if columns.try_fold(0usize, usize::checked_add).is_none_or(|columns| columns > MOST_COLUMNS) {
+            return Err(self.foreign(format!("the model reads more than {MOST_COLUMNS} columns")));
+        }
+        Ok(signature)
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        let table_version = match self.text("table_version")? {
+            "" => None,
+            version => Some(self.parsed("table_version", version, str::parse)?),
+        };
+        Ok(Metadata {
+            schema_hash: self.text("schema_hash")?.to_owned(),
+            encoder_hash: self.text("encoder_hash")?.to_owned(),
+            subnet: self.text("subnet")?.to_owned(),
+            table_version,
+            metrics: self.parsed("metrics", self.text("metrics")?, serde_json::from_str)?,
+            tool_version: self.text("tool_version")?.to_owned(),
+        })
+    }
+
+    /// Single precision where the file says nothing.
+    fn precision(&self) -> Result<Precision> {
+        let told = self.known.get(PRECISION);
+        told.map_or(Ok(Precision::Fp32), |name| self.parsed(PRECISION, name, str::parse))
+    }
+
+    fn item_table(&self) -> Result<Option<ItemTableSpec>> {
+        let told = self.known.get(ITEM_TABLE);
+        told.map(|text| self.parsed(ITEM_TABLE, text, serde_json::from_str)).transpose()
+    }
 }
 
 /// Integer layers of another network would give a graph of wrong shapes.

@@ -116,14 +116,7 @@ pub fn of_ranking(
             "lower [search] lambda, lower [derive] theta, or derive by top_k",
         ));
     }
-    Ok(on(&operators, &chosen))
-}
-
-/// A network of these operators with features in ascending order.
-fn on(operators: &[Operator], chosen: &[usize]) -> Subnet {
-    let mut features = chosen.to_vec();
-    features.sort_unstable();
-    Subnet { features, operators: operators.to_vec() }
+    Ok(Subnet::new(chosen, operators))
 }
 
 /// The network of these operators on the features that the budget pays for by falling strength; none where it pays for none.
@@ -135,9 +128,10 @@ fn walked(
     prices: &Prices,
 ) -> Result<Option<Subnet>> {
     let Ranked { features: ranked, kept, .. } = ranked_features(space, strengths);
-    let price = |chosen: &[usize]| Ok(Price::of(space, &on(operators, chosen), prices)?.total_ms());
+    let on = |chosen: &[usize]| Subnet::new(chosen.to_vec(), operators.to_vec());
+    let price = |chosen: &[usize]| Ok(Price::of(space, &on(chosen), prices)?.total_ms());
     let chosen = within(budget.limit_ms(), &ranked, kept, |i| space.of_item(i), price)?;
-    Ok(chosen.map(|chosen| on(operators, &chosen)))
+    Ok(chosen.map(|chosen| on(&chosen)))
 }
 
 /// Takes the first `kept` features of `ranked` in any case, and the strongest feature of the item's side that the budget pays for
@@ -227,7 +221,7 @@ struct Ranked {
 
 /// Those to keep first, then the strongest of the item's side if none of these is of it, then the rest by falling strength.
 fn ranked_features(space: &SearchSpace, strengths: &[f64]) -> Ranked {
-    let mut features: Vec<usize> = (0..space.features.len()).filter(|&i| !space.features[i].never).collect();
+    let mut features = space.selectable();
     features.sort_by(|&a, &b| {
         let kept = |i: usize| space.features[i].must_keep;
         kept(b).cmp(&kept(a)).then(strengths[b].total_cmp(&strengths[a])).then(a.cmp(&b))

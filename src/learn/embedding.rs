@@ -51,12 +51,7 @@ pub fn input_features(features: &[Feature], chosen: &[usize], data: &Dataset) ->
         .iter()
         .map(|&i| {
             let feature = &features[i];
-            let encoded = data.features.iter().find(|e| e.name == feature.name).ok_or_else(|| {
-                Error::usage(
-                    format!("the encoded data lack the feature `{}`", feature.name),
-                    "encode the data with the schema of this experiment",
-                )
-            })?;
+            let encoded = data.feature(&feature.name)?;
             Ok(InputFeature {
                 name: feature.name.clone(),
                 side: feature.kind.side(),
@@ -306,7 +301,11 @@ impl Group {
 
 /// Selects rows of a first layer's weight `[columns of the bank, outputs]` in schema order of `features` (indices
 /// into the bank), as a plain network has them.
-pub fn rows_in_schema_order(bank: &EmbeddingBank, features: &[usize], weight: &Tensor) -> Result<Tensor> {
+pub(in crate::learn) fn rows_in_schema_order(
+    bank: &EmbeddingBank,
+    features: &[usize],
+    weight: &Tensor,
+) -> Result<Tensor> {
     let rows: Vec<u32> = features.iter().flat_map(|&i| bank.columns(i)).map(|column| column as u32).collect();
     let rows = Tensor::new(rows, weight.device()).learn("order rows")?;
     // A pair's weights are a slice of a wider matrix.

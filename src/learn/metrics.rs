@@ -8,6 +8,7 @@ mod placement;
 mod scored;
 
 pub use crate::base::rank::auc;
+use crate::base::rank::is_positive;
 pub use bootstrap::{Bootstrap, Draws, Ranked};
 pub use calibration::{BINS, Calibration};
 pub use placement::{Gain, Placements};
@@ -40,10 +41,6 @@ impl Metrics {
             other_labels: BTreeMap::new(),
         }
     }
-}
-
-fn positive(label: f32) -> bool {
-    label > 0.5
 }
 
 /// Mean of the groups' AUC, each weighted by its number of rows; groups with one class only are left out.
@@ -95,7 +92,7 @@ pub fn logloss(scores: &[f32], labels: &[f32]) -> f64 {
         .zip(labels)
         .map(|(&p, &y)| {
             let p = f64::from(p).clamp(CLIP, 1.0 - CLIP);
-            if positive(y) { -p.ln() } else { -(1.0 - p).ln() }
+            if is_positive(y) { -p.ln() } else { -(1.0 - p).ln() }
         })
         .sum();
     total / scores.len() as f64
@@ -112,15 +109,15 @@ pub fn top_k(scores: &[f32], k: usize) -> Vec<usize> {
 /// Share of one list's relevant candidates (relevance above 0.5) that the `k` highest scores hold.
 ///
 /// None when nothing is relevant.
-pub fn recall_at_k(scores: &[f32], relevance: &[f32], k: usize) -> Option<f64> {
-    let relevant = relevance.iter().filter(|&&r| positive(r)).count();
-    let found = top_k(scores, k).into_iter().filter(|&i| positive(relevance[i])).count();
+fn recall_at_k(scores: &[f32], relevance: &[f32], k: usize) -> Option<f64> {
+    let relevant = relevance.iter().filter(|&&r| is_positive(r)).count();
+    let found = top_k(scores, k).into_iter().filter(|&i| is_positive(relevance[i])).count();
     (relevant > 0).then(|| found as f64 / relevant as f64)
 }
 
 /// Share of the teacher's top `k` of one list that is in the scores' top `k` as well. Lists shorter than `k` count
 /// whole. None for an empty list or `k` = 0.
-pub fn overlap_at_k(scores: &[f32], teacher: &[f32], k: usize) -> Option<f64> {
+fn overlap_at_k(scores: &[f32], teacher: &[f32], k: usize) -> Option<f64> {
     let mut wanted = vec![0.0; teacher.len()];
     top_k(teacher, k).into_iter().for_each(|i| wanted[i] = 1.0);
     recall_at_k(scores, &wanted, k)

@@ -9,6 +9,7 @@ mod forest;
 mod input;
 mod mlp;
 mod partitioned;
+mod shapes;
 mod two_tower;
 
 pub use dense::Dense;
@@ -136,6 +137,11 @@ impl Network {
                 Err(Error::usage(format!("{what} is for plain networks, and this is {}", other.name()), fix))
             }
         }
+    }
+
+    /// What keeps the numbers from fitting their own shapes; whatever passes can be scored and exported.
+    pub fn check(&self) -> Result<(), String> {
+        shapes::check(self)
     }
 
     /// Scores of the given rows, in their order: the reference that exported graphs are compared with.

@@ -199,10 +199,10 @@ fn parse(bytes: &[u8]) -> Result<Network, String> {
         let InputDescription { feature, side, width, .. } = input;
         inputs.push(NetworkInput { feature, side, width, embedding });
     }
-    let mut next = 0;
+    let mut next = 0usize;
     let mut layers = |count: usize| -> Result<Vec<Dense>, String> {
-        let own = next..next + count;
-        next += count;
+        let own = next..next.saturating_add(count);
+        next = own.end;
         own.map(|i| {
             let (weight, inputs) = values(format!("layer{i}.weight"))?;
             let (bias, _) = values(format!("layer{i}.bias"))?;
@@ -226,7 +226,9 @@ fn parse(bytes: &[u8]) -> Result<Network, String> {
             Body::Forest(forest::read(&file, base_score, inputs.len())?)
         }
     };
-    Ok(Network { inputs, body })
+    let network = Network { inputs, body };
+    network.check()?;
+    Ok(network)
 }
 
 #[cfg(test)]
@@ -265,7 +267,14 @@ mod tests {
         };
         let plain = network();
         let with = |body| Network { body, ..plain.clone() };
-        vec![with(Body::TwoTower(towers)), with(Body::Partitioned(parts)), with(Body::Forest(forest)), plain]
+        let mut trees = with(Body::Forest(forest));
+        for input in &mut trees.inputs {
+            input.width = 1;
+            if let Embedding::Number { scale, missing } = &mut input.embedding {
+                (*scale, *missing) = (vec![1.0], vec![f32::MIN]);
+            }
+        }
+        vec![with(Body::TwoTower(towers)), with(Body::Partitioned(parts)), trees, plain]
     }
 
     fn network() -> Network {
@@ -292,6 +301,13 @@ mod tests {
         for network in networks() {
             network.save(&path).unwrap();
             assert_eq!(Network::load(&path).unwrap(), network);
+        }
+    }
+
+    fn partitions(network: &mut Network) -> &mut Partitioned {
+        match &mut network.body {
+            Body::Partitioned(parts) => parts,
+            other => panic!("{}", other.name()),
         }
     }
 
@@ -331,6 +347,28 @@ mod tests {
         network.save(&path).unwrap();
         let refused = Network::load(&path).unwrap_err().to_string();
         assert!(refused.contains("t.safetensors") && refused.contains("begin at nodes"), "{refused}");
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_together_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("n.safetensors");
+        // A head, a layer and an input that are not there; a bias for other weights; a feature twice.
+        type Case = (usize, fn(&mut Network), &'static str);
+        let broken: [Case; 5] = [
+            (1, |network| partitions(network).partition_of[0] = 2, "the 2 partitions"),
+            (1, |network| partitions(network).heads[1].truncate(1), "partition 1"),
+            (1, |network| partitions(network).input = 3, "no feature with a table"),
+            (0, |network| network.body.layers_mut()[0].bias.extend([0.0; 3]), "user tower: layer 1"),
+            (3, |network| network.inputs[2].feature = "a".into(), "`a` twice"),
+        ];
+        for (place, break_it, said) in broken {
+            let mut network = networks().swap_remove(place);
+            break_it(&mut network);
+            network.save(&path).unwrap();
+            let refused = Network::load(&path).unwrap_err().to_string();
+            assert!(refused.contains("n.safetensors") && refused.contains(said), "{refused}");
+        }
     }
 
     #[test]

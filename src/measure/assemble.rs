@@ -144,13 +144,8 @@ impl Assembler {
     }
 
     /// Plans batches of logged rows that are scored as they are: [`Assembler::fill`] then takes a tensor with one row
-    /// from the user's row, and everything else from the candidates' own rows.
-    pub fn by_row(signature: &Signature, data: &Dataset) -> Result<Self> {
-        Self::by_row_with(signature, data, &Lookups::default())
-    }
-
-    /// Like [`Assembler::by_row`], for a model that looks up what stands in `lookups`.
-    pub fn by_row_with(signature: &Signature, data: &Dataset, lookups: &Lookups) -> Result<Self> {
+    /// from the user's row, and everything else from the candidates' own rows or from what the model looks up in `lookups`.
+    pub fn by_row(signature: &Signature, data: &Dataset, lookups: &Lookups) -> Result<Self> {
         Self::plan(signature, data, lookups, |_| Ok(Owner::Item), |_, _| Ok(None))
     }
 

@@ -105,15 +105,7 @@ impl Campaign {
                 rng::shuffle(&mut order, &mut generator);
                 let models = order.iter().map(|&m| job.models[m].clone()).collect();
                 let job_now = ReplayJob { models, ..job.clone() };
-                let mut done = replay(job_now.clone(), round);
-                if let (Err(crash), None) = (&done, &failed[j])
-                    && crash.is_crash()
-                {
-                    child::say_again(&format!("pass {round} on {}", job.engine), crash);
-                    failed[j] = Some(failed_in(round, crash));
-                    done = replay(job_now, round).map_err(|again| again.after(crash));
-                }
-                match done {
+                match pass(job_now, round, &mut failed[j], &mut replay) {
                     Ok(done) => {
                         let cut =
                             done.len() < order.len() || done.iter().any(|pass| pass.recording.interrupted);
@@ -167,6 +159,23 @@ impl Campaign {
             passes[at].iter().find_map(|pass| pass.scores.as_ref())
         });
         self.scored.get(model).into_iter().flatten().chain(now).collect()
+    }
+}
+
+/// A pass of a job. Where its process crashes for the first time, as `failed` says then, another takes its place.
+fn pass(
+    job: ReplayJob,
+    round: usize,
+    failed: &mut Option<String>,
+    mut replay: impl FnMut(ReplayJob, usize) -> Result<Vec<Pass>>,
+) -> Result<Vec<Pass>> {
+    match replay(job.clone(), round) {
+        Err(crash) if failed.is_none() && crash.is_crash() => {
+            child::say_again(&format!("pass {round} on {}", job.engine), &crash);
+            *failed = Some(failed_in(round, &crash));
+            replay(job, round).map_err(|again| again.after(&crash))
+        }
+        done => done,
     }
 }
 

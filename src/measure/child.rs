@@ -2,7 +2,7 @@
 //! a model from elsewhere, so that a runtime that aborts ends no more than that. Only one child of this process runs at a time.
 //!
 //! A child does not outlive its parent: its standard input is a pipe that the system closes when the parent ends,
-//! however it ends, and with [`TIED`] the child ends then too. A byte that comes through it is the number of a signal: the
+//! however it ends, and with `--tied` the child ends then too. A byte that comes through it is the number of a signal: the
 //! request to stop that the parent has got, which the child's own terminal may not have sent.
 //!
 //! A child that measures service times and crashes, or gives no result in its time, is started once more: hours of probing do not
@@ -29,7 +29,7 @@ use std::{
 /// The hidden verb of the command line that runs [`run_job`](super::job::run_job).
 pub const VERB: &str = "engine-child";
 /// Its option to end when its standard input is closed.
-pub const TIED: &str = "--tied";
+const TIED: &str = "--tied";
 /// The variable of its environment with what [`Job::secret`] gives: the job itself is a file, which a program that is killed leaves.
 pub const SECRET: &str = "AUTOFAS_BENCH_STORE_IDENTITY";
 

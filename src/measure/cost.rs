@@ -168,6 +168,31 @@ pub fn growth<T>(task: impl FnOnce() -> Result<T>) -> Result<(T, Option<u64>)> {
     Ok((result, both(resident_bytes(), before, u64::saturating_sub)))
 }
 
+/// Where the process stood when its workers were warm: what it uses from then on serves requests.
+pub struct Begun {
+    warm_up_bytes: Option<u64>,
+    has_peak: bool,
+    usage: Option<Usage>,
+}
+
+impl Begun {
+    /// Now; `unwarmed_bytes` were resident before the warm-up.
+    pub fn now(unwarmed_bytes: Option<u64>) -> Self {
+        Self {
+            warm_up_bytes: both(resident_bytes(), unwarmed_bytes, u64::saturating_sub),
+            has_peak: reset_peak(),
+            usage: Usage::of_process(),
+        }
+    }
+
+    /// Adds what was used since.
+    pub fn add_to(self, cost: &mut Cost) {
+        cost.process = Usage::of_process().zip(self.usage).map(|(now, then)| now.since(then));
+        cost.peak_bytes = peak_bytes().filter(|_| self.has_peak);
+        cost.warm_up_bytes = self.warm_up_bytes;
+    }
+}
+
 /// Memory of this process that is resident now.
 pub fn resident_bytes() -> Option<u64> {
     status("VmRSS")

@@ -159,7 +159,7 @@ impl<'a> Evaluator<'a> {
     /// Fails where a score is no number: metrics of such a model would say nothing of it.
     pub fn add(&mut self, data: &Dataset, rows: &[u32]) -> Result<()> {
         let lookups = self.lookups.of(data, || Ok(rows.to_vec()))?;
-        let assembler = Assembler::by_row_with(&self.signature, data, &lookups)?;
+        let assembler = Assembler::by_row(&self.signature, data, &lookups)?;
         let scores = score_rows(self.session.as_mut(), &assembler, data, rows)?;
         if let Some(place) = scores.iter().position(|score| !score.is_finite()) {
             let row = self.kept.rows() + place + 1;

@@ -103,7 +103,7 @@ impl<'a> LookupFiles<'a> {
     pub fn of(&mut self, data: &Dataset, rows: impl FnOnce() -> Result<Vec<u32>>) -> Result<Lookups> {
         let mut lookups = Lookups { embeddings: self.embeddings.clone(), ..Lookups::default() };
         if let Some(model) = &mut self.items {
-            let assembler = Assembler::by_row_with(&model.signature, data, &lookups)?;
+            let assembler = Assembler::by_row(&model.signature, data, &lookups)?;
             let (mut table, different) =
                 ItemTable::of(&assembler, data, &rows()?, model.format, model.outputs);
             table.fill(self.engine, model, &assembler, &self.options, data, &different)?;
@@ -153,7 +153,7 @@ impl Lookups {
             lookups.embeddings.extend(input.map(|input| (field.feature.clone(), Arc::new(input.clone()))));
         }
         if let (Some(spec), Some(item)) = (&model.item_table, model.item_model()) {
-            let assembler = Assembler::by_row_with(&item.signature, data, &lookups)?;
+            let assembler = Assembler::by_row(&item.signature, data, &lookups)?;
             let rows: Vec<u32> = (0..data.rows() as u32).collect();
             let (mut table, different) = ItemTable::of(&assembler, data, &rows, spec.rows, spec.outputs);
             lookups.cached = features(&item.signature);

@@ -275,7 +275,7 @@ impl Proof<'_> {
         };
         let (own, requested) = (lookups(data, rows)?, lookups(request, &self.request_rows())?);
         let mut session = Stoppable { session: engine.load(model, options)?, stop: terms.stop };
-        let assembler = Assembler::by_row_with(signature, data, &own)?;
+        let assembler = Assembler::by_row(signature, data, &own)?;
         let mut scores = evaluate::score_rows(&mut session, &assembler, data, rows)?;
         for &count in counts {
             let mut request_scores = Vec::new();
@@ -285,7 +285,7 @@ impl Proof<'_> {
         let mut listed = Vec::new();
         if let Some(lists) = terms.lists {
             let own = lookups(lists.data(), lists.rows())?;
-            let assembler = Assembler::by_row_with(signature, lists.data(), &own)?;
+            let assembler = Assembler::by_row(signature, lists.data(), &own)?;
             listed = evaluate::score_rows(&mut session, &assembler, lists.data(), lists.rows())?;
         }
         let one = Scored {
@@ -322,7 +322,7 @@ impl Proof<'_> {
                 // Sums of many terms: as far apart as their size allows.
                 if beyond.is_nan() || beyond > self.terms.tolerance * f64::from(1.0 + exact.abs()) {
                     let limit = format!("item table of {} in {format}, within its rounding", one.name);
-                    let found = format!("row {row}, output {output}: {value} against {exact}");
+                    let found = format!("row {}, output {}: {value} against {exact}", row + 1, output + 1);
                     return Err(Error::Limit { limit, found });
                 }
                 largest = largest.max(beyond);
@@ -358,19 +358,19 @@ impl Proof<'_> {
         Ok(largest)
     }
 
-    /// What stands at that position of the scores.
+    /// What stands at that position of the scores, counted from 1.
     fn place(&self, position: usize) -> String {
         if let Some(row) = self.rows.get(position) {
-            return format!("row {row}");
+            return format!("row {}", row + 1);
         }
         let mut candidate = position - self.rows.len();
         for &count in &self.counts {
             if candidate < count {
-                return format!("candidate {candidate} of the joined request of {count}");
+                return format!("candidate {} of the joined request of {count}", candidate + 1);
             }
             candidate -= count;
         }
-        format!("score {position}")
+        format!("score {}", position + 1)
     }
 }
 

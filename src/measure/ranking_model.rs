@@ -122,10 +122,10 @@ impl RankingModel {
                     ScoreForm::Logit => 1.0 / (1.0 + (-score).exp()),
                 };
                 if !(0.0..=1.0).contains(&score) {
-                    let problem =
-                        format!("the model scores row {} of a piece of the data {score}", begin + place);
+                    let (model, output) = (self.path.display(), &self.output);
+                    let problem = format!("{model} gives it the score {score} as `{output}`");
                     let fix = "a score is between 0 and 1; `score = \"logit\"` in [teacher] takes the number before the sigmoid";
-                    return Err(Error::input(&self.path, Place::field(&self.output), problem, fix));
+                    return Err(table.row_error(begin + place, problem, fix));
                 }
                 scores.push(score);
             }

@@ -157,7 +157,7 @@ impl<'a> SkewCheck<'a> {
         let data = self.encoders.encode_inputs(&self.schema, table)?;
         let rows: Vec<u32> = (0..data.rows() as u32).collect();
         let lookups = self.lookups.of(&data, || Ok(rows.clone()))?;
-        let assembler = Assembler::by_row_with(self.signature, &data, &lookups)?;
+        let assembler = Assembler::by_row(self.signature, &data, &lookups)?;
         let offline = score_rows(self.session.as_mut(), &assembler, &data, &rows)?;
         check_scores(&offline, rows.len())?;
         let logged = numeric::numbers(table, &self.columns.score)?;

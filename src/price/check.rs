@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Above this repeat noise, in percent, a measurement judges no table.
-pub const VOID_PCT: f64 = 3.0;
+const VOID_PCT: f64 = 3.0;
 
 /// A table under one set of circumstances at one candidate count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

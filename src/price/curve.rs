@@ -55,11 +55,6 @@ impl Curve {
             }
         }
     }
-
-    /// What the curve goes through, ascending.
-    pub fn knots(&self) -> &[Knot] {
-        &self.knots
-    }
 }
 
 /// Hermite's cubic with the values and slopes of both ends.
@@ -144,7 +139,7 @@ mod tests {
     #[test]
     fn points_that_fall_or_repeat_a_mean_do_not_let_the_curve_fall() {
         let curve = Curve::through([(1.0, 2.0), (1.0, 9.0), (2.0, 1.0), (3.0, 4.0)]);
-        let knots: Vec<_> = curve.knots().iter().map(|knot| (knot.mean_ms, knot.latency_ms)).collect();
+        let knots: Vec<_> = curve.knots.iter().map(|knot| (knot.mean_ms, knot.latency_ms)).collect();
         assert_eq!(knots, [(0.0, 0.0), (1.0, 2.0), (2.0, 2.0), (3.0, 4.0)]);
         assert_eq!(curve.at(1.5), TargetLatency { ms: 2.0, slope: 0.0 });
         let alone = Curve::through([]);

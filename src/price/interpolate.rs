@@ -2,8 +2,9 @@
 //!
 //! A service time grows nearly in proportion to the number of candidates, but not quite: small requests pay for the call, large
 //! ones leave the caches. So prices between two probed counts lie on the line between theirs. How far that may be off
-//! is known from the counts that have one on either side: leave them out, interpolate, compare. A gap at one of whose ends
-//! nothing is known, or too much is known, has no prices; neither has what lies outside.
+//! is known from the counts that have one on either side: leave them out, interpolate, compare. Of the two ends of a gap, the one
+//! that tells better counts. A gap has no prices where neither end tells anything, or the better one tells of more than
+//! 10 %; neither has what lies outside.
 
 use super::{
     resolved::TablePrices,
@@ -12,7 +13,7 @@ use super::{
 use crate::base::{Error, Result};
 
 /// No prices are read off a line that is known to miss by more than this on the average, in percent.
-pub const MAX_ERROR_PCT: f64 = 10.0;
+const MAX_ERROR_PCT: f64 = 10.0;
 
 /// How well the two neighbours of a probed candidate count would have stood for it.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,7 +1,7 @@
 //! Joining tables: shards of one probing, several hosts or engines in one file.
 //!
 //! Every value keeps its [`Origin`]. What is there twice has to agree: two values of one layer, or of one network, under the same
-//! circumstances that lie further apart than their noise are a [`Disagreement`], and beyond [`CONTRADICTION_PCT`] the tables do
+//! circumstances that lie further apart than their noise are a [`Disagreement`], and beyond 25 % the tables do
 //! not belong together.
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     base::{Error, Result},
-    space::Input,
+    space::{Input, InputWidths},
 };
 use std::{
     cmp::{Ordering, Reverse},
@@ -28,7 +28,7 @@ const AGREEMENT_PCT: f64 = 3.0;
 /// Nor are a few microseconds, which a call takes more or less whatever it computes.
 const CALL_MS: f64 = 0.005;
 /// Values of one thing that lie further apart, and further than their noise, were not measured under the same circumstances.
-pub const CONTRADICTION_PCT: f64 = 25.0;
+const CONTRADICTION_PCT: f64 = 25.0;
 
 /// Everything in any of `tables` (at least one), as the version after the newest of them.
 ///
@@ -183,27 +183,33 @@ type Value = (f64, f64, usize);
 /// Where tables hold values of one thing that lie further apart than their noise, the furthest ones first; of more than two
 /// values the lowest and the highest.
 pub fn disagreements(tables: &[LatencyTable]) -> Vec<Disagreement> {
-    let mut values: BTreeMap<(&TableContext, usize, String), Vec<Value>> = BTreeMap::new();
+    // By what tells them apart, with how they are called: inputs of the same widths may be of different features.
+    let mut values: BTreeMap<(&TableContext, usize, String), (String, Vec<Value>)> = BTreeMap::new();
     for (number, table) in tables.iter().enumerate() {
         for bucket in &table.buckets {
-            let entries =
-                bucket.entries.iter().map(|e| (e.operation.to_string(), (e.mean_ms, e.noise_pct, number)));
+            let entries = bucket.entries.iter().map(|e| {
+                let what = e.operation.to_string();
+                (what.clone(), what, (e.mean_ms, e.noise_pct, number))
+            });
             let inputs = bucket.inputs.iter().map(|e| {
-                let what = format!("a first layer over {:?} → {}", e.input, e.to);
-                (what, (e.mean_ms, e.noise_pct, number))
+                let InputWidths { user, item } = e.input.widths;
+                let what =
+                    format!("first layer over a set of features (user {user}, item {item}) → {}", e.to);
+                (format!("{:?} {}", e.input, e.to), what, (e.mean_ms, e.noise_pct, number))
             });
             let networks = bucket.observations.iter().chain(&bucket.held_out).map(|o| {
-                let what = format!("a network {:?} over {:?}", o.widths, o.whole_input());
-                (what, (o.measured_ms, o.noise_pct, number))
+                let what = format!("network {}", o.network);
+                (format!("{:?} {:?}", o.widths, o.whole_input()), what, (o.measured_ms, o.noise_pct, number))
             });
-            for (what, value) in entries.chain(inputs).chain(networks) {
-                values.entry((&bucket.context, bucket.candidates, what)).or_default().push(value);
+            for (key, what, value) in entries.chain(inputs).chain(networks) {
+                let known = values.entry((&bucket.context, bucket.candidates, key));
+                known.or_insert_with(|| (what, Vec::new())).1.push(value);
             }
         }
     }
     let mut found: Vec<Disagreement> = values
         .into_iter()
-        .filter_map(|((context, candidates, what), values)| {
+        .filter_map(|((context, candidates, _), (what, values))| {
             let low = values.iter().min_by(|a, b| a.0.total_cmp(&b.0))?;
             let high = values.iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
             let apart_pct = 100.0 * (high.0 - low.0) / low.0.max(f64::MIN_POSITIVE);

@@ -11,7 +11,7 @@ use super::{
 use serde::{Deserialize, Serialize};
 
 /// Beyond this mean error, in percent, prices between probed input widths are doubtful.
-pub const DOUBTFUL_PCT: f64 = 10.0;
+const DOUBTFUL_PCT: f64 = 10.0;
 
 /// How well the two neighbours of a probed input width would have stood for it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! What can be chosen: operators, the search space, and one choice from it (a [`Subnet`]) with its canonical id.
 
 use crate::{
-    base::{Error, Result, error::Place, hash, names::Layout},
+    base::{Error, Result, error::Place, names::Layout},
     data::schema::{Feature, Side},
 };
 use serde::{Deserialize, Serialize};
@@ -9,8 +9,10 @@ use std::path::Path;
 
 pub mod design;
 mod input;
+mod subnet;
 
 pub use input::{Group, Input, InputLoad, PartLoad};
+pub use subnet::Subnet;
 
 /// An operator of a Mixop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -127,6 +129,19 @@ impl SearchSpace {
         self.features[feature].kind.side() == Side::Item
     }
 
+    /// Features that may be chosen: all that are not marked `never`.
+    pub fn selectable(&self) -> Vec<usize> {
+        (0..self.features.len()).filter(|&i| !self.features[i].never).collect()
+    }
+
+    /// The dearest choice: all features that may be chosen, on the widest layers.
+    pub fn widest(&self) -> Subnet {
+        let widest = |operators: &Vec<Operator>| {
+            operators.iter().copied().max_by_key(|operator| operator.width()).unwrap_or(Operator::Zero)
+        };
+        Subnet { features: self.selectable(), operators: self.mixops.iter().map(widest).collect() }
+    }
+
     /// Fails when no feature of the item's side may be selected: all candidates of a request would score alike.
     pub fn check_item_side(&self) -> Result<()> {
         if (0..self.features.len()).any(|i| self.of_item(i) && !self.features[i].never) {
@@ -179,53 +194,6 @@ impl std::fmt::Display for Key {
             Key::Input => f.write_str("input"),
             Key::Width(width) => write!(f, "{width}"),
         }
-    }
-}
-
-/// One network of the space: a set of features and one operator per Mixop.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Subnet {
-    /// Indices into [`SearchSpace::features`], ascending.
-    pub features: Vec<usize>,
-    /// One per Mixop.
-    pub operators: Vec<Operator>,
-}
-
-impl Subnet {
-    /// The widths of the layers that are left once zero operators are removed.
-    pub fn layer_widths(&self) -> Vec<usize> {
-        self.operators.iter().filter_map(|operator| operator.width()).collect()
-    }
-
-    /// Input widths of this choice.
-    pub fn input_widths(&self, space: &SearchSpace) -> InputWidths {
-        space.input_widths(|i| f64::from(u8::from(self.features.binary_search(&i).is_ok())))
-    }
-
-    /// The input of this choice as prices see it.
-    pub fn input(&self, space: &SearchSpace) -> Input {
-        space.input(|i| f64::from(u8::from(self.features.binary_search(&i).is_ok())))
-    }
-
-    /// Names of the chosen features.
-    pub fn feature_names<'a>(&self, space: &'a SearchSpace) -> Vec<&'a str> {
-        self.features.iter().map(|&i| space.features[i].name.as_str()).collect()
-    }
-
-    /// Canonical id: feature count, layer widths and a hash of the feature names, such as `f20-512-128-1a2b3c4d`.
-    ///
-    /// Two choices that give the same network (zero operators at other places) have the same id.
-    pub fn id(&self, space: &SearchSpace) -> String {
-        let names = self.feature_names(space).join("\n");
-        let widths: String = self.layer_widths().iter().map(|w| format!("-{w}")).collect();
-        format!("f{}{widths}-{}", self.features.len(), &hash::sha256(names.as_bytes())[..8])
-    }
-
-    /// The layer widths that a canonical id names; None for what is none. Only [`Subnet::id`] of the whole choice tells whether the
-    /// rest of it is right, too.
-    pub fn widths_of(id: &str) -> Option<Vec<usize>> {
-        let (widths, _) = id.strip_prefix('f')?.rsplit_once('-')?;
-        widths.split('-').skip(1).map(|width| width.parse().ok()).collect()
     }
 }
 
@@ -306,6 +274,22 @@ mod tests {
         assert_eq!(of(&[1, 2]), InputWidths { user: 0.0, item: 16.0 });
         let expected = space.input_widths(|i| [0.5, 0.25, 1.0][i]);
         assert_eq!((expected.user, expected.item, expected.total()), (2.0, 10.0, 12.0));
+    }
+
+    #[test]
+    fn a_choice_has_its_features_ascending_with_one_more_and_with_one_less() {
+        let chosen = Subnet::new(vec![2, 0], vec![Mlp(8)]);
+        assert_eq!(chosen, subnet(&[0, 2], &[Mlp(8)]));
+        assert_eq!(chosen.with(1), subnet(&[0, 1, 2], &[Mlp(8)]));
+        assert_eq!(chosen.without(0), subnet(&[2], &[Mlp(8)]));
+    }
+
+    #[test]
+    fn the_widest_choice_has_every_feature_that_may_be_chosen() {
+        let mut space = SearchSpace::new(features(), vec![vec![Mlp(8), Mlp(16), Zero], vec![Zero]]).unwrap();
+        assert_eq!(space.widest(), subnet(&[0, 1, 2], &[Mlp(16), Zero]));
+        space.features[1].never = true;
+        assert_eq!(space.widest().features, [0, 2]);
     }
 
     #[test]

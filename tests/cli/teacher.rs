@@ -129,6 +129,7 @@ fn a_teacher_that_does_not_fit_its_columns_is_refused_before_anything_is_trained
         ("onnx = \"teacher.onnx\"", "", "", "the outputs 37, 36"),
         ("onnx = \"teacher.onnx\"\noutput = \"38\"", "", "", "no output `38`"),
         ("onnx = \"teacher.onnx\"\noutput = \"36\"", "", "", "`score = \"logit\"`"),
+        ("onnx = \"teacher.onnx\"\noutput = \"36\"", "", "", "log.csv, line "),
         (model, "\"ids\"", "\"id\"", "no input `id`"),
         (model, "\"age\", \"price\"", "\"age\"", "has the shape [?, 2], and 1 columns"),
         (model, "\"age\"", "\"aged\"", "`aged`"),

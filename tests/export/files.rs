@@ -108,8 +108,8 @@ fn a_package_holds_its_test_request_as_onnxs_tests_do() {
         let model = export::onnx(&network, form, &metadata()).unwrap();
         let vectors = prove::test_vectors(&network, &model, &data, &rows).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let any = serde_json::json!({});
-        export::write_package(folder.path(), &model, &any, &any, &vectors).unwrap();
+        let (schema, encoders) = support::no_companions();
+        export::write_package(folder.path(), &model, &schema, &encoders, &vectors).unwrap();
         let inputs = decode(&folder.path().join("model.onnx")).graph.unwrap().input;
         for (index, (input, spec)) in inputs.iter().zip(&model.signature.tensors).enumerate() {
             let file = folder.path().join(format!("test_data_set_0/input_{index}.pb"));

@@ -82,7 +82,7 @@ fn rows_hold_the_items_part_without_bias_and_the_graph_adds_the_rest() {
         let lookups = Lookups::of(&*engine, &path, &signature, &options(None), &data, rows).unwrap();
         let items = lookups.items().unwrap();
         assert_eq!((items.row_of(0), items.row_of(1)), (vec![3.0, -1.0], vec![-6.0, 2.0]));
-        let assembler = Assembler::by_row_with(&signature, &data, &lookups).unwrap();
+        let assembler = Assembler::by_row(&signature, &data, &lookups).unwrap();
         let mut inputs = assembler.inputs();
         assembler.fill(&data, 0, &[Candidate::of_row(1), Candidate::of_row(0)], &mut inputs);
         assert_eq!(inputs.tensors[1].data, TensorData::F32(vec![-6.0, 2.0, 3.0, -1.0]));
@@ -106,12 +106,12 @@ fn a_layout_with_rows_takes_them_in_its_format_and_states_what_they_cost() {
         let (signature, _) = export::read_signature(&path).unwrap();
         let json = serde_json::to_value(&signature.tensors[1]).unwrap();
         assert_eq!((&json["element"], &json["content"]), (&element.into(), &"item-rows".into()));
-        let table = export::read_item_table(&path).unwrap().unwrap();
+        let table = export::describe(&path).unwrap().item_table.unwrap();
         assert_eq!((table.outputs, table.bytes_per_item, table.bytes), (2, bytes, Some(1000 * bytes)));
         assert_eq!((table.rows.name(), table.refresh), (element, Refresh::Static));
     }
     let (_folder, path) = export_to_file(&network, Layout::ItemCached);
-    assert_eq!(export::read_item_table(&path).unwrap(), None, "nothing of this network lasts");
+    assert_eq!(export::describe(&path).unwrap().item_table, None, "nothing of this network lasts");
 }
 
 #[test]
@@ -192,8 +192,8 @@ fn tables_outside_are_refused_when_they_are_not_those_of_the_model() {
         let rows = || Ok(vec![0]);
         Lookups::of(&*engines()[0], &path, &signature, &options(None), &data, rows)
     };
-    assert!(Assembler::by_row_with(&signature, &data, &lookups().unwrap()).is_ok());
-    let missing = Assembler::by_row(&signature, &data).unwrap_err().to_string();
+    assert!(Assembler::by_row(&signature, &data, &lookups().unwrap()).is_ok());
+    let missing = Assembler::by_row(&signature, &data, &Lookups::default()).unwrap_err().to_string();
     assert!(missing.contains("not beside it"), "{missing}");
     let manifest = folder.path().join("embeddings.json");
     let text = std::fs::read_to_string(&manifest).unwrap();

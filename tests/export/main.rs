@@ -167,7 +167,7 @@ fn a_session_serves_any_candidate_count_beside_the_one_it_was_made_for() {
         for engine in engines() {
             let rows = || Ok((0..1500).collect());
             let lookups = Lookups::of(&*engine, &path, &signature, &options(None), &data, rows).unwrap();
-            let assembler = Assembler::by_row_with(&signature, &data, &lookups).unwrap();
+            let assembler = Assembler::by_row(&signature, &data, &lookups).unwrap();
             let mut session = engine.load(&path, &options(Some(1000))).unwrap();
             let mut scores = Vec::new();
             let mut first = Vec::new();
@@ -306,8 +306,8 @@ fn a_package_says_how_to_feed_the_model() {
     let folder = tempfile::tempdir().unwrap();
     let ids = TestTensor { name: "user_ids".to_owned(), shape: [1, 1], values: TestValues::Ids(vec![3]) };
     let vectors = TestVectors { inputs: vec![ids], scores: vec![0.5], tolerance: 1e-3 };
-    let any = serde_json::json!({"features": []});
-    export::write_package(folder.path(), &model, &any, &any, &vectors).unwrap();
+    let (schema, encoders) = support::no_companions();
+    export::write_package(folder.path(), &model, &schema, &encoders, &vectors).unwrap();
     let readme = std::fs::read_to_string(folder.path().join("README.md")).unwrap();
     for tensor in &model.signature.tensors {
         assert!(readme.contains(&format!("`{}`", tensor.name)), "{readme}");

@@ -17,7 +17,7 @@ fn a_model_whose_weights_differ_from_the_network_fails_the_proof() {
             .unwrap_err();
     assert!(matches!(failed, Error::Limit { .. }));
     let text = failed.to_string();
-    assert!(text.contains("tract") && text.contains("row 0 scores"), "{text}");
+    assert!(text.contains("tract") && text.contains("row 1 scores"), "{text}");
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn the_joined_request_has_the_candidates_of_the_target() {
     let text = prove::prove(&other, &path, &data, &rows, &engines, &options(Some(7)), terms)
         .unwrap_err()
         .to_string();
-    assert!(text.contains("row 0 scores"), "{text}");
+    assert!(text.contains("row 1 scores"), "{text}");
 }
 
 #[test]

@@ -75,8 +75,8 @@ fn the_checker_accepts_trees_and_onnx_runtime_gives_the_same_scores() {
         let model = export::onnx(&network, layout, &Metadata::default()).unwrap();
         let vectors = prove::test_vectors(&network, &model, &data, &rows).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let any = serde_json::json!({});
-        export::write_package(folder.path(), &model, &any, &any, &vectors).unwrap();
+        let (schema, encoders) = support::no_companions();
+        export::write_package(folder.path(), &model, &schema, &encoders, &vectors).unwrap();
         let output = check_onnx(folder.path());
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{layout}: {err}{out}");

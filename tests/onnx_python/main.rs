@@ -52,7 +52,7 @@ pub fn package_of(
     vectors.tolerance = prove::tolerance(precision);
     change(&mut vectors);
     let folder = tempfile::tempdir().unwrap();
-    let any = serde_json::json!({});
-    export::write_package(folder.path(), &model, &any, &any, &vectors).unwrap();
+    let (schema, encoders) = support::no_companions();
+    export::write_package(folder.path(), &model, &schema, &encoders, &vectors).unwrap();
     folder
 }

@@ -139,7 +139,8 @@ fn tables_that_contradict_each_other_are_refused_and_noise_is_no_contradiction()
         table
     };
     let error = merge(&[measured(1.0), measured(1.5)]).unwrap_err().to_string();
-    assert!(error.contains("a network [64]"), "{error}");
+    let name = observation(&[64], 1.0, 1.0).network;
+    assert!(error.contains(&format!("network {name} of ")), "{error}");
 }
 
 #[test]

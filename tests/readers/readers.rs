@@ -5,13 +5,18 @@ use autofas_bench::{
     Error, Experiment, LatencyTable, Network, Result, Schema,
     base::{progress::Silent, stop::Stop},
     data::{
+        dataset::{Dataset, EncodedFeature, Slot},
         encode::Encoders,
         encoded,
+        ids::Ids,
         split::SplitSettings,
         table::{RawTable, TableFiles},
     },
     export::{self, check::Limits, companions::TestVectors, outside},
-    learn::checkpoint::{CheckpointSettings, Keeper},
+    learn::{
+        checkpoint::{CheckpointSettings, Keeper},
+        network::{Embedding, NetworkInput},
+    },
     measure::{
         hlog::reading,
         measurement::Measurement,
@@ -77,7 +82,10 @@ pub const READERS: [Reader; 21] = [
         stored.position::<u64>()?;
         stored.part("params").numbers("weight", 6).map(drop)
     }),
-    reader("network", "network.safetensors", |path| Network::load(path).map(drop)),
+    reader("network", "network.safetensors", |path| {
+        let network = Network::load(path)?;
+        network.score(&row(&network), &[0]).map(drop)
+    }),
     reader("data_csv", "log.csv", log),
     reader("data_parquet", "log.parquet", log),
     reader("encoded", "shop.encoded/encoded.json", encoded),
@@ -183,6 +191,36 @@ fn encoded(path: &Path) -> Result<()> {
         loaded.dataset.partition_shares(rows);
     }
     Ok(())
+}
+
+/// A row that the network reads: of every table the last id, of a list two of them, and the number 1.
+fn row(network: &Network) -> Dataset {
+    let (mut ids, mut numbers) = (Vec::new(), Vec::new());
+    let mut feature = |input: &NetworkInput| {
+        let (slot, cardinality) = match &input.embedding {
+            Embedding::Number { .. } => {
+                numbers.push(1.0);
+                (Slot::Number { index: numbers.len() - 1 }, 0)
+            }
+            Embedding::Table { rows } | Embedding::Pooled { rows, .. } => {
+                let cardinality = (rows.len() / input.width) as u32;
+                let length = if matches!(input.embedding, Embedding::Table { .. }) { 1 } else { 2 };
+                ids.extend(vec![cardinality - 1; length]);
+                (Slot::Ids { start: ids.len() - length, length }, cardinality)
+            }
+        };
+        EncodedFeature { name: input.feature.clone(), slot, cardinality }
+    };
+    let features = network.inputs.iter().map(&mut feature).collect();
+    let (number_slots, numbers) = (numbers.len(), numbers.into());
+    Dataset {
+        features,
+        ids: Ids::from_rows(ids.len(), &ids),
+        number_slots,
+        numbers,
+        labels: vec![0.0].into(),
+        ..Dataset::default()
+    }
 }
 
 fn equal<T: PartialEq + Debug>(read: &T, again: &T) -> Result<()> {

@@ -6,13 +6,23 @@ use autofas_bench::{
     base::{names::Layout, rng},
     data::{
         dataset::{Dataset, EncodedFeature, Slot},
+        encode::Encoders,
         ids::Ids,
-        schema::{Refresh, Side},
+        schema::{Refresh, Schema, Side},
     },
     export::Form,
     learn::network::{Body, Branch, Dense, Embedding, Forest, Network, NetworkInput, Node},
 };
 use rand::RngExt;
+use std::path::Path;
+
+/// What lies beside a model whose features are of no schema.
+pub fn no_companions() -> (Schema, Encoders) {
+    let text = "[data]\nlabel = \"click\"\n[[feature]]\nname = \"f0\"\nkind = \"item\"\ntype = \"numeric\"\nfetch_ms = 1";
+    let schema = Schema::parse(text, Path::new("any.toml")).unwrap();
+    let encoders = serde_json::json!({"schema_version": 1, "features": [], "partitions": null});
+    (schema, serde_json::from_value(encoders).unwrap())
+}
 
 /// What a feature of a sample is.
 #[derive(Debug, Clone, Copy)]

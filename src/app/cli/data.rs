@@ -3,7 +3,7 @@
 use super::output::{self, Format};
 use crate::{
     app::config::{Experiment, Override, Stage},
-    base::{Error, Result, error::Place, fsio, keys, progress::Progress},
+    base::{Error, Result, error::Place, fsio, keys, names::word, progress::Progress},
     data::{
         draft::{Draft, Guess, Named, Role, draft},
         encoded::{self, Header},
@@ -191,7 +191,7 @@ fn price(text: &str) -> std::result::Result<(Kind, f64), String> {
 fn describe_draft(draft: &Draft, out: &Path) -> String {
     let row = |guess: &Guess| match guess.role {
         Role::Feature { kind, value_type } => {
-            vec![guess.column.clone(), written(&kind), written(&value_type)]
+            vec![guess.column.clone(), word(kind), word(value_type)]
         }
         Role::LeftOut(reason) => {
             vec![guess.column.clone(), "-".to_owned(), format!("left out: {}", reason.reason())]
@@ -264,8 +264,8 @@ fn describe_inspection(inspection: &Inspection) -> String {
     let rows = inspection.features.iter().map(|feature| {
         vec![
             feature.name.clone(),
-            written(&feature.kind),
-            written(&feature.source),
+            word(feature.kind),
+            word(feature.source),
             feature.column_type.clone(),
             feature.distinct.to_string(),
             format!("{:.1}", feature.missing_share * 100.0),
@@ -285,9 +285,4 @@ fn describe_inspection(inspection: &Inspection) -> String {
         lines.extend(inspection.alarms.iter().map(|alarm| format!("warning: {alarm}")));
     }
     lines.join("\n")
-}
-
-/// The name that a schema file uses.
-fn written(value: &impl serde::Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! `forecast`: what a replay's result says about rates that were not replayed, by simulating the queue.
 
-use super::output::{self, Format};
+use super::output::{self, Format, ms};
 use crate::{
     base::{
         Error, Result, hash,
@@ -219,11 +219,6 @@ fn recall_text(forecasts: &[Forecasted]) -> Option<String> {
 
 fn limits(objectives: &[Objective]) -> String {
     objectives.iter().map(Objective::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// A time in ms with three digits, or that there is none.
-pub(super) fn ms(us: Option<f64>) -> String {
-    us.map_or("-".to_owned(), |us| format!("{:.3}", us / 1e3))
 }
 
 /// Stands where a queue grows as long as requests come.

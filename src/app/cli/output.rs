@@ -54,6 +54,11 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     all().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// A time in ms with three digits, or that there is none.
+pub fn ms(us: Option<f64>) -> String {
+    us.map_or("-".to_owned(), |us| format!("{:.3}", us / 1e3))
+}
+
 fn is_numeric_start(first: char) -> bool {
     first.is_ascii_digit() || first == '+' || first == '-'
 }

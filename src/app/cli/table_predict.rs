@@ -1,8 +1,8 @@
 //! `table predict`.
 
 use super::{
-    forecast::{NO_BOUND, ms},
-    output::{self, Format},
+    forecast::NO_BOUND,
+    output::{self, Format, ms},
     table::chosen_engines,
 };
 use crate::{

@@ -1,103 +1,60 @@
 //! `[compare]`: which systems are trained and measured beside each other, and how each of them is tuned.
 
 use crate::{
-    base::check::{self, Checked, Violation},
+    base::{
+        check::{self, Checked, Violation},
+        names::named,
+    },
     data::split::SplitSettings,
     learn::settings::{ColdSettings, FscdSettings, PermutationSettings},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
-/// A system that takes part in a comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SystemName {
-    /// The joint search as `[search]`, `[derive]` and `[retrain]` state it.
-    Autofas,
-    /// The search and the retraining without the teacher's scores.
-    NoDistillation,
-    /// The search without a price, cut to the budget afterwards.
-    NoLatency,
-    /// The search whose Loss2 moves θ too.
-    NoGradientBlock,
-    /// Features are searched, layers are hand-chosen.
-    FeaturesOnly,
-    /// Layers are searched, features are taken as the schema declares them.
-    LayersOnly,
-    /// The best of some random choices that fill the budget.
-    RandomSearch,
-    /// Hand-chosen layers on the features that fit, in the schema's order, taught by the teacher.
-    Rd,
-    /// Hand-chosen layers on the features of the highest first-order Taylor importance to the teacher (SHARK).
-    Taylor,
-    /// The same on the features whose permutation costs the teacher most.
-    Permutation,
-    /// The same on the features of the largest squeeze-and-excitation weights (COLD).
-    Cold,
-    /// The same on the features of the strongest gates under a prior by complexity (FSCD).
-    Fscd,
-    /// The same on the features of the largest gain to gradient boosted trees (LightGBM's importance).
-    Gain,
-    /// Hand-chosen layers on all features, taught by the teacher.
-    RdAll,
-    /// The plain DNN of `[baseline]` on all features.
-    PlainDnn,
-    /// The two-tower network of `[two_tower]` on all features.
-    TwoTower,
-    /// The gradient boosted trees of `[gbdt]` on all features.
-    Gbdt,
-    /// The ranking network itself, the first of an ensemble.
-    Teacher,
+named! {
+    /// A system that takes part in a comparison. The order is that of tables.
+    SystemName {
+        /// The joint search as `[search]`, `[derive]` and `[retrain]` state it.
+        Autofas = "autofas",
+        /// The search and the retraining without the teacher's scores.
+        NoDistillation = "no-distillation",
+        /// The search without a price, cut to the budget afterwards.
+        NoLatency = "no-latency",
+        /// The search whose Loss2 moves θ too.
+        NoGradientBlock = "no-gradient-block",
+        /// Features are searched, layers are hand-chosen.
+        FeaturesOnly = "features-only",
+        /// Layers are searched, features are taken as the schema declares them.
+        LayersOnly = "layers-only",
+        /// The best of some random choices that fill the budget.
+        RandomSearch = "random-search",
+        /// Hand-chosen layers on the features that fit, in the schema's order, taught by the teacher.
+        Rd = "rd",
+        /// Hand-chosen layers on the features of the highest first-order Taylor importance to the teacher (SHARK).
+        Taylor = "taylor",
+        /// The same on the features whose permutation costs the teacher most.
+        Permutation = "permutation",
+        /// The same on the features of the largest squeeze-and-excitation weights (COLD).
+        Cold = "cold",
+        /// The same on the features of the strongest gates under a prior by complexity (FSCD).
+        Fscd = "fscd",
+        /// The same on the features of the largest gain to gradient boosted trees (LightGBM's importance).
+        Gain = "gain",
+        /// Hand-chosen layers on all features, taught by the teacher.
+        RdAll = "rd-all",
+        /// The plain DNN of `[baseline]` on all features.
+        PlainDnn = "plain-dnn",
+        /// The two-tower network of `[two_tower]` on all features.
+        TwoTower = "two-tower",
+        /// The gradient boosted trees of `[gbdt]` on all features.
+        Gbdt = "gbdt",
+        /// The ranking network itself, the first of an ensemble.
+        Teacher = "teacher",
+    }
 }
 
 impl SystemName {
-    /// Every system, in the order of tables.
-    pub const ALL: [Self; 18] = [
-        Self::Autofas,
-        Self::NoDistillation,
-        Self::NoLatency,
-        Self::NoGradientBlock,
-        Self::FeaturesOnly,
-        Self::LayersOnly,
-        Self::RandomSearch,
-        Self::Rd,
-        Self::Taylor,
-        Self::Permutation,
-        Self::Cold,
-        Self::Fscd,
-        Self::Gain,
-        Self::RdAll,
-        Self::PlainDnn,
-        Self::TwoTower,
-        Self::Gbdt,
-        Self::Teacher,
-    ];
-
-    /// As files and options have it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Autofas => "autofas",
-            Self::NoDistillation => "no-distillation",
-            Self::NoLatency => "no-latency",
-            Self::NoGradientBlock => "no-gradient-block",
-            Self::FeaturesOnly => "features-only",
-            Self::LayersOnly => "layers-only",
-            Self::RandomSearch => "random-search",
-            Self::Rd => "rd",
-            Self::Taylor => "taylor",
-            Self::Permutation => "permutation",
-            Self::Cold => "cold",
-            Self::Fscd => "fscd",
-            Self::Gain => "gain",
-            Self::RdAll => "rd-all",
-            Self::PlainDnn => "plain-dnn",
-            Self::TwoTower => "two-tower",
-            Self::Gbdt => "gbdt",
-            Self::Teacher => "teacher",
-        }
-    }
-
     /// What is tried where the experiment file says nothing else: the defaults first, then one change at a time.
     fn usual_grid(self) -> Vec<Vec<String>> {
         let changes: [&str; 2] = match self {
@@ -118,12 +75,6 @@ impl SystemName {
         };
         let changes = changes.map(|change| vec![change.to_owned()]);
         std::iter::once(Vec::new()).chain(changes).collect()
-    }
-}
-
-impl fmt::Display for SystemName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
     }
 }
 
@@ -189,7 +140,7 @@ impl Default for CompareSettings {
             at: vec![10, 50, 100],
             resamples: 1000,
             store: None,
-            grid: SystemName::ALL.map(|system| (system, system.usual_grid())).into(),
+            grid: SystemName::ALL.iter().map(|&system| (system, system.usual_grid())).collect(),
         }
     }
 }
@@ -231,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_system_is_written_as_it_is_called() {
-        for system in SystemName::ALL {
+        for &system in SystemName::ALL {
             assert_eq!(serde_json::to_value(system).unwrap(), system.name());
         }
     }
@@ -240,7 +191,7 @@ mod tests {
     fn what_is_tried_are_settings_within_their_ranges() {
         let path = Path::new("e.toml");
         let first = Experiment::parse(path, "data.schema = \"s.toml\"", &[]).unwrap();
-        for system in SystemName::ALL {
+        for &system in SystemName::ALL {
             let mut tried = Vec::new();
             for settings in system.usual_grid() {
                 let settings: Vec<_> =

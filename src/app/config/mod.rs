@@ -276,6 +276,29 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_of_the_command_line_drops_what_the_file_says_for_its_own() {
+        let text = "[derive]\nrule = \"budget\"\nbudget_ms = 3\n[split]\nby = \"time\"\nvalid_fraction = 0.3";
+        let printed = with(text, &[]).unwrap().resolved.to_string();
+        let top = [("derive.rule", "top_k"), ("derive.k", "7"), ("split.by", "shuffle")];
+        let experiment = Experiment::parse(
+            Path::new("conf/e.toml"),
+            &printed,
+            &top.map(|(path, value)| Override::parse(path, value)),
+        )
+        .unwrap();
+        assert_eq!(experiment.settings.derive.budget(), None);
+        assert_eq!(experiment.resolved.tree["derive"]["k"].as_integer(), Some(7));
+        // What both rules read stays; what the command line says in vain, and the file for its own rule, is wrong as before.
+        assert_eq!(experiment.settings.split, SplitSettings::Shuffle { valid_fraction: 0.3 });
+        let problem = |text: &str, more: &[(&str, &str)]| with(text, more).unwrap_err().to_string();
+        let found = problem(text, &[top[0], top[1], ("derive.budget_ms", "2")]);
+        assert!(found.contains("command line, `derive.budget_ms`: has no effect"), "{found}");
+        let text = text.replace("budget_ms = 3", "budget_ms = 3\nk = 7");
+        let found = problem(&text, &[("derive.rule", "budget")]);
+        assert!(found.contains("`derive.k`: has no effect"), "{found}");
+    }
+
+    #[test]
     fn a_rule_in_the_file_drops_the_defaults_of_the_other_rules() {
         let bounds = "[split]\nby = \"time\"\ntrain_until = 5\nvalid_from = 6";
         let SplitSettings::Time { valid_fraction, train_until, .. } =

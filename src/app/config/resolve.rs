@@ -99,7 +99,9 @@ impl Source<'_> {
 /// Lays file and overrides over the defaults and checks the result.
 pub fn resolve(file: &Path, text: &str, overrides: &[Override]) -> Result<(Settings, Resolved)> {
     let document: Table = toml::from_str(text).map_err(|e| keys::toml_syntax(text, file, &e))?;
+    let defaults = document_of(&Settings::default());
     let mut layers = tree::leaves(&document);
+    let changed = changed_choices(&document, &defaults, overrides);
     let mut source = Source { file, origins: BTreeMap::new() };
     source.origins.extend(layers.iter().map(|(path, _)| (path.clone(), Origin::File)));
     for Override { path, value } in overrides {
@@ -110,17 +112,41 @@ pub fn resolve(file: &Path, text: &str, overrides: &[Override]) -> Result<(Setti
     for (path, _) in &layers {
         check_known(path, &known, &source)?;
     }
-    let defaults = document_of(&Settings::default());
     let settings = deserialize(&defaults, &layers, &source)?;
     let resolved = Resolved { tree: document_of(&settings), origins: source.origins.clone() };
-    for (path, _) in &layers {
-        if tree::get(&resolved.tree, path).is_none() {
-            let problem = "has no effect with the other values of its table";
-            return Err(source.error(path, problem, "remove it, or choose the rule or kind that reads it"));
-        }
-    }
+    // What the file says for the rule that the command line has exchanged for another is not wrong.
+    let gone = |path: &str| {
+        resolved.origin(path) == Origin::File && changed.iter().any(|table| tree::within(path, table))
+    };
+    let paths = layers.iter().map(|(path, _)| path.as_str());
+    check_effects(paths.filter(|path| !gone(path)), &resolved, &source)?;
     checked(&settings, &source)?;
     Ok((settings, resolved))
+}
+
+/// The tables of which the command line chooses another rule or kind than the file.
+fn changed_choices<'a>(document: &Table, defaults: &Table, overrides: &'a [Override]) -> Vec<&'a str> {
+    let another = |Override { path, value }: &Override| {
+        let told = tree::get(document, path).or_else(|| tree::get(defaults, path));
+        Settings::CHOICES.contains(&path.as_str()) && told != Some(value)
+    };
+    let changed = overrides.iter().filter(|one| another(one));
+    changed.filter_map(|one| one.path.rsplit_once('.')).map(|(table, _)| table).collect()
+}
+
+/// Fails on a path that the settings, as they were read, do not have.
+fn check_effects<'a>(
+    mut paths: impl Iterator<Item = &'a str>,
+    resolved: &Resolved,
+    source: &Source,
+) -> Result<()> {
+    match paths.find(|path| tree::get(&resolved.tree, path).is_none()) {
+        None => Ok(()),
+        Some(path) => {
+            let problem = "has no effect with the other values of its table";
+            Err(source.error(path, problem, "remove it, or choose the rule or kind that reads it"))
+        }
+    }
 }
 
 /// Lays overrides over settings that were resolved before, with the paths that those have.
@@ -136,12 +162,7 @@ pub(super) fn overridden(
     let layers: Vec<tree::Leaf> = tree::leaves(&known.tree).into_iter().chain(own).collect();
     let settings = deserialize(&document_of(&Settings::default()), &layers, &source)?;
     let resolved = Resolved { tree: document_of(&settings), origins: known.origins.clone() };
-    for Override { path, .. } in overrides {
-        if tree::get(&resolved.tree, path).is_none() {
-            let problem = "has no effect with the other values of its table";
-            return Err(source.error(path, problem, "remove it, or choose the rule or kind that reads it"));
-        }
-    }
+    check_effects(overrides.iter().map(|one| one.path.as_str()), &resolved, &source)?;
     checked(&settings, &source)?;
     Ok((settings, resolved))
 }

@@ -2,7 +2,7 @@
 //! begins, and not after its trainings.
 
 use super::Run;
-use crate::base::{Error, Result, error::Place};
+use crate::base::{Error, Result, error::Place, rank::is_positive};
 
 impl Run<'_> {
     /// Fails where the validation rows or those that a supernet's networks are judged on all have one class, or the training rows have
@@ -57,7 +57,7 @@ impl Run<'_> {
     fn classes(&self, rows: &[u32], enough: usize) -> [usize; 2] {
         let mut counts = [0; 2];
         for &row in rows {
-            let count = &mut counts[usize::from(self.loaded.dataset.labels[row as usize] > 0.5)];
+            let count = &mut counts[usize::from(is_positive(self.loaded.dataset.labels[row as usize]))];
             *count = enough.min(*count + 1);
             if counts == [enough; 2] {
                 break;

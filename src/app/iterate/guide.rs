@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     app::config::{Experiment, Stage},
-    base::{Error, Result, rank::auc_error},
+    base::{
+        Error, Result,
+        rank::{auc_error, is_positive},
+    },
     data::{
         column::Column,
         dataset::Split,
@@ -111,7 +114,7 @@ impl Run<'_> {
         let valid = &all.valid;
         let scores: Vec<f32> = valid.iter().map(|&row| teaching.soft[row as usize]).collect();
         let metrics = metrics_of(&scores, data, valid);
-        let positives = valid.iter().filter(|&&row| data.labels[row as usize] > 0.5).count();
+        let positives = valid.iter().filter(|&&row| is_positive(data.labels[row as usize])).count();
         let negatives = valid.len() - positives;
         judgement(&metrics, positives, negatives).iter().for_each(|line| self.progress.say(line));
         let (journal, experiment) = (self.journal.clone(), self.experiment.clone());

@@ -33,7 +33,7 @@ use crate::{
         table::{LatencyTable, TableContext},
         target::{LatencyTarget, MeanService},
     },
-    space::{Operator, Subnet},
+    space::Subnet,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -198,15 +198,7 @@ impl Run<'_> {
     fn budgets(&self, table: &LatencyTable) -> Result<Vec<Budget>> {
         let layers = self.layer_prices(table)?;
         let prices = self.paid(&layers, &MeanService, &DeriveSettings::default());
-        let widest = |operators: &Vec<Operator>| {
-            let widest = operators.iter().filter(|operator| operator.width().is_some()).max();
-            *widest.unwrap_or(&Operator::Zero)
-        };
-        let selectable = (0..self.space.features.len()).filter(|&i| !self.space.features[i].never);
-        let whole = Subnet {
-            features: selectable.collect(),
-            operators: self.space.mixops.iter().map(widest).collect(),
-        };
+        let whole = self.space.widest();
         let cheapest = crate::learn::derive::cheapest(&self.space, &prices)?;
         let price_ms =
             |subnet: &Subnet| -> Result<f64> { Ok(Price::of(&self.space, subnet, &prices)?.total_ms()) };

@@ -12,7 +12,6 @@ use crate::{
             two_tower::TwoTowers,
         },
         embedding::input_features,
-        importance::selectable,
         metrics::Metrics,
         settings::TwoTowerSettings,
         student::Lesson,
@@ -52,7 +51,7 @@ impl System {
     /// What it reads.
     pub(in crate::app) fn features(&self, space: &SearchSpace) -> Vec<usize> {
         match self {
-            Self::TwoTower(_) | Self::Trees(_) => selectable(space),
+            Self::TwoTower(_) | Self::Trees(_) => space.selectable(),
             Self::Teacher => (0..space.features.len()).collect(),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Seconds, span};
 use crate::{
-    base::{Result, progress::Progress},
+    base::{Result, progress::Progress, rank::is_positive},
     data::dataset::{Dataset, Split},
     learn::{
         checkpoint::Keeper,
@@ -78,7 +78,7 @@ pub fn step_s(
 fn few_rows(data: &Dataset, split: &Split, rows: usize) -> Split {
     let mut valid: Vec<u32> = split.valid.iter().copied().take(VALIDATED).collect();
     for wanted in [true, false] {
-        let of_class = |row: &&u32| (data.labels[**row as usize] > 0.5) == wanted;
+        let of_class = |row: &&u32| is_positive(data.labels[**row as usize]) == wanted;
         valid.extend(split.valid.iter().find(of_class));
     }
     valid.sort_unstable();

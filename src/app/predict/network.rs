@@ -8,7 +8,7 @@ use crate::{
         names::{EngineName, Layout, Precision},
     },
     data::{encode::Encoders, schema::Schema},
-    export::{self, model, signature::Content},
+    export::{self, Described, model, signature::Content},
     measure::{
         engine::SessionOptions,
         probe::{ServiceSettings, context_here, features_hash},
@@ -41,7 +41,7 @@ impl PricedNetwork {
     /// Fails where they do not tell features and layers, and for a model that takes vectors from outside: what a table says of first
     /// layers holds the look-up.
     pub fn of_model(path: &Path) -> Result<Self> {
-        let (signature, metadata) = export::read_signature(path)?;
+        let Described { signature, metadata, precision, .. } = export::describe(path)?;
         let layout = signature.layout;
         let mut tensors = signature.tensors;
         if layout.rows().is_some() {
@@ -72,11 +72,10 @@ impl PricedNetwork {
         let operators: Vec<Operator> = widths.into_iter().map(Operator::Mlp).collect();
         let mixops = operators.iter().map(|&operator| vec![operator]).collect();
         let space = SearchSpace::new(schema.features.clone(), mixops)?.served_in(layout);
-        let subnet = Subnet { features, operators };
+        let subnet = Subnet::new(features, operators);
         if subnet.id(&space) != metadata.subnet || schema.hash() != metadata.schema_hash {
             return Err(foreign());
         }
-        let precision = export::read_precision(path)?;
         let encoders = Encoders::load(&path.with_file_name("encoders.json"))?;
         let features_hash = features_hash(&space, &table_rows(&schema, Some(&encoders), 0)?);
         Ok(Self { schema, space, subnet, layout, precision, features_hash })

@@ -79,7 +79,7 @@ fn columns(table: &RawTable) -> Vec<String> {
 fn found(request: Option<&str>) -> Vec<(String, String)> {
     let row = |guess: Guess| {
         let role = match guess.role {
-            Role::Feature { kind, value_type } => format!("{} {}", text::word(kind), text::word(value_type)),
+            Role::Feature { kind, value_type } => format!("{} {}", word(kind), word(value_type)),
             Role::LeftOut(reason) => format!("{reason:?}"),
         };
         (guess.column, role)

@@ -2,7 +2,7 @@
 
 use super::{Guess, Named, Role, SEPARATOR, ValueType, unpriced};
 use crate::{
-    base::Result,
+    base::{Result, names::word},
     data::{
         schema::{Kind, Schema},
         table::{RawColumn, RawTable},
@@ -129,9 +129,4 @@ fn is_list(table: &RawTable, column: &str) -> bool {
 /// As TOML writes text.
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
-}
-
-/// The name that a schema file uses.
-pub(super) fn word(value: impl serde::Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -16,7 +16,7 @@
 
 use super::FeatureCodes;
 use crate::{
-    base::Result,
+    base::{Result, rank::is_positive},
     data::{
         dataset::{Dataset, EncodedFeature},
         split::hold_out,
@@ -27,19 +27,19 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// No feature of a serving system should tell the label that well by itself.
-pub const IMPLAUSIBLE_AUC: f64 = 0.9;
+const IMPLAUSIBLE_AUC: f64 = 0.9;
 /// From here on a feature is looked at that stands apart from the others.
-pub const FAR_AUC: f64 = 0.8;
+const FAR_AUC: f64 = 0.8;
 /// How many times as far from ½ as the next one it stands then.
-pub const FAR_TIMES: f64 = 2.0;
+const FAR_TIMES: f64 = 2.0;
 /// As many features may stand apart together.
 const FAR_FEATURES: usize = 3;
 /// Share of a value's rows with the same label, from which on it decides the label.
-pub const DECIDED: f64 = 0.99;
+const DECIDED: f64 = 0.99;
 /// Rows that a value needs to be said to decide anything.
 const DECIDED_ROWS: usize = 100;
 /// Share of the rows of one label that deciding values hold.
-pub const DECIDED_SHARE: f64 = 0.2;
+const DECIDED_SHARE: f64 = 0.2;
 /// A label that more of all rows have than this comes with many values by itself.
 const ONE_SIDED: f64 = 0.8;
 /// Values per row from which on they count as unique.
@@ -140,7 +140,7 @@ pub(super) fn look(feature: &str, codes: &FeatureCodes, labels: &[f32]) -> Looke
     let by_codes = codes.auc(labels, &halves[0], &halves[1]);
     let by_rank = codes.rank_auc(labels, &halves[0], &halves[1]);
     let auc = by_codes.map(|auc| by_rank.map_or(auc, |by_rank| auc.max(by_rank)));
-    let positives = labels.iter().filter(|&&label| label > 0.5).count();
+    let positives = labels.iter().filter(|&&label| is_positive(label)).count();
     let telling = auc.filter(|_| positives.min(labels.len() - positives) >= CLASS_ROWS);
     let reason = match telling {
         _ if codes.is_constant() => Some(Reason::Constant),
@@ -160,7 +160,7 @@ fn decides(codes: &FeatureCodes, labels: &[f32], positives: usize) -> Option<Rea
     for (row, &label) in labels.iter().enumerate() {
         let code = codes.of_row(row).first().map_or(codes.code_count(), |&code| code as usize);
         counts[code].0 += 1;
-        counts[code].1 += usize::from(label > 0.5);
+        counts[code].1 += usize::from(is_positive(label));
     }
     let totals = [labels.len() - positives, positives];
     [1u8, 0].into_iter().find_map(|label| {

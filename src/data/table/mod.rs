@@ -160,6 +160,18 @@ impl RawTable {
         self.column_error(column, problem, fix)
     }
 
+    /// An error about a row, in the words of the file that it came from.
+    pub fn row_error(&self, row: usize, problem: impl Into<String>, fix: impl Into<String>) -> Error {
+        let mut row_in_file = row;
+        for part in &self.parts {
+            if row_in_file < part.rows {
+                return Error::input(&part.file, part.spot(row_in_file).into(), problem, fix);
+            }
+            row_in_file -= part.rows;
+        }
+        Error::input(&self.parts[0].file, Place::whole(), problem, fix)
+    }
+
     /// An error about a whole column.
     pub fn column_error(&self, column: &str, problem: impl Into<String>, fix: impl Into<String>) -> Error {
         Error::input(&self.parts[0].file, Place::field(column), problem, fix)

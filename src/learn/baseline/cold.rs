@@ -23,7 +23,7 @@ use crate::{
         Learn,
         checkpoint::Keeper,
         embedding::{EmbeddingBank, InputFeature, input_features},
-        importance::{Importance, Method, Strengths, selectable, some_of},
+        importance::{Importance, Method, Strengths, some_of},
         ops::{
             dense::Follow,
             gate::{Columns, gate},
@@ -132,7 +132,7 @@ pub fn cold(
 ) -> Result<Learned> {
     settings.check()?;
     let &Setup { space, rows, lesson, seed } = setup;
-    let features = input_features(&space.features, &selectable(space), rows.data)?;
+    let features = input_features(&space.features, &space.selectable(), rows.data)?;
     let mut network = Cold::new(features, &settings.widths, &settings.train, lesson, seed)?;
     let fit = fit(&mut network, rows, &settings.train, seed, progress, keeper)?;
     let judged = some_of(&rows.split.train, settings.rows, rng::derive(seed, "rows that COLD is judged on"))?;

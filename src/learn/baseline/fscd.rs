@@ -24,7 +24,7 @@ use crate::{
         checkpoint::Keeper,
         device::device,
         embedding::{EmbeddingBank, InputFeature, input_features},
-        importance::{Importance, Method, Strengths, selectable},
+        importance::{Importance, Method, Strengths},
         mask::{Mask, THETA},
         ops::gate::{Columns, gate},
         optimizer::ParamGroup,
@@ -54,7 +54,7 @@ impl<'a> Fscd<'a> {
     /// An untrained network over all features that may be selected. `prices` says what they cost to fetch.
     pub fn new(setup: &Setup<'a>, prices: &FeaturePrices, settings: &FscdSettings) -> Result<Self> {
         let &Setup { space, rows, lesson, seed } = setup;
-        let chosen = selectable(space);
+        let chosen = space.selectable();
         let features = input_features(&space.features, &chosen, rows.data)?;
         let penalty: Vec<f32> = complexities(space, &chosen, &features, prices, settings)
             .into_iter()
@@ -129,7 +129,7 @@ impl Trainable for Fscd<'_> {
 }
 
 /// c of the `chosen` features, which the data encode as `features`.
-pub fn complexities(
+fn complexities(
     space: &SearchSpace,
     chosen: &[usize],
     features: &[InputFeature],

@@ -20,7 +20,7 @@ mod values;
 pub use settings::{IdValues, TreeSettings};
 
 use crate::{
-    base::{Error, Result, rng},
+    base::{Error, Result, rank::is_positive, rng},
     data::{
         dataset::{Dataset, Split},
         schema::Feature,
@@ -131,7 +131,7 @@ fn grow(
 }
 
 fn both_labels(data: &Dataset, rows: &[u32], what: &str) -> Result<()> {
-    let clicked = rows.iter().filter(|&&row| data.labels[row as usize] > 0.5).count();
+    let clicked = rows.iter().filter(|&&row| is_positive(data.labels[row as usize])).count();
     if clicked > 0 && clicked < rows.len() {
         return Ok(());
     }

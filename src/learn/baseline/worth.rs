@@ -182,9 +182,7 @@ impl Basket<'_> {
     }
 
     fn on(&self, chosen: &[usize]) -> Subnet {
-        let mut features = chosen.to_vec();
-        features.sort_unstable();
-        Subnet { features, operators: self.operators.to_vec() }
+        Subnet::new(chosen.to_vec(), self.operators.to_vec())
     }
 }
 

@@ -218,10 +218,15 @@ impl Stored {
     }
 
     fn wrong(&self, field: &str, problem: impl Into<String>) -> Error {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let fix = format!("remove {}; what it was kept for begins again", folder.display());
-        Error::input(&self.path, Place::field(field), problem, fix)
+        unusable(&self.path, Place::field(field), problem)
     }
+}
+
+/// An error about the checkpoint at `path`.
+pub(super) fn unusable(path: &Path, place: Place, problem: impl Into<String>) -> Error {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let fix = format!("remove {}; what it was kept for begins again", folder.display());
+    Error::input(path, place, problem, fix)
 }
 
 /// One part of a checkpoint.

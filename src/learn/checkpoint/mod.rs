@@ -98,10 +98,7 @@ impl Keeper {
         self.saved_at = Instant::now();
         let Some(folder) = self.folder.clone() else { return Ok(None) };
         self.training = hash::sha256(&serde_json::to_vec(training).expect("plain data"))[..16].to_owned();
-        let wrong = |path: &Path, problem: String| {
-            let fix = format!("remove {}; what it was kept for begins again", folder.display());
-            Error::input(path, Place::whole(), problem, fix)
-        };
+        let wrong = |path: &Path, problem: String| file::unusable(path, Place::whole(), problem);
         let mut broken = None;
         for (_, path) in saved(&folder)?.into_iter().rev() {
             match Stored::read(&path) {

@@ -12,7 +12,6 @@ use crate::{
         progress::Progress,
         rng::{self, Generator},
     },
-    data::schema::Side,
     learn::settings::EvolutionSettings,
     space::{Operator, Subnet},
 };
@@ -206,13 +205,13 @@ impl Draw<'_> {
 
     /// The network with what must be there and without what must not, less random features until it keeps the limits.
     fn within(&mut self, mut subnet: Subnet) -> Result<Option<Subnet>> {
-        let features = &self.limits.space.features;
+        let space = self.limits.space;
+        let features = &space.features;
         subnet.features.retain(|&i| !features[i].never);
         subnet.features.extend((0..features.len()).filter(|&i| features[i].must_keep && !features[i].never));
-        let of_item = |i: &usize| features[*i].kind.side() == Side::Item;
-        if !subnet.features.iter().any(&of_item) {
-            let items: Vec<usize> =
-                (0..features.len()).filter(|i| of_item(i) && !features[*i].never).collect();
+        if !subnet.features.iter().any(|&i| space.of_item(i)) {
+            let mut items = space.selectable();
+            items.retain(|&i| space.of_item(i));
             subnet.features.push(items[self.rng.random_range(0..items.len())]);
         }
         subnet.features.sort_unstable();

@@ -54,7 +54,7 @@ impl Limits<'_> {
     pub fn smallest(&self) -> Result<Subnet> {
         let of = |features: Vec<usize>| {
             let operators = self.parameters.smallest_operators(self.space, &features)?;
-            Ok(Subnet { features, operators })
+            Ok(Subnet::new(features, operators))
         };
         least(self.space, of, |subnet| Ok(self.megabytes(subnet)))
     }
@@ -86,20 +86,13 @@ impl Limits<'_> {
 /// Sets of features with which a network is one and none of which can be left out: those that must be kept, and one of the item's
 /// side where none of them is of it.
 fn least_choices(space: &SearchSpace) -> Vec<Vec<usize>> {
-    let kept: Vec<usize> = (0..space.features.len())
-        .filter(|&i| space.features[i].must_keep && !space.features[i].never)
-        .collect();
+    let mut kept = space.selectable();
+    kept.retain(|&i| space.features[i].must_keep);
     if kept.iter().any(|&i| space.of_item(i)) {
         return vec![kept];
     }
-    let with = |i: usize| {
-        let mut features = kept.clone();
-        features.push(i);
-        features.sort_unstable();
-        features
-    };
-    let others = (0..space.features.len()).filter(|&i| space.of_item(i) && !space.features[i].never);
-    others.map(with).collect()
+    let others = space.selectable().into_iter().filter(|&i| space.of_item(i));
+    others.map(|i| [kept.as_slice(), &[i]].concat()).collect()
 }
 
 /// Of the networks that `of` makes of [`least_choices`], that of the least `cost`.
@@ -125,10 +118,10 @@ fn least(
 pub fn cheapest(space: &SearchSpace, prices: &Prices) -> Result<Subnet> {
     let layers: &dyn LayerPrices = prices.layers;
     let of = |features: Vec<usize>| {
-        let widths = Subnet { features: features.clone(), operators: vec![] }.input_widths(space);
+        let widths = Subnet::new(features.clone(), vec![]).input_widths(space);
         let first = |to: usize| Ok(layers.first_ms(widths, to)?.ms);
         let operators = cheapest_operators(&space.mixops, first, |from, to| layers.layer_ms(from, to))?;
-        Ok(Subnet { features, operators })
+        Ok(Subnet::new(features, operators))
     };
     least(space, of, |subnet| Ok(Price::of(space, subnet, prices)?.total_ms()))
 }

@@ -34,7 +34,7 @@ use crate::{
     space::{Operator, Subnet},
 };
 use judged::Judged;
-use neighbours::{Neighbours, with, without};
+use neighbours::Neighbours;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -206,7 +206,7 @@ impl Work<'_> {
     fn pruned(&mut self, mut subnet: Subnet) -> Result<Subnet> {
         for feature in self.around.by_theta(&subnet) {
             if self.around.theta[feature] <= 0.5 && self.limits.droppable(&subnet, feature) {
-                let without = without(&subnet, feature);
+                let without = subnet.without(feature);
                 // Less of an input may cost more where a table says so.
                 let fits = self.limits.admits(&without)?;
                 if fits && !self.judged.gain(&subnet, &without)?.is_above(SURE) {
@@ -225,7 +225,7 @@ impl Work<'_> {
             let near = self.around.near(&subnet, first)?;
             let mut best = self.best(&subnet, near)?;
             if best.is_none() {
-                best = self.best(&subnet, others.iter().map(|&feature| with(&subnet, feature)).collect())?;
+                best = self.best(&subnet, others.iter().map(|&feature| subnet.with(feature)).collect())?;
             }
             if best.is_none() && self.judged.count() < MOST_JUDGED {
                 best = self.best(&subnet, self.around.wide(&subnet))?;

@@ -8,6 +8,7 @@
 //! Sums are made in the order of the ranks and are the same bytes everywhere. [`Alone`] is one process: nothing is copied
 //! or sent. `Ranks` (with the feature `mpi`) sends over MPI.
 
+mod launcher;
 #[cfg(feature = "mpi")]
 mod mpi;
 #[cfg(feature = "mpi")]
@@ -74,18 +75,16 @@ impl Exchange for Alone {
 /// The ranks of the job that this process was started in: those of `mpirun` or `srun`, with the feature `mpi`; else this
 /// process by itself. May be called once, and never in a process that only measures.
 pub fn join() -> Result<Box<dyn Exchange>> {
-    #[cfg(feature = "mpi")]
-    if ranks::launched() {
-        return Ok(Box::new(Ranks::join()?));
+    match launcher::launched(|name| std::env::var(name).ok()) {
+        false => Ok(Box::new(Alone)),
+        #[cfg(feature = "mpi")]
+        true => Ok(Box::new(Ranks::join()?)),
+        #[cfg(not(feature = "mpi"))]
+        true => Err(Error::usage(
+            "this program was started several times by an MPI launcher (mpirun, srun), and was built without MPI",
+            "build it with `--features mpi`, or start it once and without the launcher",
+        )),
     }
-    #[cfg(not(feature = "mpi"))]
-    if std::env::var("OMPI_COMM_WORLD_SIZE").is_ok_and(|size| size != "1") {
-        return Err(Error::usage(
-            "this program was started several times by an MPI launcher, and was built without MPI",
-            "build it with `--features mpi`, or start it without the launcher",
-        ));
-    }
-    Ok(Box::new(Alone))
 }
 
 /// What `compute` gives on rank 0, for all ranks; the others wait for it. An error of rank 0 ends it alone: its caller must

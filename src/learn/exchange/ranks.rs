@@ -15,11 +15,6 @@ const BUCKET: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_millis(2);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Whether a launcher started this process as one of a job.
-pub(super) fn launched() -> bool {
-    ["OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_SIZE"].iter().any(|name| std::env::var_os(name).is_some())
-}
-
 /// This process among those of an MPI job. All calls come from the thread that joined.
 #[derive(Debug)]
 pub struct Ranks {

@@ -113,11 +113,6 @@ impl Strengths {
     }
 }
 
-/// Positions of the features that may be selected: what a network that ranks reads.
-pub fn selectable(space: &SearchSpace) -> Vec<usize> {
-    (0..space.features.len()).filter(|&i| !space.features[i].never).collect()
-}
-
 /// How much a network's routing knows of the partition of each row.
 #[derive(Clone, Copy)]
 pub enum Routing<'a> {

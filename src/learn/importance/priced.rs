@@ -3,7 +3,6 @@
 use super::Importance;
 use crate::{
     base::{Error, Result},
-    data::schema::Side,
     learn::{derive::Price, price_term::Prices},
     space::{SearchSpace, Subnet},
 };
@@ -41,10 +40,9 @@ pub fn priced(
                 "price the features of the network whose importance was found",
             )
         })?;
-        let features = subnet.features.iter().copied().filter(|&i| i != left_out).collect();
-        let rest = Subnet { features, operators: subnet.operators.clone() };
-        let of_item = |&i: &usize| space.features[i].kind.side() == Side::Item;
-        let rest_ms = if rest.features.iter().any(of_item) { price_ms(&rest)? } else { None };
+        let rest = subnet.without(left_out);
+        let has_item = rest.features.iter().any(|&i| space.of_item(i));
+        let rest_ms = if has_item { price_ms(&rest)? } else { None };
         let saved_ms = whole_ms.zip(rest_ms).map(|(whole, rest)| whole - rest);
         Ok(Priced { importance, saved_ms })
     };

@@ -4,29 +4,36 @@
 //! rows (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13: the percentile interval). All models are
 //! judged on the same draws, so what a draw does to both of a pair cancels in their difference.
 
-use super::positive;
-use crate::base::rng;
+use crate::base::{rank::is_positive, rng};
 use rand::RngExt;
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How often every group comes in every draw.
-pub struct Draws(Vec<Vec<u16>>);
+/// Draws of groups. None of them is kept: where every row is a group of its own, a draw is as large as a column of the data, and
+/// drawing it again takes less than reading it through.
+#[derive(Debug, Clone, Copy)]
+pub struct Draws {
+    groups: usize,
+    count: usize,
+    seed: u64,
+}
 
 impl Draws {
     /// `count` draws of as many of `groups` groups as there are, with replacement.
     pub fn new(groups: usize, count: usize, seed: u64) -> Self {
-        let draw = |nth: usize| {
-            let mut rng = rng::generator(seed, &format!("bootstrap/{nth}"));
-            let mut times = vec![0u16; groups];
-            (0..groups).for_each(|_| {
-                let group = &mut times[rng.random_range(0..groups)];
-                *group = group.saturating_add(1);
-            });
-            times
-        };
-        Self((0..count).into_par_iter().map(draw).collect())
+        Self { groups, count, seed }
+    }
+
+    /// How often every group comes in the draw of that number.
+    fn times(&self, nth: usize) -> Vec<u16> {
+        let mut rng = rng::generator(self.seed, &format!("bootstrap/{nth}"));
+        let mut times = vec![0u16; self.groups];
+        (0..self.groups).for_each(|_| {
+            let group = &mut times[rng.random_range(0..self.groups)];
+            *group = group.saturating_add(1);
+        });
+        times
     }
 }
 
@@ -45,7 +52,7 @@ impl Ranked {
         let mut order: Vec<usize> = (0..scores.len()).collect();
         order.sort_by(|&i, &j| scores[i].total_cmp(&scores[j]));
         let ends = |at: usize| order.get(at + 1).is_none_or(|&next| scores[next] != scores[order[at]]);
-        let row = |(at, &row): (usize, &usize)| (groups[row], positive(labels[row]), ends(at));
+        let row = |(at, &row): (usize, &usize)| (groups[row], is_positive(labels[row]), ends(at));
         Some(Self { rows: order.iter().enumerate().map(row).collect() })
     }
 
@@ -74,7 +81,7 @@ impl Ranked {
 
     /// The AUC in every draw.
     pub fn aucs(&self, draws: &Draws) -> Vec<Option<f64>> {
-        draws.0.par_iter().map(|times| self.auc(times)).collect()
+        (0..draws.count).into_par_iter().map(|nth| self.auc(&draws.times(nth))).collect()
     }
 }
 
@@ -123,7 +130,10 @@ mod tests {
         let groups: Vec<u32> = (0..rows).map(|_| rng.random_range(0..25)).collect();
         let ranked = Ranked::new(&scores, &labels, &groups).unwrap();
         let draws = Draws::new(25, 20, 1);
-        for (times, found) in draws.0.iter().zip(ranked.aucs(&draws)) {
+        let found = ranked.aucs(&draws);
+        assert_eq!(found.len(), 20);
+        for (nth, found) in found.into_iter().enumerate() {
+            let times = draws.times(nth);
             assert_eq!(times.iter().map(|&t| usize::from(t)).sum::<usize>(), 25);
             let picked: Vec<usize> = (0..rows)
                 .flat_map(|row| std::iter::repeat_n(row, times[groups[row] as usize].into()))

@@ -1,6 +1,6 @@
 //! Whether a score is the probability that it claims to be.
 
-use super::positive;
+use crate::base::rank::is_positive;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,7 @@ impl Calibration {
         for bin in 0..bins {
             let rows = &order[bin * scores.len() / bins..(bin + 1) * scores.len() / bins];
             let score: f64 = rows.iter().map(|&row| f64::from(scores[row])).sum();
-            let positives = rows.iter().filter(|&&row| positive(labels[row])).count() as f64;
+            let positives = rows.iter().filter(|&&row| is_positive(labels[row])).count() as f64;
             error += (score - positives).abs();
             promised += score;
             observed += positives;

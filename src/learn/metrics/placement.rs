@@ -11,7 +11,7 @@
 //! (DeLong, DeLong and Clarke-Pearson 1988, "Comparing the areas under two or more correlated receiver operating characteristic
 //! curves".)
 
-use crate::base::rank::mid_ranks;
+use crate::base::rank::{is_positive, mid_ranks};
 
 /// The placements of one network's scores.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +43,7 @@ impl Placements {
             return None;
         }
         let (positive, negative): (Vec<usize>, Vec<usize>) =
-            (0..labels.len()).partition(|&row| labels[row] > 0.5);
+            (0..labels.len()).partition(|&row| is_positive(labels[row]));
         if positive.is_empty() || negative.is_empty() {
             return None;
         }

@@ -1,7 +1,7 @@
 //! Features as a network reads them: from the values of a row of data to vectors.
 
 use crate::{
-    base::{Error, Result},
+    base::Result,
     data::{
         dataset::{Dataset, Slot},
         schema::Side,
@@ -144,14 +144,7 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Fails when the data set lacks a feature of `inputs`.
     pub(super) fn new(inputs: &'a [NetworkInput], data: &'a Dataset) -> Result<Self> {
-        let slot = |input: &NetworkInput| {
-            data.features.iter().find(|f| f.name == input.feature).map(|f| f.slot).ok_or_else(|| {
-                Error::usage(
-                    format!("the data has no feature `{}`, which the network reads", input.feature),
-                    "encode the data with the schema that the network was trained with",
-                )
-            })
-        };
+        let slot = |input: &NetworkInput| data.feature(&input.feature).map(|feature| feature.slot);
         let slots = inputs.iter().map(slot).collect::<Result<_>>()?;
         Ok(Self { inputs, data, slots })
     }

@@ -107,7 +107,7 @@ fn the_user_is_repeated_where_the_layout_has_one_tensor() {
 #[test]
 fn logged_rows_share_a_batch_when_their_user_side_is_equal() {
     let data = data();
-    let assembler = Assembler::by_row(&signature(), &data).unwrap();
+    let assembler = Assembler::by_row(&signature(), &data, &Lookups::default()).unwrap();
     assert_eq!(assembler.batches(&data, &[0, 1, 2]), [vec![0, 2], vec![1]]);
 }
 
@@ -120,7 +120,7 @@ fn data_that_does_not_fit_the_graph_is_refused() {
         cases.push((feature, signature));
     }
     for (feature, signature) in cases {
-        let text = Assembler::by_row(&signature, &data()).unwrap_err().to_string();
+        let text = Assembler::by_row(&signature, &data(), &Lookups::default()).unwrap_err().to_string();
         assert!(text.contains(&format!("`{feature}`")), "{text}");
     }
 }

@@ -4,7 +4,11 @@
 
 use super::no_groups;
 use crate::{
-    base::{Result, hash::Hasher, rank::ordered_pairs},
+    base::{
+        Result,
+        hash::Hasher,
+        rank::{is_positive, ordered_pairs},
+    },
     data::{column::Column, dataset::Dataset, growing::Growing},
     learn::metrics::{
         Metrics, ScoredCuts, ScoredRecall, ScoredSums, TopLists, TopSums, WeightedMean, auc, each_list,
@@ -171,7 +175,7 @@ impl Rows {
                 let metrics = GroupMetrics {
                     key: groups[of_group[0] as usize],
                     rows: of_group.len(),
-                    positives: labels.iter().filter(|&&label| label > 0.5).count(),
+                    positives: labels.iter().filter(|&&label| is_positive(label)).count(),
                     mean_score: scores.iter().map(|&s| f64::from(s)).sum::<f64>() / scores.len() as f64,
                     auc: auc(&scores, &labels),
                     logloss: logloss(&scores, &labels),
@@ -219,7 +223,7 @@ fn auc_in_parts(scores: &[f32], labels: &[f32], part: usize) -> Option<f64> {
         let rows: Vec<u32> =
             (0..scores.len() as u32).filter(|&row| range.contains(&high(scores[row as usize]))).collect();
         let (scores, labels) = (pick(scores, &rows), pick(labels, &rows));
-        let own = labels.iter().filter(|&&label| label > 0.5).count() as f64;
+        let own = labels.iter().filter(|&&label| is_positive(label)).count() as f64;
         ordered += ordered_pairs(&scores, &labels)? + own * negatives;
         positives += own;
         negatives += rows.len() as f64 - own;

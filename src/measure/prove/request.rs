@@ -60,7 +60,7 @@ pub(super) fn request_inputs(
     count: usize,
     lookups: &Lookups,
 ) -> Result<Inputs> {
-    let assembler = Assembler::by_row_with(signature, request, lookups)?;
+    let assembler = Assembler::by_row(signature, request, lookups)?;
     let candidates: Vec<_> = (0..count as u32).map(Candidate::of_row).collect();
     let mut inputs = assembler.inputs();
     assembler.fill(request, 0, &candidates, &mut inputs);

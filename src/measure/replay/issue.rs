@@ -18,7 +18,7 @@ use super::{
 use crate::{
     base::{Error, Result, stop::Stop},
     measure::{
-        cost::{self, Usage},
+        cost::{self, Begun},
         engine::Session,
         pinning,
     },
@@ -171,9 +171,7 @@ fn run<'a>(
         // Ends when every worker has sent its result or has panicked.
         let outcomes: Vec<Result<()>> = all_warmed.iter().collect();
         let ready = outcomes.len() == threads.len() && outcomes.iter().all(Result::is_ok);
-        let warmed_bytes = cost::resident_bytes();
-        let has_peak = cost::reset_peak();
-        let before = Usage::of_process();
+        let begun = Begun::now(unwarmed_bytes);
         if ready {
             started.get_or_init(|| queue(common.clock.now() + LEAD));
             for (go, _) in &threads {
@@ -191,10 +189,7 @@ fn run<'a>(
         });
         outcomes.into_iter().collect::<Result<()>>()?;
         let mut total = total.unwrap_or_default();
-        total.cost.process = Usage::of_process().zip(before).map(|(now, then)| now.since(then));
-        total.cost.peak_bytes = cost::peak_bytes().filter(|_| has_peak);
-        total.cost.warm_up_bytes =
-            warmed_bytes.zip(unwarmed_bytes).map(|(now, then)| now.saturating_sub(then));
+        begun.add_to(&mut total.cost);
         Ok(total)
     })
 }

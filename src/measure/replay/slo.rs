@@ -107,7 +107,8 @@ impl std::fmt::Display for Standing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Progress {
-    /// It goes on, or was stopped before it was done.
+    /// It goes on, or ended before the highest rate was known to the stated precision: stopped, or after as many replays as are
+    /// made at most.
     Partial,
     /// The highest rate is known to the stated precision.
     Found,
@@ -191,10 +192,8 @@ impl SloCurve {
             (None, None) => start_qps,
             (Some(holds), None) => holds * RAISE,
             (None, Some(fails)) => fails * LOWER,
-            (Some(holds), Some(fails)) if fails / holds > 1.0 + self.precision_pct / 100.0 => {
-                (holds * fails).sqrt()
-            }
-            (Some(_), Some(_)) => return None,
+            (Some(holds), Some(fails)) if self.is_precise(holds, fails) => return None,
+            (Some(holds), Some(fails)) => (holds * fails).sqrt(),
         };
         (next >= LOWEST * start_qps && self.points.len() < MOST_POINTS).then_some(next)
     }
@@ -235,8 +234,14 @@ impl SloCurve {
         self.progress = match (self.highest_qps, self.lowest_undecided_qps.or(self.lowest_failed_qps)) {
             (None, _) => Progress::Nothing,
             (Some(_), None) => Progress::Unbounded,
-            (Some(_), Some(_)) => Progress::Found,
+            (Some(holds), Some(fails)) if self.is_precise(holds, fails) => Progress::Found,
+            (Some(_), Some(_)) => Progress::Partial,
         };
+    }
+
+    /// Whether a rate that holds and one that does not are as near to each other as was asked for.
+    fn is_precise(&self, holds_qps: f64, fails_qps: f64) -> bool {
+        fails_qps / holds_qps <= 1.0 + self.precision_pct / 100.0
     }
 
     /// Fails when nothing that was tried holds.

@@ -28,6 +28,9 @@ pub const MIN_SAMPLES: usize = 100;
 /// Counts of a group reach at least this many times its smallest, unless there are no more.
 const GROUP_RATIO: f64 = 1.25;
 
+/// Positions of larger numbers of candidates are not kept but computed for every draw: a file may say any number.
+const POSITIONS: u32 = 1 << 20;
+
 /// Quantiles of the counts at most.
 const COUNTS: usize = 1000;
 
@@ -131,13 +134,16 @@ impl WorkModel {
     /// Refuses a model of a file that cannot be drawn from; `file` is named.
     pub fn check(&self, file: &std::path::Path) -> Result<()> {
         let sound = |group: &WorkGroup| {
-            [&group.after_work_us, &group.after_pause_us].into_iter().all(|quantiles| {
-                quantiles.len() == LEVELS
-                    && quantiles.is_sorted()
-                    && quantiles.iter().all(|us| us.is_finite() && *us >= 0.0)
-            })
+            let seen = f64::from(group.min_candidates)..=f64::from(group.max_candidates);
+            seen.contains(&group.candidates)
+                && [&group.after_work_us, &group.after_pause_us].into_iter().all(|quantiles| {
+                    quantiles.len() == LEVELS
+                        && quantiles.is_sorted()
+                        && quantiles.iter().all(|us| us.is_finite() && *us >= 0.0)
+                })
         };
-        let ascending = self.groups.is_sorted_by(|a, b| a.candidates < b.candidates);
+        // Within each its mean, so that the means ascend as well.
+        let ascending = self.groups.is_sorted_by(|a, b| a.max_candidates < b.min_candidates);
         let counted = !self.candidates.is_empty() && self.candidates.is_sorted();
         if counted && !self.groups.is_empty() && ascending && self.groups.iter().all(sound) {
             return Ok(());
@@ -295,7 +301,7 @@ impl Line {
 /// Draws work from a model.
 pub struct WorkDraws<'a> {
     model: &'a WorkModel,
-    /// Of every number of candidates up to the largest seen.
+    /// Of every number of candidates up to the largest seen, or to [`POSITIONS`].
     positions: Vec<Position>,
     generator: Generator,
 }
@@ -303,8 +309,8 @@ pub struct WorkDraws<'a> {
 impl<'a> WorkDraws<'a> {
     /// Draws from `generator`.
     pub fn new(model: &'a WorkModel, generator: Generator) -> Self {
-        let positions =
-            (0..=model.seen().1).map(|candidates| model.position(f64::from(candidates))).collect();
+        let last = model.seen().1.min(POSITIONS);
+        let positions = (0..=last).map(|candidates| model.position(f64::from(candidates))).collect();
         Self { model, positions, generator }
     }
 

@@ -11,7 +11,7 @@ use super::{
         address::{Address, FORM},
     },
 };
-use crate::base::{Error, Result, keys, progress::Progress, stop::Stop};
+use crate::base::{Error, Result, keys, names::named, progress::Progress, stop::Stop};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
@@ -39,25 +39,15 @@ pub enum StoreChoice {
 /// How long a request waits for a server unless it is said.
 const TIMEOUT_MS: u64 = 100;
 
-/// What kind of store it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum StoreKind {
-    /// In the memory of the process.
-    Memory,
-    /// A file of the process, mapped.
-    Embedded,
-    /// A Redis server.
-    Redis,
-}
-
-impl fmt::Display for StoreKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Memory => "memory",
-            Self::Embedded => "embedded",
-            Self::Redis => "redis",
-        })
+named! {
+    /// What kind of store it is.
+    StoreKind {
+        /// In the memory of the process.
+        Memory = "memory",
+        /// A file of the process, mapped.
+        Embedded = "embedded",
+        /// A Redis server.
+        Redis = "redis",
     }
 }
 

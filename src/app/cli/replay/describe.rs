@@ -1,7 +1,7 @@
 //! Results of replays as text.
 
 use crate::{
-    app::cli::output,
+    app::cli::output::{self, ms},
     measure::{
         cost::CostSummary,
         latency::LatencySummary,
@@ -236,10 +236,6 @@ pub(super) fn regression(result: &Measurement) -> Option<String> {
 
 fn quantile_ms(us: Option<u64>) -> String {
     ms(us.map(|us| us as f64))
-}
-
-fn ms(us: Option<f64>) -> String {
-    us.map_or("-".to_owned(), |us| format!("{:.3}", us / 1e3))
 }
 
 fn columns_ms(summary: &LatencySummary) -> [String; 6] {

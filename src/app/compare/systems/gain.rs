@@ -9,7 +9,7 @@ use crate::{
     base::Result,
     learn::{
         baseline::trees,
-        importance::{Importance, Method, Strengths, selectable},
+        importance::{Importance, Method, Strengths},
     },
 };
 
@@ -32,7 +32,7 @@ impl System for Gain {
 
 fn rank(scene: &Scene) -> Result<Strengths> {
     let run = scene.run;
-    let (features, chosen) = (&run.space.features, selectable(&run.space));
+    let (features, chosen) = (&run.space.features, run.space.selectable());
     let (data, split, seed) = (&run.loaded.dataset, &run.loaded.split, run.seed(Stage::Search));
     run.progress.stage("grow trees that rank", 0);
     let (_, report) = trees::train(features, &chosen, data, split, &run.settings.gbdt, seed)?;

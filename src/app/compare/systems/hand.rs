@@ -5,8 +5,8 @@ use crate::{
     app::{compare::scene::Scene, config::Settings, iterate::Run},
     base::{Error, Result},
     learn::{
-        baseline::by_worth, derive::derive, importance::selectable, price_term::Prices,
-        search::SearchOutcome, settings::DeriveSettings,
+        baseline::by_worth, derive::derive, price_term::Prices, search::SearchOutcome,
+        settings::DeriveSettings,
     },
     space::{Operator, SearchSpace, Subnet},
 };
@@ -104,7 +104,7 @@ impl System for Everything {
 
     fn build(&self, scene: &Scene) -> Result<Built> {
         let operators = scene.run.settings.compare.widths.iter().map(|&width| Operator::Mlp(width));
-        let subnet = Subnet { features: selectable(&scene.run.space), operators: operators.collect() };
+        let subnet = Subnet { features: scene.run.space.selectable(), operators: operators.collect() };
         retrained(scene, subnet, None)
     }
 }
@@ -121,7 +121,7 @@ impl System for PlainDnn {
         let run = scene.run;
         let baseline = &run.settings.baseline;
         let operators = baseline.widths.iter().map(|&width| Operator::Mlp(width)).collect();
-        let subnet = Subnet { features: selectable(&run.space), operators };
+        let subnet = Subnet { features: run.space.selectable(), operators };
         let name = subnet.id(&run.space);
         let metrics = run.plain(&name, &subnet)?.metrics;
         Ok(Built { name, form: Form::Layers, subnet, strengths: None, metrics })

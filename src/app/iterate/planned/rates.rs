@@ -85,7 +85,7 @@ impl Run<'_> {
             FitRate::of(make, rows, settings)
         };
         let plain = student(&self.baseline_subnet().1, &self.settings.baseline.train)?;
-        let derived = student(&self.widest(), &self.settings.retrain.train)?;
+        let derived = student(&self.space.widest(), &self.settings.retrain.train)?;
         self.journal.stop().check()?;
         let teacher = teacher()?;
         let warmed_s = self.warm_up_rate(&teacher)?;

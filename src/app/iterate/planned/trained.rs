@@ -10,7 +10,6 @@ use super::{
 use crate::{
     app::plan::{Draft, Step, Unit},
     base::{Result, fsio},
-    space::{Operator, Subnet},
 };
 use std::collections::BTreeSet;
 
@@ -132,16 +131,5 @@ impl Run<'_> {
                 .done(done)
                 .each(Some(rates.student.seconds(train, split.train.len(), split.valid.len()))),
         );
-    }
-
-    /// Everything, on the widest layers: what a student's rate is measured with.
-    pub(super) fn widest(&self) -> Subnet {
-        let widest = |operators: &Vec<Operator>| {
-            operators.iter().copied().max_by_key(|operator| operator.width()).unwrap_or(Operator::Zero)
-        };
-        Subnet {
-            features: (0..self.space.features.len()).collect(),
-            operators: self.space.mixops.iter().map(widest).collect(),
-        }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
         iterate::{Record, RoundRecord},
         report::html::{Figure, or_dash, table},
     },
-    base::Result,
+    base::{Result, names::word},
     learn::{
         derive::{Change, Repair},
         settings::DeriveSettings,
@@ -113,11 +113,6 @@ fn list(record: &Record, round: &RoundRecord, verdicts: &[Verdict], worth: Optio
         columns.insert(4, "#AUC lost without it");
     }
     table(&columns, verdicts.iter().map(row))
-}
-
-/// As files have it.
-fn word(value: impl serde::Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Its own price, and that of the trip that the features of its row share.

@@ -16,7 +16,7 @@
 
 use super::settings::{IdValues, TreeSettings};
 use crate::{
-    base::{Error, Result, rng},
+    base::{Result, rng},
     data::{
         dataset::{Dataset, Slot},
         schema::{Encoding, Feature},
@@ -128,12 +128,7 @@ struct Scene<'a> {
 
 impl Scene<'_> {
     fn learn(&self, feature: &Feature) -> Result<Learned> {
-        let encoded = self.data.features.iter().find(|e| e.name == feature.name).ok_or_else(|| {
-            Error::usage(
-                format!("the encoded data lack the feature `{}`", feature.name),
-                "encode the data with the schema of this experiment",
-            )
-        })?;
+        let encoded = self.data.feature(&feature.name)?;
         let input = |embedding| NetworkInput {
             feature: feature.name.clone(),
             side: feature.kind.side(),

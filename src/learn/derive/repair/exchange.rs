@@ -6,7 +6,7 @@
 //! the features that are missed least are tried in exchange for those that add most, and the exchange that raises the AUC most is
 //! made where it does so by more than [`SURE`]·σ; until none does.
 
-use super::{Judge, MOST_JUDGED, Repair, SURE, judged::Judged, with, without};
+use super::{Judge, MOST_JUDGED, Repair, SURE, judged::Judged};
 use crate::{
     base::{Result, progress::Progress},
     learn::price_term::Prices,
@@ -44,12 +44,12 @@ fn best_exchange(space: &SearchSpace, judged: &mut Judged, subnet: &Subnet) -> R
         false => !space.features[i].never,
     });
     let (ours, others): (Vec<usize>, Vec<usize>) = changeable.partition(has);
-    let least_missed = highest(ours, |feature| Ok(judged.of(&without(subnet, feature))?.auc()))?;
-    let most_welcome = highest(others, |feature| Ok(judged.of(&with(subnet, feature))?.auc()))?;
+    let least_missed = highest(ours, |feature| Ok(judged.of(&subnet.without(feature))?.auc()))?;
+    let most_welcome = highest(others, |feature| Ok(judged.of(&subnet.with(feature))?.auc()))?;
     let mut best: Option<(f64, Subnet)> = None;
     for &dropped in &least_missed {
         for &added in &most_welcome {
-            let exchanged = with(&without(subnet, dropped), added);
+            let exchanged = subnet.without(dropped).with(added);
             if !exchanged.features.iter().any(|&feature| space.of_item(feature)) {
                 continue;
             }

@@ -29,7 +29,7 @@ impl Neighbours<'_> {
             }
         }
         for &feature in adds {
-            let more = with(subnet, feature);
+            let more = subnet.with(feature);
             if !self.limits.admits(&more)? {
                 self.narrowed(&more)?.into_iter().for_each(&mut note);
             }
@@ -47,10 +47,10 @@ impl Neighbours<'_> {
         let mut drops = self.by_theta(subnet);
         drops.retain(|&feature| !self.limits.space.features[feature].must_keep);
         drops.truncate(PAIRED);
-        let dropped: Vec<Subnet> = drops.iter().map(|&feature| without(subnet, feature)).collect();
+        let dropped: Vec<Subnet> = drops.iter().map(|&feature| subnet.without(feature)).collect();
         let mut found = Vec::new();
         for from in dropped.iter().chain([subnet]) {
-            found.extend(adds.iter().map(|&feature| with(from, feature)));
+            found.extend(adds.iter().map(|&feature| from.with(feature)));
         }
         found.extend(dropped);
         found.retain(|changed| changed.features.iter().any(|&feature| self.limits.space.of_item(feature)));
@@ -67,7 +67,7 @@ impl Neighbours<'_> {
                 .into_iter()
                 .find(|&feature| Some(feature) != added && self.limits.droppable(&subnet, feature));
             match weakest {
-                Some(feature) => subnet = without(&subnet, feature),
+                Some(feature) => subnet = subnet.without(feature),
                 None => return Ok(None),
             }
         }
@@ -108,7 +108,7 @@ impl Neighbours<'_> {
         let mut weakest = self.by_theta(subnet);
         weakest.retain(|&feature| self.limits.droppable(subnet, feature));
         weakest.truncate(count);
-        weakest.into_iter().map(|feature| without(subnet, feature)).collect()
+        weakest.into_iter().map(|feature| subnet.without(feature)).collect()
     }
 
     /// Features of a network by rising θ; of equal ones the later in the schema first.
@@ -127,18 +127,4 @@ impl Neighbours<'_> {
         missing.sort_by(|&a, &b| self.theta[b].total_cmp(&self.theta[a]).then(a.cmp(&b)));
         missing
     }
-}
-
-/// The network without a feature.
-pub(super) fn without(subnet: &Subnet, feature: usize) -> Subnet {
-    let features = subnet.features.iter().copied().filter(|&i| i != feature).collect();
-    Subnet { features, operators: subnet.operators.clone() }
-}
-
-/// The network with one more feature.
-pub(super) fn with(subnet: &Subnet, feature: usize) -> Subnet {
-    let mut features = subnet.features.clone();
-    features.push(feature);
-    features.sort_unstable();
-    Subnet { features, operators: subnet.operators.clone() }
 }

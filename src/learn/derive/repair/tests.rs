@@ -63,7 +63,7 @@ fn what_is_left_of_a_budget_is_left_because_no_single_change_within_it_raises_th
             let spending = repair.spending.unwrap();
             assert_eq!(spending.full, spending.price_ms >= 0.95 * all_ms[at]);
             let missing = (0..toy.theta.len()).filter(|i| !subnet.features.contains(i));
-            for more in missing.map(|feature| with(&subnet, feature)) {
+            for more in missing.map(|feature| subnet.with(feature)) {
                 let better = toy.auc(&more) > toy.auc(&subnet) + 1e-6;
                 assert!(!better || !limits.admits(&more).unwrap(), "{subnet:?} without {more:?}");
             }
@@ -177,7 +177,7 @@ fn exchanges_end_where_no_further_one_raises_the_auc_and_mostly_at_the_best_set_
             (cases, best) = (cases + 1, best + usize::from(toy.auc(&subnet) > most - 1e-6));
             for &dropped in &subnet.features {
                 for added in (0..toy.theta.len()).filter(|i| !subnet.features.contains(i)) {
-                    let other = with(&without(&subnet, dropped), added);
+                    let other = subnet.without(dropped).with(added);
                     let of_item = other.features.iter().any(|i| i % 2 == 0);
                     assert!(
                         !of_item || toy.auc(&other) < toy.auc(&subnet) + 1e-6,

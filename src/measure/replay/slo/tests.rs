@@ -116,6 +116,20 @@ fn a_percentile_that_is_not_earned_does_not_hold() {
 }
 
 #[test]
+fn a_search_that_ends_too_early_for_its_precision_has_not_found_the_rate() {
+    let objectives = vec!["p99=20ms".parse().unwrap()];
+    let mut curve = SloCurve::new(objectives, 1e-12).unwrap();
+    // Far from the first rate: what raising takes is missing at the end.
+    let system = system(1000.0, 2000.0);
+    while let Some(qps) = curve.next_rate(0.1) {
+        curve.add(qps, system(qps));
+    }
+    curve.finish();
+    assert_eq!((curve.progress, curve.points.len()), (Progress::Partial, MOST_POINTS));
+    assert!(curve.highest_qps.is_some() && curve.lowest_failed_qps.is_some());
+}
+
+#[test]
 fn a_system_without_an_end_ends_the_search() {
     let curve = searched(&["p99=20ms"], 1.0, system(f64::INFINITY, 2000.0));
     assert_eq!((curve.progress, curve.points.len()), (Progress::Unbounded, MOST_POINTS));

@@ -152,6 +152,16 @@ fn counts_keep_their_tail() {
 }
 
 #[test]
+fn a_largest_number_that_nothing_could_hold_a_list_up_to_is_drawn_from_all_the_same() {
+    let samples: Vec<_> = exponential(100, 500.0, 200).collect();
+    let mut model = WorkModel::fit(&samples).unwrap();
+    model.groups[0].max_candidates = u32::MAX;
+    model.check(std::path::Path::new("r.json")).unwrap();
+    let mut draws = WorkDraws::new(&model, rng::generator(1, "test"));
+    assert!(draws.next_ns(u32::MAX, Before::Work) > 0 && draws.positions.len() <= 1 << 21);
+}
+
+#[test]
 fn a_model_reads_back_and_broken_ones_are_named() {
     let samples: Vec<_> = exponential(100, 500.0, 200).collect();
     let model = WorkModel::fit(&samples).unwrap();
@@ -164,7 +174,13 @@ fn a_model_reads_back_and_broken_ones_are_named() {
     let mut falling = model;
     falling.groups[0].after_pause_us[3] = 1e9;
     let uncounted = WorkModel { candidates: Vec::new(), ..read.clone() };
-    for broken in [short, falling, uncounted, WorkModel { groups: Vec::new(), ..read }] {
+    let mut twisted = read.clone();
+    (twisted.groups[0].min_candidates, twisted.groups[0].max_candidates) = (900, 100);
+    let mut overlapping = read.clone();
+    let next = WorkGroup { candidates: 600.0, max_candidates: 700, ..read.groups[0].clone() };
+    overlapping.groups.push(next);
+    for broken in [short, falling, uncounted, twisted, overlapping, WorkModel { groups: Vec::new(), ..read }]
+    {
         assert!(broken.check(file).unwrap_err().to_string().contains("r.json"));
     }
     assert!(WorkModel::fit(&samples[..99]).unwrap_err().to_string().contains("99 requests"));
