@@ -141,11 +141,11 @@ fn unknown_keys_are_named() {
 #[test]
 fn an_id_beyond_its_table_is_found_before_any_engine_sees_it() {
     let mut damaged = data();
-    // Row 3 is the last of user 1 and of item 10; row 0 is nobody's.
+    // The row at 3 is the last of user 1 and of item 10, that at 0 is nobody's.
     let ids = |r: u32| [1 + r, 10 + r, if r == 3 || r == 0 { 100 } else { 20 + r }];
     damaged.ids = Ids::from_rows(3, &(0..4).flat_map(ids).collect::<Vec<_>>());
     let error = resolved_from(&damaged, 1, &[11]).unwrap_err().to_string();
-    assert!(error.contains("row 3") && error.contains("id 100 of `x`"), "{error}");
+    assert!(error.contains("row 4") && error.contains("id 100 of `x`"), "{error}");
     assert!(resolved_from(&damaged, 2, &[11]).is_ok());
 }
 
