@@ -18,7 +18,7 @@ from check_report import Browser, chromium
 # In pixels of the page; the picture is smaller by SCALE.
 WIDTH, SCALE = 1280, 0.78
 # The parts of the page that the picture leaves out: it shows the answer, and where the time goes.
-LEFT_OUT = """nav, .quiet, .charts figcaption a, #found .charts, #found th:last-child, #found td:last-child,
+LEFT_OUT = """nav, .quiet, .charts figcaption a, #found .charts,
     #layers h3, #layers .wide, #features, #rounds, #responses, #search, #environment, #reproduce"""
 LEAVE_OUT = """((parts) => {
     document.querySelectorAll(parts).forEach((part) => { part.style.display = 'none'; });

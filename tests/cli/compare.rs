@@ -137,10 +137,33 @@ fn a_comparison_that_was_killed_goes_on_and_ends_as_one_that_was_not() {
     assert!(
         ["autofas", "plain-dnn", "teacher"]
             .iter()
-            .all(|name| page.contains(&format!("<td class=\"keep\">{name}</td>")))
+            .all(|name| page.contains(&format!("<span class=\"keep\">{name}</span>")))
     );
     assert_eq!(json(here, &["report", "--run", "whole"])["html"], "whole/report.html");
     assert_eq!(fs::read_to_string(here.join("whole/report.html")).unwrap(), page);
+    who_is_above_the_budget_is_marked(here, &page);
+}
+
+/// Beside the budget, which with AUC and time stands before all that may scroll.
+fn who_is_above_the_budget_is_marked(here: &Path, page: &str) {
+    let header = page.split("<thead>").nth(1).unwrap();
+    let places: Vec<usize> = ["system<", "budget, ms<", "AUC<", "total, ms<", "features<"]
+        .iter()
+        .map(|column| header.find(column).unwrap_or_else(|| panic!("{column}: {header}")))
+        .collect();
+    assert!(places.is_sorted(), "{header}");
+    for seed in 0..2 {
+        let file = here.join(format!("whole/results/{seed}/rd-50ms.json"));
+        let mut training: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        let times = &mut training["result"]["outcome"]["trained"]["latency"];
+        times["fetch"]["mean_ms"] = 60.0.into();
+        times["inference"]["mean_ms"] = 15.0.into();
+        fs::write(&file, training.to_string()).unwrap();
+    }
+    output(here, &["report", "--run", "whole"]);
+    let read = |file: &str| fs::read_to_string(here.join("whole").join(file)).unwrap();
+    assert_eq!(read("report.html").matches(" % ABOVE").count(), 1);
+    assert!(read("compare.md").contains("| rd (50.0 % above the budget) |"));
 }
 
 /// Where the first training is all that is missing, it is told as the last one, and its time as that of the other seed's.

@@ -93,7 +93,9 @@ pub fn of_run(here: &Path, summary: &Value) {
     }
     assert!(!page.contains("not finished") && page.contains("autofas-bench report --run run"));
 
+    the_engine_that_is_paid_for_stands_first(here, &page);
     training_had_the_last_word(here, summary);
+    nothing_judges_the_table(here, summary);
 
     // Elsewhere, with links back.
     let written = json(here, &["report", "--run", "run", "--out", "pages/my run.html"]);
@@ -141,6 +143,40 @@ fn training_had_the_last_word(here: &Path, summary: &Value) {
         assert_eq!(page.matches(reason).count(), 1, "{reason}: {page}");
     }
     fs::write(&file, kept).unwrap();
+}
+
+/// In the table of networks.
+fn the_engine_that_is_paid_for_stands_first(here: &Path, page: &str) {
+    let config = fs::read_to_string(here.join("run/config.toml")).unwrap();
+    let paid = between(&config, "\nengine = \"", "\"").next().unwrap().to_owned();
+    let engines: Vec<&str> =
+        between(page, ">multiply-adds</th>", "</tr>").next().unwrap().split("</th>").collect();
+    assert_eq!(engines.len(), 3, "two engines and the end of the row: {engines:?}");
+    assert!(engines[0].ends_with(&format!(">{paid}, ms")), "{paid}: {engines:?}");
+}
+
+/// As if every measurement had been too noisy to correct a table or to judge it.
+fn nothing_judges_the_table(here: &Path, summary: &Value) {
+    let rounds = summary["rounds"].as_array().unwrap().iter().map(|round| &round["round"]);
+    let files: Vec<PathBuf> =
+        rounds.map(|round| here.join(format!("run/rounds/{round}/residuals.json"))).collect();
+    let kept: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+    for (file, bytes) in files.iter().zip(&kept) {
+        let mut residuals: Value = serde_json::from_slice(bytes).unwrap();
+        for engine in residuals["result"].as_object_mut().unwrap().values_mut() {
+            for networks in ["fitted_networks", "held_out_networks"] {
+                engine["calibration"]["before"][networks] = Value::Array(Vec::new());
+            }
+        }
+        fs::write(file, residuals.to_string()).unwrap();
+    }
+    output(here, &["report", "--run", "run", "--out", "noisy.html"]);
+    let page = fs::read_to_string(here.join("noisy.html")).unwrap();
+    assert!(
+        page.contains("No network corrects or judges a table") && !page.contains("residuals.svg"),
+        "{page}"
+    );
+    files.iter().zip(kept).for_each(|(file, bytes)| fs::write(file, bytes).unwrap());
 }
 
 /// What is said of files that are not of this program, and of folders that hold nothing.

@@ -5,8 +5,8 @@ use crate::{
     app::{
         compare::{Against, CAPTION, Comparison, OverSeeds, SystemSummary},
         report::{
-            html::{Figure, or_dash, table},
-            quality,
+            html::{Figure, or_dash, pinned_table},
+            quality::{self, Point},
         },
     },
     base::Result,
@@ -17,9 +17,9 @@ const FILE: &str = "compare.json";
 
 pub(super) fn body(comparison: &Comparison, links: &Links, pictures: &mut Pictures) -> Result<Markup> {
     let setup = &comparison.setup;
-    let said =
-        "Up and to the left is better; points of one system are its budgets. The pointer on a dot names it.";
-    let picture = pictures.figure("auc-latency", quality::svg(CAPTION, &comparison.curves()), said)?;
+    let curves = comparison.curves();
+    let picture =
+        pictures.figure("auc-latency", quality::svg(CAPTION, &curves), &said(&quality::below(&curves)))?;
     let count = |count: usize, place: &str| Figure::count(count).from(FILE, place);
     Ok(html! {
         p {
@@ -46,12 +46,25 @@ pub(super) fn body(comparison: &Comparison, links: &Links, pictures: &mut Pictur
     })
 }
 
+/// Of the picture of all systems, of which some may be off its axis.
+fn said(below: &[&Point]) -> String {
+    let mut said = "Up and to the left is better; points of one system are its budgets. The dashed line is the best AUC up to every \
+                    latency. Grey dots have their deviation in the table. The pointer on a dot names it."
+        .to_owned();
+    if !below.is_empty() {
+        let below: Vec<String> =
+            below.iter().map(|point| format!("{} ({:.4})", point.name, point.auc)).collect();
+        said += &format!(" Below the axis: {}.", below.join(", "));
+    }
+    said
+}
+
 fn spread(value: Option<OverSeeds>, places: usize, place: &str) -> Markup {
     let figure = |value: f64, field: &str| Figure::new(value, places).from(FILE, format!("{place}/{field}"));
     let deviation = value.and_then(|spread| spread.deviation);
     html! {
         (or_dash(value.map(|spread| figure(spread.mean, "mean"))))
-        @if let Some(deviation) = deviation { " ± " (figure(deviation, "deviation")) }
+        @if let Some(deviation) = deviation { " " small { "±" (figure(deviation, "deviation")) } }
     }
 }
 
@@ -60,23 +73,26 @@ fn systems(comparison: &Comparison, links: &Links) -> Markup {
         let place = |field: &str| format!("/systems/{at}/{field}");
         html! {
             tr {
-                td class="keep" {
-                    (system.system)
-                    @if system.unreachable > 0 { br; span class="bad" { (system.unreachable) " of " (system.unreachable + system.seeds) " could not keep the budget" } }
+                td {
+                    span class="keep" { (system.system) }
+                    @if system.unreachable > 0 { small class="bad" { (system.unreachable) " of " (system.unreachable + system.seeds) " could not keep the budget" } }
                 }
-                td class="n" { (or_dash(system.budget_ms.map(|ms| Figure::new(ms, 3).from(FILE, place("budget_ms"))))) }
-                td class="n" { (Figure::count(system.seeds).from(FILE, place("seeds"))) }
+                td class="n" {
+                    (or_dash(system.budget_ms.map(|ms| Figure::new(ms, 3).from(FILE, place("budget_ms")))))
+                    @if let Some(pct) = system.above_budget_pct() { " " small class="bad" { (Figure::new(pct, 1)) " % ABOVE" } }
+                }
                 td class="n" { (spread(system.auc, 4, &place("auc"))) }
-                td class="n" { (spread(system.gauc, 4, &place("gauc"))) }
-                td class="n" { (spread(system.logloss, 4, &place("logloss"))) }
+                td class="n" {
+                    (spread(system.total.mean_ms, 3, &place("total/mean_ms")))
+                    @if system.invalid_replays > 0 { " " small class="bad" { "NOT VALID" } }
+                }
+                td class="n" { (spread(system.total.p99_ms, 3, &place("total/p99_ms"))) }
                 td class="n" { (spread(system.features, 1, &place("features"))) }
                 td class="n" { (spread(system.fetch.mean_ms, 3, &place("fetch/mean_ms"))) }
                 td class="n" { (spread(system.inference.mean_ms, 3, &place("inference/mean_ms"))) }
-                td class="n" {
-                    (spread(system.total.mean_ms, 3, &place("total/mean_ms")))
-                    @if system.invalid_replays > 0 { " " span class="bad" { "NOT VALID" } }
-                }
-                td class="n" { (spread(system.total.p99_ms, 3, &place("total/p99_ms"))) }
+                td class="n" { (spread(system.gauc, 4, &place("gauc"))) }
+                td class="n" { (spread(system.logloss, 4, &place("logloss"))) }
+                td class="n" { (Figure::count(system.seeds).from(FILE, place("seeds"))) }
                 td class="n" { (spread(system.training_s, 1, &place("training_s"))) }
             }
         }
@@ -84,20 +100,23 @@ fn systems(comparison: &Comparison, links: &Links) -> Markup {
     let columns = [
         "system",
         "#budget, ms",
-        "#seeds",
         "#AUC",
-        "#GAUC",
-        "#logloss",
+        "#total, ms",
+        "#p99, ms",
         "#features",
         "#fetch, ms",
         "#inference, ms",
-        "#total, ms",
-        "#total p99, ms",
+        "#GAUC",
+        "#logloss",
+        "#seeds",
         "#training, s",
     ];
     html! {
-        (table(&columns, comparison.systems.iter().enumerate().map(row)))
-        p class="quiet" { "Recall, overlap and calibration: " (links.to("compare.md")) "." }
+        (pinned_table(&columns, comparison.systems.iter().enumerate().map(row)))
+        p class="quiet" {
+            "A budget limits fetching and the engine's own run (inference) in the mean; ABOVE marks what takes more than it. Total: with "
+            "the assembling of inputs, p99 of that. Recall, overlap and calibration: " (links.to("compare.md")) "."
+        }
     }
 }
 
@@ -119,29 +138,29 @@ fn differences(comparison: &Comparison) -> Markup {
             }
         };
         let p = against.over_seeds.and_then(|test| test.p);
-        let p = p.map(|p| Figure::new(p, 3).from(FILE, format!("/against/{at}/over_seeds/p")));
+        let p = p.map(|p| Figure::probability(p).from(FILE, format!("/against/{at}/over_seeds/p")));
         html! {
             tr {
                 td class="keep" { (against.system) }
                 td class="n" { (Figure::new(against.budget_ms, 3).from(FILE, format!("/against/{at}/budget_ms"))) }
-                td class="n" { (Figure::count(against.seeds).from(FILE, format!("/against/{at}/seeds"))) }
                 td class="n" { (figure(against.auc_difference, "auc_difference")) }
+                td class="n" { (or_dash(p)) }
                 td class="n" { (interval(against.over_users.map(|users| users.interval_95), "over_users")) }
                 td class="n" { (interval(against.over_seeds.map(|test| test.interval_95), "over_seeds")) }
-                td class="n" { (or_dash(p)) }
+                td class="n" { (Figure::count(against.seeds).from(FILE, format!("/against/{at}/seeds"))) }
             }
         }
     };
     let columns = [
         "AutoFAS minus",
         "#budget, ms",
-        "#seeds",
         "#AUC",
+        "#p over seeds",
         "#95 % over users",
         "#95 % over seeds",
-        "#p over seeds",
+        "#seeds",
     ];
-    table(&columns, comparison.against.iter().enumerate().map(row))
+    pinned_table(&columns, comparison.against.iter().enumerate().map(row))
 }
 
 fn agreement(comparison: &Comparison) -> Markup {
@@ -164,7 +183,7 @@ fn agreement(comparison: &Comparison) -> Markup {
     if rows.is_empty() {
         return html! { p class="quiet" { "There is one seed, so that nothing can agree." } };
     }
-    table(
+    pinned_table(
         &["system", "#budget, ms", "#Jaccard of features", "#least", "#same layers", "#ρ of θ", "#τ of θ"],
         rows,
     )

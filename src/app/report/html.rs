@@ -1,5 +1,6 @@
 //! What all pages have in common: one file that loads nothing, follows the reader's choice of light or dark, fits a phone and prints.
 
+use super::numbers::{fixed, grouped, probability, signed};
 use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 use std::fmt::Display;
 
@@ -27,16 +28,25 @@ pub fn document(title: &str, body: &Markup) -> String {
     page.into_string()
 }
 
-/// A picture, as it was drawn, inside of the page.
+/// A picture, as it was drawn, inside of the page: on a phone it scrolls, so that its letters stay large enough to read.
 pub fn drawn(svg: &str) -> Markup {
-    PreEscaped(svg.to_owned())
+    html! { div class="picture" { (PreEscaped(svg)) } }
 }
 
 /// A table that scrolls inside of its own width. Columns whose name begins with `#` hold numbers; without
 /// names there is no header.
 pub fn table(columns: &[&str], rows: impl IntoIterator<Item = Markup>) -> Markup {
+    table_of("wide", columns, rows)
+}
+
+/// The same, with a first column that stays where the others scroll.
+pub fn pinned_table(columns: &[&str], rows: impl IntoIterator<Item = Markup>) -> Markup {
+    table_of("wide pinned", columns, rows)
+}
+
+fn table_of(class: &str, columns: &[&str], rows: impl IntoIterator<Item = Markup>) -> Markup {
     html! {
-        div class="wide" {
+        div class=(class) {
             table {
                 @if !columns.is_empty() {
                     thead {
@@ -67,17 +77,22 @@ pub struct Figure {
 impl Figure {
     /// `value` shown with so many places.
     pub fn new(value: f64, places: usize) -> Self {
-        Self { value, text: format!("{value:.places$}"), from: None }
+        Self { value, text: fixed(value, places), from: None }
     }
 
-    /// A whole number.
+    /// A whole number, its thousands apart.
     pub fn count(value: usize) -> Self {
-        Self { value: value as f64, text: value.to_string(), from: None }
+        Self { value: value as f64, text: grouped(value), from: None }
+    }
+
+    /// A probability, which is never shown as 0.
+    pub fn probability(p: f64) -> Self {
+        Self { value: p, text: probability(p), from: None }
     }
 
     /// `value` with its sign, shown with so many places.
     pub fn signed(value: f64, places: usize) -> Self {
-        Self { text: format!("{value:+.places$}"), ..Self::new(value, places) }
+        Self { text: signed(value, places), ..Self::new(value, places) }
     }
 
     /// Shown by another word than its number.
@@ -116,6 +131,9 @@ mod tests {
         );
         assert_eq!(shown(Figure::signed(-1.25, 1)), r#"<data value="-1.25">-1.2</data>"#);
         assert_eq!(shown(Figure::count(7)), r#"<data value="7">7</data>"#);
+        assert_eq!(shown(Figure::count(154_071)), r#"<data value="154071">154,071</data>"#);
+        assert_eq!(shown(Figure::signed(-0.00001, 4)), r#"<data value="-0.00001">0.0000</data>"#);
+        assert_eq!(shown(Figure::probability(0.0002)), r#"<data value="0.0002">&lt; 0.001</data>"#);
         assert_eq!(or_dash(None).into_string(), "–");
     }
 
@@ -124,6 +142,8 @@ mod tests {
         let page = document("a<b", &table(&["name", "#ms"], [html! { tr { td { "x&y" } } }]));
         assert!(page.contains("<title>a&lt;b</title>") && page.contains("<td>x&amp;y</td>"), "{page}");
         assert!(page.contains("<th>name</th><th class=\"n\">ms</th>"), "{page}");
+        let pinned = pinned_table(&["name"], []).into_string();
+        assert!(pinned.starts_with("<div class=\"wide pinned\">"), "{pinned}");
         for outside in ["http", "src=", "@import", "url(", "<script"] {
             assert!(!page.contains(outside), "{outside}");
         }

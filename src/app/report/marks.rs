@@ -13,6 +13,8 @@ use std::{
 
 /// Half the height of a dot, in pixels.
 const DOT_PX: i32 = 4;
+/// The form of a dot that stands for one below the axis.
+pub(super) const BELOW: usize = usize::MAX;
 /// Left of a legend.
 const LEFT_PX: i32 = 28;
 /// From the left of a mark to its name.
@@ -78,6 +80,9 @@ impl<C, DB: DrawingBackend> Drawable<DB> for Dot<C> {
         let Some((x, y)) = places.next() else { return Ok(()) };
         let r = DOT_PX;
         match self.mark % 4 {
+            _ if self.mark == BELOW => {
+                backend.fill_polygon([(x, y + r + 1), (x - r - 1, y - r), (x + r + 1, y - r)], &self.ink.0)
+            }
             0 => backend.draw_circle((x, y), r as u32, &self.ink.0, true),
             1 => backend.fill_polygon([(x, y - r - 1), (x - r - 1, y + r), (x + r + 1, y + r)], &self.ink.0),
             2 => backend.draw_rect((x - r, y - r), (x + r, y + r), &self.ink.0, true),
@@ -116,6 +121,14 @@ impl Legend {
                 Mark::Line(ink) => {
                     paper.draw(&PathElement::new(vec![(x, y), (x + 16, y)], ink.0.stroke_width(3)))?;
                 }
+                Mark::Dashed(ink) => {
+                    for begin in [x, x + 10] {
+                        paper.draw(&PathElement::new(
+                            vec![(begin, y), (begin + 6, y)],
+                            ink.0.stroke_width(3),
+                        ))?;
+                    }
+                }
                 Mark::Area(ink) => {
                     paper.draw(&Rectangle::new([(x + 2, y - 6), (x + 14, y + 6)], ink.0.filled()))?;
                 }
@@ -129,10 +142,12 @@ impl Legend {
 /// What stands before a name of a legend.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Mark {
-    /// A dot in one of four forms.
+    /// A dot in one of its forms.
     Dot(Ink, usize),
     /// A piece of a line.
     Line(Ink),
+    /// A piece of a dashed line.
+    Dashed(Ink),
     /// A piece of an area.
     Area(Ink),
 }

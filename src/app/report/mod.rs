@@ -4,6 +4,7 @@
 pub(crate) mod courses;
 pub mod html;
 mod marks;
+pub(in crate::app) mod numbers;
 pub mod page;
 mod paper;
 pub mod percentiles;
@@ -27,6 +28,15 @@ pub struct Distribution<'a> {
     pub kind: &'a str,
     /// The values in microseconds.
     pub histogram: &'a Histogram<u64>,
+}
+
+/// Whether what was measured may be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Yes.
+    Valid,
+    /// Something was wrong while it was measured.
+    Doubted,
 }
 
 /// Responses of one engine over the offered rate.

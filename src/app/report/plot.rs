@@ -2,7 +2,7 @@
 //! before, and percentiles over the offered rate. Percentiles that too few requests earn are not drawn.
 
 use super::{
-    COLUMNS, Curve, Distribution, RESPONSE, load_text,
+    COLUMNS, Curve, Distribution, RESPONSE, Standing, load_text,
     marks::{Legend, Mark, Spots},
     paper::{
         DrawingError, HEIGHT, INKS, Ink, Paper, Scale, font, logarithmic, mesh, number, one_two_five, picture,
@@ -15,6 +15,8 @@ use std::io;
 
 /// Length and gap of a line's strokes, in pixels.
 const SOLID: (i32, i32) = (1, 0);
+/// Of what may not be believed.
+const DOUBTED: (i32, i32) = (7, 5);
 /// Between points of a line of percentiles, on an axis where every nine is a decade.
 const STEP_DECADES: f64 = 0.02;
 
@@ -35,12 +37,30 @@ struct Line {
     said: Vec<((f64, f64), String)>,
 }
 
+impl Line {
+    fn in_legend(&self) -> Mark {
+        if self.dash == DOUBTED { Mark::Dashed(self.ink) } else { Mark::Line(self.ink) }
+    }
+}
+
 /// The picture of all responses among `distributions`: percentiles, and below them percentiles over the offered rate where
 /// there are `curves` of several rates.
 ///
 /// # Errors
 /// None that is known; drawing into a text does not fail.
 pub fn svg(distributions: &[Distribution<'_>], curves: &[Curve<'_>]) -> io::Result<String> {
+    let all: Vec<_> = distributions.iter().map(|&distribution| (distribution, Standing::Valid)).collect();
+    of_standing(&all, curves)
+}
+
+/// The same, where lines of what may not be believed are dashed.
+///
+/// # Errors
+/// None that is known; drawing into a text does not fail.
+pub fn of_standing(
+    distributions: &[(Distribution<'_>, Standing)],
+    curves: &[Curve<'_>],
+) -> io::Result<String> {
     let inks = Inks::of(distributions, curves);
     let by_percentile = percentile_lines(distributions, &inks);
     let over_rate = rate_lines(curves, &inks);
@@ -64,9 +84,9 @@ pub fn svg(distributions: &[Distribution<'_>], curves: &[Curve<'_>]) -> io::Resu
 struct Inks<'a>(Vec<&'a str>);
 
 impl<'a> Inks<'a> {
-    fn of(distributions: &[Distribution<'a>], curves: &[Curve<'a>]) -> Self {
+    fn of(distributions: &[(Distribution<'a>, Standing)], curves: &[Curve<'a>]) -> Self {
         let mut engines = Vec::new();
-        let all = distributions.iter().map(|d| d.engine).chain(curves.iter().map(|c| c.engine));
+        let all = distributions.iter().map(|(d, _)| d.engine).chain(curves.iter().map(|c| c.engine));
         all.for_each(|engine| {
             if !engines.contains(&engine) {
                 engines.push(engine);
@@ -81,10 +101,14 @@ impl<'a> Inks<'a> {
     }
 }
 
-fn percentile_lines(distributions: &[Distribution<'_>], inks: &Inks<'_>) -> Vec<Line> {
-    let responses = distributions.iter().filter(|distribution| distribution.kind == RESPONSE);
-    let line = |response: &Distribution<'_>| {
-        let label = format!("{}, {}", response.engine, load_text(response.offered_qps));
+fn percentile_lines(distributions: &[(Distribution<'_>, Standing)], inks: &Inks<'_>) -> Vec<Line> {
+    let responses = distributions.iter().filter(|(distribution, _)| distribution.kind == RESPONSE);
+    let line = |(response, standing): &(Distribution<'_>, Standing)| {
+        let (dash, doubt) = match standing {
+            Standing::Valid => (SOLID, ""),
+            Standing::Doubted => (DOUBTED, ", NOT VALID"),
+        };
+        let label = format!("{}, {}{doubt}", response.engine, load_text(response.offered_qps));
         let said = COLUMNS.iter().filter(|(q, _)| response.histogram.len() >= samples_needed(*q)).map(
             |&(quantile, name)| {
                 let us = response.histogram.value_at_quantile(quantile) as f64;
@@ -95,7 +119,7 @@ fn percentile_lines(distributions: &[Distribution<'_>], inks: &Inks<'_>) -> Vec<
         Line {
             mark: "",
             ink: inks.ink(response.engine),
-            dash: SOLID,
+            dash,
             points: percentile_points(response.histogram),
             said: said.collect(),
             label,
@@ -188,7 +212,7 @@ struct Panel {
 impl Panel {
     fn new(title: &'static str, x: Scale, lines: Vec<Line>) -> Self {
         let named = lines.iter().filter(|line| !line.label.is_empty());
-        let legend = Legend::of(named.map(|line| (line.label.clone(), Mark::Line(line.ink))));
+        let legend = Legend::of(named.map(|line| (line.label.clone(), line.in_legend())));
         Self { title, x, lines, legend }
     }
 

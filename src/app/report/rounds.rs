@@ -37,6 +37,14 @@ pub struct Round {
     pub noise_pct: f64,
 }
 
+impl Round {
+    /// A standard error around what was measured; of one above it, a place that logarithms have.
+    fn bar_ms(&self) -> [f64; 2] {
+        let error = (self.noise_pct / 100.0).min(0.99);
+        [1.0 - error, 1.0 + error].map(|share| share * self.measured_ms)
+    }
+}
+
 /// The picture.
 ///
 /// # Errors
@@ -66,8 +74,10 @@ fn draw(paper: &Paper<'_>, title: &str, all: &[Series], spots: &mut Spots) -> Re
         ticks: (1..=last).map(|round| round as f64).collect(),
         name: number,
     };
-    let times =
-        || rounds().flat_map(|r| [r.measured_ms, r.predicted_ms]).filter(|&ms| ms > 0.0).map(f64::log10);
+    let times = || {
+        let all = rounds().flat_map(|r| r.bar_ms().into_iter().chain([r.measured_ms, r.predicted_ms]));
+        all.filter(|&ms| ms > 0.0).map(f64::log10)
+    };
     let ends = (times().fold(f64::INFINITY, f64::min), times().fold(f64::NEG_INFINITY, f64::max));
     let y = logarithmic("service time, ms", if ends.0 <= ends.1 { ends } else { (-1.0, 0.0) });
     let mut chart = mesh(paper, title, x, y)?;
@@ -79,8 +89,7 @@ fn draw(paper: &Paper<'_>, title: &str, all: &[Series], spots: &mut Spots) -> Re
         let measured = own().map(|r| place(r, r.measured_ms));
         chart.draw_series(LineSeries::new(measured, ink.0.stroke_width(1)))?;
         for round in own() {
-            let error = (round.noise_pct / 100.0).min(0.99);
-            let bar = [1.0 - error, 1.0 + error].map(|share| place(round, share * round.measured_ms));
+            let bar = round.bar_ms().map(|ms| place(round, ms));
             chart.draw_series(LineSeries::new(bar, ink.0.stroke_width(2)))?;
             let ends = [(round.predicted_ms, RING, "predicted"), (round.measured_ms, DISC, "measured")];
             for (ms, form, how) in ends {
@@ -117,5 +126,15 @@ mod tests {
         assert_eq!(picture.matches("<title>").count(), 8, "{picture}");
         assert!(picture.contains("<title>tract, round 2, f2: 2.45 ms measured</title>"), "{picture}");
         assert!(svg("Rounds", &[]).unwrap().contains("</svg>"));
+    }
+
+    #[test]
+    fn the_axis_holds_bars_as_a_whole() {
+        let noisy =
+            Round { round: 1, network: "f".to_owned(), predicted_ms: 0.4, measured_ms: 0.9, noise_pct: 25.0 };
+        assert_eq!(noisy.bar_ms(), [0.675, 1.125]);
+        let picture = svg("Rounds", &[Series { label: "tract".to_owned(), rounds: vec![noisy] }]).unwrap();
+        // 1.125 ms are above the 1 that 0.9 would end the axis with.
+        assert!(picture.lines().any(|line| line.trim() == "2"), "{picture}");
     }
 }

@@ -34,6 +34,11 @@ impl Group<'_> {
         INKS[self.colour % INKS.len()]
     }
 
+    /// How many networks have a place in the picture.
+    pub fn drawn(&self) -> usize {
+        self.places().count()
+    }
+
     fn places(&self) -> impl Iterator<Item = Place<'_>> {
         let drawn = self.residuals.iter().filter(|r| r.measured_ms > 0.0 && r.predicted_ms > 0.0);
         drawn.map(|&residual| Place {
@@ -93,8 +98,8 @@ pub fn svg(buckets: &[BucketCheck]) -> io::Result<String> {
 /// # Errors
 /// None that is known; drawing into a text does not fail.
 pub fn of_groups(groups: &[Group<'_>]) -> io::Result<String> {
-    let legend =
-        Legend::of(groups.iter().map(|group| (group.label.clone(), Mark::Dot(group.ink(), group.mark))));
+    let named = groups.iter().filter(|group| group.drawn() > 0);
+    let legend = Legend::of(named.map(|group| (group.label.clone(), Mark::Dot(group.ink(), group.mark))));
     let height = TOP + BOTTOM + legend.height();
     picture("Predicted against measured service time", height, |paper, spots| {
         let (top, rest) = paper.split_vertically(TOP as i32);
@@ -228,6 +233,8 @@ mod tests {
         }
         // 90 % off stands on the border of the residuals' axis, which ends at 60.
         assert!(picture.contains("+60") && !picture.contains("+70"));
+        let none = Group { label: "nobody".to_owned(), colour: 0, mark: 0, residuals: Vec::new() };
+        assert!(!of_groups(&[none]).unwrap().contains("nobody"), "a name without a dot");
         let far = bucket(EngineName::Tract, 100, &[60.0]);
         assert!(svg(&[far]).unwrap().contains("<svg"));
         assert!(svg(&[]).unwrap().contains("<svg"));

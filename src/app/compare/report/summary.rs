@@ -89,6 +89,19 @@ pub struct SystemSummary {
     pub agreement: Option<Agreement>,
 }
 
+impl SystemSummary {
+    /// Fetching and the engine's own run, in the mean: what a budget limits.
+    pub(in crate::app) fn paid_ms(&self) -> Option<f64> {
+        Some(self.fetch.mean_ms?.mean + self.inference.mean_ms?.mean)
+    }
+
+    /// How far that is above the budget, in percent; absent where it is not.
+    pub(in crate::app) fn above_budget_pct(&self) -> Option<f64> {
+        let (paid_ms, budget_ms) = (self.paid_ms()?, self.budget_ms?);
+        (paid_ms > budget_ms).then(|| 100.0 * (paid_ms / budget_ms - 1.0))
+    }
+}
+
 /// r(x) on the validation rows, over the seeds: the mean over the teachers of a seed, or what was given in its place.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SoftTargets {
@@ -166,5 +179,35 @@ fn of_one(trainings: &[Training], seconds: impl Fn(&Training) -> f64) -> SystemS
         invalid_replays: found.iter().filter(|t| t.latency.as_ref().is_some_and(|l| !l.valid)).count(),
         training_s: OverSeeds::of(trainings.iter().map(seconds)),
         agreement: Agreement::of(&found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::compare::result::Outcome;
+
+    #[test]
+    fn a_budget_is_exceeded_by_fetching_and_inference_and_not_by_the_whole_request() {
+        let ms = |mean: f64| TimesSummary {
+            mean_ms: Some(OverSeeds { mean, deviation: None }),
+            p50_ms: None,
+            p99_ms: None,
+        };
+        let training = Training {
+            system: SystemName::Rd,
+            budget_ms: Some(0.8),
+            seed: 0,
+            settings: Vec::new(),
+            training_s: 1.0,
+            outcome: Outcome::Unreachable(String::new()),
+        };
+        let mut system = of_one(&[training], |_| 0.0);
+        (system.fetch, system.inference, system.total) = (ms(0.5), ms(0.3), ms(0.9));
+        assert_eq!(system.above_budget_pct(), None);
+        system.inference = ms(0.5);
+        assert!((system.above_budget_pct().unwrap() - 25.0).abs() < 1e-9);
+        system.budget_ms = None;
+        assert_eq!(system.above_budget_pct(), None);
     }
 }

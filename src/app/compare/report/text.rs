@@ -1,7 +1,13 @@
 //! A comparison for people: tables in Markdown, and the curves of its picture.
 
 use super::{Against, Comparison, OverSeeds, SoftTargets, SystemSummary, TimesSummary};
-use crate::app::report::quality::{Curve, Point};
+use crate::app::{
+    config::SystemName,
+    report::{
+        numbers::{fixed, probability, signed},
+        quality::{Curve, Point, Role},
+    },
+};
 use std::collections::BTreeSet;
 
 /// The measured columns of a table.
@@ -89,6 +95,10 @@ impl Comparison {
             0 => system.system.to_string(),
             missed => format!("{} ({missed} of {} could not)", system.system, missed + system.seeds),
         };
+        let name = match system.above_budget_pct() {
+            Some(pct) => format!("{name} ({pct:.1} % above the budget)"),
+            None => name,
+        };
         let times = [system.fetch, system.inference, system.total];
         let of = |value: fn(TimesSummary) -> Option<OverSeeds>| {
             times.map(|part| value(part).map_or("–".to_owned(), |s| format!("{:.3}", s.mean))).join(" / ")
@@ -98,9 +108,7 @@ impl Comparison {
             name,
             spread(system.auc, 4),
             against.map_or("–".to_owned(), difference),
-            against
-                .and_then(|against| against.over_seeds?.p)
-                .map_or("–".to_owned(), |p| if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }),
+            against.and_then(|against| against.over_seeds?.p).map_or("–".to_owned(), probability),
             spread(system.gauc, 4),
             spread(system.logloss, 4),
             mean(system.recall_at.values().last(), 3),
@@ -157,7 +165,8 @@ impl Comparison {
                     deviation: auc.deviation.unwrap_or(0.0),
                 })
             });
-            Curve { label: name.to_string(), points: points.collect() }
+            let role = if name == SystemName::Autofas { Role::Own } else { Role::Field };
+            Curve { label: name.to_string(), role, points: points.collect() }
         };
         names.into_iter().map(curve).filter(|curve| !curve.points.is_empty()).collect()
     }
@@ -166,17 +175,17 @@ impl Comparison {
 fn difference(against: &Against) -> String {
     let users = against.over_users.map_or(String::new(), |users| {
         let [low, high] = users.interval_95;
-        format!(" [{low:+.4}, {high:+.4}]")
+        format!(" [{}, {}]", signed(low, 4), signed(high, 4))
     });
-    format!("{:+.4}{users}", against.auc_difference)
+    signed(against.auc_difference, 4) + &users
 }
 
 fn spread(value: Option<OverSeeds>, places: usize) -> String {
     match value {
         None => "–".to_owned(),
-        Some(OverSeeds { mean, deviation: None }) => format!("{mean:.places$}"),
+        Some(OverSeeds { mean, deviation: None }) => fixed(mean, places),
         Some(OverSeeds { mean, deviation: Some(deviation) }) => {
-            format!("{mean:.places$} ± {deviation:.places$}")
+            format!("{} ± {}", fixed(mean, places), fixed(deviation, places))
         }
     }
 }

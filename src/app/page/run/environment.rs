@@ -140,10 +140,11 @@ pub(super) fn reproduce(record: &Record, links: &Links) -> Markup {
         again.extend(["--set".to_owned(), format!("target.fetch_prices={run}/tables/fetch.json")]);
     }
     again.extend(["--out".to_owned(), "NEW".to_owned()]);
+    let first = if only_budgets(record) { "the searches come out" } else { "the first round comes out" };
     html! {
         p { "The same search, in a new folder (the settings as they were resolved, defaults among them):" }
         pre { (shell::command(&again)) }
-        p { "With the first table given, it pays the same prices: the first round comes out the same with the same program on this \
+        p { "With the first table given, it pays the same prices: " (first) " the same with the same program on this \
              machine. What is measured after that is measured anew, on other machines the table too (leave out --table). This page again:" }
         pre { (links.report_command()) }
         h3 { "Files" }

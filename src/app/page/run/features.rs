@@ -5,7 +5,7 @@ use crate::{
     app::{
         importance::{self, FeatureImportance},
         iterate::{Record, RoundRecord},
-        report::html::{Figure, or_dash, table},
+        report::html::{Figure, or_dash, pinned_table},
     },
     base::{Result, names::word},
     learn::{
@@ -37,8 +37,8 @@ pub(super) fn section(record: &Record, links: &Links) -> Result<Markup> {
         p {
             "Round " (round.round) " chose " (Figure::count(chosen.len())) " of " (Figure::count(verdicts.len()))
             " features. Importance is θ, the probability with which the search keeps a feature in the end; prices are " (prices)
-            ". Fetched together they cost " (total(record, round)) " ms: where sources are asked at once, the slowest counts "
-            "(docs/method.md), so that single prices do not add up."
+            ". Fetched together they cost " (total(record, round)) " ms: where sources are asked at once, the slowest counts, "
+            "so that single prices do not add up."
             @if let Some(Worth { file, found }) = &worth {
                 " AUC lost: of the trained network, with the feature's mean embedding in place of its own, on "
                 (Figure::count(found.rows).from(file, "/rows")) " validation rows (" (links.to(file)) ")."
@@ -93,6 +93,8 @@ fn total(record: &Record, round: &RoundRecord) -> Figure {
 }
 
 fn list(record: &Record, round: &RoundRecord, verdicts: &[Verdict], worth: Option<&Worth>) -> Markup {
+    let usual = usual(verdicts);
+    let others = verdicts.iter().any(|verdict| Some(verdict.reason.as_str()) != usual);
     let row = |verdict: &Verdict| {
         let feature = &record.space.features[verdict.at];
         let search = format!("rounds/{}/search.json", round.round);
@@ -104,15 +106,30 @@ fn list(record: &Record, round: &RoundRecord, verdicts: &[Verdict], worth: Optio
                 td class="n" { (price(record, verdict.at)) }
                 @if let Some(worth) = worth { td class="n" { (worth.lost(&feature.name)) } }
                 td class="n" { (Figure::new(verdict.theta, 3).from(&search, format!("/result/theta/{}", verdict.at))) }
-                td class="why" { (verdict.reason) }
+                @if others {
+                    td class="why" { @if Some(verdict.reason.as_str()) != usual { (verdict.reason) } }
+                }
             }
         }
     };
-    let mut columns = vec!["feature", "kind", "from", "#price, ms", "#importance θ", "why"];
+    let mut columns = vec!["feature", "kind", "from", "#price, ms", "#importance θ"];
+    if others {
+        columns.push("why");
+    }
     if worth.is_some() {
         columns.insert(4, "#AUC lost without it");
     }
-    table(&columns, verdicts.iter().map(row))
+    html! {
+        @if let Some(usual) = usual { p { (if others { "Where nothing else is said: " } else { "All of them: " }) (usual) "." } }
+        (pinned_table(&columns, verdicts.iter().map(row)))
+    }
+}
+
+/// The reason that most of several features share, which is said once.
+fn usual(verdicts: &[Verdict]) -> Option<&str> {
+    let times = |reason: &str| verdicts.iter().filter(|verdict| verdict.reason == reason).count();
+    let most = verdicts.iter().map(|verdict| verdict.reason.as_str()).max_by_key(|reason| times(reason))?;
+    (times(most) > 1 && 2 * times(most) > verdicts.len()).then_some(most)
 }
 
 /// Its own price, and that of the trip that the features of its row share.
@@ -137,11 +154,9 @@ fn verdicts(record: &Record, round: &RoundRecord) -> Vec<Verdict> {
     let theta = &round.outcome.theta;
     let kept = &round.searched.subnet.features;
     let repair = round.searched.repair.as_ref();
-    // Not of what came in by an exchange, whatever its θ.
-    let by_theta = kept.iter().filter(|&&at| {
-        repair.and_then(|repair| last_change(repair, &record.space.features[at].name)).is_none()
+    let least = least_theta(theta, kept, |at| {
+        repair.is_some_and(|repair| last_change(repair, &record.space.features[at].name).is_some())
     });
-    let least = by_theta.map(|&at| theta[at]).fold(f64::INFINITY, f64::min);
     let derived = |at: &usize| round.derived.features.binary_search(at).is_ok();
     let every = record.space.features.iter().enumerate();
     let verdict = |(at, feature): (usize, &crate::data::schema::Feature)| {
@@ -158,6 +173,11 @@ fn verdicts(record: &Record, round: &RoundRecord) -> Vec<Verdict> {
         Verdict { at, theta: theta[at], chosen, reason }
     };
     every.map(verdict).collect()
+}
+
+/// The least θ that was enough: not of what came in by an exchange, whatever its θ. None where all came in that way.
+fn least_theta(theta: &[f64], kept: &[usize], exchanged: impl Fn(usize) -> bool) -> Option<f64> {
+    kept.iter().filter(|&&at| !exchanged(at)).map(|&at| theta[at]).min_by(f64::total_cmp)
 }
 
 /// The last change that added or dropped it.
@@ -203,15 +223,16 @@ fn kept_by(rule: &DeriveSettings, theta: f64) -> String {
     }
 }
 
-fn dropped_by(rule: &DeriveSettings, theta: f64, least: f64, repair: Option<&Repair>) -> String {
+fn dropped_by(rule: &DeriveSettings, theta: f64, least: Option<f64>, repair: Option<&Repair>) -> String {
     match rule {
         DeriveSettings::Threshold { theta: limit } => format!("θ not above {limit}"),
-        DeriveSettings::TopK { k } if theta <= least => {
-            format!("not among the {k} strongest: the weakest chosen has θ {least:.3}")
-        }
-        DeriveSettings::TopK { .. } => {
-            "gave way to a feature of the candidates, of which one is always chosen".to_owned()
-        }
+        DeriveSettings::TopK { k } => match least {
+            None => format!("not among the {k} strongest"),
+            Some(least) if theta <= least => {
+                format!("not among the {k} strongest: the weakest chosen has θ {least:.3}")
+            }
+            Some(_) => "gave way to a feature of the candidates, of which one is always chosen".to_owned(),
+        },
         DeriveSettings::Budget(budget) => {
             let spending = repair.and_then(|repair| repair.spending);
             let limit_ms = spending.map_or(budget.limit_ms(), |spending| spending.budget_ms);
@@ -229,16 +250,39 @@ mod tests {
     fn a_dropped_feature_says_what_it_fell_short_of() {
         let top = DeriveSettings::TopK { k: 9 };
         assert_eq!(
-            dropped_by(&top, 0.2, 0.5, None),
+            dropped_by(&top, 0.2, Some(0.5), None),
             "not among the 9 strongest: the weakest chosen has θ 0.500"
         );
-        assert!(dropped_by(&top, 0.6, 0.5, None).contains("gave way"));
-        assert_eq!(dropped_by(&DeriveSettings::Threshold { theta: 0.5 }, 0.2, 0.6, None), "θ not above 0.5");
+        assert!(dropped_by(&top, 0.6, Some(0.5), None).contains("gave way"));
+        assert_eq!(dropped_by(&top, 0.6, None, None), "not among the 9 strongest");
+        let threshold = DeriveSettings::Threshold { theta: 0.5 };
+        assert_eq!(dropped_by(&threshold, 0.2, Some(0.6), None), "θ not above 0.5");
         let budget = DeriveSettings::Budget(Budget::of_mean(2.0));
-        assert!(dropped_by(&budget, 0.2, 0.6, None).contains("budget of 2 ms"));
+        assert!(dropped_by(&budget, 0.2, Some(0.6), None).contains("budget of 2 ms"));
         assert_eq!(kept_by(&top, 0.5), "among the 9 strongest");
         assert!(judged_by_training(&budget, true).starts_with("taken in with the budget"));
         assert!(judged_by_training(&budget, false).starts_with("taken out with layers"));
+    }
+
+    #[test]
+    fn the_least_theta_is_of_what_no_exchange_brought_in() {
+        let theta = [0.9, 0.1, 0.6, 0.7];
+        assert_eq!(least_theta(&theta, &[0, 1, 2], |at| at == 1), Some(0.6));
+        assert_eq!(least_theta(&theta, &[0, 1, 2], |_| false), Some(0.1));
+        assert_eq!(least_theta(&theta, &[1, 3], |_| true), None);
+    }
+
+    #[test]
+    fn a_reason_is_usual_where_most_features_have_it() {
+        let of = |reasons: &[&str]| -> Vec<Verdict> {
+            let verdict =
+                |&reason: &&str| Verdict { at: 0, theta: 0.5, chosen: true, reason: reason.to_owned() };
+            reasons.iter().map(verdict).collect()
+        };
+        assert_eq!(usual(&of(&["a", "b", "a"])), Some("a"));
+        assert_eq!(usual(&of(&["a", "a", "b", "b"])), None);
+        assert_eq!(usual(&of(&["a"])), None);
+        assert_eq!(usual(&[]), None);
     }
 
     #[test]

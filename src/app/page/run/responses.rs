@@ -5,7 +5,7 @@ use crate::{
     app::{
         iterate::{Record, ReplaySummary},
         report::{
-            Distribution, RESPONSE,
+            Distribution, RESPONSE, Standing,
             html::{Figure, or_dash, table},
             plot,
         },
@@ -23,6 +23,7 @@ struct Replayed {
     /// Its histograms, from the run's folder.
     log: String,
     offered_qps: Option<f64>,
+    standing: Standing,
 }
 
 pub(super) fn section(record: &Record, links: &Links, pictures: &mut Pictures) -> Result<Markup> {
@@ -46,6 +47,7 @@ pub(super) fn section(record: &Record, links: &Links, pictures: &mut Pictures) -
             label: format!("{name}, {engine}"),
             log: format!("replay/{folder}-{engine}.hlog"),
             offered_qps: replay.offered_qps,
+            standing: if replay.valid { Standing::Valid } else { Standing::Doubted },
         })
     });
     let replayed: Vec<Replayed> = replayed.collect();
@@ -59,7 +61,7 @@ pub(super) fn section(record: &Record, links: &Links, pictures: &mut Pictures) -
     });
     Ok(html! {
         p {
-            "From the scheduled arrival to the answer, at " (record.settings.traffic.candidates) " candidates a request and "
+            "From the scheduled arrival to the answer, at " (Figure::count(record.settings.traffic.candidates)) " candidates a request and "
             (workers) ". Percentiles appear where enough requests earn them."
         }
         (table(
@@ -117,15 +119,18 @@ fn percentiles(replayed: &[Replayed], links: &Links, pictures: &mut Pictures) ->
     if found.is_empty() {
         return Ok(absent("the histograms of the replays"));
     }
-    let distributions: Vec<Distribution<'_>> = found
+    let distributions: Vec<_> = found
         .iter()
-        .map(|(replay, histogram)| Distribution {
-            engine: &replay.label,
-            offered_qps: replay.offered_qps,
-            kind: RESPONSE,
-            histogram,
+        .map(|(replay, histogram)| {
+            let Replayed { label, offered_qps, standing, .. } = replay;
+            let offered_qps = *offered_qps;
+            (Distribution { engine: label, offered_qps, kind: RESPONSE, histogram }, *standing)
         })
         .collect();
-    let said = "On HdrHistogram's axis: every further nine takes as much room as the one before.";
-    pictures.figure("responses", plot::svg(&distributions, &[]), said)
+    let mut said =
+        "On HdrHistogram's axis: every further nine takes as much room as the one before.".to_owned();
+    if replayed.iter().any(|replay| replay.standing == Standing::Doubted) {
+        said += " Dashed: not valid.";
+    }
+    pictures.figure("responses", plot::of_standing(&distributions, &[]), &said)
 }

@@ -51,12 +51,20 @@ pub(super) fn section(record: &Record, pictures: &mut Pictures) -> Result<Markup
             residuals: residuals(part),
         })
         .collect();
-    let every = pictures.figure(
-        "residuals",
-        scatter::of_groups(&groups),
-        "The round's network and those that correct or judge the table, all predicted before the correction. Lines: exact, 5 % and \
+    let every = match groups.iter().map(Group::drawn).sum::<usize>() {
+        0 => html! {
+            p class="quiet" {
+                "No network corrects or judges a table: none was measured well enough, or the table lacks its layers ("
+                a href="#doubts" { "what may not be believed" } ")."
+            }
+        },
+        _ => pictures.figure(
+            "residuals",
+            scatter::of_groups(&groups),
+            "The round's network and those that correct or judge the table, all predicted before the correction. Lines: exact, 5 % and \
          10 % off.",
-    )?;
+        )?,
+    };
     Ok(html! {
         (table(
             &["#round", "engine", "network", "#AUC", "table", "#predicted, ms", "#measured, ms", "#off, %", "#noise, %", "#held out: off, %"],

@@ -3,10 +3,10 @@
 use super::{Links, Pictures, absent};
 use crate::{
     app::{
-        iterate::{Ending, MeasuredTime, NetworkSummary, ParetoPoint, Record, Summary},
+        iterate::{Ending, MeasuredTime, NetworkSummary, ParetoPoint, Record, Summary, Way},
         report::{
-            html::{Figure, or_dash, table},
-            quality::{self, Curve, Point},
+            html::{Figure, or_dash, pinned_table, table},
+            quality::{self, Curve, Point, Role},
         },
     },
     base::{Result, names::EngineName},
@@ -128,7 +128,9 @@ pub(super) fn widths(layers: &[usize]) -> String {
 }
 
 fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
-    let engines = &record.settings.target.engines;
+    // The one that is paid for stands first.
+    let mut engines = record.settings.target.engines.clone();
+    engines.sort_by_key(|&engine| engine != record.settings.target.engine);
     let times: Vec<String> = engines.iter().map(|engine| format!("#{engine}, ms")).collect();
     let mut columns =
         vec!["", "#AUC", "#GAUC", "#logloss", "#features", "layers", "#parameters", "#multiply-adds"];
@@ -139,7 +141,7 @@ fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
             (metrics(&summary.teacher.metrics, "/teacher"))
             td class="n" { (Figure::count(record.space.features.len())) }
             td { "–" } td class="n" { "–" } td class="n" { "–" }
-            @for _ in engines { td class="n" { "–" } }
+            @for _ in &engines { td class="n" { "–" } }
         }
     };
     let row = |name: &str,
@@ -156,7 +158,7 @@ fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
                 td class="keep" { (widths(&network.layers)) }
                 td class="n" { (count(network.parameters, "parameters")) }
                 td class="n" { (count(network.multiply_adds, "multiply_adds")) }
-                @for &engine in engines {
+                @for &engine in &engines {
                     td class="n" {
                         (service(times, engine, whose, ""))
                         @if let Some(time) = times.get(&engine) {
@@ -176,7 +178,7 @@ fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
     html! {
         (table(&columns, rows))
         p class="quiet" {
-            "On the validation rows. Service times are the engine's own for " (record.settings.target.candidates)
+            "On the validation rows. Service times are the engine's own for " (Figure::count(record.settings.target.candidates))
             " candidates, with their standard error; fetching comes before them. The names lead to the models."
         }
     }
@@ -199,21 +201,35 @@ fn front(points: &[ParetoPoint], links: &Links) -> Markup {
         let figure = |value: f64, places, field: &str| {
             Figure::new(value, places).from("pareto.json", format!("/points/{at}/{field}"))
         };
+        let (way, candidate) = match point.won {
+            Way::Gradient => ("gradient", &point.gradient),
+            Way::Evolution => ("evolution", &point.evolution),
+        };
         html! {
             tr {
+                td class="keep" { (links.named(&point.network.onnx, &point.network.subnet)) }
                 td class="n" { (figure(point.budget_ms, 3, "budget_ms")) }
                 td class="n" { (figure(point.measured_ms, 3, "measured_ms")) @if let Some(doubt) = point.doubt() { " " span class="bad" { (doubt) } } }
                 td class="n" { (or_dash(point.network.metrics.auc.map(|auc| figure(auc, 4, "auc")))) }
+                td class="n" { (figure(candidate.held_out_auc, 4, &format!("{way}/held_out_auc"))) }
+                td { (if point.on_front { "yes" } else { "no" }) }
+                td { (way) }
                 td class="n" { (Figure::count(point.network.features.len())) }
                 td class="keep" { (widths(&point.network.layers)) }
-                td { (if point.on_front { "yes" } else { "no" }) }
-                td class="keep" { (point.network.subnet) br; (links.to(&point.network.onnx)) }
             }
         }
     };
     html! {
         h3 { "Networks for several budgets" }
-        (table(&["#budget, ms", "#measured, ms", "#AUC", "#features", "layers", "on the front", "network"], points.iter().enumerate().map(row)))
+        (pinned_table(
+            &["network", "#budget, ms", "#measured, ms", "#AUC", "#held-out AUC", "on the front", "found by", "#features", "layers"],
+            points.iter().enumerate().map(row),
+        ))
+        p class="quiet" {
+            "Measured: price of the features and mean service time. AUC: on the validation rows. On the front is a network where no "
+            "other is as fast and as good, and better in one of both, by held-out AUC: on training rows that it was not trained on. "
+            "The names lead to the models."
+        }
     }
 }
 
@@ -243,7 +259,7 @@ fn quality_picture(record: &Record, pictures: &mut Pictures) -> Result<Option<Ma
         });
         points.collect()
     };
-    let curve = |label: &str, points: Vec<Point>| Curve { label: label.to_owned(), points };
+    let curve = |label: &str, points: Vec<Point>| Curve { label: label.to_owned(), role: Role::Own, points };
     let mut curves = vec![
         curve("networks of the rounds", rounds.collect()),
         curve("plain DNN on all features", plain.into_iter().collect()),
@@ -254,9 +270,12 @@ fn quality_picture(record: &Record, pictures: &mut Pictures) -> Result<Option<Ma
     if curves.is_empty() {
         return Ok(None);
     }
-    let said = format!(
+    let mut said = format!(
         "Up and to the left is better. Latency: price of the features and measured service time on {engine}. The pointer on a dot \
          names the network."
     );
+    if record.pareto.is_some() {
+        said += " The line joins the front, which held-out AUC decides: by the AUC shown here it may fall.";
+    }
     pictures.figure("auc-latency", quality::svg("AUC against latency", &curves), &said).map(Some)
 }
