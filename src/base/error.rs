@@ -270,9 +270,10 @@ impl Error {
         Self::Engine { engine, action, fix, source: source.into() }
     }
 
-    /// Whether a child process crashed, or gave no result in its time: the same may go well another time.
+    /// Whether a child process crashed, or gave no result in its time: the same may go well another time. One that was killed is
+    /// none of these: nearly always the machine ran out of memory, and would again.
     pub fn is_crash(&self) -> bool {
-        matches!(self, Self::Child { code: None, .. })
+        matches!(self, Self::Child { code: None, status, .. } if !status.contains("SIGKILL"))
     }
 
     /// This failure of a child process, with that of the one that was started before it for the same.

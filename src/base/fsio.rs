@@ -2,8 +2,10 @@
 //! killed program leaves are temporary names, which [`sweep`] removes.
 
 mod lock;
+mod writable;
 
 pub use lock::{Claim, claim, lock};
+pub use writable::{check_file, check_folder};
 
 use super::{Error, Result, error::Place};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};

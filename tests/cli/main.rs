@@ -18,6 +18,7 @@ mod gate;
 mod hostile;
 mod importance;
 mod lists;
+mod outputs;
 mod predict;
 #[path = "../support/python.rs"]
 mod python;

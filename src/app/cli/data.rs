@@ -118,6 +118,7 @@ impl DataVerb {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
         match self {
             Self::Synth(args) => {
+                fsio::check_folder(&args.out)?;
                 let out = args.out.display().to_string();
                 let log = synth::write(&args.settings(), &args.out)?;
                 output::print(format, &log.truth, |truth| describe_truth(truth, log.table.rows(), &out))
@@ -149,6 +150,7 @@ impl SynthArgs {
 
 impl DraftArgs {
     fn draft(&self) -> Result<Draft> {
+        fsio::check_file(&self.out)?;
         if self.out.exists() {
             let problem = "a schema is there already, perhaps a corrected one";
             return Err(Error::input(

@@ -77,6 +77,7 @@ impl EvaluateArgs {
         if self.scored.contains(&0) {
             return Err(Error::usage("nothing would be scored", "give --scored numbers from 1").into());
         }
+        self.per_group.iter().chain(&self.out).try_for_each(|path| fsio::check_file(path))?;
         let order = self.scored_seed.map_or(ScoringOrder::Data, |seed| ScoringOrder::Random { seed });
         let scored = (!self.scored.is_empty()).then(|| ScoredCuts::new(self.scored, order));
         let settings = self.engine_options.settings(&[self.engine])?;

@@ -162,7 +162,12 @@ impl ExportArgs {
         };
         match dry_run {
             true => output::print(format, &plan_export(&request)?, Plan::to_string),
-            false => output::print(format, &export_from_run(&request)?, describe),
+            false => {
+                if let Some(note) = request.replacing() {
+                    progress.say(&note);
+                }
+                output::print(format, &export_from_run(&request)?, describe)
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
         iterate::{ChildMeter, Existing, RunRequest},
         plan::Plan,
     },
-    base::{Error, Result, progress::Progress},
+    base::{Error, Result, fsio, progress::Progress},
     measure::child::Launcher,
 };
 use clap::Args;
@@ -65,6 +65,7 @@ impl RunArgs {
         let Some(out) = &self.out else {
             return Err(Error::usage("no run directory is named", "give --out RUN").into());
         };
+        fsio::check_folder(out)?;
         let existing = if self.resume { Existing::Resume } else { Existing::Refuse };
         let stop = signals::stop_on_signals()?;
         let meter = ChildMeter::new(Launcher::this_program(&stop)?, &experiment.settings);

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     app::plan::{Draft, OutState, Plan, Seconds, Step, Unit, span},
     base::{
-        Error,
+        Error, fsio,
         names::{EngineName, Layout},
         progress::Progress,
         stop::Stop,
@@ -165,6 +165,7 @@ impl LoadArgs {
     fn load(&self, progress: &dyn Progress) -> anyhow::Result<Done<Described>> {
         // Before anything is read.
         self.out.required()?;
+        self.out.check_fillable()?;
         let stop = signals::stop_and_keep()?;
         let files = self.data.files(self.model.as_deref())?;
         progress.stage("read the data", 0);
@@ -196,6 +197,7 @@ impl LoadArgs {
 
 impl PriceArgs {
     fn price(&self, progress: &dyn Progress) -> anyhow::Result<Done<FetchTable>> {
+        fsio::check_file(&self.out)?;
         let files = self.data.files(self.model.as_deref())?;
         let store = self.store.open()?;
         let store = store.context("`--store none` has no prices: name a store")?;

@@ -13,7 +13,7 @@ use crate::{
         probe::{Begin, ProbeRequest, plan_probe, probe_table, table_rows},
     },
     base::{
-        Error, Result, calendar,
+        Error, Result, calendar, fsio,
         names::{EngineName, Layout, Precision, Provider},
         progress::Progress,
     },
@@ -186,6 +186,7 @@ impl ProbeArgs {
 
     /// What is asked for; `draft` is told what was read for it.
     fn request(&self, draft: &mut Draft) -> Result<(ProbeRequest, Begin)> {
+        fsio::check_file(&self.out)?;
         let experiment = Experiment::load(&self.config, &self.overrides())?;
         draft.has_read("experiment", &self.config, "every setting within its range");
         let settings = &experiment.settings;

@@ -5,10 +5,13 @@ use super::{
     output::{self, Format},
     recipe::RecipeArgs,
 };
-use crate::measure::replay::{
-    summary::{Quantiles, TraceSummary},
-    trace::Pacing,
-    trace_file,
+use crate::{
+    base::fsio,
+    measure::replay::{
+        summary::{Quantiles, TraceSummary},
+        trace::Pacing,
+        trace_file,
+    },
 };
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -73,6 +76,7 @@ impl TraceVerb {
 impl MakeArgs {
     fn make(&self) -> anyhow::Result<()> {
         trace_file::check_name(&self.out)?;
+        fsio::check_file(&self.out)?;
         let mut trace = self.recipe.make(&self.data.files(self.model.as_deref())?, self.qps)?;
         if self.recipe.arrivals.is_some() {
             let stretched = self.qps.map(|qps| Pacing::Rate { qps });

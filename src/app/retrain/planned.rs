@@ -4,6 +4,7 @@ use super::{Old, RetrainRequest, Start};
 use crate::{
     app::{
         config::Stage,
+        package,
         plan::{Draft, OutState, Plan, Step, Unit, rate::FitRate},
         source::Source,
     },
@@ -19,6 +20,7 @@ use crate::{
 
 /// What [`retrain`](super::retrain()) would do with the same request, which is read and checked as there.
 pub fn plan_retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result<Plan> {
+    request.check()?;
     let old = Old(Source::load(&request.run, request.subnet.as_ref())?);
     let experiment = old.0.experiment_on(&request.data, &request.overrides)?;
     let settings = &experiment.settings;
@@ -28,6 +30,7 @@ pub fn plan_retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result
     let mut draft = Draft::default();
     let network = format!("network {} of {} features", old.0.id, old.0.features().len());
     draft.has_read("run", &request.run, network);
+    draft.notes.extend(package::replacing(&request.out));
     let (data, split) = &new;
     let rows = format!("{} new rows to train on, {} to validate on", split.train.len(), split.valid.len());
     draft.has_read("data", &request.data, rows);

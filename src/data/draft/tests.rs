@@ -215,5 +215,8 @@ fn a_label_that_is_not_0_or_1_is_said_before_anything_is_drafted() {
     let path = folder.path().join("log.csv");
     fs::write(&path, "click,who,what\n0,1,2\n2,2,3\n").unwrap();
     let refused = draft(&path, &Named { time: None, ..named(None) }, &prices()).unwrap_err();
-    assert!(refused.to_string().contains("`click`, line 3: a label that is neither 0 nor 1 (2)"), "{refused}");
+    assert!(
+        refused.to_string().contains("`click`, line 3: a label that is neither 0 nor 1 (2)"),
+        "{refused}"
+    );
 }

@@ -178,18 +178,20 @@ impl ReplayArgs {
         };
         let mut measured: Vec<Measured> = outcome.measured.into_iter().flatten().collect();
         if let Some(baseline) = &baseline {
-            // A baseline or a model that is gone meanwhile loses no measurement.
-            self.write(&measured)?;
+            // A baseline or a model that is gone meanwhile loses no measurement. What fails here fails below, and is told there.
+            let _ = self.write(&measured);
             self.hold_against(baseline, &campaign, &mut measured)?;
         }
         // What cannot be simulated loses no measurement.
         let added = measured.iter_mut().try_for_each(|measured| self.queue.add_to(measured, &recorded));
-        self.write(&measured)?;
+        let written = self.write(&measured);
         let results: Vec<&Measurement> = measured.iter().map(|measured| &measured.measurement).collect();
         match results.as_slice() {
             [one] if engines.len() == 1 => output::print(format, one, |one| describe::text(&[one]))?,
             several => output::print(format, &several, |several| describe::text(several))?,
         }
+        // What could not be written has at least been printed.
+        written?;
         match outcome.failure {
             Some(failure) => Err(failure.into()),
             None => {
@@ -237,6 +239,10 @@ impl ReplayArgs {
     /// Refuses options that make no sense together, before anything is read.
     fn check(&self) -> Result<()> {
         self.outputs.check()?;
+        self.out.iter().try_for_each(|path| fsio::check_file(path))?;
+        self.engines()
+            .iter()
+            .try_for_each(|&engine| self.hlog_of(engine).map_or(Ok(()), |path| fsio::check_file(&path)))?;
         if self.workers == 0 || self.threads == 0 {
             let fix = "give at least 1 worker and 1 thread";
             return Err(Error::usage("nobody would serve the requests", fix));
@@ -287,26 +293,29 @@ impl ReplayArgs {
         (planted.busy_us > 0.0 || planted.slowdown_pct > 0.0).then_some(planted)
     }
 
-    /// Writes results, histograms and pictures where that was asked for.
+    /// Where the histograms of an engine go.
+    fn hlog_of(&self, engine: EngineName) -> Option<PathBuf> {
+        let path = self.hlog.as_ref()?;
+        Some(match self.engines().len() {
+            1 => path.clone(),
+            _ => path.with_extension(format!("{engine}.hlog")),
+        })
+    }
+
+    /// Writes results, histograms and pictures where that was asked for: all that can be, and fails with the first that cannot.
     fn write(&self, measured: &[Measured]) -> Result<()> {
-        let several = self.engines().len() > 1;
-        if let Some(path) = &self.out {
-            let results: Vec<_> = measured.iter().map(|measured| &measured.measurement).collect();
-            match results.as_slice() {
-                [one] if !several => fsio::write_json(path, one)?,
-                several => fsio::write_json(path, &several)?,
-            }
-        }
-        for Measured { measurement, recording, .. } in measured {
-            let named = |path: &PathBuf| match several {
-                true => path.with_extension(format!("{}.hlog", measurement.setup.engine)),
-                false => path.clone(),
-            };
-            if let Some(path) = self.hlog.as_ref().map(named) {
-                hlog::write_recording(&path, recording)?;
-            }
-        }
-        self.outputs.write(measured)
+        let results: Vec<_> = measured.iter().map(|measured| &measured.measurement).collect();
+        let out = self.out.iter().map(|path| match results.as_slice() {
+            [one] if self.engines().len() == 1 => fsio::write_json(path, one),
+            several => fsio::write_json(path, &several),
+        });
+        let hlogs = measured.iter().filter_map(|Measured { measurement, recording, .. }| {
+            let path = self.hlog_of(measurement.setup.engine)?;
+            Some(hlog::write_recording(&path, recording))
+        });
+        let mut written: Vec<Result<()>> = out.chain(hlogs).collect();
+        written.extend(self.outputs.write(measured));
+        written.into_iter().collect()
     }
 
     /// Only ONNX Runtime has other providers than the CPU.
