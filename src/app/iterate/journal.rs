@@ -4,6 +4,8 @@
 //! Files are renamed into place, so a killed run has whole files or none. Inside a training, checkpoints take over
 //! ([`Journal::remember_training`]). Between two steps the journal looks whether somebody has asked to stop.
 
+mod settings;
+
 use crate::{
     base::{Error, Result, error::Place, fsio, stop::Stop},
     learn::{
@@ -102,14 +104,7 @@ impl Journal {
                 "continue it with --resume, or name another folder with --out",
             ));
         }
-        if settings(&fsio::read_text(&path)?) != settings(&self.config) {
-            return Err(Error::input(
-                &path,
-                Place::whole(),
-                "the run was started with other settings",
-                "resume it with the same --config and options, or start a new run with another --out",
-            ));
-        }
+        settings::check_same(&path, &fsio::read_text(&path)?, &self.config)?;
         self.lock()?;
         Ok(self)
     }
@@ -247,18 +242,6 @@ fn versioned<T: DeserializeOwned>(path: &Path, version: u32) -> Result<T> {
     }
     serde_json::from_value(json)
         .map_err(|e| wrong(Place::whole(), format!("not what is expected here ({e})")))
-}
-
-/// Settings that decide results, without the comments that tell where each came from.
-fn settings(config: &str) -> Option<toml::Table> {
-    let mut table: toml::Table = config.parse().ok()?;
-    // How often a state is saved changes no result.
-    table.remove("checkpoints");
-    // Nor do trainings depend on which others they are compared with.
-    if let Some(toml::Value::Table(compare)) = table.get_mut("compare") {
-        ["systems", "budgets_ms", "seeds", "resamples"].iter().for_each(|key| drop(compare.remove(*key)));
-    }
-    Some(table)
 }
 
 #[cfg(test)]
