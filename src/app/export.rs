@@ -169,6 +169,15 @@ impl ExportRequest {
 /// an [`Error::Limit`], and is not put there.
 pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
     request.check()?;
+    let was_there = request.out.exists();
+    let exported = exported(request);
+    if exported.is_err() && !was_there {
+        fsio::remove_if_empty(&request.out);
+    }
+    exported
+}
+
+fn exported(request: &ExportRequest) -> Result<Exported> {
     let source = Source::load(&request.run, request.candidate.as_ref())?;
     let path = request.data.clone().map_or_else(|| source.data_path(), Ok)?;
     let overrides = [&request.overrides[..], &request.limits].concat();

@@ -5,7 +5,7 @@ mod lock;
 mod writable;
 
 pub use lock::{Claim, claim, lock};
-pub use writable::{check_file, check_folder};
+pub use writable::{check_file, check_folder, remove_if_empty};
 
 use super::{Error, Result, error::Place};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};

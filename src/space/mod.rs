@@ -329,7 +329,13 @@ mod tests {
 
     #[test]
     fn a_space_without_features_or_with_unsound_operators_is_refused() {
-        for mixop in [vec![], vec![Mlp(0)], vec![Mlp(8), Mlp(8)], vec![Zero, Mlp(8), Zero]] {
+        for mixop in [
+            vec![],
+            vec![Mlp(0)],
+            vec![Mlp(1_000_000_000), Zero],
+            vec![Mlp(8), Mlp(8)],
+            vec![Zero, Mlp(8), Zero],
+        ] {
             let refused = SearchSpace::new(features(), vec![vec![Mlp(8)], mixop.clone()]);
             let text = refused.unwrap_err().to_string();
             assert!(text.contains("Mixop 2") && text.contains("[space]"), "{mixop:?}: {text}");

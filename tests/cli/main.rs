@@ -1,5 +1,6 @@
 //! The program from outside: exit codes, files and output of every verb, each test in a directory of its own.
 
+mod advice;
 #[cfg(unix)]
 mod compare;
 mod config;

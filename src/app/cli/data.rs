@@ -56,7 +56,8 @@ pub struct SynthArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  autofas-bench data draft --data D.parquet --label click --time timestamp --user user_id --item item_id \\
+  autofas-bench data draft --data D.parquet --label click --time timestamp \\
+      --user user_id --item item_id \\
       --fetch-ms user=0.05,item=0.2,interactive=0.5 --out S.toml
 
 Kinds are guessed from what a column hangs on: the user, the item, the request, else the pair.")]
@@ -99,7 +100,7 @@ pub struct InspectArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   autofas-bench data encode --config E.toml --data D.parquet --out encoded
   autofas-bench iterate --config E.toml --data encoded --out runs/first")]
 pub struct EncodeArgs {

@@ -49,11 +49,17 @@ pub enum TableVerb {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  autofas-bench table probe --config E.toml --engine tract --candidates 500 --out v1.json
-  autofas-bench table probe --config E.toml --engine tract --candidates 500 --out v1.json --resume
-  autofas-bench table probe --config E.toml --dry-run --out v1.json          # how long?
-  autofas-bench table probe --config E.toml --shard 3/8 --out shard-3.json")]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
+  autofas-bench table probe --config E.toml --engine tract --candidates 500 \\
+      --out v1.json
+  autofas-bench table probe --config E.toml --engine tract --candidates 500 \\
+      --out v1.json --resume
+  # how long?
+  autofas-bench table probe --config E.toml --dry-run --out v1.json
+  autofas-bench table probe --config E.toml --shard 3/8 --out shard-3.json"
+)]
 pub struct ProbeArgs {
     /// The experiment file: its space, its target, and how thoroughly it probes
     #[arg(long, value_name = "E.toml")]
@@ -180,7 +186,7 @@ impl ProbeArgs {
     fn planned(&self, progress: &dyn Progress) -> anyhow::Result<Plan> {
         let mut draft = Draft::default();
         let (request, begin) = self.request(&mut draft)?;
-        let stop = signals::stop_and_keep()?;
+        let stop = signals::stop_and_end()?;
         Ok(plan_probe(&request, begin, &Launcher::this_program(&stop)?, draft, progress, &stop)?)
     }
 

@@ -27,9 +27,13 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
   autofas-bench table check --table v1.json --config E.toml --plot check.svg
-  autofas-bench table check --table runs/mine/tables/v3.json --config E.toml --run runs/mine --max-mape 3")]
+  autofas-bench table check --table runs/mine/tables/v3.json --config E.toml \\
+      --run runs/mine --max-mape 3"
+)]
 pub struct CheckArgs {
     /// The table
     #[arg(long, value_name = "TABLE.json")]

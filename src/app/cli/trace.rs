@@ -25,15 +25,22 @@ pub enum TraceVerb {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  autofas-bench trace make --model out/model.onnx --data D.parquet --qps 50 --out t.parquet
-  autofas-bench trace make --model out/model.onnx --data D.parquet --arrivals a.csv --time-column T --candidates-column N \\
-    --speed 2 --requests 100000 --out t.parquet
-  autofas-bench trace make --model out/model.onnx --data D.parquet --qps 50 --process bursty --on-ms 100 --off-ms 400 \\
-    --candidates-log-normal median=800,sigma=0.6,min=50,max=3000 --out t.jsonl
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
+  autofas-bench trace make --model out/model.onnx --data D.parquet --qps 50 \\
+      --out t.parquet
+  autofas-bench trace make --model out/model.onnx --data D.parquet \\
+      --arrivals a.csv --time-column T --candidates-column N --speed 2 \\
+      --requests 100000 --out t.parquet
+  autofas-bench trace make --model out/model.onnx --data D.parquet --qps 50 \\
+      --process bursty --on-ms 100 --off-ms 400 \\
+      --candidates-log-normal median=800,sigma=0.6,min=50,max=3000 \\
+      --out t.jsonl
 
-Bursts come at the rate Q · (on + off) / on, so that Q stays the mean. A trace of any length takes the same memory; what must
-be there at once is kept in the folder for temporary files (TMPDIR).")]
+Bursts come at the rate Q · (on + off) / on, so that Q stays the mean. A trace of any length takes the same memory; what \
+                  must be there at once is kept in the folder for temporary files (TMPDIR)."
+)]
 pub struct MakeArgs {
     #[command(flatten)]
     data: DataArgs,

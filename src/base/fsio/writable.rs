@@ -31,6 +31,11 @@ pub fn check_folder(path: &Path) -> Result<()> {
     tempfile::tempfile_in(there).map(drop).map_err(|e| Error::io(there, "write into", e))
 }
 
+/// Removes a folder that was made for what then was not written; one that has something in it stays.
+pub fn remove_if_empty(folder: &Path) {
+    let _ = fs::remove_dir(folder);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -241,6 +241,10 @@ impl Schema {
 
     /// Checks the content of a schema file; `path` is for messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
+        if text.parse().is_ok_and(|document: toml::Table| !document.contains_key("data")) {
+            let fix = "write one (docs/schema.md), or let `data draft` make a first one from the data";
+            return Err(Error::input(path, Place::whole(), "without a table [data] this is no schema", fix));
+        }
         let schema = resolve::resolve(keys::parse_toml(text, path)?, text, path)?;
         check::check(&schema, path)?;
         Ok(schema)
