@@ -2,14 +2,14 @@
 
 use crate::{
     base::{
-        Result,
+        Result, fsio,
         names::{EngineName, Provider},
     },
     measure::{
         engine::{EngineSettings, Setting, engine},
         environment::Environment,
         limits::SystemLimits,
-        machine::{self, Effort, MachineSpeed},
+        machine::{self, Effort, MachineSpeed, OverRounds},
         store::{StoreChoice, StoreKind},
     },
 };
@@ -113,6 +113,9 @@ const ENOUGH_PROCESSES: u64 = 128;
 /// Data, stores and tables of embeddings are mapped.
 const ENOUGH_ADDRESSES: u64 = 64 << 30;
 
+/// A steady machine's fastest round is no more than this many times its slowest.
+const UNSTEADY: f64 = 1.5;
+
 /// Whether the machine is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measuring {
@@ -131,15 +134,16 @@ pub fn examine(folder: &Path, stores: &[StoreChoice], measuring: Measuring) -> R
         StoreChoice::Embedded("STORE".into()),
         USUAL_SERVER.parse().expect("an address of a server"),
     ];
+    let speed = (measuring == Measuring::Full).then(|| machine::measure(&Effort::of_this_machine()));
     let any = usual.iter().map(any_store).chain(stores.iter().map(named_store)).collect();
     Ok(Findings {
         schema_version: 2,
         engines: [EngineName::Tract, EngineName::OnnxRuntime].map(examine_engine).into(),
         stores: any,
-        warnings: warnings(&environment, &limits),
+        warnings: [warnings(&environment, &limits), speed.iter().flat_map(unsteady).collect()].concat(),
         limits,
         environment,
-        speed: (measuring == Measuring::Full).then(|| machine::measure(&Effort::of_this_machine())),
+        speed,
     })
 }
 
@@ -210,6 +214,23 @@ fn named_store(store: &StoreChoice) -> StoreFinding {
     finding(store, store.look().map(|(held, _)| Some([held.users, held.items, held.pairs])), "")
 }
 
+/// Where the same work took much longer in one round than in another.
+fn unsteady(speed: &MachineSpeed) -> Vec<String> {
+    let found = [("on one thread", &speed.one_thread), ("on all threads", &speed.all_threads)];
+    let unsteady = found.into_iter().filter(|(_, found)| {
+        let OverRounds { least, most, .. } = found.gemm_gflops;
+        most > UNSTEADY * least
+    });
+    let told = unsteady.map(|(how, found)| {
+        let OverRounds { least, most, .. } = found.gemm_gflops;
+        format!(
+            "products of matrices {how} ran at {least:.0} to {most:.0} Gflop/s, so timings here are doubtful: end what else runs on \
+             this machine, and ask again"
+        )
+    });
+    told.collect()
+}
+
 fn warnings(environment: &Environment, limits: &SystemLimits) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut warn = |text: String| warnings.push(text);
@@ -251,6 +272,9 @@ fn warnings(environment: &Environment, limits: &SystemLimits) -> Vec<String> {
         warn(format!(
             "{processes} processes and threads are allowed: raise `ulimit -u`, or the limit of the container (`docker run --pids-limit`)"
         ));
+    }
+    if let Err(error) = fsio::check_folder(&limits.folder) {
+        warn(format!("runs cannot be written: {error}"));
     }
     for (folder, free, fix) in [
         (&limits.folder, limits.disk_free_bytes, "name a folder on another disk with --out"),
@@ -311,6 +335,33 @@ mod tests {
             assert!(said.contains(fix), "{fix}: {said}");
         }
         assert_eq!(said.len(), 9, "{said:?}");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_and_rounds_that_lie_far_apart_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let said =
+            warnings(&Environment { cores: 2, ..Environment::default() }, &SystemLimits::current(&file));
+        assert!(said.iter().any(|said| said.contains("runs cannot be written: cannot create a folder at")));
+        let mut speed = machine::measure(&Effort {
+            least_rounds: 1,
+            most_rounds: 1,
+            matrix: 16,
+            memory_bytes: 1 << 16,
+            sleeps: 1,
+            ..Effort::of_this_machine()
+        });
+        let mut told = |least| {
+            let steady = OverRounds { median: 100.0, least: 90.0, most: 110.0, count: 3 };
+            speed.one_thread.gemm_gflops = steady;
+            speed.all_threads.gemm_gflops = OverRounds { least, ..steady };
+            unsteady(&speed)
+        };
+        assert_eq!(told(80.0), Vec::<String>::new());
+        let said = told(70.0);
+        assert!(said.len() == 1 && said[0].contains("on all threads ran at 70 to 110 Gflop/s"), "{said:?}");
     }
 
     #[test]

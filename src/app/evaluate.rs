@@ -42,9 +42,14 @@ pub struct EvaluateRequest {
 
 /// Scores the rows and compares them with their labels, and with the teacher's scores where the schema names a column of them.
 pub fn evaluate_files(request: &EvaluateRequest) -> Result<Evaluation> {
+    let schema = Schema::load(&request.files.schema)?;
+    let evaluation = evaluated(request, &schema)?;
+    Ok(Evaluation { label: schema.label, ..evaluation })
+}
+
+fn evaluated(request: &EvaluateRequest, schema: &Schema) -> Result<Evaluation> {
     let EvaluateRequest { model, files, config, options, lists, per_group, .. } = request;
     let encoders = Encoders::load(&files.encoders)?;
-    let schema = Schema::load(&files.schema)?;
     // Before a long file is scored for nothing.
     if lists.scored.is_some() && (schema.request.is_none() || schema.teacher_score.is_none()) {
         return Err(evaluate::no_lists());
@@ -58,15 +63,15 @@ pub fn evaluate_files(request: &EvaluateRequest) -> Result<Evaluation> {
         let path = files.rows.to_string_lossy();
         let settings = Experiment::load(config, &[Override::text("data.path", path)])?.settings;
         let seed = settings.seeds.of(Stage::Split);
-        let (dataset, split) = data::load_divided(&schema, &files.rows, &encoders, &settings.split, seed)?;
+        let (dataset, split) = data::load_divided(schema, &files.rows, &encoders, &settings.split, seed)?;
         evaluator.add(&dataset, &split.valid)?;
     } else {
-        data::each_piece(&schema, &files.rows, &encoders, |dataset, rows| evaluator.add(dataset, rows))?;
+        data::each_piece(schema, &files.rows, &encoders, |dataset, rows| evaluator.add(dataset, rows))?;
     }
     let Some(path) = per_group else {
         return evaluator.finish(lists, None);
     };
-    let names = GroupNames::read(&files.rows, &schema)?;
+    let names = GroupNames::read(&files.rows, schema)?;
     let mut evaluation = None;
     fsio::write_made(path, |out| {
         let mut lines = Lines { out: csv::Writer::from_writer(out), path, names: &names };

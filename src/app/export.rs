@@ -2,7 +2,7 @@
 
 use super::{
     config::{Override, Settings, Stage},
-    package::{Numbers, Package, Provers},
+    package::{self, Numbers, Package, Provers},
     source::Source,
 };
 use crate::{
@@ -102,7 +102,12 @@ impl ExportRequest {
         Rounding { precision: self.precision, rows: self.layout.rows() }
     }
 
-    /// Fails on settings of what is not done.
+    /// What is said before this takes the place of a package. A Triton repository keeps the versions before.
+    pub fn replacing(&self) -> Option<String> {
+        package::replacing(&self.out).filter(|_| self.package == PackageForm::Plain)
+    }
+
+    /// Fails on settings of what is not done, and where the package could not be put.
     fn check(&self) -> Result<()> {
         if self.precision != Precision::Int8 && (self.trace.is_some() || !self.overrides.is_empty()) {
             return Err(Error::usage(
@@ -116,13 +121,7 @@ impl ExportRequest {
                 "leave --max-auc-change, --min-overlap and --top-k out",
             ));
         }
-        if self.out.join(Source::SETTINGS).exists() {
-            let problem = format!(
-                "{} is a run, whose schema and encoders those of the package would replace",
-                self.out.display()
-            );
-            return Err(Error::usage(problem, "give --out another folder"));
-        }
+        package::check_out(&self.out)?;
         match self.package {
             PackageForm::Triton => triton::check_name(&self.name),
             PackageForm::Plain => Ok(()),
@@ -171,6 +170,15 @@ impl ExportRequest {
 /// an [`Error::Limit`], and is not put there.
 pub fn export_from_run(request: &ExportRequest) -> Result<Exported> {
     request.check()?;
+    let was_there = request.out.exists();
+    let exported = exported(request);
+    if exported.is_err() && !was_there {
+        fsio::remove_if_empty(&request.out);
+    }
+    exported
+}
+
+fn exported(request: &ExportRequest) -> Result<Exported> {
     let source = Source::load(&request.run, request.candidate.as_ref())?;
     let path = request.data.clone().map_or_else(|| source.data_path(), Ok)?;
     let overrides = [&request.overrides[..], &request.limits].concat();

@@ -1,6 +1,7 @@
 //! From a network to a proved package: written for a serving system, and compared with its reference in every engine
 //! before anybody times or serves it.
 
+use super::source::Source;
 use crate::{
     base::{
         Error, Result, fsio,
@@ -36,6 +37,26 @@ pub(super) const PARITY_ROWS: usize = 10_000;
 
 /// Candidates of the request that travels with a package as its test.
 const TEST_CANDIDATES: usize = 16;
+
+/// Fails where a package could not be put into a folder, or would be put among the files of a run.
+pub(super) fn check_out(folder: &Path) -> Result<()> {
+    if folder.join(Source::SETTINGS).exists() {
+        let problem = format!(
+            "{} is a run, whose schema and encoders those of the package would replace",
+            folder.display()
+        );
+        return Err(Error::usage(problem, "give --out another folder"));
+    }
+    fsio::check_folder(folder)
+}
+
+/// What is said before a package takes the place of one that is in the folder.
+pub fn replacing(folder: &Path) -> Option<String> {
+    let model = folder.join("model.onnx");
+    let (_, metadata) = export::read_signature(&model).ok()?;
+    let (model, subnet) = (model.display(), metadata.subnet);
+    Some(format!("note: {model}, network {subnet}, will be replaced once the new package is proved"))
+}
 
 /// A network with all that belongs into its package.
 pub struct Package<'a> {

@@ -3,7 +3,7 @@
 
 use super::{
     config::{Experiment, Override, Stage},
-    package::{DRIFT, Numbers, Package, Provers},
+    package::{self, DRIFT, Numbers, Package, Provers},
     source::Source,
 };
 use crate::{
@@ -91,6 +91,7 @@ pub struct Retrained {
 /// Whatever can be wrong with its files and inputs shows before the training. The weights are kept as a run of their own in
 /// [`RUN`] before the package is proved, so that one that is refused costs no training.
 pub fn retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result<Retrained> {
+    request.check()?;
     let old = Old::load(request)?;
     let experiment = old.0.experiment_on(&request.data, &request.overrides)?;
     let settings = &experiment.settings;
@@ -106,6 +107,9 @@ pub fn retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result<Retr
     let (data, split) = &new;
     progress.stage("compare them with the old data", 0);
     let drift = old.drift(&new)?;
+    if let Some(note) = package::replacing(&request.out) {
+        progress.say(&note);
+    }
     fsio::create_dir(&request.out)?;
     let (network, metadata) = old.trained(request, &experiment, &new, progress)?;
 
@@ -144,6 +148,13 @@ pub fn retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result<Retr
     };
     fsio::write_json(&request.out.join(DRIFT), &retrained)?;
     Ok(retrained)
+}
+
+impl RetrainRequest {
+    /// Fails where the package could not be put.
+    fn check(&self) -> Result<()> {
+        package::check_out(&self.out)
+    }
 }
 
 /// The network that is trained again.

@@ -1,8 +1,12 @@
 //! A serving system's log against offline encoding and scores.
 
 use crate::{
-    base::{Error, Result, error::Place, names::EngineName},
-    data::{encode::Encoders, schema::Schema, table::TableFiles},
+    base::{Error, Result, error::Place, keys, names::EngineName},
+    data::{
+        encode::Encoders,
+        schema::Schema,
+        table::{self, TableFiles},
+    },
     export,
     measure::{
         engine::engine,
@@ -43,6 +47,14 @@ pub fn compare_log(request: &SkewRequest) -> Result<Skew> {
         SkewCheck::new(schema, encoders, &*engine, model, &signature, columns.clone(), *tolerance)?;
     let names = check.columns();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let known = table::names(&files.rows)?;
+    if !known.contains(&columns.score) {
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let near = keys::suggestion(&columns.score, &known);
+        let fix = format!("name the column of the score that was served with --score: {near}");
+        let place = Place::field(&columns.score);
+        return Err(Error::input(&files.rows, place, "there is no such column", fix));
+    }
     TableFiles::find(&files.rows)?.each_piece(&names, |piece| check.add(piece))?;
     Ok(check.finish())
 }

@@ -172,6 +172,9 @@ pub(super) fn candidate(run: &Path, id: Option<&String>) -> Result<String> {
         return Ok(summary.winner.network.subnet);
     }
     let folder = run.join("networks");
+    if !run.exists() {
+        return Err(Error::io(run, "look at", std::io::ErrorKind::NotFound.into()));
+    }
     if !folder.exists() {
         let fix = "name the folder of a run, or finish it with `iterate --resume`";
         return Err(Error::input(&folder, Place::whole(), "there are no trained networks", fix));

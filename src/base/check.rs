@@ -62,9 +62,28 @@ pub fn inside(key: &'static str, value: f64) -> Checked {
     ensure(holds, key, format!("{value} is not between 0 and 1"), "give a number above 0 and below 1")
 }
 
-/// Widths of layers: each at least 1.
+/// The widest layer: what is wider is a slip, which would take the machine's memory.
+pub const WIDEST_LAYER: usize = 65_536;
+
+/// The most candidates of one request, for the same reason.
+pub const MOST_CANDIDATES: usize = 1_000_000;
+
+/// Width of a layer: from 1 to [`WIDEST_LAYER`].
+pub fn width(key: &'static str, value: usize) -> Checked {
+    let holds = (1..=WIDEST_LAYER).contains(&value);
+    ensure(holds, key, format!("a layer of width {value}"), format!("give widths from 1 to {WIDEST_LAYER}"))
+}
+
+/// Widths of layers.
 pub fn widths(key: &'static str, value: &[usize]) -> Checked {
-    ensure(value.iter().all(|&w| w > 0), key, "a layer of width 0", "list widths of at least 1")
+    value.iter().try_for_each(|&value| width(key, value))
+}
+
+/// Candidates of a request: from 1 to [`MOST_CANDIDATES`].
+pub fn candidates(key: &'static str, value: usize) -> Checked {
+    let holds = (1..=MOST_CANDIDATES).contains(&value);
+    let problem = format!("a request of {value} candidates");
+    ensure(holds, key, problem, format!("give a number from 1 to {MOST_CANDIDATES}"))
 }
 
 #[cfg(test)]
@@ -88,6 +107,12 @@ mod tests {
         assert!(not_negative("x", 0.0).is_ok());
         assert!(positive("x", 0.0).is_err());
         assert!(at_least("x", 0, 1).is_err());
-        assert!(widths("x", &[8, 0]).is_err());
+        for (least, most, check) in
+            [(1, WIDEST_LAYER, width as fn(_, _) -> _), (1, MOST_CANDIDATES, candidates)]
+        {
+            assert!(check("x", least).is_ok() && check("x", most).is_ok());
+            assert!(check("x", least - 1).is_err() && check("x", most + 1).is_err());
+        }
+        assert!(widths("x", &[8, 0]).is_err() && widths("x", &[8, usize::MAX]).is_err());
     }
 }

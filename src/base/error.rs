@@ -15,7 +15,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused a file operation.
-    #[error("cannot {action} {}{}", path.display(), advice(source))]
+    #[error("cannot {action} {}{}", path.display(), advice(action, source))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -106,9 +106,9 @@ pub enum Error {
         /// Its exit code, which means the same as the program's own.
         code: i32,
     },
-    /// Somebody asked the program to stop. The step was finished and its result saved; the program exits with 128 + the
-    /// signal's number, as shells report it.
-    #[error("stopped by {}; what was done is kept{}", signal_name(*signal), going_on(resume))]
+    /// Somebody asked the program to stop. Where a command goes on from there, the step was finished and its result saved; the
+    /// program exits with 128 + the signal's number, as shells report it.
+    #[error("stopped by {}{}", signal_name(*signal), going_on(resume))]
     Interrupted {
         /// Number of the signal.
         signal: usize,
@@ -118,11 +118,15 @@ pub enum Error {
 }
 
 /// What the user can do about a refusal of the operating system, where that is known.
-fn advice(source: &std::io::Error) -> &'static str {
+fn advice(action: &str, source: &std::io::Error) -> &'static str {
     use std::io::ErrorKind as Kind;
+    let reads = ["read", "open", "list", "look at"].contains(&action);
     match source.kind() {
         Kind::StorageFull | Kind::QuotaExceeded => "; make room there, then run again",
         Kind::FileTooLarge => "; raise the limit on the size of files (`ulimit -f`), then run again",
+        Kind::PermissionDenied if reads => "; ask its owner for the right to read it",
+        // The system's own words, which come last, are that it is not UTF-8.
+        Kind::InvalidData if reads => "; this is no text: name another file, or save it as UTF-8",
         Kind::PermissionDenied | Kind::ReadOnlyFilesystem => "; name a place that you may write to",
         Kind::NotFound => {
             "; check the path, which counts from the working directory unless it begins with `/`"
@@ -147,7 +151,10 @@ fn after_child(code: Option<i32>) -> &'static str {
 }
 
 fn going_on(resume: &str) -> String {
-    if resume.is_empty() { String::new() } else { format!(", go on with `{resume}`") }
+    match resume {
+        "" => String::new(),
+        resume => format!("; what was done is kept, go on with `{resume}`"),
+    }
 }
 
 /// The name of a signal that asks to stop.
@@ -270,9 +277,10 @@ impl Error {
         Self::Engine { engine, action, fix, source: source.into() }
     }
 
-    /// Whether a child process crashed, or gave no result in its time: the same may go well another time.
+    /// Whether a child process crashed, or gave no result in its time: the same may go well another time. One that was killed is
+    /// none of these: nearly always the machine ran out of memory, and would again.
     pub fn is_crash(&self) -> bool {
-        matches!(self, Self::Child { code: None, .. })
+        matches!(self, Self::Child { code: None, status, .. } if !status.contains("SIGKILL"))
     }
 
     /// This failure of a child process, with that of the one that was started before it for the same.
@@ -291,6 +299,7 @@ impl Error {
 
 #[cfg(test)]
 mod tests {
+    use super::Error;
     use crate::base::fsio;
 
     #[test]
@@ -300,5 +309,24 @@ mod tests {
         assert!(gone.contains("cannot read") && gone.contains("gone.toml; check the path"), "{gone}");
         let whole = fsio::read_text(folder.path()).unwrap_err().to_string();
         assert!(whole.ends_with("; this is a folder: name a file in it"), "{whole}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_answered_otherwise_than_what_cannot_be_written() {
+        let said = |action| Error::io("a", action, std::io::ErrorKind::PermissionDenied.into()).to_string();
+        assert_eq!(said("read"), "cannot read a; ask its owner for the right to read it");
+        assert_eq!(said("write"), "cannot write a; name a place that you may write to");
+        let folder = tempfile::tempdir().unwrap();
+        let binary = folder.path().join("s.toml");
+        fsio::write(&binary, &[0xff, 0xfe]).unwrap();
+        let text = fsio::read_text(&binary).unwrap_err().to_string();
+        assert!(text.ends_with("s.toml; this is no text: name another file, or save it as UTF-8"), "{text}");
+    }
+
+    #[test]
+    fn who_stops_is_told_of_what_is_kept_only_where_something_goes_on_from_it() {
+        let said = |resume: &str| Error::Interrupted { signal: 2, resume: resume.into() }.to_string();
+        assert_eq!(said(""), "stopped by SIGINT");
+        assert_eq!(said("go on"), "stopped by SIGINT; what was done is kept, go on with `go on`");
     }
 }

@@ -5,6 +5,7 @@ mod folders;
 mod lock;
 mod reading;
 mod target;
+mod writable;
 
 pub use folders::{
     create_dir, list, list_names, remove, remove_dir, replace_dir, sweep, temporary_folder,
@@ -12,6 +13,7 @@ pub use folders::{
 };
 pub use lock::{Claim, claim, lock};
 pub use reading::{read, read_json, read_regular, read_text, read_versioned};
+pub use writable::{check_file, check_folder, remove_if_empty};
 
 use super::{Error, Result};
 use serde::Serialize;

@@ -96,7 +96,7 @@ fn dotted_key(error: &toml::de::Error) -> Option<String> {
 /// What serde expects, in the words of somebody who writes a file.
 fn in_words(wanted: &str) -> &str {
     match wanted {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of at least 0",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number such as 1",
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         "f32" | "f64" => "a number",
         "a string" => "text in quotes",
@@ -183,12 +183,8 @@ mod tests {
     #[test]
     fn a_wrong_type_names_its_line_and_key_and_what_to_write() {
         for (text, place, fix) in [
-            (
-                "\n\nwidth = \"a\"",
-                "`width`, line 3: invalid type: string \"a\"",
-                "a whole number of at least 0",
-            ),
-            ("width = -1", "`width`, line 1: invalid value: integer `-1`", "a whole number of at least 0"),
+            ("\n\nwidth = \"a\"", "`width`, line 3: invalid type: string \"a\"", "a whole number such as 1"),
+            ("width = -1", "`width`, line 1: invalid value: integer `-1`", "a whole number such as 1"),
             ("width = 1\n[inner]\nnames = 3", "`inner.names`, line 3: ", "a list in [ ]"),
             ("width = 1\n[inner]\nnames = [\n\"a\",\n3,\n]", "`inner.names`, line 5: ", "text in quotes"),
             ("width = 1\ninner = { names = [], share = \"x\" }", "`inner.share`, line 2: ", "a number"),

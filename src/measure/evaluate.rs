@@ -41,6 +41,9 @@ pub struct Evaluation {
     pub engine_version: String,
     /// Rows that were scored.
     pub rows: usize,
+    /// The label that the model was trained on; empty in files of older builds.
+    #[serde(default)]
+    pub label: String,
     /// AUC, GAUC and logloss, of the other labels as well.
     #[serde(flatten)]
     pub metrics: Metrics,
@@ -193,6 +196,7 @@ impl<'a> Evaluator<'a> {
             engine: self.engine.name(),
             engine_version: self.engine.version(),
             rows: kept.rows(),
+            label: String::new(),
             metrics: kept.metrics(kept::PART_ROWS),
             top_lists: kept.top_lists(kept::PART_ROWS, &lists.at),
             candidates_scored: scored.transpose()?,

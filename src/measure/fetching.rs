@@ -29,7 +29,7 @@ use super::{
     workload::{ResolvedTrace, TraceWorkload, request_log},
 };
 use crate::{
-    base::{Error, Result, names::Layout, progress::Progress, rng, stop::Stop},
+    base::{Error, Result, check, names::Layout, progress::Progress, rng, stop::Stop},
     data::{
         dataset::{Dataset, Slot},
         schema::{Schema, Source},
@@ -77,13 +77,13 @@ impl FetchEffort {
     /// Refuses what would measure nothing.
     pub fn check(&self) -> Result<()> {
         let sound = self.workers > 0 && self.passes > 0 && self.block > 0 && !self.candidates.is_empty();
-        match sound && self.candidates.iter().all(|&count| count > 0) {
-            true => Ok(()),
-            false => Err(Error::usage(
+        if !sound {
+            return Err(Error::usage(
                 format!("{self:?} measures nothing"),
                 "give at least one of everything, and requests of one candidate or more",
-            )),
+            ));
         }
+        Ok(self.candidates.iter().try_for_each(|&count| check::candidates("candidates", count))?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What can be chosen: operators, the search space, and one choice from it (a [`Subnet`]) with its canonical id.
 
 use crate::{
-    base::{Error, Result, error::Place, names::Layout},
+    base::{Error, Result, check::WIDEST_LAYER, error::Place, names::Layout},
     data::schema::{Feature, Side},
 };
 use serde::{Deserialize, Serialize};
@@ -70,9 +70,11 @@ pub struct SearchSpace {
 }
 
 impl SearchSpace {
-    /// Checks that every Mixop has operators, with distinct positive widths and at most one zero operator.
+    /// Checks that every Mixop has operators, with distinct widths that a layer can have and at most one zero operator.
     pub fn new(features: Vec<Feature>, mixops: Vec<Vec<Operator>>) -> Result<Self> {
-        let fix = "list distinct positive widths, with at most one \"zero\", in [space] of the experiment";
+        let fix = format!(
+            "list distinct widths from 1 to {WIDEST_LAYER}, with at most one \"zero\", in [space] of the experiment"
+        );
         if features.is_empty() {
             return Err(Error::usage(
                 "the search space has no features",
@@ -81,11 +83,12 @@ impl SearchSpace {
         }
         for (i, operators) in mixops.iter().enumerate() {
             let mut seen = std::collections::BTreeSet::new();
-            let sound =
-                operators.iter().all(|&operator| operator != Operator::Mlp(0) && seen.insert(operator));
+            let can_be_built =
+                |operator: Operator| operator.width().is_none_or(|width| (1..=WIDEST_LAYER).contains(&width));
+            let sound = operators.iter().all(|&operator| can_be_built(operator) && seen.insert(operator));
             if operators.is_empty() || !sound {
                 return Err(Error::usage(
-                    format!("Mixop {} has no or repeated or empty operators", i + 1),
+                    format!("Mixop {} has no or repeated operators, or widths that no layer has", i + 1),
                     fix,
                 ));
             }
@@ -310,7 +313,13 @@ mod tests {
 
     #[test]
     fn a_space_without_features_or_with_unsound_operators_is_refused() {
-        for mixop in [vec![], vec![Mlp(0)], vec![Mlp(8), Mlp(8)], vec![Zero, Mlp(8), Zero]] {
+        for mixop in [
+            vec![],
+            vec![Mlp(0)],
+            vec![Mlp(1_000_000_000), Zero],
+            vec![Mlp(8), Mlp(8)],
+            vec![Zero, Mlp(8), Zero],
+        ] {
             let refused = SearchSpace::new(features(), vec![vec![Mlp(8)], mixop.clone()]);
             let text = refused.unwrap_err().to_string();
             assert!(text.contains("Mixop 2") && text.contains("[space]"), "{mixop:?}: {text}");

@@ -40,12 +40,12 @@ fn a_second_request_to_stop_ends_the_program_at_once() {
 }
 
 #[test]
-fn a_measuring_process_that_is_killed_is_started_once_more_and_the_second_time_its_engine_is_named() {
+fn a_measuring_process_that_crashes_is_started_once_more_and_one_that_is_killed_is_not() {
     let folder = stopping::world();
     let here = folder.path();
     let mut running = Running::start(here, &stopping::probe(&[]));
     running.wait_for("group 2 of ");
-    stopping::signal("KILL", running.measuring());
+    stopping::signal("ABRT", running.measuring());
     running.wait_for("warning: the measurement is started once more: the measuring process for tract ended");
     stopping::signal("KILL", running.measuring());
     let (code, said) = running.end();
@@ -66,11 +66,11 @@ fn a_measuring_process_that_is_killed_is_started_once_more_and_the_second_time_i
 }
 
 #[test]
-fn a_measuring_process_that_is_killed_once_costs_a_probing_nothing() {
+fn a_measuring_process_that_crashes_once_costs_a_probing_nothing() {
     let folder = stopping::world();
     let mut running = Running::start(folder.path(), &stopping::probe(&[]));
     running.wait_for("group 2 of ");
-    stopping::signal("KILL", running.measuring());
+    stopping::signal("ABRT", running.measuring());
     let (code, said) = running.end();
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(said.matches("is started once more").count(), 1, "{said}");
@@ -79,18 +79,18 @@ fn a_measuring_process_that_is_killed_once_costs_a_probing_nothing() {
 }
 
 #[test]
-fn a_replay_whose_process_is_killed_repeats_the_pass_and_is_not_believed() {
+fn a_replay_whose_process_crashes_repeats_the_pass_and_is_not_believed() {
     let world = World::new();
     let mut running = Running::start(world.path(), &stopping::replay("200", "300", "3"));
     running.wait_for("pass 2 of 3");
-    stopping::signal("KILL", running.measuring());
+    stopping::signal("ABRT", running.measuring());
     let (code, said) = running.end();
     assert_eq!(code, Some(4), "{said}");
     assert!(said.contains("warning: pass 2 on null is started once more"), "{said}");
     let result = world.read_json("r.json");
     assert_eq!((result["passes"].as_array().unwrap().len(), &result["valid"]), (3, &false.into()));
     let reasons = result["reasons"].to_string();
-    assert!(reasons.contains("the engine failed in pass 2") && reasons.contains("SIGKILL"), "{reasons}");
+    assert!(reasons.contains("the engine failed in pass 2") && reasons.contains("SIGABRT"), "{reasons}");
 }
 
 #[test]

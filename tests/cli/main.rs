@@ -1,5 +1,6 @@
 //! The program from outside: exit codes, files and output of every verb, each test in a directory of its own.
 
+mod advice;
 #[cfg(unix)]
 mod compare;
 mod config;
@@ -18,6 +19,7 @@ mod gate;
 mod hostile;
 mod importance;
 mod lists;
+mod outputs;
 mod predict;
 #[path = "../support/python.rs"]
 mod python;

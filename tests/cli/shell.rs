@@ -29,7 +29,7 @@ fn run(program: &str, args: &[&str]) -> Option<process::Output> {
 }
 
 /// What bash offers after these words.
-fn completed(script: &str, words: &[&str]) -> Vec<String> {
+pub fn completed(script: &str, words: &[&str]) -> Vec<String> {
     let line = words.join(" ");
     let (last, before) = (words[words.len() - 1], words[words.len() - 2]);
     let ask = format!(

@@ -22,6 +22,29 @@ fn every_verb_shows_an_example_of_itself() {
 }
 
 #[test]
+fn examples_fit_a_narrow_terminal_and_can_be_copied_and_all_else_fills_its_lines() {
+    let cli = Cli::command();
+    let all = verbs(&cli, &[]);
+    let helps = all.iter().map(|verb| {
+        verb.iter().fold(&cli, |command, name| command.find_subcommand(name).unwrap()).get_after_help()
+    });
+    for help in helps.chain([cli.get_after_help()]).flatten().map(ToString::to_string) {
+        for paragraph in help.split("\n\n") {
+            let Some((_, examples)) =
+                paragraph.split_once(":\n").filter(|(first, _)| first.starts_with("Example"))
+            else {
+                assert!(!paragraph.contains('\n'), "lines are broken where the terminal ends: {paragraph}");
+                continue;
+            };
+            let wide: Vec<_> = examples.lines().filter(|line| line.chars().count() > 79).collect();
+            assert!(wide.is_empty(), "{wide:?}");
+            let several = examples.matches("  autofas-bench ").count() > 1;
+            assert_eq!(several, paragraph.starts_with("Examples:"), "{paragraph}");
+        }
+    }
+}
+
+#[test]
 fn what_a_verb_cannot_do_without_stands_under_no_heading_of_a_group() {
     for verb in verbs(&Cli::command(), &[]) {
         let cli = Cli::command();
@@ -88,7 +111,7 @@ fn a_name_that_is_nearly_one_is_answered_with_that() {
         ([&replay[..], &["--engine-option", "spining=on"]].concat(), "`spinning`"),
         ([&export[..], &["--layout", "user_once"]].concat(), "'user-once'"),
         ([&export[..], &["--ranges", "min-mx"]].concat(), "'min-max'"),
-        ([&compare[..], &["--systems", "autofsa,rd"]].concat(), "`autofas`"),
+        ([&compare[..], &["--systems", "autofsa,rd"]].concat(), "'autofas'"),
         ([&compare[..], &["--set", "target.engine=trakt"]].concat(), "`tract`"),
         ([&compare[..], &["--set", "search.epohs=2"]].concat(), "`search.epochs`"),
         (

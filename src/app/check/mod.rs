@@ -14,7 +14,7 @@ pub use networks::{Choice, ChosenNetwork};
 use crate::{
     app::probe::Begin,
     base::{
-        Error, Result, fsio,
+        Error, Result, check, fsio,
         names::{Layout, Precision},
         progress::Progress,
         stop::Stop,
@@ -146,6 +146,7 @@ impl CheckRequest<'_> {
                 [] => known.map(|bucket| bucket.candidates).collect(),
                 asked => asked.to_vec(),
             };
+            counts.iter().try_for_each(|&count| check::candidates("candidates", count))?;
             counts.sort_unstable();
             counts.dedup();
             if counts.is_empty() {

@@ -7,25 +7,31 @@ use super::{
 use crate::{
     app::{
         compare::{Comparison, compare, plan_compare, render},
-        config::Override,
+        config::{Override, SystemName},
         page,
     },
     base::{Error, progress::Progress},
 };
-use clap::Args;
+use clap::{Args, builder::PossibleValuesParser};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 #[command(
+    allow_negative_numbers = true,
     // A stored comparison needs no experiment.
     mut_arg("config", |arg| arg.required(false).required_unless_present("render")),
     mut_arg("out", |arg| arg.required_unless_present("render")),
     after_help = "Examples:
-  autofas-bench compare --config E.toml --data D.parquet --out comparisons/first
-  autofas-bench compare --config E.toml --out comparisons/first --systems autofas,rd,plain-dnn --budgets 1,2 --seeds 2
-  autofas-bench compare --config E.toml --out comparisons/first --dry-run     # how long?
-  autofas-bench compare --config E.toml --out comparisons/first --resume      # goes on, also with more systems or seeds
-  autofas-bench compare --render comparisons/first                            # reports on what is stored
+  autofas-bench compare --config E.toml --data D.parquet \\
+      --out comparisons/first
+  autofas-bench compare --config E.toml --out comparisons/first \\
+      --systems autofas,rd,plain-dnn --budgets 1,2 --seeds 2
+  # how long?
+  autofas-bench compare --config E.toml --out comparisons/first --dry-run
+  # goes on, also with more systems or seeds
+  autofas-bench compare --config E.toml --out comparisons/first --resume
+  # reports on what is stored
+  autofas-bench compare --render comparisons/first
 
 It writes compare.json, compare.md, compare.svg and the page report.html into DIR."
 )]
@@ -39,11 +45,16 @@ pub struct CompareArgs {
     #[arg(long, value_name = "MS,MS", value_delimiter = ',')]
     budgets: Vec<f64>,
     /// Who takes part: `compare.systems`
-    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    #[arg(long, hide_possible_values = true, value_name = "NAME,NAME", value_delimiter = ',', value_parser = system_names())]
     systems: Vec<String>,
     /// Report on the comparison in this folder and train nothing
     #[arg(long, value_name = "DIR", conflicts_with_all = ["RunArgs", "seeds", "budgets", "systems"])]
     render: Option<PathBuf>,
+}
+
+/// Completed by shells, and a misspelt one is answered with the nearest.
+fn system_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(SystemName::ALL.iter().map(|system| system.name()))
 }
 
 impl CompareArgs {

@@ -10,10 +10,14 @@ use clap_complete::Shell;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  autofas-bench completions bash > ~/.local/share/bash-completion/completions/autofas-bench
-  autofas-bench completions zsh > ~/.zfunc/_autofas-bench            # a folder of $fpath
-  autofas-bench completions fish > ~/.config/fish/completions/autofas-bench.fish
-  source <(autofas-bench completions bash)                          # for this shell alone")]
+  autofas-bench completions bash \\
+      > ~/.local/share/bash-completion/completions/autofas-bench
+  # a folder of $fpath
+  autofas-bench completions zsh > ~/.zfunc/_autofas-bench
+  autofas-bench completions fish \\
+      > ~/.config/fish/completions/autofas-bench.fish
+  # for this shell alone
+  source <(autofas-bench completions bash)")]
 pub struct CompletionsArgs {
     /// Whose script it is
     #[arg(value_name = "SHELL")]

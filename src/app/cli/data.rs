@@ -59,7 +59,8 @@ pub struct SynthArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  autofas-bench data draft --data D.parquet --label click --time timestamp --user user_id --item item_id \\
+  autofas-bench data draft --data D.parquet --label click --time timestamp \\
+      --user user_id --item item_id \\
       --fetch-ms user=0.05,item=0.2,interactive=0.5 --out S.toml
 
 Kinds are guessed from what a column hangs on: the user, the item, the request, else the pair.")]
@@ -102,7 +103,7 @@ pub struct InspectArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   autofas-bench data encode --config E.toml --data D.parquet --out encoded
   autofas-bench iterate --config E.toml --data encoded --out runs/first")]
 pub struct EncodeArgs {
@@ -121,6 +122,7 @@ impl DataVerb {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
         match self {
             Self::Synth(args) => {
+                fsio::check_folder(&args.out)?;
                 let out = args.out.display().to_string();
                 let log = synth::write(&args.settings(), &args.out)?;
                 output::print(format, &log.truth, |truth| describe_truth(truth, log.table.rows(), &out))
@@ -152,6 +154,7 @@ impl SynthArgs {
 
 impl DraftArgs {
     fn draft(&self) -> Result<Draft> {
+        fsio::check_file(&self.out)?;
         let taken = || {
             let problem = "a schema is there already, perhaps a corrected one";
             Error::input(&self.out, Place::whole(), problem, "name another file, or remove this one")

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -22,8 +22,9 @@ use std::path::PathBuf;
   autofas-bench doctor --json > machine.json
   autofas-bench doctor --folder /data/runs --store redis://10.0.0.7 --quick
 
-The measurements take about five seconds. They tell why times of two machines differ: by their arithmetic, their memory, or their
-clock. Each is a median with its least and most over several rounds; where these lie far apart, something else runs here.")]
+The measurements take about five seconds. They tell why times of two machines differ: by their arithmetic, their memory, or \
+                  their clock. Each is a median with its least and most over several rounds; where these lie far apart, something \
+                  else runs here.")]
 pub struct DoctorArgs {
     /// Where runs will be written: what is free there is told
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -117,7 +118,7 @@ fn limit_lines(limits: &SystemLimits) -> Vec<String> {
         line("", format!("addresses (ulimit -v): {}", limits.address_space_bytes.map_or_else(none, gib))),
         line("", format!("open files (ulimit -n): {}", count(limits.open_files))),
         line("", format!("processes and threads (ulimit -u, control group): {}", count(limits.processes))),
-        line("", format!("free in {}: {}", limits.folder.display(), unknown(limits.disk_free_bytes))),
+        line("", format!("free in {}: {}", place(&limits.folder), unknown(limits.disk_free_bytes))),
         line(
             "",
             format!(
@@ -127,6 +128,12 @@ fn limit_lines(limits: &SystemLimits) -> Vec<String> {
             ),
         ),
     ]
+}
+
+/// A folder, with a word where it has to be made yet.
+fn place(folder: &Path) -> String {
+    let there = if folder.exists() { "" } else { " (which is not there yet)" };
+    format!("{}{there}", folder.display())
 }
 
 fn speed_lines(speed: &MachineSpeed) -> Vec<String> {

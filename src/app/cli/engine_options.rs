@@ -4,13 +4,13 @@ use crate::{
     base::{Result, names::EngineName},
     measure::engine::EngineSettings,
 };
-use clap::Args;
+use clap::{Args, ValueHint};
 
 #[derive(Debug, Args)]
 pub struct EngineOptionArgs {
     /// A setting of one engine; may be repeated. tract: plan; ONNX Runtime: spinning, arena, memory_pattern,
     /// graph_optimization, io_binding, tensorrt_cache. `doctor` shows their values
-    #[arg(long = "engine-option", value_name = "KEY=VALUE")]
+    #[arg(long = "engine-option", value_name = "KEY=VALUE", value_hint = ValueHint::Other)]
     options: Vec<String>,
 }
 

@@ -25,9 +25,12 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   autofas-bench evaluate --model out/model.onnx --data new_day.parquet
-  autofas-bench evaluate --model out/model.onnx --data new_day.parquet --at 10,50,200 --per-group users.csv
-  autofas-bench evaluate --model out/model.onnx --data D.parquet --config E.toml   # its validation rows only
-  autofas-bench evaluate --model out/model.onnx --data D.parquet --scored 100,300,1000 --out E.json   # for `forecast --recall`")]
+  autofas-bench evaluate --model out/model.onnx --data new_day.parquet \\
+      --at 10,50,200 --per-group users.csv
+  autofas-bench evaluate --model out/model.onnx --data D.parquet \\
+      --config E.toml   # its validation rows only
+  autofas-bench evaluate --model out/model.onnx --data D.parquet \\
+      --scored 100,300,1000 --out E.json   # for `forecast --recall`")]
 pub struct EvaluateArgs {
     /// The exported model
     #[arg(long, value_name = "M.onnx")]
@@ -77,6 +80,7 @@ impl EvaluateArgs {
         if self.scored.contains(&0) {
             return Err(Error::usage("nothing would be scored", "give --scored numbers from 1").into());
         }
+        self.per_group.iter().chain(&self.out).try_for_each(|path| fsio::check_file(path))?;
         let order = self.scored_seed.map_or(ScoringOrder::Data, |seed| ScoringOrder::Random { seed });
         let scored = (!self.scored.is_empty()).then(|| ScoredCuts::new(self.scored, order));
         let settings = self.engine_options.settings(&[self.engine])?;
@@ -112,7 +116,8 @@ fn describe(evaluation: &Evaluation) -> String {
         ]
     };
     let metrics = &evaluation.metrics;
-    let trained = std::iter::once(row("(trained)", metrics));
+    let label = if evaluation.label.is_empty() { "(trained)" } else { &evaluation.label };
+    let trained = std::iter::once(row(label, metrics));
     let rows: Vec<_> =
         trained.chain(metrics.other_labels.iter().map(|(label, metrics)| row(label, metrics))).collect();
     let metrics = output::table(&["engine", "version", "rows", "label", "auc", "gauc", "logloss"], &rows);

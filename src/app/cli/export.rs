@@ -17,19 +17,25 @@ use clap::Args;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
   autofas-bench export --run runs/first --layout concat --out serving/concat
-  autofas-bench export --run runs/first --layout item-cached --cache-rows i8 --out serving/cached
-  autofas-bench export --run runs/first --precision int8 --trace peak.parquet --out serving/int8
-  autofas-bench export --run runs/first --package triton --name pre_ranker --out repository")]
+  autofas-bench export --run runs/first --layout item-cached --cache-rows i8 \\
+      --out serving/cached
+  autofas-bench export --run runs/first --precision int8 --trace peak.parquet \\
+      --out serving/int8
+  autofas-bench export --run runs/first --package triton --name pre_ranker \\
+      --out repository"
+)]
 pub struct ExportArgs {
     /// Run directory, or the run/ of what `retrain` wrote
     #[arg(long, value_name = "RUN")]
     run: PathBuf,
     /// Canonical id, a folder of RUN/networks [default: the run's winner]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", visible_aliases = ["subnet", "network"])]
     candidate: Option<String>,
-    /// concat, user-once or item-cached
+    /// concat, user-once, item-cached, item-cached-f16 or item-cached-i8
     #[arg(long, hide_possible_values = true, value_name = "NAME", default_value_t = Layout::UserOnce)]
     layout: Layout,
     /// Rows of the item table of item-cached: f32, f16 or i8 [default: f32]
@@ -162,7 +168,12 @@ impl ExportArgs {
         };
         match dry_run {
             true => output::print(format, &plan_export(&request)?, Plan::to_string),
-            false => output::print(format, &export_from_run(&request)?, describe),
+            false => {
+                if let Some(note) = request.replacing() {
+                    progress.say(&note);
+                }
+                output::print(format, &export_from_run(&request)?, describe)
+            }
         }
     }
 }

@@ -32,7 +32,12 @@ impl DataArgs {
     pub fn files(&self, model: Option<&Path>) -> Result<DataFiles> {
         // First, or a misspelt model would be answered with what does not lie beside it.
         if let Some(model) = model {
-            fs::metadata(model).map_err(|e| Error::io(model, "read", e))?;
+            let about = fs::metadata(model).map_err(|e| Error::io(model, "read", e))?;
+            let inside = model.join("model.onnx");
+            if about.is_dir() && inside.exists() {
+                let fix = format!("name the model in it: {}", inside.display());
+                return Err(Error::usage(format!("{} is the folder of a package", model.display()), fix));
+            }
         }
         let folder = model.map(|model| model.parent().unwrap_or(Path::new("")));
         let beside = |named: &Option<PathBuf>, option: &str, file: &str| match (named, folder) {
@@ -40,7 +45,7 @@ impl DataArgs {
             (None, Some(folder)) if folder.join(file).exists() => Ok(folder.join(file)),
             (None, Some(folder)) => Err(Error::usage(
                 format!("there is no {file} in {}, beside the model", Path::new(".").join(folder).display()),
-                format!("name the file with {option}"),
+                format!("name the file with {option}, or give the model.onnx of a package, which has it"),
             )),
             (None, None) => Err(Error::usage(
                 format!("neither {option} nor --model is given"),

@@ -23,10 +23,15 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
   autofas-bench forecast r.json --qps 80
-  autofas-bench forecast r.json --trace T.parquet --workers 4 --slo p99=20ms --capacity-qps 2000
-  autofas-bench forecast small.json large.json --slo p99=20ms --capacity-qps 200 --recall small-e.json --recall large-e.json")]
+  autofas-bench forecast r.json --trace T.parquet --workers 4 --slo p99=20ms \\
+      --capacity-qps 2000
+  autofas-bench forecast small.json large.json --slo p99=20ms \\
+      --capacity-qps 200 --recall small-e.json --recall large-e.json"
+)]
 pub struct ForecastArgs {
     /// Results of `replay --out`, of any number of models and engines
     #[arg(value_name = "R.json", required = true)]

@@ -11,17 +11,18 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   autofas-bench importance --run runs/first
-  autofas-bench importance --run runs/first --network f20-128-64-1a2b3c4d --repeats 10 --json
+  autofas-bench importance --run runs/first --network f20-128-64-1a2b3c4d \\
+      --repeats 10 --json
 
-Nothing is trained again: a feature whose twin is in the network, too, looks as if it were worth
-little. The rows are those that the run validates on, so the result describes a network and should
-choose none. It is kept in RUN/importance/ID.json.")]
+Nothing is trained again: a feature whose twin is in the network, too, looks as if it were worth little. The rows are those that \
+                  the run validates on, so the result describes a network and should choose none. It is kept in \
+                  RUN/importance/ID.json.")]
 pub struct ImportanceArgs {
     /// Run directory of `iterate` or `search`
     #[arg(long, value_name = "RUN")]
     run: PathBuf,
     /// A folder of RUN/networks [default: the run's winner]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", visible_aliases = ["subnet", "candidate"])]
     network: Option<String>,
     /// Validation rows to judge on, at most; they are in memory at once, embedded
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2..))]
@@ -87,7 +88,8 @@ fn row(worth: &FeatureWorth) -> Vec<String> {
         number(Some(worth.permuted.auc), 5),
         number(worth.permuted.deviation, 5),
         number(worth.saved_ms, 4),
-        number(worth.auc_lost_per_ms, 4),
+        // What is not told apart from nothing is worth no figure per ms.
+        number(worth.auc_lost_per_ms.filter(|_| !worth.within_noise), 4),
         if worth.within_noise { "within noise".to_owned() } else { String::new() },
     ]
 }

@@ -16,10 +16,14 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  autofas-bench iterate --config E.toml --data D.parquet --out runs/first --rounds 3
-  autofas-bench iterate --config E.toml --data D.parquet --out runs/first --dry-run   # how long?
-  autofas-bench iterate --config E.toml --data D.parquet --out runs/first --rounds 3 --resume
-  autofas-bench iterate --config E.toml --print-config --set teacher.ensemble=2")]
+  autofas-bench iterate --config E.toml --data D.parquet --out runs/first \\
+      --rounds 3
+  autofas-bench iterate --config E.toml --data D.parquet --out runs/first \\
+      --dry-run   # how long?
+  autofas-bench iterate --config E.toml --data D.parquet --out runs/first \\
+      --rounds 3 --resume
+  autofas-bench iterate --config E.toml --print-config \\
+      --set teacher.ensemble=2")]
 pub struct IterateArgs {
     #[command(flatten)]
     run: RunArgs,

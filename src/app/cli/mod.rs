@@ -47,13 +47,17 @@ const PROGRAM: &str = "autofas-bench";
 #[command(
     name = PROGRAM,
     version,
-    // Fixed, so that the help is the same text everywhere.
-    term_width = 100,
+    // Where there is no terminal, it is as wide as that.
+    max_term_width = 100,
     after_help = "Examples:
-  autofas-bench doctor                                                        # what is here
-  autofas-bench iterate --config E.toml --data D.parquet --out RUN --dry-run  # how long?
-  autofas-bench iterate --config E.toml --data D.parquet --out RUN            # the main job
-  autofas-bench replay --model RUN/networks/ID/model.onnx --data D.parquet --qps 50
+  # what is here
+  autofas-bench doctor
+  # how long?
+  autofas-bench iterate --config E.toml --data D.parquet --out RUN --dry-run
+  # the main job
+  autofas-bench iterate --config E.toml --data D.parquet --out RUN
+  autofas-bench replay --model RUN/networks/ID/model.onnx --data D.parquet \\
+      --qps 50
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a stated limit was not met (parity, budget, objective, \
                   --max-regression), 4 a replay was measured and is INVALID, 130 or 143 stopped by SIGINT or SIGTERM."
@@ -91,7 +95,8 @@ enum Verb {
     #[command(
         subcommand,
         after_help = "Examples:
-  autofas-bench trace make --model out/model.onnx --data D.parquet --qps 50 --out t.parquet
+  autofas-bench trace make --model out/model.onnx --data D.parquet --qps 50 \\
+      --out t.parquet
   autofas-bench trace show t.parquet"
     )]
     Trace(trace::TraceVerb),
@@ -99,7 +104,8 @@ enum Verb {
     #[command(
         subcommand,
         after_help = "Examples:
-  autofas-bench store load --model out/model.onnx --data D.parquet --out stores/first
+  autofas-bench store load --model out/model.onnx --data D.parquet \\
+      --out stores/first
   autofas-bench store show stores/first"
     )]
     Store(store::StoreVerb),
@@ -107,7 +113,8 @@ enum Verb {
     #[command(
         subcommand,
         after_help = "Examples:
-  autofas-bench table probe --config E.toml --engine tract --candidates 500 --out v1.json
+  autofas-bench table probe --config E.toml --engine tract --candidates 500 \\
+      --out v1.json
   autofas-bench table show v1.json"
     )]
     Table(table::TableVerb),
@@ -121,8 +128,9 @@ enum Verb {
     #[command(
         subcommand,
         after_help = "Examples:
-  autofas-bench data draft --data D.parquet --label click --user user_id --item item_id \\
-      --fetch-ms user=0.05,item=0.2,interactive=0.5 --out S.toml
+  autofas-bench data draft --data D.parquet --label click --user user_id \\
+      --item item_id --fetch-ms user=0.05,item=0.2,interactive=0.5 \\
+      --out S.toml
   autofas-bench data inspect --data D.parquet --schema S.toml"
     )]
     Data(data::DataVerb),

@@ -9,14 +9,17 @@ use crate::{
     },
     base::progress::Progress,
 };
-use clap::Args;
+use clap::{Args, ValueHint};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  autofas-bench retrain --run runs/first --data new_days.parquet --out serving/next
-  autofas-bench retrain --run runs/first --data new_days.parquet --warm-start --set retrain.max_epochs=2 --out serving/next
-  autofas-bench export --run serving/next/run --precision int8 --package triton --out repository
+  autofas-bench retrain --run runs/first --data new_days.parquet \\
+      --out serving/next
+  autofas-bench retrain --run runs/first --data new_days.parquet --warm-start \\
+      --set retrain.max_epochs=2 --out serving/next
+  autofas-bench export --run serving/next/run --precision int8 \\
+      --package triton --out repository
 
 The encoders stay as they are: values that the run never saw are unknown to the new version too.")]
 pub struct RetrainArgs {
@@ -24,7 +27,7 @@ pub struct RetrainArgs {
     #[arg(long, value_name = "RUN")]
     run: PathBuf,
     /// Canonical id, a folder of RUN/networks [default: the run's winner]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", visible_aliases = ["candidate", "network"])]
     subnet: Option<String>,
     /// Newer rows: CSV or Parquet file, or a folder of either
     #[arg(long, value_name = "NEW.parquet")]
@@ -32,8 +35,8 @@ pub struct RetrainArgs {
     /// Begin with the weights of the old version
     #[arg(long)]
     warm_start: bool,
-    /// A setting that differs from the run's
-    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    /// A setting that differs from the run's; may be repeated
+    #[arg(long, value_name = "KEY.PATH=VALUE", value_hint = ValueHint::Other)]
     set: Vec<String>,
     /// Folder of the new package
     #[arg(long, value_name = "DIR")]

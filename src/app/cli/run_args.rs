@@ -10,10 +10,10 @@ use crate::{
         iterate::{ChildMeter, Existing, RunRequest},
         plan::Plan,
     },
-    base::{Error, Result, progress::Progress},
+    base::{Error, Result, fsio, progress::Progress},
     measure::child::Launcher,
 };
-use clap::Args;
+use clap::{Args, ValueHint};
 use std::path::{Path, PathBuf};
 
 /// Work in a run directory on one of the ranks: [`iterate`](crate::app::iterate::iterate) or a part of it.
@@ -33,8 +33,8 @@ pub struct RunArgs {
     /// A latency table of `table probe` that the first round pays with, instead of probes: `target.table`
     #[arg(long, value_name = "TABLE.json")]
     table: Option<PathBuf>,
-    /// Any other setting
-    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    /// Any other setting; may be repeated
+    #[arg(long, value_name = "KEY.PATH=VALUE", value_hint = ValueHint::Other)]
     set: Vec<String>,
     /// Continue the run in --out where it stopped
     #[arg(long)]
@@ -65,8 +65,9 @@ impl RunArgs {
         let Some(out) = &self.out else {
             return Err(Error::usage("no run directory is named", "give --out RUN").into());
         };
+        fsio::check_folder(out)?;
         let existing = if self.resume { Existing::Resume } else { Existing::Refuse };
-        let stop = signals::stop_on_signals()?;
+        let stop = if self.dry_run { signals::stop_and_end()? } else { signals::stop_on_signals()? };
         let meter = ChildMeter::new(Launcher::this_program(&stop)?, &experiment.settings);
         let request = RunRequest { existing, ..RunRequest::new(&experiment, out, &meter) };
         ranks::together(progress, |ranks, progress| {

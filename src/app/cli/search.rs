@@ -8,7 +8,9 @@ use super::{
 use crate::{
     app::{
         config::Override,
-        iterate::{Pareto, ParetoPoint, RunRequest, SearchSummary, Way, pareto, plan_search, search},
+        iterate::{
+            Pareto, ParetoPoint, RunRequest, SearchSummary, Way, layers_text, pareto, plan_search, search,
+        },
     },
     base::{Result, progress::Progress},
 };
@@ -19,19 +21,27 @@ use std::path::Path;
 const VERB: &str = "search";
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
   autofas-bench search --config E.toml --data D.parquet --out runs/first
-  autofas-bench search --config E.toml --data D.parquet --out runs/first --table TABLE.json --json
-  autofas-bench search --config E.toml --data D.parquet --out runs/first --resume
-  autofas-bench search --config E.toml --data D.parquet --out runs/first --dry-run   # how long?
-  autofas-bench search --config E.toml --data D.parquet --out runs/front --budgets 1,2,4,8
-  autofas-bench search --config E.toml --data D.parquet --out runs/front --pareto 4
+  autofas-bench search --config E.toml --data D.parquet --out runs/first \\
+      --table TABLE.json --json
+  autofas-bench search --config E.toml --data D.parquet --out runs/first \\
+      --resume
+  autofas-bench search --config E.toml --data D.parquet --out runs/first \\
+      --dry-run   # how long?
+  autofas-bench search --config E.toml --data D.parquet --out runs/front \\
+      --budgets 1,2,4,8
+  autofas-bench search --config E.toml --data D.parquet --out runs/front \\
+      --pareto 4
 
 `iterate` with the same settings and --resume goes on from here: it trains, exports and measures that network. The \
                   number of its rounds is one of them: --set rounds.count=3.
 
 With several budgets each one is searched by gradients and by evolution; the better network of each is trained, exported, timed and \
-                  replayed, and those that no other beats are marked in RUN/pareto.json.")]
+                  replayed, and those that no other beats are marked in RUN/pareto.json."
+)]
 pub struct SearchArgs {
     #[command(flatten)]
     run: RunArgs,
@@ -105,7 +115,7 @@ fn describe(front: &Pareto, out: &Path) -> String {
             format!("{:.4}", point.evolution.held_out_auc),
             point.network.metrics.auc.map_or("-".to_owned(), |auc| format!("{auc:.4}")),
             point.network.features.len().to_string(),
-            format!("{:?}", point.network.layers),
+            layers_text(&point.network.layers),
             if point.on_front { "yes" } else { "no" }.to_owned(),
             point.network.subnet.clone(),
         ]

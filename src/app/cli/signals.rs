@@ -12,8 +12,8 @@ pub fn stop_on_signals() -> anyhow::Result<Stop> {
     stop_or_end(Stop::new(resume_command(this_command())))
 }
 
-/// A request to stop that either signal makes, for a verb that writes what it has and cannot go on from there.
-pub fn stop_and_keep() -> anyhow::Result<Stop> {
+/// A request to stop that either signal makes, for a verb that cannot go on from there: one that writes what it has, and dry runs.
+pub fn stop_and_end() -> anyhow::Result<Stop> {
     stop_or_end(Stop::never())
 }
 

@@ -16,11 +16,15 @@ use clap::Args;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
   autofas-bench skew --model out/model.onnx --data served.parquet
-  autofas-bench skew --model out/model.onnx --data served.parquet --score p --inputs online_
+  autofas-bench skew --model out/model.onnx --data served.parquet --score p \\
+      --inputs online_
 
-Exit code 3 when anything differs.")]
+Exit code 3 when anything differs."
+)]
 pub struct SkewArgs {
     /// The model that served
     #[arg(long, value_name = "M.onnx")]

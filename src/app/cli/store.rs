@@ -9,7 +9,7 @@ use super::{
 use crate::{
     app::plan::{Draft, OutState, Plan, Seconds, Step, Unit, span},
     base::{
-        Error,
+        Error, fsio,
         names::{EngineName, Layout},
         progress::Progress,
         stop::Stop,
@@ -44,9 +44,12 @@ pub enum StoreVerb {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  autofas-bench store load --model out/model.onnx --data D.parquet --out stores/first
-  autofas-bench store load --schema S.toml --encoders E.json --data D.parquet --out stores/first
-  autofas-bench store load --model out/model.onnx --data D.parquet --out redis://127.0.0.1:6379
+  autofas-bench store load --model out/model.onnx --data D.parquet \\
+      --out stores/first
+  autofas-bench store load --schema S.toml --encoders E.json --data D.parquet \\
+      --out stores/first
+  autofas-bench store load --model out/model.onnx --data D.parquet \\
+      --out redis://127.0.0.1:6379
 
 Stored are the features whose source is `store`, those of one fetch_group in one row. `replay --store stores/first` fetches them.")]
 pub struct LoadArgs {
@@ -73,8 +76,10 @@ pub struct ShowArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  autofas-bench store price --store stores/first --model out/model.onnx --data D.parquet --out fetch.json
-  autofas-bench store price --store redis://127.0.0.1 --schema S.toml --encoders E.json --data D.parquet --workers 4 --out fetch.json
+  autofas-bench store price --store stores/first --model out/model.onnx \\
+      --data D.parquet --out fetch.json
+  autofas-bench store price --store redis://127.0.0.1 --schema S.toml \\
+      --encoders E.json --data D.parquet --workers 4 --out fetch.json
 
 An experiment with `[target] fetch_prices = \"fetch.json\"` pays these instead of the schema's fetch_ms.")]
 pub struct PriceArgs {
@@ -165,7 +170,8 @@ impl LoadArgs {
     fn load(&self, progress: &dyn Progress) -> anyhow::Result<Done<Described>> {
         // Before anything is read.
         self.out.required()?;
-        let stop = signals::stop_and_keep()?;
+        self.out.check_fillable()?;
+        let stop = signals::stop_and_end()?;
         let files = self.data.files(self.model.as_deref())?;
         progress.stage("read the data", 0);
         let begun = Instant::now();
@@ -196,6 +202,7 @@ impl LoadArgs {
 
 impl PriceArgs {
     fn price(&self, progress: &dyn Progress) -> anyhow::Result<Done<FetchTable>> {
+        fsio::check_file(&self.out)?;
         let files = self.data.files(self.model.as_deref())?;
         let store = self.store.open()?;
         let store = store.context("`--store none` has no prices: name a store")?;
@@ -218,7 +225,7 @@ impl PriceArgs {
         let (name, engine) = (self.store.to_string(), engine::engine(self.engine)?);
         let priced =
             Priced { data: &dataset, schema: &schema, store: &*store, name: &name, engine: &*engine };
-        let stop = signals::stop_on_signals()?;
+        let stop = if self.dry_run { signals::stop_and_end()? } else { signals::stop_on_signals()? };
         let begun = match self.resume && self.out.exists() {
             true => Some(FetchTable::load_begun(&self.out)?),
             false => None,

@@ -13,7 +13,7 @@ use crate::{
         probe::{Begin, ProbeRequest, plan_probe, probe_table, table_rows},
     },
     base::{
-        Error, Result, calendar,
+        Error, Result, calendar, fsio,
         names::{EngineName, Layout, Precision, Provider},
         progress::Progress,
     },
@@ -49,11 +49,17 @@ pub enum TableVerb {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  autofas-bench table probe --config E.toml --engine tract --candidates 500 --out v1.json
-  autofas-bench table probe --config E.toml --engine tract --candidates 500 --out v1.json --resume
-  autofas-bench table probe --config E.toml --dry-run --out v1.json          # how long?
-  autofas-bench table probe --config E.toml --shard 3/8 --out shard-3.json")]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
+  autofas-bench table probe --config E.toml --engine tract --candidates 500 \\
+      --out v1.json
+  autofas-bench table probe --config E.toml --engine tract --candidates 500 \\
+      --out v1.json --resume
+  # how long?
+  autofas-bench table probe --config E.toml --dry-run --out v1.json
+  autofas-bench table probe --config E.toml --shard 3/8 --out shard-3.json"
+)]
 pub struct ProbeArgs {
     /// The experiment file: its space, its target, and how thoroughly it probes
     #[arg(long, value_name = "E.toml")]
@@ -180,12 +186,13 @@ impl ProbeArgs {
     fn planned(&self, progress: &dyn Progress) -> anyhow::Result<Plan> {
         let mut draft = Draft::default();
         let (request, begin) = self.request(&mut draft)?;
-        let stop = signals::stop_and_keep()?;
+        let stop = signals::stop_and_end()?;
         Ok(plan_probe(&request, begin, &Launcher::this_program(&stop)?, draft, progress, &stop)?)
     }
 
     /// What is asked for; `draft` is told what was read for it.
     fn request(&self, draft: &mut Draft) -> Result<(ProbeRequest, Begin)> {
+        fsio::check_file(&self.out)?;
         let experiment = Experiment::load(&self.config, &self.overrides())?;
         draft.has_read("experiment", &self.config, "every setting within its range");
         let settings = &experiment.settings;

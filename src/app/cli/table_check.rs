@@ -27,9 +27,13 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
   autofas-bench table check --table v1.json --config E.toml --plot check.svg
-  autofas-bench table check --table runs/mine/tables/v3.json --config E.toml --run runs/mine --max-mape 3")]
+  autofas-bench table check --table runs/mine/tables/v3.json --config E.toml \\
+      --run runs/mine --max-mape 3"
+)]
 pub struct CheckArgs {
     /// The table
     #[arg(long, value_name = "TABLE.json")]
@@ -72,6 +76,8 @@ pub struct CheckArgs {
 impl CheckArgs {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
         self.plot.as_deref().map_or(Ok(()), check_form)?;
+        let out = self.out.clone().unwrap_or_else(|| self.table.with_extension("check.json"));
+        self.plot.iter().chain([&out]).try_for_each(|path| fsio::check_file(path))?;
         let table = LatencyTable::load(&self.table)?;
         let experiment = Experiment::load(&self.config, &engine_overrides(&self.engine))?;
         let settings = &experiment.settings;
@@ -102,7 +108,7 @@ impl CheckArgs {
             settings: engines.iter().map(settings_on).collect(),
             candidates: self.candidates.clone(),
             max_mape_pct: self.max_mape,
-            out: self.out.clone().unwrap_or_else(|| self.table.with_extension("check.json")),
+            out,
         };
         let begin = if self.resume { Begin::WhereItStopped } else { Begin::Anew };
         let stop = signals::stop_on_signals()?;

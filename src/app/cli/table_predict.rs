@@ -31,13 +31,19 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  autofas-bench table predict --table v1.json --run runs/mine --candidates 300 --candidates 1000
-  autofas-bench table predict --table v1.json --model out/model.onnx --fetch-prices fetch.json --trace T.parquet
-  autofas-bench table predict --table v1.json --run runs/mine --candidates 1000 --reference r.json --qps 80
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
+  autofas-bench table predict --table v1.json --run runs/mine \\
+      --candidates 300 --candidates 1000
+  autofas-bench table predict --table v1.json --model out/model.onnx \\
+      --fetch-prices fetch.json --trace T.parquet
+  autofas-bench table predict --table v1.json --run runs/mine \\
+      --candidates 1000 --reference r.json --qps 80
 
-Nothing is measured. With --reference the network is taken to scatter as the model of that replay does, in proportion to
-the predicted mean, and the queue is simulated, as `forecast` does and a search for a percentile.")]
+Nothing is measured. With --reference the network is taken to scatter as the model of that replay does, in \
+                  proportion to the predicted mean, and the queue is simulated, as `forecast` does and a search for a percentile."
+)]
 pub struct PredictArgs {
     /// The table
     #[arg(long, value_name = "TABLE.json")]
@@ -46,7 +52,7 @@ pub struct PredictArgs {
     #[arg(long, value_name = "RUN", required_unless_present = "model")]
     run: Option<PathBuf>,
     /// Canonical id, a folder of RUN/networks [default: the run's winner]
-    #[arg(long, value_name = "ID", requires = "run")]
+    #[arg(long, value_name = "ID", requires = "run", visible_aliases = ["subnet", "network"])]
     candidate: Option<String>,
     /// An exported model, with its companions beside it, instead of --run
     #[arg(long, value_name = "M.onnx", conflicts_with = "run")]

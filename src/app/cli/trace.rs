@@ -5,10 +5,13 @@ use super::{
     output::{self, Format},
     recipe::RecipeArgs,
 };
-use crate::measure::replay::{
-    summary::{Quantiles, TraceSummary},
-    trace::Pacing,
-    trace_file,
+use crate::{
+    base::fsio,
+    measure::replay::{
+        summary::{Quantiles, TraceSummary},
+        trace::Pacing,
+        trace_file,
+    },
 };
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -22,15 +25,22 @@ pub enum TraceVerb {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  autofas-bench trace make --model out/model.onnx --data D.parquet --qps 50 --out t.parquet
-  autofas-bench trace make --model out/model.onnx --data D.parquet --arrivals a.csv --time-column T --candidates-column N \\
-    --speed 2 --requests 100000 --out t.parquet
-  autofas-bench trace make --model out/model.onnx --data D.parquet --qps 50 --process bursty --on-ms 100 --off-ms 400 \\
-    --candidates-log-normal median=800,sigma=0.6,min=50,max=3000 --out t.jsonl
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
+  autofas-bench trace make --model out/model.onnx --data D.parquet --qps 50 \\
+      --out t.parquet
+  autofas-bench trace make --model out/model.onnx --data D.parquet \\
+      --arrivals a.csv --time-column T --candidates-column N --speed 2 \\
+      --requests 100000 --out t.parquet
+  autofas-bench trace make --model out/model.onnx --data D.parquet --qps 50 \\
+      --process bursty --on-ms 100 --off-ms 400 \\
+      --candidates-log-normal median=800,sigma=0.6,min=50,max=3000 \\
+      --out t.jsonl
 
-Bursts come at the rate Q · (on + off) / on, so that Q stays the mean. A trace of any length takes the same memory; what must
-be there at once is kept in the folder for temporary files (TMPDIR).")]
+Bursts come at the rate Q · (on + off) / on, so that Q stays the mean. A trace of any length takes the same memory; what \
+                  must be there at once is kept in the folder for temporary files (TMPDIR)."
+)]
 pub struct MakeArgs {
     #[command(flatten)]
     data: DataArgs,
@@ -73,6 +83,7 @@ impl TraceVerb {
 impl MakeArgs {
     fn make(&self) -> anyhow::Result<()> {
         trace_file::check_name(&self.out)?;
+        fsio::check_file(&self.out)?;
         let mut trace = self.recipe.make(&self.data.files(self.model.as_deref())?, self.qps)?;
         if self.recipe.arrivals.is_some() {
             let stretched = self.qps.map(|qps| Pacing::Rate { qps });

@@ -21,6 +21,7 @@ pub use resolve::{Origin, Override, Resolved};
 pub use seeds::{SeedSettings, Stage};
 pub use settings::{DataSettings, RoundSettings, Settings, TargetSettings, TrafficSettings};
 pub use space::SpaceSettings;
+pub(in crate::app) use tree::differing;
 
 use crate::{
     base::{Error, Result, fsio},

@@ -50,7 +50,14 @@ impl Override {
         let (path, value) = text.split_once('=').ok_or_else(|| {
             Error::usage(format!("--set {text} has no value"), "write it as --set key.path=value")
         })?;
-        Ok(Self::parse(path.trim(), value.trim()))
+        let value = value.trim();
+        let digits = value.strip_prefix(['+', '-']).unwrap_or(value);
+        let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        // TOML has no such number, so it would be taken for text.
+        if whole && value.parse::<i64>().is_err() {
+            return Err(Error::usage(format!("--set {text}: no number is that large"), "give a smaller one"));
+        }
+        Ok(Self::parse(path.trim(), value))
     }
 
     /// A value that is text whatever it looks like.

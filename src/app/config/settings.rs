@@ -264,7 +264,7 @@ impl TargetSettings {
 
     fn check(&self) -> Checked {
         check::at_least("threads", self.threads, 1)?;
-        check::at_least("candidates", self.candidates, 1)?;
+        check::candidates("candidates", self.candidates)?;
         let listed = self.engines.contains(&self.engine);
         let problem = format!("{} is not among the engines that are measured", self.engine);
         check::ensure(listed, "engines", problem, "add it, or price another engine")?;
@@ -314,7 +314,7 @@ impl TrafficSettings {
     fn check(&self) -> Checked {
         // Fewer could not earn a median, so the replay at the run's end would be void.
         check::at_least("requests", self.requests, samples_needed(0.5) as usize)?;
-        check::at_least("candidates", self.candidates, 1)?;
+        check::candidates("candidates", self.candidates)?;
         check::at_least("workers", self.workers, 1)?;
         check::positive("qps", self.qps)
     }

@@ -48,6 +48,18 @@ pub fn get<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
     }
 }
 
+/// Leaves that two documents do not share, with the value of each: those of the first one in its order, then those that only the
+/// second has.
+pub fn differing(a: &Table, b: &Table) -> Vec<(String, Option<Value>, Option<Value>)> {
+    let of_a = leaves(a).into_iter().map(|(path, value)| {
+        let other = get(b, &path).cloned();
+        (path, Some(value), other)
+    });
+    let of_b = leaves(b).into_iter().filter(|(path, _)| get(a, path).is_none());
+    let all = of_a.chain(of_b.map(|(path, value)| (path, None, Some(value))));
+    all.filter(|(_, a, b)| a != b).collect()
+}
+
 /// Whether `path` is `other` or lies inside it.
 pub fn within(path: &str, other: &str) -> bool {
     path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

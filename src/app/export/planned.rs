@@ -32,6 +32,7 @@ pub fn plan_export(request: &ExportRequest) -> Result<Plan> {
         &request.run,
         format!("network {} of {} features", source.id, source.features().len()),
     );
+    draft.notes.extend(request.replacing());
     draft.has_read("data", &path, format!("{} rows", data.rows()));
     if let Some(trace) = &request.trace {
         let [schema, encoders] = source.files();

@@ -4,8 +4,10 @@
 //! Files are renamed into place, so a killed run has whole files or none. Inside a training, checkpoints take over
 //! ([`Journal::remember_training`]). Between two steps the journal looks whether somebody has asked to stop.
 
+mod settings;
+
 use crate::{
-    base::{Error, Result, error::Place, fsio, stop::Stop},
+    base::{Error, Result, fsio, stop::Stop},
     learn::{
         checkpoint::{CheckpointSettings, Keeper},
         exchange::{Exchange, by_leader},
@@ -105,14 +107,7 @@ impl Journal {
                 "continue it with --resume, or name another folder with --out",
             ));
         }
-        if settings(&fsio::read_text(&path)?) != settings(&self.config) {
-            return Err(Error::input(
-                &path,
-                Place::whole(),
-                "the run was started with other settings",
-                "resume it with the same --config and options, or start a new run with another --out",
-            ));
-        }
+        settings::check_same(&path, &fsio::read_text(&path)?, &self.config)?;
         self.lock()?;
         Ok(self)
     }
@@ -233,18 +228,6 @@ impl Journal {
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem).replace('/', "-");
         Keeper::new(self.path(CHECKPOINTS).join(stem), self.checkpoints, self.stop.clone())
     }
-}
-
-/// Settings that decide results, without the comments that tell where each came from.
-fn settings(config: &str) -> Option<toml::Table> {
-    let mut table: toml::Table = config.parse().ok()?;
-    // How often a state is saved changes no result.
-    table.remove("checkpoints");
-    // Nor do trainings depend on which others they are compared with.
-    if let Some(toml::Value::Table(compare)) = table.get_mut("compare") {
-        ["systems", "budgets_ms", "seeds", "resamples"].iter().for_each(|key| drop(compare.remove(*key)));
-    }
-    Some(table)
 }
 
 #[cfg(test)]

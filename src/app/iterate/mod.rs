@@ -80,6 +80,7 @@ pub(in crate::app) use record::{Record, RoundRecord};
 pub use request::RunRequest;
 pub use searched::{ExpectedLatency, PredictedTail, SearchFiles, SearchSummary, found_networks};
 pub(in crate::app) use searcher::{Searcher, WARM_UP};
+pub(in crate::app) use summary::layers_text;
 pub use summary::{
     BaselineSummary, Ending, EnginePrediction, NetworkSummary, ReplaySummary, RoundSummary, Summary,
     TeacherSummary, WinnerSummary,

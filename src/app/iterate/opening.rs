@@ -7,7 +7,7 @@ use crate::{
     base::{Error, Result, fsio},
     data::{self, Loaded, inspect::alarms, schema::Schema},
     export::companions::Versioned,
-    learn::{device, exchange::by_leader},
+    learn::{device, exchange::by_leader, settings::DeriveSettings},
     measure::replay::make::PlannedTrace,
     space::SearchSpace,
 };
@@ -159,6 +159,13 @@ impl Run<'_> {
             split.valid.len(),
             self.space.features.len()
         ));
+        let may = self.space.features.iter().filter(|feature| !feature.never).count();
+        if let DeriveSettings::TopK { k } = self.settings.derive
+            && k > may
+        {
+            self.progress
+                .say(&format!("note: derive.k is {k}, and {may} features may be selected: all of them are"));
+        }
         let (declared, target) = (self.schema.fetch_candidates as usize, self.settings.target.candidates);
         if declared != target && self.fetch_table.is_none() {
             self.progress.say(&format!(

@@ -2,6 +2,8 @@
 
 mod text;
 
+pub(in crate::app) use text::layers_text;
+
 use super::{
     Guide, Run,
     budget::BudgetSummary,

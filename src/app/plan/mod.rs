@@ -261,7 +261,8 @@ impl Draft {
         let without: Vec<String> =
             open().filter(|step| step.seconds.is_none()).map(|step| step.step.clone()).collect();
         let time = Time {
-            least_s: known().map(|seconds| seconds.least_s).sum(),
+            // A sum of nothing would be -0.0.
+            least_s: known().map(|seconds| seconds.least_s).fold(0.0, |sum, least_s| sum + least_s),
             most_s: known().map(|seconds| seconds.most_s).sum::<Option<f64>>().filter(|_| without.is_empty()),
             without,
             basis: self.basis,

@@ -77,7 +77,22 @@ fn a_plan_reads_as_sentences() {
 }
 
 #[test]
+fn what_takes_no_time_and_what_nothing_tells_the_time_of_are_told_in_words() {
+    let told = |least_s, most_s: Option<f64>| seconds(least_s, most_s).to_string();
+    assert_eq!(told(0.0, None), "a moment or more");
+    assert_eq!([told(0.0, Some(0.01)), told(0.02, Some(3.0))], ["under 0.1 s", "up to 3.0 s"]);
+    let steps = vec![Step::between("replay", Unit::Replay, 3, None)];
+    let mut draft = Draft { steps, ..Draft::default() };
+    draft.writes(0, "results");
+    let plan = draft.plan("replay", None, OutState::New);
+    assert!(plan.time.least_s.is_sign_positive());
+    let text = plan.to_string();
+    assert!(text.contains("time     unknown, for these take as long as they take: replay\n"), "{text}");
+    assert!(text.contains("disk     little of ") && text.contains("free: results\n"), "{text}");
+}
+
+#[test]
 fn times_are_told_in_their_two_largest_units() {
     let told = [0.04, 9.9, 44.6, 59.4, 200.0, 3600.0, 7500.0].map(span);
-    assert_eq!(told, ["0.0 s", "9.9 s", "45 s", "59 s", "3 min 20 s", "1 h 0 min", "2 h 5 min"]);
+    assert_eq!(told, ["under 0.1 s", "9.9 s", "45 s", "59 s", "3 min 20 s", "1 h 0 min", "2 h 5 min"]);
 }

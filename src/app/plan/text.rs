@@ -40,6 +40,9 @@ impl Plan {
         match time.without.as_slice() {
             [] if self.steps.is_empty() => "none".to_owned(),
             [] => known.to_string(),
+            without if time.least_s == 0.0 => {
+                format!("unknown, for these take as long as they take: {}", without.join("; "))
+            }
             without => format!("{known}, and what takes as long as it takes: {}", without.join("; ")),
         }
     }
@@ -48,9 +51,13 @@ impl Plan {
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let least = span(self.least_s);
+        let at_once = self.least_s < SHORTEST_S;
         match self.most_s.map(span) {
+            None if at_once => f.write_str("a moment or more"),
             None => write!(f, "at least {least}"),
+            Some(most) if most == least && at_once => f.write_str(&most),
             Some(most) if most == least => write!(f, "about {least}"),
+            Some(most) if at_once => write!(f, "up to {most}"),
             Some(most) => write!(f, "{least} to {most}"),
         }
     }
@@ -93,7 +100,11 @@ impl fmt::Display for Step {
 
 fn room(room: &Room) -> String {
     let free = room.free_bytes.map_or(String::new(), |free| format!(" of {} free", bytes(free)));
-    format!("at least {}{free}: {}", bytes(room.least_bytes), room.basis)
+    let least = match room.least_bytes {
+        0 => "little".to_owned(),
+        least => format!("at least {}", bytes(least)),
+    };
+    format!("{least}{free}: {}", room.basis)
 }
 
 /// Bytes in words.
@@ -105,8 +116,14 @@ pub(super) fn bytes(bytes: u64) -> String {
     }
 }
 
+/// What is shorter is not told in numbers.
+const SHORTEST_S: f64 = 0.1;
+
 /// A time in the two largest of its units, such as `45 s` or `3 min 20 s`.
 pub(in crate::app) fn span(seconds: f64) -> String {
+    if seconds < SHORTEST_S {
+        return format!("under {SHORTEST_S} s");
+    }
     if seconds < 9.95 {
         return format!("{seconds:.1} s");
     }

@@ -4,6 +4,7 @@ use super::{Old, RetrainRequest, Start};
 use crate::{
     app::{
         config::Stage,
+        package,
         plan::{Draft, OutState, Plan, Step, Unit, rate::FitRate},
     },
     base::{Result, progress::Progress},
@@ -18,6 +19,7 @@ use crate::{
 
 /// What [`retrain`](super::retrain()) would do with the same request, which is read and checked as there.
 pub fn plan_retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result<Plan> {
+    request.check()?;
     let old = Old::load(request)?;
     let experiment = old.0.experiment_on(&request.data, &request.overrides)?;
     let settings = &experiment.settings;
@@ -27,6 +29,7 @@ pub fn plan_retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result
     let mut draft = Draft::default();
     let network = format!("network {} of {} features", old.0.id, old.0.features().len());
     draft.has_read("run", &request.run, network);
+    draft.notes.extend(package::replacing(&request.out));
     let (data, split) = &new;
     let rows = format!("{} new rows to train on, {} to validate on", split.train.len(), split.valid.len());
     draft.has_read("data", &request.data, rows);

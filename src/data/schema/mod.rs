@@ -45,7 +45,7 @@ pub(super) mod check;
 mod file;
 mod resolve;
 
-use crate::base::{Result, fsio, hash, keys};
+use crate::base::{Error, Result, error::Place, fsio, hash, keys};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -236,6 +236,10 @@ impl Schema {
 
     /// Checks the content of a schema file; `path` is for messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
+        if text.parse().is_ok_and(|document: toml::Table| !document.contains_key("data")) {
+            let fix = "write one (docs/schema.md), or let `data draft` make a first one from the data";
+            return Err(Error::input(path, Place::whole(), "without a table [data] this is no schema", fix));
+        }
         let schema = resolve::resolve(keys::parse_toml(text, path)?, text, path)?;
         check::check(&schema, path)?;
         Ok(schema)

@@ -98,6 +98,11 @@ pub struct SynthLog {
     pub truth: Truth,
 }
 
+/// The most rows that are drawn: they and their columns are in memory at once, some 500 bytes each.
+const MOST_ROWS: usize = 100_000_000;
+/// The most users, and the most items.
+const MOST_KEYS: usize = 10_000_000;
+
 /// File names of a written log.
 const LOG: &str = "log.parquet";
 const SCHEMA: &str = "schema.toml";
@@ -154,6 +159,15 @@ fn check(settings: &SynthSettings) -> Result<()> {
     let SynthSettings { requests, candidates, users, items, width, .. } = *settings;
     if [requests, candidates, users, items, width].contains(&0) {
         return Err(Error::usage("a synthetic log of size 0", "give every size at least 1"));
+    }
+    let rows = requests.checked_mul(candidates).filter(|&rows| rows <= MOST_ROWS);
+    if rows.is_none() || users.max(items) > MOST_KEYS {
+        return Err(Error::usage(
+            format!(
+                "a synthetic log of {requests} requests × {candidates} candidates, {users} users and {items} items"
+            ),
+            format!("draw at most {MOST_ROWS} rows of at most {MOST_KEYS} users and items"),
+        ));
     }
     if candidates > items {
         return Err(Error::usage(

@@ -173,3 +173,18 @@ fn the_seed_decides_the_log() {
     let sizes = SynthSettings { items: 5, ..SynthSettings::default() };
     assert!(generate(&sizes).unwrap_err().to_string().contains("at least as many items"));
 }
+
+#[test]
+fn a_log_that_no_memory_holds_is_refused_before_anything_is_drawn() {
+    let usual = SynthSettings::default();
+    for settings in [
+        SynthSettings { requests: 99_999_999_999, ..usual },
+        SynthSettings { requests: usize::MAX, ..usual },
+        SynthSettings { users: 1_000_000_000, ..usual },
+        SynthSettings { items: 1_000_000_000, ..usual },
+    ] {
+        let said = super::check(&settings).unwrap_err().to_string();
+        assert!(said.contains("draw at most 100000000 rows of at most 10000000 users"), "{said}");
+    }
+    super::check(&usual).unwrap();
+}

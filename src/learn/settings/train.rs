@@ -266,7 +266,7 @@ impl TwoTowerSettings {
     pub fn check(&self) -> Checked {
         check::widths("user", &self.user)?;
         check::widths("item", &self.item)?;
-        check::at_least("vector", self.vector, 1)?;
+        check::width("vector", self.vector)?;
         check::share("distillation", self.distillation)?;
         self.train.check()
     }

@@ -14,7 +14,7 @@
 use super::sets::{grid, in_proportion, other_sets};
 use crate::{
     base::{
-        Error, Result,
+        Error, Result, check,
         names::{Layout, Precision},
         rng,
     },
@@ -132,6 +132,7 @@ impl ProbePlan {
                 "declare at least one item feature in the schema, and name a candidate count",
             ));
         }
+        candidates.iter().try_for_each(|&count| check::candidates("candidates", count))?;
         let draws = |purpose: &str| rng::generator(seed, purpose);
         let sides =
             [Side::User, Side::Item].map(|side| in_proportion(space, side, &mut draws("probe order")));

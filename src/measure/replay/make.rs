@@ -15,6 +15,7 @@ use super::{
 use crate::{
     base::{Error, Result, rng},
     data::column::Column,
+    measure::limits::disk_free_bytes,
 };
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -131,16 +132,46 @@ pub struct PlannedTrace {
     origin: Origin,
 }
 
+/// What a request takes in a file of a trace, about, beside its candidates.
+const REQUEST_BYTES: u64 = 30;
+/// What a candidate takes there.
+const CANDIDATE_BYTES: u64 = 12;
+/// What is kept of a request in a file while a trace is planned.
+const PLANNED_BYTES: u64 = 8;
+
+/// Fails where a disk has no room for what would be written to `path`: a full one stops others, too.
+fn check_room(path: &Path, bytes: u64, or: &str) -> Result<()> {
+    match disk_free_bytes(path).filter(|&free| free < bytes) {
+        None => Ok(()),
+        Some(free) => {
+            let [bytes, free] = [bytes, free].map(|bytes| bytes as f64 / 1e9);
+            let problem = format!(
+                "about {bytes:.1} GB of a trace do not fit into the {free:.1} GB that are free for {}",
+                path.display()
+            );
+            Err(Error::usage(problem, format!("ask for fewer requests or candidates, or {or}")))
+        }
+    }
+}
+
 /// Plans a trace of the log of data with these hashes: see [`Origin`].
 pub fn plan(log: RequestLog, recipe: &TraceRecipe, data: DataHashes) -> Result<PlannedTrace> {
-    let schedule = recipe.arrivals.schedule(recipe.requests, recipe.seed)?;
-    let requests = schedule.offsets_us.len();
-    if log.visits.is_empty() || requests == 0 {
+    if recipe.requests == 0 {
+        return Err(Error::usage("a trace of 0 requests asks nothing", "want at least one request"));
+    }
+    if log.visits.is_empty() {
         return Err(Error::usage(
-            "the log or the arrivals are empty",
-            "give at least one row and one request",
+            "the data has no row, so nobody would ask",
+            "give data with at least one row",
         ));
     }
+    check_room(
+        &std::env::temp_dir(),
+        PLANNED_BYTES.saturating_mul(recipe.requests as u64),
+        "set TMPDIR to another disk",
+    )?;
+    let schedule = recipe.arrivals.schedule(recipe.requests, recipe.seed)?;
+    let requests = schedule.offsets_us.len();
     let lengths = recipe.length.draw(requests, schedule.candidates, recipe.seed)?;
     let mut notes = schedule.notes;
     notes.extend(recipe.length.note(&recipe.arrivals));
@@ -211,8 +242,17 @@ impl PlannedTrace {
         })
     }
 
-    /// Writes the trace: `.parquet` or `.jsonl`.
+    /// About what it takes on a disk.
+    fn bytes(&self) -> u64 {
+        let items = self.log.items();
+        let requests = 0..self.schedule_us.len();
+        let candidates: u64 = requests.clone().map(|i| self.lengths.of(i).clamp(1, items) as u64).sum();
+        REQUEST_BYTES * requests.len() as u64 + CANDIDATE_BYTES * candidates
+    }
+
+    /// Writes the trace: `.parquet` or `.jsonl`. Fails before it begins where the disk has no room for it.
     pub fn write(&self, path: &Path) -> Result<()> {
+        check_room(path, self.bytes(), "name a place on another disk")?;
         trace_file::write(path, &self.origin, self.schedule_us.len(), self.requests())
     }
 }

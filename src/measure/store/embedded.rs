@@ -87,7 +87,7 @@ pub fn write(folder: &Path, source: &dyn Rows, progress: &dyn Progress, stop: &S
     })
 }
 
-/// Fails where something is in the place of the folder.
+/// Fails where something is in the place of the folder, or it could not be made.
 pub fn check_free(folder: &Path) -> Result<()> {
     let taken = match std::fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_some(),
@@ -98,7 +98,7 @@ pub fn check_free(folder: &Path) -> Result<()> {
             let problem = format!("{} is not an empty folder", folder.display());
             Err(Error::usage(problem, "name another --out, or remove it"))
         }
-        false => Ok(()),
+        false => fsio::check_folder(folder),
     }
 }
 

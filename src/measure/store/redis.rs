@@ -106,7 +106,8 @@ impl Server {
                     .to_owned()
             }
         };
-        Error::engine(&self.name, action, fix, error)
+        // Its own words alone: they repeat those of its cause.
+        Error::engine(&self.name, action, fix, error.to_string())
     }
 }
 

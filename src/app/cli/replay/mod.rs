@@ -41,91 +41,43 @@ use std::{
     path::{Path, PathBuf},
 };
 
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  autofas-bench replay --model out/model.onnx --data D.parquet --qps 50
-  autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --qps 50 --engine tract --out r.json
-  autofas-bench replay --model out/model.onnx --data D.parquet --qps 50 --dry-run   # how long?
-  autofas-bench replay --model out/model.onnx --data D.parquet --qps 50 --baseline r.json --out now.json
-  autofas-bench replay --model out/model.onnx --data D.parquet --arrivals arrivals.csv --slo p99=20ms --out peak.json
+/// Headings of the help.
+const TRAFFIC: &str = "Traffic";
+const SERVING: &str = "Serving";
+const MEASURING: &str = "Measuring";
+const QUEUE: &str = "Queue";
 
-Before its clock starts, every session scores the request of test_vectors.json beside the model, and some of the trace's own.
-Scores that differ from the package's by more than its tolerance end the replay with exit code 3; those that differ between engines,
-plans or passes make the result INVALID. Exit codes once results are written: 3 when one is slower than --baseline by more
-than --max-regression and by more than noise, or when a search finds no rate for --slo; 4 when none is, and one is
-INVALID: that says nothing of the speed, so measure again. `gate` in the result is passed, regressed, undecided or invalid. SIGINT ends
-a replay with what it has: the result is written, marked as interrupted and INVALID, or with the curve of a search so far.")]
+#[derive(Debug, Args)]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
+  autofas-bench replay --model out/model.onnx --data D.parquet --qps 50
+  autofas-bench replay --model out/model.onnx --data D.parquet \\
+      --arrivals arrivals.csv --qps 50 --engine tract --out r.json
+  autofas-bench replay --model out/model.onnx --data D.parquet --qps 50 \\
+      --dry-run   # how long?
+  autofas-bench replay --model out/model.onnx --data D.parquet --qps 50 \\
+      --baseline r.json --out now.json
+  autofas-bench replay --model out/model.onnx --data D.parquet \\
+      --arrivals arrivals.csv --slo p99=20ms --out peak.json
+
+Before its clock starts, every session scores the request of test_vectors.json beside the model, and some of the trace's own. \
+                  Scores that differ from the package's by more than its tolerance end the replay with exit code 3; those that differ \
+                  between engines, plans or passes make the result INVALID.
+
+Exit codes once results are written: 3 when one is slower than --baseline by more than --max-regression and by more than noise, or \
+                  when a search finds no rate for --slo; 4 when none is, and one is INVALID: that says nothing of the speed, so \
+                  measure again. `gate` in the result is passed, regressed, undecided or invalid.
+
+SIGINT ends a replay with what it has: the result is written, marked as interrupted and INVALID, or with the curve of a search so \
+                  far."
+)]
 pub struct ReplayArgs {
     /// The exported model
     #[arg(long, value_name = "M.onnx")]
     model: PathBuf,
     #[command(flatten)]
     data: DataArgs,
-    /// A trace of `trace make`, instead of one that is made now
-    #[arg(long, value_name = "T.parquet", conflicts_with_all = RecipeArgs::TRAFFIC)]
-    trace: Option<PathBuf>,
-    #[command(flatten)]
-    recipe: RecipeArgs,
-    /// tract, onnxruntime or null; may be repeated [default: all that compute on --provider]
-    #[arg(long, hide_possible_values = true, value_name = "NAME")]
-    engine: Vec<EngineName>,
-    /// Where the features come from whose source is a store: none (with the request, so that inference alone is measured),
-    /// memory:STORE (copied into memory, as a path alone), embedded:STORE (on the disk), redis://host?timeout_ms=100 (a Redis server,
-    /// and how long a request waits for it)
-    #[arg(long, value_name = "STORE", default_value_t = StoreChoice::None, value_parser = StoreName)]
-    store: StoreChoice,
-    /// Where ONNX Runtime computes: cpu, cuda or tensorrt
-    #[arg(long, hide_possible_values = true, value_name = "NAME", default_value_t = Provider::Cpu)]
-    provider: Provider,
-    /// Threads inside one request
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    threads: usize,
-    #[command(flatten)]
-    engine_options: EngineOptionArgs,
-    /// Requests that are served at once
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    workers: usize,
-    /// Replay recorded arrivals this many times faster
-    #[arg(long, value_name = "X", conflicts_with_all = ["qps", "closed", "offline"])]
-    speed: Option<f64>,
-    /// Mean requests per second; recorded arrivals are stretched to it
-    #[arg(long, value_name = "Q", conflicts_with_all = ["closed", "offline"])]
-    qps: Option<f64>,
-    /// One request after the other, without a schedule: shows the highest rate, not the response under load
-    #[arg(long, conflicts_with = "offline")]
-    closed: bool,
-    /// All requests at once, as a batch job asks: shows the throughput
-    #[arg(long)]
-    offline: bool,
-    /// Requests that may wait at once; one more is rejected and counted [default: as many as there are]
-    #[arg(long, value_name = "N", conflicts_with_all = ["closed", "offline"])]
-    max_queue: Option<usize>,
-    /// Requests of every number of candidates that each worker runs before the clock starts, after a cold one
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    warmup: usize,
-    /// Passes over the trace, by turns with the other engines; their spread is reported
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    repeats: usize,
-    /// Answered requests of the trace that a valid result needs; 459 earn a p99, and more passes add none
-    #[arg(long, value_name = "N", default_value_t = 459)]
-    min_requests: u64,
-    /// Seconds that a valid result needs, in all passes together
-    #[arg(long, value_name = "S", default_value_t = 10.0)]
-    min_duration: f64,
-    /// An older result of the same model, trace, setup and host to hold this one against
-    #[arg(long, value_name = "OLD.json")]
-    baseline: Option<PathBuf>,
-    /// How much slower than --baseline a result may be, in percent
-    #[arg(long, value_name = "PCT", default_value_t = 5.0, requires = "baseline")]
-    max_regression: f64,
-    /// Spin for this long after every run of the engine, to see what is made of a delay that is known
-    #[arg(long, value_name = "US", default_value_t = 0.0, hide = true)]
-    plant_busy_us: f64,
-    /// Make every run this much longer by spinning
-    #[arg(long, value_name = "PCT", default_value_t = 0.0, hide = true)]
-    plant_slowdown_pct: f64,
-    #[command(flatten)]
-    queue: QueueArgs,
     /// Where the result goes: an object, or a list of them when there are several engines
     #[arg(long, value_name = "R.json")]
     out: Option<PathBuf>,
@@ -138,6 +90,71 @@ pub struct ReplayArgs {
     /// Read and check everything, say what would be replayed and for how long, and write nothing
     #[arg(long)]
     dry_run: bool,
+    /// A trace of `trace make`, instead of one that is made now
+    #[arg(long, help_heading = TRAFFIC, value_name = "T.parquet", conflicts_with_all = RecipeArgs::TRAFFIC)]
+    trace: Option<PathBuf>,
+    /// Replay recorded arrivals this many times faster
+    #[arg(long, help_heading = TRAFFIC, value_name = "X", conflicts_with_all = ["qps", "closed", "offline"])]
+    speed: Option<f64>,
+    /// Mean requests per second; recorded arrivals are stretched to it
+    #[arg(long, help_heading = TRAFFIC, value_name = "Q", conflicts_with_all = ["closed", "offline"])]
+    qps: Option<f64>,
+    /// One request after the other, without a schedule: shows the highest rate, not the response under load
+    #[arg(long, help_heading = TRAFFIC, conflicts_with = "offline")]
+    closed: bool,
+    /// All requests at once, as a batch job asks: shows the throughput
+    #[arg(long, help_heading = TRAFFIC)]
+    offline: bool,
+    #[command(flatten, next_help_heading = TRAFFIC)]
+    recipe: RecipeArgs,
+    /// tract, onnxruntime or null; may be repeated [default: all that compute on --provider]
+    #[arg(long, help_heading = SERVING, hide_possible_values = true, value_name = "NAME")]
+    engine: Vec<EngineName>,
+    /// Where the features come from whose source is a store: none (with the request, so that inference alone is measured),
+    /// memory:STORE (copied into memory, as a path alone), embedded:STORE (on the disk), redis://host?timeout_ms=100 (a Redis server,
+    /// and how long a request waits for it)
+    #[arg(long, help_heading = SERVING, value_name = "STORE", default_value_t = StoreChoice::None, value_parser = StoreName)]
+    store: StoreChoice,
+    /// Where ONNX Runtime computes: cpu, cuda or tensorrt
+    #[arg(long, help_heading = SERVING, hide_possible_values = true, value_name = "NAME", default_value_t = Provider::Cpu)]
+    provider: Provider,
+    /// Threads inside one request
+    #[arg(long, help_heading = SERVING, value_name = "N", default_value_t = 1)]
+    threads: usize,
+    /// Requests that are served at once
+    #[arg(long, help_heading = SERVING, value_name = "N", default_value_t = 1)]
+    workers: usize,
+    /// Requests that may wait at once; one more is rejected and counted [default: as many as there are]
+    #[arg(long, help_heading = SERVING, value_name = "N", conflicts_with_all = ["closed", "offline"])]
+    max_queue: Option<usize>,
+    #[command(flatten, next_help_heading = SERVING)]
+    engine_options: EngineOptionArgs,
+    /// Requests of every number of candidates that each worker runs before the clock starts, after a cold one
+    #[arg(long, help_heading = MEASURING, value_name = "N", default_value_t = 20)]
+    warmup: usize,
+    /// Passes over the trace, by turns with the other engines; their spread is reported
+    #[arg(long, help_heading = MEASURING, value_name = "N", default_value_t = 3)]
+    repeats: usize,
+    /// Answered requests of the trace that a valid result needs; 459 earn a p99, and more passes add none
+    #[arg(long, help_heading = MEASURING, value_name = "N", default_value_t = 459)]
+    min_requests: u64,
+    /// Seconds that a valid result needs, in all passes together
+    #[arg(long, help_heading = MEASURING, value_name = "S", default_value_t = 10.0)]
+    min_duration: f64,
+    /// An older result of the same model, trace, setup and host to hold this one against
+    #[arg(long, help_heading = MEASURING, value_name = "OLD.json")]
+    baseline: Option<PathBuf>,
+    /// How much slower than --baseline a result may be, in percent
+    #[arg(long, help_heading = MEASURING, value_name = "PCT", default_value_t = 5.0, requires = "baseline")]
+    max_regression: f64,
+    /// Spin for this long after every run of the engine, to see what is made of a delay that is known
+    #[arg(long, help_heading = MEASURING, value_name = "US", default_value_t = 0.0, hide = true)]
+    plant_busy_us: f64,
+    /// Make every run this much longer by spinning
+    #[arg(long, help_heading = MEASURING, value_name = "PCT", default_value_t = 0.0, hide = true)]
+    plant_slowdown_pct: f64,
+    #[command(flatten, next_help_heading = QUEUE)]
+    queue: QueueArgs,
 }
 
 /// Any rate does: without a schedule the arrivals are not looked at, and a search stretches them.
@@ -147,7 +164,7 @@ impl ReplayArgs {
     pub fn run(self, format: Format, progress: &dyn Progress) -> anyhow::Result<()> {
         self.check()?;
         let baseline = self.baseline.as_deref().map(Baseline::load).transpose()?;
-        let launcher = Launcher::this_program(&signals::stop_and_keep()?)?;
+        let launcher = Launcher::this_program(&signals::stop_and_end()?)?;
         let engines = self.engines();
         progress.stage("try the engines", 0);
         for &engine in &engines {
@@ -178,19 +195,24 @@ impl ReplayArgs {
         };
         let mut measured: Vec<Measured> = outcome.measured.into_iter().flatten().collect();
         if let Some(baseline) = &baseline {
-            // A baseline or a model that is gone meanwhile loses no measurement.
-            self.write(&measured)?;
+            // A baseline or a model that is gone meanwhile loses no measurement. What fails here fails below, and is told there.
+            let _ = self.write(&measured);
             self.hold_against(baseline, &campaign, &mut measured)?;
         }
         // What cannot be simulated loses no measurement.
         let added = measured.iter_mut().try_for_each(|measured| self.queue.add_to(measured, &recorded));
-        self.write(&measured)?;
+        let written = self.write(&measured);
         let results: Vec<&Measurement> = measured.iter().map(|measured| &measured.measurement).collect();
         match results.as_slice() {
             [one] if engines.len() == 1 => output::print(format, one, |one| describe::text(&[one]))?,
             several => output::print(format, &several, |several| describe::text(several))?,
         }
+        // What could not be written has at least been printed.
+        written?;
         match outcome.failure {
+            Some(stopped @ Error::Interrupted { .. }) if !results.is_empty() => {
+                Err(anyhow::Error::new(stopped).context("the result is of what was measured until then"))
+            }
             Some(failure) => Err(failure.into()),
             None => {
                 added?;
@@ -237,6 +259,10 @@ impl ReplayArgs {
     /// Refuses options that make no sense together, before anything is read.
     fn check(&self) -> Result<()> {
         self.outputs.check()?;
+        self.out.iter().try_for_each(|path| fsio::check_file(path))?;
+        self.engines()
+            .iter()
+            .try_for_each(|&engine| self.hlog_of(engine).map_or(Ok(()), |path| fsio::check_file(&path)))?;
         if self.workers == 0 || self.threads == 0 {
             let fix = "give at least 1 worker and 1 thread";
             return Err(Error::usage("nobody would serve the requests", fix));
@@ -287,26 +313,30 @@ impl ReplayArgs {
         (planted.busy_us > 0.0 || planted.slowdown_pct > 0.0).then_some(planted)
     }
 
-    /// Writes results, histograms and pictures where that was asked for.
+    /// Where the histograms of an engine go.
+    fn hlog_of(&self, engine: EngineName) -> Option<PathBuf> {
+        let path = self.hlog.as_ref()?;
+        Some(match self.engines().len() {
+            1 => path.clone(),
+            _ => path.with_extension(format!("{engine}.hlog")),
+        })
+    }
+
+    /// Writes results, histograms and pictures where that was asked for: all that can be, and fails with the first that cannot.
     fn write(&self, measured: &[Measured]) -> Result<()> {
-        let several = self.engines().len() > 1;
-        if let Some(path) = &self.out {
-            let results: Vec<_> = measured.iter().map(|measured| &measured.measurement).collect();
-            match results.as_slice() {
-                [one] if !several => fsio::write_json(path, one)?,
-                several => fsio::write_json(path, &several)?,
-            }
-        }
-        for Measured { measurement, recording, .. } in measured {
-            let named = |path: &PathBuf| match several {
-                true => path.with_extension(format!("{}.hlog", measurement.setup.engine)),
-                false => path.clone(),
-            };
-            if let Some(path) = self.hlog.as_ref().map(named) {
-                hlog::write_recording(&path, recording)?;
-            }
-        }
-        self.outputs.write(measured)
+        let results: Vec<_> = measured.iter().map(|measured| &measured.measurement).collect();
+        // Who is stopped before the first request has nothing to write.
+        let out = self.out.iter().filter(|_| !results.is_empty()).map(|path| match results.as_slice() {
+            [one] if self.engines().len() == 1 => fsio::write_json(path, one),
+            several => fsio::write_json(path, &several),
+        });
+        let hlogs = measured.iter().filter_map(|Measured { measurement, recording, .. }| {
+            let path = self.hlog_of(measurement.setup.engine)?;
+            Some(hlog::write_recording(&path, recording))
+        });
+        let mut written: Vec<Result<()>> = out.chain(hlogs).collect();
+        written.extend(self.outputs.write(measured));
+        written.into_iter().collect()
     }
 
     /// Only ONNX Runtime has other providers than the CPU.

@@ -27,23 +27,22 @@ enum Form {
 }
 
 impl OutputArgs {
-    /// Refuses a picture in a form that is not known, before anything is measured for it.
+    /// Refuses a picture in a form that is not known, and what cannot be written, before anything is measured for it.
     pub fn check(&self) -> Result<()> {
-        self.plot.as_deref().map_or(Ok(()), |path| form(path).map(drop))
+        self.plot.as_deref().map_or(Ok(()), |path| form(path).map(drop))?;
+        self.csv.iter().chain(&self.plot).try_for_each(|path| fsio::check_file(path))
     }
 
-    /// Writes what was asked for.
-    pub fn write(&self, measured: &[Measured]) -> Result<()> {
+    /// Writes what was asked for, and tells how each of it went.
+    pub fn write(&self, measured: &[Measured]) -> Vec<Result<()>> {
         let engines: Vec<String> = measured.iter().map(|m| m.measurement.setup.engine.to_string()).collect();
         let distributions: Vec<Distribution<'_>> = measured
             .iter()
             .zip(&engines)
             .flat_map(|(measured, engine)| distributions(measured, engine))
             .collect();
-        if let Some(path) = &self.csv {
-            percentiles::write(path, &distributions)?;
-        }
-        if let Some(path) = &self.plot {
+        let csv = self.csv.iter().map(|path| percentiles::write(path, &distributions));
+        let plot = self.plot.iter().map(|path| {
             let curves: Vec<Curve<'_>> = measured
                 .iter()
                 .zip(&engines)
@@ -54,9 +53,9 @@ impl OutputArgs {
                 Form::Html => page::html("Replay", &distributions, &curves),
             };
             let text = text.map_err(|e| Error::io(path, "draw", e))?;
-            fsio::write(path, text.as_bytes())?;
-        }
-        Ok(())
+            fsio::write(path, text.as_bytes())
+        });
+        csv.chain(plot).collect()
     }
 }
 

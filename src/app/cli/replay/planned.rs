@@ -26,6 +26,7 @@ impl ReplayArgs {
         let files = self.data.files(Some(&self.model))?;
         draft.has_read("data", files.rows, "to look users and items up in");
         let requests = trace.requests();
+        draft.notes.extend(trace.origin.notes.iter().cloned());
         match &self.trace {
             Some(path) => draft.has_read("trace", path, format!("{requests} requests")),
             None => draft

@@ -8,15 +8,20 @@ use crate::{
 };
 use std::{fmt, path::Path};
 
+/// Widths of the hidden layers, in words where there are none.
+pub(in crate::app) fn layers_text(layers: &[usize]) -> String {
+    if layers.is_empty() { "none".to_owned() } else { format!("{layers:?}") }
+}
+
 impl fmt::Display for RoundSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let network = &self.network;
         writeln!(
             f,
-            "round {}: {} features, layers {:?}, AUC {}",
+            "round {}: {} features, layers {}, AUC {}",
             self.round,
             network.features.len(),
-            network.layers,
+            layers_text(&network.layers),
             Auc(network.metrics.auc)
         )?;
         writeln!(

@@ -123,9 +123,11 @@ fn around_dot((x, y): (i32, i32)) -> Area {
 mod tests {
     use super::*;
 
+    type Line = ((i32, i32), (i32, i32));
+
     #[test]
     fn names_lie_beside_each_other_or_are_left_out() {
-        let mut labels = Labels::within(0..200, 100..0);
+        let mut labels = Labels::within(0..200, Range { start: 100, end: 0 });
         labels.keep_off_dot((50, 50));
         assert_eq!(labels.place((50, 50), [50, 50], "first", Nearness::Close), Some((58, 43)));
         // Right of the same dot there is a name already.
@@ -138,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_name_keeps_off_lines_and_where_it_is_asked_to_off_other_dots() {
-        let with = |nearness, bar, lines: &[((i32, i32), (i32, i32))]| {
+        let with = |nearness, bar, lines: &[Line]| {
             let mut labels = Labels::within(0..200, 0..100);
             // The second dot begins 3 pixels behind where the name ends.
             [(50, 50), (112, 50)].iter().for_each(|&at| labels.keep_off_dot(at));

@@ -20,6 +20,7 @@ fn evaluation(model: &str) -> Evaluation {
         engine: EngineName::Tract,
         engine_version: "1".into(),
         rows: 9,
+        label: "click".into(),
         metrics: Metrics::of(&[0.2, 0.8], &[0.0, 1.0], None),
         top_lists: TopLists::of(&[0.5, 0.2], &[0.1, 0.3], &[1, 1], &[1]),
         candidates_scored: Some(scored()),

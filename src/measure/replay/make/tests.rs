@@ -87,3 +87,23 @@ fn recorded_counts_become_list_lengths() {
     let stretched = faster.paced(Pacing::Rate { qps: 10.0 }).unwrap();
     assert_eq!((stretched.schedule_us()[3], trace::mean_qps(stretched.schedule_us())), (300_000, Some(10.0)));
 }
+
+#[test]
+fn a_trace_that_asks_nothing_or_has_no_room_is_refused_before_it_is_made() {
+    let asked = |requests| {
+        let recipe = TraceRecipe { requests, ..recipe(ListLength::Fixed(2), Order::Log, 1) };
+        planned(true, &recipe).unwrap_err().to_string()
+    };
+    assert_eq!(asked(0), "a trace of 0 requests asks nothing; want at least one request");
+    let empty =
+        plan(RequestLog::new([]), &recipe(ListLength::Fixed(2), Order::Log, 1), DataHashes::default());
+    assert!(empty.unwrap_err().to_string().contains("the data has no row"));
+    if disk_free_bytes(&std::env::temp_dir()).is_some() {
+        for many in [1 << 60, usize::MAX] {
+            let said = asked(many);
+            assert!(said.contains("GB of a trace do not fit") && said.contains("set TMPDIR"), "{said}");
+        }
+    }
+    let trace = planned(true, &recipe(ListLength::Fixed(4), Order::Log, 1)).unwrap();
+    assert_eq!(trace.bytes(), 200 * (30 + 4 * 12));
+}
