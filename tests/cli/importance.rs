@@ -168,5 +168,5 @@ fn what_is_not_there_is_named(here: &Path) {
     assert!(unpriced.contains("run/tables: there is no latency table"), "{unpriced}");
     fs::rename(here.join("tables"), here.join("run/tables")).unwrap();
     let nowhere = failure(here, 1, &["importance", "--run", "elsewhere"]);
-    assert!(nowhere.contains("elsewhere/networks: there are no trained networks"), "{nowhere}");
+    assert!(nowhere.contains("cannot look at elsewhere; check the path"), "{nowhere}");
 }
