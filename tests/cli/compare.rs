@@ -323,7 +323,7 @@ fn what_cannot_be_compared_is_said_before_anything_is_trained() {
         assert!(!here.join("out").exists(), "{set:?}");
     }
     for (systems, set, expected) in [
-        ("autofass", &[][..], "`compare.systems`: unknown value `autofass`"),
+        ("autofass", &[][..], "a similar value exists: 'autofas'"),
         ("rd,gbdt", &["--set", "target.layout=item-cached"], "gradient boosted trees cannot be exported as"),
         (
             "two-tower",
