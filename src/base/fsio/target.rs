@@ -45,7 +45,10 @@ impl Target {
                 let problem = "this is neither a file nor what takes one";
                 Err(Error::input(path, Place::whole(), problem, "name a regular file"))
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::File(file)),
+            // So is one below a file.
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(Self::File(file))
+            }
             Err(e) => Err(Error::io(path, "look at", e)),
         }
     }
