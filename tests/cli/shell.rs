@@ -135,6 +135,8 @@ fn rendered(page: &Path) -> String {
     let path = page.to_str().unwrap();
     let wide = process::Command::new("man")
         .args(["--warnings", "-l", path])
+        // Where no language is set, terminals have the fewest letters.
+        .env("LC_ALL", "C")
         .env("MANWIDTH", "300")
         .env("MANPAGER", "cat")
         .output()

@@ -15,7 +15,7 @@ use std::path::PathBuf;
   autofas-bench man --out ~/.local/share/man/man1
   man autofas-bench-table-probe")]
 pub struct ManArgs {
-    /// Folder for the pages: autofas-bench.1, autofas-bench-iterate.1, …
+    /// Folder for the pages: autofas-bench.1, autofas-bench-iterate.1 and so on
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
