@@ -91,7 +91,6 @@ pub struct Retrained {
 /// Whatever can be wrong with its files and inputs shows before the training. The weights are kept as a run of their own in
 /// [`RUN`] before the package is proved, so that one that is refused costs no training.
 pub fn retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result<Retrained> {
-    request.check()?;
     let old = Old::load(request)?;
     let experiment = old.0.experiment_on(&request.data, &request.overrides)?;
     let settings = &experiment.settings;
@@ -150,19 +149,13 @@ pub fn retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result<Retr
     Ok(retrained)
 }
 
-impl RetrainRequest {
-    /// Fails where the package could not be put.
-    fn check(&self) -> Result<()> {
-        package::check_out(&self.out)
-    }
-}
-
 /// The network that is trained again.
 struct Old(Source);
 
 impl Old {
-    /// Fails where the new version would take its place.
+    /// Fails where the package could not be put, or the new version would take the old one's place.
     fn load(request: &RetrainRequest) -> Result<Self> {
+        package::check_out(&request.out)?;
         let canonical = |path: &Path| std::fs::canonicalize(path).ok();
         let new = request.out.join(RUN);
         if let Some(run) = canonical(&request.run)

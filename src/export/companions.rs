@@ -75,18 +75,6 @@ fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f32>, D::Er
     Ok(values.into_iter().map(|value| value.unwrap_or(f32::NAN)).collect())
 }
 
-impl TestVectors {
-    /// The vectors that travel with the package of `model`; none when the file is not there.
-    pub fn beside(model: &Path) -> Result<Option<Self>> {
-        let path = model.with_file_name(TEST_VECTORS);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let fix = "export the model again with `autofas-bench export`";
-        fsio::read_versioned(&path, VECTORS_VERSION, fix).map(Some)
-    }
-}
-
 /// What takes the place of the test request in the Python client.
 const RAW_REQUEST: &str = r#"
 ## A request of raw values
@@ -108,6 +96,16 @@ const CLIENTS: [(&str, &str); 2] =
     [("python", include_str!("../../scripts/client.py")), ("rust", include_str!("../../examples/client.rs"))];
 
 impl TestVectors {
+    /// The vectors that travel with the package of `model`; none when the file is not there.
+    pub fn beside(model: &Path) -> Result<Option<Self>> {
+        let path = model.with_file_name(TEST_VECTORS);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let fix = "export the model again with `autofas-bench export`";
+        fsio::read_versioned(&path, VECTORS_VERSION, fix).map(Some)
+    }
+
     /// Writes the tensors as ONNX's backend tests have them.
     fn write_data_set(&self, folder: &Path, signature: &Signature) -> Result<()> {
         for (index, (tensor, spec)) in self.inputs.iter().zip(&signature.tensors).enumerate() {

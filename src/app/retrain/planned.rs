@@ -19,7 +19,6 @@ use crate::{
 
 /// What [`retrain`](super::retrain()) would do with the same request, which is read and checked as there.
 pub fn plan_retrain(request: &RetrainRequest, progress: &dyn Progress) -> Result<Plan> {
-    request.check()?;
     let old = Old::load(request)?;
     let experiment = old.0.experiment_on(&request.data, &request.overrides)?;
     let settings = &experiment.settings;
