@@ -13,7 +13,7 @@ pub use folders::{
 };
 pub use lock::{Claim, claim, lock};
 pub use reading::{read, read_json, read_regular, read_text, read_versioned};
-pub use writable::{check_file, check_folder, remove_if_empty};
+pub use writable::{check_file, check_folder, check_free, remove_if_empty};
 
 use super::{Error, Result};
 use serde::Serialize;

@@ -278,20 +278,13 @@ impl Unfinished {
     }
 }
 
-/// Fails where something is in the place of the folder.
+/// Fails where something is in the place of the folder, or it could not be made.
 fn check_free(folder: &Path) -> Result<()> {
-    let taken = match std::fs::read_dir(folder) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-    };
-    if !taken {
-        return Ok(());
+    if is_encoded(folder) {
+        let problem = format!("{} holds encoded data already", folder.display());
+        return Err(Error::usage(problem, "name another --out, or remove it"));
     }
-    let problem = match is_encoded(folder) {
-        true => format!("{} holds encoded data already", folder.display()),
-        false => format!("{} is not an empty folder", folder.display()),
-    };
-    Err(Error::usage(problem, "name another --out, or remove it"))
+    fsio::check_free(folder)
 }
 
 /// The source as a split may have to see it before the first row is divided.

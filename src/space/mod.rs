@@ -145,6 +145,12 @@ impl SearchSpace {
         Subnet { features: self.selectable(), operators: self.mixops.iter().map(widest).collect() }
     }
 
+    /// Hidden layers of these widths, which need not be in the space, on all features that may be chosen.
+    pub fn plain(&self, widths: &[usize]) -> Subnet {
+        let operators = widths.iter().map(|&width| Operator::Mlp(width)).collect();
+        Subnet { features: self.selectable(), operators }
+    }
+
     /// Fails when no feature of the item's side may be selected: all candidates of a request would score alike.
     pub fn check_item_side(&self) -> Result<()> {
         if (0..self.features.len()).any(|i| self.of_item(i) && !self.features[i].never) {
@@ -293,6 +299,7 @@ mod tests {
         assert_eq!(space.widest(), subnet(&[0, 1, 2], &[Mlp(16), Zero]));
         space.features[1].never = true;
         assert_eq!(space.widest().features, [0, 2]);
+        assert_eq!(space.plain(&[32, 4]), subnet(&[0, 2], &[Mlp(32), Mlp(4)]));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Where results go: refused before anything is measured where that cannot be, and kept as far as they can where it shows only then.
 
-use crate::world::{MODEL, TRAFFIC, World, failure, program};
-use std::fs;
+use crate::{
+    stopping,
+    world::{MODEL, TRAFFIC, World, failure, program},
+};
+use std::{fs, os::unix::fs::PermissionsExt};
 
 const PACE: [&str; 8] = ["--engine", "tract", "--repeats", "1", "--min-requests", "1", "--min-duration", "0"];
 
@@ -59,4 +62,22 @@ fn a_replay_that_cannot_write_one_result_writes_the_others_and_prints_all() {
     let printed: serde_json::Value = serde_json::from_slice(printed).unwrap();
     assert_eq!(printed, world.read_json("r/result.json"));
     assert!(fs::read_to_string(world.file("r.csv")).unwrap().contains("response"));
+}
+
+#[test]
+fn a_run_folder_that_cannot_be_written_is_named_with_the_way_out() {
+    let folder = stopping::world();
+    let here = folder.path();
+    fs::write(here.join("file"), "").unwrap();
+    let message = failure(here, 1, &["iterate", "--config", "e.toml", "--out", "file"]);
+    assert!(message.contains("file") && message.contains("name another folder"), "{message}");
+
+    let closed = here.join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
+    // Whoever may write anywhere, such as root, cannot see this one.
+    if fs::write(closed.join("x"), "").is_err() {
+        let message = failure(here, 1, &["iterate", "--config", "e.toml", "--out", "closed/run"]);
+        assert!(message.contains("closed/run") && message.contains("that you may write to"), "{message}");
+    }
 }

@@ -380,22 +380,3 @@ fn a_full_disk_ends_the_run_with_the_files_name_and_the_last_checkpoint_stays_go
 fn program_output(folder: &Path, args: &[&str]) -> String {
     String::from_utf8(program(folder).args(args).assert().success().get_output().stderr.clone()).unwrap()
 }
-
-#[test]
-fn a_run_folder_that_cannot_be_written_is_named_with_the_way_out() {
-    let folder = world();
-    let here = folder.path();
-    fs::write(here.join("file"), "").unwrap();
-    let message = failure(here, 1, &["iterate", "--config", "e.toml", "--out", "file"]);
-    assert!(message.contains("file") && message.contains("name another folder"), "{message}");
-
-    use std::os::unix::fs::PermissionsExt;
-    let closed = here.join("closed");
-    fs::create_dir(&closed).unwrap();
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
-    // Whoever may write anywhere, such as root, cannot see this one.
-    if fs::write(closed.join("x"), "").is_err() {
-        let message = failure(here, 1, &["iterate", "--config", "e.toml", "--out", "closed/run"]);
-        assert!(message.contains("closed/run") && message.contains("that you may write to"), "{message}");
-    }
-}

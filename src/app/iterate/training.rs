@@ -15,7 +15,7 @@ use crate::{
         student::{Lesson, Student},
         train::{FitReport, Rows, fit},
     },
-    space::{Operator, Subnet},
+    space::Subnet,
 };
 use std::path::PathBuf;
 
@@ -37,11 +37,7 @@ impl Run<'_> {
 
     /// The plain DNN, and its folder under `networks/`.
     pub(super) fn baseline_subnet(&self) -> (String, Subnet) {
-        let widths = &self.settings.baseline.widths;
-        let subnet = Subnet {
-            features: (0..self.space.features.len()).collect(),
-            operators: widths.iter().map(|&width| Operator::Mlp(width)).collect(),
-        };
+        let subnet = self.space.plain(&self.settings.baseline.widths);
         // A search may derive the same network, which then learns another lesson.
         (format!("baseline-{}", subnet.id(&self.space)), subnet)
     }

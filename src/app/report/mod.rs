@@ -28,15 +28,8 @@ pub struct Distribution<'a> {
     pub kind: &'a str,
     /// The values in microseconds.
     pub histogram: &'a Histogram<u64>,
-}
-
-/// Whether what was measured may be believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Yes.
-    Valid,
-    /// Something was wrong while it was measured.
-    Doubted,
+    /// Whether what was measured may be believed.
+    pub valid: bool,
 }
 
 /// Responses of one engine over the offered rate.

@@ -22,6 +22,9 @@ pub fn html(title: &str, distributions: &[Distribution<'_>], curves: &[Curve<'_>
             p {
                 "Times in milliseconds, responses counted from the scheduled arrival. Percentiles appear where enough requests \
                  earn them."
+                @if distributions.iter().any(|distribution| !distribution.valid) {
+                    " What is marked NOT VALID is not to be believed; the result says why."
+                }
             }
             (percentiles(distributions))
         },
@@ -48,7 +51,7 @@ fn row(distribution: &Distribution<'_>) -> Markup {
     };
     html! {
         tr {
-            td { (distribution.engine) }
+            td { (distribution.engine) @if !distribution.valid { " " span class="bad" { "NOT VALID" } } }
             td { (load_text(distribution.offered_qps)) }
             td { (distribution.kind) }
             td class="n" { (histogram.len()) }
@@ -73,6 +76,7 @@ mod tests {
             offered_qps: Some(50.0),
             kind: "response",
             histogram: latencies.histogram(),
+            valid: true,
         };
         let page = html("Replay", &[responses], &[]).unwrap();
         assert!(page.contains("<svg") && page.contains("<title>Replay</title>"));
@@ -80,6 +84,11 @@ mod tests {
         let cells: Vec<&str> =
             page.split("<td").skip(1).map(|cell| cell.split(['<', '>']).nth(1).unwrap()).collect();
         assert_eq!(cells, ["a&lt;b", "50 requests/s", "response", "100", "1.5", "1.5", "–", "–", "–", "1.5"]);
+        assert!(!page.contains("NOT VALID"));
+        let doubted = html("Replay", &[Distribution { valid: false, ..responses }], &[]).unwrap();
+        for told in ["marked NOT VALID", "50 requests/s, NOT VALID", "<span class=\"bad\">NOT VALID"] {
+            assert!(doubted.contains(told), "{told}");
+        }
         let outside = page.replace("http://www.w3.org/2000/svg", "");
         assert!(!outside.contains("http") && !outside.contains("src="), "{outside}");
     }

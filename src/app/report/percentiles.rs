@@ -70,6 +70,7 @@ mod tests {
             offered_qps,
             kind,
             histogram: latencies.histogram(),
+            valid: true,
         };
         write(&path, &[of("response", Some(50.0)), of("service", None)]).unwrap();
         let text = fsio::read_text(&path).unwrap();

@@ -2,7 +2,7 @@
 //! before, and percentiles over the offered rate. Percentiles that too few requests earn are not drawn.
 
 use super::{
-    COLUMNS, Curve, Distribution, RESPONSE, Standing, load_text,
+    COLUMNS, Curve, Distribution, RESPONSE, load_text,
     marks::{Legend, Mark, Spots},
     paper::{
         DrawingError, HEIGHT, INKS, Ink, Paper, Scale, font, logarithmic, mesh, number, one_two_five, picture,
@@ -44,23 +44,11 @@ impl Line {
 }
 
 /// The picture of all responses among `distributions`: percentiles, and below them percentiles over the offered rate where
-/// there are `curves` of several rates.
+/// there are `curves` of several rates. Lines of what may not be believed are dashed.
 ///
 /// # Errors
 /// None that is known; drawing into a text does not fail.
 pub fn svg(distributions: &[Distribution<'_>], curves: &[Curve<'_>]) -> io::Result<String> {
-    let all: Vec<_> = distributions.iter().map(|&distribution| (distribution, Standing::Valid)).collect();
-    of_standing(&all, curves)
-}
-
-/// The same, where lines of what may not be believed are dashed.
-///
-/// # Errors
-/// None that is known; drawing into a text does not fail.
-pub fn of_standing(
-    distributions: &[(Distribution<'_>, Standing)],
-    curves: &[Curve<'_>],
-) -> io::Result<String> {
     let inks = Inks::of(distributions, curves);
     let by_percentile = percentile_lines(distributions, &inks);
     let over_rate = rate_lines(curves, &inks);
@@ -84,9 +72,9 @@ pub fn of_standing(
 struct Inks<'a>(Vec<&'a str>);
 
 impl<'a> Inks<'a> {
-    fn of(distributions: &[(Distribution<'a>, Standing)], curves: &[Curve<'a>]) -> Self {
+    fn of(distributions: &[Distribution<'a>], curves: &[Curve<'a>]) -> Self {
         let mut engines = Vec::new();
-        let all = distributions.iter().map(|(d, _)| d.engine).chain(curves.iter().map(|c| c.engine));
+        let all = distributions.iter().map(|d| d.engine).chain(curves.iter().map(|c| c.engine));
         all.for_each(|engine| {
             if !engines.contains(&engine) {
                 engines.push(engine);
@@ -101,13 +89,10 @@ impl<'a> Inks<'a> {
     }
 }
 
-fn percentile_lines(distributions: &[(Distribution<'_>, Standing)], inks: &Inks<'_>) -> Vec<Line> {
-    let responses = distributions.iter().filter(|(distribution, _)| distribution.kind == RESPONSE);
-    let line = |(response, standing): &(Distribution<'_>, Standing)| {
-        let (dash, doubt) = match standing {
-            Standing::Valid => (SOLID, ""),
-            Standing::Doubted => (DOUBTED, ", NOT VALID"),
-        };
+fn percentile_lines(distributions: &[Distribution<'_>], inks: &Inks<'_>) -> Vec<Line> {
+    let responses = distributions.iter().filter(|distribution| distribution.kind == RESPONSE);
+    let line = |response: &Distribution<'_>| {
+        let (dash, doubt) = if response.valid { (SOLID, "") } else { (DOUBTED, ", NOT VALID") };
         let label = format!("{}, {}{doubt}", response.engine, load_text(response.offered_qps));
         let said = COLUMNS.iter().filter(|(q, _)| response.histogram.len() >= samples_needed(*q)).map(
             |&(quantile, name)| {

@@ -28,6 +28,19 @@ pub fn check_folder(path: &Path) -> Result<()> {
     tempfile::tempfile_in(there).map(drop).map_err(|e| Error::io(there, "write into", e))
 }
 
+/// Fails where something is in the place of a folder that is made as a whole, or it could not be made there.
+pub fn check_free(folder: &Path) -> Result<()> {
+    let taken = match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    };
+    if taken {
+        let problem = format!("{} is not an empty folder", folder.display());
+        return Err(Error::usage(problem, "name another --out, or remove it"));
+    }
+    check_folder(folder)
+}
+
 /// Removes a folder that was made for what then was not written; one that has something in it stays.
 pub fn remove_if_empty(folder: &Path) {
     let _ = fs::remove_dir(folder);

@@ -11,7 +11,7 @@ use super::{
         address::{Address, FORM},
     },
 };
-use crate::base::{Error, Result, keys, names::named, progress::Progress, stop::Stop};
+use crate::base::{Error, Result, fsio, keys, names::named, progress::Progress, stop::Stop};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
@@ -80,7 +80,7 @@ impl StoreChoice {
     pub fn check_fillable(&self) -> Result<bool> {
         match self {
             Self::None => Err(no_store()),
-            Self::Memory(folder) | Self::Embedded(folder) => embedded::check_free(folder).map(|()| false),
+            Self::Memory(folder) | Self::Embedded(folder) => fsio::check_free(folder).map(|()| false),
             Self::Redis { address, .. } => redis::check_fillable(address),
         }
     }

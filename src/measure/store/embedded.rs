@@ -63,7 +63,7 @@ impl StoredFolder {
 ///
 /// Fails when there is something at `folder` already, and when somebody asks to stop; nothing is left then.
 pub fn write(folder: &Path, source: &dyn Rows, progress: &dyn Progress, stop: &Stop) -> Result<()> {
-    check_free(folder)?;
+    fsio::check_free(folder)?;
     let parent = match folder.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -85,21 +85,6 @@ pub fn write(folder: &Path, source: &dyn Rows, progress: &dyn Progress, stop: &S
         let _ = fsio::remove_dir(&draft);
         Error::io(folder, "rename into", e)
     })
-}
-
-/// Fails where something is in the place of the folder, or it could not be made.
-pub fn check_free(folder: &Path) -> Result<()> {
-    let taken = match std::fs::read_dir(folder) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-    };
-    match taken {
-        true => {
-            let problem = format!("{} is not an empty folder", folder.display());
-            Err(Error::usage(problem, "name another --out, or remove it"))
-        }
-        false => fsio::check_folder(folder),
-    }
 }
 
 /// A temporary folder in `parent` with its lock, after those are gone that nobody holds any more.

@@ -99,6 +99,7 @@ fn distributions<'a>(measured: &'a Measured, engine: &'a str) -> Vec<Distributio
         offered_qps: measurement.load.offered_qps,
         kind,
         histogram: latencies.histogram(),
+        valid: measurement.valid,
     };
     always.into_iter().chain(fetch).map(distribution).collect()
 }

@@ -103,9 +103,8 @@ impl System for Everything {
     }
 
     fn build(&self, scene: &Scene) -> Result<Built> {
-        let operators = scene.run.settings.compare.widths.iter().map(|&width| Operator::Mlp(width));
-        let subnet = Subnet { features: scene.run.space.selectable(), operators: operators.collect() };
-        retrained(scene, subnet, None)
+        let run = scene.run;
+        retrained(scene, run.space.plain(&run.settings.compare.widths), None)
     }
 }
 
@@ -119,9 +118,7 @@ impl System for PlainDnn {
 
     fn build(&self, scene: &Scene) -> Result<Built> {
         let run = scene.run;
-        let baseline = &run.settings.baseline;
-        let operators = baseline.widths.iter().map(|&width| Operator::Mlp(width)).collect();
-        let subnet = Subnet { features: run.space.selectable(), operators };
+        let subnet = run.space.plain(&run.settings.baseline.widths);
         let name = subnet.id(&run.space);
         let metrics = run.plain(&name, &subnet)?.metrics;
         Ok(Built { name, form: Form::Layers, subnet, strengths: None, metrics })

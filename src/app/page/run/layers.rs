@@ -102,10 +102,7 @@ fn bars(record: &Record, round: &RoundRecord) -> Result<Vec<Bar>> {
         return Ok(Vec::new());
     };
     let Ok(prices) = table.prices(&measured.calibration.context, candidates) else { return Ok(Vec::new()) };
-    let plain = Subnet {
-        features: (0..record.space.features.len()).collect(),
-        operators: record.settings.baseline.widths.iter().map(|&width| Operator::Mlp(width)).collect(),
-    };
+    let plain = record.space.plain(&record.settings.baseline.widths);
     let networks = [
         (format!("round {}, {}", round.round, round.id), &round.searched.subnet, measured.winner_time.ms),
         ("plain DNN on all features".to_owned(), &plain, measured.baseline_time.ms),

@@ -5,7 +5,7 @@ use crate::{
     app::{
         iterate::{Record, ReplaySummary},
         report::{
-            Distribution, RESPONSE, Standing,
+            Distribution, RESPONSE,
             html::{Figure, or_dash, table},
             plot,
         },
@@ -23,7 +23,7 @@ struct Replayed {
     /// Its histograms, from the run's folder.
     log: String,
     offered_qps: Option<f64>,
-    standing: Standing,
+    valid: bool,
 }
 
 pub(super) fn section(record: &Record, links: &Links, pictures: &mut Pictures) -> Result<Markup> {
@@ -47,7 +47,7 @@ pub(super) fn section(record: &Record, links: &Links, pictures: &mut Pictures) -
             label: format!("{name}, {engine}"),
             log: format!("replay/{folder}-{engine}.hlog"),
             offered_qps: replay.offered_qps,
-            standing: if replay.valid { Standing::Valid } else { Standing::Doubted },
+            valid: replay.valid,
         })
     });
     let replayed: Vec<Replayed> = replayed.collect();
@@ -122,15 +122,20 @@ fn percentiles(replayed: &[Replayed], links: &Links, pictures: &mut Pictures) ->
     let distributions: Vec<_> = found
         .iter()
         .map(|(replay, histogram)| {
-            let Replayed { label, offered_qps, standing, .. } = replay;
-            let offered_qps = *offered_qps;
-            (Distribution { engine: label, offered_qps, kind: RESPONSE, histogram }, *standing)
+            let Replayed { label, offered_qps, valid, .. } = replay;
+            Distribution {
+                engine: label,
+                offered_qps: *offered_qps,
+                kind: RESPONSE,
+                histogram,
+                valid: *valid,
+            }
         })
         .collect();
     let mut said =
         "On HdrHistogram's axis: every further nine takes as much room as the one before.".to_owned();
-    if replayed.iter().any(|replay| replay.standing == Standing::Doubted) {
+    if replayed.iter().any(|replay| !replay.valid) {
         said += " Dashed: not valid.";
     }
-    pictures.figure("responses", plot::of_standing(&distributions, &[]), &said)
+    pictures.figure("responses", plot::svg(&distributions, &[]), &said)
 }

@@ -245,7 +245,7 @@ fn quality_picture(record: &Record, pictures: &mut Pictures) -> Result<Option<Ma
         let name = format!("round {}, {}", round.round, round.id);
         point(name, paid(&round.searched.subnet.features), measured.ms, round.fit.as_ref()?.metrics.auc)
     });
-    let every: Vec<usize> = (0..record.space.features.len()).collect();
+    let every = record.space.plain(&record.settings.baseline.widths).features;
     let plain = record.summary.as_ref().and_then(|summary| {
         let network = &summary.baseline.network;
         let service = summary.baseline.service.get(&engine)?;

@@ -8,12 +8,9 @@ fn ramp(count: u64, us: u64) -> Latencies {
     latencies
 }
 
-fn valid<'a>(distribution: Distribution<'a>) -> (Distribution<'a>, Standing) {
-    (distribution, Standing::Valid)
-}
-
 fn response<'a>(engine: &'a str, qps: f64, latencies: &'a Latencies) -> Distribution<'a> {
-    Distribution { engine, offered_qps: Some(qps), kind: RESPONSE, histogram: latencies.histogram() }
+    let histogram = latencies.histogram();
+    Distribution { engine, offered_qps: Some(qps), kind: RESPONSE, histogram, valid: true }
 }
 
 #[test]
@@ -31,7 +28,7 @@ fn a_line_of_percentiles_is_the_quantile_function_and_ends_where_it_is_no_longer
 #[test]
 fn scales_are_labelled_at_nines_and_at_one_two_five() {
     let latencies = ramp(10_000, 1);
-    let all = [valid(response("tract", 50.0, &latencies))];
+    let all = [response("tract", 50.0, &latencies)];
     let lines = percentile_lines(&all, &Inks::of(&all, &[]));
     let x = percentile_scale(&lines);
     let names: Vec<String> = x.ticks.iter().map(|&at| (x.name)(at)).collect();
@@ -54,8 +51,7 @@ fn numbers_are_short_and_keep_their_nines() {
 fn a_curve_is_drawn_over_the_rate_and_other_kinds_are_not_drawn() {
     let latencies = ramp(500, 10);
     let service = Distribution { kind: "service", ..response("tract", 10.0, &latencies) };
-    let all =
-        [response("tract", 10.0, &latencies), service, response("onnxruntime", 20.0, &latencies)].map(valid);
+    let all = [response("tract", 10.0, &latencies), service, response("onnxruntime", 20.0, &latencies)];
     let at = |qps: f64, p99: Option<f64>| (qps, [Some(qps), Some(2.0 * qps), p99, None]);
     let curve = |engine, points| Curve { engine, points };
     let steep = curve("onnxruntime", vec![at(3000.0, None), at(1000.0, Some(9000.0)), at(2000.0, Some(1e4))]);
@@ -75,14 +71,14 @@ fn a_curve_is_drawn_over_the_rate_and_other_kinds_are_not_drawn() {
 #[test]
 fn what_may_not_be_believed_is_dashed_and_says_so() {
     let latencies = ramp(500, 10);
-    let doubted = (response("tract", 10.0, &latencies), Standing::Doubted);
-    let all = [doubted, valid(response("onnxruntime", 20.0, &latencies))];
+    let believed = response("tract", 10.0, &latencies);
+    let other = response("onnxruntime", 20.0, &latencies);
+    let all = [Distribution { valid: false, ..believed }, other];
     let lines = percentile_lines(&all, &Inks::of(&all, &[]));
     assert_eq!(lines[0].label, "tract, 10 requests/s, NOT VALID");
     assert_eq!((lines[0].dash, lines[1].dash), (DOUBTED, SOLID));
-    let strokes = |picture: String| picture.matches("<polyline").count();
-    let valid = [all[0].0, all[1].0];
-    assert!(strokes(of_standing(&all, &[]).unwrap()) > strokes(svg(&valid, &[]).unwrap()) + 10);
+    let strokes = |distributions: &[_]| svg(distributions, &[]).unwrap().matches("<polyline").count();
+    assert!(strokes(&all) > strokes(&[believed, other]) + 10);
 }
 
 #[test]
