@@ -222,6 +222,9 @@ fn a_network_of_it_is_exported_and_trained_again(here: &Path) {
     let export = ["export", "--run", "run", "--layout", "concat", "--out", "serving"];
     let plan = planned(here, &export);
     let exported = json(here, &export);
+    let replaced =
+        |command: &[&str]| planned(here, command)["notes"].to_string().contains("will be replaced");
+    assert!(replaced(&export) && !plan["notes"].to_string().contains("replaced"));
     assert_eq!(exactly(&plan, "export and prove on tract and onnxruntime"), 1);
     assert_eq!(plan["steps"][0]["rows"], exported["parity"]["rows"]);
     let package = fs::metadata(here.join("serving/model.onnx")).unwrap().len();
@@ -238,7 +241,7 @@ fn a_network_of_it_is_exported_and_trained_again(here: &Path) {
     assert_eq!(exactly(&plan, "train the network"), 1);
     assert_eq!(plan["steps"][0]["rows"], retrained["train_rows"]);
     assert!(here.join("next").exists());
-    assert_eq!(planned(here, &retrain)["state"], "exists");
+    assert!(planned(here, &retrain)["state"] == "exists" && replaced(&retrain));
 }
 
 #[test]

@@ -15,6 +15,7 @@ fn evaluate_gives_the_reference_networks_auc_on_either_engine() {
     for engine in ["tract", "onnxruntime"] {
         let found = json(world.path(), &[&["evaluate"], &MODEL[..], &["--engine", engine]].concat());
         assert_eq!((&found["rows"], &found["engine"]), (&600.into(), &engine.into()));
+        assert_eq!(found["label"], "click");
         assert!((found["auc"].as_f64().unwrap() - expected).abs() < 1e-3, "{found} {expected}");
     }
 }

@@ -61,8 +61,13 @@ fn two_rounds_end_with_a_winner_that_every_verb_can_use() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     synth(here);
+    let schema = fs::read_to_string(here.join("log/schema.toml")).unwrap();
+    let never = schema.replace("name = \"u_plan\"", "name = \"u_plan\"\nnever = true");
+    fs::write(here.join("log/schema.toml"), &never).unwrap();
     let iterate = ["iterate", "--config", "e.toml", "--out", "run", "--rounds", "2"];
     let summary = json(here, &iterate);
+    assert_eq!(texts(&summary["baseline"]["features"]).len(), 29);
+    assert!(!texts(&summary["baseline"]["features"]).contains(&"u_plan"));
     let rounds = summary["rounds"].as_array().unwrap();
     let versions: Vec<_> = rounds.iter().map(|round| round["table_version"].as_u64().unwrap()).collect();
     assert_eq!(versions, [1, 2], "each round pays with the table that the one before it corrected");

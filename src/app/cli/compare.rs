@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
   # reports on what is stored
   autofas-bench compare --render comparisons/first
 
-It writes compare.json, compare.md, compare.svg and the page report.html into DIR."
+It writes compare.json, compare.md, compare.svg and the page report.html into the folder of --out."
 )]
 pub struct CompareArgs {
     #[command(flatten)]

@@ -77,7 +77,7 @@ pub struct Cli {
 enum Verb {
     /// Search, derive, retrain, export, prove, measure and calibrate, round after round
     Iterate(iterate::IterateArgs),
-    /// Search once and derive a network, with nothing of it trained or measured yet
+    /// Search once and choose a network, still to be trained and timed; with --budgets one for each, trained and timed
     Search(search::SearchArgs),
     /// Train and measure systems on the same data, table and replay, with paired tests
     Compare(compare::CompareArgs),

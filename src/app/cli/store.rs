@@ -58,7 +58,7 @@ pub struct LoadArgs {
     /// Exported model whose schema and encoders the store is for
     #[arg(long, value_name = "M.onnx")]
     model: Option<PathBuf>,
-    /// Folder of the store, or the address of a Redis server: redis://[user:password@]host[:port][/database]
+    /// Folder of the store, or the address of a Redis server: redis://[user:password@]host[:port][/database], over TLS rediss://
     #[arg(long, value_name = "STORE", value_parser = StoreName)]
     out: StoreChoice,
     /// Read and check everything, say how many rows would be written and with how much room, and write nothing

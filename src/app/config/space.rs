@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 /// What may be chosen beside the schema's features.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SpaceSettings {
-    /// Operators of each Mixop: widths, and `"zero"`.
+    /// One list per hidden layer that a network may have, a Mixop: the widths to choose from, and `"zero"`, which leaves the layer out.
     #[serde(serialize_with = "write_mixops", deserialize_with = "read_mixops")]
     pub mixops: Vec<Vec<Operator>>,
 }

@@ -27,6 +27,7 @@
 //!       tensorboard/       curves of everything that is trained, for `tensorboard --logdir`
 //!       budgets/           where several budgets are searched ([`pareto`]), with pareto.json
 //!       summary.json
+//!       report.html        the page of the run, written by the command line with its pictures in report/
 //! ```
 //!
 //! Every JSON file carries `schema_version`; results of steps stand under `result` beside it.

@@ -44,7 +44,7 @@ pub struct QuantiseSettings {
     pub rows: usize,
     /// Methods that a range is chosen from.
     pub methods: Vec<RangeMethod>,
-    /// The share of values that [`RangeMethod::Percentile`] leaves below the upper end.
+    /// The share of values that the method `"percentile"` leaves below the upper end.
     pub percentile: f64,
     /// Bits of a weight, 7 or 8. Kernels without VNNI add two products of bytes in 16 bits, which 8 bits can overflow.
     pub weight_bits: u32,

@@ -7,10 +7,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FinalsSettings {
-    /// Whether the layers that a search ends with are set beside others by training: as `learn::derive::finals` does.
+    /// Whether the layers that a search ends with are set beside others by training.
     pub layers: bool,
-    /// Whether, without a budget, features are exchanged for others where the supernet finds that surely better, whatever they cost, as
-    /// `learn::derive::exchange_features` does. With `layers` both choices are trained, and the one of the lower log loss and price
+    /// Whether, without a budget, features are exchanged for others where the supernet finds that surely better, whatever they cost. With `layers` both choices are trained, and the one of the lower log loss and price
     /// stands. Nothing is exchanged where `[search] held_out` is 0.
     pub features: bool,
     /// Parts of the training rows; a network is trained once without each, and judged there.

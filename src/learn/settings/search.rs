@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// Whether Loss1's latency contains the price of the first layer at the expected input widths D(θ).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PriceFirstLayer {
-    /// It does, with α held constant; Loss2's holds θ constant.
+    /// Loss1 pays it too, with α held constant; Loss2 pays it with θ held constant.
     #[serde(rename = "joint")]
     Joint,
     /// Loss1 carries the feature latency (4) alone.
@@ -91,7 +91,7 @@ fn end_epsilon() -> f64 {
 pub enum Paths {
     /// The full mixture, equation (2).
     All,
-    /// Some, drawn from p for every batch: cheaper steps, noisier gradients. See [`paths`](crate::learn::paths).
+    /// Some, drawn from p for every batch: cheaper steps, noisier gradients.
     Sampled {
         /// How many per Mixop.
         #[serde(default = "two")]

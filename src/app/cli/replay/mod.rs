@@ -112,7 +112,7 @@ pub struct ReplayArgs {
     engine: Vec<EngineName>,
     /// Where the features come from whose source is a store: none (with the request, so that inference alone is measured),
     /// memory:STORE (copied into memory, as a path alone), embedded:STORE (on the disk), redis://host?timeout_ms=100 (a Redis server,
-    /// and how long a request waits for it)
+    /// and how long a request waits for it; rediss:// over TLS)
     #[arg(long, help_heading = SERVING, value_name = "STORE", default_value_t = StoreChoice::None, value_parser = StoreName)]
     store: StoreChoice,
     /// Where ONNX Runtime computes: cpu, cuda or tensorrt
