@@ -60,10 +60,24 @@ need_python() {
 
 need_pip() {
     need_python
-    "$PYTHON" -m pip --version >/dev/null 2>&1 ||
-        fail "$PYTHON has no pip" \
-            "$(install_hint 'python3-pip python3-venv')" \
-            "or: $PYTHON -m ensurepip --user"
+    need "pip for $PYTHON" "python3-pip python3-venv" "$PYTHON" -m pip --version
+}
+
+# What makes virtual environments; Debian packs it by itself.
+need_venv() {
+    need_pip
+    need "ensurepip for $PYTHON" python3-venv "$PYTHON" -c "import ensurepip"
+}
+
+# make_venv FOLDER: an empty virtual environment.
+make_venv() {
+    need_venv
+    say "making $1 with $("$PYTHON" --version)"
+    mkdir -p "$(dirname "$1")"
+    "$PYTHON" -m venv --clear "$1" || {
+        rm -rf "$1"
+        fail "$PYTHON cannot make virtual environments (its own words stand above)" "$(install_hint 'python3-venv')"
+    }
 }
 
 need_cargo() {
@@ -83,25 +97,26 @@ at_least() {
     [ "$(printf '%s\n%s\n' "$2" "${1%%-*}" | sort -V | head -n 1)" = "$2" ]
 }
 
-# Some crates compile C: a compiler is installed where that needs nobody's leave, and asked for elsewhere.
-need_c_compiler() {
-    command -v cc >/dev/null && return
+# need WHAT DEBIAN_PACKAGES COMMAND...: the command says whether it is there. If not, it is installed where that needs nobody's leave, and asked for
+# elsewhere.
+need() {
+    local what=$1 packages=$2 said
+    shift 2
+    if "$@" >/dev/null 2>&1; then return; fi
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        say "installing a C compiler"
-        # Its failure is told below, with what to do.
-        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq build-essential; } </dev/null || true
-        command -v cc >/dev/null && return
+        say "installing $packages"
+        # A line for every package: for those who it fails for.
+        # shellcheck disable=SC2086 # packages are words
+        said=$({ apt-get update -qq &&
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages; } </dev/null 2>&1) ||
+            printf '%s\n' "$said" >&2
+        if "$@" >/dev/null 2>&1; then return; fi
     fi
-    fail "there is no C compiler (cc is not on the PATH)" "$(install_hint build-essential)"
+    fail "there is no $what" "$(install_hint "$packages")"
 }
 
-# need_packages WHAT DEBIAN_PACKAGES: installs them where that needs nobody's leave, and asks for them elsewhere.
-need_packages() {
-    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || fail "there is no $1" "$(install_hint "$2")"
-    apt-get update -qq </dev/null
-    # shellcheck disable=SC2086 # packages are words
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $2 </dev/null
-}
+# Some crates compile C.
+need_c_compiler() { need "C compiler (cc is not on the PATH)" build-essential command -v cc; }
 
 # need_disk GIGABYTES PROGRAM: room for building, where that will be done; nothing when the program is built already.
 need_disk() {
