@@ -99,8 +99,14 @@ fn every_row_of_the_percentile_csv_agrees_with_the_library() {
     let histogram = whole.histogram();
     let (start, end) = (Duration::ZERO, Duration::from_secs(3));
     hlog::write(&log, "test", UNIX_EPOCH, &[Interval { start, end, tag: "response", histogram }]).unwrap();
-    let distribution =
-        Distribution { engine: "tract", offered_qps: Some(50.0), kind: "response", histogram, valid: true };
+    let distribution = Distribution {
+        engine: "tract",
+        offered_qps: Some(50.0),
+        kind: "response",
+        histogram,
+        distinct: whole.distinct(),
+        valid: true,
+    };
     percentiles::write(&csv, &[distribution]).unwrap();
 
     let text = std::fs::read_to_string(&csv).unwrap();

@@ -2,7 +2,7 @@
 
 use super::{
     config::{Experiment, Override},
-    iterate::{RunPaths, Summary},
+    iterate::{PLAIN, RunPaths, Summary},
 };
 use crate::{
     base::{Error, Result, error::Place, fsio, keys},
@@ -164,7 +164,7 @@ impl Source {
 }
 
 /// The id of the network, which the run must have; when none is asked for, its winner's, or that of the only network of a run
-/// that has no winner.
+/// that has no winner, unless that is the plain DNN.
 pub(super) fn candidate(run: &Path, id: Option<&String>) -> Result<String> {
     if id.is_none()
         && let Some(summary) = Summary::of_run(run)?
@@ -176,22 +176,46 @@ pub(super) fn candidate(run: &Path, id: Option<&String>) -> Result<String> {
         return Err(Error::io(run, "look at", std::io::ErrorKind::NotFound.into()));
     }
     if !folder.exists() {
-        let fix = "name the folder of a run, or finish it with `iterate --resume`";
+        let fix = "name the folder of a run, or finish it with `iterate --resume`; those of a comparison are in \
+                   seeds/SEED/SYSTEM/networks, each with its model.onnx";
         return Err(Error::input(&folder, Place::whole(), "there are no trained networks", fix));
     }
     let known = fsio::list_names(&folder)?;
     match (id, &known[..]) {
         (Some(id), _) if known.contains(id) => Ok(id.clone()),
-        (None, [only]) => Ok(only.clone()),
+        (None, [only]) if !only.starts_with(PLAIN) => Ok(only.clone()),
         (Some(id), _) => {
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
             let problem = format!("{}: the run has no network `{id}`", folder.display());
             Err(Error::usage(problem, keys::suggestion(id, &known)))
         }
         (None, _) => {
-            let (place, count) = (folder.display(), known.len());
-            let problem = format!("{place}: the run has no winner among its {count} networks");
-            Err(Error::usage(problem, "finish it with `iterate --resume`, or name one of RUN/networks"))
+            let problem = format!("{}: the run has no winner among {}", folder.display(), known.join(", "));
+            Err(Error::usage(
+                problem,
+                "name one of them with --candidate, or finish the run with `iterate --resume`",
+            ))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_without_a_winner_gives_its_only_network_and_never_the_plain_dnn() {
+        let run = tempfile::tempdir().unwrap();
+        let found = || candidate(run.path(), None).map_err(|error| error.to_string());
+        let train = |name: &str| std::fs::create_dir_all(run.path().join("networks").join(name)).unwrap();
+        assert!(found().unwrap_err().contains("no trained networks"));
+        train("baseline-f9-8");
+        let text = found().unwrap_err();
+        assert!(text.contains("no winner among baseline-f9-8; name one of them with --candidate"), "{text}");
+        std::fs::remove_dir(run.path().join("networks/baseline-f9-8")).unwrap();
+        train("f3-8");
+        assert_eq!(found().unwrap(), "f3-8");
+        train("f4-8");
+        assert!(found().unwrap_err().contains("no winner among f3-8, f4-8"));
     }
 }

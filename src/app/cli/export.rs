@@ -32,7 +32,7 @@ pub struct ExportArgs {
     /// Run directory, or the run/ of what `retrain` wrote
     #[arg(long, value_name = "RUN")]
     run: PathBuf,
-    /// Canonical id, a folder of RUN/networks [default: the run's winner]
+    /// Canonical id, a folder of RUN/networks [default: the run's winner, or its only network]
     #[arg(long, value_name = "ID", visible_aliases = ["subnet", "network"])]
     candidate: Option<String>,
     /// concat, user-once, item-cached, item-cached-f16 or item-cached-i8

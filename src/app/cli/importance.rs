@@ -21,7 +21,7 @@ pub struct ImportanceArgs {
     /// Run directory of `iterate` or `search`
     #[arg(long, value_name = "RUN")]
     run: PathBuf,
-    /// A folder of RUN/networks [default: the run's winner]
+    /// A folder of RUN/networks [default: the run's winner, or its only network]
     #[arg(long, value_name = "ID", visible_aliases = ["subnet", "candidate"])]
     network: Option<String>,
     /// Validation rows to judge on, at most; they are in memory at once, embedded

@@ -26,7 +26,7 @@ pub struct RetrainArgs {
     /// Run directory, or the run/ of what `retrain` wrote before
     #[arg(long, value_name = "RUN")]
     run: PathBuf,
-    /// Canonical id, a folder of RUN/networks [default: the run's winner]
+    /// Canonical id, a folder of RUN/networks [default: the run's winner, or its only network]
     #[arg(long, value_name = "ID", visible_aliases = ["candidate", "network"])]
     subnet: Option<String>,
     /// Newer rows: CSV or Parquet file, or a folder of either

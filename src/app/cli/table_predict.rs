@@ -51,7 +51,7 @@ pub struct PredictArgs {
     /// A run directory: its network, served as its experiment says
     #[arg(long, value_name = "RUN", required_unless_present = "model")]
     run: Option<PathBuf>,
-    /// Canonical id, a folder of RUN/networks [default: the run's winner]
+    /// Canonical id, a folder of RUN/networks [default: the run's winner, or its only network]
     #[arg(long, value_name = "ID", requires = "run", visible_aliases = ["subnet", "network"])]
     candidate: Option<String>,
     /// An exported model, with its companions beside it, instead of --run

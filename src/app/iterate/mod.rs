@@ -87,6 +87,7 @@ pub use summary::{
     TeacherSummary, WinnerSummary,
 };
 pub use systems::{System, SystemSummary, system};
+pub(in crate::app) use training::PLAIN;
 
 use crate::{
     app::{

@@ -19,6 +19,9 @@ use crate::{
 };
 use std::path::PathBuf;
 
+/// What the folder of the plain DNN begins with.
+pub(in crate::app) const PLAIN: &str = "baseline-";
+
 /// A network that was trained in this run.
 pub(in crate::app) struct Trained {
     /// What it is.
@@ -39,7 +42,7 @@ impl Run<'_> {
     pub(super) fn baseline_subnet(&self) -> (String, Subnet) {
         let subnet = self.space.plain(&self.settings.baseline.widths);
         // A search may derive the same network, which then learns another lesson.
-        (format!("baseline-{}", subnet.id(&self.space)), subnet)
+        (format!("{PLAIN}{}", subnet.id(&self.space)), subnet)
     }
 
     /// Trains the network that was found from scratch and exports it. Rounds that find the same network share it.

@@ -15,6 +15,7 @@ pub mod scatter;
 pub mod shares;
 pub mod supernet;
 
+use crate::measure::latency::samples_needed;
 use hdrhistogram::Histogram;
 
 /// Latencies of one engine at one load, of one kind.
@@ -28,8 +29,17 @@ pub struct Distribution<'a> {
     pub kind: &'a str,
     /// The values in microseconds.
     pub histogram: &'a Histogram<u64>,
+    /// Those of one pass, which decide about percentiles ([`latency`](crate::measure::latency)); further passes repeat them.
+    pub distinct: u64,
     /// Whether what was measured may be believed.
     pub valid: bool,
+}
+
+impl Distribution<'_> {
+    /// Whether there are enough requests for this quantile.
+    fn earns(&self, quantile: f64) -> bool {
+        self.distinct >= samples_needed(quantile)
+    }
 }
 
 /// Responses of one engine over the offered rate.
@@ -39,6 +49,8 @@ pub struct Curve<'a> {
     pub engine: &'a str,
     /// Requests per second, and p50, p90, p99 and p99.9 of the response in µs where enough requests earn them.
     pub points: Vec<(f64, [Option<f64>; 4])>,
+    /// How many of these may not be believed.
+    pub doubted: usize,
 }
 
 /// Percentiles that are named.

@@ -5,7 +5,6 @@ use super::{
     html::{document, drawn, table},
     load_text, paper, plot,
 };
-use crate::measure::latency::samples_needed;
 use maud::{Markup, html};
 use std::io;
 
@@ -22,7 +21,7 @@ pub fn html(title: &str, distributions: &[Distribution<'_>], curves: &[Curve<'_>
             p {
                 "Times in milliseconds, responses counted from the scheduled arrival. Percentiles appear where enough requests \
                  earn them."
-                @if distributions.iter().any(|distribution| !distribution.valid) {
+                @if distributions.iter().any(|of| !of.valid) || curves.iter().any(|curve| curve.doubted > 0) {
                     " What is marked NOT VALID is not to be believed; the result says why."
                 }
             }
@@ -45,7 +44,7 @@ pub fn percentiles(distributions: &[Distribution<'_>]) -> Markup {
 fn row(distribution: &Distribution<'_>) -> Markup {
     let histogram = distribution.histogram;
     let ms = |us: u64| paper::number(us as f64 / 1e3);
-    let percentile = |quantile: f64| match histogram.len() >= samples_needed(quantile) {
+    let percentile = |quantile: f64| match distribution.earns(quantile) {
         true => ms(histogram.value_at_quantile(quantile)),
         false => "–".to_owned(),
     };
@@ -76,6 +75,7 @@ mod tests {
             offered_qps: Some(50.0),
             kind: "response",
             histogram: latencies.histogram(),
+            distinct: 100,
             valid: true,
         };
         let page = html("Replay", &[responses], &[]).unwrap();

@@ -70,6 +70,7 @@ mod tests {
             offered_qps,
             kind,
             histogram: latencies.histogram(),
+            distinct: latencies.distinct(),
             valid: true,
         };
         write(&path, &[of("response", Some(50.0)), of("service", None)]).unwrap();

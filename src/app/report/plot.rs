@@ -8,8 +8,6 @@ use super::{
         DrawingError, HEIGHT, INKS, Ink, Paper, Scale, font, logarithmic, mesh, number, one_two_five, picture,
     },
 };
-use crate::measure::latency::samples_needed;
-use hdrhistogram::Histogram;
 use plotters::prelude::*;
 use std::io;
 
@@ -94,18 +92,17 @@ fn percentile_lines(distributions: &[Distribution<'_>], inks: &Inks<'_>) -> Vec<
     let line = |response: &Distribution<'_>| {
         let (dash, doubt) = if response.valid { (SOLID, "") } else { (DOUBTED, ", NOT VALID") };
         let label = format!("{}, {}{doubt}", response.engine, load_text(response.offered_qps));
-        let said = COLUMNS.iter().filter(|(q, _)| response.histogram.len() >= samples_needed(*q)).map(
-            |&(quantile, name)| {
+        let said =
+            COLUMNS.iter().filter(|(quantile, _)| response.earns(*quantile)).map(|&(quantile, name)| {
                 let us = response.histogram.value_at_quantile(quantile) as f64;
                 let place = (-(1.0 - quantile).log10(), log_ms(us));
                 (place, format!("{label}: {name} {} ms", number(us / 1e3)))
-            },
-        );
+            });
         Line {
             mark: "",
             ink: inks.ink(response.engine),
             dash,
-            points: percentile_points(response.histogram),
+            points: percentile_points(response),
             said: said.collect(),
             label,
         }
@@ -114,19 +111,22 @@ fn percentile_lines(distributions: &[Distribution<'_>], inks: &Inks<'_>) -> Vec<
 }
 
 /// The quantile function up to the last quantile that the values earn, as (log₁₀ 1/(1 − q), log₁₀ ms).
-fn percentile_points(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
+fn percentile_points(response: &Distribution<'_>) -> Vec<(f64, f64)> {
     let earned = (0..)
         .map(|step| f64::from(step) * STEP_DECADES)
         .map(|x| (x, 1.0 - 10f64.powf(-x)))
-        .take_while(|&(_, q)| histogram.len() >= samples_needed(q).max(1));
-    earned.map(|(x, q)| (x, log_ms(histogram.value_at_quantile(q) as f64))).collect()
+        .take_while(|&(_, q)| response.distinct > 0 && response.earns(q));
+    earned.map(|(x, q)| (x, log_ms(response.histogram.value_at_quantile(q) as f64))).collect()
 }
 
 /// The percentiles of every curve with more than one rate, as (rate, log₁₀ ms).
 fn rate_lines(curves: &[Curve<'_>], inks: &Inks<'_>) -> Vec<Line> {
     let mut lines = Vec::new();
     for curve in curves {
-        let mut label = curve.engine.to_owned();
+        let mut label = match (curve.doubted, curve.points.len()) {
+            (0, _) => curve.engine.to_owned(),
+            (doubted, rates) => format!("{}, NOT VALID at {doubted} of {rates} rates", curve.engine),
+        };
         for (percentile, (mark, dash)) in MARKS.into_iter().enumerate() {
             let of = |(qps, us): &(f64, [Option<f64>; MARKS.len()])| Some((*qps, log_ms(us[percentile]?)));
             let mut points: Vec<_> = curve.points.iter().filter_map(of).collect();

@@ -250,6 +250,7 @@ impl SloCurve {
             return Ok(());
         }
         let limits: Vec<String> = self.objectives.iter().map(Objective::to_string).collect();
+        let limit = format!("the objective {}", limits.join(", "));
         let last = self.points.last();
         let found = last.map_or_else(String::new, |point| {
             let seen = |o: &Objective| {
@@ -269,7 +270,12 @@ impl SloCurve {
             parts.extend(point.observed.reasons.iter().cloned());
             format!("even at {:.3} requests per second {}", point.offered_qps, parts.join("; "))
         });
-        Err(Error::Limit { limit: format!("the objective {}", limits.join(", ")), found })
+        match last.map(|point| point.standing) {
+            Some(Standing::Undecided) => {
+                Err(Error::NotValid { reasons: format!("no rate is known to keep {limit}: {found}") })
+            }
+            _ => Err(Error::Limit { limit, found }),
+        }
     }
 }
 

@@ -77,11 +77,13 @@ fn curve<'a>(measured: &Measured, engine: &'a str) -> Option<Curve<'a>> {
     let curve = measured.measurement.slo.as_ref()?;
     // Of a rate that was replayed again, the last replay.
     let rates = curve.points.chunk_by(|a, b| a.offered_qps == b.offered_qps);
-    let points = rates.filter_map(|rate| rate.last()).map(|point| {
+    let points: Vec<_> = rates.filter_map(|rate| rate.last()).collect();
+    let percentiles = points.iter().map(|point| {
         let response = &point.observed.response_us;
         (point.offered_qps, [response.p50, response.p90, response.p99, response.p999])
     });
-    Some(Curve { engine, points: points.collect() })
+    let doubted = points.iter().filter(|point| !point.observed.valid).count();
+    Some(Curve { engine, points: percentiles.collect(), doubted })
 }
 
 fn distributions<'a>(measured: &'a Measured, engine: &'a str) -> Vec<Distribution<'a>> {
@@ -99,6 +101,7 @@ fn distributions<'a>(measured: &'a Measured, engine: &'a str) -> Vec<Distributio
         offered_qps: measurement.load.offered_qps,
         kind,
         histogram: latencies.histogram(),
+        distinct: latencies.distinct(),
         valid: measurement.valid,
     };
     always.into_iter().chain(fetch).map(distribution).collect()

@@ -3,7 +3,7 @@
 use super::{Links, Pictures, absent};
 use crate::{
     app::{
-        iterate::{Record, ReplaySummary},
+        iterate::{PLAIN, Record, ReplaySummary},
         report::{
             Distribution, RESPONSE,
             html::{Figure, or_dash, table},
@@ -36,7 +36,7 @@ pub(super) fn section(record: &Record, links: &Links, pictures: &mut Pictures) -
             "plain DNN",
             "baseline",
             &summary.baseline.replays,
-            format!("baseline-{}", summary.baseline.network.subnet),
+            format!("{PLAIN}{}", summary.baseline.network.subnet),
         ),
     ];
     if replays.iter().all(|(_, _, replays, _)| replays.is_empty()) {
@@ -55,7 +55,8 @@ pub(super) fn section(record: &Record, links: &Links, pictures: &mut Pictures) -
         1 => "one worker".to_owned(),
         more => format!("{more} workers"),
     };
-    let figure = percentiles(&replayed, links, pictures)?;
+    let requests = record.settings.traffic.requests;
+    let figure = percentiles(&replayed, requests, links, pictures)?;
     let rows = replays.iter().flat_map(|(name, whose, replays, _)| {
         replays.iter().map(move |(&engine, replay)| row(name, whose, engine, replay))
     });
@@ -110,7 +111,12 @@ fn row(name: &str, whose: &str, engine: EngineName, replay: &ReplaySummary) -> M
     }
 }
 
-fn percentiles(replayed: &[Replayed], links: &Links, pictures: &mut Pictures) -> Result<Markup> {
+fn percentiles(
+    replayed: &[Replayed],
+    requests: usize,
+    links: &Links,
+    pictures: &mut Pictures,
+) -> Result<Markup> {
     let mut found: Vec<(&Replayed, Histogram<u64>)> = Vec::new();
     for replay in replayed.iter().filter(|replay| links.has(&replay.log)) {
         let log = links.folder().join(&replay.log);
@@ -128,6 +134,8 @@ fn percentiles(replayed: &[Replayed], links: &Links, pictures: &mut Pictures) ->
                 offered_qps: *offered_qps,
                 kind: RESPONSE,
                 histogram,
+                // Passes repeat the requests of the trace.
+                distinct: histogram.len().min(requests as u64),
                 valid: *valid,
             }
         })

@@ -10,19 +10,24 @@ fn ramp(count: u64, us: u64) -> Latencies {
 
 fn response<'a>(engine: &'a str, qps: f64, latencies: &'a Latencies) -> Distribution<'a> {
     let histogram = latencies.histogram();
-    Distribution { engine, offered_qps: Some(qps), kind: RESPONSE, histogram, valid: true }
+    let distinct = latencies.distinct();
+    Distribution { engine, offered_qps: Some(qps), kind: RESPONSE, histogram, distinct, valid: true }
 }
 
 #[test]
 fn a_line_of_percentiles_is_the_quantile_function_and_ends_where_it_is_no_longer_earned() {
     let latencies = ramp(10_000, 1);
-    let points = percentile_points(latencies.histogram());
+    let response = response("tract", 50.0, &latencies);
+    let points = percentile_points(&response);
     // x = 2 is the 99th percentile: 9,900 µs.
     let (_, y) = points.iter().find(|(x, _)| (x - 2.0).abs() < 1e-9).unwrap();
     assert!((y - 9.9f64.log10()).abs() < 1e-3, "{y}");
     // 10,000 values earn q with ln 0.01 / ln q ≤ 10,000: 1 − q ≥ 4.604e-4.
     let (last, _) = points.last().unwrap();
     assert!((3.336 - STEP_DECADES..=3.337).contains(last), "{last}");
+    // Ten passes over 1,000 requests earn what 1,000 do.
+    let repeated = percentile_points(&Distribution { distinct: 1000, ..response });
+    assert!(repeated.last().unwrap().0 < 3.337 - 0.9);
 }
 
 #[test]
@@ -53,15 +58,17 @@ fn a_curve_is_drawn_over_the_rate_and_other_kinds_are_not_drawn() {
     let service = Distribution { kind: "service", ..response("tract", 10.0, &latencies) };
     let all = [response("tract", 10.0, &latencies), service, response("onnxruntime", 20.0, &latencies)];
     let at = |qps: f64, p99: Option<f64>| (qps, [Some(qps), Some(2.0 * qps), p99, None]);
-    let curve = |engine, points| Curve { engine, points };
+    let curve = |engine, points| Curve { engine, points, doubted: 0 };
     let steep = curve("onnxruntime", vec![at(3000.0, None), at(1000.0, Some(9000.0)), at(2000.0, Some(1e4))]);
     let inks = Inks::of(&all, std::slice::from_ref(&steep));
     let labels: Vec<String> = percentile_lines(&all, &inks).into_iter().map(|line| line.label).collect();
     assert_eq!(labels, ["tract, 10 requests/s", "onnxruntime, 20 requests/s"]);
     assert!(rate_lines(&[curve("tract", vec![at(1000.0, None)])], &inks).is_empty(), "one rate is no line");
-    let lines = rate_lines(&[steep], &inks);
+    let lines = rate_lines(std::slice::from_ref(&steep), &inks);
     assert_eq!(lines.iter().map(|line| line.mark).collect::<Vec<_>>(), ["p50", "p90", "p99"]);
     assert_eq!(lines.iter().map(|line| line.label.as_str()).collect::<Vec<_>>(), ["onnxruntime", "", ""]);
+    let doubted = Curve { doubted: 2, ..steep };
+    assert_eq!(rate_lines(&[doubted], &inks)[0].label, "onnxruntime, NOT VALID at 2 of 3 rates");
     // 1,000 to 3,000 µs over as many requests per second.
     assert_eq!(lines[0].points[0], (1000.0, 0.0));
     assert_eq!(lines[2].points.iter().map(|point| point.0).collect::<Vec<_>>(), [1000.0, 2000.0]);

@@ -78,6 +78,14 @@ fn a_later_replay_decides_a_rate_and_one_that_was_stopped_does_not() {
         assert_eq!((bounds(&curve), curve.points.len()), (decided, 2));
     }
     let mut curve = new();
+    curve.add(100.0, seen(false, 900.0));
+    curve.finish();
+    let text = curve.check().unwrap_err().to_string();
+    assert!(
+        text.contains("INVALID: no rate is known to keep the objective p99=1ms: even at 100.000"),
+        "{text}"
+    );
+    let mut curve = new();
     let rejecting = Observed { rejected: 1, ..seen(false, 900.0) };
     assert_eq!(curve.add(100.0, rejecting), Standing::Fails, "what was rejected had no response");
     let mut curve = new();
