@@ -9,8 +9,8 @@
 //! Σ (rows(g) − m(g)) ≤ 0.05 · (Σ rows(g) − rows of its most frequent value among them)
 //! ```
 //!
-//! so that a column of zeros with few exceptions hangs on nothing. And its **type**: text and whole numbers with few values, or named
-//! like an id, are categories, other numbers numeric, lists sequences. Columns that cannot teach anything are left out, with the
+//! so that a column of zeros with few exceptions hangs on nothing. And its **type**: text, whole numbers with few values, the named
+//! keys, what is named like an id or written with leading zeros are categories, other numbers numeric, lists sequences. Columns that cannot teach anything are left out, with the
 //! reason. Whether a value is known before the label, and what it costs to fetch, nobody can see in it.
 
 mod text;
@@ -60,6 +60,11 @@ pub struct Named {
 impl Named {
     fn columns(&self) -> impl Iterator<Item = &String> {
         [&self.label, &self.user, &self.item].into_iter().chain(&self.time).chain(&self.request)
+    }
+
+    /// Whether the values of a column are names: numbers, perhaps, but no quantities.
+    fn is_key(&self, column: &str) -> bool {
+        [&self.user, &self.item].into_iter().chain(&self.request).any(|key| key == column)
     }
 }
 
@@ -167,7 +172,7 @@ fn guesses(table: &RawTable, named: &Named, names: &[String]) -> Result<Vec<Gues
     let outcomes = [Some(&named.label), named.time.as_ref(), named.request.as_ref()];
     let guess = |name: &String| -> Result<Guess> {
         let role = match table.column(name) {
-            Ok(column) => role(table, name, column, &keys)?,
+            Ok(column) => role(table, named, (name, column), &keys)?,
             Err(_) => Role::LeftOut(LeftOut::Unusable),
         };
         Ok(Guess { column: name.clone(), role })
@@ -175,7 +180,7 @@ fn guesses(table: &RawTable, named: &Named, names: &[String]) -> Result<Vec<Gues
     names.par_iter().filter(|name| !outcomes.contains(&Some(name))).map(guess).collect()
 }
 
-fn role(table: &RawTable, name: &str, column: &RawColumn, keys: &Keys) -> Result<Role> {
+fn role(table: &RawTable, named: &Named, (name, column): (&str, &RawColumn), keys: &Keys) -> Result<Role> {
     if name.trim().is_empty() {
         return Ok(Role::LeftOut(LeftOut::Nameless));
     }
@@ -189,7 +194,10 @@ fn role(table: &RawTable, name: &str, column: &RawColumn, keys: &Keys) -> Result
     if codes.texts.len() + usize::from(missing) <= 1 {
         return Ok(Role::LeftOut(LeftOut::Constant));
     }
-    let value_type = value_type(table, name, column, &codes)?;
+    let value_type = match named.is_key(name) {
+        true => ValueType::Categorical,
+        false => value_type(table, name, column, &codes),
+    };
     let unique = codes.texts.len() as f64 >= UNIQUE_ROWS * present as f64 && present >= TELLING_ROWS;
     let whole = value_type != ValueType::Sequence && !has_fractions(&codes);
     if unique && whole {
@@ -210,23 +218,29 @@ fn whole_lists(column: &RawColumn) -> Distinct {
     Distinct { codes, texts }
 }
 
-fn value_type(table: &RawTable, name: &str, column: &RawColumn, codes: &Distinct) -> Result<ValueType> {
+fn value_type(table: &RawTable, name: &str, column: &RawColumn, codes: &Distinct) -> ValueType {
     if let RawColumn::Text(texts) = column {
         let separated = texts.iter().flatten().filter(|text| text.contains(SEPARATOR)).count();
         if separated as f64 >= SEPARATED * texts.len() as f64 {
-            return Ok(ValueType::Sequence);
+            return ValueType::Sequence;
         }
-        if numeric::numbers(table, name).is_err() {
-            return Ok(ValueType::Categorical);
+        if texts.iter().flatten().any(leads_with_zero) || numeric::numbers(table, name).is_err() {
+            return ValueType::Categorical;
         }
     }
     if matches!(column, RawColumn::Lists(_)) {
-        return Ok(ValueType::Sequence);
+        return ValueType::Sequence;
     }
     let name = name.to_lowercase();
     let id = name == "id" || name.ends_with("_id");
     let few = codes.texts.len() <= CATEGORIES && !has_fractions(codes);
-    Ok(if id || few { ValueType::Categorical } else { ValueType::Numeric })
+    if id || few { ValueType::Categorical } else { ValueType::Numeric }
+}
+
+/// Whether text is digits behind a zero, as in `01906745`: a code, for no quantity is written so.
+fn leads_with_zero(text: &str) -> bool {
+    let text = text.trim();
+    text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether values are written with a decimal point. Whole numbers are, whatever type they are kept in, written without.

@@ -10,6 +10,7 @@ use super::{
     encode::{distinct::Distinct, roles},
     schema::{Feature, Kind, Schema, Source},
     table::RawTable,
+    time,
 };
 use crate::base::{
     Result,
@@ -85,9 +86,39 @@ pub struct FeatureSummary {
     pub auc_error: Option<f64>,
 }
 
-/// Looks at all rows of `table`, whose files hold the columns `known`.
+impl Inspection {
+    /// What wants a look before anything is trained, in words.
+    pub fn warnings(&self) -> Vec<String> {
+        let one_class = |LabelRate { label, positives, .. }: &LabelRate| {
+            let class = u8::from(*positives > 0);
+            (*positives == 0 || *positives == self.rows).then(|| {
+                format!(
+                    "`{label}` is {class} in all rows: of labels of one class nothing can be learnt, and none can be ranked; \
+                     add rows with {}, or name another column",
+                    1 - class
+                )
+            })
+        };
+        let labels = self.label_rates.iter().filter_map(one_class);
+        labels.chain(self.alarms.iter().map(Alarm::to_string)).collect()
+    }
+}
+
+/// The columns that are looked at: those of the schema, and the time, which is only read.
+pub fn columns(schema: &Schema) -> Vec<&str> {
+    let mut columns = schema.columns();
+    let time = schema.time.as_deref().filter(|time| !columns.contains(time));
+    columns.extend(time);
+    columns
+}
+
+/// Looks at all rows of `table`, which holds the [`columns`] of the schema and whose files hold the columns `known`.
 pub fn inspect(schema: &Schema, table: &RawTable, known: &[String]) -> Result<Inspection> {
     let labels = roles::labels(table, &schema.label)?;
+    if let Some(column) = &schema.time {
+        // A split by time would refuse it later.
+        time::times(table, column)?;
+    }
     let rate = |column: &String| {
         let labels = roles::labels(table, column)?;
         let positives = labels.iter().filter(|&&label| is_positive(label)).count();
@@ -119,7 +150,7 @@ pub fn inspect(schema: &Schema, table: &RawTable, known: &[String]) -> Result<In
         Some(column) => Some(roles::keys(table, column)?.into_iter().collect::<HashSet<_>>().len()),
         None => None,
     };
-    let named: HashSet<&str> = schema.columns().into_iter().chain(schema.time.as_deref()).collect();
+    let named: HashSet<&str> = columns(schema).into_iter().collect();
     Ok(Inspection {
         schema_version: 1,
         rows: table.rows(),

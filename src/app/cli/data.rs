@@ -7,7 +7,7 @@ use crate::{
     data::{
         draft::{Draft, Guess, Named, Role, draft},
         encoded::{self, Header},
-        inspect::{Inspection, LabelRate, inspect},
+        inspect::{self, Inspection, LabelRate, inspect},
         schema::{Kind, Schema},
         synth::{self, SynthSettings, Truth},
         table::{self, RawTable},
@@ -133,7 +133,7 @@ impl DataVerb {
             }
             Self::Inspect(args) => {
                 let schema = Schema::load(&args.schema)?;
-                let table = RawTable::read(&args.data, &schema.columns())?;
+                let table = RawTable::read(&args.data, &inspect::columns(&schema))?;
                 let known = table::names(&args.data)?;
                 output::print(format, &inspect(&schema, &table, &known)?, describe_inspection)
             }
@@ -283,9 +283,10 @@ fn describe_inspection(inspection: &Inspection) -> String {
         lines.push(String::new());
         lines.push(format!("columns that the schema does not name: {}", inspection.unnamed.join(", ")));
     }
-    if !inspection.alarms.is_empty() {
+    let warnings = inspection.warnings();
+    if !warnings.is_empty() {
         lines.push(String::new());
-        lines.extend(inspection.alarms.iter().map(|alarm| format!("warning: {alarm}")));
+        lines.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
     }
     lines.join("\n")
 }

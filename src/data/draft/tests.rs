@@ -158,6 +158,30 @@ fn text_of_a_csv_file_is_drafted_as_the_values_that_it_spells() {
 }
 
 #[test]
+fn named_keys_and_text_with_leading_zeros_are_categories_whatever_they_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv");
+    // More different values than a category needs to be taken for one by their number.
+    let rows = (0..ROWS).map(|row| {
+        let (user, item, size) = (row * 7 / 3 % 120, row * 11 / 5 % 130, row * 131 % 257);
+        format!("{},{user},{},{:08},{size},0.{size:03}\n", row % 2, 1000 + item, 1_906_745 * (1 + item))
+    });
+    let header = "click,customer,product,ean,size,share\n";
+    fs::write(&path, format!("{header}{}", rows.collect::<String>())).unwrap();
+    let (user, item) = ("customer".to_owned(), "product".to_owned());
+    let draft = draft(&path, &Named { time: None, user, item, ..named(None) }, &prices()).unwrap();
+    let value_type = |guess: &Guess| match guess.role {
+        Role::Feature { value_type, .. } => value_type,
+        left_out => panic!("{left_out:?}"),
+    };
+    let found: Vec<_> =
+        draft.columns.iter().map(|guess| (guess.column.as_str(), value_type(guess))).collect();
+    let categories = ["customer", "product", "ean"].map(|column| (column, ValueType::Categorical));
+    let quantities = ["size", "share"].map(|column| (column, ValueType::Numeric));
+    assert_eq!(found, [&categories[..], &quantities[..]].concat());
+}
+
+#[test]
 fn a_column_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.csv");

@@ -15,8 +15,18 @@ use rand::RngExt;
 /// Standardised values end here: a value that far out is an outlier, and a network should not follow it further.
 pub(crate) const CLIP: f32 = 8.0;
 
-/// One number per row, NaN where missing. Text that is no number, and infinity, are errors.
+/// One number per row of a feature, NaN where missing. Text that is no number, and infinity, are errors.
 pub fn numbers(table: &RawTable, column: &str) -> Result<Vec<f32>> {
+    read(table, column, None)
+}
+
+/// [`numbers`] of a column that is no feature, so that other values are mended by `fix` alone.
+pub(super) fn numbers_of_role(table: &RawTable, column: &str, fix: &str) -> Result<Vec<f32>> {
+    read(table, column, Some(fix))
+}
+
+fn read(table: &RawTable, column: &str, fix: Option<&str>) -> Result<Vec<f32>> {
+    let fix = |of_feature| fix.unwrap_or(of_feature);
     let raw = table.column(column)?;
     let numbers: Vec<f32> = match raw {
         RawColumn::Ints(a) => a.iter().map(|v| v.map_or(f32::NAN, |v| v as f64 as f32)).collect(),
@@ -28,26 +38,19 @@ pub fn numbers(table: &RawTable, column: &str) -> Result<Vec<f32>> {
             .map(|(row, number)| {
                 number.ok_or_else(|| {
                     let problem = format!("`{}` is not a number", a.value(row));
-                    table.cell_error(
-                        column,
-                        row,
-                        problem,
-                        "correct the value, or declare the feature categorical",
-                    )
+                    let fix = fix("correct the value, or declare the feature categorical");
+                    table.cell_error(column, row, problem, fix)
                 })
             })
             .collect::<Result<_>>()?,
         RawColumn::Lists(_) => {
-            return Err(table.column_error(
-                column,
-                "lists where numbers are needed",
-                "declare it as a sequence",
-            ));
+            let fix = fix("declare it as a sequence");
+            return Err(table.column_error(column, "lists where numbers are needed", fix));
         }
     };
     match numbers.iter().position(|v| v.is_infinite()) {
         Some(row) => {
-            let fix = "leave the cell empty or write a number of single precision";
+            let fix = fix("leave the cell empty or write a number of single precision");
             Err(table.cell_error(column, row, "the number is infinite", fix))
         }
         None => Ok(numbers),

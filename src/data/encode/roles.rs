@@ -6,7 +6,7 @@ use crate::data::{encode::distinct::MISSING, table::RawTable};
 
 /// Labels: 0 or 1 in every row.
 pub(crate) fn labels(table: &RawTable, column: &str) -> Result<Vec<f32>> {
-    let fix = "a label is 0 or 1 in every row; drop the row or correct it";
+    let fix = "a label is 0 or 1 in every row: write 0 for no and 1 for yes, or drop the row";
     checked(table, column, |v| v == 0.0 || v == 1.0, "a label that is neither 0 nor 1", fix)
 }
 
@@ -28,7 +28,7 @@ fn checked(
     problem: &str,
     fix: &str,
 ) -> Result<Vec<f32>> {
-    let numbers = numeric::numbers(table, column)?;
+    let numbers = numeric::numbers_of_role(table, column, fix)?;
     match numbers.iter().position(|&v| !sound(v)) {
         None => Ok(numbers),
         Some(row) if numbers[row].is_nan() => Err(table.cell_error(column, row, "the value is missing", fix)),

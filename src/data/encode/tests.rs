@@ -170,6 +170,18 @@ fn cells_that_cannot_be_used_are_named_with_row_and_fix() {
         ("0,2,11", "2,2,11", "d.csv, `y`, line 3: a label that is neither 0 nor 1 (2); a label is 0 or 1"),
         ("0,2,11", ",2,11", "d.csv, `y`, line 3: the value is missing; a label is 0 or 1"),
         ("0,2,11", "NaN,2,11", "d.csv, `y`, line 3: the value is missing"),
+        (
+            "0,2,11",
+            "no,2,11",
+            "d.csv, `y`, line 3: `no` is not a number; a label is 0 or 1 in every row: write 0 for no and 1 for yes",
+        ),
+        ("0,2,11", "0,much,11", "d.csv, `w`, line 3: `much` is not a number; give every row a weight"),
+        ("0,2,11", "0,inf,11", "d.csv, `w`, line 3: the number is infinite; give every row a weight"),
+        (
+            "0.1,3.0",
+            "low,3.0",
+            "d.csv, `score`, line 3: `low` is not a number; give the teacher's probability",
+        ),
         ("0,2,11", "0,-2,11", "d.csv, `w`, line 3: a negative weight (-2)"),
         ("0,2,11", "0,nan,11", "d.csv, `w`, line 3: the value is missing"),
         ("11,bob", "11,", "d.csv, `user`, line 3: the key is missing"),

@@ -45,6 +45,42 @@ fn the_summary_of_a_hand_made_table() {
     assert!((tags.auc_error.unwrap() - (201.0f64 / 120_000.0).sqrt()).abs() < 1e-12);
 }
 
+#[test]
+fn labels_of_one_class_are_warned_of() {
+    let schema = Schema::parse(SCHEMA, Path::new("s.toml")).unwrap();
+    for (label, expected) in [(0, "`y` is 0 in all rows: "), (1, "`y` is 1 in all rows: ")] {
+        let mut columns = table().columns().to_vec();
+        columns[0].1 = RawColumn::Ints(Int64Array::from(vec![label; 400]));
+        let table = RawTable::from_columns(Path::new("d.parquet"), columns);
+        let warnings = inspect(&schema, &table, &[]).unwrap().warnings();
+        assert!(warnings[0].starts_with(expected), "{warnings:?}");
+        assert!(warnings[0].contains(&format!("add rows with {}", 1 - label)), "{warnings:?}");
+    }
+    let found = inspect(&schema, &table(), &[]).unwrap();
+    assert_eq!(found.warnings().len(), found.alarms.len());
+}
+
+#[test]
+fn a_time_that_cannot_be_read_is_refused_as_a_split_by_time_refuses_it() {
+    let schema = SCHEMA.replacen("[data]", "[data]\ntime = \"when\"", 1);
+    let schema = Schema::parse(&schema, Path::new("s.toml")).unwrap();
+    assert_eq!(columns(&schema), ["y", "tab", "price", "tags", "when"]);
+    let by_time: SplitSettings = serde_json::from_str(r#"{"by":"time","valid_fraction":0.25}"#).unwrap();
+    let timed = |last: &'static str| {
+        let when = (0..400).map(|row| if row < 399 { "2024-12-31 10:00:00" } else { last });
+        let mut columns = table().columns().to_vec();
+        columns.push(("when".to_owned(), RawColumn::Text(LargeStringArray::from_iter_values(when))));
+        RawTable::from_columns(Path::new("d.parquet"), columns)
+    };
+    inspect(&schema, &timed("2025-01-01"), &[]).unwrap();
+    for last in ["last Tuesday", "31.12.2024 10:00"] {
+        let table = timed(last);
+        let refused = inspect(&schema, &table, &[]).unwrap_err().to_string();
+        assert!(refused.starts_with("d.parquet, `when`, row 400: no time can be read here"), "{refused}");
+        assert_eq!(load_table(&schema, &table, &by_time, 1).unwrap_err().to_string(), refused);
+    }
+}
+
 /// Adds a feature, and its column, to the schema of [`table`].
 fn with_feature(name: &str, value_type: &str, column: RawColumn) -> (Schema, RawTable) {
     let text = format!("{SCHEMA}[[feature]]\nname = \"{name}\"\nkind = \"item\"\ntype = \"{value_type}\"\n");

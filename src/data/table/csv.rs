@@ -41,7 +41,8 @@ impl<'a> Rows<'a> {
     /// `columns` in the order asked for.
     pub(super) fn open(file: &'a Path, delimiter: u8, columns: &[&str]) -> Result<Self> {
         let (reader, headers) = begin(file, delimiter)?;
-        let wanted = columns.iter().map(|name| find(file, &headers, name)).collect::<Result<_>>()?;
+        let wanted =
+            columns.iter().map(|name| find(file, delimiter, &headers, name)).collect::<Result<_>>()?;
         Ok(Self { file, reader, wanted, passed: 0 })
     }
 
@@ -86,7 +87,7 @@ fn open(file: &Path) -> Result<Box<dyn Read>> {
     Ok(if zipped { Box::new(flate2::read::MultiGzDecoder::new(plain)) } else { Box::new(plain) })
 }
 
-fn find(file: &Path, headers: &csv::StringRecord, name: &str) -> Result<usize> {
+fn find(file: &Path, delimiter: u8, headers: &csv::StringRecord, name: &str) -> Result<usize> {
     let mut places = headers.iter().enumerate().filter(|(_, header)| *header == name);
     match (places.next(), places.next()) {
         (Some((index, _)), None) => Ok(index),
@@ -94,8 +95,39 @@ fn find(file: &Path, headers: &csv::StringRecord, name: &str) -> Result<usize> {
             let fix = "give each column its own name";
             Err(Error::input(file, Place::field(name), "the header names this column twice", fix))
         }
-        (None, _) => Err(missing_column(file, name, &headers.iter().collect::<Vec<_>>())),
+        (None, _) => Err(otherwise_separated(file, delimiter, headers)
+            .unwrap_or_else(|| missing_column(file, name, &headers.iter().collect::<Vec<_>>()))),
     }
+}
+
+/// What separates columns, in words.
+const SEPARATORS: [(char, &str); 4] = [(',', "commas"), ('\t', "tabs"), (';', "semicolons"), ('|', "`|`")];
+
+/// The error for a header that another character than `delimiter` separates, which makes one column of it.
+fn otherwise_separated(file: &Path, delimiter: u8, headers: &csv::StringRecord) -> Option<Error> {
+    let header = headers.get(0).filter(|_| headers.len() == 1)?;
+    // The delimiter may stand in a quoted name.
+    let others = SEPARATORS.iter().filter(|(separator, _)| *separator != char::from(delimiter));
+    let count = |separator: char| header.matches(separator).count();
+    let (separator, found) = others.max_by_key(|(separator, _)| count(*separator))?;
+    if count(*separator) == 0 {
+        return None;
+    }
+    let (wanted, ending) = if delimiter == b'\t' { ("tabs", "tsv") } else { ("commas", "csv") };
+    let renamed = match (delimiter, separator) {
+        (b',', '\t') => "name it .tsv, or ",
+        (b'\t', ',') => "name it .csv, or ",
+        _ => "",
+    };
+    let problem = format!(
+        "the file seems to be separated by {found}: its header is one column; a .{ending} file has {wanted} between columns"
+    );
+    Some(Error::input(
+        file,
+        Place::line(1),
+        problem,
+        format!("{renamed}write it with {wanted}, or as Parquet"),
+    ))
 }
 
 fn quote_error(file: &Path, quote: BadQuote) -> Error {

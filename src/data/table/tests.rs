@@ -273,6 +273,27 @@ fn a_misspelt_column_is_answered_with_the_nearest_one() {
 }
 
 #[test]
+fn a_file_with_another_separator_is_answered_with_the_one_that_it_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, header, expected) in [
+        ("t.csv", "case;alt;choice", "separated by semicolons: its header is one column"),
+        ("t.csv", "case\talt", "separated by tabs: its header is one column"),
+        ("t.csv", "case|alt", "separated by `|`: its header is one column"),
+        ("t.csv", "case;alt", "a .csv file has commas between columns; write it with commas, or as Parquet"),
+        ("t.csv", "case\talt", "; name it .tsv, or write it with commas, or as Parquet"),
+        ("t.tsv", "case,alt", "; name it .csv, or write it with tabs, or as Parquet"),
+        // A name that holds the character beside others, and one column alone.
+        ("t.csv", "case;alt,b", "`choice`: there is no such column"),
+        ("t.csv", "case", "`choice`: there is no such column"),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, format!("{header}\n1,5;2\n")).unwrap();
+        let text = message(RawTable::read(&path, &["choice"]));
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
 fn ragged_empty_and_foreign_files_are_refused_with_place_and_fix() {
     let folder = tempfile::tempdir().unwrap();
     for (name, content, expected) in [
