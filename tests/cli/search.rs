@@ -40,6 +40,7 @@ fn a_search_names_its_network_and_the_command_that_goes_on_from_it() {
     assert_eq!(texts(&found["features"]).len(), 2);
     assert_eq!(found["operators"].as_array().unwrap().len(), 2);
     assert!(found["predicted_ms"]["tract"].as_f64().unwrap() > 0.0, "{found}");
+    assert!(found["teacher"]["auc_standard_error"].as_f64().unwrap() > 0.0, "{found}");
     let written = fs::read(here.join("run").join(found["files"]["subnet"].as_str().unwrap())).unwrap();
     let written: serde_json::Value = serde_json::from_slice(&written).unwrap();
     assert_eq!(written["result"]["subnet"]["operators"], found["operators"]);
@@ -62,6 +63,7 @@ fn a_search_names_its_network_and_the_command_that_goes_on_from_it() {
     let first = &summary["rounds"][0];
     assert_eq!((&first["subnet"], &first["features"]), (&found["subnet"], &found["features"]));
     assert_eq!(first["engines"]["tract"]["predicted_ms"], found["predicted_ms"]["tract"]);
+    // The teacher was read, not trained.
     assert_eq!(summary["teacher"], found["teacher"]);
 }
 
@@ -117,6 +119,7 @@ fn the_schema_in_docs_of_fronts_is_that_of_the_types_and_of_what_is_written() {
     {
         assert!(said.contains(expected), "{expected}: {said}");
     }
+    assert!(said.ends_with("\nas a page: `autofas-bench report --run run`\n"), "{said}");
     assert_eq!(json(here, &["report", "--run", "run"])["missing"], serde_json::json!([]));
     let page = report::checked(here, "run", "run/report.html");
     assert!(page.contains("Networks for several budgets") && !page.contains("Not there yet"), "{page}");
