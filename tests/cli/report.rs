@@ -93,6 +93,11 @@ pub fn of_run(here: &Path, summary: &Value) {
     }
     assert!(!page.contains("not finished") && page.contains("autofas-bench report --run run"));
 
+    let error = summary["teacher"]["auc_standard_error"].as_f64().unwrap();
+    assert!(page.contains(&format!(
+        "±<data value=\"{error}\" data-from=\"summary.json#/teacher/auc_standard_error\">"
+    )));
+    the_teacher_is_doubted_first(here);
     the_engine_that_is_paid_for_stands_first(here, &page);
     training_had_the_last_word(here, summary);
     nothing_judges_the_table(here, summary);
@@ -142,6 +147,33 @@ fn training_had_the_last_word(here: &Path, summary: &Value) {
     ] {
         assert_eq!(page.matches(reason).count(), 1, "{reason}: {page}");
     }
+    fs::write(&file, kept).unwrap();
+}
+
+/// As if the teacher knew nothing and a replay were invalid, and as if an earlier program had left the summary.
+fn the_teacher_is_doubted_first(here: &Path) {
+    let file = here.join("run/summary.json");
+    let kept = fs::read(&file).unwrap();
+    let mut summary: Value = serde_json::from_slice(&kept).unwrap();
+    summary["teacher"]["warnings"] = serde_json::json!(["it knows nothing"]);
+    let replay = summary["winner"]["replays"].as_object_mut().unwrap().values_mut().next().unwrap();
+    (replay["valid"], replay["reasons"]) = (false.into(), serde_json::json!(["too late"]));
+    let page = |summary: &Value| {
+        fs::write(&file, summary.to_string()).unwrap();
+        output(here, &["report", "--run", "run", "--out", "doubted.html"]);
+        fs::read_to_string(here.join("doubted.html")).unwrap()
+    };
+    let doubted = page(&summary);
+    let doubts = between(&doubted, "What may not be believed</h3>", "</ul>").next().unwrap();
+    assert!(doubts.starts_with("<ul><li>teacher r(x): it knows nothing</li>"), "{doubts}");
+    assert!(doubts.contains("too late"), "{doubts}");
+
+    let teacher = summary["teacher"].as_object_mut().unwrap();
+    for field in ["auc_standard_error", "warnings"] {
+        assert!(teacher.remove(field).is_some(), "{field}");
+    }
+    let earlier = page(&summary);
+    assert!(!earlier.contains("auc_standard_error") && !earlier.contains("teacher r(x): "), "{earlier}");
     fs::write(&file, kept).unwrap();
 }
 

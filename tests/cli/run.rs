@@ -105,6 +105,7 @@ fn two_rounds_end_with_a_winner_that_every_verb_can_use() {
     let checked = String::from_utf8_lossy(&checked.stdout);
     assert!(checked.contains("\"candidates\": 16"), "{checked}");
     every_json_file_names_its_version(&here.join("run"));
+    every_probed_price_is_counted(&here.join("run/tables/probed"), &summary);
     every_timed_shape_was_proved_in_both_engines(&here.join("run/shapes"));
     let exported = json(here, &["export", "--run", "run", "--layout", "concat", "--out", "concat"]);
     assert_eq!((exported["subnet"].as_str(), exported["layout"].as_str()), (Some(winner), Some("concat")));
@@ -221,6 +222,14 @@ fn data_encoded_once_serve_in_place_of_their_file() {
         .unwrap();
     let other = ["iterate", "--config", "e.toml", "--data", "encoded", "--out", "other"];
     assert!(failure(here, 1, &other).contains("another split"));
+}
+
+fn every_probed_price_is_counted(probed: &Path, summary: &Value) {
+    for (engine, probes) in summary["probes"].as_object().unwrap() {
+        let probed = fs::read(probed.join(format!("{engine}.json"))).unwrap();
+        let probed: Value = serde_json::from_slice(&probed).unwrap();
+        assert_eq!(probes["layers"], probed["result"]["values"].as_array().unwrap().len(), "{engine}");
+    }
 }
 
 fn every_timed_shape_was_proved_in_both_engines(shapes: &Path) {

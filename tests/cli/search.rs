@@ -40,6 +40,8 @@ fn a_search_names_its_network_and_the_command_that_goes_on_from_it() {
     assert_eq!(texts(&found["features"]).len(), 2);
     assert_eq!(found["operators"].as_array().unwrap().len(), 2);
     assert!(found["predicted_ms"]["tract"].as_f64().unwrap() > 0.0, "{found}");
+    assert!(found["teacher"]["auc_standard_error"].as_f64().unwrap() > 0.0, "{found}");
+    assert!(found["teacher"].get("warnings").is_none(), "{found}");
     let written = fs::read(here.join("run").join(found["files"]["subnet"].as_str().unwrap())).unwrap();
     let written: serde_json::Value = serde_json::from_slice(&written).unwrap();
     assert_eq!(written["result"]["subnet"]["operators"], found["operators"]);
@@ -62,7 +64,28 @@ fn a_search_names_its_network_and_the_command_that_goes_on_from_it() {
     let first = &summary["rounds"][0];
     assert_eq!((&first["subnet"], &first["features"]), (&found["subnet"], &found["features"]));
     assert_eq!(first["engines"]["tract"]["predicted_ms"], found["predicted_ms"]["tract"]);
+    // The teacher was read, not trained.
     assert_eq!(summary["teacher"], found["teacher"]);
+}
+
+#[test]
+fn a_teacher_that_knows_nothing_is_warned_of_wherever_it_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    csv_log(here, "0");
+    let log = fs::read_to_string(here.join("log.csv")).unwrap();
+    let mut lines = log.lines().map(str::to_owned);
+    let mut noise = lines.next().unwrap() + "\n";
+    for (at, line) in lines.enumerate() {
+        // Of nothing that the features say.
+        let click = (at as u32).wrapping_mul(2_654_435_761) >> 9 & 7 == 0;
+        noise += &format!("{}{}\n", u32::from(click), &line[1..]);
+    }
+    fs::write(here.join("log.csv"), noise).unwrap();
+    let found = json(here, &SEARCH);
+    let warnings = texts(&found["teacher"]["warnings"]);
+    assert!(warnings[0].starts_with("its AUC is not told apart from chance"), "{found}");
+    assert_eq!(json(here, &[&SEARCH[..], &["--resume"]].concat())["teacher"], found["teacher"]);
 }
 
 #[test]
@@ -117,6 +140,7 @@ fn the_schema_in_docs_of_fronts_is_that_of_the_types_and_of_what_is_written() {
     {
         assert!(said.contains(expected), "{expected}: {said}");
     }
+    assert!(said.ends_with("\nas a page: `autofas-bench report --run run`\n"), "{said}");
     assert_eq!(json(here, &["report", "--run", "run"])["missing"], serde_json::json!([]));
     let page = report::checked(here, "run", "run/report.html");
     assert!(page.contains("Networks for several budgets") && !page.contains("Not there yet"), "{page}");

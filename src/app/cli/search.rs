@@ -12,7 +12,7 @@ use crate::{
             Pareto, ParetoPoint, RunRequest, SearchSummary, Way, layers_text, pareto, plan_search, search,
         },
     },
-    base::{Result, progress::Progress},
+    base::{Result, progress::Progress, shell},
 };
 use clap::Args;
 use std::path::Path;
@@ -123,11 +123,12 @@ fn describe(front: &Pareto, out: &Path) -> String {
     let rows: Vec<Vec<String>> = front.points.iter().map(row).collect();
     format!(
         "{}\n\nservice times on {} with table v{}; by gradients and by evolution: AUC on held-out training rows, which decides; AUC: \
-         of the kept network on the validation rows, which decide nothing\nfront: {}",
+         of the kept network on the validation rows, which decide nothing\nfront: {}\nas a page: `{}`",
         output::table(&header, &rows),
         front.engine,
         front.table_version,
-        out.join("pareto.json").display()
+        out.join("pareto.json").display(),
+        shell::command(["autofas-bench", "report", "--run", &out.to_string_lossy()])
     )
 }
 

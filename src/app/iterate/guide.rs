@@ -42,6 +42,8 @@ pub(in crate::app) struct Guide {
     pub(super) first_scores: Column<f32>,
     /// Of r(x) on the validation rows.
     pub(in crate::app) metrics: Metrics,
+    /// How far these may be believed.
+    pub(super) judgement: Judgement,
     /// Training rows that the first teacher never saw, to judge masks on.
     pub(in crate::app) held_out: Option<Column<u32>>,
     /// What networks are judged on, where they are.
@@ -115,10 +117,10 @@ impl Run<'_> {
         let scores: Vec<f32> = valid.iter().map(|&row| teaching.soft[row as usize]).collect();
         let metrics = metrics_of(&scores, data, valid);
         let positives = valid.iter().filter(|&&row| is_positive(data.labels[row as usize])).count();
-        let negatives = valid.len() - positives;
-        judgement(&metrics, positives, negatives).iter().for_each(|line| self.progress.say(line));
+        let judgement = Judgement::of(&metrics, positives, valid.len() - positives);
+        judgement.lines(&metrics, positives).iter().for_each(|line| self.progress.say(line));
         let (journal, experiment) = (self.journal.clone(), self.experiment.clone());
-        Ok(Guide { teaching, first_scores, metrics, held_out, judging, journal, experiment })
+        Ok(Guide { teaching, first_scores, metrics, judgement, held_out, judging, journal, experiment })
     }
 
     /// How many rows the first teacher and the supernet are trained on: [`Run::parts`] without writing any down.
@@ -204,23 +206,37 @@ impl Run<'_> {
     }
 }
 
-/// What a person should know about r(x) on so many positive and negative validation rows: how well it ranks, how sure that is, and a
-/// warning where it may well know nothing. A search runs all the same: the user may have reasons.
-fn judgement(metrics: &Metrics, positives: usize, negatives: usize) -> Vec<String> {
-    let found = format!("r(x): validation AUC {}", auc(metrics));
-    let Some((auc, error)) = metrics.auc.and_then(|auc| Some((auc, auc_error(auc, positives, negatives)?)))
-    else {
-        return vec![found];
-    };
-    let mut lines = vec![format!("{found}, standard error {error:.4} on {positives} positive rows")];
-    if auc - 0.5 < CHANCE_ERRORS * error {
-        lines.push(
-            "warning: that is not told apart from chance, and so is nothing that is searched and taught by it: train the teacher \
-             longer (teacher.max_epochs) or in smaller batches (teacher.batch_size), or give more rows with clicks"
-                .to_owned(),
-        );
+/// What a person should know about r(x): how sure its validation AUC is, and a warning where it may well know nothing. A search runs all
+/// the same: the user may have reasons.
+pub(super) struct Judgement {
+    /// Standard error of the AUC; none where there is no AUC.
+    pub(super) auc_standard_error: Option<f64>,
+    /// What is wrong, with what mends it.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Judgement {
+    /// Of r(x) on so many positive and negative validation rows.
+    fn of(metrics: &Metrics, positives: usize, negatives: usize) -> Self {
+        let auc_standard_error = metrics.auc.and_then(|auc| auc_error(auc, positives, negatives));
+        let by_chance =
+            metrics.auc.zip(auc_standard_error).is_some_and(|(auc, error)| auc - 0.5 < CHANCE_ERRORS * error);
+        let warning = || {
+            "its AUC is not told apart from chance, and so is nothing that is searched and taught by it: train the teacher longer \
+             (teacher.max_epochs) or in smaller batches (teacher.batch_size), or give more rows with clicks"
+                .to_owned()
+        };
+        Self { auc_standard_error, warnings: by_chance.then(warning).into_iter().collect() }
     }
-    lines
+
+    fn lines(&self, metrics: &Metrics, positives: usize) -> Vec<String> {
+        let mut found = format!("r(x): validation AUC {}", auc(metrics));
+        if let Some(error) = self.auc_standard_error {
+            found += &format!(", standard error {error:.4} on {positives} positive rows");
+        }
+        let warnings = self.warnings.iter().map(|warning| format!("warning: {warning}"));
+        std::iter::once(found).chain(warnings).collect()
+    }
 }
 
 /// Numbers some thousands at a time.
@@ -237,7 +253,7 @@ mod tests {
 
     fn lines(auc: Option<f64>, positives: usize) -> Vec<String> {
         let metrics = Metrics { auc, gauc: None, logloss: 0.1, other_labels: Default::default() };
-        judgement(&metrics, positives, 10_000)
+        Judgement::of(&metrics, positives, 10_000).lines(&metrics, positives)
     }
 
     #[test]
@@ -250,5 +266,6 @@ mod tests {
         assert_eq!(lines(Some(0.57), 100).len(), 1);
         assert_eq!(lines(Some(0.52), 10_000).len(), 1);
         assert_eq!(lines(None, 0), ["r(x): validation AUC undefined"]);
+        assert_eq!(lines(Some(0.5), 0), ["r(x): validation AUC 0.5000"]);
     }
 }

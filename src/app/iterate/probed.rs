@@ -29,13 +29,21 @@ struct Probed {
 /// How far the prices of single layers may be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ProbeSummary {
-    /// Layers that were probed.
+    /// Layers that were probed, first ones of every input among them.
     pub layers: usize,
     /// Those that stayed noisier than `probe.max_noise_pct`: their prices are doubtful.
     pub noisy: usize,
 }
 
 impl ProbeSummary {
+    /// Of the noise of every price in percent.
+    fn of(noise_pct: impl Iterator<Item = f64>, max_noise_pct: f64) -> Self {
+        noise_pct.fold(Self { layers: 0, noisy: 0 }, |Self { layers, noisy }, noise_pct| Self {
+            layers: layers + 1,
+            noisy: noisy + usize::from(noise_pct > max_noise_pct),
+        })
+    }
+
     /// A line about doubtful prices on `engine`; nothing where there are none.
     pub(super) fn doubt(&self, engine: EngineName) -> String {
         let Self { layers, noisy } = self;
@@ -137,11 +145,11 @@ impl Run<'_> {
                 Ok(Probed { context: self.meter.context(engine)?, values })
             })?;
             self.check_measured_here(&file, engine, &context)?;
-            let noisy = values.iter().filter(|value| value.noise_pct() > max_noise_pct).count();
+            let ProbeSummary { layers, noisy } =
+                ProbeSummary::of(values.iter().map(Value::noise_pct), max_noise_pct);
             if noisy > 0 {
-                let of = values.len();
                 self.progress.say(&format!(
-                    "{noisy} of {of} layers on {engine} stayed noisier than {max_noise_pct} %: their prices are doubtful"
+                    "{noisy} of {layers} layers on {engine} stayed noisier than {max_noise_pct} %: their prices are doubtful"
                 ));
             }
             for value in values {
@@ -157,9 +165,11 @@ impl Run<'_> {
         let max_noise_pct = self.settings.probe.max_noise_pct;
         let target = &self.settings.target;
         let summary = |&engine: &EngineName| {
-            let entries = &first.bucket(&self.meter.context(engine)?, target.candidates)?.entries;
-            let noisy = entries.iter().filter(|entry| entry.noise_pct > max_noise_pct).count();
-            Ok((engine, ProbeSummary { layers: entries.len(), noisy }))
+            let bucket = first.bucket(&self.meter.context(engine)?, target.candidates)?;
+            // First layers stand apart, by their inputs; they were probed like the others.
+            let inputs = bucket.inputs.iter().map(|entry| entry.noise_pct);
+            let noise_pct = bucket.entries.iter().map(|entry| entry.noise_pct).chain(inputs);
+            Ok((engine, ProbeSummary::of(noise_pct, max_noise_pct)))
         };
         target.engines.iter().map(summary).collect()
     }

@@ -65,14 +65,25 @@ pub struct TeacherSummary {
     /// AUC, GAUC and logloss.
     #[serde(flatten)]
     pub metrics: Metrics,
-    /// The same of the trees that teach, alone, where some do.
+    /// Standard error of the AUC, after Hanley and McNeil; absent without an AUC, and in summaries of earlier programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auc_standard_error: Option<f64>,
+    /// What is wrong with it, with what mends it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// The metrics of the trees that teach, alone, where some do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trees: Option<Metrics>,
 }
 
 impl TeacherSummary {
     pub(super) fn of(guide: &Guide) -> Self {
-        Self { metrics: guide.metrics.clone(), trees: guide.teaching.trees_metrics().cloned() }
+        Self {
+            metrics: guide.metrics.clone(),
+            auc_standard_error: guide.judgement.auc_standard_error,
+            warnings: guide.judgement.warnings.clone(),
+            trees: guide.teaching.trees_metrics().cloned(),
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn section(record: &Record, links: &Links) -> Result<Markup> {
     Ok(html! {
         h3 id="doubts" { "What may not be believed" }
         @if doubts.is_empty() {
-            p { span class="good" { "Nothing was found to doubt" } " among what is there: no measurement stayed too noisy, no replay is invalid, no search warned." }
+            p { span class="good" { "Nothing was found to doubt" } " among what is there: no measurement stayed too noisy, no replay is invalid, no teacher and no search warned." }
         } @else {
             ul { @for doubt in &doubts { li { (doubt) } } }
         }
@@ -64,7 +64,9 @@ fn machine(environment: &Environment) -> Vec<(&'static str, Markup)> {
 
 /// Whatever was marked while it was measured or searched.
 fn doubts(record: &Record) -> Vec<String> {
-    let mut doubts = Vec::new();
+    // Nothing that follows is better than who taught it.
+    let taught = record.summary.iter().flat_map(|summary| &summary.teacher.warnings);
+    let mut doubts: Vec<String> = taught.map(|warning| format!("teacher r(x): {warning}")).collect();
     for round in &record.rounds {
         let warnings = round
             .outcome

@@ -138,7 +138,7 @@ fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
     let teacher = html! {
         tr {
             td class="keep" { "teacher r(x)" }
-            (metrics(&summary.teacher.metrics, "/teacher"))
+            (metrics(&summary.teacher.metrics, "/teacher", summary.teacher.auc_standard_error))
             td class="n" { (Figure::count(record.space.features.len())) }
             td { "–" } td class="n" { "–" } td class="n" { "–" }
             @for _ in &engines { td class="n" { "–" } }
@@ -153,7 +153,7 @@ fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
         html! {
             tr {
                 td class="keep" { (name) br; (links.named(&network.onnx, &network.subnet)) }
-                (metrics(&network.metrics, &format!("/{whose}")))
+                (metrics(&network.metrics, &format!("/{whose}"), None))
                 td class="n" { (Figure::count(network.features.len())) }
                 td class="keep" { (widths(&network.layers)) }
                 td class="n" { (count(network.parameters, "parameters")) }
@@ -178,18 +178,25 @@ fn networks_table(record: &Record, summary: &Summary, links: &Links) -> Markup {
     html! {
         (table(&columns, rows))
         p class="quiet" {
-            "On the validation rows. Service times are the engine's own for " (Figure::count(record.settings.target.candidates))
+            "On the validation rows. "
+            @if summary.teacher.auc_standard_error.is_some() {
+                "The teacher's AUC has its standard error beside it; that of the others, on the same rows, is about as large. "
+            }
+            "Service times are the engine's own for " (Figure::count(record.settings.target.candidates))
             " candidates, with their standard error; fetching comes before them. The names lead to the models."
         }
     }
 }
 
-fn metrics(metrics: &Metrics, place: &str) -> Markup {
+fn metrics(metrics: &Metrics, place: &str, auc_standard_error: Option<f64>) -> Markup {
     let figure = |value: Option<f64>, field: &str| {
         or_dash(value.map(|value| Figure::new(value, 4).from(SUMMARY, format!("{place}/{field}"))))
     };
     html! {
-        td class="n" { (figure(metrics.auc, "auc")) }
+        td class="n" {
+            (figure(metrics.auc, "auc"))
+            @if auc_standard_error.is_some() { br; "±" (figure(auc_standard_error, "auc_standard_error")) }
+        }
         td class="n" { (figure(metrics.gauc, "gauc")) }
         td class="n" { (figure(Some(metrics.logloss), "logloss")) }
     }
