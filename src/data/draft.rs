@@ -10,8 +10,9 @@
 //! ```
 //!
 //! so that a column of zeros with few exceptions hangs on nothing. And its **type**: text, whole numbers with few values, the named
-//! keys, what is named like an id or written with leading zeros are categories, other numbers numeric, lists sequences. Columns that cannot teach anything are left out, with the
-//! reason. Whether a value is known before the label, and what it costs to fetch, nobody can see in it.
+//! keys, what is named like an id or written with leading zeros are categories, other numbers numeric, lists sequences. Columns that
+//! cannot teach anything are left out, with the reason. Whether a value is known before the label, and what it costs to fetch, nobody
+//! can see in it.
 
 mod text;
 

@@ -106,10 +106,7 @@ impl Inspection {
 
 /// The columns that are looked at: those of the schema, and the time, which is only read.
 pub fn columns(schema: &Schema) -> Vec<&str> {
-    let mut columns = schema.columns();
-    let time = schema.time.as_deref().filter(|time| !columns.contains(time));
-    columns.extend(time);
-    columns
+    schema.columns_and(schema.time.as_deref())
 }
 
 /// Looks at all rows of `table`, which holds the [`columns`] of the schema and whose files hold the columns `known`.

@@ -60,11 +60,7 @@ pub enum Moment {
 impl SplitSettings {
     /// The columns that an encoded data set and this split are made from, each once.
     pub fn columns<'a>(&'a self, schema: &'a Schema) -> Vec<&'a str> {
-        let mut columns = schema.columns();
-        if let Some(column) = self.column(schema).filter(|column| !columns.contains(column)) {
-            columns.push(column);
-        }
-        columns
+        schema.columns_and(self.column(schema))
     }
 
     /// The column that orders the rows.

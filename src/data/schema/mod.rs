@@ -258,6 +258,13 @@ impl Schema {
         hash::sha256(&serde_json::to_vec(self).expect("a schema is plain data"))
     }
 
+    /// [`Schema::columns`] and another one, which may be among them.
+    pub fn columns_and<'a>(&'a self, other: Option<&'a str>) -> Vec<&'a str> {
+        let mut columns = self.columns();
+        columns.extend(other.filter(|other| !columns.contains(other)));
+        columns
+    }
+
     /// The columns that an encoded data set is made from, each once. The time is not among them: only a split reads it.
     pub fn columns(&self) -> Vec<&str> {
         let single = [
